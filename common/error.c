@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See error.h. Texts are cut, never overrun: a cut text still names the failing thing, because
+ * context is put in front. */
+#include "common/error.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const code_names[] = {
+	[ERROR_NONE] = "none",
+	[ERROR_INVALID] = "invalid",
+	[ERROR_NOT_FOUND] = "not-found",
+	[ERROR_EXISTS] = "exists",
+	[ERROR_REFUSED] = "refused",
+	[ERROR_BUSY] = "busy",
+	[ERROR_UNREACHABLE] = "unreachable",
+	[ERROR_UNKNOWN_OUTCOME] = "unknown-outcome",
+	[ERROR_TIMEOUT] = "timeout",
+	[ERROR_CANCELLED] = "cancelled",
+	[ERROR_PERMISSION] = "permission",
+	[ERROR_IDENTITY] = "identity",
+	[ERROR_PROTOCOL] = "protocol",
+	[ERROR_TOO_LARGE] = "too-large",
+	[ERROR_STALE] = "stale",
+	[ERROR_NO_SPACE] = "no-space",
+	[ERROR_HYPERVISOR] = "hypervisor",
+	[ERROR_STORE] = "store",
+	[ERROR_SYSTEM] = "system",
+	[ERROR_UNSUPPORTED] = "unsupported",
+};
+static_assert(sizeof(code_names) / sizeof(code_names[0]) == ERROR_CODES,
+	      "every error code has a name");
+
+/* Cuts a text that vsnprintf truncated back to a whole UTF-8 character. */
+static void cut_at_character(char *text)
+{
+	size_t n = strlen(text);
+
+	while (n > 0 && ((unsigned char)text[n - 1] & 0xC0) == 0x80)
+		n--;
+	if (n > 0 && ((unsigned char)text[n - 1] & 0x80))
+		n--;
+	text[n] = '\0';
+}
+
+static void set_text(struct error *err, enum error_code code, const char *format, va_list args)
+{
+	assert(code > ERROR_NONE && code < ERROR_CODES);
+	err->code = code;
+	if (vsnprintf(err->text, sizeof(err->text), format, args) >= (int)sizeof(err->text))
+		cut_at_character(err->text);
+}
+
+int error_set(struct error *err, enum error_code code, const char *format, ...)
+{
+	va_list args;
+
+	if (err) {
+		va_start(args, format);
+		set_text(err, code, format, args);
+		va_end(args);
+	}
+	return -(int)code;
+}
+
+int error_set_errno(struct error *err, enum error_code code, int errno_value, const char *format,
+		    ...)
+{
+	char reason[128];
+	va_list args;
+	size_t used;
+
+	if (!err)
+		return -(int)code;
+	va_start(args, format);
+	set_text(err, code, format, args);
+	va_end(args);
+
+	used = strlen(err->text);
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s",
+		 strerror_r(errno_value, reason, sizeof(reason)));
+	return -(int)code;
+}
+
+int error_context(struct error *err, const char *format, ...)
+{
+	char before[ERROR_TEXT_BYTES];
+	va_list args;
+	size_t used;
+
+	if (!err)
+		return -(int)ERROR_SYSTEM;
+	assert(err->code != ERROR_NONE);
+	memcpy(before, err->text, sizeof(before));
+
+	va_start(args, format);
+	set_text(err, err->code, format, args);
+	va_end(args);
+
+	used = strlen(err->text);
+	if (snprintf(err->text + used, sizeof(err->text) - used, ": %s", before) >=
+	    (int)(sizeof(err->text) - used))
+		cut_at_character(err->text);
+	return -(int)err->code;
+}
+
+void error_clear(struct error *err)
+{
+	err->code = ERROR_NONE;
+	err->text[0] = '\0';
+}
+
+const char *error_code_name(enum error_code code)
+{
+	if ((unsigned)code >= ERROR_CODES)
+		return "unknown-code";
+	return code_names[code];
+}

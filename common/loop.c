@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See loop.h. Timers are a sorted list: a daemon has a few dozen, and the list is short to read and
+ * to reason about. Watches live in a list, too, and are freed only between two epoll rounds, because
+ * a callback may unwatch a descriptor whose event is already in the batch being handled. */
+#include "common/loop.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define SIGNALS_MAX 8
+
+struct watch {
+	int fd; /* -1: unwatched, to be freed */
+	void (*ready)(uint32_t events, void *context);
+	void *context;
+	struct watch *next;
+};
+
+struct loop {
+	int epoll_fd;
+	int signal_fd;
+	sigset_t signals;
+	struct {
+		int number;
+		void (*handle)(int, void *);
+		void *context;
+	} handlers[SIGNALS_MAX];
+	size_t n_handlers;
+	struct mailbox *mailbox;
+	struct loop_timer *timers; /* soonest first */
+	struct watch *watches;
+	bool watches_dirty;
+	atomic_bool stop;
+};
+
+static void mailbox_ready(uint32_t events, void *context)
+{
+	struct loop *loop = context;
+
+	(void)events;
+	mailbox_run(loop->mailbox);
+}
+
+struct loop *loop_new(void)
+{
+	struct loop *loop = xnew(struct loop);
+	int rc;
+
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	assert(loop->epoll_fd >= 0);
+	loop->signal_fd = -1;
+	sigemptyset(&loop->signals);
+	loop->mailbox = mailbox_new();
+	rc = loop_watch_fd(loop, mailbox_get_fd(loop->mailbox), EPOLLIN, mailbox_ready, loop, NULL);
+	assert(rc == 0);
+	(void)rc;
+	return loop;
+}
+
+static void free_unwatched(struct loop *loop, bool all)
+{
+	for (struct watch **at = &loop->watches; *at;) {
+		struct watch *w = *at;
+
+		if (w->fd >= 0 && !all) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		free(w);
+	}
+	loop->watches_dirty = false;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	mailbox_free(loop->mailbox);
+	free_unwatched(loop, true);
+	if (loop->signal_fd >= 0)
+		close(loop->signal_fd);
+	close(loop->epoll_fd);
+	free(loop);
+}
+
+int loop_watch_fd(struct loop *loop, int fd, uint32_t epoll_events,
+		  void (*ready)(uint32_t events, void *context), void *context, struct error *err)
+{
+	struct watch *w = xnew(struct watch);
+	struct epoll_event event = { .events = epoll_events, .data.ptr = w };
+
+	*w = (struct watch){ .fd = fd, .ready = ready, .context = context };
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		int saved = errno;
+
+		free(w);
+		return error_set_errno(err, ERROR_SYSTEM, saved, "watching descriptor %d", fd);
+	}
+	w->next = loop->watches;
+	loop->watches = w;
+	return 0;
+}
+
+void loop_unwatch_fd(struct loop *loop, int fd)
+{
+	for (struct watch *w = loop->watches; w; w = w->next) {
+		if (w->fd != fd)
+			continue;
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		w->fd = -1;
+		loop->watches_dirty = true;
+		return;
+	}
+	assert(!"unwatching a descriptor that is not watched");
+}
+
+static void signal_ready(uint32_t events, void *context)
+{
+	struct loop *loop = context;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(loop->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		for (size_t i = 0; i < loop->n_handlers; i++) {
+			if (loop->handlers[i].number == (int)info.ssi_signo)
+				loop->handlers[i].handle((int)info.ssi_signo,
+							 loop->handlers[i].context);
+		}
+	}
+}
+
+void loop_watch_signal(struct loop *loop, int signal_number, void (*handle)(int, void *),
+		       void *context)
+{
+	bool first = loop->signal_fd < 0;
+	int rc;
+
+	assert(loop->n_handlers < SIGNALS_MAX);
+	loop->handlers[loop->n_handlers].number = signal_number;
+	loop->handlers[loop->n_handlers].handle = handle;
+	loop->handlers[loop->n_handlers].context = context;
+	loop->n_handlers++;
+
+	sigaddset(&loop->signals, signal_number);
+	pthread_sigmask(SIG_BLOCK, &loop->signals, NULL);
+	loop->signal_fd = signalfd(loop->signal_fd, &loop->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	assert(loop->signal_fd >= 0);
+	if (first) {
+		rc = loop_watch_fd(loop, loop->signal_fd, EPOLLIN, signal_ready, loop, NULL);
+		assert(rc == 0);
+		(void)rc;
+	}
+}
+
+void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
+{
+	if (!timer->due_ms)
+		return;
+	for (struct loop_timer **at = &loop->timers; *at; at = &(*at)->next) {
+		if (*at == timer) {
+			*at = timer->next;
+			break;
+		}
+	}
+	timer->due_ms = 0;
+	timer->next = NULL;
+}
+
+void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms)
+{
+	struct loop_timer **at = &loop->timers;
+
+	assert(timer->fire);
+	loop_timer_stop(loop, timer);
+	timer->due_ms = clock_now_ms() + delay_ms;
+	while (*at && (*at)->due_ms <= timer->due_ms)
+		at = &(*at)->next;
+	timer->next = *at;
+	*at = timer;
+}
+
+/* Fires what is due at @now_ms. A timer that re-arms itself for "now" waits for the next round, so
+ * it cannot keep the others from running. */
+static void fire_due(struct loop *loop, uint64_t now_ms)
+{
+	while (loop->timers && loop->timers->due_ms <= now_ms) {
+		struct loop_timer *timer = loop->timers;
+
+		loop->timers = timer->next;
+		timer->next = NULL;
+		timer->due_ms = 0;
+		timer->fire(timer->context);
+		if (atomic_load(&loop->stop))
+			return;
+	}
+}
+
+static void run_once(struct loop *loop, uint64_t wait_ms)
+{
+	struct epoll_event events[32];
+	uint64_t now_ms = clock_now_ms();
+	uint64_t timeout_ms = wait_ms;
+	int n;
+
+	if (loop->timers) {
+		uint64_t due_ms = loop->timers->due_ms;
+		uint64_t left_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+
+		if (left_ms < timeout_ms)
+			timeout_ms = left_ms;
+	}
+	n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), (int)timeout_ms);
+	assert(n >= 0 || errno == EINTR);
+
+	for (int i = 0; i < n && !atomic_load(&loop->stop); i++) {
+		struct watch *w = events[i].data.ptr;
+
+		if (w->fd >= 0)
+			w->ready(events[i].events, w->context);
+	}
+	if (!atomic_load(&loop->stop))
+		fire_due(loop, clock_now_ms());
+	if (loop->watches_dirty)
+		free_unwatched(loop, false);
+}
+
+#define IDLE_MS 60000 /* nothing depends on it: every reason to wake has its own descriptor */
+
+void loop_run(struct loop *loop)
+{
+	atomic_store(&loop->stop, false);
+	while (!atomic_load(&loop->stop))
+		run_once(loop, IDLE_MS);
+}
+
+bool loop_run_until(struct loop *loop, uint64_t budget_ms, bool (*done)(void *context),
+		    void *context)
+{
+	uint64_t end_ms = clock_now_ms() + budget_ms;
+
+	atomic_store(&loop->stop, false);
+	for (;;) {
+		uint64_t now_ms = clock_now_ms();
+
+		if (done && done(context))
+			return true;
+		if (now_ms >= end_ms || atomic_load(&loop->stop))
+			return false;
+		run_once(loop, end_ms - now_ms);
+	}
+}
+
+static void wake(struct message *m)
+{
+	free(m);
+}
+
+void loop_stop(struct loop *loop)
+{
+	struct message *m = xnew(struct message);
+
+	atomic_store(&loop->stop, true);
+	m->run = wake;
+	mailbox_post(loop->mailbox, m);
+}
+
+void loop_post(struct loop *loop, struct message *m)
+{
+	mailbox_post(loop->mailbox, m);
+}
