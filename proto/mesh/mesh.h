@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mesh: gRPC's model over nng byte streams, as seen by an owner thread.
+ *
+ *	nng callbacks (couriers)                       owner thread
+ *	  bytes -> TLS -> frames --- loop_post --->  handlers, replies, callbacks
+ *	  socket <- TLS <- frames <--- queue ------  mesh_call, mesh_reply, mesh_send
+ *
+ * One connection carries many calls in both directions. Who dialled does not matter for who calls:
+ * an agent dials its coordinator, and the coordinator calls the agent over that connection. All
+ * functions here are for the owner thread of the loop given to mesh_new, and all callbacks run on
+ * it, one at a time; so a handler may touch the owner's state and must not block. A handler that
+ * needs something slow keeps its mesh_incoming and replies later.
+ *
+ * Identity: over TCP the certificate's SAN (drover://CLUSTER/ROLE/NAME) is the peer, and its HELLO
+ * must say the same. Over ipc:// the peer is the uid of the process: root is admin. In-process
+ * peers say who they are. proto/methods.h says which role may call what; others get
+ * MESH_PERMISSION_DENIED before a handler runs.
+ */
+#pragma once
+
+#include "common/error.h"
+#include "common/loop.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* gRPC's codes and numbers. */
+enum mesh_status {
+	MESH_OK = 0,
+	MESH_CANCELLED = 1,
+	MESH_STATUS_UNKNOWN = 2,
+	MESH_INVALID_ARGUMENT = 3,
+	MESH_DEADLINE_EXCEEDED = 4,
+	MESH_NOT_FOUND = 5,
+	MESH_ALREADY_EXISTS = 6,
+	MESH_PERMISSION_DENIED = 7,
+	MESH_RESOURCE_EXHAUSTED = 8,
+	MESH_FAILED_PRECONDITION = 9,
+	MESH_ABORTED = 10,
+	MESH_OUT_OF_RANGE = 11,
+	MESH_UNIMPLEMENTED = 12,
+	MESH_INTERNAL = 13,
+	MESH_UNAVAILABLE = 14,
+	MESH_DATA_LOSS = 15,
+	MESH_UNAUTHENTICATED = 16,
+	MESH_STATUSES
+};
+
+const char *mesh_status_name(enum mesh_status status); /* "UNAVAILABLE" */
+
+/* The status that stands for one of our errors, and the error for a status. */
+enum mesh_status mesh_status_from_error(enum error_code code);
+
+/* Bits, because a method's allowed callers are a set. */
+enum mesh_role {
+	MESH_ROLE_NONE = 0,
+	MESH_ROLE_COORDINATOR = 1 << 0,
+	MESH_ROLE_AGENT = 1 << 1,
+	MESH_ROLE_OPERATOR = 1 << 2,
+	MESH_ROLE_VIEWER = 1 << 3,
+	MESH_ROLE_ADMIN = 1 << 4,
+};
+
+#define MESH_NAME_BYTES 128
+
+struct mesh_identity {
+	enum mesh_role role;
+	char name[MESH_NAME_BYTES];    /* node or coordinator or user name */
+	char address[MESH_NAME_BYTES]; /* "10.77.0.1:40210", "uid 0" */
+	char cluster[MESH_NAME_BYTES];
+};
+
+struct mesh;
+struct mesh_connection; /* one live connection; valid from connected to disconnected */
+struct mesh_dialer;	/* keeps one connection to one address alive */
+struct mesh_call;	/* a call we made */
+struct mesh_incoming;	/* a call a peer made */
+
+struct mesh_options {
+	struct loop *loop;	  /* borrowed */
+	enum mesh_role role;	  /* who we are; for TCP our certificate must say so, too */
+	const char *name;
+	const char *cluster;
+	const char *tls_ca;	  /* PEM files; NULL for a process that never uses tcp:// */
+	const char *tls_certificate;
+	const char *tls_key;
+	uint32_t max_message_bytes; /* 0 = 4 MiB */
+	uint32_t keepalive_ms;	    /* 0 = 5000; a peer silent for three of these is gone */
+
+	/* What peers may call here; NULL-terminated array of service tables (see mesh_service). */
+	const struct mesh_service *const *services;
+	void *service_context; /* given to every handler */
+
+	/* Any of these may be NULL. */
+	void (*connected)(struct mesh_connection *c, void *context);
+	/* After this call @c is gone. Calls over it have been completed with MESH_UNAVAILABLE. */
+	void (*disconnected)(struct mesh_connection *c, const struct error *why, void *context);
+	void *context;
+};
+
+struct mesh *mesh_new(const struct mesh_options *options, struct error *err);
+
+/* Closes everything: outstanding calls complete with MESH_CANCELLED, incoming ones are abandoned.
+ * Blocks until the couriers are done (bounded: they only close sockets). */
+void mesh_free(struct mesh *mesh);
+
+/* "tcp://10.0.0.1:7780", "ipc:///run/drover/coordinator.sock" (mode 0660), "inproc://name". Port 0
+ * takes a free one; mesh_get_port tells. */
+int mesh_listen(struct mesh *mesh, const char *url, struct error *err);
+uint16_t mesh_get_port(const struct mesh *mesh, const char *url);
+
+/* Keeps a connection to @url, reconnecting with gRPC's backoff (1 s, x1.6, jitter 0.2; capped at
+ * 15 s here, because an agent must be back soon after its coordinator). @expect_role/@expect_name:
+ * who must answer; NULL name = any name of that role. */
+struct mesh_dialer *mesh_dial(struct mesh *mesh, const char *url, enum mesh_role expect_role,
+			      const char *expect_name);
+void mesh_dialer_free(struct mesh_dialer *dialer); /* closes its connection */
+struct mesh_connection *mesh_dialer_find_connection(struct mesh_dialer *dialer); /* or NULL */
+/* Why there is no connection now; code ERROR_NONE when there is one. */
+const struct error *mesh_dialer_get_error(const struct mesh_dialer *dialer);
+
+const struct mesh_identity *mesh_connection_get_identity(const struct mesh_connection *c);
+void mesh_connection_close(struct mesh_connection *c);
+/* For the owner's own bookkeeping. */
+void mesh_connection_set_context(struct mesh_connection *c, void *context);
+void *mesh_connection_get_context(const struct mesh_connection *c);
+
+/* --- calling --- */
+
+/* What came of a call. @message is borrowed for the duration of the callback. */
+struct mesh_result {
+	enum mesh_status status;
+	struct error error;		 /* code ERROR_NONE if status is MESH_OK */
+	const ProtobufCMessage *message; /* unary: the reply; NULL unless MESH_OK */
+	bool never_sent;		 /* true: the peer has surely not seen it; safe to repeat */
+};
+
+/* Calls "package.Service/Method" from proto/methods.h. @done is called exactly once, never from
+ * inside mesh_call. @timeout_ms 0 = no deadline (streams only). */
+struct mesh_call *mesh_call(struct mesh_connection *c, const char *method,
+			    const ProtobufCMessage *request, uint64_t timeout_ms,
+			    void (*done)(const struct mesh_result *result, void *context),
+			    void *context);
+
+/* Server streaming: @message for each, then @done once. Messages are borrowed. */
+struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method,
+				   const ProtobufCMessage *request, uint64_t timeout_ms,
+				   void (*message)(const ProtobufCMessage *m, void *context),
+				   void (*done)(const struct mesh_result *result, void *context),
+				   void *context);
+
+/* @done comes with MESH_CANCELLED; the peer's handler is told. */
+void mesh_call_cancel(struct mesh_call *call);
+
+/* --- serving --- */
+
+struct mesh_handler {
+	const char *method; /* "Admit" */
+	/* @request is borrowed for the duration of the call. Reply now or later, exactly once. */
+	void (*handle)(struct mesh_incoming *in, const ProtobufCMessage *request, void *context);
+};
+
+/* One service of ours: handlers for each method that proto/methods.h knows of it. A method without
+ * a handler is answered MESH_UNIMPLEMENTED. */
+struct mesh_service {
+	const ProtobufCServiceDescriptor *descriptor;
+	const struct mesh_handler *handlers;
+	size_t n_handlers;
+};
+
+const struct mesh_identity *mesh_incoming_get_identity(const struct mesh_incoming *in);
+struct mesh_connection *mesh_incoming_get_connection(const struct mesh_incoming *in);
+/* 0 = none; else what is left of the caller's deadline. */
+uint64_t mesh_incoming_get_timeout_ms(const struct mesh_incoming *in);
+
+/* Called once if the caller cancels, its deadline passes or the connection goes: nobody waits any
+ * more. @in is then invalid after the callback returns; without a callback the mesh forgets it and
+ * a later reply is dropped quietly. */
+void mesh_incoming_on_cancel(struct mesh_incoming *in, void (*cancelled)(void *context),
+			     void *context);
+
+/* Unary: one of these two ends the call; @in is invalid afterwards. */
+void mesh_reply(struct mesh_incoming *in, const ProtobufCMessage *reply);
+void mesh_fail(struct mesh_incoming *in, enum mesh_status status, const struct error *err);
+/* mesh_fail with the status that stands for err->code. */
+void mesh_fail_error(struct mesh_incoming *in, const struct error *err);
+
+/* Streaming: any number of messages, then mesh_finish or mesh_fail. Returns false when the reader
+ * is slow (over 64 KiB queued for it): stop, and continue when @writable was called. */
+bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message);
+void mesh_incoming_on_writable(struct mesh_incoming *in, void (*writable)(void *context),
+			       void *context);
+void mesh_finish(struct mesh_incoming *in);
