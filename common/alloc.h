@@ -19,5 +19,5 @@ void *xmemdup(const void *from, size_t bytes) __attribute__((returns_nonnull, ma
 char *xasprintf(const char *format, ...)
 	__attribute__((returns_nonnull, malloc, format(printf, 1, 2)));
 
-#define xnew(type) ((type *)xcalloc(1, sizeof(type)))
+#define xnew(type)        ((type *)xcalloc(1, sizeof(type)))
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))

@@ -17,12 +17,12 @@ enum check_verdict {
 };
 
 struct check {
-	char id[64];	    /* "memory", "disk/vda" */
+	char id[64]; /* "memory", "disk/vda" */
 	enum check_verdict verdict;
 	char measured[192]; /* with units */
 	char required[128];
-	char remedy[192];   /* empty when it passes */
-	char reason[48];    /* KubeVirt's reason word where one fits */
+	char remedy[192]; /* empty when it passes */
+	char reason[48];  /* KubeVirt's reason word where one fits */
 };
 
 /* Enough for every check of a guest with CHECKS_MAX - 16 disks and interfaces; admission refuses

@@ -18,12 +18,12 @@
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
 
-#define DEFINE_CLEANUP(type, function)                                                             \
-	static inline void function##p(type *owner)                                                \
-	{                                                                                          \
-		if (*owner)                                                                        \
-			function(*owner);                                                          \
-	}                                                                                          \
+#define DEFINE_CLEANUP(type, function)              \
+	static inline void function##p(type *owner) \
+	{                                           \
+		if (*owner)                         \
+			function(*owner);           \
+	}                                           \
 	struct cleanup_needs_a_semicolon_
 
 static inline void cleanup_free_pointer(void *owner)
@@ -49,21 +49,21 @@ static inline void cleanup_close_dir(DIR **dir)
 		closedir(*dir);
 }
 
-#define _cleanup_free_	_cleanup_(cleanup_free_pointer)
-#define _cleanup_close_ _cleanup_(cleanup_close_fd)
-#define _cleanup_fclose_ _cleanup_(cleanup_close_file)
+#define _cleanup_free_     _cleanup_(cleanup_free_pointer)
+#define _cleanup_close_    _cleanup_(cleanup_close_fd)
+#define _cleanup_fclose_   _cleanup_(cleanup_close_file)
 #define _cleanup_closedir_ _cleanup_(cleanup_close_dir)
 
 /* Gives the value away and leaves an owner that owns nothing. */
-#define take_pointer(owner)                                                                        \
-	({                                                                                         \
-		__typeof__(owner) taken_ = (owner);                                                \
-		(owner) = NULL;                                                                    \
-		taken_;                                                                            \
+#define take_pointer(owner)                         \
+	({                                          \
+		__typeof__(owner) taken_ = (owner); \
+		(owner) = NULL;                     \
+		taken_;                             \
 	})
-#define take_fd(owner)                                                                             \
-	({                                                                                         \
-		int taken_ = (owner);                                                              \
-		(owner) = -1;                                                                      \
-		taken_;                                                                            \
+#define take_fd(owner)                \
+	({                            \
+		int taken_ = (owner); \
+		(owner) = -1;         \
+		taken_;               \
 	})

@@ -3,18 +3,19 @@
  *
  *	file --> libfyaml events --> staged[] (one per key) --> all required there? --> settings
  *
- * The events are matched against the caller's table as they come, so nothing is built from text that
- * the table does not name: depth and memory are bounded by the table, not by the file. Values are
- * staged and moved into the settings only when the whole file was good.
+ * The events are matched against the caller's table as they come, so nothing is built from text
+ *that the table does not name: depth and memory are bounded by the table, not by the file. Values
+ *are staged and moved into the settings only when the whole file was good.
  *
- * libfyaml is told to collect its diagnostics; the first of them becomes our error. Marks count from
- * zero, people from one.
+ * libfyaml is told to collect its diagnostics; the first of them becomes our error. Marks count
+ *from zero, people from one.
  */
 #include "common/config.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"
+#include "common/utf8.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -41,9 +42,9 @@ struct seen {
 struct staged {
 	bool present;
 	union {
-		char *string;		  /* CONFIG_STRING: owned */
+		char *string;             /* CONFIG_STRING: owned */
 		struct config_list *list; /* CONFIG_LIST: owned */
-		uint64_t number;	  /* the others; a bool is 0 or 1 */
+		uint64_t number;          /* the others; a bool is 0 or 1 */
 	};
 };
 
@@ -54,8 +55,10 @@ struct reader {
 	struct staged *staged; /* n_keys of them */
 	struct seen *seen;     /* at most every key and every group once */
 	size_t n_seen;
+	struct fy_diag *diag;
 	struct fy_parser *parser;
 	struct fy_event *event; /* the current one */
+	struct place key_place; /* of the last key */
 	struct error *err;
 };
 
@@ -78,19 +81,23 @@ static int fail(struct reader *r, struct place place, const char *format, ...)
 			*c = '?';
 	}
 	return error_set(r->err, ERROR_INVALID, "%s:%d:%d: %s", r->file, place.line, place.column,
-			 what);
+	                 what);
 }
 
-static struct place place_of(const struct fy_mark *mark)
-{
-	if (!mark)
-		return (struct place){ 1, 1 };
-	return (struct place){ mark->line + 1, mark->column + 1 };
-}
-
+/* Where the current event begins. The marks of quoted texts and aliases are behind their sign; a
+ * value that is not written has none, and is missed at its key. */
 static struct place here(const struct reader *r)
 {
-	return place_of(fy_event_start_mark(r->event));
+	const struct fy_mark *mark = fy_event_start_mark(r->event);
+	enum fy_scalar_style style = FYSS_PLAIN;
+	bool sign = r->event->type == FYET_ALIAS;
+
+	if (!mark)
+		return r->key_place;
+	if (r->event->type == FYET_SCALAR)
+		style = fy_token_scalar_style(r->event->scalar.value);
+	sign = sign || style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+	return (struct place){ mark->line + 1, mark->column + (sign ? 0 : 1) };
 }
 
 /* ---- events ---- */
@@ -105,13 +112,12 @@ static void free_event(struct reader *r)
 static int fail_syntax(struct reader *r)
 {
 	void *iterator = NULL;
-	struct fy_diag_error *first =
-		fy_diag_errors_iterate(fy_parser_get_diag(r->parser), &iterator);
+	struct fy_diag_error *first = fy_diag_errors_iterate(r->diag, &iterator);
 
 	if (!first)
 		return error_set(r->err, ERROR_INVALID, "%s: this is not YAML", r->file);
 	return fail(r, (struct place){ first->line, first->column }, "this is not YAML: %s",
-		    first->msg);
+	            first->msg);
 }
 
 static int next_event(struct reader *r)
@@ -137,8 +143,9 @@ static int get_text(struct reader *r, const char **ret_text)
 
 	for (size_t i = 0; text && i < bytes; i++) {
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-			return fail(r, here(r), "line breaks and control characters are not "
-						"accepted");
+			return fail(r, here(r),
+			            "line breaks and control characters are not "
+			            "accepted");
 	}
 	text = fy_token_get_text0(r->event->scalar.value);
 	if (!text)
@@ -179,7 +186,7 @@ static int parse_bool(const char *text, uint64_t *ret_number, struct error *err)
 }
 
 static int parse_number(const struct config_key *key, const char *text, uint64_t *ret_number,
-			struct error *err)
+                        struct error *err)
 {
 	uint64_t number = 0;
 	int rc;
@@ -223,7 +230,7 @@ static const char *format_limit(const struct config_key *key, uint64_t limit, ch
 }
 
 static int read_number(struct reader *r, const struct config_key *key, const char *text,
-		       struct staged *staged)
+                       struct staged *staged)
 {
 	struct error err = { 0 };
 	char limit[UNITS_TEXT_BYTES];
@@ -233,10 +240,10 @@ static int read_number(struct reader *r, const struct config_key *key, const cha
 		return fail(r, here(r), "%s: %s", key->path, err.text);
 	if (number < key->min)
 		return fail(r, here(r), "%s: %s is too small; the least is %s", key->path, text,
-			    format_limit(key, key->min, limit));
+		            format_limit(key, key->min, limit));
 	if (key->max && number > key->max)
 		return fail(r, here(r), "%s: %s is too large; the most is %s", key->path, text,
-			    format_limit(key, key->max, limit));
+		            format_limit(key, key->max, limit));
 	staged->number = number;
 	staged->present = true;
 	return 0;
@@ -288,7 +295,7 @@ static int read_value(struct reader *r, const struct config_key *key, struct sta
 		return read_list(r, key, staged);
 	if (r->event->type != FYET_SCALAR)
 		return fail(r, here(r), "%s: expected one value, found a %s", key->path,
-			    r->event->type == FYET_SEQUENCE_START ? "list" : "block of keys");
+		            r->event->type == FYET_SEQUENCE_START ? "list" : "block of keys");
 	rc = get_text(r, &text);
 	if (rc < 0)
 		return rc;
@@ -332,7 +339,7 @@ static int fail_unknown(struct reader *r, struct place place, const char *prefix
 		if (!bytes || (bytes == last_bytes && strncmp(rest, last, bytes) == 0))
 			continue;
 		added = snprintf(accepted + used, sizeof(accepted) - used, "%s%.*s",
-				 used ? ", " : "", (int)bytes, rest);
+		                 used ? ", " : "", (int)bytes, rest);
 		if (added < 0 || (size_t)added >= sizeof(accepted) - used)
 			break;
 		used += (size_t)added;
@@ -347,7 +354,7 @@ static int note_seen(struct reader *r, const char *path, struct place place)
 	for (size_t i = 0; i < r->n_seen; i++) {
 		if (strcmp(r->seen[i].path, path) == 0)
 			return fail(r, place, "%s is set twice; the first is in line %d", path,
-				    r->seen[i].place.line);
+			            r->seen[i].place.line);
 	}
 	r->seen = xreallocarray(r->seen, r->n_seen + 1, sizeof(*r->seen));
 	r->seen[r->n_seen].place = place;
@@ -378,6 +385,7 @@ static int read_entry(struct reader *r, const char *prefix)
 	bool group = false;
 	int rc;
 
+	r->key_place = place;
 	if (r->event->type != FYET_SCALAR)
 		return fail(r, place, "a key must be a plain word");
 	rc = get_text(r, &name);
@@ -386,7 +394,7 @@ static int read_entry(struct reader *r, const char *prefix)
 	/* A name with a slash would reach into a group by another spelling. */
 	if (!*name || strchr(name, '/') ||
 	    snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "", name) >=
-		    (int)sizeof(path))
+	            (int)sizeof(path))
 		return fail_unknown(r, place, prefix, name);
 
 	for (size_t i = 0; i < r->n_keys; i++) {
@@ -460,8 +468,9 @@ static int check_required(const struct reader *r)
 {
 	for (size_t i = 0; i < r->n_keys; i++) {
 		if (r->keys[i].required && !r->staged[i].present)
-			return error_set(r->err, ERROR_INVALID, "%s: the required key %s is missing",
-					 r->file, r->keys[i].path);
+			return error_set(r->err, ERROR_INVALID,
+			                 "%s: the required key %s is missing", r->file,
+			                 r->keys[i].path);
 	}
 	return 0;
 }
@@ -524,7 +533,7 @@ static int read_file(const char *path, char **ret_text, size_t *ret_bytes, struc
 
 	if (fd < 0)
 		return error_set_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_SYSTEM, errno,
-				       "opening %s", path);
+		                       "opening %s", path);
 	if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
 		return error_set(err, ERROR_INVALID, "%s is not a regular file", path);
 	text = xmalloc(CONFIG_FILE_BYTES + 1);
@@ -537,7 +546,7 @@ static int read_file(const char *path, char **ret_text, size_t *ret_bytes, struc
 
 	if (bytes > CONFIG_FILE_BYTES)
 		return error_set(err, ERROR_TOO_LARGE, "%s is larger than %d bytes", path,
-				 CONFIG_FILE_BYTES);
+		                 CONFIG_FILE_BYTES);
 	if (memchr(text, '\0', bytes))
 		return error_set(err, ERROR_INVALID, "%s is not text: it has a zero byte", path);
 	*ret_text = take_pointer(text);
@@ -545,34 +554,78 @@ static int read_file(const char *path, char **ret_text, size_t *ret_bytes, struc
 	return 0;
 }
 
-int config_load(const char *path, const struct config_key *keys, size_t n_keys, void *settings,
-		struct error *err)
+/* libfyaml takes some broken UTF-8 for the end of the text. */
+static int check_utf8(struct reader *r, const char *text, size_t bytes)
 {
-	static const struct fy_parse_cfg yaml = { .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG };
+	size_t valid_bytes = utf8_valid_bytes(text, bytes);
+	struct place place = { 1, 1 };
+
+	if (valid_bytes == bytes)
+		return 0;
+	for (size_t i = 0; i < valid_bytes; i++) {
+		if (text[i] == '\n')
+			place = (struct place){ place.line + 1, 1 };
+		else if (((unsigned char)text[i] & 0xC0) != 0x80)
+			place.column++;
+	}
+	return fail(r, place, "this is not UTF-8 text");
+}
+
+/* libfyaml prints to stderr unless its diagnostics are collected by an object of ours. */
+static int open_parser(struct reader *r, const char *text, size_t bytes)
+{
+	struct fy_diag_cfg quiet;
+	struct fy_parse_cfg yaml = { .flags = FYPCF_QUIET | FYPCF_JSON_NONE };
+
+	fy_diag_cfg_default(&quiet);
+	quiet.fp = NULL;
+	r->diag = fy_diag_create(&quiet);
+	if (r->diag)
+		fy_diag_set_collect_errors(r->diag, true);
+	yaml.diag = r->diag;
+	r->parser = r->diag ? fy_parser_create(&yaml) : NULL;
+	if (!r->parser || fy_parser_set_string(r->parser, text, bytes) != 0)
+		return error_set(r->err, ERROR_SYSTEM, "%s: the YAML reader does not start",
+		                 r->file);
+	return 0;
+}
+
+static void close_parser(struct reader *r)
+{
+	free_event(r);
+	if (r->parser)
+		fy_parser_destroy(r->parser);
+	if (r->diag)
+		fy_diag_destroy(r->diag);
+}
+
+int config_load(const char *path, const struct config_key *keys, size_t n_keys, void *settings,
+                struct error *err)
+{
 	_cleanup_free_ char *text = NULL;
-	struct reader r = { .file = path, .keys = keys, .n_keys = n_keys, .err = err };
+	struct reader r = {
+		.file = path, .keys = keys, .n_keys = n_keys, .err = err, .key_place = { 1, 1 }
+	};
 	size_t bytes;
 	int rc;
 
 	rc = read_file(path, &text, &bytes, err);
 	if (rc < 0)
 		return rc;
-	r.parser = fy_parser_create(&yaml);
-	if (!r.parser || fy_parser_set_string(r.parser, text, bytes) != 0) {
-		fy_parser_destroy(r.parser);
-		return error_set(err, ERROR_SYSTEM, "%s: the YAML reader does not start", path);
-	}
 	r.staged = xcalloc(n_keys, sizeof(*r.staged));
-	rc = read_stream(&r);
+	rc = check_utf8(&r, text, bytes);
+	if (rc == 0)
+		rc = open_parser(&r, text, bytes);
+	if (rc == 0)
+		rc = read_stream(&r);
 	if (rc == 0)
 		rc = check_required(&r);
 	for (size_t i = 0; rc == 0 && i < n_keys; i++) {
 		if (r.staged[i].present)
 			store(&keys[i], &r.staged[i], settings);
 	}
-	free_event(&r);
+	close_parser(&r);
 	drop_staged(&r);
-	fy_parser_destroy(r.parser);
 	return rc;
 }
 

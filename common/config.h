@@ -8,9 +8,9 @@
  *		{ "memory/capacity", CONFIG_BYTES, offsetof(struct settings, capacity_bytes) },
  *	};
  *
- * Every problem is reported as FILE:LINE:COLUMN with what was found and what is accepted. Unknown
- * and duplicate keys, anchors and aliases, and files over CONFIG_FILE_BYTES are refused: a typing
- * error must not silently turn into a default.
+ * Every problem is reported with its file, line and column, what was found and what is accepted.
+ * Unknown and duplicate keys, anchors and aliases, and files over CONFIG_FILE_BYTES are refused: a
+ * typing error must not silently turn into a default.
  */
 #pragma once
 
@@ -20,15 +20,15 @@
 #include <stdint.h>
 
 #define CONFIG_FILE_BYTES (1024 * 1024)
-#define CONFIG_LIST_MAX	  64
+#define CONFIG_LIST_MAX   64
 
 enum config_type {
-	CONFIG_STRING,	 /* char *, owned */
-	CONFIG_LIST,	 /* struct config_list: a YAML list of strings, or one string */
-	CONFIG_BOOL,	 /* bool: true or false */
-	CONFIG_UINT,	 /* uint64_t */
-	CONFIG_BYTES,	 /* uint64_t, bytes: 512MiB */
-	CONFIG_RATE,	 /* uint64_t, bytes per second: 1Gbit/s; 0 = no limit */
+	CONFIG_STRING,   /* char *, owned */
+	CONFIG_LIST,     /* struct config_list: a YAML list of strings, or one string */
+	CONFIG_BOOL,     /* bool: true or false */
+	CONFIG_UINT,     /* uint64_t */
+	CONFIG_BYTES,    /* uint64_t, bytes: 512MiB */
+	CONFIG_RATE,     /* uint64_t, bytes per second: 1Gbit/s; 0 = no limit */
 	CONFIG_DURATION, /* uint64_t, milliseconds: 150s */
 };
 
@@ -48,7 +48,7 @@ struct config_key {
 /* Fills @settings, which holds the defaults (strings allocated), from @path. On failure @settings
  * keeps its values as they were. */
 int config_load(const char *path, const struct config_key *keys, size_t n_keys, void *settings,
-		struct error *err);
+                struct error *err);
 
 /* Frees the strings and lists that @keys name inside @settings. */
 void config_free(const struct config_key *keys, size_t n_keys, void *settings);

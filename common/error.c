@@ -3,6 +3,8 @@
  * context is put in front. */
 #include "common/error.h"
 
+#include "common/utf8.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,18 +33,16 @@ static const char *const code_names[] = {
 	[ERROR_UNSUPPORTED] = "unsupported",
 };
 static_assert(sizeof(code_names) / sizeof(code_names[0]) == ERROR_CODES,
-	      "every error code has a name");
+              "every error code has a name");
 
 /* Cuts a text that vsnprintf truncated back to a whole UTF-8 character. */
 static void cut_at_character(char *text)
 {
 	size_t n = strlen(text);
 
-	while (n > 0 && ((unsigned char)text[n - 1] & 0xC0) == 0x80)
-		n--;
-	if (n > 0 && ((unsigned char)text[n - 1] & 0x80))
-		n--;
-	text[n] = '\0';
+	/* What is not UTF-8 at all, and not only at its end, is not ours to shorten. */
+	if (n - utf8_valid_bytes(text, n) < 4)
+		text[utf8_valid_bytes(text, n)] = '\0';
 }
 
 static void set_text(struct error *err, enum error_code code, const char *format, va_list args)
@@ -66,7 +66,7 @@ int error_set(struct error *err, enum error_code code, const char *format, ...)
 }
 
 int error_set_errno(struct error *err, enum error_code code, int errno_value, const char *format,
-		    ...)
+                    ...)
 {
 	char reason[128];
 	va_list args;
@@ -79,8 +79,10 @@ int error_set_errno(struct error *err, enum error_code code, int errno_value, co
 	va_end(args);
 
 	used = strlen(err->text);
-	snprintf(err->text + used, sizeof(err->text) - used, ": %s",
-		 strerror_r(errno_value, reason, sizeof(reason)));
+	if (snprintf(err->text + used, sizeof(err->text) - used, ": %s",
+	             strerror_r(errno_value, reason, sizeof(reason))) >=
+	    (int)(sizeof(err->text) - used))
+		cut_at_character(err->text);
 	return -(int)code;
 }
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ID_BYTES 16
+#define ID_BYTES      16
 #define ID_TEXT_BYTES 33 /* 32 hex digits and the final zero */
 
 struct id {

@@ -37,8 +37,8 @@ void log_write(enum log_level level, const char *format, ...)
 	if (log_to_journal)
 		snprintf(line, sizeof(line), "<%d>%s: ", priorities[level], log_who);
 	else
-		snprintf(line, sizeof(line), "%s %s: %s",
-			 clock_format_wall(clock_wall_ms(), when), log_who, words[level]);
+		snprintf(line, sizeof(line), "%s %s: %s", clock_format_wall(clock_wall_ms(), when),
+		         log_who, words[level]);
 	used = strlen(line);
 
 	va_start(args, format);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See loop.h. Timers are a sorted list: a daemon has a few dozen, and the list is short to read and
- * to reason about. Watches live in a list, too, and are freed only between two epoll rounds, because
- * a callback may unwatch a descriptor whose event is already in the batch being handled. */
+ * to reason about. Watches live in a list, too, and are freed only between two epoll rounds,
+ * because a callback may unwatch a descriptor whose event is already in the batch being handled. */
 #include "common/loop.h"
 
 #include "common/alloc.h"
@@ -95,7 +95,7 @@ void loop_free(struct loop *loop)
 }
 
 int loop_watch_fd(struct loop *loop, int fd, uint32_t epoll_events,
-		  void (*ready)(uint32_t events, void *context), void *context, struct error *err)
+                  void (*ready)(uint32_t events, void *context), void *context, struct error *err)
 {
 	struct watch *w = xnew(struct watch);
 	struct epoll_event event = { .events = epoll_events, .data.ptr = w };
@@ -135,13 +135,13 @@ static void signal_ready(uint32_t events, void *context)
 		for (size_t i = 0; i < loop->n_handlers; i++) {
 			if (loop->handlers[i].number == (int)info.ssi_signo)
 				loop->handlers[i].handle((int)info.ssi_signo,
-							 loop->handlers[i].context);
+				                         loop->handlers[i].context);
 		}
 	}
 }
 
 void loop_watch_signal(struct loop *loop, int signal_number, void (*handle)(int, void *),
-		       void *context)
+                       void *context)
 {
 	bool first = loop->signal_fd < 0;
 	int rc;
@@ -245,7 +245,7 @@ void loop_run(struct loop *loop)
 }
 
 bool loop_run_until(struct loop *loop, uint64_t budget_ms, bool (*done)(void *context),
-		    void *context)
+                    void *context)
 {
 	uint64_t end_ms = clock_now_ms() + budget_ms;
 

