@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# drover - drover's own daemons in the lab: configuration, start, stop, logs.
+#
+# Each runs in its host's namespaces under a reaper of its own, which outlives it
+# and kills nothing: an agent that is killed leaves its tunnels, libvirtd and the
+# guests alone, as on a real host.
+
+# Paths in it are as the daemon sees them inside its host.
+drover_write_agent_config() {
+	local host=$1 index storage="{lock_manager: none}"
+	index=$(index_of "$host")
+	[[ ! -e $STATE/locks ]] || storage="{lock_manager: lockd, lockspace: /srv/drover/shared/.lockspace}"
+	cat >"$(dir_of "$host")/etc-drover/agent.yaml" <<-END
+		node: $host
+		cluster: lab
+		run_dir: /run/drover
+		state_dir: /var/lib/drover
+		coordinators: [tcp://$COORDINATOR_ADDRESS:7780]
+		listen: tcp://$MGMT_NET.$index:7788
+		tls: {ca: /etc/drover/ca.pem, certificate: /etc/drover/cert.pem, key: /etc/drover/key.pem}
+		libvirt: {uri: "qemu:///system", socket: /run/libvirt/libvirt-sock}
+		memory: {capacity: $(size_text "$(cat "$(dir_of "$host")/capacity-kib")"), reserve: 64MiB}
+		migration: {address: $MIGRATION_NET.$index, interface: mi0, ports: $MIGRATION_PORTS, tls: true}
+		storage: $storage
+	END
+}
+
+size_text() {
+	if (($1 % 1048576 == 0)); then
+		say "$(($1 / 1048576))GiB"
+	elif (($1 % 1024 == 0)); then
+		say "$(($1 / 1024))MiB"
+	else
+		say "$1KiB"
+	fi
+}
+
+drover_write_coordinator_config() {
+	cat >"$(dir_of coordinator)/etc-drover/coordinator.yaml" <<-END
+		name: c1
+		cluster: lab
+		listen: ["tcp://$COORDINATOR_ADDRESS:7780", "$(drover_server)"]
+		store: {sqlite: /var/lib/drover/coordinator.db}
+		tls: {ca: /etc/drover/ca.pem, certificate: /etc/drover/cert.pem, key: /etc/drover/key.pem}
+		limits: {parallelMigrationsPerCluster: 5, parallelOutboundMigrationsPerNode: 2, parallelInboundMigrationsPerNode: 2, completionTimeoutPerGiB: 800s, progressTimeout: 150s, bandwidthPerMigration: 0}
+	END
+}
+
+drover_server() { say "ipc://$STATE/coordinator.sock"; }
+
+drover_daemon_of() { if [[ $1 == coordinator ]]; then say coordinator; else say agent; fi; }
+
+# The daemon listens, on the address of its configuration.
+drover_listens() {
+	local node=$1 port=7788
+	[[ $node != coordinator ]] || port=7780
+	[[ -n $(inside "$node" ss -Hltn "sport = :$port") ]] && { [[ $node != coordinator ]] || [[ -S $STATE/coordinator.sock ]]; }
+}
+
+drover_settled() { daemon_is_gone "$1" "$(drover_daemon_of "$1")" || drover_listens "$1"; }
+
+drover_start() {
+	local node=$1 build=$2 what binary
+	what=$(drover_daemon_of "$node")
+	binary=$build/$what/drover-$what
+	if daemon_pid "$node" "$what" >/dev/null; then
+		note "$what on $node is already running (pid $(daemon_pid "$node" "$what"))"
+		return 0
+	fi
+	[[ -x $binary ]] || die "no program $binary: build drover first, or name its build directory with --build"
+	daemon_start "$node" "$what" "$binary" --config "/etc/drover/$what.yaml"
+	wait_until 15 drover_settled "$node" ||
+		die "$what on $node runs but does not listen after 15 s: see \"tools/lab drover log $node\""
+	if daemon_is_gone "$node" "$what"; then
+		tail -n 15 "$(dir_of "$node")/$what.log" >&2
+		die "$what on $node ended at once; its last words are above"
+	fi
+}
+
+command_drover() {
+	local action='' build='' targets=() target node follow=no
+	(($# >= 1)) || usage_error "drover needs one of start, stop, kill, restart, log"
+	action=$1
+	shift
+	case $action in start | stop | kill | restart | log) ;; *)
+		usage_error "unknown action \"$action\" for drover: start, stop, kill, restart or log" ;;
+	esac
+	while (($# > 0)); do
+		case $1 in
+		--build)
+			(($# >= 2)) || usage_error "--build needs a directory"
+			build=$2
+			shift
+			;;
+		-f | --follow) follow=yes ;;
+		-*) usage_error "drover knows no option \"$1\"" ;;
+		*) targets+=("$1") ;;
+		esac
+		shift
+	done
+	# "agent HOST" and "agent all" read well but "agent" says nothing that HOST does not.
+	[[ ${targets[0]-} != agent ]] || targets=("${targets[@]:1}")
+	((${#targets[@]} == 1)) || usage_error "drover $action needs one of: coordinator, agent HOST, all"
+	[[ $follow == no || $action == log ]] || usage_error "--follow belongs to drover log"
+	require_up
+	local nodes_wanted=()
+	case ${targets[0]} in
+	all)
+		# The coordinator first: agents dial it.
+		nodes_wanted=(coordinator)
+		for target in $(hosts); do nodes_wanted+=("$target"); done
+		;;
+	*)
+		require_node "${targets[0]}"
+		nodes_wanted=("${targets[0]}")
+		;;
+	esac
+	if [[ $action == log ]]; then
+		local logs=()
+		for node in "${nodes_wanted[@]}"; do
+			logs+=("$(dir_of "$node")/$(drover_daemon_of "$node").log")
+			[[ -e ${logs[-1]} ]] || die "$(drover_daemon_of "$node") on $node has not been started: no log"
+		done
+		if [[ $follow == yes ]]; then exec tail -n +1 -F "${logs[@]}"; fi
+		cat "${logs[@]}"
+		return 0
+	fi
+	# A restart runs the same programs again unless told otherwise.
+	if [[ -n $build ]]; then
+		[[ -d $build ]] || die "no build directory $build"
+		build=$(realpath "$build")
+	elif [[ -e $STATE/build-dir ]]; then
+		build=$(cat "$STATE/build-dir")
+	else
+		build=$LAB_REPO/build/dev
+	fi
+	lock shared
+	[[ $action != start && $action != restart ]] || say "$build" >"$STATE/build-dir"
+	for node in "${nodes_wanted[@]}"; do
+		case $action in
+		stop | restart) daemon_signal "$node" "$(drover_daemon_of "$node")" TERM ;;
+		kill) daemon_signal "$node" "$(drover_daemon_of "$node")" KILL ;;
+		esac
+		case $action in start | restart) drover_start "$node" "$build" ;; esac
+	done
+}
