@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel's own counters of a link (RTM_GETSTATS): what there is where eBPF is not permitted, and
+ * what the eBPF counters are checked against.
+ *
+ * Virtual devices count packets before they are cut into frames, so their bytes are up to 6 % below
+ * what goes over a wire; hardware counts frames.
+ */
+#pragma once
+
+#include "common/error.h"
+
+#include <stdint.h>
+
+struct link_stats {
+	uint64_t bytes[2]; /* TRAFFIC_RECEIVED, TRAFFIC_SENT */
+	uint64_t packets[2];
+};
+
+/* @rtnl_fd: from rtnl_open. -ERROR_NOT_FOUND if the link is gone. */
+int link_stats_read(int rtnl_fd, uint32_t ifindex, struct link_stats *ret_stats, struct error *err);

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See traffic.h. Loads the counting program, attaches it, and reads its maps.
+ *
+ * User space owns all keys: two per watched interface, one per endpoint. As a map never holds more
+ * than its capacity, one lookup_batch reads all of it, for a fifth of what single lookups cost.
+ *
+ * An interface is known by name to people and by index to the kernel. When the name stands for
+ * another index than at the last reading, the interface was made anew: its program is gone, so we
+ * drop its keys, attach again and begin an epoch.
+ */
+#include "ebpf/traffic.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "ebpf/clsact.h"
+#include "ebpf/rtnl.h"
+#include "ebpf/tcx.h"
+#include "traffic.skel.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+
+static_assert(sizeof(struct traffic_interface_value) == 48, "the same layout for both compilers");
+static_assert(sizeof(struct traffic_endpoint_key) == 20, "no padding: keys are compared bytewise");
+
+struct interface {
+	char name[IF_NAMESIZE];
+	uint32_t ifindex; /* 0: does not exist */
+	enum traffic_source source;
+	struct error limit;
+	uint64_t epoch;
+	int tcx_fd[2];
+};
+
+struct endpoint {
+	struct traffic_endpoint_key key;
+	uint64_t epoch;
+};
+
+struct traffic {
+	struct traffic_options options;
+	int rtnl_fd;
+	struct traffic_bpf *skeleton; /* NULL: no eBPF */
+	struct error limit;
+	int n_cpus;
+	uint64_t last_epoch;
+	size_t n_interfaces, n_endpoints;
+	struct interface interfaces[TRAFFIC_INTERFACES];
+	struct endpoint endpoints[TRAFFIC_ENDPOINTS];
+	void *batch_keys, *batch_values; /* room for either map */
+};
+
+static const char *const source_names[] = {
+	[TRAFFIC_SOURCE_NONE] = "none",
+	[TRAFFIC_SOURCE_RTNL] = "rtnl",
+	[TRAFFIC_SOURCE_CLSACT] = "ebpf-clsact",
+	[TRAFFIC_SOURCE_TCX] = "ebpf-tcx",
+};
+static_assert(ARRAY_SIZE(source_names) == TRAFFIC_SOURCES, "every source has a name");
+
+const char *traffic_source_name(enum traffic_source source)
+{
+	assert(source < TRAFFIC_SOURCES);
+	return source_names[source];
+}
+
+static bool is_ebpf(enum traffic_source source)
+{
+	return source == TRAFFIC_SOURCE_CLSACT || source == TRAFFIC_SOURCE_TCX;
+}
+
+static bool may_try(const struct traffic *traffic, enum traffic_source source)
+{
+	return traffic->options.best == TRAFFIC_SOURCE_NONE || traffic->options.best >= source;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+/* libbpf explains itself in lines on stderr; the first warning is the one that says what failed. */
+static __thread char first_warning[256];
+
+static int keep_first_warning(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (level == LIBBPF_WARN && !first_warning[0]) {
+		vsnprintf(first_warning, sizeof(first_warning), format, args);
+		first_warning[strcspn(first_warning, "\n")] = '\0';
+	}
+	return 0;
+}
+
+static int load_programs(struct traffic *traffic, struct error *err)
+{
+	struct traffic_bpf *skeleton;
+	int rc;
+
+	first_warning[0] = '\0';
+	skeleton = traffic_bpf__open();
+	if (!skeleton)
+		return error_set_errno(err, ERROR_UNSUPPORTED, errno,
+		                       "cannot open the counting program");
+	skeleton->rodata->port_low = traffic->options.port_low;
+	skeleton->rodata->port_high = traffic->options.port_high;
+	rc = traffic_bpf__load(skeleton);
+	if (rc < 0) {
+		traffic_bpf__destroy(skeleton);
+		if (rc == -EPERM || rc == -EACCES)
+			return error_set(err, ERROR_PERMISSION,
+			                 "loading eBPF is not permitted (needs CAP_BPF, "
+			                 "CAP_NET_ADMIN and CAP_PERFMON): %s",
+			                 first_warning);
+		return error_set_errno(err, ERROR_UNSUPPORTED, -rc,
+		                       "the kernel does not take the counting program (%s)",
+		                       first_warning);
+	}
+	traffic->skeleton = skeleton;
+	return 0;
+}
+
+int traffic_open(const struct traffic_options *options, struct traffic **ret_traffic,
+                 struct error *err)
+{
+	size_t keys_bytes, values_bytes;
+	struct traffic *traffic;
+	int rc;
+
+	if (options->port_low == 0 || options->port_low > options->port_high)
+		return error_set(err, ERROR_INVALID,
+		                 "%u-%u is no range of migration ports: give two ports, the lower "
+		                 "one first",
+		                 options->port_low, options->port_high);
+
+	traffic = xnew(struct traffic);
+	traffic->options = *options;
+	traffic->rtnl_fd = -1;
+	rc = rtnl_open(&traffic->rtnl_fd, err);
+	if (rc < 0) {
+		traffic_close(traffic);
+		return error_context(err, "measuring traffic");
+	}
+
+	libbpf_set_print(keep_first_warning);
+	if (!may_try(traffic, TRAFFIC_SOURCE_CLSACT))
+		error_set(&traffic->limit, ERROR_REFUSED, "eBPF is switched off by configuration");
+	else if (load_programs(traffic, &traffic->limit) == 0)
+		error_clear(&traffic->limit);
+
+	traffic->n_cpus = libbpf_num_possible_cpus();
+	if (traffic->n_cpus < 1) {
+		rc = error_set_errno(err, ERROR_SYSTEM, -traffic->n_cpus,
+		                     "measuring traffic: cannot count the processors");
+		traffic_close(traffic);
+		return rc;
+	}
+	keys_bytes = TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_key);
+	values_bytes = TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_value);
+	static_assert(TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_key) >=
+	                      TRAFFIC_MAP_INTERFACES * sizeof(struct traffic_interface_key),
+	              "room for the keys of either map");
+	static_assert(TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_value) >=
+	                      TRAFFIC_MAP_INTERFACES * sizeof(struct traffic_interface_value),
+	              "room for the values of either map");
+	traffic->batch_keys = xmalloc(keys_bytes);
+	traffic->batch_values = xcalloc((size_t)traffic->n_cpus, values_bytes);
+	*ret_traffic = traffic;
+	return 0;
+}
+
+const struct error *traffic_get_limit(const struct traffic *traffic)
+{
+	return &traffic->limit;
+}
+
+/* ---------------------------------------------------------------- attaching */
+
+static void delete_keys(struct traffic *traffic, uint32_t ifindex)
+{
+	for (uint32_t direction = 0; direction < 2; direction++) {
+		struct traffic_interface_key key = { ifindex, direction };
+
+		bpf_map_delete_elem(bpf_map__fd(traffic->skeleton->maps.interfaces), &key);
+	}
+}
+
+/* Keys with zero counters. Before attaching: a packet without a key would be lost to the sums. */
+static int create_keys(struct traffic *traffic, uint32_t ifindex, struct error *err)
+{
+	int map = bpf_map__fd(traffic->skeleton->maps.interfaces);
+
+	memset(traffic->batch_values, 0,
+	       (size_t)traffic->n_cpus * sizeof(struct traffic_interface_value));
+	for (uint32_t direction = 0; direction < 2; direction++) {
+		struct traffic_interface_key key = { ifindex, direction };
+		int rc = bpf_map_update_elem(map, &key, traffic->batch_values, BPF_ANY);
+
+		if (rc < 0)
+			return error_set_errno(err, ERROR_SYSTEM, -rc,
+			                       "cannot create the counters of link %u", ifindex);
+	}
+	return 0;
+}
+
+static struct clsact_place place_of(uint32_t ifindex)
+{
+	return (struct clsact_place){
+		.ifindex = ifindex,
+		.priority = CLSACT_PRIORITY,
+		.handle = CLSACT_HANDLE,
+	};
+}
+
+static int attach_tcx(struct interface *interface, const int program_fds[2], struct error *err)
+{
+	int fds[2] = { -1, -1 };
+	int rc = 0;
+
+	for (int direction = 0; direction < 2 && rc == 0; direction++)
+		rc = tcx_attach(program_fds[direction], interface->ifindex, direction,
+		                &fds[direction], err);
+	if (rc < 0) {
+		cleanup_close_fd(&fds[0]);
+		return rc;
+	}
+	memcpy(interface->tcx_fd, fds, sizeof(fds));
+	return 0;
+}
+
+/* Goes down the steps, and leaves in the limit why each one above was not taken. */
+static void attach(struct traffic *traffic, struct interface *interface)
+{
+	struct clsact_place place = place_of(interface->ifindex);
+	struct error tcx_err = { 0 }, clsact_err = { 0 };
+	struct rtnl_link link;
+	int program_fds[2];
+
+	interface->epoch = ++traffic->last_epoch;
+	interface->source = TRAFFIC_SOURCE_RTNL;
+	interface->tcx_fd[0] = interface->tcx_fd[1] = -1;
+	interface->limit = traffic->limit;
+	if (!traffic->skeleton)
+		return;
+
+	if (rtnl_read_link(traffic->rtnl_fd, interface->ifindex, &link, &interface->limit) < 0)
+		return;
+	if (!link.is_ethernet) {
+		error_set(
+			&interface->limit, ERROR_UNSUPPORTED,
+			"its packets have no Ethernet header, which the counting program expects");
+		return;
+	}
+	if (create_keys(traffic, interface->ifindex, &interface->limit) < 0) {
+		delete_keys(traffic, interface->ifindex);
+		return;
+	}
+	program_fds[TRAFFIC_RECEIVED] = bpf_program__fd(traffic->skeleton->progs.drover_rx);
+	program_fds[TRAFFIC_SENT] = bpf_program__fd(traffic->skeleton->progs.drover_tx);
+
+	if (!may_try(traffic, TRAFFIC_SOURCE_TCX)) {
+		error_set(&tcx_err, ERROR_REFUSED, "tcx is switched off by configuration");
+	} else if (attach_tcx(interface, program_fds, &tcx_err) == 0) {
+		/* A former run, on a kernel or with settings of its own, may have used clsact. */
+		clsact_detach(traffic->rtnl_fd, &place);
+		interface->source = TRAFFIC_SOURCE_TCX;
+		return;
+	}
+	if (clsact_attach(traffic->rtnl_fd, &place, program_fds, &clsact_err) == 0) {
+		interface->source = TRAFFIC_SOURCE_CLSACT;
+		interface->limit = tcx_err;
+		return;
+	}
+	delete_keys(traffic, interface->ifindex);
+	error_set(&interface->limit, clsact_err.code, "%s; %s", tcx_err.text, clsact_err.text);
+}
+
+static void detach(struct traffic *traffic, struct interface *interface)
+{
+	struct clsact_place place = place_of(interface->ifindex);
+
+	if (interface->source == TRAFFIC_SOURCE_TCX)
+		for (int direction = 0; direction < 2; direction++)
+			cleanup_close_fd(&interface->tcx_fd[direction]);
+	if (interface->source == TRAFFIC_SOURCE_CLSACT)
+		clsact_detach(traffic->rtnl_fd, &place);
+	if (is_ebpf(interface->source))
+		delete_keys(traffic, interface->ifindex);
+	interface->source = TRAFFIC_SOURCE_NONE;
+	interface->ifindex = 0;
+}
+
+static struct interface *find_interface(struct traffic *traffic, const char *name)
+{
+	for (size_t i = 0; i < traffic->n_interfaces; i++)
+		if (strcmp(traffic->interfaces[i].name, name) == 0)
+			return &traffic->interfaces[i];
+	return NULL;
+}
+
+/* Follows deletion and re-creation. */
+static void refresh_interface(struct traffic *traffic, struct interface *interface)
+{
+	uint32_t ifindex = if_nametoindex(interface->name);
+
+	if (ifindex == interface->ifindex)
+		return;
+	if (interface->ifindex)
+		detach(traffic, interface);
+	interface->ifindex = ifindex;
+	if (ifindex)
+		attach(traffic, interface);
+	else
+		error_set(&interface->limit, ERROR_NOT_FOUND, "the interface does not exist");
+}
+
+int traffic_watch_interface(struct traffic *traffic, const char *name, struct error *err)
+{
+	struct interface *interface;
+	size_t length = strlen(name);
+
+	if (length == 0 || length >= IF_NAMESIZE)
+		return error_set(err, ERROR_INVALID, "\"%.64s\" cannot be the name of an interface",
+		                 name);
+	interface = find_interface(traffic, name);
+	if (interface) {
+		refresh_interface(traffic, interface);
+		return 0;
+	}
+	if (traffic->n_interfaces == TRAFFIC_INTERFACES)
+		return error_set(err, ERROR_NO_SPACE,
+		                 "cannot watch interface %s: %d are watched already", name,
+		                 TRAFFIC_INTERFACES);
+	if (!if_nametoindex(name))
+		return error_set(err, ERROR_NOT_FOUND, "there is no network interface \"%s\" here",
+		                 name);
+
+	interface = &traffic->interfaces[traffic->n_interfaces++];
+	*interface = (struct interface){ .tcx_fd = { -1, -1 } };
+	memcpy(interface->name, name, length + 1);
+	refresh_interface(traffic, interface);
+	return 0;
+}
+
+const struct error *traffic_find_limit(const struct traffic *traffic, const char *name)
+{
+	for (size_t i = 0; i < traffic->n_interfaces; i++)
+		if (strcmp(traffic->interfaces[i].name, name) == 0)
+			return &traffic->interfaces[i].limit;
+	return NULL;
+}
+
+void traffic_close(struct traffic *traffic)
+{
+	if (!traffic)
+		return;
+	for (size_t i = 0; i < traffic->n_interfaces; i++)
+		detach(traffic, &traffic->interfaces[i]);
+	traffic_bpf__destroy(traffic->skeleton);
+	cleanup_close_fd(&traffic->rtnl_fd);
+	free(traffic->batch_keys);
+	free(traffic->batch_values);
+	free(traffic);
+}
+
+/* ---------------------------------------------------------------- endpoints */
+
+int traffic_endpoint_parse(const char *remote_address, uint16_t port, bool port_is_remote,
+                           struct traffic_endpoint *ret_endpoint, struct error *err)
+{
+	struct traffic_endpoint endpoint = { .port = port, .port_is_remote = port_is_remote };
+	struct in_addr ipv4;
+
+	if (inet_pton(AF_INET, remote_address, &ipv4) == 1) {
+		endpoint.remote_address[2] = htonl(0xffff);
+		endpoint.remote_address[3] = ipv4.s_addr;
+	} else if (inet_pton(AF_INET6, remote_address, endpoint.remote_address) != 1) {
+		return error_set(err, ERROR_INVALID, "\"%.64s\" is no IPv4 or IPv6 address",
+		                 remote_address);
+	}
+	*ret_endpoint = endpoint;
+	return 0;
+}
+
+static struct traffic_endpoint_key key_of(const struct traffic_endpoint *endpoint)
+{
+	struct traffic_endpoint_key key = { .port = endpoint->port,
+		                            .port_is_remote = endpoint->port_is_remote };
+
+	memcpy(key.remote_address, endpoint->remote_address, sizeof(key.remote_address));
+	return key;
+}
+
+static struct endpoint *find_endpoint(struct traffic *traffic,
+                                      const struct traffic_endpoint_key *key)
+{
+	for (size_t i = 0; i < traffic->n_endpoints; i++)
+		if (memcmp(&traffic->endpoints[i].key, key, sizeof(*key)) == 0)
+			return &traffic->endpoints[i];
+	return NULL;
+}
+
+int traffic_register(struct traffic *traffic, const struct traffic_endpoint *endpoint,
+                     struct error *err)
+{
+	struct traffic_endpoint_key key = key_of(endpoint);
+	int rc;
+
+	if (endpoint->port < traffic->options.port_low ||
+	    endpoint->port > traffic->options.port_high)
+		return error_set(err, ERROR_INVALID,
+		                 "port %u is outside the migration ports %u-%u and would not be "
+		                 "counted",
+		                 endpoint->port, traffic->options.port_low,
+		                 traffic->options.port_high);
+	if (find_endpoint(traffic, &key))
+		return 0;
+	if (traffic->n_endpoints == TRAFFIC_ENDPOINTS)
+		return error_set(err, ERROR_NO_SPACE,
+		                 "cannot count port %u: %d endpoints are counted already",
+		                 endpoint->port, TRAFFIC_ENDPOINTS);
+	if (traffic->skeleton) {
+		memset(traffic->batch_values, 0,
+		       (size_t)traffic->n_cpus * sizeof(struct traffic_endpoint_value));
+		rc = bpf_map_update_elem(bpf_map__fd(traffic->skeleton->maps.endpoints), &key,
+		                         traffic->batch_values, BPF_ANY);
+		if (rc < 0)
+			return error_set_errno(err, ERROR_SYSTEM, -rc,
+			                       "cannot create the counters of port %u",
+			                       endpoint->port);
+	}
+	traffic->endpoints[traffic->n_endpoints++] = (struct endpoint){
+		.key = key, .epoch = ++traffic->last_epoch
+	};
+	return 0;
+}
+
+void traffic_unregister(struct traffic *traffic, const struct traffic_endpoint *endpoint)
+{
+	struct traffic_endpoint_key key = key_of(endpoint);
+	struct endpoint *found = find_endpoint(traffic, &key);
+
+	if (!found)
+		return;
+	if (traffic->skeleton)
+		bpf_map_delete_elem(bpf_map__fd(traffic->skeleton->maps.endpoints), &key);
+	*found = traffic->endpoints[--traffic->n_endpoints];
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* Reads all of @map into the batch buffers. */
+static int read_map(struct traffic *traffic, const struct bpf_map *map, uint32_t *ret_count,
+                    struct error *err)
+{
+	uint32_t count = bpf_map__max_entries(map);
+	uint32_t next;
+	int rc;
+
+	rc = bpf_map_lookup_batch(bpf_map__fd(map), NULL, &next, traffic->batch_keys,
+	                          traffic->batch_values, &count, NULL);
+	/* ENOENT says that this was all. */
+	if (rc < 0 && rc != -ENOENT)
+		return error_set_errno(err, ERROR_SYSTEM, -rc, "cannot read the map \"%s\"",
+		                       bpf_map__name(map));
+	*ret_count = count;
+	return 0;
+}
+
+/* Values consist of u64 counters only, of which the kernel gives one copy per processor. */
+static void sum_cpus(const struct traffic *traffic, uint32_t index, size_t value_bytes,
+                     void *ret_value)
+{
+	const size_t n_counters = value_bytes / sizeof(uint64_t);
+	const uint64_t *copies = (const uint64_t *)traffic->batch_values +
+	                         (size_t)index * (size_t)traffic->n_cpus * n_counters;
+	uint64_t *sums = ret_value;
+
+	memset(sums, 0, value_bytes);
+	for (int cpu = 0; cpu < traffic->n_cpus; cpu++)
+		for (size_t i = 0; i < n_counters; i++)
+			sums[i] += copies[(size_t)cpu * n_counters + i];
+}
+
+static int read_interfaces(struct traffic *traffic, struct traffic_sample *sample,
+                           struct error *err)
+{
+	const struct traffic_interface_key *keys = traffic->batch_keys;
+	uint32_t count;
+	int rc;
+
+	rc = read_map(traffic, traffic->skeleton->maps.interfaces, &count, err);
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < count; i++)
+		for (size_t n = 0; n < sample->n_interfaces; n++)
+			if (sample->interfaces[n].ifindex == keys[i].ifindex)
+				sum_cpus(traffic, i, sizeof(struct traffic_interface_value),
+				         &sample->interfaces[n].counters[keys[i].direction]);
+	return 0;
+}
+
+static int read_endpoints(struct traffic *traffic, struct traffic_sample *sample, struct error *err)
+{
+	const struct traffic_endpoint_key *keys = traffic->batch_keys;
+	uint32_t count;
+	int rc;
+
+	rc = read_map(traffic, traffic->skeleton->maps.endpoints, &count, err);
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct endpoint *endpoint = find_endpoint(traffic, &keys[i]);
+
+		if (endpoint)
+			sum_cpus(traffic, i, sizeof(struct traffic_endpoint_value),
+			         &sample->endpoints[endpoint - traffic->endpoints].counters);
+	}
+	return 0;
+}
+
+static void describe(const struct traffic *traffic, struct traffic_sample *sample)
+{
+	sample->n_interfaces = traffic->n_interfaces;
+	for (size_t i = 0; i < traffic->n_interfaces; i++) {
+		const struct interface *from = &traffic->interfaces[i];
+		struct traffic_interface_sample *to = &sample->interfaces[i];
+
+		memcpy(to->name, from->name, sizeof(to->name));
+		to->ifindex = from->ifindex;
+		to->source = from->source;
+		to->epoch = from->epoch;
+	}
+	sample->n_endpoints = traffic->n_endpoints;
+	for (size_t i = 0; i < traffic->n_endpoints; i++) {
+		const struct endpoint *from = &traffic->endpoints[i];
+		struct traffic_endpoint_sample *to = &sample->endpoints[i];
+
+		memcpy(to->endpoint.remote_address, from->key.remote_address,
+		       sizeof(to->endpoint.remote_address));
+		to->endpoint.port = from->key.port;
+		to->endpoint.port_is_remote = from->key.port_is_remote;
+		to->epoch = from->epoch;
+		for (size_t n = 0; n < traffic->n_interfaces; n++)
+			to->counted |= is_ebpf(traffic->interfaces[n].source);
+	}
+}
+
+int traffic_read(struct traffic *traffic, struct traffic_sample *ret_sample, struct error *err)
+{
+	_cleanup_free_ struct traffic_sample *sample = xnew(struct traffic_sample);
+	uint64_t before_ns;
+	int rc;
+
+	for (size_t i = 0; i < traffic->n_interfaces; i++)
+		refresh_interface(traffic, &traffic->interfaces[i]);
+	describe(traffic, sample);
+
+	before_ns = clock_now_ns();
+	if (traffic->skeleton) {
+		rc = read_interfaces(traffic, sample, err);
+		if (rc < 0)
+			return rc;
+		rc = read_endpoints(traffic, sample, err);
+		if (rc < 0)
+			return rc;
+		sample->unknown_interface_skbs = traffic->skeleton->bss->unknown_interface_skbs;
+	}
+	for (size_t i = 0; i < sample->n_interfaces; i++) {
+		struct traffic_interface_sample *interface = &sample->interfaces[i];
+		struct error why;
+
+		if (!interface->ifindex)
+			continue;
+		rc = link_stats_read(traffic->rtnl_fd, interface->ifindex, &interface->link, &why);
+		if (rc == -ERROR_NOT_FOUND) {
+			/* Deleted this very moment; the next reading sees it by its name. */
+			interface->ifindex = 0;
+			interface->source = TRAFFIC_SOURCE_NONE;
+		} else if (rc < 0) {
+			if (err)
+				*err = why;
+			return error_context(err, "measuring interface %s", interface->name);
+		}
+	}
+	sample->read_ns = clock_now_ns() - before_ns;
+	sample->at_ns = before_ns + sample->read_ns / 2;
+	*ret_sample = *sample;
+	return 0;
+}
