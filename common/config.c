@@ -4,11 +4,11 @@
  *	file --> libfyaml events --> staged[] (one per key) --> all required there? --> settings
  *
  * The events are matched against the caller's table as they come, so nothing is built from text
- *that the table does not name: depth and memory are bounded by the table, not by the file. Values
- *are staged and moved into the settings only when the whole file was good.
+ * that the table does not name: depth and memory are bounded by the table, not by the file. Values
+ * are staged and moved into the settings only when the whole file was good.
  *
  * libfyaml is told to collect its diagnostics; the first of them becomes our error. Marks count
- *from zero, people from one.
+ * from zero, people from one.
  */
 #include "common/config.h"
 
@@ -76,10 +76,7 @@ static int fail(struct reader *r, struct place place, const char *format, ...)
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
 	/* What the file holds is quoted; it must not reach a terminal as control characters. */
-	for (char *c = what; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	}
+	utf8_make_printable(what);
 	return error_set(r->err, ERROR_INVALID, "%s:%d:%d: %s", r->file, place.line, place.column,
 	                 what);
 }
@@ -143,9 +140,7 @@ static int get_text(struct reader *r, const char **ret_text)
 
 	for (size_t i = 0; text && i < bytes; i++) {
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-			return fail(r, here(r),
-			            "line breaks and control characters are not "
-			            "accepted");
+			return fail(r, here(r), "a line break or control character is in it");
 	}
 	text = fy_token_get_text0(r->event->scalar.value);
 	if (!text)

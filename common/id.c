@@ -5,15 +5,20 @@
 #include "common/error.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 
 struct id id_new(void)
 {
 	struct id id;
-	ssize_t got = getrandom(id.bytes, sizeof(id.bytes), 0);
+	ssize_t got;
 
-	/* Up to 256 bytes getrandom is atomic: all or an error. */
+	/* Up to 256 bytes getrandom is atomic: all or an error. A signal can end it only while the
+	 * kernel has no randomness yet, early at boot. */
+	do
+		got = getrandom(id.bytes, sizeof(id.bytes), 0);
+	while (got < 0 && errno == EINTR);
 	assert(got == (ssize_t)sizeof(id.bytes));
 	(void)got;
 	return id;

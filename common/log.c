@@ -1,26 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See log.h. A line is put together first and written with one call, so lines of several threads do
- * not mix. Control characters are replaced: names of guests come from outside. */
+ * not mix. Control characters are replaced: names of guests come from outside. A line that is too
+ * long is cut: its beginning says what it is about. */
 #include "common/log.h"
 
 #include "common/clock.h"
+#include "common/utf8.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char log_who[64] = "drover";
 static enum log_level log_limit = LOG_LEVEL_INFO;
 static bool log_to_journal;
 
+/* systemd names the journal's socket in the environment; a child whose stderr was redirected inherits
+ * the name, but not the socket. */
+static bool is_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char ours[64];
+	struct stat info;
+
+	if (!stream || fstat(fd, &info) < 0)
+		return false;
+	snprintf(ours, sizeof(ours), "%ju:%ju", (uintmax_t)info.st_dev, (uintmax_t)info.st_ino);
+	return strcmp(stream, ours) == 0;
+}
+
 void log_open(const char *who, enum log_level level)
 {
 	snprintf(log_who, sizeof(log_who), "%s", who);
 	log_limit = level;
-	log_to_journal = getenv("JOURNAL_STREAM") != NULL && !isatty(STDERR_FILENO);
+	log_to_journal = is_journal(STDERR_FILENO);
 }
 
 void log_write(enum log_level level, const char *format, ...)
@@ -45,10 +63,7 @@ void log_write(enum log_level level, const char *format, ...)
 	vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	va_end(args);
 
-	for (char *c = line + used; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = ' ';
-	}
+	utf8_make_printable(line + used);
 	used = strlen(line);
 	line[used++] = '\n';
 	/* Nothing sensible is left to do when the log itself cannot be written. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define SIGNALS_MAX 8
+#define IDLE_MS     60000 /* nothing depends on it: every reason to wake has its own descriptor */
 
 struct watch {
 	int fd; /* -1: unwatched, to be freed */
@@ -38,6 +39,7 @@ struct loop {
 	size_t n_handlers;
 	struct mailbox *mailbox;
 	struct loop_timer *timers; /* soonest first */
+	uint64_t firing_ms;        /* what is due by then fires now; 0 = not firing */
 	struct watch *watches;
 	bool watches_dirty;
 	atomic_bool stop;
@@ -180,10 +182,13 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms)
 {
 	struct loop_timer **at = &loop->timers;
+	uint64_t now_ms = clock_now_ms();
 
 	assert(timer->fire);
 	loop_timer_stop(loop, timer);
-	timer->due_ms = clock_now_ms() + delay_ms;
+	timer->due_ms = delay_ms < UINT64_MAX - now_ms ? now_ms + delay_ms : UINT64_MAX;
+	if (timer->due_ms <= loop->firing_ms)
+		timer->due_ms = loop->firing_ms + 1;
 	while (*at && (*at)->due_ms <= timer->due_ms)
 		at = &(*at)->next;
 	timer->next = *at;
@@ -194,23 +199,23 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t dela
  * it cannot keep the others from running. */
 static void fire_due(struct loop *loop, uint64_t now_ms)
 {
-	while (loop->timers && loop->timers->due_ms <= now_ms) {
+	loop->firing_ms = now_ms;
+	while (loop->timers && loop->timers->due_ms <= now_ms && !atomic_load(&loop->stop)) {
 		struct loop_timer *timer = loop->timers;
 
 		loop->timers = timer->next;
 		timer->next = NULL;
 		timer->due_ms = 0;
 		timer->fire(timer->context);
-		if (atomic_load(&loop->stop))
-			return;
 	}
+	loop->firing_ms = 0;
 }
 
 static void run_once(struct loop *loop, uint64_t wait_ms)
 {
 	struct epoll_event events[32];
 	uint64_t now_ms = clock_now_ms();
-	uint64_t timeout_ms = wait_ms;
+	uint64_t timeout_ms = wait_ms < IDLE_MS ? wait_ms : IDLE_MS;
 	int n;
 
 	if (loop->timers) {
@@ -229,35 +234,37 @@ static void run_once(struct loop *loop, uint64_t wait_ms)
 		if (w->fd >= 0)
 			w->ready(events[i].events, w->context);
 	}
-	if (!atomic_load(&loop->stop))
-		fire_due(loop, clock_now_ms());
+	fire_due(loop, clock_now_ms());
 	if (loop->watches_dirty)
 		free_unwatched(loop, false);
 }
 
-#define IDLE_MS 60000 /* nothing depends on it: every reason to wake has its own descriptor */
+/* Whether loop_stop was called. The request is used up here and not when a run begins: it may come
+ * from another thread before that. */
+static bool take_stop(struct loop *loop)
+{
+	return atomic_exchange(&loop->stop, false);
+}
 
 void loop_run(struct loop *loop)
 {
-	atomic_store(&loop->stop, false);
-	while (!atomic_load(&loop->stop))
+	while (!take_stop(loop))
 		run_once(loop, IDLE_MS);
 }
 
 bool loop_run_until(struct loop *loop, uint64_t budget_ms, bool (*done)(void *context),
                     void *context)
 {
-	uint64_t end_ms = clock_now_ms() + budget_ms;
+	uint64_t start_ms = clock_now_ms();
 
-	atomic_store(&loop->stop, false);
 	for (;;) {
-		uint64_t now_ms = clock_now_ms();
+		uint64_t spent_ms = clock_now_ms() - start_ms;
 
 		if (done && done(context))
 			return true;
-		if (now_ms >= end_ms || atomic_load(&loop->stop))
+		if (spent_ms >= budget_ms || take_stop(loop))
 			return false;
-		run_once(loop, end_ms - now_ms);
+		run_once(loop, budget_ms - spent_ms);
 	}
 }
 

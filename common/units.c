@@ -82,6 +82,9 @@ static int to_whole(double value, const char *text, uint64_t *ret_value, struct 
 {
 	if (value > LARGEST)
 		return error_set(err, ERROR_INVALID, "\"%s\" is too large", text);
+	/* Nothing becomes zero by rounding: zero means "no limit". */
+	if (value > 0 && value < 0.5)
+		return error_set(err, ERROR_INVALID, "\"%s\" is too small", text);
 	*ret_value = (uint64_t)llround(value);
 	return 0;
 }
@@ -141,6 +144,7 @@ int units_parse_duration(const char *text, uint64_t *ret_ms, struct error *err)
 		size_t bytes = 0;
 
 		if (suffix) {
+			suffix += strspn(suffix, " ");
 			while (isalpha((unsigned char)suffix[bytes]))
 				bytes++;
 			if (bytes == 0 && at == text && !*suffix)
@@ -175,7 +179,7 @@ char *units_format_bytes(uint64_t bytes, char *ret_text)
 	double value = (double)bytes;
 	size_t i = 0;
 
-	while (value >= 1024 && i + 1 < ARRAY_SIZE(names)) {
+	while (value >= 1023.5 && i + 1 < ARRAY_SIZE(names)) {
 		value /= 1024;
 		i++;
 	}
@@ -188,7 +192,7 @@ char *units_format_rate(uint64_t bytes_per_s, char *ret_text)
 	double value = (double)bytes_per_s * 8;
 	size_t i = 0;
 
-	while (value >= 1000 && i + 1 < ARRAY_SIZE(names)) {
+	while (value >= 999.5 && i + 1 < ARRAY_SIZE(names)) {
 		value /= 1000;
 		i++;
 	}
@@ -197,11 +201,11 @@ char *units_format_rate(uint64_t bytes_per_s, char *ret_text)
 
 char *units_format_duration(uint64_t ms, char *ret_text)
 {
-	uint64_t seconds = (ms + 500) / 1000;
+	uint64_t seconds = ms / 1000 + (ms % 1000 >= 500);
 
 	if (ms < 1000)
 		snprintf(ret_text, UNITS_TEXT_BYTES, "%u ms", (unsigned)ms);
-	else if (ms < 60000)
+	else if (ms < 59950)
 		snprintf(ret_text, UNITS_TEXT_BYTES, "%.1f s", (double)ms / 1000);
 	else if (seconds < 3600)
 		snprintf(ret_text, UNITS_TEXT_BYTES, "%u min %u s", (unsigned)(seconds / 60),

@@ -2,7 +2,9 @@
 /* See utf8.h. */
 #include "common/utf8.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The length of the character at @at, with @left bytes there; 0 if it is not one. */
 static size_t character_bytes(const unsigned char *at, size_t left)
@@ -52,4 +54,22 @@ size_t utf8_valid_bytes(const char *text, size_t bytes)
 		done += step;
 	}
 	return done;
+}
+
+void utf8_make_printable(char *text)
+{
+	unsigned char *at = (unsigned char *)text;
+	size_t left = strlen(text);
+
+	while (left) {
+		size_t bytes = character_bytes(at, left);
+		bool control = *at < 0x20 || *at == 0x7f || (*at == 0xC2 && at[1] < 0xA0);
+
+		if (!bytes || control) {
+			bytes = bytes ? bytes : 1;
+			memset(at, '?', bytes);
+		}
+		at += bytes;
+		left -= bytes;
+	}
 }
