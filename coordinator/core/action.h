@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the core asks its edge to do. In a list of actions STORE comes first, if there is one; the
+ * core itself waits for EVENT_STORED before it asks for anything that rests on it, so the edge may
+ * carry out a list in order and without thinking.
+ *
+ * Every START, CANCEL, PROBE, SET_DRAIN_MARK and PREVIEW must come back as exactly one _OUTCOME
+ * event (the edge sets a deadline). Each REPLY answers one request.
+ */
+#pragma once
+
+#include "coordinator/core/event.h"
+#include "coordinator/core/fleet.h"
+
+enum action_kind {
+	ACTION_STORE,  /* write the batch; then EVENT_STORED or EVENT_STORE_FAILED */
+	ACTION_START,  /* Agent.StartMigration at the source */
+	ACTION_CANCEL, /* Agent.CancelMigration at the source */
+	ACTION_PROBE,  /* Agent.ProbeAttempt at the source */
+	ACTION_SET_DRAIN_MARK,
+	ACTION_PREVIEW, /* Agent.Preview at the source */
+	ACTION_REPLY,
+	ACTION_CHANGED, /* wake the watchers */
+	ACTION_EVENT,   /* a line for the log; it is in the ring already */
+	ACTION_STOP,    /* end the process and start again from the store; `error` says why */
+	ACTION_KINDS
+};
+
+/* START, CANCEL, PROBE. Addresses are as last known. */
+struct attempt_call {
+	uint64_t migration;
+	struct attempt attempt;
+	char vm_uuid[VM_UUID_BYTES];
+	char source[NODE_NAME_BYTES];
+	char target[NODE_NAME_BYTES];
+	char target_address[ADDRESS_BYTES]; /* the target agent's mesh address */
+	struct migration_settings settings;
+};
+
+struct preview_call {
+	uint64_t preview;
+	char vm_uuid[VM_UUID_BYTES];
+	char source[NODE_NAME_BYTES];
+	char target[NODE_NAME_BYTES];
+	char target_address[ADDRESS_BYTES];
+	uint64_t epoch;
+};
+
+/* What one node would say to one guest: EVENT_EXPLAIN_VM. */
+struct target_view {
+	char node[NODE_NAME_BYTES];
+	bool asked; /* false: excluded by what the coordinator knows; reason says why */
+	bool fits;
+	char reason[REASON_BYTES];
+	struct checks checks;
+	enum guard guard;
+};
+
+enum reply_kind {
+	REPLY_FAILED, /* any request: `error` says why; nothing was changed */
+	REPLY_ATTACH, /* epoch; now the edge opens Agent.Watch on that connection */
+	REPLY_DRAIN,
+	REPLY_NODE, /* undrain, cordon, uncordon */
+	REPLY_MIGRATE,
+	REPLY_CANCEL,
+	REPLY_EXPLAIN,
+};
+
+struct reply {
+	enum reply_kind kind;
+	uint64_t request;
+	struct error error;
+	uint64_t epoch;
+	char node[NODE_NAME_BYTES]; /* REPLY_NODE: look it up */
+	uint64_t migration;         /* number; 0 = none was made */
+	uint64_t drain;             /* number; 0 = none was made */
+	bool changed;
+	bool already;
+	bool refused;
+	char *refusal;        /* owned; NULL unless refused. May have several lines */
+	struct checks checks; /* blockers (id "vm/NAME"), or a dry run's checks */
+	enum guard guard;
+	char target[NODE_NAME_BYTES]; /* REPLY_MIGRATE, dry run: where it would go */
+	uint64_t eta_ms;              /* likewise; an estimate, 0 = unknown */
+	struct drain *plan;          /* owned; dry run of a drain, state DRAIN_PLANNED; else NULL */
+	struct target_view *targets; /* owned; REPLY_EXPLAIN, best first */
+	size_t n_targets;
+	char text[REASON_BYTES];
+};
+
+struct action {
+	enum action_kind kind;
+	union {
+		struct batch *store; /* owned; take it and leave NULL */
+		struct attempt_call call;
+		struct preview_call preview;
+		struct {
+			char node[NODE_NAME_BYTES];
+			struct drain_mark mark;
+		} mark;
+		struct reply *reply; /* owned; take it and leave NULL */
+		struct {
+			enum object_kind object;
+			uint64_t revision;
+			char name[NODE_NAME_BYTES]; /* node name, vm uuid */
+			uint64_t number;            /* migration, drain */
+		} changed;
+		struct event_record event;
+		struct error stop;
+	};
+};
+
+struct action_list {
+	struct action *items; /* owned */
+	size_t count, capacity;
+};
+
+void action_list_deinit(struct action_list *list);
+void reply_free(struct reply *reply);
+
+const char *action_kind_name(enum action_kind kind); /* "start" */

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A drain: everything active on one node goes elsewhere, or says why not.
+ *
+ * Level-triggered. drain_reconcile looks at what the node's own inventory lists now and at the
+ * migrations there are, and works out per guest what is still to do; it remembers nothing that a
+ * restart would lose. A guest that appears on the node later is simply one more. It ends when the
+ * host's own libvirt, asked after the drain mark was durable there, lists no active guest but those
+ * allowed (invariant I9).
+ */
+#pragma once
+
+#include "coordinator/core/record.h"
+
+#include <uthash.h>
+
+struct fleet;
+
+enum drain_vm_state {
+	DRAIN_VM_WAITING, /* for a slot, or for its next try */
+	DRAIN_VM_MOVING,
+	DRAIN_VM_MOVED,
+	DRAIN_VM_LEFT,    /* allowed to stay */
+	DRAIN_VM_STOPPED, /* was shut off or has gone by itself */
+	DRAIN_VM_BLOCKED, /* no destination as things are; reason says which check fails where */
+	DRAIN_VM_STATES
+};
+
+struct drain_vm {
+	char uuid[VM_UUID_BYTES];
+	char name[VM_NAME_BYTES];
+	enum drain_vm_state state;
+	char target[NODE_NAME_BYTES]; /* planned or taken; empty: none */
+	char reason[REASON_BYTES];    /* why it waits or is blocked, with numbers */
+	uint64_t migration_number;
+	uint64_t memory_bytes;
+	uint64_t eta_ms;      /* planned duration: an estimate */
+	struct checks checks; /* of the planned target (dry run), or of the last refusal */
+	enum guard guard;
+	bool moved_away; /* private: once seen DONE, so that a shutdown elsewhere is no "stopped" */
+};
+
+struct drain {
+	struct drain_record kept; /* what the store keeps */
+	struct drain_vm *vms;     /* owned; hardest first, then as they appeared */
+	size_t n_vms;
+	char status[REASON_BYTES]; /* what it does or waits for now, one sentence */
+	uint64_t eta_ms;           /* estimate for what is left; meaningful if eta_known */
+	bool eta_known;
+	uint64_t bytes_total, bytes_done; /* RAM; done never runs backwards */
+	uint64_t revision;
+	bool dirty; /* private to fleet.c */
+	bool unsaved;
+	uint64_t stored_ticket; /* nothing starts before this is stored */
+	UT_hash_handle hh;      /* fleet->drains, by number */
+};
+
+const char *drain_vm_state_name(enum drain_vm_state state); /* "waiting" */
+
+/* NULL when the drain does not know that guest. Borrowed. */
+struct drain_vm *drain_find_vm(struct drain *drain, const char *uuid);
+
+/* A drain that is in no fleet: for dry runs. */
+void drain_free(struct drain *drain);

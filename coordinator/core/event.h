@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can happen to the core. The edge turns every message, answer and timer into one of these.
+ *
+ * Events are borrowed: the core copies what it keeps. Strings are never NULL but where it says so.
+ * `request` is the edge's own number for somebody who waits for ACTION_REPLY; it is given back with
+ * the reply, exactly once, unless the process ends first.
+ */
+#pragma once
+
+#include "coordinator/core/record.h"
+
+enum event_kind {
+	/* --- the store --- */
+	EVENT_LOADED,       /* first of all: what the store holds */
+	EVENT_STORED,       /* all batches up to this ticket are durable */
+	EVENT_STORE_FAILED, /* a batch was refused or its outcome is unknown: the core stops */
+
+	/* --- agents --- */
+	EVENT_ATTACH, /* a request: answered with the epoch, once that is durable */
+	EVENT_LOST,   /* its connection is gone */
+	EVENT_SNAPSHOT,
+	EVENT_HOST,
+	EVENT_VM,
+	EVENT_VM_GONE,
+	EVENT_ATTEMPT,
+
+	/* --- outcomes of calls that ACTIONs asked for --- */
+	EVENT_START_OUTCOME,
+	EVENT_CANCEL_OUTCOME,
+	EVENT_PROBE_OUTCOME,
+	EVENT_MARK_OUTCOME,
+	EVENT_PREVIEW_OUTCOME,
+
+	/* --- people and programs --- */
+	EVENT_DRAIN,
+	EVENT_UNDRAIN,
+	EVENT_CORDON,
+	EVENT_UNCORDON,
+	EVENT_MIGRATE,
+	EVENT_CANCEL,
+	EVENT_EXPLAIN_VM, /* asks every possible destination */
+
+	EVENT_TICK, /* every second */
+	EVENT_KINDS
+};
+
+/* How a call to an agent ended. Only the first two say anything about what happened there. */
+enum call_outcome {
+	CALL_ANSWERED, /* the reply is in the event */
+	CALL_REFUSED,  /* the agent answered with an error: `error` has it */
+	CALL_NOT_SENT, /* surely never left this machine */
+	CALL_UNKNOWN,  /* sent, no answer: timeout, connection lost */
+};
+
+struct event {
+	enum event_kind kind;
+	uint64_t wall_ms; /* for display and history only */
+	uint64_t request; /* EVENT_ATTACH and what people ask */
+	union {
+		const struct store_contents *loaded;
+		uint64_t stored_ticket;
+		struct {
+			uint64_t ticket;
+			struct error error;
+		} store_failed;
+
+		struct {
+			const char *node;
+			const char *mesh_address;
+			const char *agent_version;
+			uint64_t highest_epoch;
+			struct id boot_id;
+		} attach;
+		struct {
+			const char *node;
+		} lost;
+		struct {
+			const char *node;
+			const struct host_state *host;
+			const struct vm_state *vms;
+			size_t n_vms;
+			const struct attempt_report *attempts;
+			size_t n_attempts;
+			const struct drain_mark *mark; /* NULL: none */
+			bool inventory_valid;
+		} snapshot;
+		struct {
+			const char *node;
+			const struct host_state *host;
+		} host;
+		struct {
+			const char *node;
+			const struct vm_state *vm;
+		} vm;
+		struct {
+			const char *node;
+			const char *uuid;
+		} vm_gone;
+		struct {
+			const char *node;
+			const struct attempt_report *report;
+		} attempt;
+
+		/* EVENT_START_OUTCOME, _CANCEL_, _PROBE_ */
+		struct {
+			uint64_t migration; /* number and attempt as in the action */
+			uint32_t attempt_number;
+			enum call_outcome outcome;
+			bool accepted; /* START: StartMigrationReply.accepted */
+			const struct attempt_report *report; /* may be NULL */
+			struct error error;                  /* CALL_REFUSED and worse */
+		} call;
+		struct {
+			const char *node;
+			struct id drain_id; /* as in the action */
+			enum call_outcome outcome;
+			uint32_t active_vms;
+			struct error error;
+		} mark;
+		struct {
+			uint64_t preview; /* as in the action */
+			enum call_outcome outcome;
+			bool admitted;
+			const struct checks *checks;
+			enum guard guard;
+			struct error error;
+		} preview;
+
+		struct {
+			const char *node;
+			bool dry_run;
+			const struct names *leave; /* names or uuids */
+			bool leave_unmovable;
+			const char *reason;
+			uint32_t parallel;
+			uint64_t bandwidth_bytes_per_s;
+			struct id request_id; /* zero: none */
+		} drain;
+		struct {
+			const char *node;
+			const char *reason;
+		} node; /* EVENT_UNDRAIN, _CORDON, _UNCORDON */
+		struct {
+			const char *vm;     /* name or uuid */
+			const char *target; /* "" = ours to choose */
+			bool dry_run;
+			uint64_t bandwidth_bytes_per_s; /* 0 = the cluster's */
+			uint64_t max_downtime_ms;       /* 0 = the cluster's */
+			struct id request_id;
+		} migrate;
+		struct {
+			const char *kind; /* "migration", "drain", "vm" */
+			const char *name; /* number, or the guest's name or uuid */
+		} cancel;
+		struct {
+			const char *vm;
+		} explain;
+	};
+};
+
+const char *event_kind_name(enum event_kind kind); /* "start-outcome" */

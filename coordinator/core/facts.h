@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What agents report, as plain values.
+ *
+ * The same shapes as in proto/types.proto, without protobuf: the core must not know how a fact
+ * travelled. Enum values have the numbers of the wire. Fixed texts are cut when longer (the edge
+ * refuses names that do not fit); lists are owned by the value that holds them and are copied with
+ * _copy and given back with _deinit. An all-zero value is a valid empty one.
+ */
+#pragma once
+
+#include "common/check.h"
+#include "common/error.h"
+#include "common/id.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NODE_NAME_BYTES 128
+#define VM_NAME_BYTES   256
+#define VM_UUID_BYTES   37
+#define ADDRESS_BYTES   128
+#define REASON_BYTES    512 /* as ERROR_TEXT_BYTES: an error's text fits */
+#define RUN_STATE_BYTES 24
+#define VERSION_BYTES   48
+
+struct checks {
+	struct check *items; /* owned */
+	size_t count;
+};
+
+struct names {
+	char **items; /* owned, each too */
+	size_t count;
+};
+
+enum guard {
+	GUARD_NONE,
+	GUARD_IMAGE_LOCK,
+	GUARD_LOCK_MANAGER,
+	GUARD_TWO_STEP,
+};
+
+/* Same numbers as drover.v1.MigrationState. The table of who may follow whom: migration.h. */
+enum migration_state {
+	MIGRATION_NO_STATE,
+	MIGRATION_PLANNED,
+	MIGRATION_RESERVED,
+	MIGRATION_RUNNING,
+	MIGRATION_SWITCHING,
+	MIGRATION_DONE,
+	MIGRATION_FAILED,
+	MIGRATION_CANCELLED,
+	MIGRATION_UNRESOLVED,
+	MIGRATION_STATES
+};
+
+struct attempt {
+	struct id operation;
+	uint32_t number; /* 1, 2, 3 ... within the operation; 0 = none was made yet */
+	uint64_t epoch;
+};
+
+struct migration_settings {
+	uint64_t bandwidth_bytes_per_s; /* 0 = no limit */
+	uint64_t max_downtime_ms;
+	uint64_t completion_timeout_ms_per_gib;
+	uint64_t progress_timeout_ms;
+	bool tls;
+};
+
+struct progress {
+	uint64_t elapsed_ms;
+	uint64_t memory_total_bytes;
+	uint64_t memory_processed_bytes;
+	uint64_t memory_remaining_bytes;
+	uint64_t transfer_bytes_per_s;
+	uint64_t dirty_bytes_per_s;
+	uint32_t iteration;
+	uint64_t expected_downtime_ms;
+	uint64_t eta_ms; /* meaningful if eta_known */
+	bool eta_known;
+	uint32_t percent;
+	char rate_source[16];
+};
+
+/* What one agent knows of one attempt: by evidence, not by return code. */
+struct attempt_report {
+	struct attempt attempt;
+	char vm_uuid[VM_UUID_BYTES];
+	char vm_name[VM_NAME_BYTES];
+	char source[NODE_NAME_BYTES];
+	char target[NODE_NAME_BYTES];
+	enum migration_state state;
+	char reason[REASON_BYTES];
+	uint32_t error_code; /* enum error_code */
+	struct checks checks;
+	enum guard guard;
+	struct progress progress;
+	uint64_t duration_ms;
+	uint64_t downtime_ms;
+	uint64_t transferred_bytes;
+	uint64_t wire_bytes;
+	bool tombstoned; /* this attempt will never act again */
+	struct names leftovers;
+	bool memory_verified;
+};
+
+/* One guest as one host's libvirt lists it. */
+struct vm_state {
+	char uuid[VM_UUID_BYTES];
+	char name[VM_NAME_BYTES];
+	char state[RUN_STATE_BYTES]; /* "running", "paused", "incoming", "shutoff", ... */
+	char reason[48];
+	uint64_t memory_bytes;
+	uint64_t overhead_bytes;
+	uint32_t vcpus;
+	bool persistent;
+	bool autostart;
+	bool migrating_out;
+	bool foreign_job;
+	struct checks blockers;
+};
+
+struct interface_rate {
+	char name[32];
+	uint64_t rx_bytes_per_s, tx_bytes_per_s;
+	uint64_t rx_packets_per_s, tx_packets_per_s;
+	uint64_t migration_rx_bytes_per_s, migration_tx_bytes_per_s;
+	uint64_t unregistered_bytes_per_s;
+	uint64_t link_bytes_per_s; /* 0 = unknown */
+	char source[16];
+};
+
+struct host_state {
+	char agent_version[VERSION_BYTES];
+	struct id boot_id;
+	char migration_address[ADDRESS_BYTES];
+	char mesh_address[ADDRESS_BYTES];
+	uint64_t memory_capacity_bytes;
+	uint64_t memory_reserve_bytes;
+	uint64_t memory_guests_bytes;
+	uint64_t memory_reserved_bytes;
+	uint32_t cpus;
+	char libvirt_version[VERSION_BYTES];
+	char hypervisor_version[VERSION_BYTES];
+	bool libvirt_connected;
+	char libvirt_problem[REASON_BYTES];
+	uint32_t port_pool;
+	uint32_t ports_in_use;
+	struct interface_rate *interfaces; /* owned */
+	size_t n_interfaces;
+	uint32_t slots_in;
+	uint32_t slots_out;
+};
+
+/* A drain as the drained host remembers it. */
+struct drain_mark {
+	struct id drain_id; /* zero: none */
+	uint64_t epoch;
+	bool draining;
+	bool cordoned;
+	char reason[REASON_BYTES];
+	struct names leave;
+};
+
+/* Copies are deep; @to must own nothing yet (it is overwritten, not freed). */
+void checks_copy(struct checks *to, const struct checks *from);
+void checks_deinit(struct checks *checks);
+void checks_add(struct checks *checks, const struct check *check);
+/* The first check with that verdict or a worse one, or NULL. Borrowed. */
+const struct check *checks_find_worst(const struct checks *checks, enum check_verdict at_least);
+
+void names_copy(struct names *to, const struct names *from);
+void names_deinit(struct names *names);
+void names_add(struct names *names, const char *name);
+bool names_contain(const struct names *names, const char *name);
+
+void attempt_report_copy(struct attempt_report *to, const struct attempt_report *from);
+void attempt_report_deinit(struct attempt_report *report);
+
+void vm_state_copy(struct vm_state *to, const struct vm_state *from);
+void vm_state_deinit(struct vm_state *vm);
+/* A QEMU process exists for it on that host. */
+bool vm_state_is_active(const struct vm_state *vm);
+/* Active and not on its way in: its vCPUs are here. */
+bool vm_state_is_home(const struct vm_state *vm);
+/* What a destination must have: maximum RAM plus QEMU's own. */
+uint64_t vm_state_need_bytes(const struct vm_state *vm);
+
+void host_state_copy(struct host_state *to, const struct host_state *from);
+void host_state_deinit(struct host_state *host);
+
+void drain_mark_copy(struct drain_mark *to, const struct drain_mark *from);
+void drain_mark_deinit(struct drain_mark *mark);
+
+/* Copies @from, cut at @bytes - 1. For the fixed texts above. */
+void text_copy(char *to, size_t bytes, const char *from);

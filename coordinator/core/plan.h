@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who goes where: pure placement.
+ *
+ * Hardest (largest) guest first; the destination which keeps the most headroom after it, and of
+ * those that are alike the one whose inbound work ends first. What a host can take is its own
+ * figure less the moves on their way which that figure does not include yet. The destination agent
+ * has the last word; the plan only tries not to ask in vain.
+ *
+ * Estimates: a move takes memory / link rate + 2 s; a drain is list-scheduled over its slots.
+ */
+#pragma once
+
+#include "coordinator/core/fleet.h"
+
+/* Around the copy itself: admission, tunnel, switchover, clean-up. */
+#define PLAN_OVERHEAD_MS ((uint64_t)2000)
+/* Assumed until a rate was measured or a link speed reported: 1 Gbit/s, 90 % of it for RAM. */
+#define PLAN_DEFAULT_BYTES_PER_S ((uint64_t)112500000)
+
+enum plan_refusal {
+	PLAN_FITS,
+	PLAN_IS_SOURCE,
+	PLAN_UNREACHABLE,
+	PLAN_NO_INVENTORY, /* attached, but libvirt there is not */
+	PLAN_CORDONED,
+	PLAN_DRAINING,
+	PLAN_MAINTENANCE,
+	PLAN_NO_MEMORY,
+	PLAN_NO_INBOUND, /* its inbound cap is reached */
+	PLAN_NO_PORTS,
+	PLAN_REFUSED,  /* it has refused this guest and nothing has changed since */
+	PLAN_LISTS_IT, /* an active guest with this uuid is there already */
+	PLAN_REFUSALS
+};
+
+/* A node as the planner sees it; drafts of whole drains place guests on copies of these. */
+struct plan_node {
+	struct node *node; /* borrowed */
+	uint64_t headroom_bytes;
+	uint32_t inbound;
+	uint64_t inbound_finish_ms; /* work planned into it, end to end */
+};
+
+struct plan {
+	struct plan_node *nodes; /* owned */
+	size_t count;
+};
+
+/* All nodes with what they can take now. */
+void plan_init(struct plan *plan, const struct fleet *fleet);
+void plan_deinit(struct plan *plan);
+
+/* Why @node would not take @vm now, PLAN_FITS if it would. @ret_text (REASON_BYTES, may be NULL)
+ * gets a phrase with numbers: "host2 312 MiB short of memory". @ignore_slots: judge a later time,
+ * when slots and ports are free again. */
+enum plan_refusal plan_judge(const struct fleet *fleet, const struct plan_node *node,
+                             const struct vm *vm, bool ignore_slots, uint64_t now_ms,
+                             char *ret_text);
+
+/* The best destination, marked as taken in @plan. NULL: none, and @ret_reason (REASON_BYTES) says
+ * what each lacks: "no destination: host2 312 MiB short of memory, host3 cordoned". @only: a name,
+ * or NULL for any. */
+struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
+                                   const struct vm *vm, const char *only, bool ignore_slots,
+                                   uint64_t now_ms, char *ret_reason);
+
+/* Whether some node that takes guests could hold @vm were it empty. False: @ret_reason says what
+ * the largest lacks. */
+bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *ret_reason);
+
+/* RAM that a node can still take, never below 0. */
+uint64_t plan_get_headroom(const struct fleet *fleet, const struct node *node);
+
+/* Estimates. */
+uint64_t plan_estimate_ms(const struct node *source, uint64_t memory_bytes,
+                          uint64_t bandwidth_bytes_per_s);
+/* The time until all are done with @slots at a time, in the order given. */
+uint64_t plan_schedule_ms(const uint64_t *durations_ms, size_t count, uint32_t slots);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is kept durable: intent and history, never where a guest is.
+ *
+ * The store writes and reads these records and knows nothing else of the core. A batch is one
+ * transaction: all of it or nothing. Its conditions are part of the transaction, so what they count
+ * cannot change between counting and writing (invariants I3, I5).
+ *
+ *	step --> struct batch --> store: epoch still ours? slots free? write all --> stored(ticket)
+ */
+#pragma once
+
+#include "coordinator/core/facts.h"
+
+struct caps {
+	uint32_t cluster;  /* migrations at a time; parallelMigrationsPerCluster */
+	uint32_t outbound; /* per source; parallelOutboundMigrationsPerNode */
+	uint32_t inbound;  /* per target */
+};
+
+struct node_record {
+	char name[NODE_NAME_BYTES];
+	char mesh_address[ADDRESS_BYTES]; /* last known: display until it attaches again */
+	bool cordoned;
+	bool maintenance;      /* a drain completed and nobody has undrained it */
+	uint64_t drain_number; /* the drain that is under way, 0 = none */
+	char reason[REASON_BYTES];
+};
+
+enum drain_state {
+	DRAIN_PLANNED, /* a dry run; never stored */
+	DRAIN_RUNNING,
+	DRAIN_BLOCKED, /* nothing moves and something cannot; re-evaluated for ever */
+	DRAIN_COMPLETED,
+	DRAIN_PARTLY, /* all moved but those that were allowed to stay */
+	DRAIN_CANCELLED,
+	DRAIN_STATES
+};
+
+struct drain_record {
+	uint64_t number;
+	struct id id;         /* random; also in the drained host's own mark */
+	struct id request_id; /* zero: none given */
+	char node[NODE_NAME_BYTES];
+	enum drain_state state;
+	char reason[REASON_BYTES]; /* why it was asked for, by the operator */
+	struct names leave;        /* uuids of guests that may stay */
+	bool leave_unmovable;
+	uint32_t parallel; /* 0 = the cluster's limit */
+	uint64_t bandwidth_bytes_per_s;
+	uint64_t created_wall_ms, ended_wall_ms;
+	uint32_t left_count; /* at the end: guests left on the node */
+};
+
+struct migration_record {
+	uint64_t number;
+	struct attempt attempt; /* the latest */
+	struct id request_id;   /* zero: none given */
+	char vm_uuid[VM_UUID_BYTES];
+	char vm_name[VM_NAME_BYTES];
+	char source[NODE_NAME_BYTES];        /* as recorded at the start; caps count this */
+	char target[NODE_NAME_BYTES];        /* empty while none is chosen */
+	char wanted_target[NODE_NAME_BYTES]; /* asked for by name; empty = ours to choose */
+	enum migration_state state;
+	bool holds_slot; /* counted by the caps; only its source agent's word frees it */
+	bool cancel_requested;
+	uint64_t drain_number; /* 0 = asked for by itself */
+	uint64_t need_bytes;   /* RAM plus overhead at the target */
+	uint64_t memory_bytes;
+	struct migration_settings settings;
+	char reason[REASON_BYTES];
+	struct attempt_report report; /* of the latest attempt; number 0 = none yet */
+	uint64_t created_wall_ms, ended_wall_ms;
+};
+
+enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ALARM, SEVERITIES };
+
+struct event_record {
+	uint64_t revision;
+	uint64_t wall_ms;
+	enum severity severity;
+	char subject[64]; /* "drain/7", "node/host1" */
+	char text[REASON_BYTES];
+};
+
+enum put_kind { PUT_NODE, PUT_DRAIN, PUT_MIGRATION, PUT_EVENT };
+
+struct put {
+	enum put_kind kind;
+	/* PUT_MIGRATION: this write takes the slot. Refused with -ERROR_BUSY, and the whole batch
+	 * with it, if any of the caps would be exceeded. */
+	bool takes_slot;
+	struct caps caps; /* with takes_slot */
+	union {
+		struct node_record node;
+		struct drain_record drain;
+		struct migration_record migration;
+		struct event_record event;
+	};
+};
+
+struct batch {
+	uint64_t ticket;    /* dense, in the order in which batches must be written */
+	uint64_t epoch;     /* must be the store's, else -ERROR_STALE and nothing is written */
+	uint64_t new_epoch; /* 0, or: becomes the store's epoch in this transaction */
+	struct put *puts;   /* owned */
+	size_t count;
+};
+
+/* All that a coordinator needs to go on. */
+struct store_contents {
+	uint64_t epoch; /* 0: a new store */
+	struct node_record *nodes;
+	size_t n_nodes;
+	struct drain_record *drains;
+	size_t n_drains;
+	struct migration_record *migrations; /* all that are not over, and the latest that are */
+	size_t n_migrations;
+	struct event_record *events; /* the latest, oldest first */
+	size_t n_events;
+	/* The highest ever given, also to records which are not among those above. */
+	uint64_t last_migration_number, last_drain_number;
+};
+
+void drain_record_copy(struct drain_record *to, const struct drain_record *from);
+void drain_record_deinit(struct drain_record *drain);
+void migration_record_copy(struct migration_record *to, const struct migration_record *from);
+void migration_record_deinit(struct migration_record *migration);
+
+/* Adds an empty put of that kind; borrowed until the next one is added. */
+struct put *batch_add(struct batch *batch, enum put_kind kind);
+void batch_free(struct batch *batch);
+void store_contents_deinit(struct store_contents *contents);
+
+const char *drain_state_name(enum drain_state state); /* "running"; also in the store */
+const char *severity_name(enum severity severity);    /* "info", "warning", "alarm" */
+bool drain_state_is_final(enum drain_state state);
