@@ -45,7 +45,10 @@ enum vm_pause_reason {
 	VM_PAUSE_POSTCOPY_FAILED,
 	VM_PAUSE_IO_ERROR,
 	VM_PAUSE_OTHER,
+	VM_PAUSE_REASONS
 };
+
+const char *vm_pause_reason_name(enum vm_pause_reason reason); /* "migration" */
 
 /* One guest as libvirt lists it. */
 struct vm_summary {
@@ -53,7 +56,7 @@ struct vm_summary {
 	char name[VM_NAME_BYTES];
 	enum vm_run_state state;
 	enum vm_pause_reason pause_reason;
-	char reason[48]; /* libvirt's word: "migrated", "migration", "user", "booted" */
+	char reason[48]; /* libvirt's word, as virsh has it: "migrated", "migrating", "user" */
 	uint64_t memory_bytes; /* maximum */
 	uint32_t vcpus;
 	bool active;	       /* a QEMU process exists */
@@ -82,7 +85,7 @@ struct vm_interface {
 /* One guest in depth, from its live, migratable XML. */
 struct vm_description {
 	struct vm_summary summary;
-	uint64_t overhead_bytes; /* QEMU's own memory, estimated: agent/domain_xml.h has the formula */
+	uint64_t overhead_bytes; /* QEMU's own memory, estimated: see agent/overhead.h */
 	char arch[16];
 	char machine[64];
 	char virt_type[16];
