@@ -18,6 +18,7 @@
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): types and names of functions stand without them */
 #define DEFINE_CLEANUP(type, function)              \
 	static inline void function##p(type *owner) \
 	{                                           \
@@ -25,6 +26,7 @@
 			function(*owner);           \
 	}                                           \
 	struct cleanup_needs_a_semicolon_
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void cleanup_free_pointer(void *owner)
 {

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_FILE_BYTES (1024 * 1024)
+#define CONFIG_FILE_BYTES ((size_t)1024 * 1024)
 #define CONFIG_LIST_MAX   64
 
 enum config_type {

@@ -44,7 +44,7 @@ char *id_format(const struct id *id, char *ret_text)
 		ret_text[2 * i] = digits[id->bytes[i] >> 4];
 		ret_text[2 * i + 1] = digits[id->bytes[i] & 15];
 	}
-	ret_text[2 * ID_BYTES] = '\0';
+	ret_text[ID_TEXT_BYTES - 1] = '\0';
 	return ret_text;
 }
 
@@ -63,7 +63,7 @@ int id_parse(const char *text, struct id *ret_id)
 {
 	struct id id;
 
-	if (strlen(text) != 2 * ID_BYTES)
+	if (strlen(text) != ID_TEXT_BYTES - 1)
 		return -ERROR_INVALID;
 	for (size_t i = 0; i < ID_BYTES; i++) {
 		int high = hex_value(text[2 * i]);

@@ -228,7 +228,7 @@ static const struct {
 	{ "node: a\npeers: &p [a]\n",         2, 11, "anchors are not accepted" },
 	{ "node: *there\n",                   1,  7, "aliases are not accepted" },
 	{ "node: !!str a\n",                  1, 13, "tags are not accepted" },
-	{ "node: a\n---\nnode: b\n",          3,  1, "a second document" },
+	{ "node: a\n---\nnode: b\n",          2,  1, "a second document" },
 	{ "- node\n",                         1,  1, "expected lines of the form" },
 	{ "node\n",                           1,  1, "expected lines of the form" },
 	{ "node: a\n\tslots: 1\n",            1,  7, "this is not YAML" },
@@ -302,7 +302,7 @@ static void test_too_large(void **state)
 	_cleanup_free_ char *text = xmalloc(CONFIG_FILE_BYTES + 1);
 
 	memset(text, '#', CONFIG_FILE_BYTES + 1);
-	memcpy(text, "node: a\n", 8);
+	memcpy(text, "node: a\n", strlen("node: a\n"));
 	write_bytes(f, text, CONFIG_FILE_BYTES);
 	assert_int_equal(config_load(f->path, keys, ARRAY_SIZE(keys), &f->settings, &f->err), 0);
 	write_bytes(f, text, CONFIG_FILE_BYTES + 1);

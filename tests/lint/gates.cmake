@@ -1,0 +1,9 @@
+# The gates, and the proof that each can fail (gates.bats).
+foreach(gate format cppcheck shell layering spdx words length)
+	drover_command_test(NAME lint_${gate} LABEL lint TIMEOUT 600 COMMAND tests/lint/${gate})
+endforeach()
+drover_command_test(NAME lint_tidy LABEL lint TIMEOUT 900
+	COMMAND tests/lint/tidy ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+drover_command_test(NAME lint_gates_can_fail LABEL lint TIMEOUT 120 COMMAND bats tests/lint/gates.bats)
+cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
+set_tests_properties(lint_tidy lint_cppcheck PROPERTIES PROCESSORS ${cores})
