@@ -48,7 +48,8 @@ static struct bpf_tc_opts options_of(const struct clsact_place *place)
 
 /* What is at our place of one chain. */
 struct filter {
-	uint32_t program_id; /* 0: nothing */
+	bool present;
+	uint32_t program_id; /* 0: not an eBPF program */
 	char name[64];       /* libbpf writes "<program>:[<id>]" */
 };
 
@@ -60,6 +61,7 @@ static void on_filter(const struct nlmsghdr *answer, void *userdata)
 
 	if (answer->nlmsg_type != RTM_NEWTFILTER || answer->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
 		return;
+	filter->present = true;
 	left = (unsigned int)TCA_PAYLOAD(answer);
 	for (const struct rtattr *a = TCA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
 		if (a->rta_type != TCA_OPTIONS)
@@ -104,7 +106,7 @@ static bool is_ours(const struct filter *filter, int direction)
 {
 	size_t length = strlen(program_names[direction]);
 
-	return filter->program_id && strncmp(filter->name, program_names[direction], length) == 0 &&
+	return filter->present && strncmp(filter->name, program_names[direction], length) == 0 &&
 	       filter->name[length] == ':';
 }
 
@@ -135,12 +137,13 @@ static int check_rules(int rtnl_fd, const struct clsact_place *place, struct err
 	for (int direction = 0; direction < 2; direction++) {
 		struct filter filter = read_filter(rtnl_fd, place, direction);
 
-		if (filter.program_id && !is_ours(&filter, direction))
-			return error_set(err, ERROR_REFUSED,
-			                 "the program \"%s\" has priority %u handle 0x%x of its "
-			                 "clsact %s chain",
-			                 filter.name, place->priority, place->handle,
-			                 chain_names[direction]);
+		if (filter.present && !is_ours(&filter, direction))
+			return error_set(
+				err, ERROR_REFUSED,
+				"another filter (\"%s\") has priority %u handle 0x%x of its "
+				"clsact %s chain",
+				filter.name, place->priority, place->handle,
+				chain_names[direction]);
 	}
 	return 0;
 }

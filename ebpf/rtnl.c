@@ -58,7 +58,8 @@ int rtnl_ask(int fd, struct nlmsghdr *request,
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	_cleanup_free_ char *buffer = xmalloc(ANSWER_BYTES);
 
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	/* Without "echo" a qdisc is announced to whoever listens, but not to who asked for it. */
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO;
 	request->nlmsg_seq = ++sequence;
 	if (sendto(fd, request, request->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) <
 	    0)
