@@ -65,11 +65,12 @@ wait_jobs() {
 	((failed == 0))
 }
 
+NAME_RULE='use a letter, then letters, digits or "-", at most 24'
 is_name() { [[ $1 =~ ^[a-z][a-z0-9-]{0,23}$ ]]; }
 is_count() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
 
 require_lab_name() {
-	is_name "$LAB" || usage_error "DROVER_LAB=\"$LAB\" is no lab name: use a letter, then letters, digits or \"-\", at most 24"
+	is_name "$LAB" || usage_error "DROVER_LAB=\"$LAB\" is no lab name: $NAME_RULE"
 }
 
 require_root() {
@@ -169,7 +170,8 @@ lock() {
 		exec 9>>"$LOCK_FILE"
 		if ! flock "--$mode" --timeout 60 9; then
 			holders=$(fuser "$LOCK_FILE" 2>/dev/null | tr -s ' ') || true
-			die "another tools/lab has been at work on lab \"$LAB\" for a minute (pid${holders:- unknown}): wait for it or end it"
+			die "another tools/lab has been at work on lab \"$LAB\" for a minute" \
+				"(pid${holders:- unknown}): wait for it or end it"
 		fi
 		# `down` removes the file: a lock on a removed one is worth nothing.
 		[[ /proc/self/fd/9 -ef $LOCK_FILE ]] && return 0

@@ -43,7 +43,13 @@ drover_write_coordinator_config() {
 		listen: ["tcp://$COORDINATOR_ADDRESS:7780", "$(drover_server)"]
 		store: {sqlite: /var/lib/drover/coordinator.db}
 		tls: {ca: /etc/drover/ca.pem, certificate: /etc/drover/cert.pem, key: /etc/drover/key.pem}
-		limits: {parallelMigrationsPerCluster: 5, parallelOutboundMigrationsPerNode: 2, parallelInboundMigrationsPerNode: 2, completionTimeoutPerGiB: 800s, progressTimeout: 150s, bandwidthPerMigration: 0}
+		limits:
+		  parallelMigrationsPerCluster: 5
+		  parallelOutboundMigrationsPerNode: 2
+		  parallelInboundMigrationsPerNode: 2
+		  completionTimeoutPerGiB: 800s
+		  progressTimeout: 150s
+		  bandwidthPerMigration: 0
 	END
 }
 
@@ -55,7 +61,8 @@ drover_daemon_of() { if [[ $1 == coordinator ]]; then say coordinator; else say 
 drover_listens() {
 	local node=$1 port=7788
 	[[ $node != coordinator ]] || port=7780
-	[[ -n $(inside "$node" ss -Hltn "sport = :$port") ]] && { [[ $node != coordinator ]] || [[ -S $STATE/coordinator.sock ]]; }
+	[[ $node != coordinator || -S $STATE/coordinator.sock ]] || return 1
+	[[ -n $(inside "$node" ss -Hltn "sport = :$port") ]]
 }
 
 drover_settled() { daemon_is_gone "$1" "$(drover_daemon_of "$1")" || drover_listens "$1"; }
@@ -117,11 +124,12 @@ command_drover() {
 		;;
 	esac
 	if [[ $action == log ]]; then
-		local logs=()
+		local log logs=()
 		for node in "${nodes_wanted[@]}"; do
-			logs+=("$(dir_of "$node")/$(drover_daemon_of "$node").log")
-			[[ -e ${logs[-1]} ]] || die "$(drover_daemon_of "$node") on $node has not been started: no log"
+			log=$(dir_of "$node")/$(drover_daemon_of "$node").log
+			[[ ! -e $log ]] || logs+=("$log")
 		done
+		((${#logs[@]} > 0)) || die "no log: nothing of drover has been started on ${targets[0]}"
 		if [[ $follow == yes ]]; then exec tail -n +1 -F "${logs[@]}"; fi
 		cat "${logs[@]}"
 		return 0

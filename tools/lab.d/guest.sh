@@ -69,10 +69,11 @@ guest_xml() {
 		target=hda
 		[[ $bus == ide ]] || target=vda
 		if [[ $storage == lun ]]; then
-			disk_xml="<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none' io='native'/><source dev='$path'/>"
+			disk_xml="<disk type='block' device='disk'><source dev='$path'/>"
 		else
-			disk_xml="<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none' io='native'/><source file='$path'/>"
+			disk_xml="<disk type='file' device='disk'><source file='$path'/>"
 		fi
+		disk_xml+="<driver name='qemu' type='raw' cache='none' io='native'/>"
 		disk_xml+="<target dev='$target' bus='$bus'/></disk>"
 	fi
 	cat <<-END
@@ -129,7 +130,7 @@ command_vm() {
 	done
 	((${#positional[@]} == 2)) || usage_error "vm needs a NAME and a HOST"
 	name=${positional[0]} host=${positional[1]}
-	is_name "$name" || usage_error "\"$name\" is no guest name: use a letter, then letters, digits or \"-\", at most 24"
+	is_name "$name" || usage_error "\"$name\" is no guest name: $NAME_RULE"
 
 	local memory_kib working_set_kib disk_kib rate
 	memory_kib=$(parse_size_kib "$memory") || usage_error "--memory \"$memory\" is no size: write 128MiB or 1GiB"
@@ -155,7 +156,8 @@ command_vm() {
 		((memory_kib >= 98304)) || usage_error "--memory $memory is too little for --linux: at least 96MiB"
 		kernel=$STATE/images/vmlinuz initrd=$STATE/images/initramfs bus=virtio
 		index=$((16#$(printf '%s' "$name" | sha256sum | head -c 4) % 200 + 10))
-		command_line="console=ttyS0 quiet panic=1 drover.seed=$seed drover.address=$GUEST_NET.$index/24 drover.gateway=$GUEST_NET.254"
+		command_line="console=ttyS0 quiet panic=1 drover.seed=$seed"
+		command_line+=" drover.address=$GUEST_NET.$index/24 drover.gateway=$GUEST_NET.254"
 	else
 		kernel=$STATE/images/tiny.elf
 		command_line="ws=$working_set_kib rate=$rate hb=100 seed=$seed"
@@ -176,7 +178,10 @@ command_vm() {
 	for file in "$(tiny_image)" "$(linux_kernel)" "$(linux_initramfs)"; do
 		[[ $linux == yes || $file == "$(tiny_image)" ]] || continue
 		if [[ $linux == yes && ! -e $file ]]; then linux_build; fi
-		[[ -e $STATE/images/${file##*/} ]] || cp "$file" "$STATE/images/${file##*/}"
+		if [[ ! -e $STATE/images/${file##*/} ]]; then
+			cp "$file" "$STATE/images/.$name.$$"
+			mv "$STATE/images/.$name.$$" "$STATE/images/${file##*/}"
+		fi
 	done
 	rm -f "$(console_of "$name")"
 	[[ $storage == none ]] || disk_create "$storage" "$name" "$disk_kib" "$host"
@@ -229,7 +234,8 @@ command_tell() {
 	line=$*
 	require_up
 	host=$(guest_host "$name") || die "no guest \"$name\" in lab \"$LAB\""
-	tty=$(virsh_on "$host" dumpxml "$name" | sed -n "/<serial type='pty'/,/<\/serial>/s/.*<source path='\([^']*\)'.*/\1/p" | head -n1)
+	tty=$(virsh_on "$host" dumpxml "$name" |
+		sed -n "/<serial type='pty'/,/<\/serial>/s/.*<source path='\([^']*\)'.*/\1/p" | head -n1)
 	[[ -c $tty ]] || die "\"$name\" on $host has no second serial port to be told by"
 	before=$(stat -c %s "$(console_of "$name")")
 	# QEMU looks once a second whether somebody has opened the port: keep it open.
@@ -245,16 +251,21 @@ command_tell() {
 
 # ---- heartbeats ----
 
-# Whole heartbeat lines only: the last one may still be being written.
-heartbeats() { sed -n 's/\r$//; s/^hb \(nonce=[0-9a-f]\{8\} n=[0-9].*disk=[0-9]\+\)\( .*\)\?$/\1\2/p' "$(console_of "$1")"; }
-last_heartbeat() { tail -c 4096 "$(console_of "$1")" 2>/dev/null | head -c -1 |
-	sed -n 's/\r$//; s/^hb \(nonce=[0-9a-f]\{8\} n=[0-9].*disk=[0-9]\+\)\( .*\)\?$/\1\2/p' | tail -n1; }
+# Heartbeats of the console text on stdin, without "hb". The last line may still be being
+# written: the mark behind it makes sure that half a line is none.
+heartbeat_lines() {
+	{ cat; say '#'; } |
+		sed -nE 's/\r$//; s/^hb (nonce=[0-9a-f]{8} n=[0-9]+ .*disk=[0-9]+( [a-z]+=[0-9.]+)*)$/\1/p'
+}
+heartbeats() { heartbeat_lines <"$(console_of "$1")"; }
+last_heartbeat() { tail -c 4096 "$(console_of "$1")" 2>/dev/null | heartbeat_lines | tail -n1; }
 
 # Prints "NONCE N" of the heartbeat sector in FILE; false if there is none.
 disk_sector() {
 	local words
 	# The loop devices and QEMU write around the page cache; so is it read.
-	words=$(dd if="$1" bs=4096 skip=1 count=1 iflag=direct status=none | od -An -v -tx4 -N20 --endian=little | tr -s ' \n' ' ')
+	words=$(dd if="$1" bs=4096 skip=1 count=1 iflag=direct status=none |
+		od -An -v -tx4 -N20 --endian=little | tr -s ' \n' ' ')
 	read -r -a words <<<"$words"
 	# "DROVERHB" as two little-endian words, then nonce, n, check.
 	[[ ${words[0]-} == 564f5244 && ${words[1]-} == 42485245 ]] || return 1

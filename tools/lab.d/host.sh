@@ -30,9 +30,10 @@ reap_build() {
 HOST_DAEMONS_KIB=$((256 * 1024))
 
 cgroup_version() {
-	if grep -qw memory /sys/fs/cgroup/cgroup.subtree_control 2>/dev/null; then
+	# Writable: in a container they may be shown and yet belong to somebody else.
+	if grep -qw memory /sys/fs/cgroup/cgroup.subtree_control 2>/dev/null && [[ -w /sys/fs/cgroup ]]; then
 		say v2
-	elif [[ -w /sys/fs/cgroup/memory/memory.limit_in_bytes || -e /sys/fs/cgroup/memory/memory.limit_in_bytes ]]; then
+	elif [[ -e /sys/fs/cgroup/memory/memory.limit_in_bytes && -w /sys/fs/cgroup/memory ]]; then
 		say v1
 	else
 		say none
@@ -222,7 +223,8 @@ daemon_signal() {
 	pid=$(daemon_pid "$node" "$name") || return 0
 	kill "-$signal" "$pid" 2>/dev/null || true
 	wait_until 15 daemon_is_gone "$node" "$name" ||
-		die "$name on $node (pid $pid) did not end within 15 s of SIG$signal: \"kill\" instead of \"stop\" ends it"
+		die "$name on $node (pid $pid) did not end within 15 s of SIG$signal:" \
+			"\"kill\" instead of \"stop\" ends it"
 }
 
 libvirtd_answers() { [[ -S $(libvirt_socket "$1") ]] && timeout 5 virsh -q -c "$(libvirt_uri "$1")" uri >/dev/null 2>&1; }

@@ -100,12 +100,13 @@ host_bring_up() { # HOST CAPACITY_KIB RATE
 	link_set_rate "$1" migration "$3"
 }
 
-# What a failed or interrupted `up` has made goes again.
+# What a failed or interrupted `up` has made goes again. A second Ctrl-C does not stop
+# that; helpers are waited for, for one that is killed may have children that go on.
 up_undo() {
-	trap - EXIT INT TERM
-	note "$1: removing what was made"
-	jobs -p | xargs -r kill 2>/dev/null || true
-	wait 2>/dev/null || true
+	trap - EXIT
+	trap '' INT TERM
+	note "up was not completed: removing what was made"
+	wait
 	lab_remove
 	with_machine_lock mount_points_remove
 	unlock_and_forget
@@ -120,7 +121,8 @@ command_up() {
 			(($# >= 2)) || usage_error "--memory needs a size"
 			value=${2#*=}
 			parse_size_kib "$value" >/dev/null || usage_error "--memory \"$2\" is no size: write 1GiB, or host2=512MiB"
-			(($(parse_size_kib "$value") >= 131072)) || usage_error "--memory $value is too little for a host: at least 128MiB"
+			(($(parse_size_kib "$value") >= 131072)) ||
+				usage_error "--memory $value is too little for a host: at least 128MiB"
 			if [[ $2 == *=* ]]; then
 				memory_of[${2%%=*}]=$(parse_size_kib "$value")
 			else
@@ -154,8 +156,9 @@ command_up() {
 		fi
 	done
 	require_commands ip=iproute2 tc=iproute2 ss=iproute2 sysctl=procps nsenter=util-linux unshare=util-linux \
-		losetup=util-linux flock=util-linux openssl=openssl gcc=gcc jq=jq fuser=psmisc virsh=libvirt-clients \
-		libvirtd=libvirt-daemon-system virtlockd=libvirt-daemon-system qemu-system-x86_64=qemu-system-x86
+		losetup=util-linux flock=util-linux openssl=openssl gcc=gcc jq=jq virsh=libvirt-clients \
+		libvirtd=libvirt-daemon-system qemu-system-x86_64=qemu-system-x86
+	[[ $locks == no ]] || require_commands virtlockd=libvirt-daemon
 	local started
 	started=$(now_ms)
 	lock exclusive
@@ -166,7 +169,7 @@ command_up() {
 		[[ $fresh == yes ]] || note "removing what an earlier run of lab \"$LAB\" has left"
 		lab_remove
 	fi
-	trap 'up_undo "up failed"' EXIT
+	trap up_undo EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	mkdir -p "$STATE"/{hosts,shared/.lockspace,lun,console,images,guests}
@@ -201,7 +204,7 @@ command_up() {
 	wait_jobs || die "a libvirtd could not be started; the reason is above"
 	touch "$STATE/ready"
 	trap - EXIT INT TERM
-	say "lab \"$LAB\" is up: $count hosts in $(seconds_of_ms $(($(now_ms) - started))) s"
+	say "lab \"$LAB\" is up: $count host$( ((count == 1)) || printf s) in $(seconds_of_ms $(($(now_ms) - started))) s"
 }
 
 lab_down() {

@@ -54,11 +54,11 @@ lun_attach() {
 	END
 }
 
-# Loop devices over backing files of this lab, or of one PATH.
+# Loop devices over backing files of this lab, deleted ones too.
 loops_list() {
-	local under=${1:-$STATE/} device file
+	local device file
 	losetup --list --noheadings --output NAME,BACK-FILE | while read -r device file; do
-		[[ $file != "$under"* ]] || say "$device"
+		[[ $file != "$STATE"/* ]] || say "$device"
 	done
 }
 
@@ -72,14 +72,22 @@ disk_create() {
 	for other in $(hosts); do lun_attach "$other" "$name"; done
 }
 
+# lun_detach HOST NAME: the reverse of lun_attach.
+lun_detach() {
+	local host=$1 name=$2 node numbers
+	node=$(dir_of "$host")/srv/lun/$name
+	[[ -b $node ]] || return 0
+	numbers=$(stat -c '%Hr:%Lr' "$node")
+	losetup -d "/dev/loop${numbers#*:}"
+	inside "$host" rm -f "/run/udev/data/b$numbers"
+	rm -f "$node"
+}
+
 # disk_remove NAME: in whatever class it is.
 disk_remove() {
-	local name=$1 device host
+	local name=$1 host
 	if [[ -e $STATE/lun/$name ]]; then
-		for device in $(loops_list "$STATE/lun/$name"); do
-			[[ $(losetup -n -O BACK-FILE "$device") != "$STATE/lun/$name" ]] || losetup -d "$device"
-		done
-		for host in $(hosts); do rm -f "$(dir_of "$host")/srv/lun/$name"; done
+		for host in $(hosts); do lun_detach "$host" "$name"; done
 		rm -f "$STATE/lun/$name"
 	fi
 	rm -f "$STATE/shared/$name.img" "$STATE"/hosts/*/srv/local/"$name.img"
