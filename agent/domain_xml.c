@@ -287,7 +287,7 @@ static void read_source(struct reader *r, xmlNode *source, struct vm_disk *disk)
 	static const char *const attributes[] = { "file", "dev", "dir", "path" };
 
 	if (!source) {
-		strcpy(disk->type, "none");
+		snprintf(disk->type, sizeof(disk->type), "none");
 		return;
 	}
 	if (!strcmp(disk->type, "network")) {
@@ -306,7 +306,7 @@ static void read_source(struct reader *r, xmlNode *source, struct vm_disk *disk)
 	for (size_t i = 0; i < ARRAY_SIZE(attributes) && !disk->source[0]; i++)
 		READ_ATTRIBUTE(r, source, attributes[i], "a disk's path", disk->source);
 	if (!disk->source[0])
-		strcpy(disk->type, "none");
+		snprintf(disk->type, sizeof(disk->type), "none");
 }
 
 /* The next free disk, or NULL when the table is full, which blocks the guest. */
@@ -337,7 +337,7 @@ static void read_backing_chain(struct reader *r, xmlNode *node, const char *targ
 			return;
 		}
 		snprintf(disk->target, sizeof(disk->target), "%.24s[%d]", target, depth);
-		strcpy(disk->device, "disk");
+		snprintf(disk->device, sizeof(disk->device), "disk");
 		disk->read_only = true;
 		READ_ATTRIBUTE(r, node, "type", "a disk's type", disk->type);
 		READ_ATTRIBUTE(r, domain_tree_find(node, "format"), "type", "an image's format",
@@ -357,7 +357,7 @@ static void read_disks(struct reader *r, xmlNode *devices)
 		READ_ATTRIBUTE(r, node, "type", "a disk's type", disk->type);
 		READ_ATTRIBUTE(r, node, "device", "a disk's device", disk->device);
 		if (!disk->device[0])
-			strcpy(disk->device, "disk");
+			snprintf(disk->device, sizeof(disk->device), "disk");
 		READ_ATTRIBUTE(r, domain_tree_find(node, "target"), "dev", "a disk's target",
 		               disk->target);
 		READ_ATTRIBUTE(r, domain_tree_find(node, "driver"), "type", "an image's format",
@@ -415,7 +415,7 @@ static void read_cpu(struct reader *r, xmlDoc *document)
 	if (!cpu || r->result)
 		return;
 	if (!r->d->cpu_mode[0])
-		strcpy(r->d->cpu_mode, "custom");
+		snprintf(r->d->cpu_mode, sizeof(r->d->cpu_mode), "custom");
 	buffer = xmlBufferCreate();
 	assert(buffer);
 	xmlNodeDump(buffer, document, cpu, 0, 0);

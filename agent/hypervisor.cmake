@@ -6,3 +6,10 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/domain_blockers.c)
 target_link_libraries(drover_hypervisor PUBLIC drover_common PRIVATE PkgConfig::LIBXML
 	PkgConfig::LIBVIRT)
+
+# Its twin in memory, for tests of what stands on the seam.
+add_library(drover_hypervisor_fake STATIC
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_move.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_world.c)
+target_link_libraries(drover_hypervisor_fake PUBLIC drover_hypervisor)
