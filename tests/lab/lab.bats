@@ -209,7 +209,7 @@ traces_of() {
 		"up --memory host9=1GiB" "up 2 3" "status now" "shell" "link host1 mgmt" "link host1 disk up" \
 		"link host1 mgmt rate slow" "link host1 mgmt up twice" "libvirtd host1" "libvirtd host1 burn" \
 		"vm" "vm onlyname" "vm UPPER host1" "vm x host1 --memory lots" "vm x host1 --storage tape" \
-		"vm x host1 --dirty 5" "vm x host1 --memory 16MiB --working-set 16MiB" "vm x host1 --colour red" \
+		"vm x host1 --dirty 5" "vm x host1 --disk 1KiB" "vm x host1 --memory 16MiB --working-set 16MiB" "vm x host1 --colour red" \
 		"counter" "counter a b" "counter a --prove" "guests" "guests burn" "drover" "drover burn" \
 		"drover start" "drover start host1 host2" "down now" "env now" "rm" "tell x"; do
 		# shellcheck disable=SC2086 # the words are the arguments
@@ -218,6 +218,8 @@ traces_of() {
 	done
 	DROVER_LAB="../etc" run -2 "$LAB" up
 	[ "$before" = "$(lab status -o json | jq -S 'del(.hosts[].guests)')" ]
+	run -1 lab shell host1 "$LAB" down
+	[[ $output == *"inside host1"* ]]
 	run -1 lab vm x host9
 	[[ $output == *"host1 host2"* ]]
 	run -1 lab up

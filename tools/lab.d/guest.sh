@@ -140,6 +140,7 @@ command_vm() {
 	[[ $linux == yes ]] || ((working_set_kib <= memory_kib - 5120)) ||
 		usage_error "--working-set $working_set does not fit into --memory $memory, of which 5MiB are used otherwise"
 	disk_kib=$(parse_size_kib "$disk") || usage_error "--disk \"$disk\" is no size: write 16MiB"
+	((disk_kib >= 64)) || usage_error "--disk $disk is too little: at least 64KiB"
 	case $dirty in
 	max | 0) rate=$dirty ;;
 	*/s) rate=$(parse_size_kib "${dirty%/s}") || usage_error "--dirty \"$dirty\" is no rate: write 1MiB/s, 0 or max" ;;
