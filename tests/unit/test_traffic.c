@@ -595,51 +595,89 @@ static void test_links_without_ethernet(void **state)
 	veth_run("ip link del tun9");
 }
 
-static void drop_capabilities(void)
+/* Runs @checks in a child process that has only the capabilities in @mask, and returns its exit
+ * code. */
+static int run_with_capabilities(uint64_t mask, int checks(void))
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { 0 };
+	int status;
+	pid_t pid = fork();
 
-	if (syscall(SYS_capset, &header, none) != 0)
-		_exit(1);
+	if (pid == 0) {
+		struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+		struct __user_cap_data_struct sets[2] = { 0 };
+
+		for (int i = 0; i < 2; i++)
+			sets[i].permitted = sets[i].effective = (uint32_t)(mask >> 32 * i);
+		if (syscall(SYS_capset, &header, sets) != 0)
+			_exit(100);
+		_exit(checks());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int check_unprivileged(void)
+{
+	struct traffic_options options = { .port_low = 49152, .port_high = 49153 };
+	_cleanup_free_ struct traffic_sample *sample = xnew(struct traffic_sample);
+	_cleanup_(traffic_closep) struct traffic *traffic = NULL;
+
+	if (traffic_open(&options, &traffic, NULL) < 0)
+		return 1;
+	if (traffic_get_limit(traffic)->code != ERROR_PERMISSION ||
+	    !strstr(traffic_get_limit(traffic)->text, "CAP_BPF"))
+		return 2;
+	if (traffic_watch_interface(traffic, VETH_OURS, NULL) < 0 ||
+	    traffic_read(traffic, sample, NULL) < 0)
+		return 3;
+	if (sample->interfaces[0].source != TRAFFIC_SOURCE_RTNL ||
+	    sample->interfaces[0].ifindex == 0)
+		return 4;
+	return 0;
 }
 
 static void test_without_permission(void **state)
 {
 	/* A process without capabilities still measures totals, and says which ones it would
 	 * need. */
-	pid_t pid;
-	int status;
+	(void)state;
+	assert_int_equal(run_with_capabilities(0, check_unprivileged), 0);
+}
+
+static int check_agent_capabilities(void)
+{
+	enum traffic_source sources[] = { TRAFFIC_SOURCE_CLSACT, TRAFFIC_SOURCE_TCX };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+		struct traffic_options options = { .port_low = 49152,
+			                           .port_high = 49153,
+			                           .best = sources[i] };
+		_cleanup_free_ struct traffic_sample *sample = xnew(struct traffic_sample);
+		_cleanup_(traffic_closep) struct traffic *traffic = NULL;
+
+		if (traffic_open(&options, &traffic, NULL) < 0 ||
+		    traffic_watch_interface(traffic, VETH_OURS, NULL) < 0 ||
+		    traffic_read(traffic, sample, NULL) < 0)
+			return 1;
+		if (sample->interfaces[0].source != sources[i]) {
+			printf("%s\n", traffic_find_limit(traffic, VETH_OURS)->text);
+			return 2;
+		}
+	}
+	return 0;
+}
+
+static void test_the_capabilities_of_the_agent(void **state)
+{
+	/* The three capabilities that the agent keeps suffice for both sources, and to take over
+	 * what a killed process left at clsact. */
+	const uint64_t mask = 1ull << CAP_NET_ADMIN | 1ull << CAP_PERFMON | 1ull << CAP_BPF;
 
 	(void)state;
-	veth_bring_up();
-	pid = fork();
-	if (pid == 0) {
-		struct traffic_options options = { .port_low = 49152, .port_high = 49153 };
-		struct traffic_sample *sample = xnew(struct traffic_sample);
-		struct traffic *traffic;
-		int rc;
-
-		drop_capabilities();
-		rc = traffic_open(&options, &traffic, NULL);
-		if (rc < 0)
-			_exit(2);
-		if (traffic_get_limit(traffic)->code != ERROR_PERMISSION ||
-		    !strstr(traffic_get_limit(traffic)->text, "CAP_BPF"))
-			_exit(3);
-		if (traffic_watch_interface(traffic, VETH_OURS, NULL) < 0 ||
-		    traffic_read(traffic, sample, NULL) < 0)
-			_exit(4);
-		if (sample->interfaces[0].source != TRAFFIC_SOURCE_RTNL ||
-		    sample->interfaces[0].ifindex == 0)
-			_exit(5);
-		traffic_close(traffic);
-		free(sample);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	watch_and_be_killed(TRAFFIC_SOURCE_CLSACT, is_at_clsact);
+	assert_int_equal(run_with_capabilities(mask, check_agent_capabilities), 0);
+	assert_int_equal(count_clsact(TX) + count_clsact(RX), 0);
 }
 
 static void test_nonsense_is_refused(void **state)
@@ -707,6 +745,7 @@ int main(void)
 		TRAFFIC_TEST(test_a_filter_in_front_of_ours),
 		TRAFFIC_TEST(test_links_without_ethernet),
 		TRAFFIC_TEST(test_without_permission),
+		TRAFFIC_TEST(test_the_capabilities_of_the_agent),
 		TRAFFIC_TEST(test_nonsense_is_refused),
 	};
 	const char *why = veth_peer_start();
