@@ -45,7 +45,8 @@ static void cut_at_character(char *text)
 		text[utf8_valid_bytes(text, n)] = '\0';
 }
 
-static void set_text(struct error *err, enum error_code code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void
+set_text(struct error *err, enum error_code code, const char *format, va_list args)
 {
 	assert(code > ERROR_NONE && code < ERROR_CODES);
 	err->code = code;
@@ -53,7 +54,7 @@ static void set_text(struct error *err, enum error_code code, const char *format
 		cut_at_character(err->text);
 }
 
-int error_set(struct error *err, enum error_code code, const char *format, ...)
+int(error_set)(struct error *err, enum error_code code, const char *format, ...)
 {
 	va_list args;
 
@@ -65,7 +66,7 @@ int error_set(struct error *err, enum error_code code, const char *format, ...)
 	return -(int)code;
 }
 
-int error_set_errno(struct error *err, enum error_code code, int errno_value, const char *format,
+int(error_set_errno)(struct error *err, enum error_code code, int errno_value, const char *format,
                     ...)
 {
 	char reason[128];
@@ -86,7 +87,7 @@ int error_set_errno(struct error *err, enum error_code code, int errno_value, co
 	return -(int)code;
 }
 
-int error_context(struct error *err, const char *format, ...)
+int(error_context)(struct error *err, const char *format, ...)
 {
 	char before[ERROR_TEXT_BYTES];
 	va_list args;

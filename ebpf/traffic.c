@@ -84,7 +84,8 @@ static bool may_try(const struct traffic *traffic, enum traffic_source source)
 /* libbpf explains itself in lines on stderr; the first warning is the one that says what failed. */
 static __thread char first_warning[256];
 
-static int keep_first_warning(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int
+keep_first_warning(enum libbpf_print_level level, const char *format, va_list args)
 {
 	if (level == LIBBPF_WARN && !first_warning[0]) {
 		vsnprintf(first_warning, sizeof(first_warning), format, args);
