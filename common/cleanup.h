@@ -18,7 +18,6 @@
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): types and names of functions stand without them */
 #define DEFINE_CLEANUP(type, function)              \
 	static inline void function##p(type *owner) \
 	{                                           \
@@ -26,7 +25,6 @@
 			function(*owner);           \
 	}                                           \
 	struct cleanup_needs_a_semicolon_
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void cleanup_free_pointer(void *owner)
 {

@@ -10,6 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Macros of these names stand in for the functions while the analyzer reads; see the header. */
+#undef error_set
+#undef error_set_errno
+#undef error_context
+
 static const char *const code_names[] = {
 	[ERROR_NONE] = "none",
 	[ERROR_INVALID] = "invalid",
@@ -45,8 +50,8 @@ static void cut_at_character(char *text)
 		text[utf8_valid_bytes(text, n)] = '\0';
 }
 
-__attribute__((format(printf, 3, 0))) static void
-set_text(struct error *err, enum error_code code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void set_text(struct error *err, enum error_code code,
+                                                           const char *format, va_list args)
 {
 	assert(code > ERROR_NONE && code < ERROR_CODES);
 	err->code = code;
@@ -54,7 +59,7 @@ set_text(struct error *err, enum error_code code, const char *format, va_list ar
 		cut_at_character(err->text);
 }
 
-int(error_set)(struct error *err, enum error_code code, const char *format, ...)
+int error_set(struct error *err, enum error_code code, const char *format, ...)
 {
 	va_list args;
 
@@ -66,7 +71,7 @@ int(error_set)(struct error *err, enum error_code code, const char *format, ...)
 	return -(int)code;
 }
 
-int(error_set_errno)(struct error *err, enum error_code code, int errno_value, const char *format,
+int error_set_errno(struct error *err, enum error_code code, int errno_value, const char *format,
                     ...)
 {
 	char reason[128];
@@ -87,7 +92,7 @@ int(error_set_errno)(struct error *err, enum error_code code, int errno_value, c
 	return -(int)code;
 }
 
-int(error_context)(struct error *err, const char *format, ...)
+int error_context(struct error *err, const char *format, ...)
 {
 	char before[ERROR_TEXT_BYTES];
 	va_list args;

@@ -64,3 +64,11 @@ void error_clear(struct error *err);
 
 /* "not-found" etc: the stable word for scripts; "unknown-code" for a number that has none. */
 const char *error_code_name(enum error_code code);
+
+#ifdef __clang_analyzer__
+/* The analyzer reads one file at a time: it is told here that a failure is never 0. Otherwise it
+ * follows a failed call to where its result is used. */
+#define error_set(...)       (error_set(__VA_ARGS__), -1)
+#define error_set_errno(...) (error_set_errno(__VA_ARGS__), -1)
+#define error_context(...)   (error_context(__VA_ARGS__), -1)
+#endif
