@@ -12,8 +12,8 @@ bats_require_minimum_version 1.5.0
 REPO=$(realpath "${BASH_SOURCE[0]%/*}/../..")
 LAB=$REPO/tools/lab
 # Where drover's programs are; tests that need them say so by calling lab_drover_start.
-DROVER_BUILD=${DROVER_BUILD:-$REPO/build/dev}
-export REPO LAB DROVER_BUILD
+DROVER_BUILD_DIR=${DROVER_BUILD_DIR:-$REPO/build/dev}
+export REPO LAB DROVER_BUILD_DIR
 
 # lab_name PREFIX: a name of its own for this file's lab, so that suites run side by side.
 lab_name() {
@@ -31,10 +31,10 @@ lab_show_failure() {
 	[[ -n ${BATS_TEST_COMPLETED-} ]] || lab drover log all || true
 }
 
-lab_drover_start() { lab drover start "${1:-all}" --build "$DROVER_BUILD"; }
+lab_drover_start() { lab drover start "${1:-all}" --build "$DROVER_BUILD_DIR"; }
 
 # The drover command, at this lab's coordinator.
-drover() { "$DROVER_BUILD/tools/drover/drover" "$@"; }
+drover() { "$DROVER_BUILD_DIR/tools/drover/drover" "$@"; }
 
 fail() {
 	printf '%s\n' "$*" >&2
