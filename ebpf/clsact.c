@@ -28,23 +28,28 @@ static const char *const chain_names[] = {
 	[TRAFFIC_RECEIVED] = "ingress", [TRAFFIC_SENT] = "egress"
 };
 
-static struct bpf_tc_hook hook_of(const struct clsact_place *place, int direction)
+/* libbpf refuses options with anything but zeros behind the fields it knows, so the padding counts:
+ * these are filled in place, never assigned or returned. */
+static void hook_init(struct bpf_tc_hook *hook, const struct clsact_place *place,
+                      enum bpf_tc_attach_point point)
 {
-	return (struct bpf_tc_hook){
-		.sz = sizeof(struct bpf_tc_hook),
-		.ifindex = (int)place->ifindex,
-		.attach_point = direction == TRAFFIC_SENT ? BPF_TC_EGRESS : BPF_TC_INGRESS,
-	};
+	memset(hook, 0, sizeof(*hook));
+	hook->sz = sizeof(*hook);
+	hook->ifindex = (int)place->ifindex;
+	hook->attach_point = point;
 }
 
-static struct bpf_tc_opts options_of(const struct clsact_place *place)
+static void options_init(struct bpf_tc_opts *options, const struct clsact_place *place)
 {
-	return (struct bpf_tc_opts){
-		.sz = sizeof(struct bpf_tc_opts),
-		.priority = place->priority,
-		.handle = place->handle,
-	};
+	memset(options, 0, sizeof(*options));
+	options->sz = sizeof(*options);
+	options->priority = place->priority;
+	options->handle = place->handle;
 }
+
+static const enum bpf_tc_attach_point attach_points[] = {
+	[TRAFFIC_RECEIVED] = BPF_TC_INGRESS, [TRAFFIC_SENT] = BPF_TC_EGRESS
+};
 
 /* What is at our place of one chain. */
 struct filter {
@@ -151,10 +156,12 @@ static int check_rules(int rtnl_fd, const struct clsact_place *place, struct err
 static int attach_one(int rtnl_fd, const struct clsact_place *place, int direction, int program_fd,
                       struct error *err)
 {
-	struct bpf_tc_hook hook = hook_of(place, direction);
-	struct bpf_tc_opts options = options_of(place);
+	struct bpf_tc_opts options;
+	struct bpf_tc_hook hook;
 	int rc;
 
+	hook_init(&hook, place, attach_points[direction]);
+	options_init(&options, place);
 	options.prog_fd = program_fd;
 	options.flags = BPF_TC_F_REPLACE;
 	rc = bpf_tc_attach(&hook, &options);
@@ -172,7 +179,7 @@ static int attach_one(int rtnl_fd, const struct clsact_place *place, int directi
 int clsact_attach(int rtnl_fd, const struct clsact_place *place, const int program_fds[2],
                   struct error *err)
 {
-	struct bpf_tc_hook both = hook_of(place, TRAFFIC_RECEIVED);
+	struct bpf_tc_hook both;
 	char kind[RTNL_KIND_BYTES];
 	int rc;
 
@@ -180,7 +187,7 @@ int clsact_attach(int rtnl_fd, const struct clsact_place *place, const int progr
 	if (rc < 0)
 		return rc;
 
-	both.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	hook_init(&both, place, BPF_TC_INGRESS | BPF_TC_EGRESS);
 	rc = bpf_tc_hook_create(&both);
 	if (rc < 0 && rc != -EEXIST)
 		return error_set_errno(err, rc == -EPERM ? ERROR_PERMISSION : ERROR_SYSTEM, -rc,
@@ -214,10 +221,12 @@ void clsact_detach(int rtnl_fd, const struct clsact_place *place)
 	    strcmp(kind, "clsact") != 0)
 		return;
 	for (int direction = 0; direction < 2; direction++) {
-		struct bpf_tc_hook hook = hook_of(place, direction);
-		struct bpf_tc_opts options = options_of(place);
 		struct filter filter = read_filter(rtnl_fd, place, direction);
+		struct bpf_tc_opts options;
+		struct bpf_tc_hook hook;
 
+		hook_init(&hook, place, attach_points[direction]);
+		options_init(&options, place);
 		if (is_ours(&filter, direction))
 			bpf_tc_detach(&hook, &options);
 	}
