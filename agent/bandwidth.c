@@ -25,11 +25,6 @@ static double decay(double average, double value, uint64_t span_ns, unsigned int
 	return average + weight * (value - average);
 }
 
-static bool is_ebpf(enum traffic_source source)
-{
-	return source == TRAFFIC_SOURCE_TCX || source == TRAFFIC_SOURCE_CLSACT;
-}
-
 /* True if any counter went down. Both are structs of @bytes that hold u64 counters only. */
 static bool went_back(const void *before, const void *after, size_t bytes)
 {
@@ -152,7 +147,7 @@ static void update_interface(struct bandwidth_interface *interface,
 			memset(interface->rates, 0, sizeof(interface->rates));
 		}
 		interface->source = interface->blind ? TRAFFIC_SOURCE_RTNL : after->source;
-		interface->classified = is_ebpf(interface->source);
+		interface->classified = traffic_source_is_ebpf(interface->source);
 		interface->last = *after;
 		interface->last_ns = at_ns;
 		return;
@@ -160,10 +155,10 @@ static void update_interface(struct bandwidth_interface *interface,
 	if (span_ns < (uint64_t)BANDWIDTH_WINDOW_MIN_MS * NS_PER_MS)
 		return;
 
-	if (is_ebpf(after->source))
+	if (traffic_source_is_ebpf(after->source))
 		watch_for_blindness(interface, after, span_ns);
 	interface->source = interface->blind ? TRAFFIC_SOURCE_RTNL : after->source;
-	interface->classified = is_ebpf(interface->source);
+	interface->classified = traffic_source_is_ebpf(interface->source);
 	for (int direction = 0; direction < 2; direction++)
 		measure(interface, after, span_ns, direction);
 	interface->averages_began = true;

@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See traffic.h. Loads the counting program, attaches it, and reads its maps.
+/* See traffic.h. Loads the counting program, keeps the endpoints, and reads the maps; attaching is
+ * in traffic_attach.c.
  *
  * User space owns all keys: two per watched interface, one per endpoint. As a map never holds more
  * than its capacity, one lookup_batch reads all of it, for a fifth of what single lookups cost.
- *
- * An interface is known by name to people and by index to the kernel. When the name stands for
- * another index than at the last reading, the interface was made anew: its program is gone, so we
- * drop its keys, attach again and begin an epoch.
  */
 #include "ebpf/traffic.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "ebpf/clsact.h"
 #include "ebpf/rtnl.h"
-#include "ebpf/tcx.h"
-#include "traffic.skel.h"
+#include "ebpf/traffic_private.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -27,33 +22,6 @@
 
 static_assert(sizeof(struct traffic_interface_value) == 48, "the same layout for both compilers");
 static_assert(sizeof(struct traffic_endpoint_key) == 20, "no padding: keys are compared bytewise");
-
-struct interface {
-	char name[IF_NAMESIZE];
-	uint32_t ifindex; /* 0: does not exist */
-	enum traffic_source source;
-	struct error limit;
-	uint64_t epoch;
-	int tcx_fd[2];
-};
-
-struct endpoint {
-	struct traffic_endpoint_key key;
-	uint64_t epoch;
-};
-
-struct traffic {
-	struct traffic_options options;
-	int rtnl_fd;
-	struct traffic_bpf *skeleton; /* NULL: no eBPF */
-	struct error limit;
-	int n_cpus;
-	uint64_t last_epoch;
-	size_t n_interfaces, n_endpoints;
-	struct interface interfaces[TRAFFIC_INTERFACES];
-	struct endpoint endpoints[TRAFFIC_ENDPOINTS];
-	void *batch_keys, *batch_values; /* room for either map */
-};
 
 static const char *const source_names[] = {
 	[TRAFFIC_SOURCE_NONE] = "none",
@@ -67,16 +35,6 @@ const char *traffic_source_name(enum traffic_source source)
 {
 	assert(source < TRAFFIC_SOURCES);
 	return source_names[source];
-}
-
-static bool is_ebpf(enum traffic_source source)
-{
-	return source == TRAFFIC_SOURCE_CLSACT || source == TRAFFIC_SOURCE_TCX;
-}
-
-static bool may_try(const struct traffic *traffic, enum traffic_source source)
-{
-	return traffic->options.best == TRAFFIC_SOURCE_NONE || traffic->options.best >= source;
 }
 
 /* ------------------------------------------------------------------ loading */
@@ -145,7 +103,7 @@ int traffic_open(const struct traffic_options *options, struct traffic **ret_tra
 	}
 
 	libbpf_set_print(keep_first_warning);
-	if (!may_try(traffic, TRAFFIC_SOURCE_CLSACT))
+	if (!traffic_may_try(traffic, TRAFFIC_SOURCE_CLSACT))
 		error_set(&traffic->limit, ERROR_REFUSED, "eBPF is switched off by configuration");
 	else if (load_programs(traffic, &traffic->limit) == 0)
 		error_clear(&traffic->limit);
@@ -176,188 +134,12 @@ const struct error *traffic_get_limit(const struct traffic *traffic)
 	return &traffic->limit;
 }
 
-/* ---------------------------------------------------------------- attaching */
-
-static void delete_keys(struct traffic *traffic, uint32_t ifindex)
-{
-	for (uint32_t direction = 0; direction < 2; direction++) {
-		struct traffic_interface_key key = { ifindex, direction };
-
-		bpf_map_delete_elem(bpf_map__fd(traffic->skeleton->maps.interfaces), &key);
-	}
-}
-
-/* Keys with zero counters. Before attaching: a packet without a key would be lost to the sums. */
-static int create_keys(struct traffic *traffic, uint32_t ifindex, struct error *err)
-{
-	int map = bpf_map__fd(traffic->skeleton->maps.interfaces);
-
-	memset(traffic->batch_values, 0,
-	       (size_t)traffic->n_cpus * sizeof(struct traffic_interface_value));
-	for (uint32_t direction = 0; direction < 2; direction++) {
-		struct traffic_interface_key key = { ifindex, direction };
-		int rc = bpf_map_update_elem(map, &key, traffic->batch_values, BPF_ANY);
-
-		if (rc < 0)
-			return error_set_errno(err, ERROR_SYSTEM, -rc,
-			                       "cannot create the counters of link %u", ifindex);
-	}
-	return 0;
-}
-
-static struct clsact_place place_of(uint32_t ifindex)
-{
-	return (struct clsact_place){
-		.ifindex = ifindex,
-		.priority = CLSACT_PRIORITY,
-		.handle = CLSACT_HANDLE,
-	};
-}
-
-static int attach_tcx(struct interface *interface, const int program_fds[2], struct error *err)
-{
-	int fds[2] = { -1, -1 };
-	int rc = 0;
-
-	for (int direction = 0; direction < 2 && rc == 0; direction++)
-		rc = tcx_attach(program_fds[direction], interface->ifindex, direction,
-		                &fds[direction], err);
-	if (rc < 0) {
-		cleanup_close_fd(&fds[0]);
-		return rc;
-	}
-	memcpy(interface->tcx_fd, fds, sizeof(fds));
-	return 0;
-}
-
-/* Goes down the steps, and leaves in the limit why each one above was not taken. */
-static void attach(struct traffic *traffic, struct interface *interface)
-{
-	struct clsact_place place = place_of(interface->ifindex);
-	struct error tcx_err = { 0 }, clsact_err = { 0 };
-	struct rtnl_link link;
-	int program_fds[2];
-
-	interface->epoch = ++traffic->last_epoch;
-	interface->source = TRAFFIC_SOURCE_RTNL;
-	interface->tcx_fd[0] = interface->tcx_fd[1] = -1;
-	interface->limit = traffic->limit;
-	if (!traffic->skeleton)
-		return;
-
-	if (rtnl_read_link(traffic->rtnl_fd, interface->ifindex, &link, &interface->limit) < 0)
-		return;
-	if (!link.is_ethernet) {
-		error_set(
-			&interface->limit, ERROR_UNSUPPORTED,
-			"its packets have no Ethernet header, which the counting program expects");
-		return;
-	}
-	if (create_keys(traffic, interface->ifindex, &interface->limit) < 0) {
-		delete_keys(traffic, interface->ifindex);
-		return;
-	}
-	program_fds[TRAFFIC_RECEIVED] = bpf_program__fd(traffic->skeleton->progs.drover_rx);
-	program_fds[TRAFFIC_SENT] = bpf_program__fd(traffic->skeleton->progs.drover_tx);
-
-	if (!may_try(traffic, TRAFFIC_SOURCE_TCX)) {
-		error_set(&tcx_err, ERROR_REFUSED, "tcx is switched off by configuration");
-	} else if (attach_tcx(interface, program_fds, &tcx_err) == 0) {
-		/* A former run, on a kernel or with settings of its own, may have used clsact. */
-		clsact_detach(traffic->rtnl_fd, &place);
-		interface->source = TRAFFIC_SOURCE_TCX;
-		return;
-	}
-	if (clsact_attach(traffic->rtnl_fd, &place, program_fds, &clsact_err) == 0) {
-		interface->source = TRAFFIC_SOURCE_CLSACT;
-		interface->limit = tcx_err;
-		return;
-	}
-	delete_keys(traffic, interface->ifindex);
-	error_set(&interface->limit, clsact_err.code, "%s; %s", tcx_err.text, clsact_err.text);
-}
-
-static void detach(struct traffic *traffic, struct interface *interface)
-{
-	struct clsact_place place = place_of(interface->ifindex);
-
-	if (interface->source == TRAFFIC_SOURCE_TCX)
-		for (int direction = 0; direction < 2; direction++)
-			cleanup_close_fd(&interface->tcx_fd[direction]);
-	if (interface->source == TRAFFIC_SOURCE_CLSACT)
-		clsact_detach(traffic->rtnl_fd, &place);
-	if (is_ebpf(interface->source))
-		delete_keys(traffic, interface->ifindex);
-	interface->source = TRAFFIC_SOURCE_NONE;
-	interface->ifindex = 0;
-}
-
-static struct interface *find_interface(struct traffic *traffic, const char *name)
-{
-	for (size_t i = 0; i < traffic->n_interfaces; i++)
-		if (strcmp(traffic->interfaces[i].name, name) == 0)
-			return &traffic->interfaces[i];
-	return NULL;
-}
-
-/* Follows deletion and re-creation. */
-static void refresh_interface(struct traffic *traffic, struct interface *interface)
-{
-	uint32_t ifindex = if_nametoindex(interface->name);
-
-	if (ifindex == interface->ifindex)
-		return;
-	if (interface->ifindex)
-		detach(traffic, interface);
-	interface->ifindex = ifindex;
-	if (ifindex)
-		attach(traffic, interface);
-	else
-		error_set(&interface->limit, ERROR_NOT_FOUND, "the interface does not exist");
-}
-
-int traffic_watch_interface(struct traffic *traffic, const char *name, struct error *err)
-{
-	struct interface *interface;
-	size_t length = strlen(name);
-
-	if (length == 0 || length >= IF_NAMESIZE)
-		return error_set(err, ERROR_INVALID, "\"%.64s\" cannot be the name of an interface",
-		                 name);
-	interface = find_interface(traffic, name);
-	if (interface) {
-		refresh_interface(traffic, interface);
-		return 0;
-	}
-	if (traffic->n_interfaces == TRAFFIC_INTERFACES)
-		return error_set(err, ERROR_NO_SPACE,
-		                 "cannot watch interface %s: %d are watched already", name,
-		                 TRAFFIC_INTERFACES);
-	if (!if_nametoindex(name))
-		return error_set(err, ERROR_NOT_FOUND, "there is no network interface \"%s\" here",
-		                 name);
-
-	interface = &traffic->interfaces[traffic->n_interfaces++];
-	*interface = (struct interface){ .tcx_fd = { -1, -1 } };
-	memcpy(interface->name, name, length + 1);
-	refresh_interface(traffic, interface);
-	return 0;
-}
-
-const struct error *traffic_find_limit(const struct traffic *traffic, const char *name)
-{
-	for (size_t i = 0; i < traffic->n_interfaces; i++)
-		if (strcmp(traffic->interfaces[i].name, name) == 0)
-			return &traffic->interfaces[i].limit;
-	return NULL;
-}
-
 void traffic_close(struct traffic *traffic)
 {
 	if (!traffic)
 		return;
 	for (size_t i = 0; i < traffic->n_interfaces; i++)
-		detach(traffic, &traffic->interfaces[i]);
+		traffic_detach_interface(traffic, &traffic->interfaces[i]);
 	traffic_bpf__destroy(traffic->skeleton);
 	cleanup_close_fd(&traffic->rtnl_fd);
 	free(traffic->batch_keys);
@@ -544,7 +326,7 @@ static void describe(const struct traffic *traffic, struct traffic_sample *sampl
 		to->endpoint.port_is_remote = from->key.port_is_remote;
 		to->epoch = from->epoch;
 		for (size_t n = 0; n < traffic->n_interfaces; n++)
-			to->counted |= is_ebpf(traffic->interfaces[n].source);
+			to->counted |= traffic_source_is_ebpf(traffic->interfaces[n].source);
 	}
 }
 
@@ -555,7 +337,7 @@ int traffic_read(struct traffic *traffic, struct traffic_sample *ret_sample, str
 	int rc;
 
 	for (size_t i = 0; i < traffic->n_interfaces; i++)
-		refresh_interface(traffic, &traffic->interfaces[i]);
+		traffic_refresh_interface(traffic, &traffic->interfaces[i]);
 	describe(traffic, sample);
 
 	before_ns = clock_now_ns();

@@ -81,6 +81,11 @@ struct traffic;
 /* "ebpf-tcx", "ebpf-clsact", "rtnl", "none". */
 const char *traffic_source_name(enum traffic_source source);
 
+static inline bool traffic_source_is_ebpf(enum traffic_source source)
+{
+	return source == TRAFFIC_SOURCE_CLSACT || source == TRAFFIC_SOURCE_TCX;
+}
+
 /* Succeeds without eBPF, too: see traffic_get_limit. Fails for senseless options
  * (-ERROR_INVALID) and if not even rtnetlink can be asked. */
 int traffic_open(const struct traffic_options *options, struct traffic **ret_traffic,

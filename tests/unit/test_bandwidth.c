@@ -32,7 +32,7 @@ static struct host *host_new(void)
 	mi0 = &host->sample.interfaces[0];
 	host->sample.at_ns = 1000 * S;
 	host->sample.n_interfaces = host->sample.n_endpoints = 1;
-	strcpy(mi0->name, "mi0");
+	memcpy(mi0->name, "mi0", sizeof("mi0"));
 	mi0->ifindex = 7;
 	mi0->epoch = 1;
 	mi0->source = TRAFFIC_SOURCE_TCX;

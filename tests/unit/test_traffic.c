@@ -6,7 +6,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "ebpf/traffic.h"
-#include "veth_peer.h"
+#include "tests/unit/veth_peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

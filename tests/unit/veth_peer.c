@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See veth_peer.h. The peer obeys orders from a socket pair, one after the other; each order is
  * answered when it is done. To be a listener takes two answers: "listening" and "all received". */
-#include "veth_peer.h"
+#include "tests/unit/veth_peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
