@@ -19,7 +19,7 @@ tiny_image() { say "$IMAGES_DIR/tiny.elf"; }
 tiny_build() {
 	local source=$LAB_PARTS/guest image file
 	image=$(tiny_image)
-	for file in "$source"/boot.S "$source"/guest.c "$source"/link.ld; do
+	for file in "$source"/*; do
 		if [[ ! -e $image || $file -nt $image ]]; then
 			mkdir -p "$IMAGES_DIR"
 			# No libgcc, no headers: nothing of a 32-bit toolchain is needed.
@@ -27,7 +27,7 @@ tiny_build() {
 				-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
 				-mno-sse -mno-mmx -mno-80387 -nostdlib -static -no-pie \
 				-Wl,-m,elf_i386 -Wl,--build-id=none -Wl,--no-warn-rwx-segments \
-				-Wl,-T,"$source/link.ld" -o "$image.$$" "$source/boot.S" "$source/guest.c"
+				-Wl,-T,"$source/link.ld" -o "$image.$$" "$source/boot.S" "$source"/*.c
 			mv "$image.$$" "$image"
 			return 0
 		fi
