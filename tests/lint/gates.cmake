@@ -5,5 +5,6 @@ endforeach()
 drover_command_test(NAME lint_tidy LABEL lint TIMEOUT 900
 	COMMAND tests/lint/tidy ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 drover_command_test(NAME lint_gates_can_fail LABEL lint TIMEOUT 120 COMMAND bats tests/lint/gates.bats)
+drover_command_test(NAME lint_tools LABEL lint TIMEOUT 120 COMMAND bats tests/lint/tools.bats)
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
 set_tests_properties(lint_tidy lint_cppcheck PROPERTIES PROCESSORS ${cores})
