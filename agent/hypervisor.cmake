@@ -3,7 +3,13 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor.c
 	${CMAKE_CURRENT_LIST_DIR}/overhead.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_xml.c
-	${CMAKE_CURRENT_LIST_DIR}/domain_blockers.c)
+	${CMAKE_CURRENT_LIST_DIR}/domain_blockers.c
+	${CMAKE_CURRENT_LIST_DIR}/libvirt_conf.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_watch.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_inventory.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_host.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c)
 target_link_libraries(drover_hypervisor PUBLIC drover_common PRIVATE PkgConfig::LIBXML
 	PkgConfig::LIBVIRT)
 

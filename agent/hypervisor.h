@@ -20,18 +20,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VM_NAME_BYTES	 256
-#define VM_UUID_BYTES	 37
-#define VM_PATH_BYTES	 1024
-#define VM_DISKS_MAX	 32
+#define VM_NAME_BYTES     256
+#define VM_UUID_BYTES     37
+#define VM_PATH_BYTES     1024
+#define VM_DISKS_MAX      32
 #define VM_INTERFACES_MAX 16
 
 enum vm_run_state {
 	VM_UNKNOWN,
 	VM_RUNNING,
-	VM_PAUSED,    /* stopped vCPUs, memory complete */
-	VM_INCOMING,  /* paused, memory still arriving: not a second guest */
-	VM_SHUTOFF,   /* defined, not active */
+	VM_PAUSED,   /* stopped vCPUs, memory complete */
+	VM_INCOMING, /* paused, memory still arriving: not a second guest */
+	VM_SHUTOFF,  /* defined, not active */
 	VM_CRASHED,
 	VM_RUN_STATES
 };
@@ -41,7 +41,7 @@ const char *vm_run_state_name(enum vm_run_state state); /* "running" */
 enum vm_pause_reason {
 	VM_PAUSE_NONE,
 	VM_PAUSE_USER,
-	VM_PAUSE_MIGRATION,	  /* this guest is being switched over, or was and libvirt stopped */
+	VM_PAUSE_MIGRATION, /* this guest is being switched over, or was and libvirt stopped */
 	VM_PAUSE_POSTCOPY_FAILED,
 	VM_PAUSE_IO_ERROR,
 	VM_PAUSE_OTHER,
@@ -59,15 +59,15 @@ struct vm_summary {
 	char reason[48]; /* libvirt's word, as virsh has it: "migrated", "migrating", "user" */
 	uint64_t memory_bytes; /* maximum */
 	uint32_t vcpus;
-	bool active;	       /* a QEMU process exists */
+	bool active; /* a QEMU process exists */
 	bool persistent;
 	bool autostart;
-	bool job_out;	       /* an outgoing migration job runs */
+	bool job_out; /* an outgoing migration job runs */
 };
 
 struct vm_disk {
-	char target[32];
-	char type[16];	 /* "file", "block", "network"; "none": an empty drive */
+	char target[32]; /* "vda"; "vda[1]" is the image that vda's is built on */
+	char type[16];   /* "file", "block", "network"; "none": an empty drive */
 	char device[16]; /* "disk", "cdrom", "floppy" */
 	char source[VM_PATH_BYTES];
 	char format[16];
@@ -91,13 +91,15 @@ struct vm_description {
 	char virt_type[16];
 	char emulator[256];
 	char cpu_mode[24];
-	char *cpu_xml;	 /* owned; the <cpu> element */
+	char *cpu_xml; /* owned; the <cpu> element */
 	uint64_t hugepage_bytes;
 	struct vm_disk disks[VM_DISKS_MAX];
 	size_t n_disks;
 	struct vm_interface interfaces[VM_INTERFACES_MAX];
 	size_t n_interfaces;
-	struct check_list blockers; /* verdict CHECK_BLOCK: host devices, snapshots, local cdrom ... */
+	/* CHECK_BLOCK: cannot move (host devices, snapshots ...); CHECK_FAIL: not now (a block job);
+	 * CHECK_WARN: moves. Ids begin with "guest/". See agent/domain_blockers.h. */
+	struct check_list blockers;
 };
 
 void vm_description_deinit(struct vm_description *d);
@@ -115,9 +117,9 @@ struct host_facts {
 	char hypervisor_version[24];
 	char arch[16];
 	uint32_t cpus;
-	uint64_t memory_total_bytes;	 /* /proc/meminfo; libvirt's own figures lag (measured) */
+	uint64_t memory_total_bytes;     /* /proc/meminfo; libvirt's own figures lag (measured) */
 	uint64_t memory_available_bytes; /* MemAvailable */
-	char lock_manager[32];		 /* "", "lockd", "sanlock", as QEMU's driver has it */
+	char lock_manager[32];           /* "", "lockd", "sanlock", as QEMU's driver has it */
 	char lockspace[VM_PATH_BYTES];
 };
 
@@ -146,15 +148,15 @@ struct migrate_request {
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t max_downtime_ms;
 	bool tls;
-	bool paused;		    /* two-step commit: stay paused at the destination */
-	bool persistent;	    /* persist there, undefine here */
+	bool paused;                /* two-step commit: stay paused at the destination */
+	bool persistent;            /* persist there, undefine here */
 	bool storage_proved_shared; /* only then libvirt's own storage check is switched off */
 };
 
 enum hypervisor_event_kind {
-	HYPERVISOR_VM_CHANGED,	 /* uuid: list it again */
-	HYPERVISOR_ITERATION,	 /* uuid, iteration */
-	HYPERVISOR_JOB_COMPLETED,/* uuid, job: the final statistics; on success only */
+	HYPERVISOR_VM_CHANGED,    /* uuid: list it again */
+	HYPERVISOR_ITERATION,     /* uuid, iteration */
+	HYPERVISOR_JOB_COMPLETED, /* uuid, job: the final statistics; on success only */
 	HYPERVISOR_CONNECTED,
 	HYPERVISOR_DISCONNECTED, /* error says why */
 };
@@ -173,10 +175,11 @@ struct hypervisor_ops {
 	void (*free)(struct hypervisor *h);
 
 	/* Starts watching: @event is called on a courier thread (never concurrently), first with
-	 * CONNECTED or DISCONNECTED; reconnects by itself, at least every second. */
+	 * CONNECTED or DISCONNECTED; reconnects by itself, at least every second. The callback posts
+	 * a message and calls no operation of @h. */
 	int (*watch)(struct hypervisor *h,
-		     void (*event)(const struct hypervisor_event *e, void *context), void *context,
-		     struct error *err);
+	             void (*event)(const struct hypervisor_event *e, void *context), void *context,
+	             struct error *err);
 
 	int (*host_facts)(struct hypervisor *h, struct host_facts *ret, struct error *err);
 
@@ -185,18 +188,18 @@ struct hypervisor_ops {
 
 	/* -ERROR_NOT_FOUND when libvirt does not know it: that is evidence of absence. */
 	int (*find)(struct hypervisor *h, const char *uuid, struct vm_summary *ret,
-		    struct error *err);
+	            struct error *err);
 	int (*describe)(struct hypervisor *h, const char *uuid, struct vm_description *ret,
-			struct error *err);
+	                struct error *err);
 
 	/* Could this host run a guest with this CPU and machine? Fills two checks, "cpu" and
 	 * "machine", with what is missing. An error means that it could not be asked. */
 	int (*compare_cpu)(struct hypervisor *h, const struct vm_description *d,
-			   struct check *ret_cpu, struct check *ret_machine, struct error *err);
+	                   struct check *ret_cpu, struct check *ret_machine, struct error *err);
 
 	/* Is there a bridge or libvirt network of that name, and active? */
 	int (*has_network)(struct hypervisor *h, const char *type, const char *source,
-			   bool *ret_present, struct error *err);
+	                   bool *ret_present, struct error *err);
 
 	/* Blocks until libvirt's call returns, on a connection of its own. The return value is no
 	 * proof of anything: look at both hosts. */
@@ -204,10 +207,10 @@ struct hypervisor_ops {
 
 	int (*job)(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
 	int (*last_job)(struct hypervisor *h, const char *uuid, struct vm_job *ret,
-			struct error *err);
+	                struct error *err);
 	int (*abort_job)(struct hypervisor *h, const char *uuid, struct error *err);
 	int (*set_max_downtime)(struct hypervisor *h, const char *uuid, uint64_t ms,
-				struct error *err);
+	                        struct error *err);
 
 	int (*suspend)(struct hypervisor *h, const char *uuid, struct error *err);
 	int (*resume)(struct hypervisor *h, const char *uuid, struct error *err);
@@ -225,3 +228,6 @@ struct hypervisor {
 
 /* @uri: "qemu:///system". Nothing is connected until watch or the first question. */
 struct hypervisor *hypervisor_libvirt_new(const char *uri);
+
+/* For tests: files of the host (/etc/libvirt, /proc/meminfo) are looked up under @root. */
+void hypervisor_libvirt_set_root(struct hypervisor *h, const char *root);
