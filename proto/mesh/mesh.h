@@ -51,6 +51,7 @@ const char *mesh_status_name(enum mesh_status status); /* "UNAVAILABLE" */
 
 /* The status that stands for one of our errors, and the error for a status. */
 enum mesh_status mesh_status_from_error(enum error_code code);
+enum error_code mesh_status_to_error(enum mesh_status status);
 
 /* Bits, because a method's allowed callers are a set. */
 enum mesh_role {
@@ -64,6 +65,9 @@ enum mesh_role {
 
 #define MESH_NAME_BYTES 128
 
+const char *mesh_role_name(enum mesh_role role);      /* "agent"; "none" */
+enum mesh_role mesh_role_from_name(const char *name); /* MESH_ROLE_NONE if there is none */
+
 struct mesh_identity {
 	enum mesh_role role;
 	char name[MESH_NAME_BYTES];    /* node or coordinator or user name */
@@ -71,26 +75,33 @@ struct mesh_identity {
 	char cluster[MESH_NAME_BYTES];
 };
 
+struct method; /* proto/methods.h */
+
 struct mesh;
 struct mesh_connection; /* one live connection; valid from connected to disconnected */
-struct mesh_dialer;	/* keeps one connection to one address alive */
-struct mesh_call;	/* a call we made */
-struct mesh_incoming;	/* a call a peer made */
+struct mesh_dialer;     /* keeps one connection to one address alive */
+struct mesh_call;       /* a call we made */
+struct mesh_incoming;   /* a call a peer made */
 
 struct mesh_options {
-	struct loop *loop;	  /* borrowed */
-	enum mesh_role role;	  /* who we are; for TCP our certificate must say so, too */
+	struct loop *loop; /* borrowed */
+	/* Who we are. For TCP our certificate must say so, too; what is left out here (NONE, NULL)
+	 * is taken from it. */
+	enum mesh_role role;
 	const char *name;
 	const char *cluster;
-	const char *tls_ca;	  /* PEM files; NULL for a process that never uses tcp:// */
+	const char *tls_ca; /* PEM files; NULL for a process that never uses tcp:// */
 	const char *tls_certificate;
 	const char *tls_key;
 	uint32_t max_message_bytes; /* 0 = 4 MiB */
-	uint32_t keepalive_ms;	    /* 0 = 5000; a peer silent for three of these is gone */
+	uint32_t keepalive_ms;      /* 0 = 5000; a peer silent for three of these is gone */
 
 	/* What peers may call here; NULL-terminated array of service tables (see mesh_service). */
 	const struct mesh_service *const *services;
 	void *service_context; /* given to every handler */
+	/* Methods besides those of proto/methods.h, for services that only tests have; borrowed. */
+	const struct method *extra_methods;
+	size_t n_extra_methods;
 
 	/* Any of these may be NULL. */
 	void (*connected)(struct mesh_connection *c, void *context);
@@ -114,7 +125,7 @@ uint16_t mesh_get_port(const struct mesh *mesh, const char *url);
  * 15 s here, because an agent must be back soon after its coordinator). @expect_role/@expect_name:
  * who must answer; NULL name = any name of that role. */
 struct mesh_dialer *mesh_dial(struct mesh *mesh, const char *url, enum mesh_role expect_role,
-			      const char *expect_name);
+                              const char *expect_name);
 void mesh_dialer_free(struct mesh_dialer *dialer); /* closes its connection */
 struct mesh_connection *mesh_dialer_find_connection(struct mesh_dialer *dialer); /* or NULL */
 /* Why there is no connection now; code ERROR_NONE when there is one. */
@@ -131,24 +142,24 @@ void *mesh_connection_get_context(const struct mesh_connection *c);
 /* What came of a call. @message is borrowed for the duration of the callback. */
 struct mesh_result {
 	enum mesh_status status;
-	struct error error;		 /* code ERROR_NONE if status is MESH_OK */
+	struct error error;              /* code ERROR_NONE if status is MESH_OK */
 	const ProtobufCMessage *message; /* unary: the reply; NULL unless MESH_OK */
-	bool never_sent;		 /* true: the peer has surely not seen it; safe to repeat */
+	bool never_sent;                 /* true: the peer has surely not seen it; safe to repeat */
 };
 
 /* Calls "package.Service/Method" from proto/methods.h. @done is called exactly once, never from
  * inside mesh_call. @timeout_ms 0 = no deadline (streams only). */
 struct mesh_call *mesh_call(struct mesh_connection *c, const char *method,
-			    const ProtobufCMessage *request, uint64_t timeout_ms,
-			    void (*done)(const struct mesh_result *result, void *context),
-			    void *context);
+                            const ProtobufCMessage *request, uint64_t timeout_ms,
+                            void (*done)(const struct mesh_result *result, void *context),
+                            void *context);
 
 /* Server streaming: @message for each, then @done once. Messages are borrowed. */
 struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method,
-				   const ProtobufCMessage *request, uint64_t timeout_ms,
-				   void (*message)(const ProtobufCMessage *m, void *context),
-				   void (*done)(const struct mesh_result *result, void *context),
-				   void *context);
+                                   const ProtobufCMessage *request, uint64_t timeout_ms,
+                                   void (*message)(const ProtobufCMessage *m, void *context),
+                                   void (*done)(const struct mesh_result *result, void *context),
+                                   void *context);
 
 /* @done comes with MESH_CANCELLED; the peer's handler is told. */
 void mesh_call_cancel(struct mesh_call *call);
@@ -178,7 +189,7 @@ uint64_t mesh_incoming_get_timeout_ms(const struct mesh_incoming *in);
  * more. @in is then invalid after the callback returns; without a callback the mesh forgets it and
  * a later reply is dropped quietly. */
 void mesh_incoming_on_cancel(struct mesh_incoming *in, void (*cancelled)(void *context),
-			     void *context);
+                             void *context);
 
 /* Unary: one of these two ends the call; @in is invalid afterwards. */
 void mesh_reply(struct mesh_incoming *in, const ProtobufCMessage *reply);
@@ -190,5 +201,5 @@ void mesh_fail_error(struct mesh_incoming *in, const struct error *err);
  * is slow (over 64 KiB queued for it): stop, and continue when @writable was called. */
 bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message);
 void mesh_incoming_on_writable(struct mesh_incoming *in, void (*writable)(void *context),
-			       void *context);
+                               void *context);
 void mesh_finish(struct mesh_incoming *in);

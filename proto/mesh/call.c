@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls we make. Owner thread.
+ *
+ *	mesh_call --OPEN--> peer --MSG*, END--> done
+ *	                    deadline, cancel, lost connection --> done, and CANCEL to the peer
+ *
+ * done comes exactly once, never inside mesh_call, and the call is gone when it returns. A call
+ * that cannot even be sent is "stillborn": it is on no connection and completes from the loop.
+ * never_sent is taken from the link's count of bytes: a peer acts on whole frames only, so a call
+ * whose last byte was not given to the kernel has had no effect.
+ */
+#include "proto/mesh/internal.h"
+
+#include "common/alloc.h"
+#include "proto/mesh/frame.pb-c.h"
+#include "proto/mesh/message.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+struct mesh_call {
+	struct mesh *mesh;
+	struct mesh_connection *connection; /* NULL: stillborn */
+	uint32_t stream;
+	const struct method *method;
+	uint64_t end_bytes;      /* in the connection's count, after our OPEN */
+	struct loop_timer timer; /* the deadline; stillborn: completion */
+	void (*message)(const ProtobufCMessage *m, void *context);
+	void (*done)(const struct mesh_result *result, void *context);
+	void *context;
+	struct mesh_result stillborn;
+	UT_hash_handle hh;
+	struct mesh_call *prev, *next; /* stillborn ones */
+};
+
+static void complete(struct mesh_call *call, const struct mesh_result *result)
+{
+	if (call->connection)
+		HASH_DEL(call->connection->calls, call);
+	else
+		DL_DELETE(call->mesh->stillborn, call);
+	loop_timer_stop(call->mesh->loop, &call->timer);
+	call->done(result, call->context);
+	free(call);
+}
+
+static void complete_error(struct mesh_call *call, enum mesh_status status, const struct error *err)
+{
+	struct mesh_result result = { .status = status, .error = *err };
+
+	complete(call, &result);
+}
+
+static void tell_cancelled(struct mesh_call *call, enum mesh_status code, const char *reason)
+{
+	Drover__Mesh__Cancel header = DROVER__MESH__CANCEL__INIT;
+
+	header.code = code;
+	header.reason = (char *)reason;
+	connection_send(call->connection, FRAME_CANCEL, call->stream, &header.base, NULL);
+}
+
+static void deadline_passed(void *context)
+{
+	struct mesh_call *call = context;
+	struct error err;
+
+	tell_cancelled(call, MESH_DEADLINE_EXCEEDED, "deadline passed");
+	error_set(&err, ERROR_TIMEOUT, "%s: no answer from %s within the deadline",
+	          call->method->name, call->connection->identity.name);
+	complete_error(call, MESH_DEADLINE_EXCEEDED, &err);
+}
+
+static void complete_stillborn(void *context)
+{
+	struct mesh_call *call = context;
+
+	complete(call, &call->stillborn);
+}
+
+static void set_stillborn(struct mesh_call *call, enum mesh_status status, const struct error *err)
+{
+	call->stillborn = (struct mesh_result){ .status = status,
+		                                .error = *err,
+		                                .never_sent = true };
+	call->timer = (struct loop_timer){ .fire = complete_stillborn, .context = call };
+	DL_APPEND(call->mesh->stillborn, call);
+	loop_timer_start(call->mesh->loop, &call->timer, 0);
+}
+
+/* Why @request cannot be sent over @c now; 0 if it can. */
+static enum mesh_status refuse(const struct mesh_connection *c, const char *name,
+                               const struct method *method, const ProtobufCMessage *request,
+                               struct error *err)
+{
+	size_t bytes;
+
+	if (!method) {
+		error_set(err, ERROR_UNSUPPORTED, "there is no method %s", name);
+		return MESH_UNIMPLEMENTED;
+	}
+	if (c->state != CONNECTION_READY) {
+		error_set(err, ERROR_UNREACHABLE, "%s: the connection to %s is closed: %s", name,
+		          c->identity.name, c->why.text);
+		return MESH_UNAVAILABLE;
+	}
+	bytes = protobuf_c_message_get_packed_size(request);
+	if (bytes > c->peer_max_message_bytes) {
+		error_set(err, ERROR_TOO_LARGE,
+		          "%s: the request has %zu bytes, %s takes messages up to %u", name, bytes,
+		          c->identity.name, c->peer_max_message_bytes);
+		return MESH_RESOURCE_EXHAUSTED;
+	}
+	if (HASH_COUNT(c->calls) >= c->peer_max_streams) {
+		error_set(err, ERROR_BUSY, "%s: %u calls to %s are under way already", name,
+		          HASH_COUNT(c->calls), c->identity.name);
+		return MESH_RESOURCE_EXHAUSTED;
+	}
+	if (link_get_queued_bytes(c->link) + bytes + FRAME_BYTES + FRAME_HEADER_MAX >
+	    LINK_QUEUE_MAX) {
+		error_set(err, ERROR_BUSY, "%s: %s does not read; too much is waiting for it", name,
+		          c->identity.name);
+		return MESH_RESOURCE_EXHAUSTED;
+	}
+	return MESH_OK;
+}
+
+static struct mesh_call *begin(struct mesh_connection *c, const char *name,
+                               const ProtobufCMessage *request, uint64_t timeout_ms,
+                               void (*message)(const ProtobufCMessage *m, void *context),
+                               void (*done)(const struct mesh_result *result, void *context),
+                               void *context)
+{
+	Drover__Mesh__Open open = DROVER__MESH__OPEN__INIT;
+	struct mesh_call *call = xnew(struct mesh_call);
+	enum mesh_status status;
+	struct error err;
+
+	assert(done);
+	call->mesh = c->mesh;
+	call->method = mesh_find_method(c->mesh, name);
+	call->message = message;
+	call->done = done;
+	call->context = context;
+	assert(!call->method || (request->descriptor == call->method->input &&
+	                         call->method->server_streaming == (message != NULL)));
+
+	status = refuse(c, name, call->method, request, &err);
+	if (status != MESH_OK) {
+		set_stillborn(call, status, &err);
+		return call;
+	}
+	call->connection = c;
+	call->stream = c->next_stream;
+	c->next_stream += 2;
+	call->timer = (struct loop_timer){ .fire = deadline_passed, .context = call };
+	if (timeout_ms > 0)
+		loop_timer_start(c->mesh->loop, &call->timer, timeout_ms);
+	HASH_ADD(hh, c->calls, stream, sizeof(call->stream), call);
+
+	open.method = (char *)name;
+	open.timeout_us = timeout_ms * 1000;
+	connection_send(c, FRAME_OPEN, call->stream, &open.base, request);
+	call->end_bytes = c->sent_bytes;
+	return call;
+}
+
+struct mesh_call *mesh_call(struct mesh_connection *c, const char *method,
+                            const ProtobufCMessage *request, uint64_t timeout_ms,
+                            void (*done)(const struct mesh_result *result, void *context),
+                            void *context)
+{
+	assert(timeout_ms > 0);
+	return begin(c, method, request, timeout_ms, NULL, done, context);
+}
+
+struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method,
+                                   const ProtobufCMessage *request, uint64_t timeout_ms,
+                                   void (*message)(const ProtobufCMessage *m, void *context),
+                                   void (*done)(const struct mesh_result *result, void *context),
+                                   void *context)
+{
+	assert(message);
+	return begin(c, method, request, timeout_ms, message, done, context);
+}
+
+void mesh_call_cancel(struct mesh_call *call)
+{
+	struct error err;
+
+	if (call->connection)
+		tell_cancelled(call, MESH_CANCELLED, "cancelled by the caller");
+	error_set(&err, ERROR_CANCELLED, "%s: cancelled",
+	          call->method ? call->method->name : "call");
+	complete_error(call, MESH_CANCELLED, &err);
+}
+
+/* --- what the peer answers --- */
+
+/* NULL: it is over already on our side, which the peer could not know; or it never was, which
+ * fails the connection. */
+static struct mesh_call *find(struct mesh_connection *c, uint32_t stream)
+{
+	struct mesh_call *call;
+	struct error err;
+
+	HASH_FIND(hh, c->calls, &stream, sizeof(stream), call);
+	if (!call &&
+	    (stream == 0 || stream % 2 != c->next_stream % 2 || stream >= c->next_stream)) {
+		error_set(&err, ERROR_PROTOCOL, "the peer answered call %u, which was never made",
+		          stream);
+		connection_fail(c, &err);
+	}
+	return call;
+}
+
+/* The peer's answer cannot be read: the call is over on our side. */
+static void complete_unreadable(struct mesh_call *call, struct error *err)
+{
+	tell_cancelled(call, MESH_INTERNAL, "the answer cannot be read");
+	error_context(err, "%s: the answer of %s", call->method->name,
+	              call->connection->identity.name);
+	complete_error(call, MESH_INTERNAL, err);
+}
+
+void call_take_message(struct mesh_connection *c, const struct frame *f)
+{
+	struct mesh_call *call = find(c, f->head.stream);
+	ProtobufCMessage *message;
+	const uint8_t *payload;
+	struct error err;
+	size_t bytes;
+
+	if (!call)
+		return;
+	payload = frame_get_payload(f, &bytes);
+	if (!call->method->server_streaming) {
+		error_set(&err, ERROR_PROTOCOL, "is a stream, but the method is none");
+		complete_unreadable(call, &err);
+	} else if (message_decode(call->method->output, payload, bytes, &c->mesh->payloads,
+	                          &message, &err) < 0) {
+		complete_unreadable(call, &err);
+	} else {
+		/* The callback may cancel the call. */
+		call->message(message, call->context);
+	}
+}
+
+static void take_failure(struct mesh_call *call, const Drover__Mesh__End *end)
+{
+	struct mesh_result result = { .status = MESH_STATUS_UNKNOWN };
+	enum error_code code;
+
+	if (end->code < MESH_STATUSES)
+		result.status = (enum mesh_status)end->code;
+	code = mesh_status_to_error(result.status);
+	if (end->error_code > ERROR_NONE && end->error_code < ERROR_CODES)
+		code = (enum error_code)end->error_code;
+	error_set(&result.error, code, "%s", end->message);
+	complete(call, &result);
+}
+
+void call_take_end(struct mesh_connection *c, const struct frame *f)
+{
+	struct mesh_call *call = find(c, f->head.stream);
+	struct mesh_result result = { .status = MESH_OK };
+	ProtobufCMessage *header, *message;
+	const uint8_t *payload;
+	struct error err;
+	size_t bytes;
+
+	if (!call)
+		return;
+	if (message_decode(&drover__mesh__end__descriptor, f->body, f->head.header_bytes,
+	                   &c->mesh->headers, &header, &err) < 0) {
+		complete_unreadable(call, &err);
+		return;
+	}
+	if (((Drover__Mesh__End *)header)->code != MESH_OK) {
+		take_failure(call, (Drover__Mesh__End *)header);
+		return;
+	}
+	if (!call->method->server_streaming) {
+		payload = frame_get_payload(f, &bytes);
+		if (message_decode(call->method->output, payload, bytes, &c->mesh->payloads,
+		                   &message, &err) < 0) {
+			complete_unreadable(call, &err);
+			return;
+		}
+		result.message = message;
+	}
+	complete(call, &result);
+}
+
+/* --- ends --- */
+
+void call_fail_all(struct mesh_connection *c)
+{
+	while (c->calls) {
+		struct mesh_call *call = c->calls;
+		struct mesh_result result = {
+			.status = c->mesh->stopping ? MESH_CANCELLED : MESH_UNAVAILABLE,
+			.never_sent = call->end_bytes > c->taken_bytes,
+		};
+		enum error_code code = ERROR_CANCELLED;
+
+		if (!c->mesh->stopping)
+			code = result.never_sent ? ERROR_UNREACHABLE : ERROR_UNKNOWN_OUTCOME;
+		error_set(&result.error, code, "%s: the connection to %s was lost%s: %s",
+		          call->method->name, c->identity.name,
+		          result.never_sent ? " before the call was sent" : "", c->why.text);
+		complete(call, &result);
+	}
+}
+
+void call_fail_stillborn(struct mesh *mesh)
+{
+	while (mesh->stillborn)
+		complete(mesh->stillborn, &mesh->stillborn->stillborn);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection: opening, keepalive, and its end.
+ *
+ *	OPENING --HELLO--> READY ----------+--> ENDING --> connection_finish
+ *	   |                               |
+ *	   +--not wanted--> REFUSING ------+
+ *
+ * Owner thread. Each state has its use of the one timer: the time allowed for opening; ticks of
+ * half a keepalive; the time given to a refused peer to hang up.
+ *
+ * Keepalive counts ticks without a byte rather than looking at the clock: when the whole process
+ * was stopped for a minute, bytes that came meanwhile are seen before the next tick.
+ */
+#include "proto/mesh/internal.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "proto/mesh/frame.pb-c.h"
+#include "proto/mesh/identity.h"
+#include "proto/mesh/message.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* Silent for five half keepalives and the one in which the last byte came: within three. */
+#define SILENT_TICKS_MAX 5
+
+#define REFUSAL_LOG_MS 1000
+
+static const struct link_events events;
+
+/* --- the end --- */
+
+static void finish_now(void *context)
+{
+	connection_finish(context);
+}
+
+void connection_fail(struct mesh_connection *c, const struct error *why)
+{
+	if (c->state == CONNECTION_ENDING)
+		return;
+	if (c->state != CONNECTION_REFUSING)
+		c->why = *why;
+	c->state = CONNECTION_ENDING;
+	c->taken_bytes = link_close(c->link);
+	c->link = NULL;
+	loop_timer_stop(c->mesh->loop, &c->timer);
+	loop_timer_start(c->mesh->loop, &c->finish, 0);
+}
+
+void connection_refuse(struct mesh_connection *c, const struct error *why)
+{
+	Drover__Mesh__GoAway header = DROVER__MESH__GO_AWAY__INIT;
+
+	header.last_stream = c->last_peer_stream;
+	header.reason = (char *)why->text;
+	connection_send(c, FRAME_GOAWAY, 0, &header.base, NULL);
+	if (c->state == CONNECTION_ENDING)
+		return;
+	c->why = *why;
+	c->state = CONNECTION_REFUSING;
+	loop_timer_start(c->mesh->loop, &c->timer, MESH_REFUSAL_LINGER_MS);
+}
+
+/* Somebody who was never let in has no owner who could be told; operators look in the log. A
+ * flood of strangers must not become a flood of lines. */
+static void log_refusal(struct mesh_connection *c)
+{
+	struct mesh *mesh = c->mesh;
+	uint64_t now_ms = clock_now_ms();
+
+	if (now_ms < mesh->refusal_log_ms + REFUSAL_LOG_MS) {
+		mesh->refusals_unlogged++;
+		return;
+	}
+	log_warning("mesh: refused a connection from %s: %s (%u more since the last such line)",
+	            c->address, c->why.text, mesh->refusals_unlogged);
+	mesh->refusal_log_ms = now_ms;
+	mesh->refusals_unlogged = 0;
+}
+
+void connection_finish(struct mesh_connection *c)
+{
+	struct mesh *mesh = c->mesh;
+
+	assert(c->state == CONNECTION_ENDING);
+	loop_timer_stop(mesh->loop, &c->finish);
+	loop_timer_stop(mesh->loop, &c->writable);
+	call_fail_all(c);
+	serve_cancel_all(c);
+	if (c->announced && mesh->disconnected)
+		mesh->disconnected(c, &c->why, mesh->context);
+	if (!c->announced && c->listener && !mesh->stopping)
+		log_refusal(c);
+	if (c->dialer) {
+		c->dialer->connection = NULL;
+		dialer_connection_ended(c->dialer, c->announced, &c->why);
+	}
+	if (c->listener)
+		c->listener->n_connections--;
+	DL_DELETE(mesh->connections, c);
+	free(c);
+}
+
+/* --- sending --- */
+
+void connection_send(struct mesh_connection *c, enum frame_type type, uint32_t stream,
+                     const ProtobufCMessage *header, const ProtobufCMessage *payload)
+{
+	struct chunk *chunk;
+	struct error err;
+
+	if (c->state == CONNECTION_ENDING || c->state == CONNECTION_REFUSING)
+		return;
+	chunk = frame_pack(type, stream, header, payload);
+	if (link_get_queued_bytes(c->link) + chunk->bytes > LINK_QUEUE_MAX) {
+		free(chunk);
+		error_set(&err, ERROR_TOO_LARGE,
+		          "the peer does not read: %zu MiB are waiting for it",
+		          LINK_QUEUE_MAX / 1024 / 1024);
+		connection_fail(c, &err);
+		return;
+	}
+	c->sent_bytes += chunk->bytes;
+	link_send(c->link, chunk);
+}
+
+/* --- time --- */
+
+static void tick(struct mesh_connection *c)
+{
+	struct error err;
+
+	c->silent_ticks = c->heard ? 0 : c->silent_ticks + 1;
+	c->heard = false;
+	if (c->silent_ticks >= SILENT_TICKS_MAX) {
+		error_set(&err, ERROR_UNREACHABLE, "nothing was heard of the peer for %u ms",
+		          c->mesh->keepalive_ms / 2 * (SILENT_TICKS_MAX + 1));
+		connection_fail(c, &err);
+		return;
+	}
+	if (c->ping_next)
+		connection_send(c, FRAME_PING, 0, NULL, NULL);
+	c->ping_next = !c->ping_next;
+	if (c->state == CONNECTION_READY)
+		loop_timer_start(c->mesh->loop, &c->timer, c->mesh->keepalive_ms / 2);
+}
+
+static void timer_fired(void *context)
+{
+	struct mesh_connection *c = context;
+	struct error err;
+
+	if (c->state == CONNECTION_READY) {
+		tick(c);
+		return;
+	}
+	if (c->dialled)
+		error_set(&err, ERROR_TIMEOUT, "%s did not finish the handshake within %d s",
+		          c->address, MESH_HANDSHAKE_MS / 1000);
+	else
+		error_set(&err, ERROR_TIMEOUT, "the handshake was not finished within %d s",
+		          MESH_HANDSHAKE_MS / 1000);
+	connection_fail(c, &err);
+}
+
+/* --- frames --- */
+
+static void take_hello(struct mesh_connection *c, const struct frame *f)
+{
+	struct mesh *mesh = c->mesh;
+	struct error err;
+
+	if (hello_take(c, f, &err) < 0) {
+		connection_refuse(c, &err);
+		return;
+	}
+	c->state = CONNECTION_READY;
+	c->announced = true;
+	c->heard = true;
+	loop_timer_start(mesh->loop, &c->timer, mesh->keepalive_ms / 2);
+	if (c->dialer)
+		dialer_connected(c->dialer);
+	if (mesh->connected)
+		mesh->connected(c, mesh->context);
+}
+
+static void take_goaway(struct mesh_connection *c, const struct frame *f)
+{
+	ProtobufCMessage *message;
+	struct error err;
+
+	if (message_decode(&drover__mesh__go_away__descriptor, f->body, f->head.header_bytes,
+	                   &c->mesh->headers, &message, &err) == 0)
+		error_set(&err, c->announced ? ERROR_UNREACHABLE : ERROR_IDENTITY,
+		          "the peer hung up: %s", ((Drover__Mesh__GoAway *)message)->reason);
+	connection_fail(c, &err);
+}
+
+static void take_frame(struct mesh_connection *c, const struct frame *f)
+{
+	char name[16];
+	struct error err;
+
+	switch (f->head.type) {
+	case FRAME_OPEN:
+		serve_take_open(c, f);
+		return;
+	case FRAME_MSG:
+		call_take_message(c, f);
+		return;
+	case FRAME_END:
+		call_take_end(c, f);
+		return;
+	case FRAME_CANCEL:
+		serve_take_cancel(c, f);
+		return;
+	case FRAME_PING:
+		connection_send(c, FRAME_PONG, 0, NULL, NULL);
+		return;
+	case FRAME_PONG:
+		return;
+	}
+	if (f->head.flags & FRAME_OPTIONAL)
+		return;
+	error_set(&err, ERROR_PROTOCOL, "the peer sent %s, which is not expected now",
+	          frame_type_name(f->head.type, name));
+	connection_fail(c, &err);
+}
+
+static void link_received(const struct frame *f, void *context)
+{
+	struct mesh_connection *c = context;
+
+	c->heard = true;
+	if (c->state == CONNECTION_REFUSING)
+		return;
+	/* The frame reader lets nothing through before a HELLO. */
+	if (f->head.type == FRAME_HELLO && c->state == CONNECTION_OPENING)
+		take_hello(c, f);
+	else if (f->head.type == FRAME_GOAWAY)
+		take_goaway(c, f);
+	else
+		take_frame(c, f);
+}
+
+static void link_opened(const struct link_peer *peer, void *context)
+{
+	struct mesh_connection *c = context;
+
+	c->peer = *peer;
+	hello_send(c);
+}
+
+static void link_drained(void *context)
+{
+	serve_writable(context);
+}
+
+static void link_failed(const struct error *why, void *context)
+{
+	connection_fail(context, why);
+}
+
+static const struct link_events events = {
+	.opened = link_opened,
+	.received = link_received,
+	.drained = link_drained,
+	.failed = link_failed,
+};
+
+/* --- the beginning --- */
+
+static struct mesh_connection *connection_new(struct mesh *mesh, bool dialled)
+{
+	struct mesh_connection *c = xnew(struct mesh_connection);
+
+	c->mesh = mesh;
+	c->dialled = dialled;
+	c->next_stream = dialled ? 1 : 2;
+	c->timer = (struct loop_timer){ .fire = timer_fired, .context = c };
+	c->finish = (struct loop_timer){ .fire = finish_now, .context = c };
+	c->writable = (struct loop_timer){ .fire = link_drained, .context = c };
+	loop_timer_start(mesh->loop, &c->timer, MESH_HANDSHAKE_MS);
+	DL_APPEND(mesh->connections, c);
+	return c;
+}
+
+void connection_dial(struct mesh_dialer *dialer)
+{
+	struct mesh_connection *c = connection_new(dialer->mesh, true);
+
+	c->dialer = dialer;
+	dialer->connection = c;
+	snprintf(c->address, sizeof(c->address), "%s", dialer->url);
+	c->link = dialer->transport->dial(&dialer->mesh->links, dialer->url, &events, c);
+}
+
+void connection_accept(struct mesh_listener *listener, struct link *link)
+{
+	struct mesh_connection *c;
+	struct error err;
+
+	c = connection_new(listener->mesh, false);
+	c->listener = listener;
+	c->link = link;
+	snprintf(c->address, sizeof(c->address), "%s", link->address);
+	if (++listener->n_connections > MESH_LISTENER_MAX) {
+		error_set(&err, ERROR_BUSY, "%s has %d connections already", listener->url,
+		          MESH_LISTENER_MAX);
+		connection_fail(c, &err);
+		return;
+	}
+	link_own(link, &events, c);
+}
+
+/* --- for users --- */
+
+const struct mesh_identity *mesh_connection_get_identity(const struct mesh_connection *c)
+{
+	return &c->identity;
+}
+
+void mesh_connection_close(struct mesh_connection *c)
+{
+	struct error err;
+
+	error_set(&err, ERROR_CANCELLED, "we closed the connection");
+	connection_fail(c, &err);
+}
+
+void mesh_connection_set_context(struct mesh_connection *c, void *context)
+{
+	c->context = context;
+}
+
+void *mesh_connection_get_context(const struct mesh_connection *c)
+{
+	return c->context;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mesh's own structures, for the files of proto/mesh/ that run on the owner thread.
+ *
+ *	mesh --- dialers --- connection --- link (couriers below)
+ *	     \-- listeners -- connections       |
+ *	                          +-- calls (ours) and incoming (the peer's), by stream
+ *
+ * A connection ends in one place, connection_finish, which always runs from the loop and never
+ * inside a callback of the user: whoever notices that it is over calls connection_fail, which
+ * closes the link and leaves the rest for the next round of the loop. So no function here finds a
+ * connection gone after it has called a handler.
+ */
+#pragma once
+
+#include "common/error.h"
+#include "common/id.h"
+#include "common/loop.h"
+#include "proto/mesh/arena.h"
+#include "proto/mesh/frame.h"
+#include "proto/mesh/link.h"
+#include "proto/mesh/mesh.h"
+#include "proto/methods.h"
+
+#include <uthash.h>
+
+#define MESH_VERSION           1
+#define MESH_MAX_MESSAGE_BYTES ((uint32_t)4 * 1024 * 1024)
+#define MESH_KEEPALIVE_MS      5000
+#define MESH_MAX_STREAMS       1024 /* at once, per connection and direction */
+#define MESH_LISTENER_MAX      512  /* connections */
+#define MESH_HANDSHAKE_MS      10000
+#define MESH_REFUSAL_LINGER_MS 1000 /* for the peer to read why it was refused */
+#define MESH_BACKOFF_FIRST_MS  1000
+#define MESH_BACKOFF_MOST_MS   15000
+
+struct tls;
+struct tls_session;
+
+struct mesh_listener {
+	struct mesh *mesh;
+	struct acceptor *acceptor;
+	char *url;
+	unsigned n_connections;
+	struct mesh_listener *prev, *next;
+};
+
+struct mesh_dialer {
+	struct mesh *mesh;
+	char *url;
+	const struct transport *transport; /* NULL: @url is none, @error says so */
+	enum mesh_role expect_role;
+	char *expect_name;                  /* or NULL */
+	struct mesh_connection *connection; /* being made, ready, or ending; or NULL */
+	struct error error;
+	struct loop_timer retry;
+	uint64_t backoff_ms;
+	uint64_t attempt_ms; /* when the last attempt began */
+	struct mesh_dialer *prev, *next;
+};
+
+struct mesh {
+	struct loop *loop;
+	struct mesh_identity self;
+	uint32_t max_message_bytes;
+	uint32_t keepalive_ms;
+	const struct mesh_service *const *services;
+	void *service_context;
+	const struct method *extra_methods;
+	size_t n_extra_methods;
+	void (*connected)(struct mesh_connection *c, void *context);
+	void (*disconnected)(struct mesh_connection *c, const struct error *why, void *context);
+	void *context;
+
+	struct id boot_id;
+	struct tls *tls; /* NULL: no tcp:// */
+	struct link_group links;
+	struct arena headers, payloads; /* what is being looked at right now */
+	struct mesh_listener *listeners;
+	struct mesh_dialer *dialers;
+	struct mesh_connection *connections;
+	struct mesh_call *stillborn;     /* calls that could not be sent, not yet completed */
+	struct mesh_incoming *abandoned; /* calls nobody waits for, not yet answered */
+	bool stopping;
+	uint64_t refusal_log_ms; /* when a refused peer was last logged */
+	unsigned refusals_unlogged;
+};
+
+const struct method *mesh_find_method(const struct mesh *mesh, const char *name);
+
+/* --- connection.c --- */
+
+enum connection_state {
+	CONNECTION_OPENING, /* connecting, TLS, waiting for the HELLO */
+	CONNECTION_READY,
+	CONNECTION_REFUSING, /* the peer was told why; it should hang up */
+	CONNECTION_ENDING,   /* connection_finish comes next */
+};
+
+struct mesh_connection {
+	struct mesh *mesh;
+	struct link *link;              /* NULL once ending */
+	struct mesh_dialer *dialer;     /* who dialled it, or NULL */
+	struct mesh_listener *listener; /* who accepted it, or NULL */
+	bool dialled;
+	enum connection_state state;
+	bool announced; /* connected() was called */
+	struct error why;
+
+	struct link_peer peer;
+	struct mesh_identity identity;
+	uint32_t peer_max_message_bytes;
+	uint32_t peer_max_streams;
+	char address[MESH_NAME_BYTES]; /* for texts, before the peer has a name */
+	void *context;
+
+	struct loop_timer timer;    /* handshake, then keepalive, then lingering */
+	struct loop_timer finish;   /* connection_finish, from the loop */
+	struct loop_timer writable; /* serve_writable, from the loop */
+	bool heard;                 /* something came since the last tick */
+	unsigned silent_ticks;
+	bool ping_next;
+
+	uint32_t next_stream;      /* of ours */
+	uint32_t last_peer_stream; /* highest of the peer's */
+	uint64_t sent_bytes;       /* given to the link */
+	uint64_t taken_bytes;      /* of these, how many may have left; set when ending */
+	struct mesh_call *calls;
+	struct mesh_incoming *incoming;
+	struct mesh_incoming *waiting; /* for on_writable, in order */
+	struct mesh_connection *prev, *next;
+};
+
+/* Both begin the handshake. */
+void connection_dial(struct mesh_dialer *dialer);
+void connection_accept(struct mesh_listener *listener, struct link *link);
+
+/* Over, for this reason; the first one counts. Any time, also inside callbacks. */
+void connection_fail(struct mesh_connection *c, const struct error *why);
+
+/* Tells the peer why before hanging up. */
+void connection_refuse(struct mesh_connection *c, const struct error *why);
+
+/* Completes and cancels what is under way, tells the owner and the dialer, frees. Top level only. */
+void connection_finish(struct mesh_connection *c);
+
+/* Packs and sends; the connection is READY (or opening, for HELLO). Fails the connection when its
+ * peer has not read for too long. */
+void connection_send(struct mesh_connection *c, enum frame_type type, uint32_t stream,
+                     const ProtobufCMessage *header, const ProtobufCMessage *payload);
+
+/* --- hello.c --- */
+
+void hello_send(struct mesh_connection *c);
+
+/* What the peer says about itself against what is proved and what was expected; fills c->identity
+ * and the peer's limits. -ERROR_IDENTITY, -ERROR_PROTOCOL. */
+int hello_take(struct mesh_connection *c, const struct frame *f, struct error *err);
+
+/* --- dialer.c --- */
+
+void dialer_connected(struct mesh_dialer *dialer);
+void dialer_connection_ended(struct mesh_dialer *dialer, bool was_ready, const struct error *why);
+
+/* --- call.c --- */
+
+void call_take_message(struct mesh_connection *c, const struct frame *f);
+void call_take_end(struct mesh_connection *c, const struct frame *f);
+void call_fail_all(struct mesh_connection *c);
+void call_fail_stillborn(struct mesh *mesh);
+
+/* --- serve.c --- */
+
+void serve_take_open(struct mesh_connection *c, const struct frame *f);
+void serve_take_cancel(struct mesh_connection *c, const struct frame *f);
+/* The link's queue is short again. */
+void serve_writable(struct mesh_connection *c);
+/* Nobody waits for any of them. */
+void serve_cancel_all(struct mesh_connection *c);
+void serve_forget_abandoned(struct mesh *mesh);

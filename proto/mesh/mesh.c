@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mesh as a whole: options, listeners, and the end of everything. Owner thread. */
+#include "proto/mesh/internal.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "proto/mesh/identity.h"
+#include "proto/mesh/tls.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+DEFINE_CLEANUP(struct mesh *, mesh_free);
+
+static int set_name(char *to, const char *from, const char *what, struct error *err)
+{
+	if (!from || !from[0])
+		return 0;
+	if (!identity_name_is_valid(from))
+		return error_set(err, ERROR_INVALID,
+		                 "the %s \"%s\" must be 1 to %d letters, digits and .-_:@", what,
+		                 from, MESH_NAME_BYTES - 1);
+	snprintf(to, MESH_NAME_BYTES, "%s", from);
+	return 0;
+}
+
+/* Who we are: as told, and as our certificate says. */
+static int set_identity(struct mesh *mesh, const struct mesh_options *options, struct error *err)
+{
+	const struct mesh_identity *proved = mesh->tls ? tls_get_identity(mesh->tls) : NULL;
+	char told[IDENTITY_TEXT_BYTES], is[IDENTITY_TEXT_BYTES];
+	struct mesh_identity id = { .role = options->role };
+	int rc = set_name(id.name, options->name, "name", err);
+
+	if (rc == 0)
+		rc = set_name(id.cluster, options->cluster, "cluster's name", err);
+	if (rc < 0)
+		return rc;
+	if (proved && id.role == MESH_ROLE_NONE)
+		id.role = proved->role;
+	if (proved && !id.name[0])
+		memcpy(id.name, proved->name, sizeof(id.name));
+	if (proved && !id.cluster[0])
+		memcpy(id.cluster, proved->cluster, sizeof(id.cluster));
+	if (proved && (id.role != proved->role || strcmp(id.name, proved->name) != 0 ||
+	               strcmp(id.cluster, proved->cluster) != 0))
+		return error_set(err, ERROR_IDENTITY,
+		                 "we are to be %s, but the certificate %s is that of %s",
+		                 identity_format(&id, told), options->tls_certificate,
+		                 identity_format(proved, is));
+	mesh->self = id;
+	return 0;
+}
+
+struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
+{
+	_cleanup_(mesh_freep) struct mesh *mesh = xnew(struct mesh);
+
+	assert(options->loop);
+	mesh->loop = options->loop;
+	mesh->max_message_bytes = options->max_message_bytes ? options->max_message_bytes
+	                                                     : MESH_MAX_MESSAGE_BYTES;
+	mesh->keepalive_ms = options->keepalive_ms ? options->keepalive_ms : MESH_KEEPALIVE_MS;
+	mesh->services = options->services;
+	mesh->service_context = options->service_context;
+	mesh->extra_methods = options->extra_methods;
+	mesh->n_extra_methods = options->n_extra_methods;
+	mesh->connected = options->connected;
+	mesh->disconnected = options->disconnected;
+	mesh->context = options->context;
+	mesh->boot_id = id_new();
+	arena_init(&mesh->headers);
+	arena_init(&mesh->payloads);
+	mesh->links.loop = mesh->loop;
+	mesh->links.max_frame_bytes = mesh->max_message_bytes + FRAME_HEADER_MAX;
+
+	if (options->tls_ca || options->tls_certificate || options->tls_key) {
+		if (!options->tls_ca || !options->tls_certificate || !options->tls_key) {
+			error_set(err, ERROR_INVALID,
+			          "TLS needs all three: a CA, a certificate and its key");
+			return NULL;
+		}
+		mesh->tls = tls_new(options->tls_ca, options->tls_certificate, options->tls_key,
+		                    err);
+		if (!mesh->tls)
+			return NULL;
+	}
+	mesh->links.tls = mesh->tls;
+	if (set_identity(mesh, options, err) < 0)
+		return NULL;
+	return take_pointer(mesh);
+}
+
+static void listener_free(struct mesh_listener *l)
+{
+	l->acceptor->ops->close(l->acceptor);
+	DL_DELETE(l->mesh->listeners, l);
+	free(l->url);
+	free(l);
+}
+
+void mesh_free(struct mesh *mesh)
+{
+	struct mesh_connection *c, *next_connection;
+	struct mesh_listener *l, *next_listener;
+	struct error why;
+
+	if (!mesh)
+		return;
+	mesh->stopping = true;
+	error_set(&why, ERROR_CANCELLED, "this process is closing its connections");
+	DL_FOREACH (mesh->connections, c)
+		connection_fail(c, &why);
+	DL_FOREACH_SAFE (mesh->connections, c, next_connection)
+		connection_finish(c);
+	DL_FOREACH_SAFE (mesh->listeners, l, next_listener)
+		listener_free(l);
+	while (mesh->dialers)
+		mesh_dialer_free(mesh->dialers);
+	call_fail_stillborn(mesh);
+	serve_forget_abandoned(mesh);
+	link_group_close(&mesh->links);
+	tls_free(mesh->tls);
+	arena_deinit(&mesh->headers);
+	arena_deinit(&mesh->payloads);
+	free(mesh);
+}
+
+static void accepted(struct link *link, void *context)
+{
+	connection_accept(context, link);
+}
+
+int mesh_listen(struct mesh *mesh, const char *url, struct error *err)
+{
+	const struct transport *transport = transport_find(url, err);
+	struct mesh_listener *l;
+	int rc;
+
+	if (!transport)
+		return -ERROR_INVALID;
+	if (transport->needs_tls && !mesh->tls)
+		return error_set(err, ERROR_INVALID,
+		                 "cannot listen on %s without a certificate: give a CA, a "
+		                 "certificate and a key",
+		                 url);
+	l = xnew(struct mesh_listener);
+	l->mesh = mesh;
+	rc = transport->listen(&mesh->links, url, accepted, l, &l->acceptor, err);
+	if (rc < 0) {
+		free(l);
+		return rc;
+	}
+	l->url = xstrdup(url);
+	DL_APPEND(mesh->listeners, l);
+	return 0;
+}
+
+uint16_t mesh_get_port(const struct mesh *mesh, const char *url)
+{
+	const struct mesh_listener *l;
+
+	DL_FOREACH (mesh->listeners, l) {
+		if (strcmp(l->url, url) == 0)
+			return l->acceptor->ops->get_port(l->acceptor);
+	}
+	return 0;
+}
+
+const struct method *mesh_find_method(const struct mesh *mesh, const char *name)
+{
+	for (size_t i = 0; i < mesh->n_extra_methods; i++) {
+		if (strcmp(mesh->extra_methods[i].name, name) == 0)
+			return &mesh->extra_methods[i];
+	}
+	return method_find(name);
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that peers make: who may, what with, and for how long. Owner thread.
+ *
+ * An OPEN passes, in this order: the stream's number, the limit of calls at once, the method, the
+ * caller's role, whether we serve it, and the request's bytes. Nothing of the request is unpacked
+ * for a caller who may not call.
+ *
+ *	LIVE --reply, fail, finish--> gone
+ *	  \--cancel, deadline, connection lost--> cancelled callback --> gone
+ *	                                     \--no callback--> ABANDONED --reply ...--> gone
+ */
+#include "proto/mesh/internal.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "proto/mesh/frame.pb-c.h"
+#include "proto/mesh/identity.h"
+#include "proto/mesh/message.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+struct mesh_incoming {
+	struct mesh *mesh;
+	struct mesh_connection *connection; /* NULL: abandoned */
+	struct mesh_identity *identity;     /* abandoned: a copy, the connection may be gone */
+	uint32_t stream;
+	const struct method *method;
+	struct loop_timer timer; /* the deadline, if any; abandoned: tells a late on_cancel */
+	void (*cancelled)(void *context);
+	void *cancelled_context;
+	void (*writable)(void *context);
+	void *writable_context;
+	bool told_slow;  /* mesh_send said false; in the connection's list of waiting */
+	bool ended;      /* the END is sent; the handler is about to be told */
+	bool cancelling; /* the handler is being told */
+	UT_hash_handle hh;
+	struct mesh_incoming *prev, *next; /* waiting, or abandoned */
+};
+
+static void cancel(struct mesh_incoming *in);
+
+/* --- answers --- */
+
+static void send_end(struct mesh_connection *c, uint32_t stream, enum mesh_status status,
+                     const struct error *err, const ProtobufCMessage *reply)
+{
+	Drover__Mesh__End end = DROVER__MESH__END__INIT;
+
+	end.code = status;
+	if (status != MESH_OK && err) {
+		end.error_code = err->code;
+		end.message = (char *)err->text;
+	}
+	connection_send(c, FRAME_END, stream, &end.base, reply);
+}
+
+static void forget(struct mesh_incoming *in)
+{
+	if (in->connection) {
+		if (in->told_slow)
+			DL_DELETE(in->connection->waiting, in);
+		HASH_DEL(in->connection->incoming, in);
+	} else {
+		DL_DELETE(in->mesh->abandoned, in);
+	}
+	loop_timer_stop(in->mesh->loop, &in->timer);
+	free(in->identity);
+	free(in);
+}
+
+static void end_call(struct mesh_incoming *in, enum mesh_status status, const struct error *err,
+                     const ProtobufCMessage *reply)
+{
+	if (in->cancelling)
+		return;
+	if (in->connection && !in->ended)
+		send_end(in->connection, in->stream, status, err, reply);
+	forget(in);
+}
+
+static bool fits(const struct mesh_incoming *in, const ProtobufCMessage *message, struct error *err)
+{
+	size_t bytes = protobuf_c_message_get_packed_size(message);
+
+	if (bytes <= in->connection->peer_max_message_bytes)
+		return true;
+	error_set(err, ERROR_TOO_LARGE, "%s: the answer has %zu bytes, the caller takes up to %u",
+	          in->method->name, bytes, in->connection->peer_max_message_bytes);
+	return false;
+}
+
+void mesh_reply(struct mesh_incoming *in, const ProtobufCMessage *reply)
+{
+	struct error err;
+
+	assert(!in->method->server_streaming && reply->descriptor == in->method->output);
+	if (in->connection && !fits(in, reply, &err))
+		end_call(in, MESH_RESOURCE_EXHAUSTED, &err, NULL);
+	else
+		end_call(in, MESH_OK, NULL, reply);
+}
+
+void mesh_fail(struct mesh_incoming *in, enum mesh_status status, const struct error *err)
+{
+	assert(status != MESH_OK && (unsigned)status < MESH_STATUSES);
+	end_call(in, status, err, NULL);
+}
+
+void mesh_fail_error(struct mesh_incoming *in, const struct error *err)
+{
+	mesh_fail(in, mesh_status_from_error(err->code), err);
+}
+
+void mesh_finish(struct mesh_incoming *in)
+{
+	assert(in->method->server_streaming);
+	end_call(in, MESH_OK, NULL, NULL);
+}
+
+static void cancel_later(void *context)
+{
+	cancel(context);
+}
+
+bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message)
+{
+	struct mesh_connection *c = in->connection;
+	struct error err;
+
+	assert(in->method->server_streaming && message->descriptor == in->method->output);
+	if (!c || c->state != CONNECTION_READY || in->ended || in->cancelling)
+		return false;
+	if (!fits(in, message, &err)) {
+		/* A stream cannot go on with a hole in it. The handler learns it from the loop,
+		 * because it does not expect to lose @in in here. */
+		send_end(c, in->stream, MESH_RESOURCE_EXHAUSTED, &err, NULL);
+		in->ended = true;
+		in->timer.fire = cancel_later;
+		loop_timer_start(in->mesh->loop, &in->timer, 0);
+		return false;
+	}
+	connection_send(c, FRAME_MSG, in->stream, NULL, message);
+	if (c->state != CONNECTION_READY)
+		return false;
+	if (link_get_queued_bytes(c->link) <= LINK_HIGH_BYTES)
+		return true;
+	if (!in->told_slow)
+		DL_APPEND(c->waiting, in);
+	in->told_slow = true;
+	return false;
+}
+
+/* --- nobody waits any more --- */
+
+static void tell_late(void *context)
+{
+	struct mesh_incoming *in = context;
+	void (*cancelled)(void *) = in->cancelled;
+	void *cancelled_context = in->cancelled_context;
+
+	forget(in);
+	cancelled(cancelled_context);
+}
+
+static void cancel(struct mesh_incoming *in)
+{
+	struct mesh_connection *c = in->connection;
+
+	if (in->cancelled) {
+		in->cancelling = true;
+		in->cancelled(in->cancelled_context);
+		forget(in);
+		return;
+	}
+	if (in->told_slow)
+		DL_DELETE(c->waiting, in);
+	in->told_slow = false;
+	HASH_DEL(c->incoming, in);
+	loop_timer_stop(in->mesh->loop, &in->timer);
+	in->identity = xmemdup(&c->identity, sizeof(c->identity));
+	in->connection = NULL;
+	in->timer.fire = tell_late;
+	DL_APPEND(in->mesh->abandoned, in);
+}
+
+static void deadline_passed(void *context)
+{
+	struct mesh_incoming *in = context;
+	struct error err;
+
+	error_set(&err, ERROR_TIMEOUT, "%s: the deadline passed", in->method->name);
+	send_end(in->connection, in->stream, MESH_DEADLINE_EXCEEDED, &err, NULL);
+	cancel(in);
+}
+
+void serve_take_cancel(struct mesh_connection *c, const struct frame *f)
+{
+	struct mesh_incoming *in;
+
+	/* It may have been answered already, which the caller could not know. */
+	HASH_FIND(hh, c->incoming, &f->head.stream, sizeof(f->head.stream), in);
+	if (in)
+		cancel(in);
+}
+
+void serve_cancel_all(struct mesh_connection *c)
+{
+	while (c->incoming)
+		cancel(c->incoming);
+}
+
+void serve_forget_abandoned(struct mesh *mesh)
+{
+	while (mesh->abandoned)
+		forget(mesh->abandoned);
+}
+
+/* --- flow --- */
+
+void serve_writable(struct mesh_connection *c)
+{
+	struct mesh_incoming *in;
+	unsigned turns;
+
+	/* One turn for each that waits now; who fills the queue again goes to the end. */
+	DL_COUNT(c->waiting, in, turns);
+	for (; turns > 0 && c->waiting && c->state == CONNECTION_READY; turns--) {
+		if (link_get_queued_bytes(c->link) > LINK_HIGH_BYTES)
+			return; /* drained() comes again */
+		in = c->waiting;
+		DL_DELETE(c->waiting, in);
+		if (!in->writable) {
+			DL_APPEND(c->waiting, in);
+			continue;
+		}
+		in->told_slow = false;
+		in->writable(in->writable_context);
+	}
+}
+
+void mesh_incoming_on_writable(struct mesh_incoming *in, void (*writable)(void *context),
+                               void *context)
+{
+	in->writable = writable;
+	in->writable_context = context;
+	/* It may have drained between mesh_send and now. */
+	if (in->told_slow && in->connection)
+		loop_timer_start(in->mesh->loop, &in->connection->writable, 0);
+}
+
+/* --- a new call --- */
+
+static const struct mesh_service *find_service(const struct mesh *mesh, const char *name,
+                                               size_t bytes)
+{
+	for (size_t i = 0; mesh->services && mesh->services[i]; i++) {
+		const char *ours = mesh->services[i]->descriptor->name;
+
+		if (strlen(ours) == bytes && memcmp(ours, name, bytes) == 0)
+			return mesh->services[i];
+	}
+	return NULL;
+}
+
+static const struct mesh_handler *find_handler(const struct mesh *mesh, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	const struct mesh_service *service = slash ? find_service(mesh, name,
+	                                                          (size_t)(slash - name))
+	                                           : NULL;
+
+	for (size_t i = 0; service && i < service->n_handlers; i++) {
+		if (strcmp(service->handlers[i].method, slash + 1) == 0)
+			return &service->handlers[i];
+	}
+	return NULL;
+}
+
+/* Whether this caller may call this; else the status and why. */
+static enum mesh_status admit(const struct mesh_connection *c, const char *name,
+                              const struct method *method, const struct mesh_handler *handler,
+                              struct error *err)
+{
+	char allowed[IDENTITY_TEXT_BYTES];
+
+	if (!method) {
+		error_set(err, ERROR_UNSUPPORTED, "there is no method %.200s here", name);
+		return MESH_UNIMPLEMENTED;
+	}
+	if (!(method->callers & c->identity.role)) {
+		error_set(err, ERROR_PERMISSION, "%s %s (%s) may not call %s; allowed: %s",
+		          mesh_role_name(c->identity.role), c->identity.name, c->identity.address,
+		          name, identity_format_roles(method->callers, allowed));
+		return MESH_PERMISSION_DENIED;
+	}
+	if (!handler) {
+		error_set(err, ERROR_UNSUPPORTED, "%s %s does not serve %s",
+		          mesh_role_name(c->mesh->self.role), c->mesh->self.name, name);
+		return MESH_UNIMPLEMENTED;
+	}
+	if (HASH_COUNT(c->incoming) >= MESH_MAX_STREAMS) {
+		error_set(err, ERROR_BUSY, "%d calls of this connection are under way already",
+		          MESH_MAX_STREAMS);
+		return MESH_RESOURCE_EXHAUSTED;
+	}
+	return MESH_OK;
+}
+
+static void begin(struct mesh_connection *c, uint32_t stream, const struct method *method,
+                  uint64_t timeout_us, const struct mesh_handler *handler,
+                  const ProtobufCMessage *request)
+{
+	struct mesh_incoming *in = xnew(struct mesh_incoming);
+
+	in->mesh = c->mesh;
+	in->connection = c;
+	in->stream = stream;
+	in->method = method;
+	in->timer = (struct loop_timer){ .fire = deadline_passed, .context = in };
+	if (timeout_us > 0)
+		loop_timer_start(c->mesh->loop, &in->timer, (timeout_us + 999) / 1000);
+	HASH_ADD(hh, c->incoming, stream, sizeof(in->stream), in);
+	handler->handle(in, request, c->mesh->service_context);
+}
+
+void serve_take_open(struct mesh_connection *c, const struct frame *f)
+{
+	uint32_t stream = f->head.stream;
+	const struct mesh_handler *handler;
+	const Drover__Mesh__Open *open;
+	const struct method *method;
+	enum mesh_status status;
+	ProtobufCMessage *header, *request;
+	const uint8_t *payload;
+	struct error err;
+	size_t bytes;
+
+	if (stream == 0 || stream % 2 == c->next_stream % 2 || stream <= c->last_peer_stream) {
+		error_set(&err, ERROR_PROTOCOL, "the peer opened call %u after %u", stream,
+		          c->last_peer_stream);
+		connection_fail(c, &err);
+		return;
+	}
+	c->last_peer_stream = stream;
+	if (message_decode(&drover__mesh__open__descriptor, f->body, f->head.header_bytes,
+	                   &c->mesh->headers, &header, &err) < 0) {
+		connection_fail(c, &err);
+		return;
+	}
+	open = (const Drover__Mesh__Open *)header;
+	method = mesh_find_method(c->mesh, open->method);
+	handler = find_handler(c->mesh, open->method);
+	status = admit(c, open->method, method, handler, &err);
+	if (status != MESH_OK) {
+		send_end(c, stream, status, &err, NULL);
+		return;
+	}
+	payload = frame_get_payload(f, &bytes);
+	if (message_decode(method->input, payload, bytes, &c->mesh->payloads, &request, &err) < 0) {
+		status = err.code == ERROR_TOO_LARGE ? MESH_RESOURCE_EXHAUSTED
+		                                     : MESH_INVALID_ARGUMENT;
+		error_context(&err, "%s", method->name);
+		send_end(c, stream, status, &err, NULL);
+		return;
+	}
+	begin(c, stream, method, open->timeout_us, handler, request);
+}
+
+/* --- for handlers --- */
+
+const struct mesh_identity *mesh_incoming_get_identity(const struct mesh_incoming *in)
+{
+	return in->connection ? &in->connection->identity : in->identity;
+}
+
+struct mesh_connection *mesh_incoming_get_connection(const struct mesh_incoming *in)
+{
+	return in->connection;
+}
+
+uint64_t mesh_incoming_get_timeout_ms(const struct mesh_incoming *in)
+{
+	uint64_t now_ms = clock_now_ms();
+
+	if (!in->connection || !in->timer.due_ms)
+		return 0;
+	return in->timer.due_ms > now_ms ? in->timer.due_ms - now_ms : 1;
+}
+
+void mesh_incoming_on_cancel(struct mesh_incoming *in, void (*cancelled)(void *context),
+                             void *context)
+{
+	in->cancelled = cancelled;
+	in->cancelled_context = context;
+	if (!in->connection && cancelled)
+		loop_timer_start(in->mesh->loop, &in->timer, 0);
+}
