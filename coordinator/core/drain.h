@@ -36,7 +36,8 @@ struct drain_vm {
 	uint64_t eta_ms;      /* planned duration: an estimate */
 	struct checks checks; /* of the planned target (dry run), or of the last refusal */
 	enum guard guard;
-	bool moved_away; /* private: once seen DONE, so that a shutdown elsewhere is no "stopped" */
+	/* Private: no node can ever take it (a BLOCK, or too large); wants a destination now. */
+	bool hopeless, wants;
 };
 
 struct drain {
@@ -59,5 +60,13 @@ const char *drain_vm_state_name(enum drain_vm_state state); /* "waiting" */
 /* NULL when the drain does not know that guest. Borrowed. */
 struct drain_vm *drain_find_vm(struct drain *drain, const char *uuid);
 
-/* A drain that is in no fleet: for dry runs. */
+/* Private to core/: looks at every drain that is under way, begins what may begin. */
+void drain_reconcile_all(struct fleet *fleet);
+
+/* After a restart: what the drain has done is in its migrations. */
+void drain_restore(struct fleet *fleet, struct drain *drain);
+
+/* What a drain as described by @record would do now: who goes where, who cannot. In no fleet;
+ * changes nothing. */
+struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record);
 void drain_free(struct drain *drain);

@@ -67,18 +67,22 @@ struct node {
 	struct sighting *sightings;
 	size_t active_vms;
 	uint32_t migrations_in, migrations_out; /* slots held */
-	uint64_t
-		room_bytes_asked; /* private to plan: RAM of moves its figures do not include yet */
-	uint64_t room_sequence;   /* grows when room appeared: refusals may be tried again */
-	/* The drain mark and its confirmation. */
-	bool mark_confirmed; /* the agent has durably what we want */
-	bool mark_asked;     /* a SET_DRAIN_MARK is under way */
+	/* Private to plan: RAM of moves on their way which its figures do not include yet. */
+	uint64_t room_bytes_asked;
+	uint64_t room_sequence; /* grows when room appeared: refusals may be tried again */
+	/* The drain mark: what was sent last, and what the agent counted after it was durable. */
+	bool adopt_mark; /* the store does not know this node: its mark is all there is */
+	bool mark_known; /* a snapshot has said what the agent has */
+	bool mark_asked; /* a SET_DRAIN_MARK is under way ... */
+	bool mark_sent_draining, mark_sent_cordoned;
+	struct id mark_sent_id;
 	uint64_t mark_retry_ms;
-	uint32_t mark_active_vms; /* seen by the agent after the mark was durable */
+	bool mark_counted; /* the two below are of the present drain and connection */
+	uint32_t mark_active_vms;
 	uint64_t mark_inventory_sequence;
 	uint64_t inventory_sequence; /* grows with every change of its list of active guests */
-	uint64_t
-		measured_bytes_per_s; /* RAM moved out of here per second, from history; 0 = none */
+	/* RAM moved out of here per second, from history; 0 = none. */
+	uint64_t measured_bytes_per_s;
 	uint64_t revision;
 	uint64_t intent_ticket; /* its record is durable once this is stored */
 	bool dirty, unsaved;
@@ -119,7 +123,7 @@ struct vm {
 	struct refusal *refusals;
 	uint32_t failures; /* in a row */
 	uint64_t retry_ms; /* not before, after a failure */
-	uint64_t moved_ms; /* its last migration ended; 0 = none since start */
+	uint64_t moved_ms; /* its last migration was done; 0 = none since start */
 	uint64_t gone_ms;  /* no host lists it since; 0 = some does */
 	uint64_t revision;
 	bool dirty;
@@ -138,6 +142,7 @@ struct fleet {
 	bool stopped;   /* the store failed or somebody else leads: nothing has effect */
 	uint64_t epoch; /* ours; valid once it is stored */
 	uint64_t epoch_ticket;
+	uint64_t store_epoch; /* what the store will have after the batches asked for so far */
 	uint64_t revision;
 	uint64_t oldest_revision; /* Watch from before this needs a full snapshot */
 	uint64_t next_ticket, stored_ticket;
@@ -150,6 +155,7 @@ struct fleet {
 	struct migration *active; /* not over; list by next_active */
 	struct drain *drains;
 	size_t n_active, n_finished;
+	size_t n_draining; /* nodes with a drain under way */
 	uint32_t slots_held;
 
 	struct event_record *events; /* ring of options.event_ring */

@@ -37,6 +37,7 @@ struct migration {
 	bool start_asked; /* ... and its outcome has not come back */
 	bool probe_asked;
 	bool cancel_asked;
+	uint64_t cancel_sent_ms;
 	bool probe_wanted; /* nothing is known of the attempt: ask before anything else */
 	bool heard;        /* the source agent has reported on the current attempt */
 	uint64_t heard_ms;

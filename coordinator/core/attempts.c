@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attempts: reports in, calls out. The rules are in attempts.h.
+ *
+ * Everything that frees a slot is in this file: a final report, a tombstone, or the certainty that
+ * no START ever left this machine.
+ */
+#include "coordinator/core/attempts.h"
+
+#include "common/units.h"
+#include "coordinator/core/inventory.h"
+#include "coordinator/core/launch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* An attempt whose agent is there but has not mentioned it for this long is asked about. */
+#define ATTEMPT_SILENT_MS ((uint64_t)10000)
+/* A cancel is repeated until the attempt is over. */
+#define CANCEL_REPEAT_MS ((uint64_t)5000)
+/* When a connection broke just as something was to be sent on it. */
+#define NOT_SENT_RETRY_MS ((uint64_t)2000)
+
+static void set_reason(struct fleet *fleet, struct migration *m, const char *reason)
+{
+	if (strcmp(m->kept.reason, reason) == 0)
+		return;
+	text_copy(m->kept.reason, sizeof(m->kept.reason), reason);
+	change_migration(fleet, m);
+}
+
+static void forget_attempt(struct migration *m)
+{
+	m->start_sent = m->start_asked = m->probe_asked = m->cancel_asked = false;
+	m->probe_wanted = m->heard = false;
+	m->heard_ms = m->running_since_ms = 0;
+}
+
+void attempts_release(struct fleet *fleet, struct migration *m, const char *reason)
+{
+	migration_free_slot(fleet, m);
+	forget_attempt(m);
+	set_reason(fleet, m, reason);
+	if (m->kept.cancel_requested) {
+		migration_move(fleet, m, MIGRATION_CANCELLED);
+		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
+		                   "%s: cancelled before it began", m->kept.vm_name);
+		return;
+	}
+	m->kept.target[0] = '\0';
+	migration_move(fleet, m, MIGRATION_PLANNED);
+	save_migration(fleet, m);
+	fleet->reconcile_wanted = true;
+}
+
+/* --- the end of an attempt --- */
+
+static void end_done(struct fleet *fleet, struct migration *m)
+{
+	const struct attempt_report *report = &m->kept.report;
+	struct node *source = fleet_find_node(fleet, m->kept.source);
+	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	char duration[UNITS_TEXT_BYTES], downtime[UNITS_TEXT_BYTES];
+
+	migration_free_slot(fleet, m);
+	set_reason(fleet, m, "");
+	migration_move(fleet, m, MIGRATION_DONE);
+	if (vm) {
+		vm->failures = 0;
+		vm->retry_ms = 0;
+		vm->moved_ms = change_now(fleet);
+		launch_forget_refusals(vm);
+	}
+	if (source && report->duration_ms > PLAN_OVERHEAD_MS) {
+		uint64_t rate = m->kept.memory_bytes * 1000 / report->duration_ms;
+
+		source->measured_bytes_per_s = source->measured_bytes_per_s
+		                                       ? (3 * source->measured_bytes_per_s + rate) /
+		                                                 4
+		                                       : rate;
+	}
+	change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
+	                   "%s: %s -> %s done in %s, downtime %s", m->kept.vm_name, m->kept.source,
+	                   m->kept.target, units_format_duration(report->duration_ms, duration),
+	                   units_format_duration(report->downtime_ms, downtime));
+}
+
+static void end_failed(struct fleet *fleet, struct migration *m, const char *reason)
+{
+	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+
+	migration_free_slot(fleet, m);
+	set_reason(fleet, m, reason);
+	migration_move(fleet, m, MIGRATION_FAILED);
+	if (vm)
+		launch_remember_failure(fleet, vm);
+	change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+	                   "%s: %s -> %s failed: %s", m->kept.vm_name, m->kept.source,
+	                   m->kept.target, reason);
+}
+
+static void end_cancelled(struct fleet *fleet, struct migration *m)
+{
+	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+
+	migration_free_slot(fleet, m);
+	set_reason(fleet, m,
+	           m->kept.report.reason[0] ? m->kept.report.reason : "cancelled on request");
+	migration_move(fleet, m, MIGRATION_CANCELLED);
+	if (vm)
+		launch_remember_failure(fleet, vm);
+	change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
+	                   "%s: cancelled, runs on %s", m->kept.vm_name, m->kept.source);
+}
+
+/* The destination's checks said no before anything had begun: not a failure but an answer. */
+static void end_refused(struct fleet *fleet, struct migration *m, const struct check *worst)
+{
+	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	char target[NODE_NAME_BYTES], reason[REASON_BYTES];
+
+	text_copy(target, sizeof(target), m->kept.target);
+	snprintf(reason, sizeof(reason), "%s refused: %s: %s, required %s", target, worst->id,
+	         worst->measured, worst->required);
+	if (vm)
+		launch_remember_refusal(fleet, vm, target, &m->kept.report.checks, reason);
+	if (!m->waiting_since_ms)
+		m->waiting_since_ms = change_now(fleet);
+
+	/* One that was asked for by itself and can go nowhere must not wait for a miracle. */
+	if (worst->verdict == CHECK_BLOCK && !m->kept.drain_number && !m->kept.cancel_requested) {
+		end_failed(fleet, m, reason);
+		return;
+	}
+	attempts_release(fleet, m, reason);
+}
+
+static bool never_ran(const struct migration *m)
+{
+	return !m->running_since_ms &&
+	       (m->kept.state == MIGRATION_RESERVED || m->kept.state == MIGRATION_UNRESOLVED);
+}
+
+static void apply_end(struct fleet *fleet, struct migration *m)
+{
+	const struct attempt_report *report = &m->kept.report;
+	const struct check *worst = checks_find_worst(&report->checks, CHECK_FAIL);
+
+	switch (report->state) {
+	case MIGRATION_DONE:
+		end_done(fleet, m);
+		return;
+	case MIGRATION_FAILED:
+		if (worst && never_ran(m))
+			end_refused(fleet, m, worst);
+		else
+			end_failed(fleet, m,
+			           report->reason[0] ? report->reason
+			                             : "its agent gives no reason");
+		return;
+	case MIGRATION_CANCELLED:
+		if (m->kept.cancel_requested || !never_ran(m) || !report->tombstoned)
+			end_cancelled(fleet, m);
+		else
+			attempts_release(fleet, m, "the attempt never began; it is planned anew");
+		return;
+	default:
+		break;
+	}
+
+	/* A tombstone for an attempt that the agent has no record of. */
+	if (never_ran(m))
+		attempts_release(fleet, m, "the attempt never began; it is planned anew");
+	else
+		end_failed(fleet, m,
+		           "the source agent has no record of it any more and will not act "
+		           "on it; where the guest runs is shown by `drover vms`");
+}
+
+/* --- reports --- */
+
+static bool is_end(const struct attempt_report *report)
+{
+	return report->tombstoned || migration_state_is_final(report->state);
+}
+
+static void apply_progress(struct fleet *fleet, struct migration *m)
+{
+	enum migration_state state = m->kept.report.state;
+	bool backwards = m->kept.state == MIGRATION_SWITCHING && state == MIGRATION_RUNNING;
+
+	/* The agent has it and has not begun: that is what we call reserved. */
+	if (state == MIGRATION_NO_STATE || state == MIGRATION_PLANNED)
+		state = MIGRATION_RESERVED;
+	if (state == MIGRATION_RUNNING || state == MIGRATION_SWITCHING) {
+		if (!m->running_since_ms)
+			m->running_since_ms = change_now(fleet);
+		m->waiting_since_ms = 0;
+	}
+	if (m->kept.state == MIGRATION_RESERVED && state == MIGRATION_RUNNING) {
+		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
+		                   "%s: %s -> %s started", m->kept.vm_name, m->kept.source,
+		                   m->kept.target);
+		fleet->reconcile_wanted = true;
+	}
+	if (state == MIGRATION_UNRESOLVED && m->kept.state != MIGRATION_UNRESOLVED)
+		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+		                   "%s: unresolved: %s", m->kept.vm_name, m->kept.report.reason);
+	set_reason(fleet, m, m->kept.report.reason);
+	/* Answers to a probe may be overtaken by later news; what was achieved stays achieved. */
+	if (!backwards && migration_may_move(m->kept.state, state))
+		migration_move(fleet, m, state);
+	change_migration(fleet, m);
+}
+
+static void keep_report(struct migration *m, const struct attempt_report *report)
+{
+	struct attempt_report *kept = &m->kept.report;
+	uint32_t percent = 0;
+
+	if (kept->attempt.number == report->attempt.number)
+		percent = kept->progress.percent;
+	attempt_report_deinit(kept);
+	attempt_report_copy(kept, report);
+	if (kept->progress.percent < percent)
+		kept->progress.percent = percent;
+}
+
+/* An attempt nobody here remembers: the store was lost or is older than the attempt. As long as it
+ * runs it holds a slot, whoever ordered it. */
+static struct migration *adopt(struct fleet *fleet, const struct attempt_report *report)
+{
+	struct vm *vm = fleet_add_vm(fleet, report->vm_uuid, report->vm_name);
+	struct migration_record kept = { .number = ++fleet->last_migration_number };
+	struct migration *m;
+
+	if (vm->migration)
+		return NULL;
+	kept.attempt = report->attempt;
+	kept.state = MIGRATION_RESERVED;
+	kept.settings = fleet->options.settings;
+	kept.created_wall_ms = fleet->step->wall_ms;
+	kept.memory_bytes = report->progress.memory_total_bytes;
+	kept.need_bytes = kept.memory_bytes;
+	text_copy(kept.vm_uuid, sizeof(kept.vm_uuid), report->vm_uuid);
+	text_copy(kept.vm_name, sizeof(kept.vm_name), report->vm_name);
+	text_copy(kept.source, sizeof(kept.source), report->source);
+	text_copy(kept.target, sizeof(kept.target), report->target);
+	kept.holds_slot = true;
+	m = fleet_add_migration(fleet, &kept);
+	save_migration(fleet, m);
+	change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+	                   "%s: a migration %s -> %s was under way that the store does not know; "
+	                   "adopted",
+	                   report->vm_name, report->source, report->target);
+	return m;
+}
+
+void attempts_take_report(struct fleet *fleet, struct node *node,
+                          const struct attempt_report *report)
+{
+	struct migration *m = fleet_find_operation(fleet, &report->attempt.operation);
+
+	/* A destination reports what comes in as well: evidence, but the source decides. */
+	if (strcmp(report->source, node->kept.name) != 0)
+		return;
+	if (!m) {
+		if (is_end(report) || !report->target[0] || !report->vm_uuid[0])
+			return;
+		m = adopt(fleet, report);
+		if (!m)
+			return;
+	}
+	if (strcmp(m->kept.source, node->kept.name) != 0 ||
+	    migration_state_is_final(m->kept.state) || !m->kept.holds_slot ||
+	    report->attempt.number < m->kept.attempt.number)
+		return;
+	/* The store is older than the attempt: what the agent has is what there is. */
+	if (report->attempt.number > m->kept.attempt.number)
+		m->kept.attempt.number = report->attempt.number;
+
+	keep_report(m, report);
+	m->heard = true;
+	m->start_sent = true;
+	m->probe_wanted = false;
+	m->heard_ms = change_now(fleet);
+	if (is_end(report))
+		apply_end(fleet, m);
+	else
+		apply_progress(fleet, m);
+}
+
+void attempts_take_snapshot(struct fleet *fleet, struct node *node,
+                            const struct attempt_report *reports, size_t count)
+{
+	struct migration *m, *next;
+
+	for (m = fleet->active; m; m = m->next_active) {
+		if (m->kept.holds_slot && strcmp(m->kept.source, node->kept.name) == 0 &&
+		    (m->start_sent || m->probe_wanted))
+			m->probe_wanted = true;
+	}
+	for (size_t i = 0; i < count; i++)
+		attempts_take_report(fleet, node, &reports[i]);
+
+	/* A start that is under way right now is not in the snapshot and need not be. */
+	for (m = fleet->active; m; m = next) {
+		next = m->next_active;
+		if (m->start_asked)
+			m->probe_wanted = false;
+	}
+}
+
+/* --- outcomes --- */
+
+static void start_outcome(struct fleet *fleet, struct migration *m, const struct event *event)
+{
+	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+
+	m->start_asked = false;
+	switch (event->call.outcome) {
+	case CALL_ANSWERED:
+		if (!event->call.accepted && (!event->call.report || !is_end(event->call.report)))
+			m->probe_wanted = true;
+		break;
+	case CALL_NOT_SENT:
+		/* Nothing was sent, and nothing was before: a START is asked for once an attempt. */
+		if (vm)
+			vm->retry_ms = change_now(fleet) + NOT_SENT_RETRY_MS;
+		attempts_release(fleet, m, event->call.error.text);
+		break;
+	case CALL_REFUSED:
+		set_reason(fleet, m, event->call.error.text);
+		m->probe_wanted = true;
+		break;
+	case CALL_UNKNOWN:
+		m->probe_wanted = true;
+		break;
+	}
+}
+
+void attempts_take_outcome(struct fleet *fleet, const struct event *event)
+{
+	struct migration *m = fleet_find_migration(fleet, event->call.migration);
+	struct node *source;
+
+	if (!m || m->kept.attempt.number != event->call.attempt_number || !m->kept.holds_slot)
+		return;
+	source = fleet_find_node(fleet, m->kept.source);
+	if (event->kind == EVENT_START_OUTCOME)
+		start_outcome(fleet, m, event);
+	else if (event->kind == EVENT_PROBE_OUTCOME)
+		m->probe_asked = false;
+	else
+		m->cancel_asked = false;
+
+	if (event->call.outcome == CALL_ANSWERED && event->call.report && source)
+		attempts_take_report(fleet, source, event->call.report);
+}
+
+/* --- what is due --- */
+
+static void call(struct fleet *fleet, struct migration *m, enum action_kind kind)
+{
+	struct action *action = change_act(fleet, kind);
+	struct node *target = fleet_find_node(fleet, m->kept.target);
+
+	action->call.migration = m->kept.number;
+	action->call.attempt = m->kept.attempt;
+	/* Orders are ours, whoever began the attempt: agents obey no lower epoch. */
+	action->call.attempt.epoch = fleet->epoch;
+	action->call.settings = m->kept.settings;
+	text_copy(action->call.vm_uuid, sizeof(action->call.vm_uuid), m->kept.vm_uuid);
+	text_copy(action->call.source, sizeof(action->call.source), m->kept.source);
+	text_copy(action->call.target, sizeof(action->call.target), m->kept.target);
+	if (target)
+		text_copy(action->call.target_address, sizeof(action->call.target_address),
+		          target->kept.mesh_address);
+}
+
+static void go_unresolved(struct fleet *fleet, struct migration *m, const struct node *source)
+{
+	struct node *target = fleet_find_node(fleet, m->kept.target);
+	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	const struct sighting *there = vm && target ? fleet_find_sighting(vm, target) : NULL;
+	bool runs_there = there && strcmp(there->state.state, "running") == 0;
+	char reason[REASON_BYTES];
+
+	snprintf(reason, sizeof(reason), "%s is silent: the migration goes on without us%s%s%s",
+	         source ? source->kept.name : m->kept.source, runs_there ? "; " : "",
+	         runs_there ? m->kept.target : "",
+	         runs_there ? " lists the guest running, which the source must confirm" : "");
+	if (m->kept.state != MIGRATION_UNRESOLVED) {
+		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+		                   "%s: unresolved: %s", m->kept.vm_name, reason);
+		migration_move(fleet, m, MIGRATION_UNRESOLVED);
+	}
+	set_reason(fleet, m, reason);
+}
+
+static void drive_slot_holder(struct fleet *fleet, struct migration *m)
+{
+	struct node *source = fleet_find_node(fleet, m->kept.source);
+	uint64_t now_ms = change_now(fleet);
+	bool heard = source && node_is_heard(source, now_ms);
+
+	if (!change_is_stored(fleet, m->take_ticket) || m->taking)
+		return;
+	if (!m->start_sent && !m->probe_wanted) {
+		if (m->kept.cancel_requested || !heard) {
+			char reason[REASON_BYTES];
+
+			snprintf(reason, sizeof(reason),
+			         "%s cannot be reached; nothing was sent to it", m->kept.source);
+			attempts_release(fleet, m, heard ? "cancelled before it began" : reason);
+			return;
+		}
+		m->start_sent = m->start_asked = true;
+		m->heard_ms = now_ms;
+		call(fleet, m, ACTION_START);
+		return;
+	}
+	if (!heard) {
+		if (source &&
+		    (!source->last_seen_ms || now_ms - source->last_seen_ms > NODE_SILENT_MS))
+			go_unresolved(fleet, m, source);
+		return;
+	}
+	if (!m->start_asked && !m->probe_asked &&
+	    (m->probe_wanted || now_ms - m->heard_ms > ATTEMPT_SILENT_MS)) {
+		m->probe_asked = true;
+		m->probe_wanted = false;
+		m->heard_ms = now_ms;
+		call(fleet, m, ACTION_PROBE);
+	}
+	if (m->kept.cancel_requested && !m->cancel_asked &&
+	    (!m->cancel_sent_ms || now_ms - m->cancel_sent_ms >= CANCEL_REPEAT_MS)) {
+		m->cancel_asked = true;
+		m->cancel_sent_ms = now_ms;
+		call(fleet, m, ACTION_CANCEL);
+	}
+}
+
+static void end_planned(struct fleet *fleet, struct migration *m, enum migration_state state,
+                        const char *reason)
+{
+	set_reason(fleet, m, reason);
+	migration_move(fleet, m, state);
+	change_tell_number(fleet, state == MIGRATION_FAILED ? SEVERITY_WARNING : SEVERITY_INFO,
+	                   "migration", m->kept.number, "%s: %s", m->kept.vm_name, reason);
+}
+
+/* Migrations that wait: is what they wait for still wanted? */
+static void drive_planned(struct fleet *fleet, struct migration *m, struct plan *plan)
+{
+	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	struct node *source = fleet_find_node(fleet, m->kept.source);
+	struct drain *drain;
+	char reason[REASON_BYTES];
+
+	if (m->kept.cancel_requested) {
+		end_planned(fleet, m, MIGRATION_CANCELLED, "cancelled before it began");
+		return;
+	}
+	if (source && node_is_sure(source, change_now(fleet))) {
+		const struct sighting *here = vm ? fleet_find_sighting(vm, source) : NULL;
+
+		if (!here || !vm_state_is_active(&here->state)) {
+			snprintf(reason, sizeof(reason), "it does not run on %s any more",
+			         m->kept.source);
+			end_planned(fleet, m, MIGRATION_CANCELLED, reason);
+			return;
+		}
+	}
+	if (m->kept.drain_number) {
+		drain = fleet_find_drain(fleet, m->kept.drain_number);
+		if (!drain || drain_state_is_final(drain->kept.state))
+			end_planned(fleet, m, MIGRATION_CANCELLED, "its drain is over");
+		return; /* else the drain decides when it starts */
+	}
+	if (!vm || launch_try(fleet, vm, NULL, plan, reason) == LAUNCH_DONE)
+		return;
+	set_reason(fleet, m, reason);
+	if (m->waiting_since_ms && change_now(fleet) - m->waiting_since_ms > LAUNCH_ROOM_MS) {
+		char text[REASON_BYTES];
+
+		snprintf(text, sizeof(text), "no room for 5 min: %.400s", reason);
+		end_planned(fleet, m, MIGRATION_FAILED, text);
+	}
+}
+
+void attempts_reconcile(struct fleet *fleet)
+{
+	struct migration *m, *next;
+	struct plan plan;
+
+	plan_init(&plan, fleet);
+	for (m = fleet->active; m; m = next) {
+		next = m->next_active;
+		if (m->kept.holds_slot)
+			drive_slot_holder(fleet, m);
+		else
+			drive_planned(fleet, m, &plan);
+	}
+	plan_deinit(&plan);
+}

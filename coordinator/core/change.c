@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one step changed, and how it leaves the core: revisions, one batch, replies.
+ *
+ * The order inside a batch matters: writes that free slots come before writes that take them, as
+ * the store judges the caps write by write.
+ */
+#include "coordinator/core/change.h"
+
+#include "common/alloc.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+struct pending_reply {
+	uint64_t ticket; /* 0: this step's, not known yet whether there will be a batch */
+	struct reply *reply;
+	struct pending_reply *next;
+};
+
+void change_begin(struct fleet *fleet, struct step *step, uint64_t now_ms, uint64_t wall_ms,
+                  struct action_list *ret)
+{
+	assert(!fleet->step && now_ms);
+	*step = (struct step){
+		.now_ms = now_ms, .wall_ms = wall_ms, .ret = ret, .first_action = ret->count
+	};
+	fleet->step = step;
+}
+
+static struct action *push(struct action_list *list, enum action_kind kind)
+{
+	if (list->count == list->capacity) {
+		list->capacity = list->capacity ? 2 * list->capacity : 8;
+		list->items = xreallocarray(list->items, list->capacity, sizeof(*list->items));
+	}
+	memset(&list->items[list->count], 0, sizeof(list->items[0]));
+	list->items[list->count].kind = kind;
+	return &list->items[list->count++];
+}
+
+struct action *change_act(struct fleet *fleet, enum action_kind kind)
+{
+	return push(fleet->step->ret, kind);
+}
+
+static void remember(struct fleet *fleet, struct changed_object object, bool *dirty)
+{
+	struct step *step = fleet->step;
+
+	assert(step);
+	if (*dirty)
+		return;
+	*dirty = true;
+	if (step->n_changed == step->capacity) {
+		step->capacity = step->capacity ? 2 * step->capacity : 16;
+		step->changed = xreallocarray(step->changed, step->capacity,
+		                              sizeof(*step->changed));
+	}
+	step->changed[step->n_changed++] = object;
+}
+
+void change_node(struct fleet *fleet, struct node *node)
+{
+	remember(fleet, (struct changed_object){ .kind = OBJECT_NODE, .node = node }, &node->dirty);
+}
+
+void change_vm(struct fleet *fleet, struct vm *vm)
+{
+	remember(fleet, (struct changed_object){ .kind = OBJECT_VM, .vm = vm }, &vm->dirty);
+}
+
+void change_migration(struct fleet *fleet, struct migration *m)
+{
+	remember(fleet, (struct changed_object){ .kind = OBJECT_MIGRATION, .migration = m },
+	         &m->dirty);
+}
+
+void change_drain(struct fleet *fleet, struct drain *drain)
+{
+	remember(fleet, (struct changed_object){ .kind = OBJECT_DRAIN, .drain = drain },
+	         &drain->dirty);
+}
+
+void save_node(struct fleet *fleet, struct node *node)
+{
+	change_node(fleet, node);
+	node->unsaved = true;
+	node->intent_ticket = change_next_ticket(fleet);
+}
+
+void save_migration(struct fleet *fleet, struct migration *m)
+{
+	change_migration(fleet, m);
+	m->unsaved = true;
+}
+
+void save_drain(struct fleet *fleet, struct drain *drain)
+{
+	change_drain(fleet, drain);
+	drain->unsaved = true;
+	drain->stored_ticket = change_next_ticket(fleet);
+}
+
+uint64_t change_next_ticket(const struct fleet *fleet)
+{
+	return fleet->next_ticket + 1;
+}
+
+bool change_is_stored(const struct fleet *fleet, uint64_t ticket)
+{
+	return ticket <= fleet->stored_ticket;
+}
+
+static void tell(struct fleet *fleet, enum severity severity, const char *subject,
+                 const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+static void tell(struct fleet *fleet, enum severity severity, const char *subject,
+                 const char *format, va_list args)
+{
+	struct step *step = fleet->step;
+	struct event_record event = { .wall_ms = step->wall_ms, .severity = severity };
+
+	text_copy(event.subject, sizeof(event.subject), subject);
+	vsnprintf(event.text, sizeof(event.text), format, args);
+	step->events = xreallocarray(step->events, step->n_events + 1, sizeof(*step->events));
+	step->events[step->n_events++] = event;
+}
+
+void change_tell(struct fleet *fleet, enum severity severity, const char *subject_kind,
+                 const char *subject, const char *format, ...)
+{
+	char text[VM_NAME_BYTES + 16];
+	va_list args;
+
+	snprintf(text, sizeof(text), "%s/%s", subject_kind, subject);
+	va_start(args, format);
+	tell(fleet, severity, text, format, args);
+	va_end(args);
+}
+
+void change_tell_number(struct fleet *fleet, enum severity severity, const char *subject_kind,
+                        uint64_t number, const char *format, ...)
+{
+	char text[64];
+	va_list args;
+
+	snprintf(text, sizeof(text), "%s/%" PRIu64, subject_kind, number);
+	va_start(args, format);
+	tell(fleet, severity, text, format, args);
+	va_end(args);
+}
+
+/* --- the end of a step --- */
+
+static void assign_revision(struct fleet *fleet, struct changed_object *changed)
+{
+	struct action *action = change_act(fleet, ACTION_CHANGED);
+
+	changed->revision = ++fleet->revision;
+	action->changed.object = changed->kind;
+	action->changed.revision = changed->revision;
+	switch (changed->kind) {
+	case OBJECT_NODE:
+		changed->node->revision = changed->revision;
+		changed->node->dirty = false;
+		text_copy(action->changed.name, sizeof(action->changed.name),
+		          changed->node->kept.name);
+		break;
+	case OBJECT_VM:
+		changed->vm->revision = changed->revision;
+		changed->vm->dirty = false;
+		text_copy(action->changed.name, sizeof(action->changed.name), changed->vm->uuid);
+		break;
+	case OBJECT_MIGRATION:
+		changed->migration->revision = changed->revision;
+		changed->migration->dirty = false;
+		action->changed.number = changed->migration->kept.number;
+		break;
+	case OBJECT_DRAIN:
+		changed->drain->revision = changed->revision;
+		changed->drain->dirty = false;
+		action->changed.number = changed->drain->kept.number;
+		break;
+	case OBJECT_EVENT:
+		break;
+	}
+}
+
+static void put_object(const struct fleet *fleet, struct batch *batch,
+                       struct changed_object *changed, bool takes)
+{
+	struct put *put;
+
+	switch (changed->kind) {
+	case OBJECT_NODE:
+		if (takes || !changed->node->unsaved)
+			return;
+		changed->node->unsaved = false;
+		batch_add(batch, PUT_NODE)->node = changed->node->kept;
+		break;
+	case OBJECT_DRAIN:
+		if (takes || !changed->drain->unsaved)
+			return;
+		changed->drain->unsaved = false;
+		drain_record_copy(&batch_add(batch, PUT_DRAIN)->drain, &changed->drain->kept);
+		break;
+	case OBJECT_MIGRATION:
+		if (!changed->migration->unsaved || changed->migration->taking != takes)
+			return;
+		changed->migration->unsaved = false;
+		changed->migration->taking = false;
+		put = batch_add(batch, PUT_MIGRATION);
+		migration_record_copy(&put->migration, &changed->migration->kept);
+		put->takes_slot = takes;
+		put->caps = fleet->options.caps;
+		break;
+	case OBJECT_VM:
+	case OBJECT_EVENT:
+		break;
+	}
+}
+
+static struct batch *collect_batch(struct fleet *fleet)
+{
+	struct step *step = fleet->step;
+	struct batch *batch = xnew(struct batch);
+
+	for (int takes = 0; takes <= 1; takes++) {
+		for (size_t i = 0; i < step->n_changed; i++)
+			put_object(fleet, batch, &step->changed[i], takes);
+	}
+	for (size_t i = 0; i < step->n_events; i++)
+		batch_add(batch, PUT_EVENT)->event = step->events[i];
+
+	/* Before the store was read, or after it failed, nothing may be written. */
+	if ((!batch->count && !step->new_epoch) || !fleet->loaded || fleet->stopped) {
+		batch_free(batch);
+		return NULL;
+	}
+	batch->ticket = ++fleet->next_ticket;
+	batch->epoch = fleet->store_epoch;
+	batch->new_epoch = step->new_epoch;
+	if (step->new_epoch)
+		fleet->store_epoch = step->new_epoch;
+	return batch;
+}
+
+static void put_batch_first(struct step *step, struct batch *batch)
+{
+	struct action_list *list = step->ret;
+	struct action store;
+
+	push(list, ACTION_STORE)->store = batch;
+	store = list->items[list->count - 1];
+	memmove(&list->items[step->first_action + 1], &list->items[step->first_action],
+	        (list->count - 1 - step->first_action) * sizeof(store));
+	list->items[step->first_action] = store;
+}
+
+/* Replies of this step: with its batch, or now if there is nothing to wait for. */
+static void settle_replies(struct fleet *fleet, const struct batch *batch)
+{
+	struct pending_reply *pending, *next;
+
+	LL_FOREACH_SAFE (fleet->pending_replies, pending, next) {
+		if (pending->ticket)
+			continue;
+		if (batch) {
+			pending->ticket = batch->ticket;
+			continue;
+		}
+		LL_DELETE(fleet->pending_replies, pending);
+		reply_send(fleet, pending->reply);
+		free(pending);
+	}
+}
+
+void change_end(struct fleet *fleet)
+{
+	struct step *step = fleet->step;
+	struct batch *batch;
+
+	for (size_t i = 0; i < step->n_changed; i++)
+		assign_revision(fleet, &step->changed[i]);
+	for (size_t i = 0; i < step->n_events; i++) {
+		struct changed_object object = { .kind = OBJECT_EVENT };
+
+		assign_revision(fleet, &object);
+		step->events[i].revision = object.revision;
+		fleet_add_event(fleet, &step->events[i]);
+		change_act(fleet, ACTION_EVENT)->event = step->events[i];
+	}
+
+	batch = collect_batch(fleet);
+	settle_replies(fleet, batch);
+	if (batch)
+		put_batch_first(step, batch);
+
+	fleet_forget_old(fleet);
+	free(step->changed);
+	free(step->events);
+	fleet->step = NULL;
+}
+
+/* --- replies --- */
+
+struct reply *reply_new(enum reply_kind kind, uint64_t request)
+{
+	struct reply *reply = xnew(struct reply);
+
+	reply->kind = kind;
+	reply->request = request;
+	return reply;
+}
+
+void reply_free(struct reply *reply)
+{
+	if (!reply)
+		return;
+	for (size_t i = 0; i < reply->n_targets; i++)
+		checks_deinit(&reply->targets[i].checks);
+	free(reply->targets);
+	checks_deinit(&reply->checks);
+	free(reply->refusal);
+	drain_free(reply->plan);
+	free(reply);
+}
+
+void reply_send(struct fleet *fleet, struct reply *reply)
+{
+	change_act(fleet, ACTION_REPLY)->reply = reply;
+}
+
+void reply_send_stored(struct fleet *fleet, struct reply *reply)
+{
+	struct pending_reply *pending = xnew(struct pending_reply);
+
+	pending->reply = reply;
+	LL_APPEND(fleet->pending_replies, pending);
+}
+
+void reply_send_epoch(struct fleet *fleet, struct reply *reply)
+{
+	struct pending_reply *pending = xnew(struct pending_reply);
+
+	pending->reply = reply;
+	pending->ticket = fleet->epoch_ticket;
+	if (change_is_stored(fleet, pending->ticket)) {
+		reply->epoch = fleet->epoch;
+		reply_send(fleet, reply);
+		free(pending);
+		return;
+	}
+	LL_APPEND(fleet->pending_replies, pending);
+}
+
+void reply_send_error(struct fleet *fleet, uint64_t request, const struct error *err)
+{
+	struct reply *reply = reply_new(REPLY_FAILED, request);
+
+	reply->error = *err;
+	reply_send(fleet, reply);
+}
+
+void reply_release(struct fleet *fleet)
+{
+	struct pending_reply *pending, *next;
+
+	LL_FOREACH_SAFE (fleet->pending_replies, pending, next) {
+		bool attaches = pending->reply->kind == REPLY_ATTACH;
+
+		if (!pending->ticket || !change_is_stored(fleet, pending->ticket))
+			continue;
+		/* Another agent may have made the epoch rise again: then that one counts. */
+		if (attaches && !change_is_stored(fleet, fleet->epoch_ticket))
+			continue;
+		LL_DELETE(fleet->pending_replies, pending);
+		if (attaches)
+			pending->reply->epoch = fleet->epoch;
+		reply_send(fleet, pending->reply);
+		free(pending);
+	}
+}
+
+void reply_drop_all(struct fleet *fleet)
+{
+	struct pending_reply *pending, *next;
+
+	LL_FOREACH_SAFE (fleet->pending_replies, pending, next) {
+		reply_free(pending->reply);
+		free(pending);
+	}
+	fleet->pending_replies = NULL;
+}
+
+static const char *const action_names[] = {
+	[ACTION_STORE] = "store", [ACTION_START] = "start",         [ACTION_CANCEL] = "cancel",
+	[ACTION_PROBE] = "probe", [ACTION_SET_DRAIN_MARK] = "mark", [ACTION_PREVIEW] = "preview",
+	[ACTION_REPLY] = "reply", [ACTION_CHANGED] = "changed",     [ACTION_EVENT] = "event",
+	[ACTION_STOP] = "stop",
+};
+static_assert(ARRAY_SIZE(action_names) == ACTION_KINDS, "an action without a name");
+
+const char *action_kind_name(enum action_kind kind)
+{
+	assert((unsigned)kind < ACTION_KINDS);
+	return action_names[kind];
+}
+
+void action_list_deinit(struct action_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		struct action *action = &list->items[i];
+
+		if (action->kind == ACTION_STORE)
+			batch_free(action->store);
+		else if (action->kind == ACTION_REPLY)
+			reply_free(action->reply);
+		else if (action->kind == ACTION_SET_DRAIN_MARK)
+			drain_mark_deinit(&action->mark.mark);
+	}
+	free(list->items);
+	*list = (struct action_list){ 0 };
+}

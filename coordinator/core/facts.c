@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies of reported facts. Nothing here decides anything. */
+#include "coordinator/core/facts.h"
+
+#include "common/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void text_copy(char *to, size_t bytes, const char *from)
+{
+	snprintf(to, bytes, "%s", from);
+}
+
+void checks_copy(struct checks *to, const struct checks *from)
+{
+	to->count = from->count;
+	to->items = from->count ? xmemdup(from->items, from->count * sizeof(*from->items)) : NULL;
+}
+
+void checks_deinit(struct checks *checks)
+{
+	free(checks->items);
+	*checks = (struct checks){ 0 };
+}
+
+void checks_add(struct checks *checks, const struct check *check)
+{
+	checks->items = xreallocarray(checks->items, checks->count + 1, sizeof(*checks->items));
+	checks->items[checks->count++] = *check;
+}
+
+const struct check *checks_find_worst(const struct checks *checks, enum check_verdict at_least)
+{
+	const struct check *worst = NULL;
+
+	for (size_t i = 0; i < checks->count; i++) {
+		const struct check *check = &checks->items[i];
+
+		if (check->verdict >= at_least && (!worst || check->verdict > worst->verdict))
+			worst = check;
+	}
+	return worst;
+}
+
+void names_copy(struct names *to, const struct names *from)
+{
+	*to = (struct names){ 0 };
+	for (size_t i = 0; i < from->count; i++)
+		names_add(to, from->items[i]);
+}
+
+void names_deinit(struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->items[i]);
+	free(names->items);
+	*names = (struct names){ 0 };
+}
+
+void names_add(struct names *names, const char *name)
+{
+	names->items = xreallocarray(names->items, names->count + 1, sizeof(*names->items));
+	names->items[names->count++] = xstrdup(name);
+}
+
+bool names_contain(const struct names *names, const char *name)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		if (strcmp(names->items[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void attempt_report_copy(struct attempt_report *to, const struct attempt_report *from)
+{
+	*to = *from;
+	checks_copy(&to->checks, &from->checks);
+	names_copy(&to->leftovers, &from->leftovers);
+}
+
+void attempt_report_deinit(struct attempt_report *report)
+{
+	checks_deinit(&report->checks);
+	names_deinit(&report->leftovers);
+}
+
+void vm_state_copy(struct vm_state *to, const struct vm_state *from)
+{
+	*to = *from;
+	checks_copy(&to->blockers, &from->blockers);
+}
+
+void vm_state_deinit(struct vm_state *vm)
+{
+	checks_deinit(&vm->blockers);
+}
+
+bool vm_state_is_active(const struct vm_state *vm)
+{
+	return vm->state[0] && strcmp(vm->state, "shutoff") != 0 &&
+	       strcmp(vm->state, "crashed") != 0;
+}
+
+bool vm_state_is_home(const struct vm_state *vm)
+{
+	return vm_state_is_active(vm) && strcmp(vm->state, "incoming") != 0;
+}
+
+uint64_t vm_state_need_bytes(const struct vm_state *vm)
+{
+	return vm->memory_bytes + vm->overhead_bytes;
+}
+
+void host_state_copy(struct host_state *to, const struct host_state *from)
+{
+	*to = *from;
+	to->interfaces = from->n_interfaces
+	                         ? xmemdup(from->interfaces,
+	                                   from->n_interfaces * sizeof(*from->interfaces))
+	                         : NULL;
+}
+
+void host_state_deinit(struct host_state *host)
+{
+	free(host->interfaces);
+	host->interfaces = NULL;
+	host->n_interfaces = 0;
+}
+
+void drain_mark_copy(struct drain_mark *to, const struct drain_mark *from)
+{
+	*to = *from;
+	names_copy(&to->leave, &from->leave);
+}
+
+void drain_mark_deinit(struct drain_mark *mark)
+{
+	names_deinit(&mark->leave);
+}

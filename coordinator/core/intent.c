@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is wanted of each node: drains begun and ended, and the copy on the node itself. */
+#include "coordinator/core/intent.h"
+
+#include "common/alloc.h"
+#include "coordinator/core/inventory.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MARK_RETRY_MS ((uint64_t)5000)
+/* How often the host is asked to count its guests while the end of a drain is near. */
+#define COUNT_REPEAT_MS ((uint64_t)1000)
+
+static struct id wanted_id(const struct fleet *fleet, const struct node *node)
+{
+	const struct drain *drain = fleet_find_node_drain(fleet, node);
+
+	return drain ? drain->kept.id : (struct id){ 0 };
+}
+
+static bool wanted_cordon(const struct node *node)
+{
+	return node->kept.cordoned || node->kept.maintenance || node->kept.drain_number;
+}
+
+static bool mark_matches(const struct fleet *fleet, const struct node *node)
+{
+	struct id id = wanted_id(fleet, node);
+
+	return node->mark.draining == (node->kept.drain_number != 0) &&
+	       node->mark.cordoned == wanted_cordon(node) && id_equal(&node->mark.drain_id, &id);
+}
+
+static void send_mark(struct fleet *fleet, struct node *node)
+{
+	const struct drain *drain = fleet_find_node_drain(fleet, node);
+	struct action *action = change_act(fleet, ACTION_SET_DRAIN_MARK);
+	struct drain_mark *mark = &action->mark.mark;
+
+	text_copy(action->mark.node, sizeof(action->mark.node), node->kept.name);
+	mark->drain_id = wanted_id(fleet, node);
+	mark->epoch = fleet->epoch;
+	mark->draining = drain != NULL;
+	mark->cordoned = wanted_cordon(node);
+	text_copy(mark->reason, sizeof(mark->reason), node->kept.reason);
+	for (size_t i = 0; drain && i < drain->kept.leave.count; i++) {
+		const struct vm *vm = fleet_find_vm(fleet, drain->kept.leave.items[i]);
+
+		names_add(&mark->leave, vm ? vm->name : drain->kept.leave.items[i]);
+	}
+	node->mark_asked = true;
+	node->mark_sent_draining = mark->draining;
+	node->mark_sent_cordoned = mark->cordoned;
+	node->mark_sent_id = mark->drain_id;
+}
+
+static bool may_ask(const struct fleet *fleet, const struct node *node)
+{
+	return node_is_heard(node, change_now(fleet)) && !node->mark_asked &&
+	       change_is_stored(fleet, node->intent_ticket) &&
+	       change_now(fleet) >= node->mark_retry_ms;
+}
+
+void intent_reconcile(struct fleet *fleet)
+{
+	for (struct node *node = fleet->nodes; node; node = node->hh.next) {
+		/* Before its snapshot nobody knows what the agent has, and it may know a drain
+		 * that the store has lost. */
+		if (node->mark_known && !mark_matches(fleet, node) && may_ask(fleet, node))
+			send_mark(fleet, node);
+	}
+}
+
+void intent_ask_count(struct fleet *fleet, struct node *node)
+{
+	if (!may_ask(fleet, node))
+		return;
+	node->mark_retry_ms = change_now(fleet) + COUNT_REPEAT_MS;
+	send_mark(fleet, node);
+}
+
+void intent_take_mark_outcome(struct fleet *fleet, const struct event *event)
+{
+	struct node *node = fleet_find_node(fleet, event->mark.node);
+
+	if (!node || !node->mark_asked || !id_equal(&node->mark_sent_id, &event->mark.drain_id))
+		return;
+	node->mark_asked = false;
+	if (event->mark.outcome != CALL_ANSWERED) {
+		node->mark_retry_ms = change_now(fleet) + MARK_RETRY_MS;
+		return;
+	}
+	node->mark.drain_id = node->mark_sent_id;
+	node->mark.draining = node->mark_sent_draining;
+	node->mark.cordoned = node->mark_sent_cordoned;
+	node->mark_counted = true;
+	node->mark_active_vms = event->mark.active_vms;
+	node->mark_inventory_sequence = node->inventory_sequence;
+	fleet->reconcile_wanted = true;
+}
+
+/* --- a mark that the store does not know --- */
+
+static void adopt_drain(struct fleet *fleet, struct node *node, const struct drain_mark *mark)
+{
+	struct drain_record kept = { .number = fleet->last_drain_number + 1, .id = mark->drain_id };
+	struct drain *drain;
+
+	kept.state = DRAIN_RUNNING;
+	kept.created_wall_ms = fleet->step->wall_ms;
+	text_copy(kept.node, sizeof(kept.node), node->kept.name);
+	text_copy(kept.reason, sizeof(kept.reason), mark->reason);
+	names_copy(&kept.leave, &mark->leave);
+	drain = fleet_add_drain(fleet, &kept);
+	intent_start_drain(fleet, node, drain);
+	change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number,
+	                   "%s was being drained and the store does not know it; the drain goes on",
+	                   node->kept.name);
+}
+
+void intent_take_mark(struct fleet *fleet, struct node *node, const struct drain_mark *mark)
+{
+	bool is_new = node->adopt_mark;
+
+	node->adopt_mark = false;
+	node->mark_known = true;
+	drain_mark_deinit(&node->mark);
+	node->mark = (struct drain_mark){ 0 };
+	if (!mark)
+		return;
+	drain_mark_copy(&node->mark, mark);
+
+	if (mark->draining && !id_is_zero(&mark->drain_id) && !node->kept.drain_number &&
+	    !fleet_find_drain_by_id(fleet, &mark->drain_id)) {
+		adopt_drain(fleet, node, mark);
+	} else if (is_new && mark->cordoned && !wanted_cordon(node)) {
+		node->kept.cordoned = true;
+		text_copy(node->kept.reason, sizeof(node->kept.reason), mark->reason);
+		save_node(fleet, node);
+		node_refresh(fleet, node);
+	}
+}
+
+/* --- drains of a node --- */
+
+void intent_start_drain(struct fleet *fleet, struct node *node, struct drain *drain)
+{
+	node->kept.drain_number = drain->kept.number;
+	node->kept.maintenance = false;
+	text_copy(node->kept.reason, sizeof(node->kept.reason), drain->kept.reason);
+	node->mark_counted = false;
+	node->mark_retry_ms = 0;
+	fleet->n_draining++;
+	save_node(fleet, node);
+	save_drain(fleet, drain);
+	node_refresh(fleet, node);
+	fleet->reconcile_wanted = true;
+}
+
+void intent_end_drain(struct fleet *fleet, struct node *node, struct drain *drain,
+                      enum drain_state state)
+{
+	drain->kept.state = state;
+	drain->kept.ended_wall_ms = fleet->step->wall_ms;
+	drain->eta_known = true;
+	drain->eta_ms = 0;
+	node->kept.drain_number = 0;
+	node->kept.cordoned = true;
+	node->kept.maintenance = state != DRAIN_CANCELLED;
+	if (state == DRAIN_CANCELLED)
+		snprintf(node->kept.reason, sizeof(node->kept.reason),
+		         "drain/%" PRIu64 " was cancelled", drain->kept.number);
+	node->mark_retry_ms = 0;
+	fleet->n_draining--;
+	save_node(fleet, node);
+	save_drain(fleet, drain);
+	node_refresh(fleet, node);
+	fleet->reconcile_wanted = true;
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts from agents into the fleet.
+ *
+ * An agent asserts facts about its own host only (invariant I12): the node's name comes from the
+ * authenticated connection, never from the message. A snapshot replaces all that was known of that
+ * host; a snapshot without a valid inventory says nothing about guests, so what was seen last stays
+ * and is marked as not sure (invariant I8).
+ */
+#include "coordinator/core/inventory.h"
+
+#include "common/alloc.h"
+#include "coordinator/core/attempts.h"
+#include "coordinator/core/intent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* Both agents report a switchover within this time, so two sightings are no alarm before it. */
+#define TWICE_AFTER_MS ((uint64_t)5000)
+
+bool node_is_heard(const struct node *node, uint64_t now_ms)
+{
+	return node->attached && node->last_seen_ms &&
+	       now_ms - node->last_seen_ms <= NODE_SILENT_MS;
+}
+
+bool node_is_sure(const struct node *node, uint64_t now_ms)
+{
+	return node_is_heard(node, now_ms) && node->inventory_valid;
+}
+
+/* --- what follows from facts --- */
+
+static enum node_state judge_state(const struct node *node, uint64_t now_ms)
+{
+	bool silent = !node->last_seen_ms || now_ms - node->last_seen_ms > NODE_SILENT_MS;
+
+	if (silent)
+		return NODE_UNREACHABLE;
+	if (node->kept.drain_number)
+		return NODE_DRAINING;
+	if (node->kept.maintenance)
+		return NODE_MAINTENANCE;
+	return node->kept.cordoned ? NODE_CORDONED : NODE_READY;
+}
+
+void node_refresh(struct fleet *fleet, struct node *node)
+{
+	enum node_state state = judge_state(node, change_now(fleet));
+	char reason[REASON_BYTES];
+
+	if (state == NODE_UNREACHABLE)
+		text_copy(reason, sizeof(reason),
+		          node->known ? "its agent is silent; what is shown is what was last seen"
+		                      : "its agent has not reported since the coordinator started");
+	else if (node->host.libvirt_problem[0] && !node->inventory_valid)
+		text_copy(reason, sizeof(reason), node->host.libvirt_problem);
+	else
+		text_copy(reason, sizeof(reason), node->kept.reason);
+
+	if (state == node->state && strcmp(reason, node->reason) == 0)
+		return;
+	if (state != node->state) {
+		if (state == NODE_UNREACHABLE && node->known)
+			change_tell(fleet, SEVERITY_WARNING, "node", node->kept.name,
+			            "%s is unreachable: its agent has said nothing for %u s",
+			            node->kept.name, (unsigned)(NODE_SILENT_MS / 1000));
+		else if (node->state == NODE_UNREACHABLE)
+			change_tell(fleet, SEVERITY_INFO, "node", node->kept.name, "%s is %s",
+			            node->kept.name, node_state_name(state));
+		fleet->reconcile_wanted = true;
+	}
+	node->state = state;
+	text_copy(node->reason, sizeof(node->reason), reason);
+	change_node(fleet, node);
+}
+
+static struct node *judge_home(const struct vm *vm)
+{
+	struct node *home = NULL, *listed = NULL;
+
+	for (struct sighting *s = vm->sightings; s; s = s->next_vm) {
+		if (!listed)
+			listed = s->node;
+		if (!vm_state_is_home(&s->state))
+			continue;
+		/* During a switchover both may list it for a moment: stay with what was. */
+		if (!home || s->node == vm->node)
+			home = s->node;
+	}
+	return home ? home : listed;
+}
+
+static bool judge_movable(const struct vm *vm, char *ret_why)
+{
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+	const struct check *block;
+
+	*ret_why = '\0';
+	if (!home || !vm_state_is_active(&home->state)) {
+		text_copy(ret_why, REASON_BYTES, "it is not running");
+		return false;
+	}
+	if (vm->twice) {
+		text_copy(ret_why, REASON_BYTES, "it is seen running on two hosts");
+		return false;
+	}
+	block = checks_find_worst(&home->state.blockers, CHECK_BLOCK);
+	if (block) {
+		if (block->reason[0])
+			snprintf(ret_why, REASON_BYTES, "%s: %s", block->reason, block->measured);
+		else
+			snprintf(ret_why, REASON_BYTES, "%s: %s", block->id, block->measured);
+		return false;
+	}
+	if (home->state.foreign_job) {
+		text_copy(ret_why, REASON_BYTES, "a job that is not drover's runs on it");
+		return false;
+	}
+	return true;
+}
+
+static bool judge_twice(struct fleet *fleet, struct vm *vm)
+{
+	const struct sighting *first = NULL, *second = NULL;
+	uint64_t now_ms = change_now(fleet);
+
+	for (struct sighting *s = vm->sightings; s; s = s->next_vm) {
+		if (strcmp(s->state.state, "running") != 0 || !node_is_sure(s->node, now_ms))
+			continue;
+		if (!first)
+			first = s;
+		else
+			second = s;
+	}
+	if (!second || vm->migration) {
+		vm->twice_since_ms = 0;
+		return vm->migration && second ? vm->twice : false;
+	}
+	if (!vm->twice_since_ms) {
+		vm->twice_since_ms = now_ms;
+		return false;
+	}
+	if (vm->twice || now_ms - vm->twice_since_ms < TWICE_AFTER_MS)
+		return vm->twice;
+	change_tell(
+		fleet, SEVERITY_ALARM, "vm", vm->name,
+		"%s is seen running on %s and on %s at once; drover will not touch it until only "
+		"one is left: compare both (virsh domstate, its disks) before stopping either",
+		vm->name, first->node->kept.name, second->node->kept.name);
+	return true;
+}
+
+void vm_refresh(struct fleet *fleet, struct vm *vm)
+{
+	struct node *home = judge_home(vm);
+	bool twice = judge_twice(fleet, vm);
+	char why_not[REASON_BYTES];
+	bool movable;
+
+	if (home != vm->node || twice != vm->twice) {
+		vm->node = home;
+		vm->twice = twice;
+		change_vm(fleet, vm);
+	}
+	movable = judge_movable(vm, why_not);
+	if (movable != vm->movable || strcmp(why_not, vm->why_not) != 0) {
+		vm->movable = movable;
+		text_copy(vm->why_not, sizeof(vm->why_not), why_not);
+		change_vm(fleet, vm);
+	}
+	if (vm->sightings)
+		vm->gone_ms = 0;
+	else if (!vm->gone_ms)
+		vm->gone_ms = change_now(fleet);
+}
+
+/* --- sightings --- */
+
+static void count_active(struct node *node, const struct vm_state *was, const struct vm_state *is)
+{
+	bool before = was && vm_state_is_active(was), after = is && vm_state_is_active(is);
+
+	if (before == after)
+		return;
+	if (after)
+		node->active_vms++;
+	else
+		node->active_vms--;
+	node->inventory_sequence++;
+}
+
+static bool is_same(const struct vm_state *a, const struct vm_state *b)
+{
+	return strcmp(a->state, b->state) == 0 && strcmp(a->reason, b->reason) == 0 &&
+	       strcmp(a->name, b->name) == 0 && a->memory_bytes == b->memory_bytes &&
+	       a->overhead_bytes == b->overhead_bytes && a->vcpus == b->vcpus &&
+	       a->persistent == b->persistent && a->autostart == b->autostart &&
+	       a->migrating_out == b->migrating_out && a->foreign_job == b->foreign_job &&
+	       a->blockers.count == b->blockers.count &&
+	       (!a->blockers.count || memcmp(a->blockers.items, b->blockers.items,
+	                                     a->blockers.count * sizeof(*a->blockers.items)) == 0);
+}
+
+static void see(struct fleet *fleet, struct node *node, const struct vm_state *state)
+{
+	struct vm *vm = fleet_add_vm(fleet, state->uuid, state->name);
+	struct sighting *sighting = fleet_find_sighting(vm, node);
+
+	if (!sighting) {
+		sighting = xnew(struct sighting);
+		sighting->node = node;
+		sighting->vm = vm;
+		DL_APPEND(node->sightings, sighting);
+		DL_APPEND2(vm->sightings, sighting, prev_vm, next_vm);
+	} else if (is_same(&sighting->state, state)) {
+		sighting->confirmed = true;
+		vm_refresh(fleet, vm);
+		return;
+	}
+	count_active(node, &sighting->state, state);
+	vm_state_deinit(&sighting->state);
+	vm_state_copy(&sighting->state, state);
+	sighting->confirmed = true;
+	text_copy(vm->name, sizeof(vm->name), state->name);
+	change_vm(fleet, vm);
+	change_node(fleet, node);
+	vm_refresh(fleet, vm);
+	fleet->reconcile_wanted |= node->kept.drain_number || vm->migration;
+}
+
+static void unsee(struct fleet *fleet, struct sighting *sighting)
+{
+	struct node *node = sighting->node;
+	struct vm *vm = sighting->vm;
+
+	count_active(node, &sighting->state, NULL);
+	DL_DELETE(node->sightings, sighting);
+	DL_DELETE2(vm->sightings, sighting, prev_vm, next_vm);
+	vm_state_deinit(&sighting->state);
+	free(sighting);
+	change_vm(fleet, vm);
+	change_node(fleet, node);
+	vm_refresh(fleet, vm);
+	fleet->reconcile_wanted |= node->kept.drain_number || vm->migration;
+}
+
+/* --- host figures --- */
+
+static uint64_t free_bytes(const struct host_state *host)
+{
+	uint64_t used = host->memory_reserve_bytes + host->memory_guests_bytes +
+	                host->memory_reserved_bytes;
+
+	return host->memory_capacity_bytes > used ? host->memory_capacity_bytes - used : 0;
+}
+
+static void take_figures(struct fleet *fleet, struct node *node, const struct host_state *host)
+{
+	bool roomier = free_bytes(host) > free_bytes(&node->host) ||
+	               host->ports_in_use < node->host.ports_in_use ||
+	               host->port_pool > node->host.port_pool;
+
+	if (roomier)
+		node->room_sequence++;
+	if (!host->libvirt_connected)
+		node->inventory_valid = false;
+	if (roomier && (fleet->n_active || fleet->n_draining))
+		fleet->reconcile_wanted = true;
+	host_state_deinit(&node->host);
+	host_state_copy(&node->host, host);
+	if (host->mesh_address[0] && strcmp(host->mesh_address, node->kept.mesh_address) != 0) {
+		text_copy(node->kept.mesh_address, sizeof(node->kept.mesh_address),
+		          host->mesh_address);
+		save_node(fleet, node);
+	}
+	change_node(fleet, node);
+
+	/* These figures were taken after the source reported that the move runs, so the lease or
+	 * the incoming guest is in them. */
+	for (struct migration *m = fleet->active; m; m = m->next_active) {
+		if (m->kept.holds_slot && !m->seen_by_target && m->running_since_ms &&
+		    strcmp(m->kept.target, node->kept.name) == 0)
+			m->seen_by_target = true;
+	}
+}
+
+struct node *inventory_hear(struct fleet *fleet, const char *name)
+{
+	struct node *node = fleet_add_node(fleet, name);
+
+	node->last_seen_ms = change_now(fleet);
+	node->known = true;
+	node_refresh(fleet, node);
+	return node;
+}
+
+/* --- events --- */
+
+void inventory_attach(struct fleet *fleet, const struct event *event)
+{
+	bool is_new = !fleet_find_node(fleet, event->attach.node);
+	struct node *node = inventory_hear(fleet, event->attach.node);
+
+	node->attached = true;
+	node->inventory_valid = false;
+	node->mark_counted = false;
+	node->mark_known = false;
+	node->adopt_mark = is_new;
+	node->boot_id = event->attach.boot_id;
+	node->highest_epoch = event->attach.highest_epoch;
+	text_copy(node->host.agent_version, sizeof(node->host.agent_version),
+	          event->attach.agent_version);
+	change_node(fleet, node);
+	if (is_new || strcmp(node->kept.mesh_address, event->attach.mesh_address) != 0) {
+		text_copy(node->kept.mesh_address, sizeof(node->kept.mesh_address),
+		          event->attach.mesh_address);
+		save_node(fleet, node);
+	}
+	if (is_new)
+		change_tell(fleet, SEVERITY_INFO, "node", node->kept.name, "%s joined from %s",
+		            node->kept.name, node->kept.mesh_address);
+	fleet->reconcile_wanted = true;
+}
+
+void inventory_lose(struct fleet *fleet, const struct event *event)
+{
+	struct node *node = fleet_find_node(fleet, event->lost.node);
+
+	if (!node)
+		return;
+	node->attached = false;
+	node->inventory_valid = false;
+	node->mark_counted = false;
+	node->mark_known = false;
+	change_node(fleet, node);
+	fleet->reconcile_wanted = true;
+}
+
+void inventory_take_snapshot(struct fleet *fleet, const struct event *event)
+{
+	struct node *node = inventory_hear(fleet, event->snapshot.node);
+	struct sighting *sighting, *next;
+
+	node->inventory_valid = event->snapshot.inventory_valid;
+	if (event->snapshot.host)
+		take_figures(fleet, node, event->snapshot.host);
+	if (node->inventory_valid) {
+		DL_FOREACH (node->sightings, sighting) {
+			sighting->confirmed = false;
+		}
+		for (size_t i = 0; i < event->snapshot.n_vms; i++)
+			see(fleet, node, &event->snapshot.vms[i]);
+		DL_FOREACH_SAFE (node->sightings, sighting, next) {
+			if (!sighting->confirmed)
+				unsee(fleet, sighting);
+		}
+		node->inventory_sequence++;
+	}
+	intent_take_mark(fleet, node, event->snapshot.mark);
+	attempts_take_snapshot(fleet, node, event->snapshot.attempts, event->snapshot.n_attempts);
+	node_refresh(fleet, node);
+	change_node(fleet, node);
+	fleet->reconcile_wanted = true;
+}
+
+void inventory_take_host(struct fleet *fleet, const struct event *event)
+{
+	struct node *node = inventory_hear(fleet, event->host.node);
+
+	take_figures(fleet, node, event->host.host);
+	node_refresh(fleet, node);
+}
+
+void inventory_take_vm(struct fleet *fleet, const struct event *event)
+{
+	see(fleet, inventory_hear(fleet, event->vm.node), event->vm.vm);
+}
+
+void inventory_take_vm_gone(struct fleet *fleet, const struct event *event)
+{
+	struct node *node = inventory_hear(fleet, event->vm_gone.node);
+	struct vm *vm = fleet_find_vm(fleet, event->vm_gone.uuid);
+	struct sighting *sighting = vm ? fleet_find_sighting(vm, node) : NULL;
+
+	if (sighting)
+		unsee(fleet, sighting);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The moment a migration begins: slot, destination, record; and what is learnt from a "no". */
+#include "coordinator/core/launch.h"
+
+#include "common/alloc.h"
+#include "coordinator/core/change.h"
+#include "coordinator/core/inventory.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+
+/* A destination that refused is asked again after this, doubling, or as soon as it has more room. */
+#define REFUSAL_FIRST_MS ((uint64_t)15000)
+#define REFUSAL_MOST_MS  ((uint64_t)120000)
+/* KubeVirt's backoff of evacuations. */
+#define FAILURE_FIRST_MS ((uint64_t)20000)
+#define FAILURE_MOST_MS  ((uint64_t)600000)
+#define SETTLE_MS        ((uint64_t)5000)
+
+uint32_t launch_get_parallel(const struct fleet *fleet, const struct drain *drain)
+{
+	uint32_t cap = fleet->options.caps.outbound;
+
+	return drain && drain->kept.parallel && drain->kept.parallel < cap ? drain->kept.parallel
+	                                                                   : cap;
+}
+
+bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
+                       const struct drain *drain, char *ret_reason)
+{
+	uint32_t outbound = launch_get_parallel(fleet, drain);
+
+	if (source->migrations_out >= outbound) {
+		snprintf(ret_reason, REASON_BYTES, "waits: %u of %u outbound slots of %s in use",
+		         source->migrations_out, outbound, source->kept.name);
+		return true;
+	}
+	if (fleet->slots_held >= fleet->options.caps.cluster) {
+		snprintf(ret_reason, REASON_BYTES,
+		         "waits: %u of %u migrations of the cluster in use", fleet->slots_held,
+		         fleet->options.caps.cluster);
+		return true;
+	}
+	return false;
+}
+
+struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, struct drain *drain)
+{
+	const struct sighting *home = fleet_find_sighting(vm, vm->node);
+	struct migration_record kept = { .number = fleet->last_migration_number + 1 };
+	struct migration *m;
+
+	assert(!vm->migration && home);
+	kept.attempt.operation = fleet->options.next_id(fleet->options.next_id_context);
+	kept.state = MIGRATION_PLANNED;
+	kept.settings = fleet->options.settings;
+	kept.created_wall_ms = fleet->step->wall_ms;
+	kept.memory_bytes = home->state.memory_bytes;
+	kept.need_bytes = vm_state_need_bytes(&home->state);
+	text_copy(kept.vm_uuid, sizeof(kept.vm_uuid), vm->uuid);
+	text_copy(kept.vm_name, sizeof(kept.vm_name), vm->name);
+	text_copy(kept.source, sizeof(kept.source), vm->node->kept.name);
+	if (drain) {
+		kept.drain_number = drain->kept.number;
+		if (drain->kept.bandwidth_bytes_per_s)
+			kept.settings.bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
+	}
+	m = fleet_add_migration(fleet, &kept);
+	save_migration(fleet, m);
+	return m;
+}
+
+static void begin(struct fleet *fleet, struct migration *m, const struct vm *vm,
+                  const struct node *target)
+{
+	const struct sighting *home = fleet_find_sighting(vm, vm->node);
+
+	/* The guest may have grown, or moved by other hands, since this was asked for. */
+	m->kept.memory_bytes = home->state.memory_bytes;
+	m->kept.need_bytes = vm_state_need_bytes(&home->state);
+	text_copy(m->kept.source, sizeof(m->kept.source), vm->node->kept.name);
+	text_copy(m->kept.target, sizeof(m->kept.target), target->kept.name);
+	m->kept.attempt.number++;
+	m->kept.attempt.epoch = fleet->epoch;
+	m->kept.reason[0] = '\0';
+	migration_take_slot(fleet, m);
+	migration_move(fleet, m, MIGRATION_RESERVED);
+}
+
+static enum launch judge_vm(const struct fleet *fleet, const struct vm *vm, char *ret_reason)
+{
+	uint64_t now_ms = change_now(fleet);
+
+	if (!vm->node) {
+		text_copy(ret_reason, REASON_BYTES, "no host lists it");
+		return LAUNCH_BLOCKED;
+	}
+	if (!node_is_sure(vm->node, now_ms)) {
+		snprintf(ret_reason, REASON_BYTES, "waits: %s %s", vm->node->kept.name,
+		         node_is_heard(vm->node, now_ms) ? "has no connection to libvirt"
+		                                         : "cannot be reached");
+		return LAUNCH_WAITS;
+	}
+	if (!vm->movable) {
+		text_copy(ret_reason, REASON_BYTES, vm->why_not);
+		return LAUNCH_BLOCKED;
+	}
+	/* Done, and the source's list is not yet the newest. */
+	if (vm->moved_ms && now_ms - vm->moved_ms < SETTLE_MS) {
+		snprintf(ret_reason, REASON_BYTES,
+		         "waits: it has just moved, and %s still lists it", vm->node->kept.name);
+		return LAUNCH_WAITS;
+	}
+	if (now_ms < vm->retry_ms) {
+		snprintf(ret_reason, REASON_BYTES, "waits: tried again in %" PRIu64 " s",
+		         (vm->retry_ms - now_ms + 999) / 1000);
+		return LAUNCH_WAITS;
+	}
+	return LAUNCH_DONE;
+}
+
+enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, struct plan *plan,
+                       char *ret_reason)
+{
+	struct migration *m = vm->migration;
+	enum launch verdict = judge_vm(fleet, vm, ret_reason);
+	const char *only = m && m->kept.wanted_target[0] ? m->kept.wanted_target : NULL;
+	uint64_t now_ms = change_now(fleet);
+	char why[REASON_BYTES], ever[REASON_BYTES];
+	struct plan_node *target;
+
+	assert(!m || m->kept.state == MIGRATION_PLANNED);
+	if (verdict != LAUNCH_DONE)
+		return verdict;
+	if (launch_lacks_slot(fleet, vm->node, drain, ret_reason))
+		return LAUNCH_WAITS;
+
+	target = plan_pick_target(plan, fleet, vm, only, false, now_ms, why);
+	if (target) {
+		begin(fleet, m ? m : launch_plan_migration(fleet, vm, drain), vm, target->node);
+		return LAUNCH_DONE;
+	}
+	/* Only slots or ports are missing, where it would fit: a matter of time. */
+	if (plan_pick_target(plan, fleet, vm, only, true, now_ms, ever)) {
+		snprintf(ret_reason, REASON_BYTES, "waits: %.*s", REASON_BYTES - 16, why);
+		return LAUNCH_WAITS;
+	}
+	snprintf(ret_reason, REASON_BYTES, "no destination: %.*s", REASON_BYTES - 32, why);
+	if (m && !m->waiting_since_ms)
+		m->waiting_since_ms = now_ms;
+	return LAUNCH_BLOCKED;
+}
+
+void launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *target,
+                             const struct checks *checks, const char *why)
+{
+	const struct node *node = fleet_find_node(fleet, target);
+	struct refusal *refusal;
+
+	LL_FOREACH (vm->refusals, refusal) {
+		if (strcmp(refusal->target, target) == 0)
+			break;
+	}
+	if (!refusal) {
+		refusal = xnew(struct refusal);
+		text_copy(refusal->target, sizeof(refusal->target), target);
+		LL_PREPEND(vm->refusals, refusal);
+	}
+	checks_deinit(&refusal->checks);
+	checks_copy(&refusal->checks, checks);
+	text_copy(refusal->why, sizeof(refusal->why), why);
+	refusal->backoff_ms = refusal->backoff_ms ? 2 * refusal->backoff_ms : REFUSAL_FIRST_MS;
+	if (refusal->backoff_ms > REFUSAL_MOST_MS)
+		refusal->backoff_ms = REFUSAL_MOST_MS;
+	refusal->again_ms = change_now(fleet) + refusal->backoff_ms;
+	refusal->room_sequence = node ? node->room_sequence : 0;
+}
+
+void launch_forget_refusals(struct vm *vm)
+{
+	struct refusal *refusal, *next;
+
+	LL_FOREACH_SAFE (vm->refusals, refusal, next) {
+		checks_deinit(&refusal->checks);
+		free(refusal);
+	}
+	vm->refusals = NULL;
+}
+
+void launch_remember_failure(struct fleet *fleet, struct vm *vm)
+{
+	uint64_t backoff_ms = FAILURE_FIRST_MS;
+
+	for (uint32_t i = 0; i < vm->failures && backoff_ms < FAILURE_MOST_MS; i++)
+		backoff_ms *= 2;
+	if (backoff_ms > FAILURE_MOST_MS)
+		backoff_ms = FAILURE_MOST_MS;
+	vm->failures++;
+	vm->retry_ms = change_now(fleet) + backoff_ms;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preview rounds: questions out, answers collected, one reply. See preview.h.
+ *
+ * In a drain's round a destination that says no is remembered like any other refusal, and the guest
+ * is planned elsewhere and asked again, as long as there is time and another destination.
+ */
+#include "coordinator/core/preview.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "coordinator/core/launch.h"
+#include "coordinator/core/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+struct question {
+	uint64_t preview; /* 0: not asked or answered already */
+	char vm_uuid[VM_UUID_BYTES];
+	char target[NODE_NAME_BYTES];
+};
+
+struct preview_round {
+	struct reply *reply;        /* owned; what is answered at the end */
+	struct question *questions; /* owned; one per guest of the plan, or one per target */
+	size_t count, open;
+	uint64_t deadline_ms;
+	struct preview_round *next;
+};
+
+static void round_free(struct preview_round *round)
+{
+	reply_free(round->reply);
+	free(round->questions);
+	free(round);
+}
+
+void preview_drop_all(struct fleet *fleet)
+{
+	struct preview_round *round, *next;
+
+	LL_FOREACH_SAFE (fleet->previews, round, next) {
+		round_free(round);
+	}
+	fleet->previews = NULL;
+}
+
+static void ask(struct fleet *fleet, struct preview_round *round, struct question *q,
+                const struct vm *vm, const struct node *target)
+{
+	struct action *action = change_act(fleet, ACTION_PREVIEW);
+
+	q->preview = ++fleet->next_preview;
+	round->open++;
+	text_copy(q->vm_uuid, sizeof(q->vm_uuid), vm->uuid);
+	text_copy(q->target, sizeof(q->target), target->kept.name);
+	action->preview.preview = q->preview;
+	action->preview.epoch = fleet->epoch;
+	text_copy(action->preview.vm_uuid, sizeof(action->preview.vm_uuid), vm->uuid);
+	text_copy(action->preview.source, sizeof(action->preview.source), vm->node->kept.name);
+	text_copy(action->preview.target, sizeof(action->preview.target), target->kept.name);
+	text_copy(action->preview.target_address, sizeof(action->preview.target_address),
+	          target->kept.mesh_address);
+}
+
+static struct preview_round *round_new(struct fleet *fleet, struct reply *reply, size_t count)
+{
+	struct preview_round *round = xnew(struct preview_round);
+
+	round->reply = reply;
+	round->questions = xcalloc(count + 1, sizeof(*round->questions));
+	round->count = count;
+	round->deadline_ms = change_now(fleet) + PREVIEW_DEADLINE_MS;
+	LL_PREPEND(fleet->previews, round);
+	return round;
+}
+
+/* --- the end of a round --- */
+
+static void conclude_drain(struct reply *reply)
+{
+	struct drain *plan = reply->plan;
+
+	for (size_t i = 0; i < plan->n_vms; i++) {
+		struct drain_vm *dv = &plan->vms[i];
+		const struct check *worst = checks_find_worst(&dv->checks, CHECK_FAIL);
+		struct check blocker = { .verdict = CHECK_FAIL };
+
+		if (dv->state != DRAIN_VM_BLOCKED)
+			continue;
+		if (worst)
+			blocker = *worst;
+		if (dv->hopeless)
+			blocker.verdict = CHECK_BLOCK;
+		snprintf(blocker.id, sizeof(blocker.id), "vm/%.59s", dv->name);
+		text_copy(blocker.measured, sizeof(blocker.measured), dv->reason);
+		checks_add(&reply->checks, &blocker);
+	}
+	snprintf(plan->status, sizeof(plan->status), "a dry run: nothing was changed");
+}
+
+static int compare_targets(const void *a, const void *b)
+{
+	const struct target_view *left = a, *right = b;
+
+	if (left->fits != right->fits)
+		return right->fits - left->fits;
+	if (left->asked != right->asked)
+		return right->asked - left->asked;
+	return strcmp(left->node, right->node);
+}
+
+static void conclude_targets(struct reply *reply)
+{
+	if (reply->n_targets)
+		qsort(reply->targets, reply->n_targets, sizeof(*reply->targets), compare_targets);
+	if (reply->kind != REPLY_MIGRATE || !reply->n_targets)
+		return;
+
+	/* A dry run of one migration: the best destination's answer is the answer. */
+	checks_copy(&reply->checks, &reply->targets[0].checks);
+	reply->guard = reply->targets[0].guard;
+	text_copy(reply->target, sizeof(reply->target), reply->targets[0].node);
+	if (!reply->targets[0].fits && !reply->refused) {
+		reply->refused = true;
+		reply->refusal = xstrdup(reply->targets[0].reason);
+	}
+}
+
+static void end_round(struct fleet *fleet, struct preview_round *round)
+{
+	struct reply *reply = take_pointer(round->reply);
+
+	if (reply->plan)
+		conclude_drain(reply);
+	else
+		conclude_targets(reply);
+	LL_DELETE(fleet->previews, round);
+	round_free(round);
+	reply_send(fleet, reply);
+}
+
+void preview_tick(struct fleet *fleet)
+{
+	struct preview_round *round, *next;
+
+	LL_FOREACH_SAFE (fleet->previews, round, next) {
+		if (change_now(fleet) < round->deadline_ms)
+			continue;
+		for (size_t i = 0; i < round->count; i++) {
+			const char *late = "its agent has not answered in time";
+
+			if (!round->questions[i].preview)
+				continue;
+			if (round->reply->plan)
+				text_copy(round->reply->plan->vms[i].reason, REASON_BYTES, late);
+			else
+				text_copy(round->reply->targets[i].reason, REASON_BYTES, late);
+		}
+		end_round(fleet, round);
+	}
+}
+
+/* --- answers --- */
+
+static void refusal_text(const struct event *event, const char *target, char *ret_text)
+{
+	const struct check *worst = checks_find_worst(event->preview.checks, CHECK_FAIL);
+
+	if (worst)
+		snprintf(ret_text, REASON_BYTES, "%s refused: %s: %s, required %s", target,
+		         worst->id, worst->measured, worst->required);
+	else
+		snprintf(ret_text, REASON_BYTES, "%s refused without a reason", target);
+}
+
+static void answer_drain(struct fleet *fleet, struct preview_round *round, size_t i,
+                         const struct event *event)
+{
+	struct drain_vm *dv = &round->reply->plan->vms[i];
+	struct question *q = &round->questions[i];
+	struct vm *vm = fleet_find_vm(fleet, q->vm_uuid);
+	struct plan_node *other = NULL;
+	char why[REASON_BYTES];
+	struct plan plan;
+
+	if (event->preview.outcome != CALL_ANSWERED) {
+		text_copy(dv->reason, sizeof(dv->reason), event->preview.error.text);
+		return;
+	}
+	checks_deinit(&dv->checks);
+	checks_copy(&dv->checks, event->preview.checks);
+	dv->guard = event->preview.guard;
+	if (event->preview.admitted)
+		return;
+
+	refusal_text(event, q->target, dv->reason);
+	dv->state = DRAIN_VM_BLOCKED;
+	dv->hopeless = checks_find_worst(&dv->checks, CHECK_BLOCK) != NULL;
+	if (!vm || !vm->node || dv->hopeless)
+		return;
+	launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
+	plan_init(&plan, fleet);
+	other = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet), why);
+	if (other) {
+		dv->state = DRAIN_VM_WAITING;
+		dv->reason[0] = '\0';
+		text_copy(dv->target, sizeof(dv->target), other->node->kept.name);
+		ask(fleet, round, q, vm, other->node);
+	}
+	plan_deinit(&plan);
+}
+
+static void answer_target(struct preview_round *round, size_t i, const struct event *event)
+{
+	struct target_view *view = &round->reply->targets[i];
+
+	if (event->preview.outcome != CALL_ANSWERED) {
+		text_copy(view->reason, sizeof(view->reason), event->preview.error.text);
+		return;
+	}
+	checks_copy(&view->checks, event->preview.checks);
+	view->guard = event->preview.guard;
+	view->fits = event->preview.admitted;
+	if (!view->fits)
+		refusal_text(event, view->node, view->reason);
+	else
+		text_copy(view->reason, sizeof(view->reason), "fits");
+}
+
+void preview_take_outcome(struct fleet *fleet, const struct event *event)
+{
+	struct preview_round *round;
+
+	LL_FOREACH (fleet->previews, round) {
+		for (size_t i = 0; i < round->count; i++) {
+			struct question *q = &round->questions[i];
+
+			if (!q->preview || q->preview != event->preview.preview)
+				continue;
+			q->preview = 0;
+			round->open--;
+			if (round->reply->plan)
+				answer_drain(fleet, round, i, event);
+			else
+				answer_target(round, i, event);
+			if (!round->open)
+				end_round(fleet, round);
+			return;
+		}
+	}
+}
+
+/* --- questions --- */
+
+void preview_start_drain(struct fleet *fleet, struct reply *reply)
+{
+	struct drain *plan = reply->plan;
+	struct preview_round *round = round_new(fleet, reply, plan->n_vms);
+
+	for (size_t i = 0; i < plan->n_vms; i++) {
+		struct vm *vm = fleet_find_vm(fleet, plan->vms[i].uuid);
+		struct node *target = fleet_find_node(fleet, plan->vms[i].target);
+
+		if (plan->vms[i].state == DRAIN_VM_WAITING && vm && vm->node && target)
+			ask(fleet, round, &round->questions[i], vm, target);
+	}
+	if (!round->open)
+		end_round(fleet, round);
+}
+
+static int compare_headroom(const void *a, const void *b)
+{
+	const struct plan_node *left = a, *right = b;
+
+	if (left->headroom_bytes != right->headroom_bytes)
+		return left->headroom_bytes < right->headroom_bytes ? 1 : -1;
+	return strcmp(left->node->kept.name, right->node->kept.name);
+}
+
+/* Asked even where the coordinator's own figures say no: the host's answer has the numbers. */
+static bool is_worth_asking(enum plan_refusal why)
+{
+	return why == PLAN_FITS || why == PLAN_NO_MEMORY || why == PLAN_NO_INBOUND ||
+	       why == PLAN_NO_PORTS || why == PLAN_REFUSED;
+}
+
+void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *vm,
+                           const char *only, size_t most)
+{
+	struct preview_round *round;
+	struct plan plan;
+
+	plan_init(&plan, fleet);
+	qsort(plan.nodes, plan.count, sizeof(*plan.nodes), compare_headroom);
+	reply->targets = xcalloc(plan.count + 1, sizeof(*reply->targets));
+	round = round_new(fleet, reply, plan.count);
+	for (size_t i = 0; i < plan.count; i++) {
+		struct node *node = plan.nodes[i].node;
+		struct target_view *view = &reply->targets[reply->n_targets];
+		enum plan_refusal why;
+
+		if (node == vm->node || (only && strcmp(only, node->kept.name) != 0))
+			continue;
+		why = plan_judge(fleet, &plan.nodes[i], vm, false, change_now(fleet), view->reason);
+		text_copy(view->node, sizeof(view->node), node->kept.name);
+		if (is_worth_asking(why) && vm->node && round->open < most) {
+			view->asked = true;
+			ask(fleet, round, &round->questions[reply->n_targets], vm, node);
+		} else if (why == PLAN_FITS) {
+			text_copy(view->reason, sizeof(view->reason),
+			          "not asked: others have more room");
+		}
+		reply->n_targets++;
+	}
+	plan_deinit(&plan);
+	if (!round->open)
+		end_round(fleet, round);
+}

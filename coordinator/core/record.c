@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records and batches: copies, owners, and the words for their states. */
+#include "coordinator/core/record.h"
+
+#include "common/alloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static const char *const drain_state_names[] = {
+	[DRAIN_PLANNED] = "planned", [DRAIN_RUNNING] = "running",
+	[DRAIN_BLOCKED] = "blocked", [DRAIN_COMPLETED] = "completed",
+	[DRAIN_PARTLY] = "partly",   [DRAIN_CANCELLED] = "cancelled",
+};
+static_assert(ARRAY_SIZE(drain_state_names) == DRAIN_STATES, "a drain state without a name");
+
+static const char *const severity_names[] = {
+	[SEVERITY_INFO] = "info",
+	[SEVERITY_WARNING] = "warning",
+	[SEVERITY_ALARM] = "alarm",
+};
+static_assert(ARRAY_SIZE(severity_names) == SEVERITIES, "a severity without a name");
+
+const char *drain_state_name(enum drain_state state)
+{
+	assert((unsigned)state < DRAIN_STATES);
+	return drain_state_names[state];
+}
+
+const char *severity_name(enum severity severity)
+{
+	assert((unsigned)severity < SEVERITIES);
+	return severity_names[severity];
+}
+
+bool drain_state_is_final(enum drain_state state)
+{
+	return state == DRAIN_COMPLETED || state == DRAIN_PARTLY || state == DRAIN_CANCELLED;
+}
+
+void drain_record_copy(struct drain_record *to, const struct drain_record *from)
+{
+	*to = *from;
+	names_copy(&to->leave, &from->leave);
+}
+
+void drain_record_deinit(struct drain_record *drain)
+{
+	names_deinit(&drain->leave);
+}
+
+void migration_record_copy(struct migration_record *to, const struct migration_record *from)
+{
+	*to = *from;
+	attempt_report_copy(&to->report, &from->report);
+}
+
+void migration_record_deinit(struct migration_record *migration)
+{
+	attempt_report_deinit(&migration->report);
+}
+
+struct put *batch_add(struct batch *batch, enum put_kind kind)
+{
+	batch->puts = xreallocarray(batch->puts, batch->count + 1, sizeof(*batch->puts));
+	batch->puts[batch->count] = (struct put){ .kind = kind };
+	return &batch->puts[batch->count++];
+}
+
+void batch_free(struct batch *batch)
+{
+	if (!batch)
+		return;
+	for (size_t i = 0; i < batch->count; i++) {
+		struct put *put = &batch->puts[i];
+
+		if (put->kind == PUT_DRAIN)
+			drain_record_deinit(&put->drain);
+		else if (put->kind == PUT_MIGRATION)
+			migration_record_deinit(&put->migration);
+	}
+	free(batch->puts);
+	free(batch);
+}
+
+void store_contents_deinit(struct store_contents *contents)
+{
+	for (size_t i = 0; i < contents->n_drains; i++)
+		drain_record_deinit(&contents->drains[i]);
+	for (size_t i = 0; i < contents->n_migrations; i++)
+		migration_record_deinit(&contents->migrations[i]);
+	free(contents->nodes);
+	free(contents->drains);
+	free(contents->migrations);
+	free(contents->events);
+	*contents = (struct store_contents){ 0 };
+}

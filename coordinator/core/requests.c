@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people ask for. Each request is checked in full first; a refused one has changed nothing.
+ * An accepted one is answered when its intent is durable: whoever has the answer may rely on it. */
+#include "coordinator/core/requests.h"
+
+#include "common/alloc.h"
+#include "coordinator/core/intent.h"
+#include "coordinator/core/inventory.h"
+#include "coordinator/core/launch.h"
+#include "coordinator/core/preview.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* `explain` and dry runs ask at most so many destinations: those with the most room. */
+#define ASK_MOST 32
+
+static void reply_node(struct fleet *fleet, const struct event *event, const struct node *node,
+                       bool changed)
+{
+	struct reply *reply = reply_new(REPLY_NODE, event->request);
+
+	text_copy(reply->node, sizeof(reply->node), node->kept.name);
+	reply->changed = changed;
+	reply_send_stored(fleet, reply);
+}
+
+/* --- drain --- */
+
+static void reply_drain(struct fleet *fleet, const struct event *event, const struct drain *drain,
+                        bool already)
+{
+	struct reply *reply = reply_new(REPLY_DRAIN, event->request);
+
+	reply->drain = drain->kept.number;
+	reply->already = already;
+	reply->changed = !already;
+	reply_send_stored(fleet, reply);
+}
+
+static const struct drain *find_request(const struct fleet *fleet, const struct id *request_id)
+{
+	if (id_is_zero(request_id))
+		return NULL;
+	for (const struct drain *drain = fleet->drains; drain; drain = drain->hh.next) {
+		if (id_equal(&drain->kept.request_id, request_id))
+			return drain;
+	}
+	return NULL;
+}
+
+/* Names to uuids, so that a rename changes nothing; each must be a guest of that node. */
+static int resolve_leave(const struct fleet *fleet, const struct node *node,
+                         const struct names *leave, struct names *ret, struct error *err)
+{
+	for (size_t i = 0; i < leave->count; i++) {
+		struct sighting *s;
+
+		for (s = node->sightings; s; s = s->next) {
+			if (strcmp(s->vm->name, leave->items[i]) == 0 ||
+			    strcmp(s->vm->uuid, leave->items[i]) == 0)
+				break;
+		}
+		if (!s) {
+			names_deinit(ret);
+			return error_set(
+				err, ERROR_NOT_FOUND,
+				"%s has no guest %s to leave; `drover vms --node %s` shows "
+				"those it has",
+				node->kept.name, leave->items[i], node->kept.name);
+		}
+		if (!names_contain(ret, s->vm->uuid))
+			names_add(ret, s->vm->uuid);
+	}
+	(void)fleet;
+	return 0;
+}
+
+static int describe_drain(struct fleet *fleet, const struct event *event, const struct node *node,
+                          struct drain_record *ret, struct error *err)
+{
+	int rc;
+
+	if (!node_is_heard(node, change_now(fleet)))
+		return error_set(
+			err, ERROR_UNREACHABLE,
+			"%s cannot be reached, so its guests cannot be asked to move; to keep "
+			"others away from it: drover cordon %s",
+			node->kept.name, node->kept.name);
+	if (!node->inventory_valid)
+		return error_set(err, ERROR_UNREACHABLE,
+		                 "the agent on %s has no connection to libvirt: %s",
+		                 node->kept.name,
+		                 node->host.libvirt_problem[0] ? node->host.libvirt_problem
+		                                               : "its guests are not known");
+	rc = resolve_leave(fleet, node, event->drain.leave, &ret->leave, err);
+	if (rc < 0)
+		return rc;
+	text_copy(ret->node, sizeof(ret->node), node->kept.name);
+	text_copy(ret->reason, sizeof(ret->reason), event->drain.reason);
+	ret->request_id = event->drain.request_id;
+	ret->leave_unmovable = event->drain.leave_unmovable;
+	ret->parallel = event->drain.parallel;
+	ret->bandwidth_bytes_per_s = event->drain.bandwidth_bytes_per_s;
+	ret->created_wall_ms = event->wall_ms;
+	ret->state = DRAIN_RUNNING;
+	return 0;
+}
+
+/* NULL when nothing stands in the way. Names each guest and the flags that allow going on. */
+static char *find_refusal(const struct drain *draft, struct checks *ret_blockers)
+{
+	char *text = NULL, *leave = xstrdup("");
+
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		const struct drain_vm *dv = &draft->vms[i];
+		const struct check *worst = checks_find_worst(&dv->checks, CHECK_BLOCK);
+		struct check blocker = { 0 };
+		char *longer;
+
+		if (!dv->hopeless)
+			continue;
+		if (worst)
+			blocker = *worst;
+		blocker.verdict = CHECK_BLOCK;
+		snprintf(blocker.id, sizeof(blocker.id), "vm/%.59s", dv->name);
+		text_copy(blocker.measured, sizeof(blocker.measured), dv->reason);
+		snprintf(blocker.remedy, sizeof(blocker.remedy), "--leave %.100s", dv->name);
+		checks_add(ret_blockers, &blocker);
+
+		longer = xasprintf("%s\n  %s cannot move: %s", text ? text : "", dv->name,
+		                   dv->reason);
+		free(text);
+		text = longer;
+		longer = xasprintf("%s --leave %s", leave, dv->name);
+		free(leave);
+		leave = longer;
+	}
+	if (text) {
+		char *whole = xasprintf(
+			"%s cannot be emptied:%s\nto go on and leave what cannot move: "
+			"drover drain %s%s, or --unmovable leave",
+			draft->kept.node, text, draft->kept.node, leave);
+
+		free(text);
+		text = whole;
+	}
+	free(leave);
+	return text;
+}
+
+static void start_drain(struct fleet *fleet, const struct event *event, struct node *node,
+                        struct drain_record *record)
+{
+	struct drain *drain;
+
+	record->number = fleet->last_drain_number + 1;
+	record->id = fleet->options.next_id(fleet->options.next_id_context);
+	drain = fleet_add_drain(fleet, record);
+	intent_start_drain(fleet, node, drain);
+	change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
+	                   "%s: %zu guests, %u at a time%s%s", node->kept.name, node->active_vms,
+	                   launch_get_parallel(fleet, drain), drain->kept.reason[0] ? ": " : "",
+	                   drain->kept.reason);
+	reply_drain(fleet, event, drain, false);
+}
+
+void request_drain(struct fleet *fleet, const struct event *event)
+{
+	const struct drain *known = find_request(fleet, &event->drain.request_id);
+	struct drain_record record = { 0 };
+	struct error err = { 0 };
+	struct node *node;
+	struct drain *draft;
+	struct reply *reply;
+
+	if (known) {
+		reply_drain(fleet, event, known, true);
+		return;
+	}
+	if (fleet_get_node(fleet, event->drain.node, &node, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	if (node->kept.drain_number && !event->drain.dry_run) {
+		reply_drain(fleet, event, fleet_find_node_drain(fleet, node), true);
+		return;
+	}
+	if (describe_drain(fleet, event, node, &record, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+
+	draft = drain_draft(fleet, &record);
+	reply = reply_new(REPLY_DRAIN, event->request);
+	reply->refusal = find_refusal(draft, &reply->checks);
+	reply->refused = reply->refusal != NULL;
+	if (event->drain.dry_run) {
+		checks_deinit(
+			&reply->checks); /* the round collects them, with the hosts' answers */
+		reply->plan = draft;
+		preview_start_drain(fleet, reply);
+	} else if (reply->refused) {
+		drain_free(draft);
+		reply_send(fleet, reply);
+	} else {
+		drain_free(draft);
+		reply_free(reply);
+		start_drain(fleet, event, node, &record);
+	}
+	drain_record_deinit(&record);
+}
+
+/* --- nodes --- */
+
+static void open_node(struct fleet *fleet, struct node *node)
+{
+	node->kept.cordoned = false;
+	node->kept.maintenance = false;
+	node->kept.reason[0] = '\0';
+	node->mark_retry_ms = 0;
+	save_node(fleet, node);
+	node_refresh(fleet, node);
+	fleet->reconcile_wanted = true;
+}
+
+void request_undrain(struct fleet *fleet, const struct event *event)
+{
+	struct error err = { 0 };
+	struct node *node;
+	struct drain *drain;
+	bool changed;
+
+	if (fleet_get_node(fleet, event->node.node, &node, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	drain = fleet_find_node_drain(fleet, node);
+	changed = drain || node->kept.cordoned || node->kept.maintenance;
+	if (drain) {
+		intent_end_drain(fleet, node, drain, DRAIN_CANCELLED);
+		change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
+		                   "cancelled by undrain; what moves already goes on");
+	}
+	if (changed) {
+		open_node(fleet, node);
+		change_tell(fleet, SEVERITY_INFO, "node", node->kept.name, "%s takes guests again",
+		            node->kept.name);
+	}
+	reply_node(fleet, event, node, changed);
+}
+
+void request_cordon(struct fleet *fleet, const struct event *event)
+{
+	struct error err = { 0 };
+	struct node *node;
+	bool changed;
+
+	if (fleet_get_node(fleet, event->node.node, &node, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	changed = !node->kept.cordoned && !node->kept.drain_number && !node->kept.maintenance;
+	if (changed) {
+		node->kept.cordoned = true;
+		text_copy(node->kept.reason, sizeof(node->kept.reason), event->node.reason);
+		node->mark_retry_ms = 0;
+		save_node(fleet, node);
+		node_refresh(fleet, node);
+		change_tell(fleet, SEVERITY_INFO, "node", node->kept.name, "%s is cordoned%s%s",
+		            node->kept.name, event->node.reason[0] ? ": " : "", event->node.reason);
+		fleet->reconcile_wanted = true;
+	}
+	reply_node(fleet, event, node, changed);
+}
+
+void request_uncordon(struct fleet *fleet, const struct event *event)
+{
+	struct error err = { 0 };
+	struct node *node;
+	bool changed;
+
+	if (fleet_get_node(fleet, event->node.node, &node, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	if (node->kept.drain_number) {
+		error_set(&err, ERROR_REFUSED,
+		          "%s is being drained (drain/%" PRIu64 "); to stop that and take guests "
+		          "again: drover undrain %s",
+		          node->kept.name, node->kept.drain_number, node->kept.name);
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	changed = node->kept.cordoned || node->kept.maintenance;
+	if (changed) {
+		open_node(fleet, node);
+		change_tell(fleet, SEVERITY_INFO, "node", node->kept.name, "%s takes guests again",
+		            node->kept.name);
+	}
+	reply_node(fleet, event, node, changed);
+}
+
+/* --- migrate --- */
+
+static const struct migration *find_migration_request(const struct fleet *fleet,
+                                                      const struct id *request_id)
+{
+	if (id_is_zero(request_id))
+		return NULL;
+	for (const struct migration *m = fleet->migrations; m; m = m->hh.next) {
+		if (id_equal(&m->kept.request_id, request_id))
+			return m;
+	}
+	return NULL;
+}
+
+static void reply_migration(struct fleet *fleet, const struct event *event,
+                            const struct migration *m, bool already)
+{
+	struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
+
+	reply->migration = m->kept.number;
+	reply->already = already;
+	reply->changed = !already;
+	reply_send_stored(fleet, reply);
+}
+
+/* What makes the request itself wrong, whatever the room. */
+static int check_migration(const struct fleet *fleet, const struct vm *vm, const char *target,
+                           struct error *err)
+{
+	char reason[REASON_BYTES];
+	struct node *node;
+
+	if (!vm->node)
+		return error_set(err, ERROR_NOT_FOUND, "no host lists %s now", vm->name);
+	if (vm->migration)
+		return error_set(err, ERROR_BUSY, "%s is already being moved: migration/%" PRIu64,
+		                 vm->name, vm->migration->kept.number);
+	if (!vm->movable)
+		return error_set(err, ERROR_REFUSED, "%s cannot move: %s", vm->name, vm->why_not);
+	if (!target[0])
+		return plan_could_ever_fit(fleet, vm, reason)
+		               ? 0
+		               : error_set(err, ERROR_REFUSED, "%s cannot move: %s", vm->name,
+		                           reason);
+	if (fleet_get_node(fleet, target, &node, err) < 0)
+		return -ERROR_NOT_FOUND;
+	if (node == vm->node)
+		return error_set(err, ERROR_REFUSED, "%s runs on %s already", vm->name, target);
+	if (node->kept.cordoned || node->kept.maintenance || node->kept.drain_number)
+		return error_set(err, ERROR_REFUSED,
+		                 "%s takes no guests: it is %s; to change that: drover uncordon %s",
+		                 target, node_state_name(node->state), target);
+	return 0;
+}
+
+static void refuse_migration(struct fleet *fleet, const struct event *event,
+                             const struct error *err)
+{
+	struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
+
+	reply->refused = true;
+	reply->refusal = xstrdup(err->text);
+	reply->error = *err;
+	reply_send(fleet, reply);
+}
+
+void request_migrate(struct fleet *fleet, const struct event *event)
+{
+	const struct migration *known = find_migration_request(fleet, &event->migrate.request_id);
+	const char *target = event->migrate.target;
+	struct error err = { 0 };
+	struct migration *m;
+	struct vm *vm;
+	int rc;
+
+	if (known) {
+		reply_migration(fleet, event, known, true);
+		return;
+	}
+	if (fleet_get_vm(fleet, event->migrate.vm, &vm, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	rc = check_migration(fleet, vm, target, &err);
+	if (rc < 0) {
+		if (err.code == ERROR_REFUSED)
+			refuse_migration(fleet, event, &err);
+		else
+			reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	if (event->migrate.dry_run) {
+		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
+		const struct sighting *home = fleet_find_sighting(vm, vm->node);
+
+		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
+		                                 event->migrate.bandwidth_bytes_per_s);
+		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, ASK_MOST);
+		return;
+	}
+	m = launch_plan_migration(fleet, vm, NULL);
+	m->kept.request_id = event->migrate.request_id;
+	text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), target);
+	if (event->migrate.bandwidth_bytes_per_s)
+		m->kept.settings.bandwidth_bytes_per_s = event->migrate.bandwidth_bytes_per_s;
+	if (event->migrate.max_downtime_ms)
+		m->kept.settings.max_downtime_ms = event->migrate.max_downtime_ms;
+	/* Somebody asked now: earlier failures of this guest are no reason to wait. */
+	vm->retry_ms = 0;
+	fleet->reconcile_wanted = true;
+	reply_migration(fleet, event, m, false);
+}
+
+void request_explain(struct fleet *fleet, const struct event *event)
+{
+	struct error err = { 0 };
+	struct vm *vm;
+
+	if (fleet_get_vm(fleet, event->explain.vm, &vm, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	preview_start_targets(fleet, reply_new(REPLY_EXPLAIN, event->request), vm, NULL, ASK_MOST);
+}
+
+/* --- cancel --- */
+
+static void cancel_migration(struct fleet *fleet, const struct event *event, struct migration *m)
+{
+	struct reply *reply = reply_new(REPLY_CANCEL, event->request);
+
+	reply->migration = m->kept.number;
+	if (migration_state_is_final(m->kept.state)) {
+		snprintf(reply->text, sizeof(reply->text),
+		         "migration/%" PRIu64 " of %s is over: %s", m->kept.number, m->kept.vm_name,
+		         migration_state_name(m->kept.state));
+	} else if (m->kept.cancel_requested) {
+		snprintf(reply->text, sizeof(reply->text),
+		         "migration/%" PRIu64 " of %s is being cancelled already", m->kept.number,
+		         m->kept.vm_name);
+	} else {
+		m->kept.cancel_requested = true;
+		save_migration(fleet, m);
+		reply->changed = true;
+		snprintf(reply->text, sizeof(reply->text),
+		         "migration/%" PRIu64 " of %s is being "
+		         "cancelled; the guest stays on %s",
+		         m->kept.number, m->kept.vm_name, m->kept.source);
+		fleet->reconcile_wanted = true;
+	}
+	reply_send_stored(fleet, reply);
+}
+
+static void cancel_drain(struct fleet *fleet, const struct event *event, struct drain *drain)
+{
+	struct node *node = fleet_find_node(fleet, drain->kept.node);
+	struct reply *reply = reply_new(REPLY_CANCEL, event->request);
+
+	reply->drain = drain->kept.number;
+	if (drain_state_is_final(drain->kept.state) || !node) {
+		snprintf(reply->text, sizeof(reply->text), "drain/%" PRIu64 " of %s is over: %s",
+		         drain->kept.number, drain->kept.node, drain_state_name(drain->kept.state));
+	} else {
+		intent_end_drain(fleet, node, drain, DRAIN_CANCELLED);
+		change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
+		                   "cancelled; what moves already goes on");
+		reply->changed = true;
+		snprintf(reply->text, sizeof(reply->text),
+		         "drain/%" PRIu64
+		         " is cancelled: nothing more starts, %u running go on; %s stays "
+		         "cordoned until: drover uncordon %s",
+		         drain->kept.number, node->migrations_out, node->kept.name,
+		         node->kept.name);
+	}
+	reply_send_stored(fleet, reply);
+}
+
+static int parse_number(const char *text, uint64_t *ret)
+{
+	char *end;
+	unsigned long long number;
+
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (errno || end == text || *end || text[0] == '-' || text[0] == '+')
+		return -ERROR_INVALID;
+	*ret = number;
+	return 0;
+}
+
+void request_cancel(struct fleet *fleet, const struct event *event)
+{
+	const char *kind = event->cancel.kind, *name = event->cancel.name;
+	struct error err = { 0 };
+	struct migration *m;
+	struct drain *drain;
+	uint64_t number = 0;
+	struct vm *vm;
+
+	if (strcmp(kind, "vm") == 0) {
+		if (fleet_get_vm(fleet, name, &vm, &err) == 0) {
+			if (vm->migration) {
+				cancel_migration(fleet, event, vm->migration);
+				return;
+			}
+			error_set(&err, ERROR_NOT_FOUND, "%s is not being moved", vm->name);
+		}
+	} else if (strcmp(kind, "migration") != 0 && strcmp(kind, "drain") != 0) {
+		error_set(&err, ERROR_INVALID,
+		          "cannot cancel %s/%s: a migration, a drain or a vm can be cancelled",
+		          kind, name);
+	} else if (parse_number(name, &number) < 0) {
+		error_set(&err, ERROR_INVALID, "%s/%s: the number of a %s is expected", kind, name,
+		          kind);
+	} else if (strcmp(kind, "migration") == 0) {
+		m = fleet_find_migration(fleet, number);
+		if (m) {
+			cancel_migration(fleet, event, m);
+			return;
+		}
+		error_set(&err, ERROR_NOT_FOUND, "there is no migration/%s", name);
+	} else {
+		drain = fleet_find_drain(fleet, number);
+		if (drain) {
+			cancel_drain(fleet, event, drain);
+			return;
+		}
+		error_set(&err, ERROR_NOT_FOUND, "there is no drain/%s", name);
+	}
+	reply_send_error(fleet, event->request, &err);
+}
