@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's journal: an append-only file of checked records. What must survive kill -9.
  *
- *	"drvjrnl1"  { length u32, type u32, crc32c u32, payload } { ... } { ...      <- torn: dropped
+ *	"drvjrnl1"  { length u32, type u32, crc of these two, crc of the payload, payload } { ... } ...
  *
- * All numbers little-endian; the crc covers length, type and payload. A record cut short at the end
- * is what a crash leaves, and is dropped: nobody was told that it had been written. Anything wrong
- * before the end is damage: the file is set aside as <path>.corrupt-<time> and opening says so, and
- * the agent must only observe until what it finds was reconciled.
+ * All numbers little-endian, checksums CRC-32C. A record cut short at the end, or a tail of zeros,
+ * is what a crash leaves, and is dropped: nobody was told that it had been written. The length has
+ * a checksum of its own, so that a damaged one cannot pass for such an end. Anything else wrong is
+ * damage: the file is set aside as <path>.corrupt-<time> and opening says so, and the agent must
+ * only observe until what it finds was reconciled.
  *
  * Everything here blocks on fsync. The agent calls it from one courier at a time (no locks here);
  * rates are those of migrations, a few records each.

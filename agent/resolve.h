@@ -61,7 +61,8 @@ enum resolution {
 	RESOLVE_COMMIT_TARGET,      /* resume it at the destination, then look again */
 	RESOLVE_DESTROY_SOURCE,     /* it runs at the destination; destroy what is left here */
 	RESOLVE_DONE,               /* it is at the destination; nothing is left here */
-	RESOLVE_DONE_UNCONFIRMED,   /* gone from here, the destination is silent: keep asking */
+	RESOLVE_THERE_UNCONFIRMED, /* it runs at the destination; the source is silent: keep asking */
+	RESOLVE_DONE_UNCONFIRMED, /* gone from here, the destination is silent: keep asking */
 	RESOLVE_STOPPED,          /* the guest ended during the move, here; drover starts nothing */
 	RESOLVE_SPLIT_BRAIN,      /* two run: suspend the source, alarm, destroy nothing */
 	RESOLVE_LOST,             /* on neither host: critical; drover starts nothing */
@@ -78,7 +79,7 @@ enum resolution resolve(const struct resolve_input *in);
 const char *resolution_name(enum resolution r);     /* "abort-target" */
 const char *resolution_sentence(enum resolution r); /* for people, without a full stop */
 
-/* The attempt is over: nothing more will be looked at or done. */
+/* The attempt is over. All others are looked at again: what is lost or on hold may yet be found. */
 bool resolution_is_final(enum resolution r);
 
 enum destroy_side { DESTROY_SOURCE_SIDE, DESTROY_TARGET_SIDE };

@@ -1,0 +1,9 @@
+# The destination side of a migration, the judge of its end, the agent's journal.
+foreach(module resolve)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
+		LIBS drover_admission)
+endforeach()
+foreach(module)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
+		LIBS drover_journal)
+endforeach()
