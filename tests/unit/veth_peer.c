@@ -297,10 +297,18 @@ void veth_create(void)
 	run_in_peer("ip addr add " VETH_PEER6 "/64 dev " VETH_PEER " nodad");
 }
 
+/* An interface that is up drops what it is given until its real queue takes the place of "noop". */
+#define WAIT_FOR_QUEUE "timeout 10 sh -c 'until tc qdisc show dev %s | grep -q noqueue; do :; done'"
+
 void veth_bring_up(void)
 {
+	char command[128];
+
 	run_in_peer("ip link set " VETH_PEER " up");
 	veth_run("ip link set %s up", VETH_OURS);
+	snprintf(command, sizeof(command), WAIT_FOR_QUEUE, VETH_PEER);
+	run_in_peer(command);
+	veth_run(WAIT_FOR_QUEUE, VETH_OURS);
 }
 
 void veth_set_mtu(unsigned int bytes)
