@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people read, from messages to text: tables, explanations, plans, refusals, summaries. The
+ * texts below are what the screen shows. */
+#include "tools/drover/render.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/units.h"
+
+#include <locale.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NOW_WALL_MS 1768229131000 /* 2026-01-12T14:45:31Z */
+
+/* Output into memory, as into a pipe: no colours, no width. */
+struct screen {
+	struct output o;
+	char *text;
+	size_t bytes;
+};
+
+static void screen_init(struct screen *s)
+{
+	*s = (struct screen){ .o = { .headers = true } };
+	s->o.file = open_memstream(&s->text, &s->bytes);
+	assert_non_null(s->o.file);
+}
+
+static void screen_deinit(struct screen *s)
+{
+	fclose(s->o.file);
+	free(s->text);
+}
+
+static void assert_screen(struct screen *s, const char *expected)
+{
+	fflush(s->o.file);
+	assert_string_equal(s->text, expected);
+}
+
+#define S(text) ((char *)(text))
+
+struct nodes {
+	Drover__V1__InterfaceRate link;
+	Drover__V1__InterfaceRate *links[1];
+	Drover__V1__HostState host[2];
+	Drover__V1__Node node[2];
+	Drover__V1__Node *list[2];
+};
+
+static void nodes_init(struct nodes *n)
+{
+	drover__v1__interface_rate__init(&n->link);
+	n->link.name = S("eth1");
+	n->link.tx_bytes_per_s = 987500000;
+	n->link.rx_bytes_per_s = 1000;
+	n->link.link_bytes_per_s = 3125000000;
+	n->link.source = S("ebpf-tcx");
+	n->links[0] = &n->link;
+	for (size_t i = 0; i < 2; i++) {
+		drover__v1__host_state__init(&n->host[i]);
+		drover__v1__node__init(&n->node[i]);
+		n->host[i].agent_version = S("0.1.0");
+		n->host[i].memory_capacity_bytes = 260 * GIB;
+		n->host[i].memory_reserve_bytes = 4 * GIB;
+		n->host[i].memory_guests_bytes = 160 * GIB;
+		n->host[i].memory_reserved_bytes = 11 * GIB;
+		n->host[i].libvirt_connected = true;
+		n->node[i].host = &n->host[i];
+		n->node[i].known = true;
+		n->list[i] = &n->node[i];
+	}
+	n->host[0].interfaces = n->links;
+	n->host[0].n_interfaces = 1;
+	n->node[0].name = S("host1");
+	n->node[0].state = S("ready");
+	n->node[0].vms = 21;
+	n->node[0].migrations_out = 1;
+	n->node[0].last_seen_ms = 400;
+	n->node[1].name = S("host2");
+	n->node[1].state = S("unreachable");
+	n->node[1].reason = S("TLS: certificate expired\n2 h ago");
+	n->node[1].last_seen_ms = 41000;
+}
+
+/* A node that is out of reach shows no old numbers, but why it is. */
+static void test_nodes(void **state)
+{
+	struct nodes n;
+	struct screen s;
+
+	(void)state;
+	nodes_init(&n);
+	screen_init(&s);
+	nodes_print(&s.o, n.list, 2);
+	assert_screen(&s, "NAME   STATE        VMS          MEM   %           LINK  BY        "
+	                  "IN/OUT  AGENT    SEEN  WHY\n"
+	                  "host1  ready         21  171/256 GiB  66  7.9/25 Gbit/s  ebpf-tcx     "
+	                  "0/1  0.1.0  400 ms\n"
+	                  "host2  unreachable    -            -   -              -  -            "
+	                  "0/0  0.1.0  41.0 s  TLS: certificate expired\\n2 h ago\n");
+	screen_deinit(&s);
+}
+
+/* --bytes gives exact numbers, --no-headers no headings. */
+static void test_nodes_exact(void **state)
+{
+	struct nodes n;
+	struct screen s;
+
+	(void)state;
+	nodes_init(&n);
+	screen_init(&s);
+	s.o.exact = true;
+	s.o.headers = false;
+	nodes_print(&s.o, n.list, 1);
+	assert_screen(&s, "host1  ready   21  183609851904/274877906944  66  987500000/3125000000  "
+	                  "ebpf-tcx     0/1  0.1.0   400\n");
+	screen_deinit(&s);
+}
+
+/* Names come with their kind, one a line, as every command takes them. */
+static void test_names(void **state)
+{
+	struct nodes n;
+	struct screen s;
+
+	(void)state;
+	nodes_init(&n);
+	screen_init(&s);
+	s.o.format = OUTPUT_NAME;
+	nodes_print(&s.o, n.list, 2);
+	assert_screen(&s, "node/host1\nnode/host2\n");
+	screen_deinit(&s);
+}
+
+/* A guest that cannot move says why; its name cannot touch the terminal. */
+static void test_vms(void **state)
+{
+	Drover__V1__VmState vm_state = DROVER__V1__VM_STATE__INIT;
+	Drover__V1__Vm a = DROVER__V1__VM__INIT, b = DROVER__V1__VM__INIT;
+	Drover__V1__Vm *list[] = { &a, &b };
+	char *twice[] = { S("host1"), S("host2") };
+	struct screen s;
+
+	(void)state;
+	vm_state.state = S("running");
+	vm_state.memory_bytes = 256 * MIB;
+	vm_state.vcpus = 2;
+	a.name = S("db\033[31m1");
+	a.node = S("host1");
+	a.state = &vm_state;
+	a.movable = true;
+	a.migration_number = 42;
+	b.name = S("build7");
+	b.node = S("host1");
+	b.state = &vm_state;
+	b.why_not = S("HostDeviceNotLiveMigratable: PCI 0000:3b:00.0");
+	b.seen_on = twice;
+	b.n_seen_on = 2;
+	screen_init(&s);
+	vms_print(&s.o, list, 2);
+	assert_screen(&s, "NAME         NODE   STATE    VCPU      MEM  MOVABLE  NOW                "
+	                  "             WHY\n"
+	                  "db\\x1b[31m1  host1  running     2  256 MiB  yes      migration/42\n"
+	                  "build7       host1  running     2  256 MiB  no       RUNS TWICE: on "
+	                  "host1 and host2  HostDeviceNotLiveMigratable: PCI 0000:3b:00.0\n");
+	screen_deinit(&s);
+}
+
+/* Three guests: one moved, one on its way, one that failed. */
+struct story {
+	Drover__V1__Check check[2];
+	Drover__V1__Check *checks[2];
+	Drover__V1__Progress progress;
+	Drover__V1__AttemptReport report[3];
+	Drover__V1__Migration migration[3];
+	Drover__V1__Migration *migrations[3];
+	Drover__V1__DrainVm vm[3];
+	Drover__V1__DrainVm *vms[3];
+	Drover__V1__Drain drain;
+};
+
+static void story_init(struct story *t)
+{
+	static const char *const names[] = { "web1", "db1", "cache1" };
+	static const Drover__V1__MigrationState states[] = {
+		DROVER__V1__MIGRATION_STATE__DONE,
+		DROVER__V1__MIGRATION_STATE__RUNNING,
+		DROVER__V1__MIGRATION_STATE__FAILED,
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		drover__v1__check__init(&t->check[i]);
+		t->check[i].verdict = DROVER__V1__CHECK__VERDICT__PASS;
+		t->checks[i] = &t->check[i];
+	}
+	t->check[0].id = S("memory");
+	t->check[0].measured = S("704 MiB free");
+	t->check[0].required = S("320 MiB: 256 MiB RAM + 64 MiB overhead");
+	t->check[1].id = S("guard");
+	t->check[1].measured = S("image lock");
+	drover__v1__progress__init(&t->progress);
+	t->progress.percent = 61;
+	t->progress.transfer_bytes_per_s = 975000000;
+	t->progress.dirty_bytes_per_s = 262500000;
+	t->progress.iteration = 3;
+	t->progress.elapsed_ms = 57000;
+	t->progress.eta_ms = 36000;
+	t->progress.eta_known = true;
+	drover__v1__drain__init(&t->drain);
+	for (size_t i = 0; i < 3; i++) {
+		drover__v1__attempt_report__init(&t->report[i]);
+		drover__v1__migration__init(&t->migration[i]);
+		drover__v1__drain_vm__init(&t->vm[i]);
+		t->report[i].checks = t->checks;
+		t->report[i].n_checks = 2;
+		t->report[i].guard = DROVER__V1__GUARD__GUARD_IMAGE_LOCK;
+		t->migration[i].report = &t->report[i];
+		t->migration[i].number = 101 + i;
+		t->migration[i].vm_name = S(names[i]);
+		t->migration[i].source = S("host1");
+		t->migration[i].target = S(i == 1 ? "host3" : "host2");
+		t->migration[i].state = states[i];
+		t->migration[i].drain_number = 7;
+		t->migration[i].attempt_number = 1;
+		t->migration[i].created_wall_ms = NOW_WALL_MS - 60000;
+		t->migrations[i] = &t->migration[i];
+		t->vm[i].uuid = S(names[i]);
+		t->vm[i].name = S(names[i]);
+		t->vm[i].target = t->migration[i].target;
+		t->vm[i].migration_number = 101 + i;
+		t->vm[i].memory_bytes = 256 * MIB;
+		t->vms[i] = &t->vm[i];
+	}
+	t->report[0].state = t->migration[0].state;
+	t->report[0].duration_ms = 11200;
+	t->report[0].downtime_ms = 41;
+	t->report[0].transferred_bytes = 300 * MIB;
+	t->report[1].progress = &t->progress;
+	t->report[2].duration_ms = 160000;
+	t->report[2].transferred_bytes = 4 * GIB;
+	t->migration[2].reason = S("did not converge");
+	t->vm[0].state = S("moved");
+	t->vm[1].state = S("moving");
+	t->vm[2].state = S("left");
+	t->vm[2].reason = S("did not converge");
+	t->drain.number = 7;
+	t->drain.node = S("host1");
+	t->drain.state = S("running");
+	t->drain.vms = t->vms;
+	t->drain.n_vms = 3;
+	t->drain.bytes_total = 768 * MIB;
+	t->drain.bytes_done = 400 * MIB;
+	t->drain.elapsed_ms = 61000;
+	t->drain.eta_ms = 74000;
+	t->drain.eta_known = true;
+	t->drain.parallel = 2;
+	t->drain.created_wall_ms = NOW_WALL_MS - 61000;
+}
+
+/* What is not known is "-", never a number. */
+static void test_migrations(void **state)
+{
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	screen_init(&s);
+	migrations_print(&s.o, t.migrations, 3, NOW_WALL_MS);
+	assert_screen(&s, " ID  VM      FROM   TO     PHASE      PROGRESS        RATE       DIRTY  "
+	                  "ELAPSED  DOWNTIME  WHY\n"
+	                  "101  web1    host1  host2  Succeeded      100%  225 Mbit/s           -  "
+	                  "   0:11     41 ms  drain/7\n"
+	                  "102  db1     host1  host3  Running         61%  7.8 Gbit/s  2.1 Gbit/s  "
+	                  "   0:57         -  drain/7\n"
+	                  "103  cache1  host1  host2  Failed            -           -           -  "
+	                  "   2:40         -  drain/7  did not converge\n");
+	screen_deinit(&s);
+}
+
+/* Estimates are shown as such. */
+static void test_drains(void **state)
+{
+	struct story t;
+	Drover__V1__Drain *list[] = { &t.drain };
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	screen_init(&s);
+	drains_print(&s.o, list, 1, NOW_WALL_MS);
+	assert_screen(
+		&s,
+		"ID  NODE   STATE    MOVED       MEMORY  ELAPSED    LEFT  STARTED\n"
+		" 7  host1  running    1/3  400/768 MiB     1:01  ≈ 1:14  2026-01-12T14:44:30Z\n");
+	screen_deinit(&s);
+}
+
+/* A finished drain: every guest with what it cost and what admitted it, totals, what to do next. */
+static void test_summary(void **state)
+{
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	t.drain.state = S("completed");
+	t.drain.n_vms = 1;
+	screen_init(&s);
+	drain_summary_print(&s.o, &t.drain, t.migrations, 3);
+	assert_screen(&s, "VM    FROM   TO     DURATION  DOWNTIME     SENT  GUARD       CHECKS\n"
+	                  "web1  host1  host2    11.2 s     41 ms  300 MiB  image lock  2 passed\n"
+	                  "\n"
+	                  "host1 is empty and in maintenance. 1 VM moved in 1 min 1 s.\n"
+	                  "  downtime   median 41 ms, worst 41 ms (web1)        data sent 300 MiB "
+	                  "(1.17 × memory)\n"
+	                  "  next       maintenance now, then: drover undrain host1\n"
+	                  "  look       drover vms   drover explain drain/7\n");
+	screen_deinit(&s);
+}
+
+/* A drain that left somebody says whom and why. */
+static void test_summary_partly(void **state)
+{
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	t.drain.state = S("partly");
+	t.vms[1] = &t.vm[2];
+	t.drain.n_vms = 2;
+	screen_init(&s);
+	drain_summary_print(&s.o, &t.drain, t.migrations, 3);
+	assert_screen(&s,
+	              "VM      FROM   TO       DURATION  DOWNTIME     SENT  GUARD       CHECKS    "
+	              "RESULT  WHY\n"
+	              "web1    host1  host2      11.2 s     41 ms  300 MiB  image lock  2 passed\n"
+	              "cache1  host1  -      2 min 40 s         -    4 GiB  image lock  2 passed  "
+	              "left    did not converge\n"
+	              "\n"
+	              "host1 is partly empty: 1 of 2 VMs moved in 1 min 1 s, 1 left there.\n"
+	              "  downtime   median 41 ms, worst 41 ms (web1)        data sent 300 MiB "
+	              "(1.17 × memory)\n"
+	              "  next       drover explain vm/cache1   or go back: drover undrain host1\n"
+	              "  look       drover vms   drover explain drain/7\n");
+	screen_deinit(&s);
+}
+
+/* A refusal names each guest, the reason, and the flags that allow going on. */
+static void test_refusal(void **state)
+{
+	Drover__V1__DrainReply reply = DROVER__V1__DRAIN_REPLY__INIT;
+	Drover__V1__Check a = DROVER__V1__CHECK__INIT, b = DROVER__V1__CHECK__INIT;
+	Drover__V1__Check *blockers[] = { &a, &b };
+	struct screen s;
+
+	(void)state;
+	a.id = S("vm/build7");
+	a.reason = S("HostDeviceNotLiveMigratable");
+	a.measured = S("PCI 0000:3b:00.0");
+	b.id = S("vm/$(reboot)");
+	b.measured = S("no host has 64 GiB free");
+	b.remedy = S("free memory on host2");
+	reply.refused = true;
+	reply.blockers = blockers;
+	reply.n_blockers = 1;
+	screen_init(&s);
+	drain_refusal_print(&s.o, "host1", &reply, false);
+	assert_screen(&s, "drover: host1 cannot be emptied: build7 cannot move "
+	                  "(HostDeviceNotLiveMigratable: PCI 0000:3b:00.0)\n"
+	                  "  leave it running     drover drain host1 --leave build7\n"
+	                  "  details              drover explain vm/build7\n");
+	screen_deinit(&s);
+	reply.n_blockers = 2;
+	screen_init(&s);
+	drain_refusal_print(&s.o, "host1", &reply, true);
+	assert_screen(&s, "drover: would refuse: host1 cannot be emptied: 2 guests cannot move\n"
+	                  "  build7               HostDeviceNotLiveMigratable: PCI 0000:3b:00.0\n"
+	                  "  $(reboot)            no host has 64 GiB free\n"
+	                  "  what would help      free memory on host2\n"
+	                  "  leave them running   drover drain host1 --leave build7 --leave "
+	                  "'$(reboot)'\n"
+	                  "  details              drover explain vm/build7\n");
+	screen_deinit(&s);
+	reply.n_blockers = 0;
+	reply.refusal = S("host1 is the only node");
+	screen_init(&s);
+	drain_refusal_print(&s.o, "host1", &reply, false);
+	assert_screen(&s, "drover: host1 cannot be emptied: host1 is the only node\n");
+	screen_deinit(&s);
+}
+
+/* The dry run shows where each guest would go, and which would not and why. */
+static void test_plan(void **state)
+{
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	t.vm[0].state = S("waiting");
+	t.vm[0].eta_ms = 93000;
+	t.vm[0].checks = t.checks;
+	t.vm[0].n_checks = 2;
+	t.vm[1].state = S("blocked");
+	t.vm[1].target = S("");
+	t.vm[1].reason = S("no node has 320 MiB free");
+	screen_init(&s);
+	drain_plan_print(&s.o, &t.drain);
+	assert_screen(
+		&s, "VM          MEM  TO      TIME  CHECKS    WOULD     WHY\n"
+		    "web1    256 MiB  host2  ≈1:33  2 passed  move\n"
+		    "db1     256 MiB  -          -            not move  no node has 320 MiB free\n"
+		    "cache1  256 MiB  host2      -            stay      did not converge\n");
+	screen_deinit(&s);
+}
+
+/* explain vm: every node with every check; numbers, verdict, what to do. */
+static void test_explain_vm(void **state)
+{
+	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Explanation__Target a = DROVER__V1__EXPLANATION__TARGET__INIT;
+	Drover__V1__Explanation__Target b = DROVER__V1__EXPLANATION__TARGET__INIT;
+	Drover__V1__Explanation__Target *targets[] = { &a, &b };
+	Drover__V1__Setting setting = DROVER__V1__SETTING__INIT;
+	Drover__V1__Setting *settings[] = { &setting };
+	Drover__V1__Check failed = DROVER__V1__CHECK__INIT;
+	Drover__V1__Check *failed_checks[] = { &failed };
+	char *lines[] = { S("runs on host1 since 2 h") };
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	e.subject = S("vm/web1");
+	e.lines = lines;
+	e.n_lines = 1;
+	e.targets = targets;
+	e.n_targets = 2;
+	e.settings = settings;
+	e.n_settings = 1;
+	a.node = S("host2");
+	a.fits = true;
+	a.guard = DROVER__V1__GUARD__GUARD_IMAGE_LOCK;
+	a.checks = t.checks;
+	a.n_checks = 2;
+	b.node = S("host3");
+	b.checks = failed_checks;
+	b.n_checks = 1;
+	failed.id = S("port");
+	failed.verdict = DROVER__V1__CHECK__VERDICT__FAIL;
+	failed.measured = S("49152 is held by process 4711 (nc)");
+	failed.required = S("1 free port of 49152-49153");
+	failed.remedy = S("stop process 4711");
+	setting.name = S("progressTimeout");
+	setting.value = S("150 s");
+	setting.from = S("built-in default");
+	screen_init(&s);
+	explanation_print(&s.o, &e);
+	assert_screen(&s,
+	              "vm/web1\n"
+	              "  runs on host1 since 2 h\n"
+	              "\n"
+	              "host2: yes   guard against running twice: image lock\n"
+	              "  CHECK   VERDICT  MEASURED      REQUIRED\n"
+	              "  memory  pass     704 MiB free  320 MiB: 256 MiB RAM + 64 MiB overhead\n"
+	              "  guard   pass     image lock    -\n"
+	              "\n"
+	              "host3: no\n"
+	              "  CHECK  VERDICT  MEASURED                            REQUIRED              "
+	              "      WHAT TO DO\n"
+	              "  port   FAIL     49152 is held by process 4711 (nc)  1 free port of "
+	              "49152-49153  stop process 4711\n"
+	              "\n"
+	              "SETTING          VALUE  FROM\n"
+	              "progressTimeout  150 s  built-in default\n");
+	screen_deinit(&s);
+}
+
+/* explain migration: what it was allowed, what it did, what admitted it. */
+static void test_explain_migration(void **state)
+{
+	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__MigrationSettings settings = DROVER__V1__MIGRATION_SETTINGS__INIT;
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	settings.max_downtime_ms = 300;
+	settings.completion_timeout_ms_per_gib = 800000;
+	settings.progress_timeout_ms = 150000;
+	settings.tls = true;
+	t.migration[0].settings = &settings;
+	t.report[0].wire_bytes = 315 * MIB;
+	t.progress.percent = 100;
+	t.report[0].progress = &t.progress;
+	e.subject = S("migration/101");
+	e.migration = &t.migration[0];
+	screen_init(&s);
+	explanation_print(&s.o, &e);
+	assert_screen(&s,
+	              "migration/101\n"
+	              "\n"
+	              "migration/101  web1  host1 → host2  Succeeded\n"
+	              "  state          done\n"
+	              "  part of        drain/7\n"
+	              "  asked for      2026-01-12T14:44:31Z\n"
+	              "  bandwidth      no limit\n"
+	              "  max downtime   300 ms\n"
+	              "  time limit     13 min 20 s per GiB\n"
+	              "  stall limit    2 min 30 s\n"
+	              "  encryption     TLS\n"
+	              "  passes         3\n"
+	              "  last rate      7.8 Gbit/s\n"
+	              "  dirty rate     2.1 Gbit/s\n"
+	              "  duration       11.2 s\n"
+	              "  downtime       41 ms\n"
+	              "  sent           300 MiB\n"
+	              "  on the wire    315 MiB\n"
+	              "  guard          image lock\n"
+	              "  checks         2 passed\n"
+	              "\n"
+	              "  CHECK   VERDICT  MEASURED      REQUIRED\n"
+	              "  memory  pass     704 MiB free  320 MiB: 256 MiB RAM + 64 MiB overhead\n"
+	              "  guard   pass     image lock    -\n");
+	screen_deinit(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nodes),      cmocka_unit_test(test_nodes_exact),
+		cmocka_unit_test(test_names),      cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_migrations), cmocka_unit_test(test_drains),
+		cmocka_unit_test(test_summary),    cmocka_unit_test(test_summary_partly),
+		cmocka_unit_test(test_refusal),    cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_explain_vm), cmocka_unit_test(test_explain_migration),
+	};
+
+	if (!setlocale(LC_CTYPE, "C.UTF-8"))
+		return 77;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The small commands that act: undrain, cordon, uncordon, cancel, and migrate, which may follow. */
+#include "tools/drover/commands.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/id.h"
+#include "tools/drover/render.h"
+#include "tools/drover/session.h"
+#include "tools/drover/text.h"
+#include "tools/drover/watch.h"
+
+#include <string.h>
+
+static void say_done(struct session *s, const char *text)
+{
+	_cleanup_free_ char *shown = text_escape(text, s->out.ascii);
+
+	if (!s->options->quiet)
+		fprintf(s->out.file, "%s\n", shown);
+}
+
+/* A call about one node. @done and @already have a %s for its name. */
+static enum exit_code node_call(const struct invocation *invocation, const char *method,
+                                const char *doing, const char *done, const char *already)
+{
+	Drover__V1__NodeRequest request = DROVER__V1__NODE_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	_cleanup_free_ char *what = NULL;
+	const Drover__V1__NodeReply *reply;
+	struct error err = { 0 };
+	struct session s;
+	const char *node;
+	enum exit_code code;
+
+	session_init(&s, invocation);
+	node = session_name_of_kind(&s, "node", invocation->words.items[0]);
+	if (!node)
+		return EXIT_USAGE;
+	code = session_open(&s, invocation);
+	if (code != EXIT_DONE)
+		return code;
+	what = xasprintf("%s %s", doing, node);
+	request.node = (char *)node;
+	if (invocation->options.reason)
+		request.reason = (char *)invocation->options.reason;
+	if (client_call(s.client, method, &request.base, &message, &err) < 0) {
+		code = client_is_interrupted(s.client)
+		               ? EXIT_INTERRUPTED
+		               : session_fail_object(&s, what, "node", node, &err);
+	} else {
+		_cleanup_free_ char *text = NULL;
+
+		reply = (const Drover__V1__NodeReply *)message;
+		text = xasprintf("%s %s", node, reply->changed ? done : already);
+		if (s.out.format == OUTPUT_JSON)
+			output_message(&s.out, message);
+		else
+			say_done(&s, text);
+	}
+	session_close(&s);
+	return code;
+}
+
+enum exit_code undrain_run(const struct invocation *invocation)
+{
+	return node_call(invocation, "Undrain", "undraining", "takes guests again.",
+	                 "was not drained; nothing to do.");
+}
+
+enum exit_code cordon_run(const struct invocation *invocation)
+{
+	return node_call(invocation, "Cordon", "cordoning",
+	                 "gets no new guests any more; those there stay.", "was cordoned already.");
+}
+
+enum exit_code uncordon_run(const struct invocation *invocation)
+{
+	return node_call(invocation, "Uncordon", "uncordoning", "takes guests again.",
+	                 "was not cordoned; nothing to do.");
+}
+
+enum exit_code cancel_run(const struct invocation *invocation)
+{
+	static const char *const kinds[] = { "migration", "drain", "vm" };
+	const char *word = invocation->words.items[0], *slash = strchr(word, '/');
+	Drover__V1__CancelRequest request = DROVER__V1__CANCEL_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	_cleanup_free_ char *what = xasprintf("cancelling %s", word);
+	struct error err = { 0 };
+	struct session s;
+	enum exit_code code;
+
+	session_init(&s, invocation);
+	for (size_t i = 0; slash && slash[1] && i < ARRAY_SIZE(kinds); i++) {
+		if (strlen(kinds[i]) == (size_t)(slash - word) &&
+		    strncmp(word, kinds[i], strlen(kinds[i])) == 0)
+			request.kind = (char *)kinds[i];
+	}
+	if (!*request.kind) {
+		_cleanup_free_ char *shown = text_escape(word, s.err.ascii);
+
+		fprintf(s.err.file,
+		        "drover: what is to be cancelled? \"%s\" is none of migration/N, drain/N, "
+		        "vm/NAME\n  what runs   drover status\n",
+		        shown);
+		return EXIT_USAGE;
+	}
+	request.name = (char *)slash + 1;
+	if (strcmp(request.kind, "vm") != 0 && session_number(&s, word, request.name) == 0)
+		return EXIT_USAGE;
+	code = session_open(&s, invocation);
+	if (code != EXIT_DONE)
+		return code;
+	if (client_call(s.client, "Cancel", &request.base, &message, &err) < 0) {
+		code = client_is_interrupted(s.client)
+		               ? EXIT_INTERRUPTED
+		               : session_fail_object(&s, what, request.kind, request.name, &err);
+	} else {
+		const Drover__V1__CancelReply *reply = (const Drover__V1__CancelReply *)message;
+		_cleanup_free_ char *text = xasprintf(
+			"%s %s", word,
+			reply->changed ? "is being cancelled" : "is over already; nothing to do");
+		_cleanup_free_ char *full = xasprintf("%s%s%s", text, *reply->text ? ": " : ".",
+		                                      reply->text);
+
+		if (s.out.format == OUTPUT_JSON)
+			output_message(&s.out, message);
+		else
+			say_done(&s, full);
+	}
+	session_close(&s);
+	return code;
+}
+
+/* --- migrate --- */
+
+static enum exit_code migrate_started(struct session *s, const char *vm,
+                                      const Drover__V1__MigrateReply *reply)
+{
+	unsigned long long number = reply->migration ? reply->migration->number : 0;
+
+	if (reply->refused) {
+		if (s->options->dry_run && s->out.format == OUTPUT_TABLE && reply->n_checks)
+			checks_print(&s->out, reply->checks, reply->n_checks);
+		else if (s->out.format != OUTPUT_TABLE)
+			output_message(&s->out, &reply->base);
+		fflush(s->out.file);
+		migrate_refusal_print(&s->err, vm, reply, s->options->dry_run);
+		return EXIT_REFUSED;
+	}
+	if (s->options->dry_run) {
+		if (s->out.format != OUTPUT_TABLE) {
+			output_message(&s->out, &reply->base);
+			return EXIT_DONE;
+		}
+		if (reply->migration)
+			fprintf(s->out.file, "%s %s %s: yes   guard against running twice: %s\n",
+			        vm, output_get_glyphs(&s->out)->arrow, reply->migration->target,
+			        guard_name(reply->guard));
+		checks_print(&s->out, reply->checks, reply->n_checks);
+		return EXIT_DONE;
+	}
+	if (number == 0) {
+		struct error err;
+
+		error_set(&err, ERROR_PROTOCOL, "the coordinator answered without a migration");
+		return session_fail(s, vm, &err);
+	}
+	if (s->options->detach) {
+		if (s->out.format == OUTPUT_TABLE)
+			fprintf(s->out.file, "migration/%llu\n", number);
+		else
+			output_message(&s->out, &reply->migration->base);
+		session_say(s, "  watch it   drover watch migration/%llu", number);
+		session_say(s, "  stop it    drover cancel migration/%llu", number);
+		return EXIT_DONE;
+	}
+	return watch_migration(s, number);
+}
+
+static enum exit_code migrate(struct session *s, const char *vm, const char *target)
+{
+	Drover__V1__MigrateRequest request = DROVER__V1__MIGRATE_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	_cleanup_free_ char *what = xasprintf("migrating %s", vm);
+	struct id request_id = id_new();
+	struct error err = { 0 };
+
+	request.vm = (char *)vm;
+	request.target = (char *)target;
+	request.dry_run = s->options->dry_run;
+	request.bandwidth_bytes_per_s = s->options->bandwidth_bytes_per_s;
+	request.max_downtime_ms = s->options->max_downtime_ms;
+	request.request_id.data = request_id.bytes;
+	request.request_id.len = ID_BYTES;
+	if (client_call(s->client, "Migrate", &request.base, &message, &err) == 0)
+		return migrate_started(s, vm, (const Drover__V1__MigrateReply *)message);
+	if (client_is_interrupted(s->client)) {
+		session_say(s,
+		            "Interrupted before the coordinator answered; the migration may have "
+		            "been accepted: drover migrations --active");
+		return EXIT_INTERRUPTED;
+	}
+	/* The coordinator's text says which of the two it does not know. */
+	return session_fail_object(s, what, *target && strstr(err.text, "node") ? "node" : "vm",
+	                           *target && strstr(err.text, "node") ? target : vm, &err);
+}
+
+enum exit_code migrate_run(const struct invocation *invocation)
+{
+	struct session s;
+	const char *vm, *target = "";
+	enum exit_code code;
+
+	session_init(&s, invocation);
+	vm = session_name_of_kind(&s, "vm", invocation->words.items[0]);
+	if (invocation->options.to)
+		target = session_name_of_kind(&s, "node", invocation->options.to);
+	if (!vm || !target)
+		return EXIT_USAGE;
+	code = session_open(&s, invocation);
+	if (code == EXIT_DONE)
+		code = migrate(&s, vm, target);
+	session_close(&s);
+	return code;
+}

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parser. Options may stand anywhere, also before the command; "--" ends them. It reads argv
+ * once, from left to right, and judges at the end, when the command is known. */
+#include "tools/drover/command.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/units.h"
+#include "common/utf8.h"
+#include "tools/drover/text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVER_DEFAULT "ipc:///run/drover/coordinator.sock"
+
+static const struct command *find_row(const char *name)
+{
+	size_t n;
+	const struct command *all = command_get_all(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(all[i].name, name) == 0)
+			return &all[i];
+	}
+	return NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+	const struct command *command = find_row(name);
+
+	if (command && command->alias_of)
+		command = find_row(command->alias_of);
+	return command;
+}
+
+static bool takes(const struct command *command, const struct option *option)
+{
+	return !command || (command->options & OPTION_BIT(option->id));
+}
+
+const struct option *command_find_option(const struct command *command, const char *name)
+{
+	size_t n;
+	const struct option *all = command_get_options(&n);
+	const struct option *first = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(all[i].name, name) != 0)
+			continue;
+		if (takes(command, &all[i]))
+			return &all[i];
+		if (!first)
+			first = &all[i];
+	}
+	return first;
+}
+
+static const struct option *find_letter(char letter)
+{
+	size_t n;
+	const struct option *all = command_get_options(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].letter == letter)
+			return &all[i];
+	}
+	return NULL;
+}
+
+/* --- what was probably meant --- */
+
+static const char *command_name_at(size_t i, void *context)
+{
+	size_t n;
+	const struct command *all = command_get_all(&n);
+
+	(void)context;
+	if (i >= n)
+		return NULL;
+	return all[i].group || all[i].alias_of ? all[i].name : "";
+}
+
+static const char *option_name_at(size_t i, void *context)
+{
+	size_t n;
+	const struct option *all = command_get_options(&n);
+
+	if (i >= n)
+		return NULL;
+	return takes(context, &all[i]) ? all[i].name : "";
+}
+
+static const char *choice_at(size_t i, void *context)
+{
+	return ((const char *const *)context)[i];
+}
+
+static int unknown_command(const char *word, struct error *err)
+{
+	_cleanup_free_ char *shown = text_escape(word, false);
+	const char *meant = text_closest(word, command_name_at, NULL);
+
+	if (meant && *meant)
+		return error_set(err, ERROR_INVALID,
+		                 "there is no command \"%s\"; did you mean \"%s\"?", shown, meant);
+	return error_set(err, ERROR_INVALID, "there is no command \"%s\"", shown);
+}
+
+static int unknown_option(const struct command *command, const char *given, struct error *err)
+{
+	_cleanup_free_ char *name = xstrndup(given, strcspn(given, "="));
+	_cleanup_free_ char *shown = text_escape(name, false);
+	const char *bare = name + strspn(name, "-");
+	const char *meant = NULL;
+
+	if (*bare && name[1] == '-')
+		meant = text_closest(bare, option_name_at, (void *)command);
+	if (meant && *meant)
+		return error_set(err, ERROR_INVALID,
+		                 "there is no option \"%s\"; did you mean \"--%s\"?", shown, meant);
+	return error_set(err, ERROR_INVALID, "there is no option \"%s\"", shown);
+}
+
+/* --- values --- */
+
+static int set_choice(const struct option *option, const char *value, int *ret_choice,
+                      struct error *err)
+{
+	char accepted[160] = "";
+	const char *meant;
+	_cleanup_free_ char *shown = NULL;
+
+	for (int i = 0; option->choices[i]; i++) {
+		if (*value && strcmp(option->choices[i], value) == 0) {
+			*ret_choice = i;
+			return 0;
+		}
+		if (*option->choices[i])
+			snprintf(accepted + strlen(accepted), sizeof(accepted) - strlen(accepted),
+			         "%s%s", *accepted ? ", " : "", option->choices[i]);
+	}
+	shown = text_escape(value, false);
+	meant = text_closest(value, choice_at, (void *)option->choices);
+	if (meant && *meant)
+		return error_set(err, ERROR_INVALID,
+		                 "--%s does not know \"%s\"; did you mean \"%s\"? (it takes %s)",
+		                 option->name, shown, meant, accepted);
+	return error_set(err, ERROR_INVALID, "--%s does not know \"%s\"; it takes %s", option->name,
+	                 shown, accepted);
+}
+
+static int set_number(const char *value, uint64_t *ret_number, struct error *err)
+{
+	_cleanup_free_ char *shown = NULL;
+	size_t digits = strspn(value, "0123456789");
+
+	if (digits == strlen(value) && digits > 0 && digits <= 9 && strtoul(value, NULL, 10) > 0) {
+		*ret_number = strtoul(value, NULL, 10);
+		return 0;
+	}
+	shown = text_escape(value, false);
+	return error_set(err, ERROR_INVALID, "\"%s\" is not a whole number from 1 to 999999999",
+	                 shown);
+}
+
+/* Text that goes over the wire must be UTF-8, and none of it is ever meant to be empty. */
+static int check_text(const char *what, const char *value, struct error *err)
+{
+	if (!*value)
+		return error_set(err, ERROR_INVALID, "%s must not be empty", what);
+	if (utf8_valid_bytes(value, strlen(value)) != strlen(value)) {
+		_cleanup_free_ char *shown = text_escape(value, false);
+
+		return error_set(err, ERROR_INVALID, "%s is not valid UTF-8: \"%s\"", what, shown);
+	}
+	return 0;
+}
+
+static int set_option(struct options *options, const struct option *option, const char *value,
+                      struct error *err)
+{
+	void *field = (char *)options + option->offset;
+	char name[40];
+	int rc = 0;
+
+	snprintf(name, sizeof(name), "--%s", option->name);
+	switch (option->type) {
+	case OPTION_FLAG:
+		*(bool *)field = true;
+		return 0;
+	case OPTION_CHOICE:
+		return set_choice(option, value, field, err);
+	case OPTION_TEXT:
+		rc = check_text(name, value, err);
+		if (rc == 0)
+			*(const char **)field = value;
+		return rc;
+	case OPTION_WORDS: {
+		struct word_list *list = field;
+
+		if (list->count == WORDS_MAX)
+			return error_set(err, ERROR_TOO_LARGE, "%s is given more than %d times",
+			                 name, WORDS_MAX);
+		rc = check_text(name, value, err);
+		if (rc == 0)
+			list->items[list->count++] = value;
+		return rc;
+	}
+	case OPTION_NUMBER:
+		rc = set_number(value, field, err);
+		break;
+	case OPTION_DURATION: {
+		uint64_t ms = 0;
+
+		rc = units_parse_duration(value, &ms, err);
+		if (rc == 0 && ms == 0)
+			rc = error_set(err, ERROR_INVALID, "it must be longer than nothing");
+		if (rc == 0)
+			*(uint64_t *)field = ms;
+		break;
+	}
+	case OPTION_RATE: {
+		uint64_t rate = 0;
+
+		/* On the wire 0 means that nothing was said, so it cannot lift the cluster's limit. */
+		rc = units_parse_rate(value, &rate, err);
+		if (rc == 0 && rate == 0)
+			rc = error_set(err, ERROR_INVALID,
+			               "it must be more than nothing; leave the option out for the "
+			               "cluster's limit");
+		if (rc == 0)
+			*(uint64_t *)field = rate;
+		break;
+	}
+	}
+	return rc < 0 ? error_context(err, "%s", name) : 0;
+}
+
+/* --- argv --- */
+
+struct parser {
+	int argc;
+	char *const *argv;
+	int at; /* the argument in hand */
+	struct invocation *result;
+	const struct command *row; /* as typed: aliases are not resolved */
+	const char *half;          /* "maintenance": the first word of a command of two */
+	uint64_t given;
+};
+
+static const struct command *current(const struct parser *p)
+{
+	return p->result->command;
+}
+
+static int take_option(struct parser *p, const struct option *option, const char *value,
+                       struct error *err)
+{
+	if (option->argument && !value) {
+		if (p->at + 1 >= p->argc)
+			return error_set(err, ERROR_INVALID, "--%s needs a value: %s", option->name,
+			                 option->argument);
+		value = p->argv[++p->at];
+	}
+	p->given |= OPTION_BIT(option->id);
+	return set_option(&p->result->options, option, value, err);
+}
+
+static int take_long(struct parser *p, const char *argument, struct error *err)
+{
+	_cleanup_free_ char *name = xstrndup(argument + 2, strcspn(argument + 2, "="));
+	const struct option *option = command_find_option(current(p), name);
+	const char *equals = strchr(argument, '=');
+
+	if (!option)
+		return unknown_option(current(p), argument, err);
+	if (equals && !option->argument)
+		return error_set(err, ERROR_INVALID, "--%s takes no value", option->name);
+	return take_option(p, option, equals ? equals + 1 : NULL, err);
+}
+
+/* "-y", "-qy", "-mTEXT", "-m TEXT". */
+static int take_letters(struct parser *p, const char *argument, struct error *err)
+{
+	for (const char *letter = argument + 1; *letter; letter++) {
+		const struct option *option = find_letter(*letter);
+		int rc;
+
+		if (!option)
+			return unknown_option(current(p), argument, err);
+		if (option->argument)
+			return take_option(p, option, letter[1] ? letter + 1 : NULL, err);
+		rc = take_option(p, option, NULL, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static bool begins_command(const char *word)
+{
+	size_t n, bytes = strlen(word);
+	const struct command *all = command_get_all(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(all[i].name, word, bytes) == 0 && all[i].name[bytes] == ' ')
+			return true;
+	}
+	return false;
+}
+
+static int take_word(struct parser *p, const char *word, struct error *err)
+{
+	struct word_list *words = &p->result->words;
+
+	if (!p->row) {
+		_cleanup_free_ char *name = p->half ? xasprintf("%s %s", p->half, word)
+		                                    : xstrdup(word);
+
+		p->row = *word ? find_row(name) : NULL;
+		if (!p->row && !p->half && begins_command(word)) {
+			p->half = word;
+			return 0;
+		}
+		if (!p->row)
+			return unknown_command(name, err);
+		p->result->command = command_find(name);
+		return 0;
+	}
+	if (words->count == WORDS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "more than %d arguments", WORDS_MAX);
+	words->items[words->count++] = word;
+	return 0;
+}
+
+static int read_arguments(struct parser *p, struct error *err)
+{
+	bool options_over = false;
+
+	for (p->at = 1; p->at < p->argc; p->at++) {
+		const char *argument = p->argv[p->at];
+		int rc;
+
+		if (options_over || argument[0] != '-' || !argument[1])
+			rc = take_word(p, argument, err);
+		else if (strcmp(argument, "--") == 0)
+			options_over = true, rc = 0;
+		else if (argument[1] == '-')
+			rc = take_long(p, argument, err);
+		else
+			rc = take_letters(p, argument, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (p->half && !p->row)
+		return error_set(err, ERROR_INVALID, "\"%s\" is enter NODE or exit NODE", p->half);
+	return 0;
+}
+
+/* --- judging what was read --- */
+
+static int check_options(const struct parser *p, struct error *err)
+{
+	const struct command *command = current(p);
+	size_t n;
+	const struct option *all = command_get_options(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if ((p->given & OPTION_BIT(all[i].id)) && !takes(command, &all[i]))
+			return error_set(err, ERROR_INVALID, "drover %s does not take --%s",
+			                 command->name, all[i].name);
+	}
+	if ((p->given & OPTION_BIT(OPTION_OUTPUT)) &&
+	    !(command->formats & 1u << p->result->options.format)) {
+		char accepted[80] = "";
+
+		for (unsigned i = 0; i < OUTPUT_FORMATS; i++) {
+			if (command->formats & 1u << i)
+				snprintf(accepted + strlen(accepted),
+				         sizeof(accepted) - strlen(accepted), "%s%s",
+				         *accepted ? ", " : "", output_format_name(i));
+		}
+		return error_set(err, ERROR_INVALID, "drover %s cannot print as %s, only as %s",
+		                 command->name, output_format_name(p->result->options.format),
+		                 accepted);
+	}
+	return 0;
+}
+
+static int check_words(const struct invocation *invocation, struct error *err)
+{
+	const struct command *command = invocation->command;
+	const struct word_list *words = &invocation->words;
+
+	if (words->count < command->words_min)
+		return error_set(err, ERROR_INVALID, "drover %s needs %s", command->name,
+		                 command->arguments);
+	if (words->count > command->words_max) {
+		_cleanup_free_ char *shown = text_escape(words->items[command->words_max], false);
+
+		if (command->words_max == 0)
+			return error_set(err, ERROR_INVALID,
+			                 "drover %s takes no arguments, but got \"%s\"",
+			                 command->name, shown);
+		return error_set(err, ERROR_INVALID,
+		                 "drover %s takes %s and no more; \"%s\" is "
+		                 "too much",
+		                 command->name, command->arguments, shown);
+	}
+	for (size_t i = 0; i < words->count; i++) {
+		int rc = check_text(command->arguments, words->items[i], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int apply_environment(struct parser *p, struct error *err)
+{
+	size_t n;
+	const struct option *all = command_get_options(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *value = all[i].environment ? getenv(all[i].environment) : NULL;
+		int rc;
+
+		if (!value || !*value || (p->given & OPTION_BIT(all[i].id)) ||
+		    !takes(current(p), &all[i]))
+			continue;
+		rc = set_option(&p->result->options, &all[i], value, err);
+		if (rc < 0)
+			return error_context(err, "%s in the environment", all[i].environment);
+	}
+	return 0;
+}
+
+static int check_together(const struct parser *p, struct error *err)
+{
+	const struct options *o = &p->result->options;
+	bool tcp = strncmp(o->server, "tcp://", 6) == 0;
+
+	if (!tcp && strncmp(o->server, "ipc://", 6) != 0) {
+		_cleanup_free_ char *shown = text_escape(o->server, false);
+
+		return error_set(err, ERROR_INVALID,
+		                 "\"%s\" is not an address of a coordinator; write "
+		                 "ipc:///PATH or tcp://HOST:PORT",
+		                 shown);
+	}
+	if (tcp && (current(p)->options & OPTION_BIT(OPTION_SERVER)) &&
+	    (!o->ca || !o->cert || !o->key))
+		return error_set(err, ERROR_INVALID,
+		                 "%s needs your operator certificate: --ca, --cert and --key, or "
+		                 "DROVER_CA, DROVER_CERT and DROVER_KEY",
+		                 o->server);
+	if (o->dry_run && o->detach)
+		return error_set(err, ERROR_INVALID,
+		                 "--dry-run and --detach exclude each other: nothing is started");
+	if (o->yes && o->unmovable == UNMOVABLE_REFUSE)
+		return error_set(err, ERROR_INVALID,
+		                 "--yes and --unmovable refuse contradict each other");
+	if (o->follow && o->format == OUTPUT_JSON)
+		return error_set(err, ERROR_INVALID,
+		                 "--follow has no end, so it cannot be one JSON document; use "
+		                 "-o jsonl");
+	return 0;
+}
+
+int command_parse(int argc, char *const *argv, struct invocation *ret, struct error *err)
+{
+	struct parser p = { .argc = argc, .argv = argv, .result = ret };
+	int rc;
+
+	*ret = (struct invocation){ .options.server = SERVER_DEFAULT };
+	rc = read_arguments(&p, err);
+	if (rc < 0)
+		return rc;
+	if (ret->options.version && !p.row)
+		ret->command = command_find("version");
+	else if (ret->options.help && !p.row)
+		ret->command = command_find("help");
+	else if (!p.row)
+		ret->command = command_find("status");
+	if (ret->options.help && (ret->command->options & OPTION_BIT(OPTION_HELP)))
+		return 0;
+	if (ret->options.version && !p.row)
+		return 0;
+	rc = check_options(&p, err);
+	if (rc == 0)
+		rc = check_words(ret, err);
+	if (rc == 0)
+		rc = apply_environment(&p, err);
+	if (rc == 0)
+		rc = check_together(&p, err);
+	return rc;
+}

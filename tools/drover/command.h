@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of drover, once.
+ *
+ *	             +--> command_parse       what was typed, checked
+ *	tables in ---+--> help_print          drover help, -h
+ *	command.c    +--> help_print_scdoc    the man pages
+ *	             +--> help_print_bash     completion
+ *
+ * A command names the options it takes; an option that a command does not take is refused, so none
+ * is ever ignored. Parsing has no effect but on its result, and touches nothing outside.
+ */
+#pragma once
+
+#include "common/error.h"
+#include "tools/drover/exit.h"
+#include "tools/drover/output.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum option_id {
+	OPTION_SERVER,
+	OPTION_CA,
+	OPTION_CERT,
+	OPTION_KEY,
+	OPTION_OUTPUT,
+	OPTION_NO_HEADERS,
+	OPTION_BYTES,
+	OPTION_QUIET,
+	OPTION_TIMEOUT,
+	OPTION_COLOR,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_DRY_RUN,
+	OPTION_DETACH,
+	OPTION_LEAVE,
+	OPTION_UNMOVABLE,
+	OPTION_YES,
+	OPTION_NO_INPUT,
+	OPTION_PARALLEL,
+	OPTION_BANDWIDTH,
+	OPTION_MAX_DOWNTIME,
+	OPTION_REASON,
+	OPTION_TO,
+	OPTION_NODE,
+	OPTION_VM,
+	OPTION_ACTIVE,
+	OPTION_FAILED,
+	OPTION_ONLY_UNMOVABLE,
+	OPTION_LIMIT,
+	OPTION_FOLLOW,
+	OPTIONS
+};
+
+enum unmovable { UNMOVABLE_ASK, UNMOVABLE_REFUSE, UNMOVABLE_LEAVE };
+
+#define WORDS_MAX 64
+
+struct word_list {
+	const char *items[WORDS_MAX]; /* borrowed from argv */
+	size_t count;
+};
+
+/* Everything that options can say. Strings are borrowed from argv or the environment. */
+struct options {
+	const char *server;
+	const char *ca, *cert, *key;
+	enum output_format format;
+	bool no_headers, bytes, quiet;
+	uint64_t timeout_ms; /* 0 = none given */
+	enum output_when colour;
+	bool help, version;
+	bool dry_run, detach, yes, no_input;
+	struct word_list leave;
+	enum unmovable unmovable;
+	uint64_t parallel; /* 0 = the cluster's */
+	uint64_t bandwidth_bytes_per_s;
+	uint64_t max_downtime_ms;
+	const char *reason, *to, *node, *vm;
+	bool active, failed, only_unmovable, follow;
+	uint64_t limit;
+};
+
+enum option_type {
+	OPTION_FLAG,     /* bool, no value */
+	OPTION_TEXT,     /* const char * */
+	OPTION_WORDS,    /* struct word_list, may be repeated */
+	OPTION_NUMBER,   /* uint64_t, at least 1 */
+	OPTION_DURATION, /* uint64_t, milliseconds, at least 1 */
+	OPTION_RATE,     /* uint64_t, bytes per second */
+	OPTION_CHOICE,   /* an enum, by the position in choices */
+};
+
+/* What completion offers for an argument. */
+enum completion {
+	COMPLETE_NOTHING,
+	COMPLETE_NODES,
+	COMPLETE_VMS,
+	COMPLETE_MIGRATIONS,
+	COMPLETE_DRAINS,
+	COMPLETE_ANY,    /* KIND/NAME of any kind */
+	COMPLETE_WATCH,  /* drain/N, migration/N */
+	COMPLETE_CANCEL, /* drain/N, migration/N, vm/NAME */
+	COMPLETE_COMMANDS,
+	COMPLETE_SHELLS,
+	COMPLETE_FILES,
+	COMPLETIONS
+};
+
+struct option {
+	enum option_id id;
+	char letter;          /* 0 = none */
+	const char *name;     /* without the dashes */
+	const char *argument; /* "DUR"; NULL for flags */
+	enum option_type type;
+	size_t offset; /* into struct options */
+	const char *help;
+	const char *environment;    /* variable that stands in for it, or NULL */
+	const char *const *choices; /* OPTION_CHOICE: NULL-terminated */
+	enum completion completion;
+};
+
+struct invocation;
+
+struct command {
+	const char *name;      /* "drain", "maintenance enter" */
+	const char *arguments; /* "NODE", "[NAME...]"; "" = none */
+	unsigned words_min, words_max;
+	uint64_t options;  /* bits by option_id */
+	unsigned formats;  /* bits by output_format */
+	const char *group; /* heading in the help; NULL = hidden */
+	const char *summary;
+	const char *description; /* paragraphs, separated by an empty line; or NULL */
+	const char *examples;    /* lines of "command  # what for"; or NULL */
+	const char *alias_of;    /* another row, which then says the rest */
+	enum completion completion;
+	enum exit_code (*run)(const struct invocation *invocation);
+};
+
+/* What was typed. */
+struct invocation {
+	const struct command *command;
+	struct options options;
+	struct word_list words; /* after the command */
+};
+
+#define OPTION_BIT(id) ((uint64_t)1 << (id))
+
+/* Fills @ret from @argv. -ERROR_INVALID with what is wrong and, where a word is close to a right
+ * one, what was probably meant; @ret->command is then the command as far as it was understood, or
+ * NULL. */
+int command_parse(int argc, char *const *argv, struct invocation *ret, struct error *err);
+
+/* The row called @name, aliases resolved; NULL when there is none. */
+const struct command *command_find(const char *name);
+
+const struct command *command_get_all(size_t *ret_count);
+const struct option *command_get_options(size_t *ret_count);
+
+/* The option called @name as @command understands it (the same name may mean something else in two
+ * commands); @command NULL: the first of that name. */
+const struct option *command_find_option(const struct command *command, const char *name);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows: every command and every option of drover. Everything else about the command line is
+ * made from them. */
+#include "tools/drover/command.h"
+
+#include "common/alloc.h"
+#include "tools/drover/commands.h"
+
+#include <assert.h>
+
+static const char *const format_choices[] = { "table", "wide", "json", "jsonl", "name", NULL };
+static_assert(ARRAY_SIZE(format_choices) == OUTPUT_FORMATS + 1, "a format that cannot be chosen");
+static const char *const colour_choices[] = { "auto", "always", "never", NULL };
+/* By the position in enum unmovable; the first cannot be asked for. */
+static const char *const unmovable_choices[] = { "", "refuse", "leave", NULL };
+
+#define AT(field) offsetof(struct options, field)
+
+/* clang-format off */
+static const struct option options[] = {
+	{ OPTION_SERVER, 'H', "server", "URL", OPTION_TEXT, AT(server),
+	  "the coordinator: ipc:///run/drover/coordinator.sock (default) or tcp://HOST:PORT",
+	  "DROVER_SERVER" },
+	{ OPTION_CA, 0, "ca", "FILE", OPTION_TEXT, AT(ca),
+	  "tcp: PEM file of the cluster's certificate authority", "DROVER_CA",
+	  .completion = COMPLETE_FILES },
+	{ OPTION_CERT, 0, "cert", "FILE", OPTION_TEXT, AT(cert),
+	  "tcp: PEM file with your operator certificate", "DROVER_CERT",
+	  .completion = COMPLETE_FILES },
+	{ OPTION_KEY, 0, "key", "FILE", OPTION_TEXT, AT(key),
+	  "tcp: PEM file with the key of that certificate", "DROVER_KEY",
+	  .completion = COMPLETE_FILES },
+	{ OPTION_OUTPUT, 'o', "output", "FORMAT", OPTION_CHOICE, AT(format),
+	  "how to print", .choices = format_choices },
+	{ OPTION_NO_HEADERS, 0, "no-headers", NULL, OPTION_FLAG, AT(no_headers),
+	  "tables without the line of headings" },
+	{ OPTION_BYTES, 0, "bytes", NULL, OPTION_FLAG, AT(bytes),
+	  "exact numbers: bytes, bytes per second, milliseconds" },
+	{ OPTION_QUIET, 'q', "quiet", NULL, OPTION_FLAG, AT(quiet),
+	  "no messages and no progress, only errors and results" },
+	{ OPTION_TIMEOUT, 0, "timeout", "DUR", OPTION_DURATION, AT(timeout_ms),
+	  "give up after this long, with status 6; what was started goes on" },
+	{ OPTION_COLOR, 0, "color", "WHEN", OPTION_CHOICE, AT(colour),
+	  "use colours: auto (default), always, never", .choices = colour_choices },
+	{ OPTION_HELP, 'h', "help", NULL, OPTION_FLAG, AT(help), "explain this command" },
+	{ OPTION_VERSION, 0, "version", NULL, OPTION_FLAG, AT(version), "print the version" },
+
+	{ OPTION_DRY_RUN, 0, "dry-run", NULL, OPTION_FLAG, AT(dry_run),
+	  "show what would be done and do nothing; status 4 if it would be refused" },
+	{ OPTION_DETACH, 0, "detach", NULL, OPTION_FLAG, AT(detach),
+	  "return as soon as it is accepted and print its name" },
+	{ OPTION_LEAVE, 0, "leave", "VM", OPTION_WORDS, AT(leave),
+	  "leave this guest running where it is; may be repeated",
+	  .completion = COMPLETE_VMS },
+	{ OPTION_UNMOVABLE, 0, "unmovable", "WHAT", OPTION_CHOICE, AT(unmovable),
+	  "what to do about guests that cannot move: refuse the drain, or leave them running",
+	  .choices = unmovable_choices },
+	{ OPTION_YES, 'y', "yes", NULL, OPTION_FLAG, AT(yes),
+	  "answer yes when asked whether to leave guests that cannot move" },
+	{ OPTION_NO_INPUT, 0, "no-input", NULL, OPTION_FLAG, AT(no_input), "never ask" },
+	{ OPTION_PARALLEL, 0, "parallel", "N", OPTION_NUMBER, AT(parallel),
+	  "move at most this many guests at a time (default: the cluster's limit)" },
+	{ OPTION_BANDWIDTH, 0, "bandwidth", "RATE", OPTION_RATE, AT(bandwidth_bytes_per_s),
+	  "limit for each migration, for example 2Gbit/s (default: the cluster's)" },
+	{ OPTION_MAX_DOWNTIME, 0, "max-downtime", "DUR", OPTION_DURATION, AT(max_downtime_ms),
+	  "longest pause at the switchover (default: the cluster's)" },
+	{ OPTION_REASON, 'm', "reason", "TEXT", OPTION_TEXT, AT(reason),
+	  "why; kept with the node and shown to others" },
+	{ OPTION_TO, 0, "to", "NODE", OPTION_TEXT, AT(to),
+	  "move it there (default: the coordinator chooses)", .completion = COMPLETE_NODES },
+	{ OPTION_NODE, 0, "node", "NODE", OPTION_TEXT, AT(node),
+	  "only what has to do with this node", .completion = COMPLETE_NODES },
+	{ OPTION_VM, 0, "vm", "VM", OPTION_TEXT, AT(vm),
+	  "only what has to do with this guest", .completion = COMPLETE_VMS },
+	{ OPTION_ACTIVE, 0, "active", NULL, OPTION_FLAG, AT(active), "only what is not over" },
+	{ OPTION_FAILED, 0, "failed", NULL, OPTION_FLAG, AT(failed),
+	  "only those that failed or are unresolved" },
+	{ OPTION_ONLY_UNMOVABLE, 0, "unmovable", NULL, OPTION_FLAG, AT(only_unmovable),
+	  "only guests that cannot move" },
+	{ OPTION_LIMIT, 0, "limit", "N", OPTION_NUMBER, AT(limit),
+	  "at most so many, the newest (default 1000)" },
+	{ OPTION_FOLLOW, 'f', "follow", NULL, OPTION_FLAG, AT(follow),
+	  "then wait for more and print it as it happens" },
+};
+/* clang-format on */
+static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");
+static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
+
+#define O(id) OPTION_BIT(OPTION_##id)
+/* What every command takes that asks the coordinator. */
+#define ASKS    (O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP))
+#define PRINTS  (O(OUTPUT) | O(BYTES))
+#define LISTS   (ASKS | PRINTS | O(NO_HEADERS))
+#define FOLLOWS (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
+
+#define F(format) (1u << OUTPUT_##format)
+#define LISTABLE  (F(TABLE) | F(WIDE) | F(JSON) | F(JSONL) | F(NAME))
+#define SHOWABLE  (F(TABLE) | F(JSON))
+#define WATCHABLE (F(TABLE) | F(JSON) | F(JSONL))
+
+#define LOOK "LOOK"
+#define ACT  "ACT"
+#define MORE "MORE"
+
+/* clang-format off */
+static const struct command commands[] = {
+	{ .name = "status", .arguments = "", .options = ASKS | PRINTS, .formats = SHOWABLE,
+	  .group = LOOK, .run = status_run,
+	  .summary = "one screen: health, what runs now, what needs you",
+	  .description = "This is also what drover shows when no command is given.",
+	  .examples = "drover\ndrover status -o json" },
+	{ .name = "nodes", .arguments = "[NODE...]", .words_max = WORDS_MAX, .options = LISTS,
+	  .formats = LISTABLE, .group = LOOK, .run = nodes_run, .completion = COMPLETE_NODES,
+	  .summary = "the hosts: state, guests, memory, link",
+	  .description = "MEM is what guests use and what is reserved for guests on their way, of the "
+			 "capacity less the host's reserve. LINK is the busier direction of the "
+			 "migration interface now, of its speed; BY says who counted: ebpf-tcx, "
+			 "ebpf-clsact, or rtnl (the kernel's own counters). IN/OUT are migrations "
+			 "towards and from the node.",
+	  .examples = "drover nodes\ndrover nodes host1 -o wide\ndrover nodes --no-headers -o name" },
+	{ .name = "vms", .arguments = "[VM...]", .words_max = WORDS_MAX,
+	  .options = LISTS | O(NODE) | O(ONLY_UNMOVABLE), .formats = LISTABLE, .group = LOOK,
+	  .run = vms_run, .completion = COMPLETE_VMS,
+	  .summary = "the guests: where, state, whether they can move",
+	  .examples = "drover vms --node host1\ndrover vms --unmovable" },
+	{ .name = "migrations", .arguments = "",
+	  .options = LISTS | O(NODE) | O(VM) | O(ACTIVE) | O(FAILED) | O(LIMIT),
+	  .formats = LISTABLE, .group = LOOK, .run = migrations_run,
+	  .summary = "migrations, newest first: progress, rates, downtime",
+	  .description = "PHASE is KubeVirt's word for the state; -o wide also has drover's own.",
+	  .examples = "drover migrations --active\ndrover migrations --vm web1 -o json" },
+	{ .name = "drains", .arguments = "", .options = LISTS | O(NODE) | O(ACTIVE) | O(LIMIT),
+	  .formats = LISTABLE, .group = LOOK, .run = drains_run,
+	  .summary = "drains, newest first", .examples = "drover drains --active" },
+	{ .name = "events", .arguments = "[KIND/NAME]", .words_max = 1,
+	  .options = LISTS | O(LIMIT) | O(FOLLOW),
+	  .formats = F(TABLE) | F(JSON) | F(JSONL), .group = LOOK, .run = events_run,
+	  .completion = COMPLETE_ANY, .summary = "what happened, oldest first",
+	  .examples = "drover events node/host1\ndrover events -f -o jsonl" },
+	{ .name = "explain", .arguments = "KIND/NAME", .words_min = 1, .words_max = 1,
+	  .options = ASKS | PRINTS | O(NO_HEADERS), .formats = SHOWABLE, .group = LOOK,
+	  .run = explain_run, .completion = COMPLETE_ANY,
+	  .summary = "why is it so, why not there, which setting wins",
+	  .description = "Of a guest (vm/NAME): every node with every admission check, what was "
+			 "measured, what is required and what to do about it. Of a migration "
+			 "(migration/N): its checks, guard against running twice, settings, rounds, "
+			 "downtime, bytes and reason. Of a node (node/NAME) and a drain (drain/N): "
+			 "their state and what is in the way.\n\n"
+			 "A bare name will do where it is unique.",
+	  .examples = "drover explain vm/web1\ndrover explain migration/42" },
+	{ .name = "watch", .arguments = "drain/N|migration/N", .words_min = 1, .words_max = 1,
+	  .options = FOLLOWS, .formats = WATCHABLE, .group = LOOK, .run = watch_run,
+	  .completion = COMPLETE_WATCH, .summary = "follow a drain or a migration to its end",
+	  .description = "The exit status is that of the drain or migration. Ctrl-C stops watching "
+			 "only. When the coordinator goes away drover reconnects and goes on from "
+			 "where it was.\n\n"
+			 "With -o jsonl every change is printed as one object.",
+	  .examples = "drover watch drain/7\ndrover watch migration/42 -o jsonl" },
+
+	{ .name = "drain", .arguments = "NODE", .words_min = 1, .words_max = 1,
+	  .options = FOLLOWS | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
+		     O(NO_INPUT) | O(PARALLEL) | O(BANDWIDTH) | O(REASON),
+	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
+	  .summary = "move all guests off a node and keep new ones away",
+	  .description = "Starts at once if every guest can be moved live, follows it to the end, and "
+			 "exits with 0 when the node is empty. If a guest cannot move, nothing is "
+			 "done; drover names the guest, the reason and the flag that allows going on "
+			 "(status 4). On a terminal it asks.\n\n"
+			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "
+			 "guests that moved stay where they are.",
+	  .examples = "drover drain host1 --dry-run\ndrover drain host1 -m \"new memory\"\n"
+		      "drover drain host1 --leave build7" },
+	{ .name = "undrain", .arguments = "NODE", .words_min = 1, .words_max = 1,
+	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
+	  .run = undrain_run, .completion = COMPLETE_NODES,
+	  .summary = "end a node's maintenance: guests may come again",
+	  .description = "Guests are not brought back.", .examples = "drover undrain host1" },
+	{ .name = "cordon", .arguments = "NODE", .words_min = 1, .words_max = 1,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(REASON), .formats = SHOWABLE, .group = ACT,
+	  .run = cordon_run, .completion = COMPLETE_NODES,
+	  .summary = "keep new guests away from a node; those there stay",
+	  .examples = "drover cordon host1 -m \"odd noises\"" },
+	{ .name = "uncordon", .arguments = "NODE", .words_min = 1, .words_max = 1,
+	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
+	  .run = uncordon_run, .completion = COMPLETE_NODES, .summary = "the opposite of cordon",
+	  .examples = "drover uncordon host1" },
+	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
+	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | O(BANDWIDTH) | O(MAX_DOWNTIME),
+	  .formats = WATCHABLE, .group = ACT, .run = migrate_run, .completion = COMPLETE_VMS,
+	  .summary = "move one guest live",
+	  .description = "Ctrl-C stops watching; the migration goes on.",
+	  .examples = "drover migrate web1\ndrover migrate web1 --to host3 --dry-run" },
+	{ .name = "cancel", .arguments = "migration/N|drain/N|vm/NAME", .words_min = 1,
+	  .words_max = 1, .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
+	  .run = cancel_run, .completion = COMPLETE_CANCEL,
+	  .summary = "stop a migration or a drain; guests stay where they run",
+	  .examples = "drover cancel drain/7\ndrover cancel vm/web1" },
+	{ .name = "maintenance enter", .alias_of = "drain" },
+	{ .name = "maintenance exit", .alias_of = "undrain" },
+	{ .name = "evacuate", .alias_of = "drain" },
+	{ .name = "restore", .alias_of = "undrain" },
+
+	{ .name = "completion", .arguments = "bash", .words_min = 1, .words_max = 1,
+	  .options = O(HELP), .group = MORE, .run = completion_run,
+	  .completion = COMPLETE_SHELLS, .summary = "print a script for the shell's completion",
+	  .examples = "eval \"$(drover completion bash)\"" },
+	{ .name = "help", .arguments = "[COMMAND]", .words_max = 2, .options = O(HELP),
+	  .group = MORE, .run = help_run, .completion = COMPLETE_COMMANDS,
+	  .summary = "explain drover or one command", .examples = "drover help drain" },
+	{ .name = "version", .arguments = "", .options = O(HELP), .group = MORE,
+	  .run = version_run, .summary = "print the version" },
+	{ .name = "__man", .arguments = "[COMMAND]", .words_max = 2, .run = man_run,
+	  .summary = "print the source of a man page" },
+	{ .name = "__complete", .arguments = "KIND", .words_min = 1, .words_max = 1,
+	  .options = O(SERVER) | O(CA) | O(CERT) | O(KEY), .run = complete_run,
+	  .summary = "print names for the shell's completion" },
+};
+/* clang-format on */
+
+const struct command *command_get_all(size_t *ret_count)
+{
+	*ret_count = ARRAY_SIZE(commands);
+	return commands;
+}
+
+const struct option *command_get_options(size_t *ret_count)
+{
+	*ret_count = ARRAY_SIZE(options);
+	return options;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each row of the command table runs. Every function returns the exit status and has printed
+ * what there is to say. */
+#pragma once
+
+#include "tools/drover/command.h"
+
+enum exit_code status_run(const struct invocation *invocation);
+enum exit_code nodes_run(const struct invocation *invocation);
+enum exit_code vms_run(const struct invocation *invocation);
+enum exit_code migrations_run(const struct invocation *invocation);
+enum exit_code drains_run(const struct invocation *invocation);
+enum exit_code events_run(const struct invocation *invocation);
+enum exit_code explain_run(const struct invocation *invocation);
+enum exit_code drain_run(const struct invocation *invocation);
+enum exit_code undrain_run(const struct invocation *invocation);
+enum exit_code cordon_run(const struct invocation *invocation);
+enum exit_code uncordon_run(const struct invocation *invocation);
+enum exit_code migrate_run(const struct invocation *invocation);
+enum exit_code cancel_run(const struct invocation *invocation);
+enum exit_code watch_run(const struct invocation *invocation);
+enum exit_code help_run(const struct invocation *invocation);
+enum exit_code version_run(const struct invocation *invocation);
+enum exit_code completion_run(const struct invocation *invocation);
+enum exit_code man_run(const struct invocation *invocation);
+enum exit_code complete_run(const struct invocation *invocation);

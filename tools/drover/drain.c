@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "drover drain": asks, shows the plan or the refusal, and follows what was started. */
+#include "tools/drover/commands.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/id.h"
+#include "tools/drover/progress.h"
+#include "tools/drover/render.h"
+#include "tools/drover/session.h"
+#include "tools/drover/text.h"
+#include "tools/drover/watch.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* Whether a person is there to answer. */
+static bool can_ask(const struct session *s)
+{
+	return !s->options->no_input && !s->options->dry_run && s->err.terminal &&
+	       isatty(STDIN_FILENO);
+}
+
+/* Exactly "y": anything else, and the end of input, is no. */
+static bool ask_to_leave(struct session *s, const char *node, size_t n)
+{
+	_cleanup_free_ char *shown = text_escape(node, s->err.ascii);
+	char answer[16];
+
+	fprintf(s->err.file, "Leave %s running on %s and move the rest? [y/N] ",
+	        n == 1 ? "it" : "them", shown);
+	fflush(s->err.file);
+	return fgets(answer, sizeof(answer), stdin) && strcmp(answer, "y\n") == 0;
+}
+
+static void fill_request(const struct options *options, const char *node, struct id *request_id,
+                         char **leave, Drover__V1__DrainRequest *ret_request)
+{
+	ret_request->node = (char *)node;
+	ret_request->dry_run = options->dry_run;
+	for (size_t i = 0; i < options->leave.count; i++)
+		leave[i] = (char *)(strncmp(options->leave.items[i], "vm/", 3) == 0
+		                            ? options->leave.items[i] + 3
+		                            : options->leave.items[i]);
+	ret_request->leave = leave;
+	ret_request->n_leave = options->leave.count;
+	ret_request->leave_unmovable = options->yes || options->unmovable == UNMOVABLE_LEAVE;
+	if (options->reason)
+		ret_request->reason = (char *)options->reason;
+	ret_request->parallel = (uint32_t)options->parallel;
+	ret_request->bandwidth_bytes_per_s = options->bandwidth_bytes_per_s;
+	ret_request->request_id.data = request_id->bytes;
+	ret_request->request_id.len = ID_BYTES;
+}
+
+static enum exit_code show_plan(struct session *s, const char *node,
+                                const Drover__V1__DrainReply *reply)
+{
+	if (s->out.format != OUTPUT_TABLE) {
+		output_message(&s->out, &reply->base);
+	} else if (reply->drain && reply->drain->n_vms) {
+		drain_plan_print(&s->out, reply->drain);
+	} else if (!reply->refused) {
+		session_say(s, "%s has no guests to move.", node);
+	}
+	fflush(s->out.file);
+	if (reply->refused) {
+		drain_refusal_print(&s->err, node, reply, true);
+		return EXIT_REFUSED;
+	}
+	return EXIT_DONE;
+}
+
+static enum exit_code follow_started(struct session *s, const char *node,
+                                     const Drover__V1__DrainReply *reply)
+{
+	unsigned long long number = reply->drain->number;
+
+	if (reply->already)
+		session_say(
+			s,
+			"%s is being drained already: drain/%llu. What was asked for then holds.",
+			node, number);
+	if (s->options->detach) {
+		if (s->out.format == OUTPUT_TABLE)
+			fprintf(s->out.file, "drain/%llu\n", number);
+		else
+			output_message(&s->out, &reply->drain->base);
+		session_say(s, "  watch it   drover watch drain/%llu", number);
+		session_say(s, "  stop it    drover cancel drain/%llu", number);
+		return EXIT_DONE;
+	}
+	if (s->err.terminal && !s->options->quiet && s->out.format == OUTPUT_TABLE) {
+		progress_print_plan(&s->err, reply->drain, s->options->bandwidth_bytes_per_s);
+		fputc('\n', s->err.file);
+	}
+	return watch_drain(s, reply->drain->number);
+}
+
+static enum exit_code drain(struct session *s, const char *node)
+{
+	Drover__V1__DrainRequest request = DROVER__V1__DRAIN_REQUEST__INIT;
+	struct id request_id = id_new();
+	char *leave[WORDS_MAX];
+
+	fill_request(s->options, node, &request_id, leave, &request);
+	for (;;) {
+		_cleanup_reply_ ProtobufCMessage *message = NULL;
+		_cleanup_free_ char *what = xasprintf("draining %s", node);
+		const Drover__V1__DrainReply *reply;
+		struct error err = { 0 };
+
+		if (client_call(s->client, "Drain", &request.base, &message, &err) < 0) {
+			if (!client_is_interrupted(s->client))
+				return session_fail_object(s, what, "node", node, &err);
+			session_say(s, "Interrupted before the coordinator answered; the drain may "
+			               "have been accepted: drover drains --active");
+			return EXIT_INTERRUPTED;
+		}
+		reply = (const Drover__V1__DrainReply *)message;
+		if (s->options->dry_run)
+			return show_plan(s, node, reply);
+		if (!reply->refused && reply->drain)
+			return follow_started(s, node, reply);
+		if (!reply->refused) {
+			error_set(&err, ERROR_PROTOCOL, "the coordinator answered without a drain");
+			return session_fail(s, what, &err);
+		}
+		drain_refusal_print(&s->err, node, reply, false);
+		if (request.leave_unmovable || reply->n_blockers == 0 ||
+		    s->options->unmovable == UNMOVABLE_REFUSE || !can_ask(s) ||
+		    !ask_to_leave(s, node, reply->n_blockers))
+			return EXIT_REFUSED;
+		request.leave_unmovable = true;
+		request_id = id_new();
+	}
+}
+
+enum exit_code drain_run(const struct invocation *invocation)
+{
+	struct session s;
+	const char *node;
+	enum exit_code code;
+
+	session_init(&s, invocation);
+	node = session_name_of_kind(&s, "node", invocation->words.items[0]);
+	if (!node)
+		return EXIT_USAGE;
+	code = session_open(&s, invocation);
+	if (code == EXIT_DONE)
+		code = drain(&s, node);
+	session_close(&s);
+	return code;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "drover explain": finds out what a bare name means, asks, and prints. */
+#include "tools/drover/commands.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "tools/drover/render.h"
+#include "tools/drover/session.h"
+#include "tools/drover/text.h"
+
+#include <string.h>
+
+static const char *const kinds[] = { "node", "vm", "migration", "drain" };
+
+/* "vm/web1" -> kind "vm", name "web1". False for a bare name. */
+static bool split(const char *word, const char **ret_kind, const char **ret_name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		size_t bytes = strlen(kinds[i]);
+
+		if (strncmp(word, kinds[i], bytes) == 0 && word[bytes] == '/' && word[bytes + 1]) {
+			*ret_kind = kinds[i];
+			*ret_name = word + bytes + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum exit_code ambiguous(struct session *s, const char *word, const char *a, const char *b)
+{
+	_cleanup_free_ char *shown = text_escape(word, s->err.ascii);
+
+	fprintf(s->err.file, "drover: \"%s\" may mean %s/%s or %s/%s: say which\n", shown, a, shown,
+	        b, shown);
+	return EXIT_USAGE;
+}
+
+/* Which kind the bare @word is of. */
+static enum exit_code find_kind(struct session *s, const char *word, const char **ret_kind)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *nodes = NULL, *vms = NULL;
+	const Drover__V1__NodeList *node_list;
+	const Drover__V1__VmList *vm_list;
+	bool node = false, vm = false;
+	enum exit_code code;
+	struct error err;
+
+	if (*word && strspn(word, "0123456789") == strlen(word))
+		return ambiguous(s, word, "migration", "drain");
+	code = session_call(s, "listing the nodes", "ListNodes", &request.base, &nodes);
+	if (code == EXIT_DONE)
+		code = session_call(s, "listing the guests", "ListVms", &request.base, &vms);
+	if (code != EXIT_DONE)
+		return code;
+	node_list = (const Drover__V1__NodeList *)nodes;
+	vm_list = (const Drover__V1__VmList *)vms;
+	for (size_t i = 0; i < node_list->n_nodes; i++)
+		node |= strcmp(node_list->nodes[i]->name, word) == 0;
+	for (size_t i = 0; i < vm_list->n_vms; i++)
+		vm |= strcmp(vm_list->vms[i]->name, word) == 0 ||
+		      strcmp(vm_list->vms[i]->uuid, word) == 0;
+	if (node && vm)
+		return ambiguous(s, word, "node", "vm");
+	if (node || vm) {
+		*ret_kind = node ? "node" : "vm";
+		return EXIT_DONE;
+	}
+	error_set(&err, ERROR_NOT_FOUND, "there is no node and no guest of that name");
+	return session_fail_object(s, word, "vm", word, &err);
+}
+
+enum exit_code explain_run(const struct invocation *invocation)
+{
+	Drover__V1__ExplainRequest request = DROVER__V1__EXPLAIN_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	const char *word = invocation->words.items[0], *kind = NULL, *name = word;
+	_cleanup_free_ char *what = xasprintf("explaining %s", word);
+	struct error err = { 0 };
+	struct session s;
+	enum exit_code code;
+
+	session_init(&s, invocation);
+	if (split(word, &kind, &name)) {
+		if ((strcmp(kind, "migration") == 0 || strcmp(kind, "drain") == 0) &&
+		    session_number(&s, word, name) == 0)
+			return EXIT_USAGE;
+	} else if (strchr(word, '/')) {
+		_cleanup_free_ char *shown = text_escape(word, s.err.ascii);
+
+		fprintf(s.err.file,
+		        "drover: \"%s\" is none of node/NAME, vm/NAME, migration/N, "
+		        "drain/N\n",
+		        shown);
+		return EXIT_USAGE;
+	}
+	code = session_open(&s, invocation);
+	if (code == EXIT_DONE && !kind)
+		code = find_kind(&s, word, &kind);
+	if (code != EXIT_DONE) {
+		session_close(&s);
+		return code;
+	}
+	request.kind = (char *)kind;
+	request.name = (char *)name;
+	if (client_call(s.client, "Explain", &request.base, &message, &err) < 0)
+		code = client_is_interrupted(s.client)
+		               ? EXIT_INTERRUPTED
+		               : session_fail_object(&s, what, kind, name, &err);
+	else if (s.out.format == OUTPUT_JSON)
+		output_message(&s.out, message);
+	else
+		explanation_print(&s.out, (const Drover__V1__Explanation *)message);
+	session_close(&s);
+	return code;
+}

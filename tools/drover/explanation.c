@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "drover explain": sentences of the coordinator, then every check with its numbers, then the
+ * settings with where they come from. */
+#include "tools/drover/render.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/error.h"
+#include "tools/drover/text.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+DEFINE_CLEANUP(struct table *, table_free);
+
+/* One line, escaped. */
+static void __attribute__((format(printf, 2, 3)))
+say(const struct output *o, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL, *shown = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	va_end(args);
+	shown = text_escape(text, o->ascii);
+	fprintf(o->file, "%s\n", shown);
+}
+
+/* "  guard         image lock"; nothing when there is nothing to say. */
+static void fact(const struct output *o, const char *name, const char *value)
+{
+	if (*value)
+		say(o, "  %-14s %s", name, value);
+}
+
+static enum output_colour verdict_colour(Drover__V1__Check__Verdict verdict)
+{
+	switch (verdict) {
+	case DROVER__V1__CHECK__VERDICT__PASS:
+		return COLOUR_GREEN;
+	case DROVER__V1__CHECK__VERDICT__WARN:
+		return COLOUR_YELLOW;
+	default:
+		return COLOUR_RED;
+	}
+}
+
+void checks_print(const struct output *o, Drover__V1__Check *const *checks, size_t n)
+{
+	enum { CHECK, VERDICT, MEASURED, REQUIRED, REMEDY, COLUMNS };
+	static const struct column columns[COLUMNS] = {
+		[CHECK] = { "  CHECK" },
+		[VERDICT] = { "VERDICT" },
+		[MEASURED] = { "MEASURED", COLUMN_WRAP },
+		[REQUIRED] = { "REQUIRED", COLUMN_WRAP },
+		[REMEDY] = { "WHAT TO DO", COLUMN_OPTIONAL | COLUMN_WRAP },
+	};
+	_cleanup_(table_freep) struct table *t = table_new(o, columns, COLUMNS);
+
+	for (size_t i = 0; i < n; i++) {
+		const Drover__V1__Check *check = checks[i];
+
+		table_add_row(t);
+		table_set(t, CHECK, "  %s", check->id);
+		table_set(t, VERDICT, "%s", verdict_name(check->verdict));
+		table_set_colour(t, VERDICT, verdict_colour(check->verdict));
+		table_set(t, MEASURED, "%s%s%s", check->reason,
+		          *check->reason && *check->measured ? ": " : "", check->measured);
+		table_set(t, REQUIRED, "%s", check->required);
+		table_set(t, REMEDY, "%s", check->remedy);
+	}
+	table_print(t);
+}
+
+static void settings_print(const struct output *o, Drover__V1__Setting *const *settings, size_t n)
+{
+	enum { SETTING, VALUE, FROM, COLUMNS };
+	static const struct column columns[COLUMNS] = {
+		[SETTING] = { "SETTING" }, [VALUE] = { "VALUE" }, [FROM] = { "FROM" }
+	};
+	_cleanup_(table_freep) struct table *t = table_new(o, columns, COLUMNS);
+
+	for (size_t i = 0; i < n; i++) {
+		table_add_row(t);
+		table_set(t, SETTING, "%s", settings[i]->name);
+		table_set(t, VALUE, "%s", settings[i]->value);
+		table_set(t, FROM, "%s", settings[i]->from);
+	}
+	table_print(t);
+}
+
+static void target_print(const struct output *o, const Drover__V1__Explanation__Target *target)
+{
+	_cleanup_free_ char *node = text_escape(target->node, o->ascii);
+
+	fprintf(o->file, "\n%s%s%s: %s%s%s", output_get_colour(o, COLOUR_BOLD), node,
+	        output_get_colour(o, COLOUR_NONE),
+	        output_get_colour(o, target->fits ? COLOUR_GREEN : COLOUR_RED),
+	        target->fits ? "yes" : "no", output_get_colour(o, COLOUR_NONE));
+	if (target->fits || target->guard != DROVER__V1__GUARD__GUARD_NONE)
+		fprintf(o->file, "   guard against running twice: %s", guard_name(target->guard));
+	fputc('\n', o->file);
+	if (target->n_checks > 0)
+		checks_print(o, target->checks, target->n_checks);
+	else
+		fputs("  no check could be asked for\n", o->file);
+}
+
+static void migration_settings_print(const struct output *o,
+                                     const Drover__V1__MigrationSettings *settings)
+{
+	char text[OUTPUT_TEXT_BYTES];
+
+	fact(o, "bandwidth",
+	     settings->bandwidth_bytes_per_s ? output_rate(o, settings->bandwidth_bytes_per_s, text)
+	                                     : "no limit");
+	if (settings->max_downtime_ms)
+		fact(o, "max downtime", output_duration(o, settings->max_downtime_ms, text));
+	if (settings->completion_timeout_ms_per_gib) {
+		char line[OUTPUT_TEXT_BYTES + 16];
+
+		snprintf(line, sizeof(line), "%s per GiB",
+		         output_duration(o, settings->completion_timeout_ms_per_gib, text));
+		fact(o, "time limit", line);
+	}
+	if (settings->progress_timeout_ms)
+		fact(o, "stall limit", output_duration(o, settings->progress_timeout_ms, text));
+	fact(o, "encryption", settings->tls ? "TLS" : "none");
+}
+
+static void progress_print(const struct output *o, const Drover__V1__Progress *p, bool over)
+{
+	char text[OUTPUT_TEXT_BYTES], line[3 * OUTPUT_TEXT_BYTES];
+
+	if (p->iteration)
+		say(o, "  %-14s %u", "passes", p->iteration);
+	if (p->memory_total_bytes) {
+		char total[OUTPUT_TEXT_BYTES], left[OUTPUT_TEXT_BYTES];
+
+		snprintf(line, sizeof(line), "%s, processed %s, remaining %s",
+		         output_bytes(o, p->memory_total_bytes, total),
+		         output_bytes(o, p->memory_processed_bytes, text),
+		         output_bytes(o, p->memory_remaining_bytes, left));
+		fact(o, "memory", line);
+	}
+	snprintf(line, sizeof(line), "%s%s%s%s", output_rate(o, p->transfer_bytes_per_s, text),
+	         *p->rate_source ? " (counted by " : "", p->rate_source,
+	         *p->rate_source ? ")" : "");
+	fact(o, over ? "last rate" : "rate", line);
+	fact(o, "dirty rate", output_rate(o, p->dirty_bytes_per_s, text));
+	if (!over && p->eta_known) {
+		snprintf(line, sizeof(line), "in %s %s (an estimate)", output_get_glyphs(o)->about,
+		         output_duration(o, p->eta_ms, text));
+		fact(o, "ends", line);
+	}
+}
+
+static void report_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
+{
+	char text[OUTPUT_TEXT_BYTES], summary[CHECKS_SUMMARY_BYTES];
+
+	if (r->progress)
+		progress_print(o, r->progress, over);
+	if (over) {
+		fact(o, "duration", output_duration(o, r->duration_ms, text));
+		if (r->state == DROVER__V1__MIGRATION_STATE__DONE)
+			fact(o, "downtime", output_duration(o, r->downtime_ms, text));
+		fact(o, "sent", output_bytes(o, r->transferred_bytes, text));
+	}
+	fact(o, "on the wire",
+	     r->wire_bytes ? output_bytes(o, r->wire_bytes, text) : "not measured");
+	if (r->n_checks) {
+		fact(o, "guard", guard_name(r->guard));
+		fact(o, "checks", checks_summary(r->checks, r->n_checks, summary));
+	}
+	if (r->error_code)
+		fact(o, "error", error_code_name((enum error_code)r->error_code));
+	if (r->tombstoned)
+		fact(o, "tombstoned", "yes: this attempt will never act again");
+	for (size_t i = 0; i < r->n_leftovers; i++)
+		fact(o, i == 0 ? "left behind" : "", r->leftovers[i]);
+	if (r->n_checks) {
+		fputc('\n', o->file);
+		checks_print(o, r->checks, r->n_checks);
+	}
+}
+
+static void migration_print(const struct output *o, const Drover__V1__Migration *m)
+{
+	char when[CLOCK_TEXT_BYTES];
+
+	fputc('\n', o->file);
+	say(o, "migration/%llu  %s  %s %s %s  %s", (unsigned long long)m->number, m->vm_name,
+	    m->source, output_get_glyphs(o)->arrow, *m->target ? m->target : "?",
+	    migration_phase(m));
+	fact(o, "state", migration_state_name(m->state));
+	fact(o, "reason", m->reason);
+	if (m->report && strcmp(m->report->reason, m->reason) != 0)
+		fact(o, "the agent says", m->report->reason);
+	if (m->drain_number)
+		say(o, "  %-14s drain/%llu", "part of", (unsigned long long)m->drain_number);
+	if (m->attempt_number > 1)
+		say(o, "  %-14s %u", "attempt", m->attempt_number);
+	if (m->cancel_requested && !migration_is_over(m))
+		fact(o, "cancelling", "yes");
+	if (m->created_wall_ms)
+		fact(o, "asked for", clock_format_wall(m->created_wall_ms, when));
+	if (m->ended_wall_ms)
+		fact(o, "ended", clock_format_wall(m->ended_wall_ms, when));
+	if (m->settings)
+		migration_settings_print(o, m->settings);
+	if (m->report)
+		report_print(o, m->report, migration_is_over(m));
+}
+
+static void drain_print(const struct output *o, const Drover__V1__Drain *d)
+{
+	enum { NAME, STATE, MEM, TO, NOW, WHY, COLUMNS };
+	static const struct column columns[COLUMNS] = {
+		[NAME] = { "VM" },
+		[STATE] = { "STATE" },
+		[MEM] = { "MEM", COLUMN_RIGHT },
+		[TO] = { "TO" },
+		[NOW] = { "MIGRATION", COLUMN_OPTIONAL },
+		[WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
+	};
+	_cleanup_(table_freep) struct table *t = table_new(o, columns, COLUMNS);
+	char text[OUTPUT_TEXT_BYTES];
+
+	fputc('\n', o->file);
+	say(o, "drain/%llu  %s  %s%s%s", (unsigned long long)d->number, d->node, d->state,
+	    *d->reason ? ": " : "", d->reason);
+	for (size_t i = 0; i < d->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = d->vms[i];
+
+		table_add_row(t);
+		table_set(t, NAME, "%s", vm->name);
+		table_set(t, STATE, "%s", vm->state);
+		table_set(t, MEM, "%s", output_bytes(o, vm->memory_bytes, text));
+		table_set(t, TO, "%s", vm->target);
+		if (vm->migration_number)
+			table_set(t, NOW, "migration/%llu",
+			          (unsigned long long)vm->migration_number);
+		table_set(t, WHY, "%s", vm->reason);
+	}
+	table_print(t);
+	for (size_t i = 0; i < d->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = d->vms[i];
+
+		if (strcmp(vm->state, "blocked") != 0 || vm->n_checks == 0)
+			continue;
+		fputc('\n', o->file);
+		say(o, "%s %s %s", vm->name, output_get_glyphs(o)->arrow,
+		    *vm->target ? vm->target : "nowhere");
+		checks_print(o, vm->checks, vm->n_checks);
+	}
+}
+
+void explanation_print(const struct output *o, const Drover__V1__Explanation *e)
+{
+	_cleanup_free_ char *subject = text_escape(e->subject, o->ascii);
+
+	fprintf(o->file, "%s%s%s\n", output_get_colour(o, COLOUR_BOLD), subject,
+	        output_get_colour(o, COLOUR_NONE));
+	for (size_t i = 0; i < e->n_lines; i++)
+		say(o, "  %s", e->lines[i]);
+	if (e->migration)
+		migration_print(o, e->migration);
+	if (e->drain)
+		drain_print(o, e->drain);
+	for (size_t i = 0; i < e->n_targets; i++)
+		target_print(o, e->targets[i]);
+	if (e->n_settings) {
+		fputc('\n', o->file);
+		settings_print(o, e->settings, e->n_settings);
+	}
+}

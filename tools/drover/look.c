@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands that only look: they ask, filter by what was named, and print. */
+#include "tools/drover/commands.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "tools/drover/render.h"
+#include "tools/drover/session.h"
+
+#include <string.h>
+
+/* Whether @name is among the words; none means all. Marks the word as found. */
+static bool is_wanted(const struct word_list *words, const char *kind, const char *name,
+                      const char *other_name, bool *found)
+{
+	size_t prefix = strlen(kind);
+	bool wanted = words->count == 0;
+
+	for (size_t i = 0; i < words->count; i++) {
+		const char *word = words->items[i];
+
+		if (strncmp(word, kind, prefix) == 0 && word[prefix] == '/')
+			word += prefix + 1;
+		if (strcmp(word, name) == 0 || (other_name && strcmp(word, other_name) == 0))
+			wanted = found[i] = true;
+	}
+	return wanted;
+}
+
+/* EXIT_DONE if every word was found; else says which there is not. */
+static enum exit_code check_found(struct session *s, const char *kind, const bool *found)
+{
+	const struct word_list *words = &s->invocation->words;
+	enum exit_code code = EXIT_DONE;
+
+	for (size_t i = 0; i < words->count; i++) {
+		struct error err;
+
+		if (found[i])
+			continue;
+		error_set(&err, ERROR_NOT_FOUND, "there is no such %s", kind);
+		code = session_fail_object(s, words->items[i], kind, words->items[i], &err);
+	}
+	return code;
+}
+
+/* The list as objects: @list whole, or its @items one a line. */
+static void print_objects(struct session *s, const ProtobufCMessage *list, void *items, size_t n)
+{
+	ProtobufCMessage **messages = items;
+
+	if (s->out.format == OUTPUT_JSON)
+		output_message(&s->out, list);
+	for (size_t i = 0; s->out.format == OUTPUT_JSONL && i < n; i++)
+		output_message(&s->out, messages[i]);
+}
+
+static bool prints_objects(const struct session *s)
+{
+	return s->out.format == OUTPUT_JSON || s->out.format == OUTPUT_JSONL;
+}
+
+/* An empty table says nothing; a person is told so. */
+static void say_if_none(struct session *s, const char *what, size_t n)
+{
+	if (n == 0 && !prints_objects(s) && s->out.format != OUTPUT_NAME)
+		session_say(s, "There are no %s.", what);
+}
+
+enum exit_code nodes_run(const struct invocation *invocation)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	bool found[WORDS_MAX] = { false };
+	Drover__V1__NodeList *list;
+	struct session s;
+	size_t n = 0;
+	enum exit_code code = session_open(&s, invocation);
+
+	if (code == EXIT_DONE)
+		code = session_call(&s, "listing the nodes", "ListNodes", &request.base, &reply);
+	if (code == EXIT_DONE) {
+		list = (Drover__V1__NodeList *)reply;
+		for (size_t i = 0; i < list->n_nodes; i++) {
+			Drover__V1__Node *node = list->nodes[i];
+
+			if (is_wanted(&invocation->words, "node", node->name, NULL, found)) {
+				list->nodes[i] = list->nodes[n];
+				list->nodes[n++] = node;
+			}
+		}
+		if (prints_objects(&s)) {
+			size_t all = list->n_nodes;
+
+			list->n_nodes = n;
+			print_objects(&s, reply, list->nodes, n);
+			list->n_nodes = all;
+		} else {
+			nodes_print(&s.out, list->nodes, n);
+			say_if_none(&s, "nodes", n);
+		}
+		code = check_found(&s, "node", found);
+	}
+	session_close(&s);
+	return code;
+}
+
+enum exit_code vms_run(const struct invocation *invocation)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	bool found[WORDS_MAX] = { false };
+	Drover__V1__VmList *list;
+	struct session s;
+	size_t n = 0;
+	enum exit_code code = session_open(&s, invocation);
+
+	if (code == EXIT_DONE && invocation->options.node) {
+		const char *node = session_name_of_kind(&s, "node", invocation->options.node);
+
+		request.node = (char *)(node ? node : "");
+		code = node ? EXIT_DONE : EXIT_USAGE;
+	}
+	if (code == EXIT_DONE)
+		code = session_call(&s, "listing the guests", "ListVms", &request.base, &reply);
+	if (code == EXIT_DONE) {
+		list = (Drover__V1__VmList *)reply;
+		for (size_t i = 0; i < list->n_vms; i++) {
+			Drover__V1__Vm *vm = list->vms[i];
+
+			if (is_wanted(&invocation->words, "vm", vm->name, vm->uuid, found) &&
+			    !(invocation->options.only_unmovable && vm->movable)) {
+				list->vms[i] = list->vms[n];
+				list->vms[n++] = vm;
+			}
+		}
+		if (prints_objects(&s)) {
+			size_t all = list->n_vms;
+
+			list->n_vms = n;
+			print_objects(&s, reply, list->vms, n);
+			list->n_vms = all;
+		} else {
+			vms_print(&s.out, list->vms, n);
+			say_if_none(&s, "such guests", n);
+		}
+		code = check_found(&s, "vm", found);
+	}
+	session_close(&s);
+	return code;
+}
+
+/* What --node, --vm, --active and --limit say; EXIT_USAGE for a name of the wrong kind. */
+static enum exit_code fill_request(struct session *s, Drover__V1__ListRequest *request)
+{
+	const struct options *options = s->options;
+	const char *node = options->node ? session_name_of_kind(s, "node", options->node) : "";
+	const char *vm = options->vm ? session_name_of_kind(s, "vm", options->vm) : "";
+
+	if (!node || !vm)
+		return EXIT_USAGE;
+	request->node = (char *)node;
+	request->vm = (char *)vm;
+	request->active_only = options->active;
+	request->limit = (uint32_t)options->limit;
+	return EXIT_DONE;
+}
+
+enum exit_code migrations_run(const struct invocation *invocation)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	Drover__V1__MigrationList *list;
+	struct session s;
+	size_t n = 0;
+	enum exit_code code = session_open(&s, invocation);
+
+	if (code == EXIT_DONE)
+		code = fill_request(&s, &request);
+	if (code == EXIT_DONE)
+		code = session_call(&s, "listing the migrations", "ListMigrations", &request.base,
+		                    &reply);
+	if (code == EXIT_DONE) {
+		list = (Drover__V1__MigrationList *)reply;
+		for (size_t i = 0; i < list->n_migrations; i++) {
+			Drover__V1__Migration *m = list->migrations[i];
+
+			if (!invocation->options.failed ||
+			    m->state == DROVER__V1__MIGRATION_STATE__FAILED ||
+			    m->state == DROVER__V1__MIGRATION_STATE__UNRESOLVED) {
+				list->migrations[i] = list->migrations[n];
+				list->migrations[n++] = m;
+			}
+		}
+		if (prints_objects(&s)) {
+			size_t all = list->n_migrations;
+
+			list->n_migrations = n;
+			print_objects(&s, reply, list->migrations, n);
+			list->n_migrations = all;
+		} else {
+			migrations_print(&s.out, list->migrations, n, clock_wall_ms());
+			say_if_none(&s, "such migrations", n);
+		}
+	}
+	session_close(&s);
+	return code;
+}
+
+enum exit_code drains_run(const struct invocation *invocation)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	struct session s;
+	enum exit_code code = session_open(&s, invocation);
+
+	if (code == EXIT_DONE)
+		code = fill_request(&s, &request);
+	if (code == EXIT_DONE)
+		code = session_call(&s, "listing the drains", "ListDrains", &request.base, &reply);
+	if (code == EXIT_DONE) {
+		const Drover__V1__DrainList *list = (const Drover__V1__DrainList *)reply;
+
+		if (prints_objects(&s)) {
+			print_objects(&s, reply, list->drains, list->n_drains);
+		} else {
+			drains_print(&s.out, list->drains, list->n_drains, clock_wall_ms());
+			say_if_none(&s, "such drains", list->n_drains);
+		}
+	}
+	session_close(&s);
+	return code;
+}
+
+enum exit_code status_run(const struct invocation *invocation)
+{
+	Drover__V1__GetStatusRequest status = DROVER__V1__GET_STATUS_REQUEST__INIT;
+	Drover__V1__ListRequest all = DROVER__V1__LIST_REQUEST__INIT;
+	Drover__V1__ListRequest active = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *reply = NULL, *nodes = NULL, *migrations = NULL,
+					 *drains = NULL;
+	const char *what = "asking for the status";
+	struct session s;
+	enum exit_code code = session_open(&s, invocation);
+
+	active.active_only = true;
+	if (code == EXIT_DONE)
+		code = session_call(&s, what, "GetStatus", &status.base, &reply);
+	if (code == EXIT_DONE && prints_objects(&s)) {
+		output_message(&s.out, reply);
+		session_close(&s);
+		return EXIT_DONE;
+	}
+	if (code == EXIT_DONE)
+		code = session_call(&s, what, "ListNodes", &all.base, &nodes);
+	if (code == EXIT_DONE)
+		code = session_call(&s, what, "ListMigrations", &active.base, &migrations);
+	if (code == EXIT_DONE)
+		code = session_call(&s, what, "ListDrains", &active.base, &drains);
+	if (code == EXIT_DONE)
+		status_print(&s.out, (const void *)reply, (const void *)nodes,
+		             (const void *)migrations, (const void *)drains, clock_wall_ms());
+	session_close(&s);
+	return code;
+}
+
+enum exit_code complete_run(const struct invocation *invocation)
+{
+	const char *kind = invocation->words.items[0];
+	bool any = strcmp(kind, "any") == 0, cancel = strcmp(kind, "cancel") == 0;
+	bool watch = strcmp(kind, "watch") == 0;
+	bool qualified = any || cancel || watch;
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	struct session s;
+
+	/* Silent whatever happens: the user is in the middle of typing. */
+	session_init(&s, invocation);
+	if (client_open(s.options, &s.client, NULL) < 0)
+		return EXIT_UNREACHABLE;
+	request.active_only = watch || cancel;
+	if (any || strcmp(kind, "nodes") == 0) {
+		_cleanup_reply_ ProtobufCMessage *reply = NULL;
+
+		if (client_call(s.client, "ListNodes", &request.base, &reply, NULL) == 0) {
+			const Drover__V1__NodeList *list = (const void *)reply;
+
+			for (size_t i = 0; i < list->n_nodes; i++)
+				printf("%s%s\n", qualified ? "node/" : "", list->nodes[i]->name);
+		}
+	}
+	if (any || cancel || strcmp(kind, "vms") == 0) {
+		_cleanup_reply_ ProtobufCMessage *reply = NULL;
+
+		if (client_call(s.client, "ListVms", &request.base, &reply, NULL) == 0) {
+			const Drover__V1__VmList *list = (const void *)reply;
+
+			for (size_t i = 0; i < list->n_vms; i++)
+				printf("%s%s\n", qualified ? "vm/" : "", list->vms[i]->name);
+		}
+	}
+	if (qualified || strcmp(kind, "migrations") == 0) {
+		_cleanup_reply_ ProtobufCMessage *reply = NULL;
+
+		if (client_call(s.client, "ListMigrations", &request.base, &reply, NULL) == 0) {
+			const Drover__V1__MigrationList *list = (const void *)reply;
+
+			for (size_t i = 0; i < list->n_migrations; i++)
+				printf("migration/%llu\n",
+				       (unsigned long long)list->migrations[i]->number);
+		}
+	}
+	if (qualified || strcmp(kind, "drains") == 0) {
+		_cleanup_reply_ ProtobufCMessage *reply = NULL;
+
+		if (client_call(s.client, "ListDrains", &request.base, &reply, NULL) == 0) {
+			const Drover__V1__DrainList *list = (const void *)reply;
+
+			for (size_t i = 0; i < list->n_drains; i++)
+				printf("drain/%llu\n", (unsigned long long)list->drains[i]->number);
+		}
+	}
+	session_close(&s);
+	return EXIT_DONE;
+}

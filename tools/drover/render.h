@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From messages of the coordinator to what people read. Pure: the same message, output and time give
+ * the same text, whatever the coordinator left out. */
+#pragma once
+
+#include "proto/coordinator.pb-c.h"
+#include "tools/drover/output.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* --- tables of lists --- */
+void nodes_print(const struct output *o, Drover__V1__Node *const *nodes, size_t n);
+void vms_print(const struct output *o, Drover__V1__Vm *const *vms, size_t n);
+void migrations_print(const struct output *o, Drover__V1__Migration *const *migrations, size_t n,
+                      uint64_t now_wall_ms);
+void drains_print(const struct output *o, Drover__V1__Drain *const *drains, size_t n,
+                  uint64_t now_wall_ms);
+/* @headers: whether this is the beginning of what is printed. */
+void events_print(const struct output *o, Drover__V1__Event *const *events, size_t n, bool headers);
+
+/* --- one thing --- */
+void status_print(const struct output *o, const Drover__V1__Status *status,
+                  const Drover__V1__NodeList *nodes, const Drover__V1__MigrationList *migrations,
+                  const Drover__V1__DrainList *drains, uint64_t now_wall_ms);
+void explanation_print(const struct output *o, const Drover__V1__Explanation *explanation);
+/* Checks as a table: verdict, what was measured, what is required, what to do. */
+void checks_print(const struct output *o, Drover__V1__Check *const *checks, size_t n);
+
+/* --- drain and migrate --- */
+
+/* The dry run of a drain. */
+void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain);
+/* Why a drain was refused, with the flags that allow going on. @would: a dry run. */
+void drain_refusal_print(const struct output *o, const char *node,
+                         const Drover__V1__DrainReply *reply, bool would);
+void migrate_refusal_print(const struct output *o, const char *vm,
+                           const Drover__V1__MigrateReply *reply, bool would);
+/* The end of a drain: a row per guest, totals, what to do next. @migrations: those of the drain. */
+void drain_summary_print(const struct output *o, const Drover__V1__Drain *drain,
+                         Drover__V1__Migration *const *migrations, size_t n_migrations);
+void migration_summary_print(const struct output *o, const Drover__V1__Migration *migration);
+
+/* --- words --- */
+
+/* "Running"; what the coordinator says, or KubeVirt's word for the state. */
+const char *migration_phase(const Drover__V1__Migration *m);
+const char *migration_state_name(Drover__V1__MigrationState state); /* "running" */
+const char *guard_name(Drover__V1__Guard guard);                    /* "image lock" */
+const char *verdict_name(Drover__V1__Check__Verdict verdict);       /* "pass" */
+
+/* Whether it will never change again. An unresolved migration may. */
+bool migration_is_over(const Drover__V1__Migration *m);
+bool drain_is_over(const Drover__V1__Drain *d);
+
+/* "8 passed", "7 passed, 1 warned", "memory failed"; "" when there are none. */
+char *checks_summary(Drover__V1__Check *const *checks, size_t n, char *ret_text);
+#define CHECKS_SUMMARY_BYTES 96
+
+/* What each guest came to. */
+struct drain_counts {
+	unsigned moved, moving, waiting, left, stopped, blocked, total;
+};
+struct drain_counts drain_count(const Drover__V1__Drain *d);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See session.h. */
+#include "tools/drover/session.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "tools/drover/text.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+void session_init(struct session *s, const struct invocation *invocation)
+{
+	const struct options *options = &invocation->options;
+
+	*s = (struct session){ .invocation = invocation, .options = options };
+	output_init(&s->out, stdout, options->colour);
+	output_init(&s->err, stderr, options->colour);
+	s->out.format = options->format;
+	s->out.headers = !options->no_headers;
+	s->out.exact = options->bytes;
+	s->err.exact = options->bytes;
+}
+
+enum exit_code session_open(struct session *s, const struct invocation *invocation)
+{
+	struct error err = { 0 };
+
+	session_init(s, invocation);
+	if (client_open(s->options, &s->client, &err) < 0)
+		return session_fail(s, "connecting to the coordinator", &err);
+	return EXIT_DONE;
+}
+
+void session_close(struct session *s)
+{
+	client_free(s->client);
+	s->client = NULL;
+}
+
+void session_say(struct session *s, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL, *shown = NULL;
+	va_list args;
+
+	if (s->options->quiet)
+		return;
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	va_end(args);
+	shown = text_escape(text, s->err.ascii);
+	fprintf(s->err.file, "%s\n", shown);
+}
+
+enum exit_code session_fail(struct session *s, const char *what, const struct error *err)
+{
+	_cleanup_free_ char *shown_what = text_escape(what, s->err.ascii);
+	_cleanup_free_ char *why = text_escape(err->text, s->err.ascii);
+	_cleanup_free_ char *server = text_escape(s->options->server, s->err.ascii);
+	FILE *to = s->err.file;
+
+	fflush(s->out.file);
+	fprintf(to, "drover: %s: %s\n", shown_what, *why ? why : error_code_name(err->code));
+	switch (err->code) {
+	case ERROR_UNREACHABLE:
+		fprintf(to,
+		        "  tried      %s\n"
+		        "  next step  start drover-coordinator there, or name another one: drover "
+		        "-H URL, or DROVER_SERVER\n",
+		        server);
+		break;
+	case ERROR_IDENTITY:
+		fprintf(to,
+		        "  tried      %s\n"
+		        "  next step  check --ca, --cert and --key: all must be of the "
+		        "coordinator's "
+		        "cluster\n",
+		        server);
+		break;
+	case ERROR_PERMISSION:
+		fprintf(to,
+		        "  next step  ask for an operator certificate, or run it as root on the "
+		        "coordinator's host\n");
+		break;
+	case ERROR_TIMEOUT:
+		fprintf(to,
+		        "  asked      %s\n"
+		        "  next step  see what it is doing: drover status; wait longer: "
+		        "--timeout\n",
+		        server);
+		break;
+	default:
+		break;
+	}
+	return exit_from_error(err->code);
+}
+
+enum exit_code session_call(struct session *s, const char *what, const char *method,
+                            const ProtobufCMessage *request, ProtobufCMessage **ret_reply)
+{
+	struct error err = { 0 };
+
+	if (client_call(s->client, method, request, ret_reply, &err) == 0)
+		return EXIT_DONE;
+	if (err.code == ERROR_CANCELLED && client_is_interrupted(s->client)) {
+		session_say(s, "Interrupted before the coordinator answered.");
+		return EXIT_INTERRUPTED;
+	}
+	return session_fail(s, what, &err);
+}
+
+/* --- what there is, for somebody who named what there is not --- */
+
+struct names {
+	char *items[WORDS_MAX];
+	size_t count;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+	if (names->count < WORDS_MAX)
+		names->items[names->count++] = xstrdup(name);
+}
+
+static void add_number(struct names *names, const char *kind, uint64_t number)
+{
+	if (names->count < WORDS_MAX)
+		names->items[names->count++] = xasprintf("%s/%llu", kind,
+		                                         (unsigned long long)number);
+}
+
+static void list_names(struct session *s, const char *kind, struct names *ret_names)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	const char *method = strcmp(kind, "node") == 0        ? "ListNodes"
+	                     : strcmp(kind, "vm") == 0        ? "ListVms"
+	                     : strcmp(kind, "migration") == 0 ? "ListMigrations"
+	                                                      : "ListDrains";
+
+	if (client_call(s->client, method, &request.base, &reply, NULL) < 0)
+		return;
+	if (strcmp(kind, "node") == 0) {
+		const Drover__V1__NodeList *list = (const void *)reply;
+
+		for (size_t i = 0; i < list->n_nodes; i++)
+			add_name(ret_names, list->nodes[i]->name);
+	} else if (strcmp(kind, "vm") == 0) {
+		const Drover__V1__VmList *list = (const void *)reply;
+
+		for (size_t i = 0; i < list->n_vms; i++)
+			add_name(ret_names, list->vms[i]->name);
+	} else if (strcmp(kind, "migration") == 0) {
+		const Drover__V1__MigrationList *list = (const void *)reply;
+
+		for (size_t i = 0; i < list->n_migrations; i++)
+			add_number(ret_names, kind, list->migrations[i]->number);
+	} else {
+		const Drover__V1__DrainList *list = (const void *)reply;
+
+		for (size_t i = 0; i < list->n_drains; i++)
+			add_number(ret_names, kind, list->drains[i]->number);
+	}
+}
+
+static const char *name_at(size_t i, void *context)
+{
+	const struct names *names = context;
+
+	return i < names->count ? names->items[i] : NULL;
+}
+
+#define CANDIDATES_SHOWN 12
+
+static void print_candidates(struct session *s, const char *kind, const char *name)
+{
+	struct names names = { 0 };
+	const char *meant;
+	FILE *to = s->err.file;
+
+	list_names(s, kind, &names);
+	meant = text_closest(name, name_at, &names);
+	if (meant) {
+		_cleanup_free_ char *shown = text_escape(meant, s->err.ascii);
+
+		fprintf(to, "  did you mean  %s\n", shown);
+	}
+	if (names.count > 0)
+		fprintf(to, "  %ss there are ", kind);
+	else
+		fprintf(to, "  there are no %ss\n", kind);
+	for (size_t i = 0; i < names.count; i++) {
+		_cleanup_free_ char *shown = text_escape(names.items[i], s->err.ascii);
+
+		if (i < CANDIDATES_SHOWN)
+			fprintf(to, "%s%s", i ? ", " : "", shown);
+	}
+	if (names.count > CANDIDATES_SHOWN)
+		fprintf(to, " and more: drover %ss", kind);
+	if (names.count > 0)
+		fputc('\n', to);
+	for (size_t i = 0; i < names.count; i++)
+		free(names.items[i]);
+}
+
+enum exit_code session_fail_object(struct session *s, const char *what, const char *kind,
+                                   const char *name, const struct error *err)
+{
+	enum exit_code code = session_fail(s, what, err);
+
+	if (err->code == ERROR_NOT_FOUND && s->client)
+		print_candidates(s, kind, name);
+	return code;
+}
+
+/* --- names --- */
+
+static const char *const kinds[] = { "node", "vm", "migration", "drain" };
+
+const char *session_name_of_kind(struct session *s, const char *kind, const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		size_t bytes = strlen(kinds[i]);
+		_cleanup_free_ char *shown = NULL;
+
+		if (strncmp(word, kinds[i], bytes) != 0 || word[bytes] != '/')
+			continue;
+		if (strcmp(kinds[i], kind) == 0 && word[bytes + 1])
+			return word + bytes + 1;
+		shown = text_escape(word, s->err.ascii);
+		fprintf(s->err.file, "drover: a %s is needed here, not \"%s\"\n", kind, shown);
+		return NULL;
+	}
+	return word;
+}
+
+uint64_t session_number(struct session *s, const char *word, const char *digits)
+{
+	_cleanup_free_ char *shown = text_escape(word, s->err.ascii);
+	size_t bytes = strlen(digits);
+
+	if (bytes > 0 && bytes <= 18 && strspn(digits, "0123456789") == bytes &&
+	    strtoull(digits, NULL, 10) > 0)
+		return strtoull(digits, NULL, 10);
+	fprintf(s->err.file,
+	        "drover: \"%s\" is not the name of a drain or migration: they are numbered, as in "
+	        "drain/7 and migration/42\n",
+	        shown);
+	return 0;
+}

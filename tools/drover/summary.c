@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Before and after a drain or a migration: the plan, the refusal, and what came of it. */
+#include "tools/drover/render.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/units.h"
+#include "tools/drover/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+DEFINE_CLEANUP(struct table *, table_free);
+
+/* --- the plan --- */
+
+/* Why a guest waits or goes where it goes: what the coordinator says, else the check that failed. */
+static const char *plan_reason(const Drover__V1__DrainVm *vm)
+{
+	if (*vm->reason)
+		return vm->reason;
+	for (size_t i = 0; i < vm->n_checks; i++) {
+		if (vm->checks[i]->verdict == DROVER__V1__CHECK__VERDICT__FAIL ||
+		    vm->checks[i]->verdict == DROVER__V1__CHECK__VERDICT__BLOCK)
+			return vm->checks[i]->measured;
+	}
+	return "";
+}
+
+void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
+{
+	enum { NAME, MEM, TO, TIME, CHECKS, STATE, WHY, COLUMNS };
+	static const struct column columns[COLUMNS] = {
+		[NAME] = { "VM" },
+		[MEM] = { "MEM", COLUMN_RIGHT },
+		[TO] = { "TO" },
+		[TIME] = { "TIME", COLUMN_RIGHT },
+		[CHECKS] = { "CHECKS", COLUMN_OPTIONAL },
+		[STATE] = { "WOULD" },
+		[WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
+	};
+	_cleanup_(table_freep) struct table *t = table_new(o, columns, COLUMNS);
+	char text[OUTPUT_TEXT_BYTES], checks[CHECKS_SUMMARY_BYTES];
+
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = drain->vms[i];
+		bool blocked = strcmp(vm->state, "blocked") == 0;
+		bool left = strcmp(vm->state, "left") == 0;
+
+		table_add_row(t);
+		table_set(t, NAME, "%s", vm->name);
+		table_set(t, MEM, "%s", output_bytes(o, vm->memory_bytes, text));
+		table_set(t, TO, "%s", vm->target);
+		if (vm->eta_ms) {
+			output_clock(o, vm->eta_ms, text);
+			table_set(t, TIME, "%s%s", o->exact ? "" : output_get_glyphs(o)->about,
+			          text);
+		}
+		table_set(t, CHECKS, "%s", checks_summary(vm->checks, vm->n_checks, checks));
+		table_set(t, STATE, "%s", blocked ? "not move" : left ? "stay" : "move");
+		table_set_colour(t, STATE,
+		                 blocked ? COLOUR_RED
+		                 : left  ? COLOUR_YELLOW
+		                         : COLOUR_NONE);
+		table_set(t, WHY, "%s", plan_reason(vm));
+	}
+	table_print(t);
+}
+
+/* --- refusals --- */
+
+/* The guest that blocker @check is about: "vm/build7" -> "build7". */
+static const char *blocker_name(const Drover__V1__Check *check)
+{
+	return strncmp(check->id, "vm/", 3) == 0 ? check->id + 3 : check->id;
+}
+
+/* "HostDeviceNotLiveMigratable: PCI 0000:3b:00.0", escaped. Owned. */
+static char *blocker_reason(const struct output *o, const Drover__V1__Check *check)
+{
+	_cleanup_free_ char *text = xasprintf("%s%s%s", check->reason,
+	                                      *check->reason && *check->measured ? ": " : "",
+	                                      check->measured);
+
+	return text_escape(text, o->ascii);
+}
+
+/* "  leave it running     drover drain host1 --leave build7" */
+static void print_leave(const struct output *o, const char *node,
+                        const Drover__V1__DrainReply *reply)
+{
+	_cleanup_free_ char *node_word = text_shell_word(node);
+
+	fprintf(o->file, "  %-18s   drover drain %s",
+	        reply->n_blockers == 1 ? "leave it running" : "leave them running", node_word);
+	for (size_t i = 0; i < reply->n_blockers; i++) {
+		_cleanup_free_ char *word = text_shell_word(blocker_name(reply->blockers[i]));
+		_cleanup_free_ char *shown = text_escape(word, o->ascii);
+
+		fprintf(o->file, " --leave %s", shown);
+	}
+	fputc('\n', o->file);
+}
+
+void drain_refusal_print(const struct output *o, const char *node,
+                         const Drover__V1__DrainReply *reply, bool would)
+{
+	_cleanup_free_ char *shown_node = text_escape(node, o->ascii);
+	const Drover__V1__Check *first = reply->n_blockers ? reply->blockers[0] : NULL;
+	_cleanup_free_ char *first_word = NULL, *first_shown = NULL;
+
+	fprintf(o->file, "drover: %s%s cannot be emptied: ", would ? "would refuse: " : "",
+	        shown_node);
+	if (!first) {
+		_cleanup_free_ char *why = text_escape(reply->refusal, o->ascii);
+
+		fprintf(o->file, "%s\n", *why ? why : "the coordinator does not say why");
+		return;
+	}
+	first_word = text_shell_word(blocker_name(first));
+	first_shown = text_escape(first_word, o->ascii);
+	if (reply->n_blockers == 1) {
+		_cleanup_free_ char *name = text_escape(blocker_name(first), o->ascii);
+		_cleanup_free_ char *why = blocker_reason(o, first);
+
+		fprintf(o->file, "%s cannot move%s%s%s\n", name, *why ? " (" : "", why,
+		        *why ? ")" : "");
+	} else {
+		fprintf(o->file, "%zu guests cannot move\n", reply->n_blockers);
+		for (size_t i = 0; i < reply->n_blockers; i++) {
+			_cleanup_free_ char *name = text_escape(blocker_name(reply->blockers[i]),
+			                                        o->ascii);
+			_cleanup_free_ char *why = blocker_reason(o, reply->blockers[i]);
+
+			fprintf(o->file, "  %-18s   %s\n", name, why);
+		}
+	}
+	for (size_t i = 0; i < reply->n_blockers; i++) {
+		_cleanup_free_ char *remedy = text_escape(reply->blockers[i]->remedy, o->ascii);
+
+		if (*remedy)
+			fprintf(o->file, "  what would help      %s\n", remedy);
+	}
+	print_leave(o, node, reply);
+	fprintf(o->file, "  details              drover explain vm/%s\n", first_shown);
+}
+
+void migrate_refusal_print(const struct output *o, const char *vm,
+                           const Drover__V1__MigrateReply *reply, bool would)
+{
+	_cleanup_free_ char *shown = text_escape(vm, o->ascii);
+	_cleanup_free_ char *why = text_escape(reply->refusal, o->ascii);
+	_cleanup_free_ char *word = text_shell_word(vm), *shown_word = text_escape(word, o->ascii);
+
+	fprintf(o->file, "drover: %s%s cannot be moved%s%s\n", would ? "would refuse: " : "", shown,
+	        *why ? ": " : "", why);
+	for (size_t i = 0; i < reply->n_checks; i++) {
+		const Drover__V1__Check *check = reply->checks[i];
+		_cleanup_free_ char *id = text_escape(check->id, o->ascii);
+		_cleanup_free_ char *reason = blocker_reason(o, check);
+		_cleanup_free_ char *required = text_escape(check->required, o->ascii);
+		_cleanup_free_ char *remedy = text_escape(check->remedy, o->ascii);
+
+		if (check->verdict != DROVER__V1__CHECK__VERDICT__FAIL &&
+		    check->verdict != DROVER__V1__CHECK__VERDICT__BLOCK)
+			continue;
+		fprintf(o->file, "  %-10s %s%s%s\n", id, reason, *required ? "; required: " : "",
+		        required);
+		if (*remedy)
+			fprintf(o->file, "  %-10s %s %s\n", "", output_get_glyphs(o)->arrow,
+			        remedy);
+	}
+	fprintf(o->file, "  details    drover explain vm/%s\n", shown_word);
+}
+
+/* --- the end --- */
+
+enum summary_column {
+	SUMMARY_VM,
+	SUMMARY_FROM,
+	SUMMARY_TO,
+	SUMMARY_DURATION,
+	SUMMARY_DOWNTIME,
+	SUMMARY_SENT,
+	SUMMARY_WIRE,
+	SUMMARY_GUARD,
+	SUMMARY_CHECKS,
+	SUMMARY_STATE,
+	SUMMARY_WHY,
+	SUMMARY_COLUMNS
+};
+
+static const struct column summary_columns[SUMMARY_COLUMNS] = {
+	[SUMMARY_VM] = { "VM" },
+	[SUMMARY_FROM] = { "FROM" },
+	[SUMMARY_TO] = { "TO" },
+	[SUMMARY_DURATION] = { "DURATION", COLUMN_RIGHT },
+	[SUMMARY_DOWNTIME] = { "DOWNTIME", COLUMN_RIGHT },
+	[SUMMARY_SENT] = { "SENT", COLUMN_RIGHT },
+	[SUMMARY_WIRE] = { "ON WIRE", COLUMN_RIGHT | COLUMN_OPTIONAL },
+	[SUMMARY_GUARD] = { "GUARD" },
+	[SUMMARY_CHECKS] = { "CHECKS" },
+	[SUMMARY_STATE] = { "RESULT", COLUMN_OPTIONAL },
+	[SUMMARY_WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
+};
+
+static void add_report(const struct output *o, struct table *t, const Drover__V1__Migration *m)
+{
+	const Drover__V1__AttemptReport *r = m->report;
+	char text[OUTPUT_TEXT_BYTES], checks[CHECKS_SUMMARY_BYTES];
+
+	table_set(t, SUMMARY_DURATION, "%s", output_duration(o, r->duration_ms, text));
+	if (m->state == DROVER__V1__MIGRATION_STATE__DONE)
+		table_set(t, SUMMARY_DOWNTIME, "%s", output_duration(o, r->downtime_ms, text));
+	table_set(t, SUMMARY_SENT, "%s", output_bytes(o, r->transferred_bytes, text));
+	if (r->wire_bytes)
+		table_set(t, SUMMARY_WIRE, "%s", output_bytes(o, r->wire_bytes, text));
+	if (r->n_checks) {
+		table_set(t, SUMMARY_GUARD, "%s", guard_name(r->guard));
+		table_set(t, SUMMARY_CHECKS, "%s", checks_summary(r->checks, r->n_checks, checks));
+	}
+}
+
+static const Drover__V1__Migration *find_migration(Drover__V1__Migration *const *migrations,
+                                                   size_t n, uint64_t number)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (migrations[i]->number == number)
+			return migrations[i];
+	}
+	return NULL;
+}
+
+static int compare_durations(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Downtimes and bytes over all guests that moved. */
+static void print_totals(const struct output *o, const Drover__V1__Drain *d,
+                         Drover__V1__Migration *const *migrations, size_t n_migrations)
+{
+	_cleanup_free_ uint64_t *downtimes = xcalloc(d->n_vms + 1, sizeof(*downtimes));
+	uint64_t worst_ms = 0, sent_bytes = 0, memory_bytes = 0;
+	const char *worst_name = "";
+	_cleanup_free_ char *worst_shown = NULL;
+	char median[OUTPUT_TEXT_BYTES], worst[OUTPUT_TEXT_BYTES], sent[OUTPUT_TEXT_BYTES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = d->vms[i];
+		const Drover__V1__Migration *m = find_migration(migrations, n_migrations,
+		                                                vm->migration_number);
+
+		if (!m || !m->report || m->state != DROVER__V1__MIGRATION_STATE__DONE)
+			continue;
+		downtimes[n++] = m->report->downtime_ms;
+		sent_bytes += m->report->transferred_bytes;
+		memory_bytes += vm->memory_bytes;
+		if (m->report->downtime_ms >= worst_ms) {
+			worst_ms = m->report->downtime_ms;
+			worst_name = vm->name;
+		}
+	}
+	if (n == 0)
+		return;
+	qsort(downtimes, n, sizeof(*downtimes), compare_durations);
+	worst_shown = text_escape(worst_name, o->ascii);
+	fprintf(o->file, "  downtime   median %s, worst %s (%s)        data sent %s",
+	        output_duration(o, downtimes[(n - 1) / 2], median),
+	        output_duration(o, worst_ms, worst), worst_shown,
+	        output_bytes(o, sent_bytes, sent));
+	if (memory_bytes)
+		fprintf(o->file, " (%.2f %s memory)", (double)sent_bytes / (double)memory_bytes,
+		        o->ascii ? "x" : "×");
+	fputc('\n', o->file);
+}
+
+static void print_headline(const struct output *o, const Drover__V1__Drain *d)
+{
+	struct drain_counts counts = drain_count(d);
+	_cleanup_free_ char *node = text_escape(d->node, o->ascii);
+	_cleanup_free_ char *reason = text_escape(d->reason, o->ascii);
+	unsigned stay = counts.total - counts.moved - counts.stopped;
+	char elapsed[OUTPUT_TEXT_BYTES];
+
+	output_duration(o, d->elapsed_ms, elapsed);
+	if (strcmp(d->state, "completed") == 0)
+		fprintf(o->file, "%s is empty and in maintenance. %u %s moved in %s", node,
+		        counts.moved, counts.moved == 1 ? "VM" : "VMs", elapsed);
+	else if (strcmp(d->state, "partly") == 0)
+		fprintf(o->file, "%s is partly empty: %u of %u VMs moved in %s, %u left there",
+		        node, counts.moved, counts.total, elapsed, stay);
+	else if (strcmp(d->state, "cancelled") == 0)
+		fprintf(o->file, "The drain of %s was cancelled: %u of %u VMs had moved after %s",
+		        node, counts.moved, counts.total, elapsed);
+	else
+		fprintf(o->file, "%s: %u of %u VMs moved so far, %s", node, counts.moved,
+		        counts.total, elapsed);
+	if (counts.stopped)
+		fprintf(o->file, ", %u stopped by %s", counts.stopped,
+		        counts.stopped == 1 ? "itself or others" : "themselves or others");
+	fprintf(o->file, "%s%s.\n", *reason ? ": " : "", reason);
+}
+
+static void print_next(const struct output *o, const Drover__V1__Drain *d)
+{
+	_cleanup_free_ char *word = text_shell_word(d->node);
+	_cleanup_free_ char *shown = text_escape(word, o->ascii);
+	const Drover__V1__DrainVm *left = NULL;
+
+	for (size_t i = 0; i < d->n_vms && !left; i++) {
+		if (strcmp(d->vms[i]->state, "moved") != 0)
+			left = d->vms[i];
+	}
+	if (strcmp(d->state, "completed") == 0) {
+		fprintf(o->file, "  next       maintenance now, then: drover undrain %s\n", shown);
+	} else if (left) {
+		_cleanup_free_ char *name = text_shell_word(left->name);
+		_cleanup_free_ char *name_shown = text_escape(name, o->ascii);
+
+		fprintf(o->file,
+		        "  next       drover explain vm/%s   or go back: drover undrain %s\n",
+		        name_shown, shown);
+	} else {
+		fprintf(o->file, "  next       drover undrain %s\n", shown);
+	}
+	fprintf(o->file, "  look       drover vms   drover explain drain/%llu\n",
+	        (unsigned long long)d->number);
+}
+
+void drain_summary_print(const struct output *o, const Drover__V1__Drain *d,
+                         Drover__V1__Migration *const *migrations, size_t n_migrations)
+{
+	_cleanup_(table_freep) struct table *t = table_new(o, summary_columns, SUMMARY_COLUMNS);
+
+	for (size_t i = 0; i < d->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = d->vms[i];
+		const Drover__V1__Migration *m = find_migration(migrations, n_migrations,
+		                                                vm->migration_number);
+		bool moved = strcmp(vm->state, "moved") == 0;
+
+		table_add_row(t);
+		table_set(t, SUMMARY_VM, "%s", vm->name);
+		table_set(t, SUMMARY_FROM, "%s", d->node);
+		if (moved)
+			table_set(t, SUMMARY_TO, "%s", m && *m->target ? m->target : vm->target);
+		if (m && m->report)
+			add_report(o, t, m);
+		if (!moved) {
+			table_set(t, SUMMARY_STATE, "%s", vm->state);
+			table_set_colour(t, SUMMARY_STATE, COLOUR_YELLOW);
+			table_set(t, SUMMARY_WHY, "%s", *vm->reason || !m ? vm->reason : m->reason);
+		}
+	}
+	if (table_get_rows(t) > 0) {
+		table_print(t);
+		fputc('\n', o->file);
+	}
+	print_headline(o, d);
+	print_totals(o, d, migrations, n_migrations);
+	print_next(o, d);
+}
+
+void migration_summary_print(const struct output *o, const Drover__V1__Migration *m)
+{
+	_cleanup_(table_freep) struct table *t = table_new(o, summary_columns, SUMMARY_COLUMNS);
+
+	table_add_row(t);
+	table_set(t, SUMMARY_VM, "%s", m->vm_name);
+	table_set(t, SUMMARY_FROM, "%s", m->source);
+	table_set(t, SUMMARY_TO, "%s", m->target);
+	if (m->report)
+		add_report(o, t, m);
+	if (m->state != DROVER__V1__MIGRATION_STATE__DONE) {
+		table_set(t, SUMMARY_STATE, "%s", migration_state_name(m->state));
+		table_set_colour(t, SUMMARY_STATE, COLOUR_RED);
+		table_set(t, SUMMARY_WHY, "%s", m->reason);
+	}
+	table_print(t);
+	fprintf(o->file, "  details    drover explain migration/%llu\n",
+	        (unsigned long long)m->number);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The watcher.
+ *
+ *	Watch(since_revision) --> progress --> frame on a terminal, 4 times a second
+ *	        ^                        +---> lines in a pipe, as they come
+ *	        | connection lost: again from the last revision seen
+ *
+ * Nothing here has an effect on what is watched. It ends when that is over, when the user interrupts
+ * or when --timeout has passed; a coordinator that is away is waited for.
+ */
+#include "tools/drover/watch.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "tools/drover/commands.h"
+#include "tools/drover/live.h"
+#include "tools/drover/progress.h"
+#include "tools/drover/render.h"
+#include "tools/drover/text.h"
+
+#include <string.h>
+
+#define REDRAW_MS  250
+#define RESTART_MS 1000 /* between streams that the coordinator ends early */
+
+enum show { SHOW_NOTHING, SHOW_LINES, SHOW_FRAMES, SHOW_OBJECTS };
+
+struct watch {
+	struct session *s;
+	struct progress *progress;
+	const char *subject; /* "drain/7" */
+	const char *what;    /* "drain" */
+	enum show show;
+	struct live live;
+	struct mesh_call *stream; /* NULL = none runs */
+	bool stream_ended;
+	enum mesh_status status; /* why it ended */
+	struct error error;
+	bool was_lost;
+	uint64_t restart_ms; /* earliest time for the next stream */
+	uint64_t drawn_ms;
+};
+
+/* A message about the watching itself, which must not tear the frame. */
+static void note(struct watch *w, const char *text)
+{
+	char when[CLOCK_TEXT_BYTES];
+
+	if (w->s->options->quiet)
+		return;
+	if (w->show == SHOW_FRAMES)
+		live_note(&w->live, text);
+	else
+		session_say(w->s, "%s %s %s", clock_format_wall(clock_wall_ms(), when), w->subject,
+		            text);
+}
+
+static void changed(const ProtobufCMessage *message, void *context)
+{
+	struct watch *w = context;
+	const Drover__V1__Change *change = (const Drover__V1__Change *)message;
+
+	progress_apply(w->progress, change, w->show == SHOW_LINES ? &w->s->err : NULL,
+	               clock_now_ms(), clock_wall_ms());
+	if (w->show == SHOW_OBJECTS && change->object_case != DROVER__V1__CHANGE__OBJECT__NOT_SET) {
+		output_message(&w->s->out, message);
+		fflush(w->s->out.file);
+	}
+	if (w->show == SHOW_FRAMES && change->object_case == DROVER__V1__CHANGE__OBJECT_EVENT &&
+	    strcmp(change->event->severity, "alarm") == 0) {
+		_cleanup_free_ char *text = xasprintf("%s: %s", change->event->subject,
+		                                      change->event->text);
+
+		note(w, text);
+	}
+}
+
+static void ended(const struct mesh_result *result, void *context)
+{
+	struct watch *w = context;
+
+	w->stream = NULL;
+	w->stream_ended = true;
+	w->status = result->status;
+	w->error = result->error;
+}
+
+static void start_stream(struct watch *w, uint64_t drain_number, uint64_t migration_number)
+{
+	Drover__V1__WatchRequest request = DROVER__V1__WATCH_REQUEST__INIT;
+
+	request.since_revision = progress_get_revision(w->progress);
+	request.drain_number = drain_number;
+	request.migration_number = migration_number;
+	w->stream_ended = false;
+	w->restart_ms = clock_now_ms() + RESTART_MS;
+	w->stream = mesh_call_stream(client_find_connection(w->s->client),
+	                             "drover.v1.Coordinator/Watch", &request.base, 0, changed,
+	                             ended, w);
+	if (w->was_lost) {
+		_cleanup_free_ char *text = xasprintf(
+			"connected again; going on after revision %llu",
+			(unsigned long long)request.since_revision);
+
+		note(w, text);
+		w->was_lost = false;
+	}
+}
+
+static void lost(struct watch *w)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (w->was_lost)
+		return;
+	w->was_lost = true;
+	text = xasprintf("lost the coordinator (%s); the %s goes on without us; reconnecting",
+	                 w->error.code ? w->error.text : client_get_error(w->s->client)->text,
+	                 w->what);
+	note(w, text);
+}
+
+static bool needs_attention(void *context)
+{
+	struct watch *w = context;
+
+	return progress_is_over(w->progress) || w->stream_ended ||
+	       (!w->stream && client_find_connection(w->s->client) &&
+	        clock_now_ms() >= w->restart_ms);
+}
+
+static void draw(struct watch *w, bool last)
+{
+	struct frame frame;
+	uint64_t now_ms = clock_now_ms();
+
+	if (w->show != SHOW_FRAMES || (!last && now_ms < w->drawn_ms + REDRAW_MS))
+		return;
+	frame = progress_draw(w->progress, &w->s->err, live_get_rows(&w->live) - 1, now_ms);
+	if (!last) {
+		frame.lines = xreallocarray(frame.lines, frame.count + 1, sizeof(char *));
+		frame.lines[frame.count++] = xasprintf(
+			"Ctrl-C stops watching; the %s goes on. To stop it: drover "
+			"cancel %s",
+			w->what, w->subject);
+	}
+	live_draw(&w->live, &frame);
+	frame_deinit(&frame);
+	w->drawn_ms = now_ms;
+}
+
+/* Until it is over or there is a reason to stop: then returns that, else EXIT_DONE. */
+static enum exit_code follow(struct watch *w, uint64_t drain_number, uint64_t migration_number)
+{
+	struct client *client = w->s->client;
+
+	for (;;) {
+		if (progress_is_over(w->progress))
+			return EXIT_DONE;
+		if (client_is_interrupted(client))
+			return EXIT_INTERRUPTED;
+		if (client_is_overdue(client))
+			return EXIT_TIMEOUT;
+		if (w->stream_ended && w->status != MESH_OK && w->status != MESH_UNAVAILABLE &&
+		    w->status != MESH_CANCELLED && w->status != MESH_DEADLINE_EXCEEDED)
+			return exit_from_error(w->error.code ? w->error.code : ERROR_PROTOCOL);
+		if (w->stream_ended && (w->status != MESH_OK || !client_find_connection(client)))
+			lost(w);
+		w->stream_ended = false;
+		if (!w->stream && client_find_connection(client) && clock_now_ms() >= w->restart_ms)
+			start_stream(w, drain_number, migration_number);
+		draw(w, false);
+		client_wait(client, REDRAW_MS, needs_attention, w);
+	}
+}
+
+/* The frame off the screen, or left as the record of how it went. */
+static void end_frame(struct watch *w, enum exit_code code)
+{
+	if (w->show != SHOW_FRAMES)
+		return;
+	if (code == EXIT_DONE && w->s->out.terminal) {
+		live_erase(&w->live);
+	} else {
+		draw(w, true);
+		live_leave(&w->live);
+	}
+}
+
+static void say_how_to_return(struct watch *w, enum exit_code code)
+{
+	fprintf(w->s->err.file,
+	        "%s; the %s goes on.\n"
+	        "  watch it again   drover watch %s\n"
+	        "  stop it          drover cancel %s\n",
+	        code == EXIT_TIMEOUT ? "The time given by --timeout is over" : "Stopped watching",
+	        w->what, w->subject, w->subject);
+}
+
+static bool stream_is_over(void *context)
+{
+	const struct watch *w = context;
+
+	return !w->stream;
+}
+
+static enum exit_code run(struct watch *w, uint64_t drain_number, uint64_t migration_number)
+{
+	enum exit_code code;
+
+	if (w->s->out.format == OUTPUT_JSONL)
+		w->show = SHOW_OBJECTS;
+	else if (w->s->options->quiet)
+		w->show = SHOW_NOTHING;
+	else
+		w->show = w->s->err.terminal ? SHOW_FRAMES : SHOW_LINES;
+	live_init(&w->live, &w->s->err);
+	w->progress = progress_new(drain_number, migration_number);
+	code = follow(w, drain_number, migration_number);
+	end_frame(w, code);
+	if (w->stream) {
+		mesh_call_cancel(w->stream);
+		client_settle(w->s->client, stream_is_over, w);
+	}
+	if (code == EXIT_INTERRUPTED || code == EXIT_TIMEOUT)
+		say_how_to_return(w, code);
+	else if (code != EXIT_DONE)
+		session_fail_object(w->s, w->subject, w->what, w->subject, &w->error);
+	return code;
+}
+
+static enum exit_code drain_exit(const Drover__V1__Drain *d)
+{
+	if (strcmp(d->state, "completed") == 0)
+		return EXIT_DONE;
+	return strcmp(d->state, "partly") == 0 ? EXIT_PARTLY : EXIT_FAILED;
+}
+
+enum exit_code watch_drain(struct session *s, uint64_t number)
+{
+	_cleanup_free_ char *subject = xasprintf("drain/%llu", (unsigned long long)number);
+	struct watch w = { .s = s, .subject = subject, .what = "drain" };
+	enum exit_code code = run(&w, number, 0);
+
+	if (code == EXIT_DONE) {
+		const Drover__V1__Drain *d = progress_find_drain(w.progress);
+		size_t n;
+		Drover__V1__Migration *const *migrations = progress_get_migrations(w.progress, &n);
+
+		if (s->out.format == OUTPUT_JSON)
+			output_with_list(&s->out, "drain", &d->base, "migrations",
+			                 (const ProtobufCMessage *const *)migrations, n);
+		else if (s->out.format != OUTPUT_JSONL)
+			drain_summary_print(&s->out, d, migrations, n);
+		code = drain_exit(d);
+	}
+	progress_free(w.progress);
+	return code;
+}
+
+enum exit_code watch_migration(struct session *s, uint64_t number)
+{
+	_cleanup_free_ char *subject = xasprintf("migration/%llu", (unsigned long long)number);
+	struct watch w = { .s = s, .subject = subject, .what = "migration" };
+	enum exit_code code = run(&w, 0, number);
+
+	if (code == EXIT_DONE) {
+		const Drover__V1__Migration *m = progress_find_migration(w.progress);
+
+		if (s->out.format == OUTPUT_JSON)
+			output_message(&s->out, &m->base);
+		else if (s->out.format != OUTPUT_JSONL)
+			migration_summary_print(&s->out, m);
+		if (m->state != DROVER__V1__MIGRATION_STATE__DONE)
+			code = EXIT_FAILED;
+	}
+	progress_free(w.progress);
+	return code;
+}
+
+enum exit_code watch_run(const struct invocation *invocation)
+{
+	const char *word = invocation->words.items[0];
+	bool drain = strncmp(word, "drain/", 6) == 0;
+	bool migration = strncmp(word, "migration/", 10) == 0;
+	struct session s;
+	uint64_t number;
+	enum exit_code code;
+
+	session_init(&s, invocation);
+	number = session_number(&s, word, drain ? word + 6 : migration ? word + 10 : "");
+	if (number == 0)
+		return EXIT_USAGE;
+	code = session_open(&s, invocation);
+	if (code == EXIT_DONE)
+		code = drain ? watch_drain(&s, number) : watch_migration(&s, number);
+	session_close(&s);
+	return code;
+}

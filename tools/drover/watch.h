@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Follows a drain or a migration to its end: live on a terminal, line by line in a pipe. */
+#pragma once
+
+#include "tools/drover/session.h"
+
+/* Follows drain @number and prints what came of it. Returns the exit status: EXIT_DONE if the node
+ * is empty, EXIT_PARTLY, EXIT_FAILED if it was cancelled, EXIT_INTERRUPTED, EXIT_TIMEOUT... */
+enum exit_code watch_drain(struct session *s, uint64_t number);
+enum exit_code watch_migration(struct session *s, uint64_t number);
