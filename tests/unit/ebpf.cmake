@@ -1,5 +1,9 @@
 drover_test(NAME test_traffic_program LABEL unit SOURCES unit/test_traffic_program.c
 	LIBS drover_traffic_skeleton drover_common)
 drover_test(NAME test_bandwidth LABEL unit SOURCES unit/test_bandwidth.c LIBS drover_bandwidth)
-drover_test(NAME test_traffic LABEL unit SOURCES unit/test_traffic.c unit/veth_peer.c
+drover_test(NAME test_traffic LABEL unit
+	SOURCES unit/test_traffic.c unit/traffic_fixture.c unit/veth_peer.c
+	LIBS drover_ebpf drover_common)
+drover_test(NAME test_traffic_attach LABEL unit
+	SOURCES unit/test_traffic_attach.c unit/traffic_fixture.c unit/veth_peer.c
 	LIBS drover_bandwidth drover_ebpf drover_common)

@@ -1,142 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loader against a real kernel: a veth pair between two network namespaces, real TCP, the three
- * sources, and what is left behind. Skipped where namespaces or eBPF are not permitted. */
-#include "agent/bandwidth.h"
+/* The counters against a real kernel: a veth pair between two network namespaces, real TCP and a few
+ * odd frames, by all three sources. Skipped where namespaces or eBPF are not permitted. */
 #include "common/alloc.h"
-#include "common/cleanup.h"
-#include "common/clock.h"
-#include "ebpf/traffic.h"
+#include "tests/unit/traffic_fixture.h"
 #include "tests/unit/veth_peer.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <sched.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include <linux/capability.h>
-
-#define EXIT_SKIPPED   77
-#define TX             TRAFFIC_SENT
-#define RX             TRAFFIC_RECEIVED
 #define TRANSFER_BYTES (16u << 20)
-#define DEADLINE_MS    5000
 #define ETHERNET_BYTES 14
 #define TIMESTAMPS     12 /* TCP options of every segment of an established connection */
 #define SYN_OPTIONS    20 /* at most this much more in the two first ones */
-
-DEFINE_CLEANUP(struct traffic *, traffic_close);
-
-static struct traffic *open_traffic(enum traffic_source best)
-{
-	struct traffic_options options = { .port_low = 49152, .port_high = 49153, .best = best };
-	struct traffic *traffic = NULL;
-	struct error err = { 0 };
-
-	if (traffic_open(&options, &traffic, &err) < 0)
-		fail_msg("%s", err.text);
-	return traffic;
-}
-
-static struct traffic *open_and_watch(enum traffic_source best)
-{
-	struct traffic *traffic = open_traffic(best);
-	struct error err = { 0 };
-
-	if (traffic_watch_interface(traffic, VETH_OURS, &err) < 0)
-		fail_msg("%s", err.text);
-	return traffic;
-}
-
-static struct traffic_endpoint register_endpoint(struct traffic *traffic, const char *address,
-                                                 uint16_t port, bool port_is_remote)
-{
-	struct traffic_endpoint endpoint;
-	struct error err = { 0 };
-
-	assert_int_equal(traffic_endpoint_parse(address, port, port_is_remote, &endpoint, &err), 0);
-	if (traffic_register(traffic, &endpoint, &err) < 0)
-		fail_msg("%s", err.text);
-	return endpoint;
-}
-
-static struct traffic_sample *read_now(struct traffic *traffic)
-{
-	struct traffic_sample *sample = xnew(struct traffic_sample);
-	struct error err = { 0 };
-
-	if (traffic_read(traffic, sample, &err) < 0)
-		fail_msg("%s", err.text);
-	return sample;
-}
-
-/* Reads until nothing moves any more: the last acknowledgements come after the last data. */
-static struct traffic_sample *read_settled(struct traffic *traffic)
-{
-	uint64_t deadline_ms = clock_now_ms() + DEADLINE_MS;
-	struct traffic_sample *sample = read_now(traffic);
-
-	for (;;) {
-		struct traffic_sample *next = read_now(traffic);
-		bool settled = memcmp(&sample->interfaces[0].link, &next->interfaces[0].link,
-		                      sizeof(struct link_stats)) == 0 &&
-		               memcmp(sample->interfaces[0].counters, next->interfaces[0].counters,
-		                      sizeof(next->interfaces[0].counters)) == 0 &&
-		               next->at_ns - sample->at_ns > 2000000;
-
-		if (!settled && memcmp(&sample->interfaces[0].link, &next->interfaces[0].link,
-		                       sizeof(struct link_stats)) == 0) {
-			free(next);
-			assert_true(clock_now_ms() < deadline_ms);
-			continue;
-		}
-		free(sample);
-		sample = next;
-		if (settled)
-			return sample;
-		assert_true(clock_now_ms() < deadline_ms);
-	}
-}
-
-/* Between two samples, the kernel counted exactly the packets on the link that we did. */
-static void assert_same_packets(const struct traffic_sample *before,
-                                const struct traffic_sample *after)
-{
-	const struct traffic_interface_sample *was = &before->interfaces[0];
-	const struct traffic_interface_sample *is = &after->interfaces[0];
-
-	for (int direction = 0; direction < 2; direction++)
-		assert_int_equal(is->counters[direction].skbs - was->counters[direction].skbs,
-		                 is->link.packets[direction] - was->link.packets[direction]);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	veth_create();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	veth_delete();
-	return 0;
-}
-
-/* --------------------------------------------------------------- counting */
 
 /* What a TCP connection that sent @sent_bytes, retransmissions included, must have put on the wire in
  * the direction of its data: each frame has headers of @header_bytes, the first ones a little more. */
@@ -157,20 +39,20 @@ static void check_wire(const struct traffic_endpoint_value *counters, int direct
 
 static void check_transfer(enum traffic_source best, enum traffic_source expected)
 {
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(best);
+	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open_and_watch(best);
 	_cleanup_free_ struct traffic_sample *before = NULL, *sample = NULL;
 	const struct traffic_interface_sample *mi0;
 	const struct traffic_interface_value *tx, *rx;
 	uint64_t sent_bytes, peer_sent_bytes;
 
-	register_endpoint(traffic, VETH_PEER4, 49152, true);
-	register_endpoint(traffic, VETH_PEER6, 49153, false);
+	fixture_register(traffic, VETH_PEER4, 49152, true);
+	fixture_register(traffic, VETH_PEER6, 49153, false);
 	veth_bring_up();
-	before = read_settled(traffic);
+	before = fixture_read_settled(traffic);
 	sent_bytes = veth_transfer(true, false, 49152, TRANSFER_BYTES);
 	peer_sent_bytes = veth_transfer(false, true, 49153, TRANSFER_BYTES);
 
-	sample = read_settled(traffic);
+	sample = fixture_read_settled(traffic);
 	mi0 = &sample->interfaces[0];
 	tx = &mi0->counters[TX];
 	rx = &mi0->counters[RX];
@@ -201,7 +83,7 @@ static void check_transfer(enum traffic_source best, enum traffic_source expecte
 
 	/* The kernel counts the same packets on the link, and its bytes lack the headers of all
 	 * frames but one of each packet: never more than ours, and here 4 % fewer. */
-	assert_same_packets(before, sample);
+	fixture_assert_same_packets(before, sample);
 	assert_true(tx->wire_bytes > mi0->link.bytes[TX]);
 	assert_in_range(tx->wire_bytes, sent_bytes / 1000 * 1045, sent_bytes / 100 * 107);
 	print_message("  %s: payload %llu, wire %llu (%.4f), link %llu, read in %llu us\n",
@@ -232,14 +114,15 @@ static void test_rtnl_counts_totals(void **state)
 {
 	/* Without eBPF the totals are there, endpoints say that they are not counted, and the
 	 * reason is told. */
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(TRAFFIC_SOURCE_RTNL);
+	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open_and_watch(
+		TRAFFIC_SOURCE_RTNL);
 	_cleanup_free_ struct traffic_sample *sample = NULL;
 
 	(void)state;
-	register_endpoint(traffic, VETH_PEER4, 49152, true);
+	fixture_register(traffic, VETH_PEER4, 49152, true);
 	veth_bring_up();
 	veth_transfer(true, false, 49152, TRANSFER_BYTES);
-	sample = read_settled(traffic);
+	sample = fixture_read_settled(traffic);
 	assert_int_equal(sample->interfaces[0].source, TRAFFIC_SOURCE_RTNL);
 	assert_true(sample->interfaces[0].link.bytes[TX] > TRANSFER_BYTES);
 	assert_int_equal(sample->n_endpoints, 1);
@@ -252,27 +135,28 @@ static void test_strangers_in_the_range(void **state)
 {
 	/* TCP on a migration port of no migration we know is counted apart; other ports are neither
 	 * migration nor stranger; an endpoint counts no more once it is unregistered. */
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(TRAFFIC_SOURCE_NONE);
+	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open_and_watch(
+		TRAFFIC_SOURCE_NONE);
 	_cleanup_free_ struct traffic_sample *first = NULL, *second = NULL, *third = NULL;
 	struct traffic_endpoint endpoint;
 
 	(void)state;
-	endpoint = register_endpoint(traffic, VETH_PEER4, 49152, true);
+	endpoint = fixture_register(traffic, VETH_PEER4, 49152, true);
 	veth_bring_up();
 	veth_transfer(true, false, 49153, 1 << 20);
-	first = read_settled(traffic);
+	first = fixture_read_settled(traffic);
 	assert_true(first->interfaces[0].counters[TX].unregistered_wire_bytes > 1 << 20);
 	assert_int_equal(first->interfaces[0].counters[TX].migration_wire_bytes, 0);
 
 	veth_transfer(true, false, 5201, 1 << 20);
-	second = read_settled(traffic);
+	second = fixture_read_settled(traffic);
 	assert_int_equal(second->interfaces[0].counters[TX].unregistered_wire_bytes,
 	                 first->interfaces[0].counters[TX].unregistered_wire_bytes);
 	assert_int_equal(second->interfaces[0].counters[TX].migration_wire_bytes, 0);
 
 	traffic_unregister(traffic, &endpoint);
 	veth_transfer(true, false, 49152, 1 << 20);
-	third = read_settled(traffic);
+	third = fixture_read_settled(traffic);
 	assert_int_equal(third->n_endpoints, 0);
 	assert_int_equal(third->interfaces[0].counters[TX].migration_wire_bytes, 0);
 }
@@ -307,17 +191,18 @@ static void test_headers_out_of_direct_reach(void **state)
 {
 	/* Of a large frame of a packet socket only the Ethernet header can be read directly; its
 	 * TCP header is found all the same. */
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(TRAFFIC_SOURCE_NONE);
+	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open_and_watch(
+		TRAFFIC_SOURCE_NONE);
 	_cleanup_free_ struct traffic_sample *sample = NULL;
 	uint8_t frame[9100];
 	size_t bytes = build_frame(frame, false, false, 8000);
 
 	(void)state;
-	register_endpoint(traffic, VETH_PEER4, 49152, true);
+	fixture_register(traffic, VETH_PEER4, 49152, true);
 	veth_set_mtu(9000);
 	veth_bring_up();
 	veth_send_raw(frame, bytes);
-	sample = read_settled(traffic);
+	sample = fixture_read_settled(traffic);
 	assert_int_equal(sample->endpoints[0].counters.payload_bytes[TX], 8000);
 	assert_int_equal(sample->endpoints[0].counters.wire_bytes[TX], bytes);
 }
@@ -326,474 +211,32 @@ static void test_tag_kept_aside(void **state)
 {
 	/* The receiving path takes a VLAN tag out of the frame before our program runs; it was on
 	 * the wire and is counted. */
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(TRAFFIC_SOURCE_NONE);
+	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open_and_watch(
+		TRAFFIC_SOURCE_NONE);
 	_cleanup_free_ struct traffic_sample *sample = NULL;
 	uint8_t frame[1600];
 	size_t bytes = build_frame(frame, true, true, 1000);
 
 	(void)state;
-	register_endpoint(traffic, VETH_PEER4, 49152, true);
+	fixture_register(traffic, VETH_PEER4, 49152, true);
 	veth_bring_up();
 	veth_peer_send_raw(frame, bytes);
-	sample = read_settled(traffic);
+	sample = fixture_read_settled(traffic);
 	assert_int_equal(bytes, 14 + 4 + 40 + 1000);
 	assert_int_equal(sample->endpoints[0].counters.wire_bytes[RX], bytes);
 	assert_int_equal(sample->endpoints[0].counters.payload_bytes[RX], 1000);
 }
 
-/* -------------------------------------------------------------- what is left */
-
-/* Programs at tcx of mi0 in one direction. */
-static unsigned int count_tcx(int direction)
-{
-	/* The part of union bpf_attr that BPF_PROG_QUERY reads, with the number of its ABI. */
-	struct {
-		uint32_t ifindex, attach_type, query_flags, attach_flags;
-		uint64_t ids;
-		uint32_t count, padding;
-		uint64_t more[4];
-	} query = { .ifindex = if_nametoindex(VETH_OURS),
-		    .attach_type = direction == TX ? 47 : 46 };
-	const int bpf_prog_query = 16;
-
-	if (syscall(SYS_bpf, bpf_prog_query, &query, sizeof(query)) < 0 && errno != ENOSPC)
-		assert_int_equal(errno, ENOENT);
-	return query.count;
-}
-
-static int count_clsact(int direction)
-{
-	return direction == TX
-	               ? veth_count_lines("tc filter show dev " VETH_OURS " egress", "drover_tx")
-	               : veth_count_lines("tc filter show dev " VETH_OURS " ingress", "drover_rx");
-}
-
-/* A process that watches mi0 and is then killed in the hardest way. */
-static void watch_and_be_killed(enum traffic_source best, bool checks(void))
-{
-	int ready[2];
-	bool seen;
-	char byte;
-	pid_t pid;
-
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		open_and_watch(best);
-		if (write(ready[1], "r", 1) != 1)
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	seen = checks();
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_true(seen);
-}
-
-static bool is_at_tcx(void)
-{
-	return count_tcx(TX) == 1 && count_tcx(RX) == 1;
-}
-
-static bool is_at_clsact(void)
-{
-	return count_clsact(TX) == 1 && count_clsact(RX) == 1;
-}
-
-static void test_killed_at_tcx(void **state)
-{
-	/* kill -9 of the process leaves no program at tcx and no qdisc. */
-	uint64_t deadline_ms;
-
-	(void)state;
-	watch_and_be_killed(TRAFFIC_SOURCE_NONE, is_at_tcx);
-	/* The kernel gives up the descriptors of a dead process a moment after its parent knows. */
-	deadline_ms = clock_now_ms() + DEADLINE_MS;
-	while (count_tcx(TX) + count_tcx(RX) > 0)
-		assert_true(clock_now_ms() < deadline_ms);
-	assert_int_equal(veth_count_lines("tc qdisc show dev " VETH_OURS, "clsact"), 0);
-}
-
-static void test_killed_at_clsact(void **state)
-{
-	/* kill -9 leaves the filters at clsact; the next start takes them over instead of adding
-	 * more, whichever source it uses, and its stop removes them but not the qdisc. */
-	enum traffic_source next[] = { TRAFFIC_SOURCE_CLSACT, TRAFFIC_SOURCE_TCX };
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(next); i++) {
-		struct traffic *traffic;
-
-		watch_and_be_killed(TRAFFIC_SOURCE_CLSACT, is_at_clsact);
-		assert_true(is_at_clsact());
-		traffic = open_and_watch(next[i]);
-		assert_int_equal(count_clsact(TX), next[i] == TRAFFIC_SOURCE_CLSACT);
-		assert_int_equal(count_clsact(RX), next[i] == TRAFFIC_SOURCE_CLSACT);
-		traffic_close(traffic);
-		assert_int_equal(count_clsact(TX) + count_clsact(RX), 0);
-		assert_int_equal(veth_count_lines("tc qdisc show dev " VETH_OURS, "clsact"), 1);
-	}
-}
-
-static void test_again_is_no_error(void **state)
-{
-	/* Watching and registering twice changes nothing and keeps the counters; closing and
-	 * opening again works any number of times. */
-	(void)state;
-	veth_bring_up();
-	for (int round = 0; round < 3; round++) {
-		_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(
-			TRAFFIC_SOURCE_NONE);
-		_cleanup_free_ struct traffic_sample *before = NULL, *after = NULL;
-
-		register_endpoint(traffic, VETH_PEER4, 49152, true);
-		veth_transfer(true, false, 49152, 100000);
-		before = read_settled(traffic);
-		assert_int_equal(traffic_watch_interface(traffic, VETH_OURS, NULL), 0);
-		register_endpoint(traffic, VETH_PEER4, 49152, true);
-		after = read_settled(traffic);
-		assert_int_equal(after->n_interfaces, 1);
-		assert_int_equal(after->n_endpoints, 1);
-		assert_int_equal(after->interfaces[0].epoch, before->interfaces[0].epoch);
-		assert_memory_equal(&after->endpoints[0].counters, &before->endpoints[0].counters,
-		                    sizeof(struct traffic_endpoint_value));
-		assert_true(is_at_tcx());
-	}
-	assert_int_equal(count_tcx(TX) + count_tcx(RX), 0);
-}
-
-/* Whether mi0, just made anew, is counted from 0 in a newer epoch than that of @before. */
-static void check_made_anew(struct traffic *traffic, const struct traffic_sample *before)
-{
-	_cleanup_free_ struct traffic_sample *first = NULL, *after = NULL;
-
-	first = read_now(traffic);
-	assert_int_equal(first->interfaces[0].source, TRAFFIC_SOURCE_TCX);
-	assert_true(first->interfaces[0].epoch > before->interfaces[0].epoch);
-	assert_true(first->interfaces[0].ifindex > before->interfaces[0].ifindex);
-	veth_bring_up();
-	free(first);
-	first = read_settled(traffic);
-	veth_transfer(true, false, 49152, 1000);
-	after = read_settled(traffic);
-	assert_in_range(after->interfaces[0].counters[TX].migration_wire_bytes, 1000, 5000);
-	assert_same_packets(first, after);
-}
-
-static void test_interface_made_anew(void **state)
-{
-	/* An interface which is deleted has no source until it is there again; then it is attached
-	 * to and counts from 0 in a new epoch, also if all that happened between two readings. */
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(TRAFFIC_SOURCE_NONE);
-	_cleanup_free_ struct traffic_sample *before = NULL, *gone = NULL;
-
-	(void)state;
-	register_endpoint(traffic, VETH_PEER4, 49152, true);
-	veth_bring_up();
-	veth_transfer(true, false, 49152, 1 << 20);
-	before = read_settled(traffic);
-
-	veth_delete();
-	gone = read_now(traffic);
-	assert_int_equal(gone->interfaces[0].source, TRAFFIC_SOURCE_NONE);
-	assert_int_equal(gone->interfaces[0].ifindex, 0);
-	assert_string_equal(traffic_find_limit(traffic, VETH_OURS)->text,
-	                    "the interface does not exist");
-	veth_create();
-	check_made_anew(traffic, before);
-
-	free(before);
-	before = read_now(traffic);
-	veth_delete();
-	veth_create();
-	check_made_anew(traffic, before);
-}
-
-/* ---------------------------------------------------------------- other people */
-
-static void test_ingress_qdisc_is_left_alone(void **state)
-{
-	/* Where libvirt's kind of qdisc is, clsact is not tried and the reason names it; tcx does
-	 * not mind. */
-	struct traffic *traffic;
-
-	(void)state;
-	veth_run("tc qdisc add dev %s ingress", VETH_OURS);
-	traffic = open_and_watch(TRAFFIC_SOURCE_CLSACT);
-	assert_non_null(strstr(traffic_find_limit(traffic, VETH_OURS)->text,
-	                       "its \"ingress\" qdisc takes the place of clsact"));
-	traffic_close(traffic);
-	assert_int_equal(veth_count_lines("tc qdisc show dev " VETH_OURS, "ingress"), 1);
-	assert_int_equal(veth_count_lines("tc filter show dev " VETH_OURS " ingress", "drover"), 0);
-
-	traffic = open_and_watch(TRAFFIC_SOURCE_NONE);
-	assert_int_equal(traffic_find_limit(traffic, VETH_OURS)->code, ERROR_NONE);
-	assert_true(is_at_tcx());
-	traffic_close(traffic);
-}
-
-static void test_links_of_libvirt(void **state)
-{
-	/* clsact is never put on a tap or a bridge: libvirt needs that place for QoS. */
-	static const char *const adds[] = { "ip tuntap add dev vnet9 mode tap",
-		                            "ip link add vnet9 type bridge" };
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(adds); i++) {
-		_cleanup_(traffic_closep) struct traffic *traffic = NULL;
-
-		if (system(adds[i]) != 0) {
-			print_message("  not possible here: %s\n", adds[i]);
-			continue;
-		}
-		traffic = open_traffic(TRAFFIC_SOURCE_CLSACT);
-		assert_int_equal(traffic_watch_interface(traffic, "vnet9", NULL), 0);
-		assert_non_null(strstr(traffic_find_limit(traffic, "vnet9")->text,
-		                       "it would break libvirt's <bandwidth> there"));
-		assert_int_equal(veth_count_lines("tc qdisc show dev vnet9", "clsact"), 0);
-		veth_run("ip link del vnet9");
-	}
-}
-
-static void test_foreign_filter_survives(void **state)
-{
-	/* A filter of somebody else at our priority and handle is neither replaced nor removed. */
-	struct traffic *traffic;
-
-	(void)state;
-	veth_run("tc qdisc add dev %s clsact", VETH_OURS);
-	veth_run("tc filter add dev %s egress prio 7 handle 0xd0 bpf da bytecode "
-	         "'1,6 0 0 4294967295'",
-	         VETH_OURS);
-	traffic = open_and_watch(TRAFFIC_SOURCE_CLSACT);
-	assert_non_null(strstr(traffic_find_limit(traffic, VETH_OURS)->text, "another filter"));
-	assert_int_equal(count_clsact(RX), 0);
-	traffic_close(traffic);
-	assert_int_equal(veth_count_lines("tc filter show dev " VETH_OURS " egress", "bytecode"),
-	                 1);
-}
-
-/* Eleven rounds of a transfer, told to bandwidth as if each had taken a second. */
-static bool becomes_blind(enum traffic_source best)
-{
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(best);
-	_cleanup_free_ struct bandwidth *bandwidth = xnew(struct bandwidth);
-
-	for (uint64_t second = 0; second <= 11; second++) {
-		_cleanup_free_ struct traffic_sample *sample = NULL;
-
-		veth_transfer(true, false, 5201, 4 << 20);
-		sample = read_settled(traffic);
-		sample->at_ns = (1 + second) * 1000000000;
-		bandwidth_update(bandwidth, sample);
-	}
-	return bandwidth_find_interface(bandwidth, VETH_OURS)->blind;
-}
-
-static void test_a_filter_in_front_of_ours(void **state)
-{
-	/* A foreign filter which ends the chain in front of ours hides packets from us at clsact,
-	 * and that is noticed; at tcx ours comes first and sees them. */
-	(void)state;
-	veth_bring_up();
-	veth_run("tc qdisc add dev %s clsact", VETH_OURS);
-	veth_run("tc filter add dev %s egress prio 1 bpf da bytecode '1,6 0 0 0'", VETH_OURS);
-	assert_true(becomes_blind(TRAFFIC_SOURCE_CLSACT));
-	assert_false(becomes_blind(TRAFFIC_SOURCE_TCX));
-}
-
-/* --------------------------------------------------------------- what is refused */
-
-static void test_links_without_ethernet(void **state)
-{
-	/* A link whose packets have no Ethernet header is counted by the kernel only. */
-	_cleanup_(traffic_closep) struct traffic *traffic = open_traffic(TRAFFIC_SOURCE_NONE);
-
-	(void)state;
-	if (system("ip tuntap add dev tun9 mode tun") != 0)
-		skip();
-	assert_int_equal(traffic_watch_interface(traffic, "tun9", NULL), 0);
-	assert_non_null(strstr(traffic_find_limit(traffic, "tun9")->text, "no Ethernet header"));
-	veth_run("ip link del tun9");
-}
-
-/* Runs @checks in a child process that has only the capabilities in @mask, and returns its exit
- * code. */
-static int run_with_capabilities(uint64_t mask, int checks(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-		struct __user_cap_data_struct sets[2] = { 0 };
-
-		for (int i = 0; i < 2; i++)
-			sets[i].permitted = sets[i].effective = (uint32_t)(mask >> 32 * i);
-		if (syscall(SYS_capset, &header, sets) != 0)
-			_exit(100);
-		_exit(checks());
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-static int check_unprivileged(void)
-{
-	struct traffic_options options = { .port_low = 49152, .port_high = 49153 };
-	_cleanup_free_ struct traffic_sample *sample = xnew(struct traffic_sample);
-	_cleanup_(traffic_closep) struct traffic *traffic = NULL;
-
-	if (traffic_open(&options, &traffic, NULL) < 0)
-		return 1;
-	if (traffic_get_limit(traffic)->code != ERROR_PERMISSION ||
-	    !strstr(traffic_get_limit(traffic)->text, "CAP_BPF"))
-		return 2;
-	if (traffic_watch_interface(traffic, VETH_OURS, NULL) < 0 ||
-	    traffic_read(traffic, sample, NULL) < 0)
-		return 3;
-	if (sample->interfaces[0].source != TRAFFIC_SOURCE_RTNL ||
-	    sample->interfaces[0].ifindex == 0)
-		return 4;
-	return 0;
-}
-
-static void test_without_permission(void **state)
-{
-	/* A process without capabilities still measures totals, and says which ones it would
-	 * need. */
-	(void)state;
-	assert_int_equal(run_with_capabilities(0, check_unprivileged), 0);
-}
-
-static int check_agent_capabilities(void)
-{
-	enum traffic_source sources[] = { TRAFFIC_SOURCE_CLSACT, TRAFFIC_SOURCE_TCX };
-
-	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
-		struct traffic_options options = { .port_low = 49152,
-			                           .port_high = 49153,
-			                           .best = sources[i] };
-		_cleanup_free_ struct traffic_sample *sample = xnew(struct traffic_sample);
-		_cleanup_(traffic_closep) struct traffic *traffic = NULL;
-
-		if (traffic_open(&options, &traffic, NULL) < 0 ||
-		    traffic_watch_interface(traffic, VETH_OURS, NULL) < 0 ||
-		    traffic_read(traffic, sample, NULL) < 0)
-			return 1;
-		if (sample->interfaces[0].source != sources[i]) {
-			printf("%s\n", traffic_find_limit(traffic, VETH_OURS)->text);
-			return 2;
-		}
-	}
-	return 0;
-}
-
-static void test_the_capabilities_of_the_agent(void **state)
-{
-	/* The three capabilities that the agent keeps suffice for both sources, and to take over
-	 * what a killed process left at clsact. */
-	const uint64_t mask = 1ull << CAP_NET_ADMIN | 1ull << CAP_PERFMON | 1ull << CAP_BPF;
-
-	(void)state;
-	watch_and_be_killed(TRAFFIC_SOURCE_CLSACT, is_at_clsact);
-	assert_int_equal(run_with_capabilities(mask, check_agent_capabilities), 0);
-	assert_int_equal(count_clsact(TX) + count_clsact(RX), 0);
-}
-
-static void test_nonsense_is_refused(void **state)
-{
-	/* Unknown names, impossible ports and addresses, and more than fits get an error that says
-	 * so, and change nothing. */
-	_cleanup_(traffic_closep) struct traffic *traffic = open_and_watch(TRAFFIC_SOURCE_NONE);
-	_cleanup_free_ struct traffic_sample *sample = NULL;
-	struct traffic_endpoint endpoint = { .port = 1 };
-	struct traffic *never = NULL;
-	struct error err;
-
-	(void)state;
-	assert_int_equal(traffic_watch_interface(traffic, "nosuch0", &err), -ERROR_NOT_FOUND);
-	assert_string_equal(err.text, "there is no network interface \"nosuch0\" here");
-	assert_int_equal(traffic_watch_interface(traffic, "", &err), -ERROR_INVALID);
-	assert_int_equal(traffic_watch_interface(traffic, "a-name-of-17-char", &err),
-	                 -ERROR_INVALID);
-	assert_null(traffic_find_limit(traffic, "nosuch0"));
-
-	assert_int_equal(traffic_endpoint_parse("host2", 49152, true, &endpoint, &err),
-	                 -ERROR_INVALID);
-	assert_int_equal(endpoint.port, 1);
-	assert_int_equal(traffic_endpoint_parse("10.9.0.2", 49154, true, &endpoint, &err), 0);
-	assert_int_equal(traffic_register(traffic, &endpoint, &err), -ERROR_INVALID);
-	assert_string_equal(err.text, "port 49154 is outside the migration ports 49152-49153 and "
-	                              "would not be counted");
-	traffic_unregister(traffic, &endpoint);
-
-	for (int i = 0; i < TRAFFIC_ENDPOINTS; i++) {
-		endpoint.port = 49152;
-		endpoint.remote_address[3] = htonl((uint32_t)i);
-		assert_int_equal(traffic_register(traffic, &endpoint, &err), 0);
-	}
-	endpoint.remote_address[3] = htonl(TRAFFIC_ENDPOINTS);
-	assert_int_equal(traffic_register(traffic, &endpoint, &err), -ERROR_NO_SPACE);
-	sample = read_now(traffic);
-	assert_int_equal(sample->n_interfaces, 1);
-	assert_int_equal(sample->n_endpoints, TRAFFIC_ENDPOINTS);
-
-	assert_int_equal(traffic_open(&(struct traffic_options){ .port_low = 2, .port_high = 1 },
-	                              &never, &err),
-	                 -ERROR_INVALID);
-	assert_null(never);
-}
-
-#define TRAFFIC_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TRAFFIC_TEST(test_tcx_counts_exactly),
-		TRAFFIC_TEST(test_clsact_counts_exactly),
-		TRAFFIC_TEST(test_rtnl_counts_totals),
-		TRAFFIC_TEST(test_strangers_in_the_range),
-		TRAFFIC_TEST(test_headers_out_of_direct_reach),
-		TRAFFIC_TEST(test_tag_kept_aside),
-		TRAFFIC_TEST(test_killed_at_tcx),
-		TRAFFIC_TEST(test_killed_at_clsact),
-		TRAFFIC_TEST(test_again_is_no_error),
-		TRAFFIC_TEST(test_interface_made_anew),
-		TRAFFIC_TEST(test_ingress_qdisc_is_left_alone),
-		TRAFFIC_TEST(test_links_of_libvirt),
-		TRAFFIC_TEST(test_foreign_filter_survives),
-		TRAFFIC_TEST(test_a_filter_in_front_of_ours),
-		TRAFFIC_TEST(test_links_without_ethernet),
-		TRAFFIC_TEST(test_without_permission),
-		TRAFFIC_TEST(test_the_capabilities_of_the_agent),
-		TRAFFIC_TEST(test_nonsense_is_refused),
+		FIXTURE_TEST(test_tcx_counts_exactly),
+		FIXTURE_TEST(test_clsact_counts_exactly),
+		FIXTURE_TEST(test_rtnl_counts_totals),
+		FIXTURE_TEST(test_strangers_in_the_range),
+		FIXTURE_TEST(test_headers_out_of_direct_reach),
+		FIXTURE_TEST(test_tag_kept_aside),
 	};
-	const char *why = veth_peer_start();
-	struct traffic *probe;
-	struct error limit;
-	int rc;
 
-	if (why) {
-		printf("skipped: %s\n", why);
-		veth_peer_stop();
-		return EXIT_SKIPPED;
-	}
-	probe = open_traffic(TRAFFIC_SOURCE_NONE);
-	limit = *traffic_get_limit(probe);
-	traffic_close(probe);
-	if (limit.code == ERROR_PERMISSION) {
-		printf("skipped: %s\n", limit.text);
-		veth_peer_stop();
-		return EXIT_SKIPPED;
-	}
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	veth_peer_stop();
-	return rc;
+	return fixture_run(tests, ARRAY_SIZE(tests));
 }
