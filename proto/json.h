@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON of any message, by walking its descriptor: RPC, HTTP and `-o json` share one schema.
+ *
+ * As protobuf's own JSON mapping, but for these, which are for people with jq:
+ *	- every field is there, also with its default value, so that keys are stable: numbers 0,
+ *	  strings "", lists [], absent messages null. Of a oneof only the member that is set.
+ *	- 64-bit numbers are JSON numbers. All of ours are below 2^53.
+ *	- bytes of exactly 16 are ids and printed as 32 hex digits; all others are base64.
+ * Names are lowerCamelCase, enums are names (a number if the value has none). Strings are valid
+ * UTF-8 whatever was in them (U+FFFD for what was not), control characters are escaped.
+ */
+#pragma once
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* @pretty: on several lines, indented by two. No newline at the end. */
+void json_write(FILE *to, const ProtobufCMessage *message, bool pretty);
+
+/* The same as a text that the caller frees. */
+char *json_format(const ProtobufCMessage *message, bool pretty);
+
+/* A JSON string with its quotes. */
+void json_write_string(FILE *to, const char *text);
