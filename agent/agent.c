@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See agent.h. Here: start and stop, libvirt's events, the tick of a second.
+ *
+ * Order of the start: journal, inventory, adoption of what is under way, and the mesh last, so that
+ * nobody can ask before we know what we are in the middle of. Stopping is the other way round. */
+#include "agent/agent.h"
+
+#include "agent/source.h"
+#include "agent/target.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COURIERS             4 /* short questions at a time; libvirtd serves 5 per connection */
+#define RELIST_SECONDS       5
+#define KERNEL_FACTS_SECONDS 60
+
+int agent_see_epoch(struct agent *agent, uint64_t epoch, struct error *err)
+{
+	struct journal_write w = { .kind = JOURNAL_WRITE_EPOCH, .epoch = epoch };
+
+	if (epoch < agent->highest_epoch || epoch == 0)
+		return error_set(
+			err, ERROR_STALE,
+			"epoch %llu is over: %s has obeyed epoch %llu; another coordinator "
+			"leads now",
+			(unsigned long long)epoch, agent->settings->node,
+			(unsigned long long)agent->highest_epoch);
+	if (epoch > agent->highest_epoch) {
+		agent->highest_epoch = epoch;
+		reservations_see_epoch(agent->reservations, epoch);
+		/* In order before anything that this epoch asks to be written. */
+		journal_keeper_write(agent->journal, &w, NULL, NULL);
+	}
+	return 0;
+}
+
+int agent_check_speaker(const struct mesh_incoming *in, const char *node, struct error *err)
+{
+	const struct mesh_identity *who = mesh_incoming_get_identity(in);
+
+	if (who->role == MESH_ROLE_AGENT && strcmp(who->name, node) != 0)
+		return error_set(err, ERROR_PERMISSION,
+		                 "agent %s speaks for %s; an agent speaks for its own node only",
+		                 who->name, node);
+	return 0;
+}
+
+/* --- libvirt --- */
+
+struct hypervisor_message {
+	struct message message;
+	struct agent *agent;
+	struct hypervisor_event event;
+};
+
+static void vm_changed(const struct inventory_vm *vm, void *context)
+{
+	watchers_vm(context, vm);
+}
+
+static void vm_gone(const char *uuid, void *context)
+{
+	watchers_vm_gone(context, uuid);
+}
+
+static void inventory_settled(void *context)
+{
+	struct agent *agent = context;
+
+	target_guests_listed(agent);
+	if (agent->inventory_was_valid != agent->inventory.valid) {
+		agent->inventory_was_valid = agent->inventory.valid;
+		if (!agent->inventory.valid)
+			log_warning("libvirt: %s", agent->inventory.problem.text);
+		watchers_reset(agent);
+	} else {
+		watchers_host(agent);
+	}
+}
+
+static void handle_event(struct agent *agent, const struct hypervisor_event *e)
+{
+	switch (e->kind) {
+	case HYPERVISOR_CONNECTED:
+		log_info("connected to libvirt");
+		inventory_refresh(&agent->inventory);
+		break;
+	case HYPERVISOR_DISCONNECTED:
+		inventory_lost(&agent->inventory, &e->error);
+		break;
+	case HYPERVISOR_VM_CHANGED:
+		inventory_refresh(&agent->inventory);
+		source_vm_event(agent, e);
+		break;
+	case HYPERVISOR_ITERATION:
+	case HYPERVISOR_JOB_COMPLETED:
+		source_vm_event(agent, e);
+		break;
+	}
+}
+
+static void run_event(struct message *m)
+{
+	struct hypervisor_message *h = (struct hypervisor_message *)m;
+
+	if (!h->agent->stopping)
+		handle_event(h->agent, &h->event);
+	free(h);
+}
+
+/* Courier thread. */
+static void hypervisor_event(const struct hypervisor_event *e, void *context)
+{
+	struct agent *agent = context;
+	struct hypervisor_message *h = xnew(struct hypervisor_message);
+
+	h->message.run = run_event;
+	h->agent = agent;
+	h->event = *e;
+	loop_post(agent->loop, &h->message);
+}
+
+/* --- host facts --- */
+
+struct facts_errand {
+	struct errand errand;
+	struct agent *agent;
+	struct host_facts facts;
+	int rc;
+	struct error error;
+};
+
+static void facts_work(struct errand *e)
+{
+	struct facts_errand *f = (struct facts_errand *)e;
+
+	f->rc = f->agent->hypervisor->ops->host_facts(f->agent->hypervisor, &f->facts, &f->error);
+}
+
+static void facts_done(struct errand *e)
+{
+	struct facts_errand *f = (struct facts_errand *)e;
+
+	if (f->rc == 0) {
+		f->agent->facts = f->facts;
+		f->agent->facts_known = true;
+	}
+	free(f);
+}
+
+static void ask_facts(struct agent *agent)
+{
+	struct facts_errand *f = xnew(struct facts_errand);
+
+	f->errand.work = facts_work;
+	f->errand.done = facts_done;
+	f->agent = agent;
+	courier_send(agent->couriers, &f->errand);
+}
+
+/* --- the second --- */
+
+static void read_traffic(struct agent *agent)
+{
+	struct traffic_sample *sample;
+	struct error err;
+
+	if (!agent->traffic)
+		return;
+	sample = xnew(struct traffic_sample);
+	if (traffic_read(agent->traffic, sample, &err) == 0)
+		bandwidth_update(&agent->bandwidth, sample);
+	else if (agent->seconds % 60 == 0)
+		log_warning("traffic counters: %s", err.text);
+	free(sample);
+}
+
+static void second(void *context)
+{
+	struct agent *agent = context;
+
+	loop_timer_start(agent->loop, &agent->second, 1000);
+	agent->seconds++;
+	read_traffic(agent);
+	target_tick(agent);
+	if (agent->seconds % RELIST_SECONDS == 0)
+		inventory_refresh(&agent->inventory);
+	if (!agent->facts_known || agent->seconds % KERNEL_FACTS_SECONDS == 0)
+		ask_facts(agent);
+	watchers_host(agent);
+}
+
+/* --- start and stop --- */
+
+static void connected(struct mesh_connection *c, void *context)
+{
+	struct agent *agent = context;
+
+	if (mesh_connection_get_identity(c)->role == MESH_ROLE_COORDINATOR)
+		coordinators_connected(agent, c);
+}
+
+static void disconnected(struct mesh_connection *c, const struct error *why, void *context)
+{
+	const struct mesh_identity *who = mesh_connection_get_identity(c);
+	struct agent *agent = context;
+
+	if (who->role == MESH_ROLE_COORDINATOR && !agent->stopping)
+		log_warning("coordinator %s is gone: %s", who->name, why->text);
+}
+
+static int make_directories(const struct agent_settings *s, struct error *err)
+{
+	const char *const below[] = { "", "/attempts", "/inbound" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(below); i++) {
+		char *path = xasprintf("%s%s", s->run_dir, below[i]);
+
+		if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+			error_set_errno(err, ERROR_SYSTEM, errno, "creating %s (run_dir)", path);
+			free(path);
+			return -ERROR_SYSTEM;
+		}
+		free(path);
+	}
+	if (mkdir(s->state_dir, 0700) < 0 && errno != EEXIST)
+		return error_set_errno(err, ERROR_SYSTEM, errno, "creating %s (state_dir)",
+		                       s->state_dir);
+	return 0;
+}
+
+static void open_traffic(struct agent *agent)
+{
+	const struct agent_settings *s = agent->settings;
+	struct traffic_options options = { .port_low = (uint16_t)s->port_first,
+		                           .port_high = (uint16_t)s->port_last };
+	const struct error *limit;
+	char path[128];
+	FILE *speed;
+	struct error err;
+
+	if (traffic_open(&options, &agent->traffic, &err) < 0) {
+		log_warning("no bandwidth is measured: %s", err.text);
+		agent->traffic = NULL;
+		return;
+	}
+	if (traffic_watch_interface(agent->traffic, s->migration_interface, &err) < 0) {
+		log_warning("no bandwidth is measured on %s: %s", s->migration_interface, err.text);
+		return;
+	}
+	limit = traffic_find_limit(agent->traffic, s->migration_interface);
+	if (limit && limit->code != ERROR_NONE)
+		log_warning("%s is not measured by eBPF at its best: %s", s->migration_interface,
+		            limit->text);
+	/* What the device claims; virtual ones claim anything, so it is shown and not relied on. */
+	snprintf(path, sizeof(path), "/sys/class/net/%s/speed", s->migration_interface);
+	speed = fopen(path, "re");
+	if (speed) {
+		long megabits;
+
+		if (fscanf(speed, "%ld", &megabits) == 1 && megabits > 0)
+			agent->link_bytes_per_s = (uint64_t)megabits * 1000000 / 8;
+		fclose(speed);
+	}
+}
+
+static int open_journal(struct agent *agent, struct journal_state *past, struct error *err)
+{
+	char *path = xasprintf("%s/agent.journal", agent->settings->state_dir);
+	struct journal_report report;
+	int rc = journal_keeper_open(agent->loop, path, &agent->journal, past, &report, err);
+
+	free(path);
+	if (rc < 0)
+		return rc;
+	if (report.dropped_bytes)
+		log_info("journal: %zu bytes of a record cut short by a crash were dropped",
+		         report.dropped_bytes);
+	if (report.quarantined) {
+		agent->safe_mode = true;
+		log_error("journal: %s; the damaged file is kept as %s. This agent only observes "
+		          "now and starts no move. Look at the file, then restart the agent",
+		          report.damage, report.quarantine_path);
+	}
+	return 0;
+}
+
+static int open_mesh(struct agent *agent, const struct agent_options *options, struct error *err)
+{
+	static const struct mesh_service *const services[] = { &agent_service, NULL };
+	const struct agent_settings *s = agent->settings;
+	struct mesh_options mesh = { 0 };
+
+	if (options->mesh_override) {
+		mesh = *options->mesh_override;
+	} else {
+		mesh.tls_ca = s->tls_ca;
+		mesh.tls_certificate = s->tls_certificate;
+		mesh.tls_key = s->tls_key;
+	}
+	mesh.loop = agent->loop;
+	mesh.role = MESH_ROLE_AGENT;
+	mesh.name = s->node;
+	mesh.cluster = s->cluster;
+	mesh.services = services;
+	mesh.service_context = agent;
+	mesh.connected = connected;
+	mesh.disconnected = disconnected;
+	mesh.context = agent;
+	agent->mesh = mesh_new(&mesh, err);
+	if (!agent->mesh)
+		return -(int)err->code;
+	return mesh_listen(agent->mesh, s->listen, err);
+}
+
+int agent_start(const struct agent_options *options, struct agent **ret, struct error *err)
+{
+	struct agent *agent = xnew(struct agent);
+	const struct agent_settings *s = options->settings;
+	struct journal_state past = { 0 };
+	struct inventory_callbacks callbacks = { .changed = vm_changed,
+		                                 .gone = vm_gone,
+		                                 .settled = inventory_settled,
+		                                 .context = agent };
+	int rc;
+
+	agent->settings = s;
+	agent->loop = options->loop;
+	agent->hypervisor = options->hypervisor;
+	agent->boot_id = id_new();
+	rc = make_directories(s, err);
+	if (rc == 0)
+		rc = open_journal(agent, &past, err);
+	if (rc < 0) {
+		free(agent);
+		return rc;
+	}
+	agent->highest_epoch = past.epoch;
+	agent->drain_mark = past.drain_mark;
+	agent->couriers = courier_pool_new(agent->loop, COURIERS);
+	inventory_init(&agent->inventory, agent->hypervisor, agent->couriers, &callbacks);
+	agent->reservations = reservations_new(s->memory_capacity_bytes, s->memory_reserve_bytes);
+	reservations_see_epoch(agent->reservations, past.epoch);
+	open_traffic(agent);
+
+	rc = open_mesh(agent, options, err);
+	if (rc == 0)
+		rc = agent->hypervisor->ops->watch(agent->hypervisor, hypervisor_event, agent, err);
+	if (rc < 0) {
+		journal_state_deinit(&past);
+		agent_stop(agent);
+		return rc;
+	}
+	target_adopt(agent, &past);
+	source_adopt(agent, &past);
+	journal_state_deinit(&past);
+
+	agent->second.fire = second;
+	agent->second.context = agent;
+	loop_timer_start(agent->loop, &agent->second, 0);
+	coordinators_start(agent);
+	*ret = agent;
+	return 0;
+}
+
+void agent_stop(struct agent *agent)
+{
+	if (!agent)
+		return;
+	agent->stopping = true;
+	loop_timer_stop(agent->loop, &agent->second);
+	coordinators_stop(agent);
+	peers_stop(agent);
+	mesh_free(agent->mesh);
+	courier_pool_free(agent->couriers);
+	/* What the couriers brought home last. */
+	(void)loop_run_until(agent->loop, 0, NULL, NULL);
+	traffic_close(agent->traffic);
+	source_stop(agent);
+	journal_keeper_close(agent->journal);
+	target_stop(agent);
+	watchers_stop(agent);
+	inventory_deinit(&agent->inventory);
+	reservations_free(agent->reservations);
+	free(agent);
+}

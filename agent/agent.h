@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent of one host: all its state, on one owner thread.
+ *
+ *	coordinator ---- mesh ----> service.c --> source.c   guests on their way out
+ *	other agents -- mesh ---/             \-> target.c   guests on their way in
+ *	libvirt ---- couriers ----> inventory, events
+ *	eBPF ---- once a second --> bandwidth
+ *	                    watchers.c --> what changed, to every coordinator that watches
+ *
+ * Private to the owner's own files (agent, service, source*, target, watchers, peers). The rest of
+ * agent/ knows nothing of struct agent.
+ */
+#pragma once
+
+#include "agent/bandwidth.h"
+#include "agent/courier.h"
+#include "agent/hypervisor.h"
+#include "agent/inventory.h"
+#include "agent/journal_keeper.h"
+#include "agent/reservations.h"
+#include "agent/settings.h"
+#include "common/loop.h"
+#include "ebpf/traffic.h"
+#include "proto/mesh/mesh.h"
+
+struct source_attempt; /* agent/source.h */
+struct inbound;        /* agent/target.c */
+struct watcher;        /* agent/watchers.c */
+struct peer;           /* agent/peers.c */
+struct link;           /* agent/coordinators.c */
+
+struct agent {
+	const struct agent_settings *settings;
+	struct loop *loop;
+	struct mesh *mesh;
+	struct hypervisor *hypervisor;
+	struct courier_pool *couriers; /* short questions to libvirt and the file system */
+	struct journal_keeper *journal;
+	struct id boot_id;
+
+	struct inventory inventory;
+	bool inventory_was_valid; /* as watchers last heard */
+	struct host_facts facts;
+	bool facts_known;
+
+	struct reservations *reservations;
+	struct inbound *inbound;         /* list: tunnels and guards of reservations */
+	struct source_attempt *attempts; /* list, newest first; some ended ones too */
+	struct watcher *watchers;
+	struct peer *peers;
+	struct link *links;
+
+	struct traffic *traffic; /* NULL: not even rtnetlink */
+	struct bandwidth bandwidth;
+	uint64_t link_bytes_per_s; /* what the migration interface claims; 0 = nothing */
+
+	uint64_t highest_epoch;
+	struct journal_drain_mark drain_mark;
+	bool safe_mode; /* the journal was damaged: observe only, until a restart finds it whole */
+
+	struct loop_timer second; /* bandwidth, leases, host state to watchers */
+	unsigned seconds;
+	bool stopping;
+};
+
+struct agent_options {
+	const struct agent_settings *settings;
+	struct loop *loop;
+	struct hypervisor *hypervisor; /* borrowed */
+	const struct mesh_options
+		*mesh_override; /* tests: transport and identity; NULL = settings */
+};
+
+/* Opens the journal, adopts what it finds, listens and dials. */
+int agent_start(const struct agent_options *options, struct agent **ret, struct error *err);
+
+/* Leaves running migrations and tunnels alone: the next agent adopts them. */
+void agent_stop(struct agent *agent);
+
+/* Takes note of a coordinator's epoch: -ERROR_STALE if a higher one was seen (invariant I5). A
+ * higher one is journaled. */
+int agent_see_epoch(struct agent *agent, uint64_t epoch, struct error *err);
+
+/* Only the coordinator may name any node; an agent may only speak for itself (invariant I12). */
+int agent_check_speaker(const struct mesh_incoming *in, const char *node, struct error *err);
+
+/* --- service.c --- */
+extern const struct mesh_service agent_service;
+
+/* --- coordinators.c: connections to coordinators --- */
+void coordinators_start(struct agent *agent);
+void coordinators_stop(struct agent *agent);
+void coordinators_connected(struct agent *agent, struct mesh_connection *c);
+
+/* --- peers.c: connections to other agents, dialled when needed --- */
+
+/* Calls back once with a connection, or NULL and the reason after at most @timeout_ms. */
+void peers_with_connection(struct agent *agent, const char *node, const char *address,
+                           uint64_t timeout_ms,
+                           void (*ready)(struct mesh_connection *c, const struct error *err,
+                                         void *context),
+                           void *context);
+void peers_stop(struct agent *agent);
+
+/* --- watchers.c --- */
+void watchers_add(struct agent *agent, struct mesh_incoming *in);
+void watchers_host(struct agent *agent);
+void watchers_vm(struct agent *agent, const struct inventory_vm *vm);
+void watchers_vm_gone(struct agent *agent, const char *uuid);
+void watchers_attempt(struct agent *agent, const struct source_attempt *a);
+/* A whole snapshot to everybody. */
+void watchers_reset(struct agent *agent);
+void watchers_stop(struct agent *agent);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Watching one outgoing migration: how far it is, when it ends, and whether to give it up.
+ *
+ *	job statistics, every 500 ms --> convergence_step --> progress to show
+ *	                                                  '--> go on, or abort with the reason
+ *
+ * Pure: no clock, no libvirt. Pre-copy ends when what remains fits into the allowed downtime; each
+ * pass is q = dirty rate / transfer rate times as long as the one before. With q < 1 the time left
+ * is about remaining / (transfer - dirty); with q >= 1 there is no end in sight, and none is shown.
+ *
+ * Three limits, each seen in bytes and never in rates, because libvirt's rate stays at its last
+ * value when the network is dead (measured: 35 s and more):
+ *	stall       no byte was sent for CONVERGENCE_STALL_MS: the path is dead
+ *	progress    what remains reached no new low for progress_timeout: it oscillates
+ *	completion  the whole took longer than allowed for the guest's size
+ */
+#pragma once
+
+#include "agent/hypervisor.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* TCP recovers from a lost link of a few seconds by itself; half a minute without one byte is not a
+ * short disturbance any more, and the guest runs on at its source whatever we do. */
+#define CONVERGENCE_STALL_MS 30000
+
+struct convergence_limits {
+	uint64_t completion_timeout_ms_per_gib; /* 0 = none */
+	uint64_t progress_timeout_ms;           /* 0 = none */
+	uint64_t max_downtime_ms;
+};
+
+struct convergence {
+	struct convergence_limits limits;
+	uint64_t started_ms;
+	uint64_t last_growth_ms; /* when memory_processed last grew */
+	uint64_t last_processed_bytes;
+	uint64_t best_remaining_bytes;
+	uint64_t best_at_ms;
+	double transfer_bytes_per_s; /* smoothed */
+	double dirty_bytes_per_s;
+	uint32_t percent; /* never falls */
+	bool seen_memory; /* the first iteration has begun */
+};
+
+struct convergence_progress {
+	uint64_t elapsed_ms;
+	uint64_t eta_ms;
+	bool eta_known;
+	uint32_t percent; /* 0..99; done is for evidence to say */
+	uint64_t transfer_bytes_per_s, dirty_bytes_per_s;
+};
+
+enum convergence_verdict {
+	CONVERGENCE_GO_ON,
+	CONVERGENCE_ABORT_STALLED,
+	CONVERGENCE_ABORT_NO_PROGRESS,
+	CONVERGENCE_ABORT_TIMEOUT,
+};
+
+void convergence_init(struct convergence *c, const struct convergence_limits *limits,
+                      uint64_t now_ms);
+
+/* Feeds one reading. @ret_why gets the sentence for the history when the verdict is to abort. */
+enum convergence_verdict convergence_step(struct convergence *c, const struct vm_job *job,
+                                          uint64_t now_ms, struct convergence_progress *ret,
+                                          struct error *ret_why);

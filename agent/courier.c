@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See courier.h. */
+#include "agent/courier.h"
+
+#include "common/alloc.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct courier_pool {
+	struct loop *loop; /* borrowed; loop_post is for any thread */
+	unsigned n_threads;
+	pthread_t *threads;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct errand *first, **last; /* under lock */
+	bool stopping;                /* under lock */
+};
+
+static void bring_home(struct message *m)
+{
+	struct errand *e = (struct errand *)m;
+
+	e->done(e);
+}
+
+static void *courier_thread(void *argument)
+{
+	struct courier_pool *pool = argument;
+
+	pthread_mutex_lock(&pool->lock);
+	for (;;) {
+		struct errand *e;
+
+		while (!pool->first && !pool->stopping)
+			pthread_cond_wait(&pool->changed, &pool->lock);
+		if (pool->stopping)
+			break;
+		e = pool->first;
+		pool->first = e->next;
+		if (!pool->first)
+			pool->last = &pool->first;
+		pthread_mutex_unlock(&pool->lock);
+
+		e->work(e);
+		e->message.run = bring_home;
+		loop_post(pool->loop, &e->message);
+
+		pthread_mutex_lock(&pool->lock);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+struct courier_pool *courier_pool_new(struct loop *loop, unsigned threads)
+{
+	struct courier_pool *pool = xnew(struct courier_pool);
+	sigset_t all, before;
+
+	pool->loop = loop;
+	pool->last = &pool->first;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->changed, NULL);
+	pool->threads = xcalloc(threads, sizeof(*pool->threads));
+
+	/* Signals are the owner's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (; pool->n_threads < threads; pool->n_threads++) {
+		int rc = pthread_create(&pool->threads[pool->n_threads], NULL, courier_thread,
+		                        pool);
+
+		assert(rc == 0);
+		(void)rc;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return pool;
+}
+
+void courier_pool_free(struct courier_pool *pool)
+{
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->stopping = true;
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+	for (unsigned i = 0; i < pool->n_threads; i++)
+		pthread_join(pool->threads[i], NULL);
+
+	for (struct errand *e = pool->first, *next; e; e = next) {
+		next = e->next;
+		free(e);
+	}
+	pthread_cond_destroy(&pool->changed);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool->threads);
+	free(pool);
+}
+
+void courier_send(struct courier_pool *pool, struct errand *e)
+{
+	assert(e->work && e->done);
+	e->next = NULL;
+	pthread_mutex_lock(&pool->lock);
+	*pool->last = e;
+	pool->last = &e->next;
+	pthread_cond_signal(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+}

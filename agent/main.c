@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drover-agent: options, wiring, order of start and stop. */
+#include "agent/agent.h"
+#include "agent/source.h"
+#include "common/log.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"usage: drover-agent [--config FILE] [--debug] [--check]\n"
+	"\n"
+	"The agent of one host: admits and migrates its guests. Runs in the foreground.\n"
+	"\n"
+	"  --config FILE   default /etc/drover/agent.yaml\n"
+	"  --check         read the configuration, say what is wrong with it, and end\n"
+	"  --debug         log more\n"
+	"  --help, --version\n";
+
+struct arguments {
+	const char *config;
+	bool debug, check;
+};
+
+static int parse(int argc, char **argv, struct arguments *a)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "debug", no_argument, NULL, 'd' },
+		{ "check", no_argument, NULL, 'k' },        { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },      { 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			a->config = optarg;
+			break;
+		case 'd':
+			a->debug = true;
+			break;
+		case 'k':
+			a->check = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(EXIT_SUCCESS);
+		case 'v':
+			puts("drover-agent " DROVER_VERSION);
+			exit(EXIT_SUCCESS);
+		default:
+			fputs(usage, stderr);
+			return -1;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "drover-agent: unexpected argument \"%s\"\n%s", argv[optind],
+		        usage);
+		return -1;
+	}
+	return 0;
+}
+
+static void stop(int signal_number, void *loop)
+{
+	log_info("%s: stopping; running migrations go on without this agent",
+	         strsignal(signal_number));
+	loop_stop(loop);
+}
+
+static int run(const struct agent_settings *settings)
+{
+	struct loop *loop = loop_new();
+	struct hypervisor *hypervisor;
+	struct agent *agent;
+	struct error err;
+	int status = EXIT_FAILURE;
+
+	loop_watch_signal(loop, SIGTERM, stop, loop);
+	loop_watch_signal(loop, SIGINT, stop, loop);
+	signal(SIGPIPE, SIG_IGN);
+	hypervisor = hypervisor_libvirt_new(settings->libvirt_uri);
+	if (agent_start(&(struct agent_options){ .settings = settings,
+	                                         .loop = loop,
+	                                         .hypervisor = hypervisor },
+	                &agent, &err) < 0) {
+		log_error("%s", err.text);
+	} else {
+		sd_notify(0, "READY=1");
+		log_info("agent %s of %s listens at %s", DROVER_VERSION, settings->node,
+		         settings->listen);
+		loop_run(loop);
+		sd_notify(0, "STOPPING=1");
+		status = EXIT_SUCCESS;
+		/* A thread may sit in libvirt's migration call for minutes. It must not be waited for,
+		 * and what it drives goes on without it: the next agent takes it up. */
+		if (source_count_active(agent) > 0)
+			_exit(status);
+		agent_stop(agent);
+	}
+	hypervisor->ops->free(hypervisor);
+	loop_free(loop);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = { .config = "/etc/drover/agent.yaml" };
+	struct agent_settings settings;
+	struct error err;
+	char who[64];
+	int status;
+
+	if (parse(argc, argv, &arguments) < 0)
+		return 2;
+	if (agent_settings_load(arguments.config, &settings, &err) < 0) {
+		fprintf(stderr, "drover-agent: %s\n", err.text);
+		return 2;
+	}
+	if (arguments.check) {
+		printf("%s: good, node %s of cluster %s\n", arguments.config, settings.node,
+		       settings.cluster);
+		agent_settings_deinit(&settings);
+		return EXIT_SUCCESS;
+	}
+	snprintf(who, sizeof(who), "agent %.50s", settings.node);
+	log_open(who, arguments.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	status = run(&settings);
+	agent_settings_deinit(&settings);
+	return status;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's configuration keys. The tables of defaults and keys are all there is to know. */
+#include "agent/settings.h"
+
+#include "common/alloc.h"
+#include "common/units.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is read as text and means more than one value is kept here until it is understood. */
+struct raw_settings {
+	struct agent_settings settings;
+	char *ports;
+};
+
+#define AT(field) offsetof(struct raw_settings, settings.field)
+
+/* clang-format off */
+static const struct config_key keys[] = {
+	{ "node",                 CONFIG_STRING, AT(node), .required = true },
+	{ "cluster",              CONFIG_STRING, AT(cluster), .required = true },
+	{ "run_dir",              CONFIG_STRING, AT(run_dir) },
+	{ "state_dir",            CONFIG_STRING, AT(state_dir) },
+	{ "coordinators",         CONFIG_LIST,   AT(coordinators), .required = true },
+	{ "listen",               CONFIG_STRING, AT(listen), .required = true },
+	{ "tls/ca",               CONFIG_STRING, AT(tls_ca) },
+	{ "tls/certificate",      CONFIG_STRING, AT(tls_certificate) },
+	{ "tls/key",              CONFIG_STRING, AT(tls_key) },
+	{ "libvirt/uri",          CONFIG_STRING, AT(libvirt_uri) },
+	{ "libvirt/socket",       CONFIG_STRING, AT(libvirt_socket) },
+	{ "memory/capacity",      CONFIG_BYTES,  AT(memory_capacity_bytes) },
+	{ "memory/reserve",       CONFIG_BYTES,  AT(memory_reserve_bytes) },
+	{ "migration/address",    CONFIG_STRING, AT(migration_address), .required = true },
+	{ "migration/interface",  CONFIG_STRING, AT(migration_interface), .required = true },
+	{ "migration/ports",      CONFIG_STRING, offsetof(struct raw_settings, ports) },
+	{ "migration/tls",        CONFIG_BOOL,   AT(migration_tls) },
+	{ "storage/lock_manager", CONFIG_STRING, AT(lock_manager) },
+	{ "storage/lockspace",    CONFIG_STRING, AT(lockspace) },
+};
+/* clang-format on */
+
+static void set_defaults(struct raw_settings *raw)
+{
+	*raw = (struct raw_settings){
+		.settings = {
+			.run_dir = xstrdup("/run/drover"),
+			.state_dir = xstrdup("/var/lib/drover"),
+			.tls_ca = xstrdup("/etc/drover/ca.pem"),
+			.tls_certificate = xstrdup("/etc/drover/cert.pem"),
+			.tls_key = xstrdup("/etc/drover/key.pem"),
+			.libvirt_uri = xstrdup("qemu:///system"),
+			.libvirt_socket = xstrdup("/run/libvirt/libvirt-sock"),
+			/* Kernel, libvirtd, agent and page cache of a small host. */
+			.memory_reserve_bytes = 1 * GIB,
+			.migration_tls = true,
+			.lock_manager = xstrdup("auto"),
+		},
+		/* The two ports that the field opens in firewalls for migration. */
+		.ports = xstrdup("49152-49153"),
+	};
+}
+
+/* "49152-49153" or one port. */
+static int parse_ports(const char *text, struct agent_settings *s, struct error *err)
+{
+	unsigned first, last;
+	char rest;
+
+	if (sscanf(text, "%5u-%5u%c", &first, &last, &rest) != 2) {
+		if (sscanf(text, "%5u%c", &first, &rest) != 1)
+			return error_set(
+				err, ERROR_INVALID,
+				"migration/ports: \"%s\" is not a range; write 49152-49153", text);
+		last = first;
+	}
+	if (first < 1024 || last > 65535 || first > last || last - first >= 64)
+		return error_set(err, ERROR_INVALID,
+		                 "migration/ports: %s must lie in 1024-65535, in ascending order, "
+		                 "and hold at most 64 ports",
+		                 text);
+	s->port_first = first;
+	s->port_last = last;
+	return 0;
+}
+
+static int check(const struct agent_settings *s, struct error *err)
+{
+	struct in6_addr any;
+
+	if (inet_pton(AF_INET, s->migration_address, &any) != 1 &&
+	    inet_pton(AF_INET6, s->migration_address, &any) != 1)
+		return error_set(err, ERROR_INVALID,
+		                 "migration/address: \"%s\" is not an IP address; names are not "
+		                 "taken, because both hosts must agree on one address",
+		                 s->migration_address);
+	if (strncmp(s->listen, "tcp://", 6) != 0)
+		return error_set(err, ERROR_INVALID,
+		                 "listen: \"%s\" must be a tcp:// address that other agents reach, "
+		                 "for example tcp://10.0.0.1:7788",
+		                 s->listen);
+	for (size_t i = 0; i < s->coordinators.count; i++) {
+		if (strncmp(s->coordinators.items[i], "tcp://", 6) != 0)
+			return error_set(err, ERROR_INVALID,
+			                 "coordinators: \"%s\" must be a tcp:// address",
+			                 s->coordinators.items[i]);
+	}
+	if (strcmp(s->lock_manager, "auto") != 0 && strcmp(s->lock_manager, "none") != 0 &&
+	    strcmp(s->lock_manager, "lockd") != 0)
+		return error_set(err, ERROR_INVALID,
+		                 "storage/lock_manager: \"%s\" must be auto, none or lockd",
+		                 s->lock_manager);
+	if (s->memory_capacity_bytes && s->memory_reserve_bytes >= s->memory_capacity_bytes)
+		return error_set(err, ERROR_INVALID,
+		                 "memory/reserve must be smaller than memory/capacity");
+	return 0;
+}
+
+int agent_settings_load(const char *path, struct agent_settings *ret, struct error *err)
+{
+	struct raw_settings raw;
+	int rc;
+
+	set_defaults(&raw);
+	rc = config_load(path, keys, ARRAY_SIZE(keys), &raw, err);
+	if (rc == 0) {
+		rc = parse_ports(raw.ports, &raw.settings, err);
+		if (rc == 0)
+			rc = check(&raw.settings, err);
+		if (rc < 0)
+			error_context(err, "%s", path);
+	}
+	free(raw.ports);
+	if (rc < 0) {
+		agent_settings_deinit(&raw.settings);
+		return rc;
+	}
+	*ret = raw.settings;
+	return 0;
+}
+
+void agent_settings_deinit(struct agent_settings *settings)
+{
+	struct raw_settings raw = { .settings = *settings };
+
+	config_free(keys, ARRAY_SIZE(keys), &raw);
+	*settings = (struct agent_settings){ 0 };
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an agent is told by /etc/drover/agent.yaml. Read once at start; see settings.c for the keys
+ * and their defaults. */
+#pragma once
+
+#include "common/config.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct agent_settings {
+	char *node;
+	char *cluster;
+	char *run_dir;                   /* sockets and tunnels; gone after a reboot */
+	char *state_dir;                 /* the journal; must survive a reboot */
+	struct config_list coordinators; /* tcp:// addresses to dial */
+	char *listen;                    /* where other agents reach this one */
+	char *tls_ca, *tls_certificate, *tls_key;
+
+	char *libvirt_uri;
+	char *libvirt_socket; /* where drover-tunnel connects on the destination side */
+
+	uint64_t memory_capacity_bytes; /* 0 = what the kernel says */
+	uint64_t memory_reserve_bytes;  /* never promised to guests */
+
+	char *migration_address;
+	char *migration_interface;
+	uint64_t port_first, port_last;
+	bool migration_tls;
+
+	char *lock_manager; /* "auto" asks libvirt's configuration; "none", "lockd" */
+	char *lockspace;
+};
+
+/* Defaults, then the file. */
+int agent_settings_load(const char *path, struct agent_settings *ret, struct error *err);
+void agent_settings_deinit(struct agent_settings *settings);

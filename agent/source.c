@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See source.h. Here: orders, their journal, the list of attempts, and the end of each. What happens
+ * before the guest is touched is in source_prepare.c, the move in source_move.c, the judgement in
+ * source_resolve.c. */
+#include "agent/source.h"
+
+#include "agent/wire.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Ended attempts that stay in memory, so that a coordinator which was away hears of them. */
+#define ENDED_KEPT 256
+
+static const char *const stage_names[] = {
+	[SOURCE_ACCEPTING] = "accepting", [SOURCE_DESCRIBING] = "describing",
+	[SOURCE_ADMITTING] = "admitting", [SOURCE_LINKING] = "linking",
+	[SOURCE_MOVING] = "moving",       [SOURCE_RESOLVING] = "resolving",
+	[SOURCE_CLEANING] = "cleaning",   [SOURCE_ENDED] = "ended",
+};
+static_assert(ARRAY_SIZE(stage_names) == SOURCE_STAGES, "every stage has a name");
+
+const char *source_stage_name(enum source_stage stage)
+{
+	return stage_names[stage];
+}
+
+struct source_attempt *source_find(struct agent *agent, const struct attempt_name *name)
+{
+	for (struct source_attempt *a = agent->attempts; a; a = a->next) {
+		if (attempt_name_equal(&a->order.attempt, name))
+			return a;
+	}
+	return NULL;
+}
+
+struct source_attempt *source_find_vm(struct agent *agent, const char *uuid)
+{
+	for (struct source_attempt *a = agent->attempts; a; a = a->next) {
+		if (a->stage != SOURCE_ENDED && strcmp(a->order.vm_uuid, uuid) == 0)
+			return a;
+	}
+	return NULL;
+}
+
+unsigned source_count_active(const struct agent *agent)
+{
+	unsigned count = 0;
+
+	for (const struct source_attempt *a = agent->attempts; a; a = a->next)
+		count += a->stage != SOURCE_ENDED;
+	return count;
+}
+
+static void attempt_free(struct source_attempt *a)
+{
+	loop_timer_stop(a->agent->loop, &a->timer);
+	courier_pool_free(a->mover);
+	free(a->checks);
+	free(a->proofs);
+	free(a);
+}
+
+static void forget_oldest(struct agent *agent)
+{
+	struct source_attempt **oldest = NULL;
+	unsigned ended = 0;
+
+	for (struct source_attempt **at = &agent->attempts; *at; at = &(*at)->next) {
+		if ((*at)->stage == SOURCE_ENDED && (*at)->errands == 0) {
+			ended++;
+			oldest = at;
+		}
+	}
+	if (ended > ENDED_KEPT) {
+		struct source_attempt *a = *oldest;
+
+		*oldest = a->next;
+		attempt_free(a);
+	}
+}
+
+static struct source_attempt *attempt_new(struct agent *agent, const struct journal_attempt *order)
+{
+	struct source_attempt *a = xnew(struct source_attempt);
+
+	a->agent = agent;
+	a->order = *order;
+	a->state = DROVER__V1__MIGRATION_STATE__PLANNED;
+	a->started_ms = clock_now_ms();
+	a->stage_since_ms = a->started_ms;
+	a->timer.context = a;
+	a->next = agent->attempts;
+	agent->attempts = a;
+	forget_oldest(agent);
+	return a;
+}
+
+void source_send(struct source_attempt *a, struct source_errand *e, struct courier_pool *pool)
+{
+	e->attempt = a;
+	a->errands++;
+	courier_send(pool, &e->errand);
+}
+
+bool source_home(struct source_errand *e, enum source_stage stage)
+{
+	struct source_attempt *a = e->attempt;
+
+	assert(a->errands > 0);
+	a->errands--;
+	return a->stage == stage;
+}
+
+void source_changed(struct source_attempt *a)
+{
+	watchers_attempt(a->agent, a);
+}
+
+void source_enter(struct source_attempt *a, enum source_stage stage)
+{
+	log_debug("%s -> %s: %s", a->order.vm_name, a->order.target_node, source_stage_name(stage));
+	loop_timer_stop(a->agent->loop, &a->timer);
+	a->stage = stage;
+	a->stage_since_ms = clock_now_ms();
+}
+
+void source_journal_thing(struct source_attempt *a, enum journal_record_kind made_or_removed,
+                          enum journal_thing_kind kind, const char *path,
+                          const struct tunnel *tunnel)
+{
+	struct journal_write w = { .kind = made_or_removed };
+
+	if (!path[0])
+		return;
+	w.thing.attempt = a->order.attempt;
+	w.thing.kind = kind;
+	if (tunnel) {
+		w.thing.pid = (uint32_t)tunnel->pid;
+		w.thing.start_ticks = tunnel->start_ticks;
+	}
+	snprintf(w.thing.path, sizeof(w.thing.path), "%s", path);
+	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+}
+
+/* --- the end --- */
+
+struct clean_errand {
+	struct source_errand base;
+	struct tunnel tunnel;
+	bool has_tunnel;
+	char directory[VM_PATH_BYTES];
+	struct storage_proof *proofs; /* owned */
+	size_t n_proofs;
+	struct error error; /* the first thing that could not be removed */
+};
+
+static void clean_work(struct errand *e)
+{
+	struct clean_errand *c = (struct clean_errand *)e;
+	struct error err;
+
+	if (c->has_tunnel && tunnel_stop(&c->tunnel, 2000, &err) < 0)
+		c->error = err;
+	for (size_t i = 0; i < c->n_proofs; i++) {
+		if (storage_proof_clean(&c->proofs[i], &err) < 0)
+			c->error = err;
+	}
+	if (c->directory[0]) {
+		char socket_path[VM_PATH_BYTES + 16];
+
+		snprintf(socket_path, sizeof(socket_path), "%s/libvirt.sock", c->directory);
+		unlink(socket_path);
+		snprintf(socket_path, sizeof(socket_path), "%s/tunnel.log", c->directory);
+		unlink(socket_path);
+		rmdir(c->directory);
+	}
+}
+
+static void ended_in_journal(int rc, const struct error *err, void *context)
+{
+	struct source_attempt *a = context;
+
+	a->errands--;
+	if (rc < 0)
+		/* It is over all the same; after a restart it will be judged once more, by looking. */
+		log_error("%s: the end could not be journaled: %s", a->order.vm_name, err->text);
+	source_changed(a);
+}
+
+static void write_end(struct source_attempt *a)
+{
+	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
+
+	a->order.phase = JOURNAL_ENDED;
+	a->order.state = (uint32_t)a->state;
+	a->order.error_code = (uint32_t)a->reason.code;
+	memcpy(a->order.reason, a->reason.text, sizeof(a->order.reason));
+	a->order.wall_ms = clock_wall_ms();
+	w.attempt = a->order;
+	a->errands++;
+	journal_keeper_write(a->agent->journal, &w, ended_in_journal, a);
+}
+
+static void finish(struct source_attempt *a)
+{
+	source_enter(a, SOURCE_ENDED);
+	a->ended_ms = clock_now_ms();
+	if (a->endpoint_registered)
+		traffic_unregister(a->agent->traffic, &a->endpoint);
+	a->endpoint_registered = false;
+	write_end(a);
+	log_info("%s -> %s ended: state %d%s%s", a->order.vm_name, a->order.target_node,
+	         (int)a->state, a->reason.text[0] ? ": " : "", a->reason.text);
+	inventory_refresh(&a->agent->inventory);
+}
+
+static void lease_released(const struct mesh_result *result, void *context)
+{
+	struct source_attempt *a = context;
+
+	a->errands--;
+	/* Not released: it ends by itself, TTL after the last renewal. */
+	if (result->status != MESH_OK)
+		log_warning("%s: %s keeps the reservation until it expires: %s", a->order.vm_name,
+		            a->order.target_node, result->error.text);
+	finish(a);
+}
+
+static void release_lease(struct mesh_connection *c, const struct error *err, void *context)
+{
+	struct source_attempt *a = context;
+	Drover__V1__AttemptRequest request = DROVER__V1__ATTEMPT_REQUEST__INIT;
+
+	if (!c) {
+		a->errands--;
+		log_warning("%s: the reservation ends by itself: %s", a->order.vm_name, err->text);
+		finish(a);
+		return;
+	}
+	request.attempt = wire_attempt_new(&a->order.attempt);
+	request.vm_uuid = a->order.vm_uuid;
+	request.source_node = a->agent->settings->node;
+	mesh_call(c, "drover.v1.Agent/ReleaseLease", &request.base, 5000, lease_released, a);
+	wire_free(request.attempt);
+}
+
+static void cleaned(struct errand *e)
+{
+	struct clean_errand *c = (struct clean_errand *)e;
+	struct source_attempt *a = c->base.attempt;
+
+	if (source_home(&c->base, SOURCE_CLEANING)) {
+		if (c->error.code != ERROR_NONE) {
+			snprintf(a->leftover, sizeof(a->leftover), "%.250s", c->error.text);
+		} else {
+			for (size_t i = 0; i < c->n_proofs; i++)
+				source_journal_thing(a, JOURNAL_WRITE_REMOVED, JOURNAL_PROOF_FILE,
+				                     c->proofs[i].nonce_path, NULL);
+			if (c->has_tunnel)
+				source_journal_thing(a, JOURNAL_WRITE_REMOVED, JOURNAL_TUNNEL,
+				                     c->tunnel.status_path, &c->tunnel);
+		}
+		a->tunnel_made = false;
+		if (a->lease_taken) {
+			a->errands++;
+			peers_with_connection(a->agent, a->order.target_node,
+			                      a->order.target_address, 3000, release_lease, a);
+		} else {
+			finish(a);
+		}
+	}
+	free(c->proofs);
+	free(c);
+}
+
+static void clean_up(struct source_attempt *a)
+{
+	struct clean_errand *c = xnew(struct clean_errand);
+	char text[ATTEMPT_TEXT_BYTES];
+
+	source_enter(a, SOURCE_CLEANING);
+	c->base.errand.work = clean_work;
+	c->base.errand.done = cleaned;
+	c->tunnel = a->tunnel;
+	c->has_tunnel = a->tunnel_made;
+	snprintf(c->directory, sizeof(c->directory), "%s/attempts/%s", a->agent->settings->run_dir,
+	         attempt_name_format(&a->order.attempt, text));
+	c->proofs = a->proofs;
+	c->n_proofs = a->n_proofs;
+	a->proofs = NULL;
+	a->n_proofs = 0;
+	source_send(a, &c->base, a->agent->couriers);
+	source_changed(a);
+}
+
+void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
+                 const struct error *why)
+{
+	if (a->stage >= SOURCE_CLEANING)
+		return;
+	a->state = state;
+	if (why)
+		a->reason = *why;
+	clean_up(a);
+}
+
+/* --- orders --- */
+
+static void reply_start(struct mesh_incoming *in, const struct source_attempt *a, bool accepted)
+{
+	Drover__V1__StartMigrationReply reply = DROVER__V1__START_MIGRATION_REPLY__INIT;
+
+	reply.accepted = accepted;
+	reply.report = source_report_new(a);
+	mesh_reply(in, &reply.base);
+	wire_free(reply.report);
+}
+
+struct accepting {
+	struct source_attempt *attempt;
+	struct mesh_incoming *in; /* NULL: nobody waits any more */
+	bool refused;
+};
+
+static void nobody_waits(void *context)
+{
+	((struct accepting *)context)->in = NULL;
+}
+
+static void order_in_journal(int rc, const struct error *err, void *context)
+{
+	struct accepting *w = context;
+	struct source_attempt *a = w->attempt;
+
+	a->errands--;
+	if (rc < 0) {
+		/* Not durable, so not accepted: nothing was done, and the attempt never was. */
+		a->stage = SOURCE_ENDED;
+		a->state = DROVER__V1__MIGRATION_STATE__FAILED;
+		a->reason = *err;
+		if (w->in)
+			mesh_fail_error(w->in, err);
+	} else {
+		if (w->in)
+			reply_start(w->in, a, !w->refused);
+		if (!w->refused && a->stage == SOURCE_ACCEPTING)
+			source_prepare(a);
+	}
+	source_changed(a);
+	free(w);
+}
+
+static void journal_order(struct source_attempt *a, struct mesh_incoming *in, bool refused)
+{
+	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT, .attempt = a->order };
+	struct accepting *waiting = xnew(struct accepting);
+
+	waiting->attempt = a;
+	waiting->in = in;
+	waiting->refused = refused;
+	if (in)
+		mesh_incoming_on_cancel(in, nobody_waits, waiting);
+	a->errands++;
+	journal_keeper_write(a->agent->journal, &w, order_in_journal, waiting);
+}
+
+static int read_order(struct agent *agent, const Drover__V1__StartMigrationRequest *r,
+                      struct journal_attempt *order, struct error *err)
+{
+	if (wire_attempt_read(r->attempt, &order->attempt, err) < 0)
+		return -(int)err->code;
+	if (strlen(r->vm_uuid) != VM_UUID_BYTES - 1)
+		return error_set(err, ERROR_INVALID, "\"%.64s\" is not a UUID", r->vm_uuid);
+	if (!r->target_node[0] || strlen(r->target_node) >= sizeof(order->target_node) ||
+	    strncmp(r->target_address, "tcp://", 6) != 0 ||
+	    strlen(r->target_address) >= sizeof(order->target_address))
+		return error_set(err, ERROR_INVALID, "the target is \"%.128s\" at \"%.128s\"",
+		                 r->target_node, r->target_address);
+	if (strcmp(r->target_node, agent->settings->node) == 0)
+		return error_set(err, ERROR_INVALID, "source and target are both %s",
+		                 r->target_node);
+	if (!r->settings)
+		return error_set(err, ERROR_INVALID, "the settings are missing");
+	order->phase = JOURNAL_STARTED;
+	snprintf(order->vm_uuid, sizeof(order->vm_uuid), "%s", r->vm_uuid);
+	snprintf(order->target_node, sizeof(order->target_node), "%s", r->target_node);
+	snprintf(order->target_address, sizeof(order->target_address), "%s", r->target_address);
+	order->bandwidth_bytes_per_s = r->settings->bandwidth_bytes_per_s;
+	order->max_downtime_ms = r->settings->max_downtime_ms;
+	order->completion_timeout_ms_per_gib = r->settings->completion_timeout_ms_per_gib;
+	order->progress_timeout_ms = r->settings->progress_timeout_ms;
+	order->tls = r->settings->tls;
+	order->wall_ms = clock_wall_ms();
+	return 0;
+}
+
+/* Whether it can begin at all; the destination judges the rest. */
+static int may_begin(struct agent *agent, struct journal_attempt *order, struct error *err)
+{
+	const struct inventory_vm *vm = inventory_find(&agent->inventory, order->vm_uuid);
+	const struct source_attempt *other = source_find_vm(agent, order->vm_uuid);
+
+	if (agent->safe_mode)
+		return error_set(
+			err, ERROR_REFUSED,
+			"the agent of %s only observes: its journal was damaged; see its log",
+			agent->settings->node);
+	if (!agent->inventory.valid)
+		return error_set(err, ERROR_UNREACHABLE, "libvirt on %s does not answer: %s",
+		                 agent->settings->node, agent->inventory.problem.text);
+	if (!vm || !vm->summary.active)
+		return error_set(err, ERROR_NOT_FOUND, "guest %s is not active on %s",
+		                 vm ? vm->summary.name : order->vm_uuid, agent->settings->node);
+	if (other)
+		return error_set(err, ERROR_BUSY, "guest %s is being migrated to %s already",
+		                 vm->summary.name, other->order.target_node);
+	if (vm->summary.job_out)
+		return error_set(err, ERROR_BUSY,
+		                 "guest %s has a migration that drover did not start",
+		                 vm->summary.name);
+	if (vm->summary.state == VM_INCOMING)
+		return error_set(err, ERROR_BUSY, "guest %s is still on its way in",
+		                 vm->summary.name);
+	return 0;
+}
+
+void source_start(struct agent *agent, struct mesh_incoming *in,
+                  const Drover__V1__StartMigrationRequest *request)
+{
+	struct journal_attempt order = { 0 };
+	struct source_attempt *a;
+	const struct inventory_vm *vm;
+	struct error err;
+
+	if (read_order(agent, request, &order, &err) < 0 ||
+	    agent_see_epoch(agent, order.attempt.epoch, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	a = source_find(agent, &order.attempt);
+	if (a) {
+		/* Repeating an order is harmless: it gets the answer it got (invariant I6). */
+		reply_start(in, a, a->order.phase != JOURNAL_TOMBSTONED);
+		return;
+	}
+	vm = inventory_find(&agent->inventory, order.vm_uuid);
+	if (vm) {
+		memcpy(order.vm_name, vm->summary.name, sizeof(order.vm_name));
+		order.persistent = vm->summary.persistent;
+		order.autostart = vm->summary.autostart;
+	}
+	if (may_begin(agent, &order, &err) < 0) {
+		/* Refused for good: this attempt must not begin later, when the order comes again. */
+		order.phase = JOURNAL_TOMBSTONED;
+		a = attempt_new(agent, &order);
+		a->stage = SOURCE_ENDED;
+		a->ended_ms = a->started_ms;
+		a->state = DROVER__V1__MIGRATION_STATE__FAILED;
+		a->reason = err;
+		journal_order(a, in, true);
+		return;
+	}
+	a = attempt_new(agent, &order);
+	source_changed(a);
+	journal_order(a, in, false);
+}
+
+/* --- cancel and probe --- */
+
+struct asking {
+	struct source_attempt *attempt;
+	struct mesh_incoming *in;
+};
+
+static void asker_gone(void *context)
+{
+	((struct asking *)context)->in = NULL;
+}
+
+static void reply_report(struct mesh_incoming *in, const struct source_attempt *a)
+{
+	Drover__V1__AttemptReport *report = source_report_new(a);
+
+	mesh_reply(in, &report->base);
+	wire_free(report);
+}
+
+static void tombstone_in_journal(int rc, const struct error *err, void *context)
+{
+	struct asking *w = context;
+
+	w->attempt->errands--;
+	if (w->in && rc < 0)
+		mesh_fail_error(w->in, err);
+	else if (w->in)
+		reply_report(w->in, w->attempt);
+	if (rc < 0) {
+		/* Without the record it must not count as tombstoned: ask again. */
+		for (struct source_attempt **at = &w->attempt->agent->attempts; *at;
+		     at = &(*at)->next) {
+			if (*at == w->attempt) {
+				*at = w->attempt->next;
+				attempt_free(w->attempt);
+				break;
+			}
+		}
+	}
+	free(w);
+}
+
+/* An attempt never seen here: from now on it can never begin (the design's rule 7). */
+static void tombstone(struct agent *agent, struct mesh_incoming *in,
+                      const struct attempt_name *name, const char *vm_uuid)
+{
+	struct journal_attempt order = { .attempt = *name, .phase = JOURNAL_TOMBSTONED };
+	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
+	struct asking *waiting = xnew(struct asking);
+	struct source_attempt *a;
+
+	snprintf(order.vm_uuid, sizeof(order.vm_uuid), "%s", vm_uuid);
+	order.wall_ms = clock_wall_ms();
+	a = attempt_new(agent, &order);
+	a->stage = SOURCE_ENDED;
+	a->ended_ms = a->started_ms;
+	a->state = DROVER__V1__MIGRATION_STATE__CANCELLED;
+	error_set(&a->reason, ERROR_CANCELLED, "never began on %s, and never will",
+	          agent->settings->node);
+	w.attempt = a->order;
+	waiting->attempt = a;
+	waiting->in = in;
+	mesh_incoming_on_cancel(in, asker_gone, waiting);
+	a->errands++;
+	journal_keeper_write(agent->journal, &w, tombstone_in_journal, waiting);
+}
+
+static struct source_attempt *find_asked(struct agent *agent, struct mesh_incoming *in,
+                                         const Drover__V1__AttemptRequest *request)
+{
+	struct attempt_name name;
+	struct source_attempt *a;
+	struct error err;
+
+	if (wire_attempt_read(request->attempt, &name, &err) < 0 ||
+	    agent_see_epoch(agent, name.epoch, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return NULL;
+	}
+	a = source_find(agent, &name);
+	if (!a)
+		tombstone(agent, in, &name, request->vm_uuid);
+	return a;
+}
+
+void source_probe(struct agent *agent, struct mesh_incoming *in,
+                  const Drover__V1__AttemptRequest *request)
+{
+	const struct source_attempt *a = find_asked(agent, in, request);
+
+	if (a)
+		reply_report(in, a);
+}
+
+void source_cancel(struct agent *agent, struct mesh_incoming *in,
+                   const Drover__V1__AttemptRequest *request)
+{
+	struct source_attempt *a = find_asked(agent, in, request);
+	struct error why;
+
+	if (!a)
+		return;
+	if (a->stage < SOURCE_RESOLVING && !a->cancel_requested) {
+		error_set(&why, ERROR_CANCELLED, "cancelled on request");
+		a->cancel_requested = true;
+		if (a->stage == SOURCE_MOVING) {
+			a->abort_wanted = true;
+			a->reason = why;
+		} else {
+			source_fail(a, DROVER__V1__MIGRATION_STATE__CANCELLED, &why);
+		}
+	}
+	reply_report(in, a);
+}
+
+/* --- after a restart --- */
+
+static void adopt_ended(struct agent *agent, const struct journal_attempt *order)
+{
+	struct source_attempt *a = attempt_new(agent, order);
+
+	a->stage = SOURCE_ENDED;
+	a->ended_ms = a->started_ms;
+	a->state = order->phase == JOURNAL_TOMBSTONED ? DROVER__V1__MIGRATION_STATE__CANCELLED
+	                                              : (Drover__V1__MigrationState)order->state;
+	a->reason.code = (enum error_code)order->error_code;
+	memcpy(a->reason.text, order->reason, sizeof(a->reason.text));
+}
+
+static void adopt_running(struct agent *agent, const struct journal_attempt *order,
+                          const struct journal_state *past)
+{
+	struct source_attempt *a = attempt_new(agent, order);
+	struct error why;
+
+	a->guard = (enum guard)order->guard;
+	a->adopted = true;
+	for (size_t i = 0; i < past->n_things; i++) {
+		const struct journal_thing *t = &past->things[i];
+
+		if (!attempt_name_equal(&t->attempt, &order->attempt))
+			continue;
+		if (t->kind == JOURNAL_TUNNEL) {
+			a->tunnel.pid = (pid_t)t->pid;
+			a->tunnel.start_ticks = t->start_ticks;
+			snprintf(a->tunnel.status_path, sizeof(a->tunnel.status_path), "%s",
+			         t->path);
+			a->tunnel_made = true;
+		} else if (t->kind == JOURNAL_PROOF_FILE) {
+			a->proofs = xreallocarray(a->proofs, a->n_proofs + 1, sizeof(*a->proofs));
+			a->proofs[a->n_proofs] = (struct storage_proof){
+				.method = STORAGE_INODE_NONCE
+			};
+			snprintf(a->proofs[a->n_proofs].nonce_path, sizeof(a->proofs[0].nonce_path),
+			         "%s", t->path);
+			a->n_proofs++;
+		}
+	}
+	a->lease_taken = true; /* or may have been: releasing what is not there is harmless */
+	if (a->tunnel_made) {
+		log_info("%s -> %s: adopted from the agent before", order->vm_name,
+		         order->target_node);
+		source_move_start(a);
+		return;
+	}
+	/* Without a tunnel libvirt was never asked to do anything. */
+	error_set(&why, ERROR_CANCELLED,
+	          "the agent of %s was restarted before the guest was touched",
+	          agent->settings->node);
+	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
+}
+
+void source_adopt(struct agent *agent, const struct journal_state *past)
+{
+	size_t first = past->n_attempts > ENDED_KEPT ? past->n_attempts - ENDED_KEPT : 0;
+
+	for (size_t i = 0; i < past->n_attempts; i++) {
+		if (past->attempts[i].phase == JOURNAL_STARTED)
+			adopt_running(agent, &past->attempts[i], past);
+		else if (i >= first)
+			adopt_ended(agent, &past->attempts[i]);
+	}
+}
+
+void source_stop(struct agent *agent)
+{
+	for (struct source_attempt *a = agent->attempts, *next; a; a = next) {
+		next = a->next;
+		attempt_free(a);
+	}
+	agent->attempts = NULL;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guests on their way out: one source_attempt drives one try, from the order to the evidence.
+ *
+ *	ACCEPTING   the order is in the journal
+ *	DESCRIBING  live XML, proofs of storage
+ *	ADMITTING   the destination checks everything and reserves        } up to here nothing of the
+ *	LINKING     the tunnel to the destination's libvirt stands        } guest was touched: a failure
+ *	MOVING      libvirt migrates; watched, limited, lease renewed     } just cleans up
+ *	RESOLVING   both hosts are looked at until the outcome is certain (resolve.h)
+ *	CLEANING    lease, tunnel, files: gone or listed
+ *	ENDED       journaled; the report stays for a while
+ *
+ * From MOVING on only RESOLVING decides how it ended: return codes, time-outs and cancels lead
+ * there, never past it. An attempt that a previous agent left behind starts in MOVING or RESOLVING,
+ * according to what libvirt says. Owner thread only.
+ */
+#pragma once
+
+#include "agent/agent.h"
+#include "agent/attempt.h"
+#include "agent/convergence.h"
+#include "agent/guard.h"
+#include "agent/resolve.h"
+#include "agent/storage_proof.h"
+#include "agent/tunnel/spawn.h"
+#include "proto/agent.pb-c.h"
+
+enum source_stage {
+	SOURCE_ACCEPTING,
+	SOURCE_DESCRIBING,
+	SOURCE_ADMITTING,
+	SOURCE_LINKING,
+	SOURCE_MOVING,
+	SOURCE_RESOLVING,
+	SOURCE_CLEANING,
+	SOURCE_ENDED,
+	SOURCE_STAGES
+};
+
+const char *source_stage_name(enum source_stage stage);
+
+struct source_attempt {
+	struct agent *agent; /* borrowed */
+	struct source_attempt *next;
+	struct journal_attempt order; /* what was asked, as journaled */
+	enum source_stage stage;
+	struct loop_timer timer; /* the stage's own: polls and retries */
+	uint64_t stage_since_ms;
+	uint64_t started_ms, ended_ms;
+	unsigned errands; /* of this attempt under way; it is not freed before they are home */
+
+	/* What is reported. */
+	Drover__V1__MigrationState state;
+	struct error reason;       /* code ERROR_NONE: none yet */
+	struct check_list *checks; /* owned; the destination's, once asked */
+	struct convergence_progress progress;
+	struct vm_job job; /* last seen */
+	uint64_t downtime_ms, transferred_bytes, wire_bytes;
+	char leftover[256]; /* what could not be removed; "" = clean */
+
+	/* The destination's answer. */
+	enum guard guard;
+	char migration_address[64];
+	uint16_t port;
+	char tunnel_address[128];
+	uint64_t lease_ttl_ms;
+	uint64_t lease_renewed_ms;
+	bool lease_taken; /* or may have been */
+
+	/* What was made. */
+	struct storage_proof *proofs; /* owned array */
+	size_t n_proofs;
+	bool storage_proved;
+	struct tunnel tunnel;
+	bool tunnel_made;
+	bool endpoint_registered;
+	struct traffic_endpoint endpoint;
+
+	/* MOVING. */
+	struct courier_pool *mover; /* its thread blocks in libvirt's call; NULL when adopted */
+	bool adopted;
+	bool call_returned;
+	struct error call_error;
+	struct convergence convergence;
+	bool abort_wanted, abort_asked; /* reason says why */
+	bool cancel_requested;
+	bool job_seen;
+	bool switching;
+	uint64_t switched_ms; /* when the guest was first seen paused for the switchover */
+	bool asking;          /* a question about the job is under way */
+	uint64_t no_job_since_ms;
+
+	/* RESOLVING. */
+	bool looking;
+	unsigned looks;
+	bool acted; /* an act was asked for: look again before the next */
+	bool finish_sent;
+};
+
+/* The order, once its epoch was checked. Answers @in by itself. */
+void source_start(struct agent *agent, struct mesh_incoming *in,
+                  const Drover__V1__StartMigrationRequest *request);
+
+/* Cancel and probe. Answers @in by itself; an attempt never seen is tombstoned first. */
+void source_cancel(struct agent *agent, struct mesh_incoming *in,
+                   const Drover__V1__AttemptRequest *request);
+void source_probe(struct agent *agent, struct mesh_incoming *in,
+                  const Drover__V1__AttemptRequest *request);
+
+/* A dry run for the coordinator. */
+void source_preview(struct agent *agent, struct mesh_incoming *in,
+                    const Drover__V1__PreviewRequest *request);
+
+/* After a start: takes up what the journal says was under way. */
+void source_adopt(struct agent *agent, const struct journal_state *past);
+
+/* An event of libvirt about that guest. */
+void source_vm_event(struct agent *agent, const struct hypervisor_event *e);
+
+struct source_attempt *source_find(struct agent *agent, const struct attempt_name *name);
+/* The attempt of that guest which has not ended, or NULL. */
+struct source_attempt *source_find_vm(struct agent *agent, const char *uuid);
+unsigned source_count_active(const struct agent *agent);
+
+/* What is known of it, for the wire; wire_free. */
+Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a);
+
+void source_stop(struct agent *agent);
+
+/* --- between the source_*.c files --- */
+void source_enter(struct source_attempt *a, enum source_stage stage);
+/* Ends with that state and reason after cleaning up. Before MOVING: at once. */
+void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
+                 const struct error *why);
+void source_changed(struct source_attempt *a);
+/* Notes that something was made for the attempt, or removed: what a later agent must clean up. An
+ * empty path is nothing. */
+void source_journal_thing(struct source_attempt *a, enum journal_record_kind made_or_removed,
+                          enum journal_thing_kind kind, const char *path,
+                          const struct tunnel *tunnel);
+void source_prepare(struct source_attempt *a);       /* source_prepare.c */
+void source_move_start(struct source_attempt *a);    /* source_move.c */
+void source_resolve_start(struct source_attempt *a); /* source_resolve.c */
+void source_resolve_look(struct source_attempt *a);
+
+/* An errand that belongs to an attempt: keeps it alive until it is home. */
+struct source_errand {
+	struct errand errand;
+	struct source_attempt *attempt;
+};
+void source_send(struct source_attempt *a, struct source_errand *e, struct courier_pool *pool);
+/* In done(): true if the attempt still waits for it in @stage. */
+bool source_home(struct source_errand *e, enum source_stage stage);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The move itself: libvirt's call on a thread of its own, and the watch over it from here.
+ *
+ *	mover thread   virDomainMigrateToURI3 ............................ returns (no proof of anything)
+ *	owner          job? job? job? -> convergence -> report, or abort     -> source_resolve
+ *	               lease renewed, tunnel heard
+ *
+ * An adopted move has no thread: the call died with the agent before, libvirt goes on (peer-to-peer),
+ * and its end is seen by the job that is no more. */
+#include "agent/source.h"
+
+#include "agent/wire.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLL_MS 500
+/* A tunnel silent for this long before the switchover is a dead control path (design section 5). */
+#define CONTROL_SILENT_MS 15000
+/* libvirt shows a job before the call does anything; one that does not appear in this time after the
+ * agent was restarted is not coming. */
+#define ADOPTED_NO_JOB_MS 2000
+
+struct move_errand {
+	struct source_errand base;
+	struct hypervisor *hypervisor;
+	struct migrate_request request;
+	char uuid[VM_UUID_BYTES];
+	char control_socket[VM_PATH_BYTES];
+	char migrate_uri[160];
+	char listen_address[64];
+	int rc;
+	struct error error;
+};
+
+static void move_work(struct errand *e)
+{
+	struct move_errand *m = (struct move_errand *)e;
+
+	m->rc = m->hypervisor->ops->migrate(m->hypervisor, &m->request, &m->error);
+}
+
+static void moved(struct errand *e)
+{
+	struct move_errand *m = (struct move_errand *)e;
+	struct source_attempt *a = m->base.attempt;
+
+	if (source_home(&m->base, SOURCE_MOVING)) {
+		a->call_returned = true;
+		if (m->rc < 0)
+			a->call_error = m->error;
+		log_debug("%s: libvirt's call returned: %s", a->order.vm_name,
+		          m->rc < 0 ? m->error.text : "success");
+		source_resolve_start(a);
+	}
+	free(m);
+}
+
+/* --- watching --- */
+
+struct watch_errand {
+	struct source_errand base;
+	struct hypervisor *hypervisor;
+	struct tunnel tunnel;
+	char uuid[VM_UUID_BYTES];
+	bool abort;
+	int job_rc, find_rc, abort_rc, tunnel_rc;
+	struct vm_job job;
+	struct vm_summary vm;
+	struct tunnel_status status;
+	struct error abort_error;
+};
+
+static void watch_work(struct errand *e)
+{
+	struct watch_errand *w = (struct watch_errand *)e;
+	const struct hypervisor_ops *ops = w->hypervisor->ops;
+	struct error ignored; /* what cannot be seen now is looked at again in half a second */
+
+	w->job_rc = ops->job(w->hypervisor, w->uuid, &w->job, &ignored);
+	w->find_rc = ops->find(w->hypervisor, w->uuid, &w->vm, &ignored);
+	w->tunnel_rc = tunnel_read_status(&w->tunnel, &w->status, &ignored);
+	if (w->abort)
+		w->abort_rc = ops->abort_job(w->hypervisor, w->uuid, &w->abort_error);
+}
+
+static void want_abort(struct source_attempt *a, const struct error *why)
+{
+	if (a->abort_wanted)
+		return;
+	log_warning("%s -> %s: giving up: %s", a->order.vm_name, a->order.target_node, why->text);
+	a->abort_wanted = true;
+	a->reason = *why;
+}
+
+static void judge_job(struct source_attempt *a, const struct vm_job *job)
+{
+	struct error why;
+	uint64_t now_ms = clock_now_ms();
+
+	a->job = *job;
+	a->job_seen = true;
+	a->no_job_since_ms = 0;
+	if (convergence_step(&a->convergence, job, now_ms, &a->progress, &why) !=
+	            CONVERGENCE_GO_ON &&
+	    !a->switching)
+		want_abort(a, &why);
+}
+
+static void judge_control(struct source_attempt *a, const struct watch_errand *w)
+{
+	uint64_t now_ms = clock_now_ms();
+	struct error why;
+
+	/* From the switchover on a stalled control path is held: ending it then is what makes
+	 * libvirt run a guest twice. */
+	if (a->switching || w->tunnel_rc < 0 || w->status.last_heard_ms == 0)
+		return;
+	if (now_ms > w->status.last_heard_ms + CONTROL_SILENT_MS) {
+		error_set(&why, ERROR_UNREACHABLE,
+		          "nothing was heard from %s over the management network for %llu s",
+		          a->order.target_node,
+		          (unsigned long long)(now_ms - w->status.last_heard_ms) / 1000);
+		want_abort(a, &why);
+	}
+}
+
+static void judge_guest(struct source_attempt *a, const struct vm_summary *vm)
+{
+	bool paused = vm->state == VM_PAUSED && vm->pause_reason == VM_PAUSE_MIGRATION;
+
+	if (paused && !a->switching) {
+		a->switching = true;
+		if (!a->switched_ms)
+			a->switched_ms = clock_now_ms();
+		a->state = DROVER__V1__MIGRATION_STATE__SWITCHING;
+	} else if (!paused && a->switching && vm->state == VM_RUNNING) {
+		a->switching = false; /* libvirt took it back; an abort or a failed switchover */
+		a->switched_ms = 0;
+		a->state = DROVER__V1__MIGRATION_STATE__RUNNING;
+	}
+}
+
+static void watched(struct errand *e)
+{
+	struct watch_errand *w = (struct watch_errand *)e;
+	struct source_attempt *a = w->base.attempt;
+	bool over = false;
+
+	a->asking = false;
+	if (!source_home(&w->base, SOURCE_MOVING)) {
+		free(w);
+		return;
+	}
+	if (w->abort) {
+		/* "No job" means that there is nothing to abort yet, or any more: asked again as
+		 * long as the call has not returned. */
+		a->abort_asked = w->abort_rc == 0;
+		if (w->abort_rc < 0)
+			log_debug("%s: abort: %s", a->order.vm_name, w->abort_error.text);
+	}
+	if (w->find_rc == 0)
+		judge_guest(a, &w->vm);
+	if (w->job_rc == 0 && w->job.active) {
+		judge_job(a, &w->job);
+	} else if (a->adopted && (w->job_rc == 0 || w->job_rc == -ERROR_NOT_FOUND)) {
+		uint64_t now_ms = clock_now_ms();
+
+		if (!a->no_job_since_ms)
+			a->no_job_since_ms = now_ms;
+		over = now_ms - a->no_job_since_ms >= ADOPTED_NO_JOB_MS ||
+		       w->find_rc == -ERROR_NOT_FOUND;
+	}
+	judge_control(a, w);
+	free(w);
+	source_changed(a);
+	if (over)
+		source_resolve_start(a);
+}
+
+static void lease_renewed(const struct mesh_result *result, void *context)
+{
+	struct source_attempt *a = context;
+
+	a->errands--;
+	if (result->status == MESH_OK)
+		a->lease_renewed_ms = clock_now_ms();
+	/* Otherwise the next try comes in a moment; the lease holds anyway while the destination's
+	 * libvirt lists the incoming guest. */
+}
+
+static void renew_lease(struct mesh_connection *c, const struct error *err, void *context)
+{
+	struct source_attempt *a = context;
+	Drover__V1__AttemptRequest request = DROVER__V1__ATTEMPT_REQUEST__INIT;
+
+	(void)err;
+	if (!c || a->stage != SOURCE_MOVING) {
+		a->errands--;
+		return;
+	}
+	request.attempt = wire_attempt_new(&a->order.attempt);
+	request.vm_uuid = a->order.vm_uuid;
+	request.source_node = a->agent->settings->node;
+	mesh_call(c, "drover.v1.Agent/RenewLease", &request.base, 5000, lease_renewed, a);
+	wire_free(request.attempt);
+}
+
+static void watch(void *context)
+{
+	struct source_attempt *a = context;
+	uint64_t now_ms = clock_now_ms();
+
+	loop_timer_start(a->agent->loop, &a->timer, POLL_MS);
+	if (!a->asking) {
+		struct watch_errand *w = xnew(struct watch_errand);
+
+		w->base.errand.work = watch_work;
+		w->base.errand.done = watched;
+		w->hypervisor = a->agent->hypervisor;
+		w->tunnel = a->tunnel;
+		memcpy(w->uuid, a->order.vm_uuid, sizeof(w->uuid));
+		w->abort = a->abort_wanted && !a->abort_asked && !a->switching;
+		a->asking = true;
+		source_send(a, &w->base, a->agent->couriers);
+	}
+	if (now_ms - a->lease_renewed_ms > RESERVATION_TTL_MS_DEFAULT / 3) {
+		a->lease_renewed_ms = now_ms; /* not again before the answer or the next third */
+		a->errands++;
+		peers_with_connection(a->agent, a->order.target_node, a->order.target_address, 2000,
+		                      renew_lease, a);
+	}
+}
+
+/* --- the start --- */
+
+static void count_its_bytes(struct source_attempt *a)
+{
+	struct error err;
+
+	if (!a->agent->traffic || !a->port)
+		return;
+	if (traffic_endpoint_parse(a->migration_address, a->port, true, &a->endpoint, &err) < 0 ||
+	    traffic_register(a->agent->traffic, &a->endpoint, &err) < 0) {
+		log_warning("%s: its bytes are not counted: %s", a->order.vm_name, err.text);
+		return;
+	}
+	a->endpoint_registered = true;
+}
+
+static void start_call(struct source_attempt *a)
+{
+	struct move_errand *m = xnew(struct move_errand);
+	char text[ATTEMPT_TEXT_BYTES];
+
+	m->base.errand.work = move_work;
+	m->base.errand.done = moved;
+	m->hypervisor = a->agent->hypervisor;
+	memcpy(m->uuid, a->order.vm_uuid, sizeof(m->uuid));
+	snprintf(m->control_socket, sizeof(m->control_socket), "%s/attempts/%s/libvirt.sock",
+	         a->agent->settings->run_dir, attempt_name_format(&a->order.attempt, text));
+	snprintf(m->migrate_uri, sizeof(m->migrate_uri),
+	         strchr(a->migration_address, ':') ? "tcp://[%s]:%u" : "tcp://%s:%u",
+	         a->migration_address, a->port);
+	snprintf(m->listen_address, sizeof(m->listen_address), "%s", a->migration_address);
+	m->request = (struct migrate_request){
+		.uuid = m->uuid,
+		.control_socket = m->control_socket,
+		.migrate_uri = m->migrate_uri,
+		.listen_address = m->listen_address,
+		.bandwidth_bytes_per_s = a->order.bandwidth_bytes_per_s,
+		.max_downtime_ms = a->order.max_downtime_ms,
+		.tls = a->order.tls,
+		.paused = a->guard == GUARD_TWO_STEP,
+		.persistent = a->order.persistent,
+		.storage_proved_shared = a->storage_proved,
+	};
+	a->mover = courier_pool_new(a->agent->loop, 1);
+	source_send(a, &m->base, a->mover);
+}
+
+void source_move_start(struct source_attempt *a)
+{
+	struct convergence_limits limits = {
+		.completion_timeout_ms_per_gib = a->order.completion_timeout_ms_per_gib,
+		.progress_timeout_ms = a->order.progress_timeout_ms,
+		.max_downtime_ms = a->order.max_downtime_ms,
+	};
+
+	source_enter(a, SOURCE_MOVING);
+	a->state = DROVER__V1__MIGRATION_STATE__RUNNING;
+	convergence_init(&a->convergence, &limits, a->stage_since_ms);
+	a->timer.fire = watch;
+	if (!a->adopted) {
+		count_its_bytes(a);
+		start_call(a);
+	}
+	loop_timer_start(a->agent->loop, &a->timer, a->adopted ? 0 : POLL_MS / 2);
+	source_changed(a);
+}
+
+void source_vm_event(struct agent *agent, const struct hypervisor_event *e)
+{
+	struct source_attempt *a = source_find_vm(agent, e->uuid);
+
+	if (!a)
+		return;
+	if (e->kind == HYPERVISOR_JOB_COMPLETED) {
+		a->downtime_ms = e->job.downtime_ms;
+		a->transferred_bytes = e->job.memory_processed_bytes + e->job.disk_processed_bytes;
+	} else if (e->kind == HYPERVISOR_VM_CHANGED && a->stage == SOURCE_MOVING) {
+		/* Around the switchover half a second is long: look now. */
+		loop_timer_start(agent->loop, &a->timer, 0);
+	}
+}

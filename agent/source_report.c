@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An attempt as its AttemptReport: what the coordinator stores and people read. */
+#include "agent/source.h"
+
+#include "agent/wire.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+
+static Drover__V1__Progress *progress_new(const struct source_attempt *a)
+{
+	Drover__V1__Progress *p = xmalloc(sizeof(*p));
+	const struct bandwidth_endpoint *measured = NULL;
+
+	drover__v1__progress__init(p);
+	p->elapsed_ms = a->progress.elapsed_ms;
+	p->memory_total_bytes = a->job.memory_total_bytes;
+	p->memory_processed_bytes = a->job.memory_processed_bytes;
+	p->memory_remaining_bytes = a->job.memory_remaining_bytes;
+	p->iteration = a->job.iteration;
+	p->expected_downtime_ms = a->job.expected_downtime_ms;
+	p->eta_ms = a->progress.eta_ms;
+	p->eta_known = a->progress.eta_known;
+	p->percent = a->state == DROVER__V1__MIGRATION_STATE__DONE ? 100 : a->progress.percent;
+	p->dirty_bytes_per_s = a->progress.dirty_bytes_per_s;
+
+	/* The wire says what really flows; QEMU's figure stays when nothing does any more. */
+	if (a->endpoint_registered)
+		measured = bandwidth_find_endpoint(&a->agent->bandwidth, &a->endpoint);
+	if (measured && measured->known) {
+		const struct bandwidth_interface *i = bandwidth_find_interface(
+			&a->agent->bandwidth, a->agent->settings->migration_interface);
+
+		p->transfer_bytes_per_s = measured->payload_bytes_per_s[TRAFFIC_SENT];
+		p->rate_source = xstrdup(traffic_source_name(i ? i->source : TRAFFIC_SOURCE_NONE));
+	} else {
+		p->transfer_bytes_per_s = a->progress.transfer_bytes_per_s;
+		p->rate_source = xstrdup("qemu");
+	}
+	return p;
+}
+
+Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
+{
+	Drover__V1__AttemptReport *r = xmalloc(sizeof(*r));
+	uint64_t end_ms = a->stage == SOURCE_ENDED ? a->ended_ms : clock_now_ms();
+
+	drover__v1__attempt_report__init(r);
+	r->attempt = wire_attempt_new(&a->order.attempt);
+	r->vm_uuid = xstrdup(a->order.vm_uuid);
+	r->vm_name = xstrdup(a->order.vm_name);
+	r->source_node = xstrdup(a->agent->settings->node);
+	r->target_node = xstrdup(a->order.target_node);
+	/* Until the clean-up is through the attempt has not ended: its slot is still in use. */
+	r->state = a->stage == SOURCE_CLEANING
+	                   ? (a->job_seen ? DROVER__V1__MIGRATION_STATE__SWITCHING
+	                                  : DROVER__V1__MIGRATION_STATE__RESERVED)
+	                   : a->state;
+	r->reason = xstrdup(a->reason.text);
+	r->error_code = (uint32_t)a->reason.code;
+	if (a->checks) {
+		r->checks = wire_checks_new(a->checks->items, a->checks->count);
+		r->n_checks = a->checks->count;
+	}
+	r->guard = (Drover__V1__Guard)a->guard;
+	r->progress = progress_new(a);
+	r->duration_ms = end_ms - a->started_ms;
+	r->downtime_ms = a->downtime_ms;
+	r->transferred_bytes = a->transferred_bytes;
+	r->wire_bytes = a->wire_bytes;
+	r->tombstoned = a->stage == SOURCE_ENDED;
+	if (a->leftover[0]) {
+		r->leftovers = xcalloc(1, sizeof(*r->leftovers));
+		r->leftovers[0] = xstrdup(a->leftover);
+		r->n_leftovers = 1;
+	}
+	return r;
+}

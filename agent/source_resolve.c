@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it ended, by evidence: look here, look there, let resolve() judge, act once, look again.
+ *
+ *	   .------------------------------------------.
+ *	   v                                          |
+ *	find (own libvirt) -> Inspect (destination) -> resolve() -> wait, or one act
+ *	                                               '-> final: report, clean up
+ *
+ * The source is looked at first and the destination second, and both again before each act, as
+ * resolve.h asks. Nothing is destroyed without may_destroy() on views just taken. */
+#include "agent/source.h"
+
+#include "agent/wire.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_EVERY_MS      250
+#define LOOK_SLOW_MS       2000
+#define SETTLE_DEADLINE_MS 10000
+/* How long a silent destination is waited for before what is known is reported. The question goes
+ * on: an unconfirmed outcome is not an end. */
+#define SILENT_REPORT_MS 15000
+
+struct look_errand {
+	struct source_errand base;
+	struct hypervisor *hypervisor;
+	char uuid[VM_UUID_BYTES];
+	int find_rc, job_rc, last_rc;
+	struct vm_summary vm;
+	struct vm_job job, last;
+	struct error error;
+};
+
+/* One look at both sides, on its way. */
+struct look {
+	struct source_attempt *attempt;
+	struct resolve_input in;
+	bool source_listed; /* the domain object is still there, whatever its state */
+};
+
+static void look_again(struct source_attempt *a, uint64_t in_ms);
+static void conclude(struct look *look);
+
+static void look_work(struct errand *e)
+{
+	struct look_errand *l = (struct look_errand *)e;
+	const struct hypervisor_ops *ops = l->hypervisor->ops;
+	struct error ignored; /* the job only adds to what find says */
+
+	l->job_rc = ops->job(l->hypervisor, l->uuid, &l->job, &ignored);
+	l->find_rc = ops->find(l->hypervisor, l->uuid, &l->vm, &l->error);
+}
+
+static void take_target_view(struct source_attempt *a, struct look *look,
+                             const Drover__V1__InspectReply *r)
+{
+	static const enum target_view views[] = {
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__UNKNOWN] = TARGET_UNREACHABLE,
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__ABSENT] = TARGET_ABSENT,
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__INCOMING] = TARGET_INCOMING,
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED] = TARGET_PAUSED,
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE] = TARGET_RUNNING,
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__SHUTOFF] = TARGET_SHUTOFF,
+	};
+
+	if ((unsigned)r->presence < ARRAY_SIZE(views))
+		look->in.target = views[r->presence];
+	look->in.target_is_ours = r->matches_attempt;
+	if (look->in.target == TARGET_RUNNING || look->in.target == TARGET_PAUSED) {
+		if (!a->downtime_ms)
+			a->downtime_ms = r->downtime_ms;
+		if (!a->transferred_bytes)
+			a->transferred_bytes = r->transferred_bytes;
+	}
+}
+
+static void inspected(const struct mesh_result *result, void *context)
+{
+	struct look *look = context;
+
+	if (result->status == MESH_OK)
+		take_target_view(look->attempt, look,
+		                 (const Drover__V1__InspectReply *)result->message);
+	conclude(look);
+}
+
+static void ask_target(struct mesh_connection *c, const struct error *err, void *context)
+{
+	struct look *look = context;
+	struct source_attempt *a = look->attempt;
+	Drover__V1__AttemptRequest request = DROVER__V1__ATTEMPT_REQUEST__INIT;
+
+	(void)err; /* unreachable is a view like any other */
+	if (!c) {
+		conclude(look);
+		return;
+	}
+	request.attempt = wire_attempt_new(&a->order.attempt);
+	request.vm_uuid = a->order.vm_uuid;
+	request.source_node = a->agent->settings->node;
+	mesh_call(c, "drover.v1.Agent/Inspect", &request.base, 3000, inspected, look);
+	wire_free(request.attempt);
+}
+
+static void looked(struct errand *e)
+{
+	struct look_errand *l = (struct look_errand *)e;
+	struct source_attempt *a = l->base.attempt;
+	struct look *look;
+
+	if (!source_home(&l->base, SOURCE_RESOLVING)) {
+		free(l);
+		return;
+	}
+	look = xnew(struct look);
+	look->attempt = a;
+	look->in.source = source_view_from(l->find_rc == 0 || l->find_rc == -ERROR_NOT_FOUND,
+	                                   l->find_rc == 0, &l->vm);
+	look->source_listed = l->find_rc == 0;
+	if (l->find_rc == -ERROR_NOT_FOUND)
+		look->in.job = JOB_NONE;
+	else if (l->job_rc == 0)
+		look->in.job = l->job.active ? JOB_RUNNING : JOB_NONE;
+	else
+		look->in.job = JOB_UNKNOWN;
+	look->in.target = TARGET_UNREACHABLE;
+	look->in.guard = a->guard;
+	look->in.deadline_passed = clock_now_ms() - a->stage_since_ms > SETTLE_DEADLINE_MS;
+	free(l);
+	a->errands++;
+	peers_with_connection(a->agent, a->order.target_node, a->order.target_address, 2000,
+	                      ask_target, look);
+}
+
+void source_resolve_look(struct source_attempt *a)
+{
+	struct look_errand *l;
+
+	if (a->looking)
+		return;
+	a->looking = true;
+	a->looks++;
+	l = xnew(struct look_errand);
+	l->base.errand.work = look_work;
+	l->base.errand.done = looked;
+	l->hypervisor = a->agent->hypervisor;
+	memcpy(l->uuid, a->order.vm_uuid, sizeof(l->uuid));
+	source_send(a, &l->base, a->agent->couriers);
+}
+
+static void look_timer(void *context)
+{
+	source_resolve_look(context);
+}
+
+static void look_again(struct source_attempt *a, uint64_t in_ms)
+{
+	a->timer.fire = look_timer;
+	loop_timer_start(a->agent->loop, &a->timer, in_ms);
+}
+
+/* --- acts --- */
+
+enum own_act { ACT_RESUME, ACT_SUSPEND, ACT_DESTROY, ACT_UNDEFINE };
+
+struct act_errand {
+	struct source_errand base;
+	struct hypervisor *hypervisor;
+	enum own_act act;
+	char uuid[VM_UUID_BYTES];
+	int rc;
+	struct error error;
+};
+
+static void act_work(struct errand *e)
+{
+	struct act_errand *w = (struct act_errand *)e;
+	const struct hypervisor_ops *ops = w->hypervisor->ops;
+
+	switch (w->act) {
+	case ACT_RESUME:
+		w->rc = ops->resume(w->hypervisor, w->uuid, &w->error);
+		break;
+	case ACT_SUSPEND:
+		w->rc = ops->suspend(w->hypervisor, w->uuid, &w->error);
+		break;
+	case ACT_DESTROY:
+		w->rc = ops->destroy(w->hypervisor, w->uuid, &w->error);
+		break;
+	case ACT_UNDEFINE:
+		w->rc = ops->undefine(w->hypervisor, w->uuid, &w->error);
+		break;
+	}
+}
+
+static void acted(struct errand *e)
+{
+	struct act_errand *w = (struct act_errand *)e;
+	struct source_attempt *a = w->base.attempt;
+
+	if (source_home(&w->base, SOURCE_RESOLVING)) {
+		if (w->rc < 0)
+			log_error("%s: act %d on the source: %s", a->order.vm_name, (int)w->act,
+			          w->error.text);
+		look_again(a, w->rc < 0 ? LOOK_SLOW_MS : 0);
+	}
+	free(w);
+}
+
+static void act(struct source_attempt *a, enum own_act what)
+{
+	struct act_errand *w = xnew(struct act_errand);
+
+	w->base.errand.work = act_work;
+	w->base.errand.done = acted;
+	w->hypervisor = a->agent->hypervisor;
+	w->act = what;
+	memcpy(w->uuid, a->order.vm_uuid, sizeof(w->uuid));
+	source_send(a, &w->base, a->agent->couriers);
+}
+
+struct finishing {
+	struct source_attempt *attempt;
+	bool commit;
+};
+
+static void target_finished(const struct mesh_result *result, void *context)
+{
+	struct finishing *f = context;
+	struct source_attempt *a = f->attempt;
+	const Drover__V1__InspectReply *r = (const Drover__V1__InspectReply *)result->message;
+	bool commit = f->commit;
+
+	free(f);
+	a->errands--;
+	if (a->stage != SOURCE_RESOLVING)
+		return;
+	if (result->status != MESH_OK) {
+		log_warning("%s: %s on %s: %s", a->order.vm_name, commit ? "commit" : "abort",
+		            a->order.target_node, result->error.text);
+		look_again(a, LOOK_SLOW_MS);
+		return;
+	}
+	if (commit && r->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE) {
+		a->finish_sent = true;
+		/* The pause of a two-step commit ends here; libvirt counted only its own part. */
+		if (a->guard == GUARD_TWO_STEP && a->switched_ms)
+			a->downtime_ms = clock_now_ms() - a->switched_ms;
+	}
+	look_again(a, 0);
+}
+
+static void finish_target(struct mesh_connection *c, const struct error *err, void *context)
+{
+	struct finishing *f = context;
+	struct source_attempt *a = f->attempt;
+	Drover__V1__FinishTargetRequest request = DROVER__V1__FINISH_TARGET_REQUEST__INIT;
+
+	if (!c) {
+		log_warning("%s: %s", a->order.vm_name, err->text);
+		a->errands--;
+		free(f);
+		if (a->stage == SOURCE_RESOLVING)
+			look_again(a, LOOK_SLOW_MS);
+		return;
+	}
+	request.attempt = wire_attempt_new(&a->order.attempt);
+	request.vm_uuid = a->order.vm_uuid;
+	request.source_node = a->agent->settings->node;
+	request.commit = f->commit;
+	request.autostart = a->order.autostart;
+	mesh_call(c, "drover.v1.Agent/FinishTarget", &request.base, 10000, target_finished, f);
+	wire_free(request.attempt);
+}
+
+static void order_target(struct source_attempt *a, bool commit)
+{
+	struct finishing *f = xnew(struct finishing);
+
+	f->attempt = a;
+	f->commit = commit;
+	a->errands++;
+	peers_with_connection(a->agent, a->order.target_node, a->order.target_address, 3000,
+	                      finish_target, f);
+}
+
+/* --- the judgement --- */
+
+static void count_wire_bytes(struct source_attempt *a)
+{
+	const struct bandwidth_endpoint *e;
+
+	if (!a->endpoint_registered)
+		return;
+	e = bandwidth_find_endpoint(&a->agent->bandwidth, &a->endpoint);
+	if (e)
+		a->wire_bytes = e->wire_bytes[TRAFFIC_SENT];
+}
+
+static void end_failed(struct source_attempt *a, const char *how)
+{
+	struct error why = a->reason;
+
+	/* What we decided ourselves says more than what libvirt says of our abort. */
+	if (why.code == ERROR_NONE && a->call_error.code != ERROR_NONE)
+		why = a->call_error;
+	if (why.code == ERROR_NONE)
+		error_set(&why, ERROR_UNKNOWN_OUTCOME, "%s; libvirt left no reason", how);
+	source_fail(a,
+	            a->cancel_requested ? DROVER__V1__MIGRATION_STATE__CANCELLED
+	                                : DROVER__V1__MIGRATION_STATE__FAILED,
+	            &why);
+}
+
+static void stay_unresolved(struct source_attempt *a, enum resolution r)
+{
+	if (a->state != DROVER__V1__MIGRATION_STATE__UNRESOLVED) {
+		log_error("%s -> %s: %s", a->order.vm_name, a->order.target_node,
+		          resolution_sentence(r));
+		a->state = DROVER__V1__MIGRATION_STATE__UNRESOLVED;
+		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
+		source_changed(a);
+	}
+	look_again(a, LOOK_SLOW_MS);
+}
+
+static void done(struct source_attempt *a)
+{
+	count_wire_bytes(a);
+	/* The destination's commit carries autostart and ends its reservation's duty, also where
+	 * the guest resumed by itself. */
+	if (!a->finish_sent) {
+		order_target(a, true);
+		return;
+	}
+	error_clear(&a->reason);
+	source_fail(a, DROVER__V1__MIGRATION_STATE__DONE, NULL);
+}
+
+static void carry_out(struct look *look, enum resolution r)
+{
+	struct source_attempt *a = look->attempt;
+	bool silent_long = clock_now_ms() - a->stage_since_ms > SILENT_REPORT_MS;
+
+	switch (r) {
+	case RESOLVE_WAIT:
+	case RESOLVE_LOST_PENDING:
+		if (silent_long)
+			stay_unresolved(a, r);
+		else
+			look_again(a, LOOK_EVERY_MS);
+		break;
+	case RESOLVE_FAILED:
+		end_failed(a, resolution_sentence(r));
+		break;
+	case RESOLVE_ABORT_TARGET:
+		order_target(a, false);
+		break;
+	case RESOLVE_COMMIT_TARGET:
+		order_target(a, true);
+		break;
+	case RESOLVE_RESUME_SOURCE:
+		act(a, ACT_RESUME);
+		break;
+	case RESOLVE_DESTROY_SOURCE:
+		if (may_destroy(DESTROY_SOURCE_SIDE, &look->in, false))
+			act(a, ACT_DESTROY);
+		else
+			stay_unresolved(a, RESOLVE_HOLD);
+		break;
+	case RESOLVE_DONE:
+		/* "Shut off (migrated)": the shell of a guest that is elsewhere. Somebody might
+		 * start it. */
+		if (look->source_listed && may_destroy(DESTROY_SOURCE_SIDE, &look->in, false) &&
+		    !a->acted) {
+			a->acted = true;
+			act(a, ACT_UNDEFINE);
+		} else {
+			done(a);
+		}
+		break;
+	case RESOLVE_STOPPED:
+	case RESOLVE_LOST:
+	case RESOLVE_LOST_POSTCOPY:
+		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
+		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, NULL);
+		break;
+	case RESOLVE_SPLIT_BRAIN:
+		if (look->in.source == SOURCE_RUNNING && !a->acted) {
+			a->acted = true;
+			act(a, ACT_SUSPEND);
+		}
+		stay_unresolved(a, r);
+		break;
+	case RESOLVE_FAILED_UNCONFIRMED:
+	case RESOLVE_DONE_UNCONFIRMED:
+	case RESOLVE_THERE_UNCONFIRMED:
+	case RESOLVE_RECOVER_POSTCOPY:
+	case RESOLVE_HOLD:
+	case RESOLVE_UNKNOWN:
+		if (silent_long)
+			stay_unresolved(a, r);
+		else
+			look_again(a, LOOK_SLOW_MS / 2);
+		break;
+	case RESOLUTIONS:
+		abort();
+	}
+}
+
+static void conclude(struct look *look)
+{
+	struct source_attempt *a = look->attempt;
+	enum resolution r;
+
+	a->errands--;
+	a->looking = false;
+	if (a->stage == SOURCE_RESOLVING) {
+		/* An outcome that became unclear may have become clear again. */
+		r = resolve(&look->in);
+		log_debug("%s: source %d, target %d, job %d: %s", a->order.vm_name,
+		          (int)look->in.source, (int)look->in.target, (int)look->in.job,
+		          resolution_name(r));
+		carry_out(look, r);
+	}
+	free(look);
+}
+
+void source_resolve_start(struct source_attempt *a)
+{
+	source_enter(a, SOURCE_RESOLVING);
+	source_resolve_look(a);
+	source_changed(a);
+}

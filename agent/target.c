@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See target.h. Here: leases after admission, evidence, commit and abort, and the books. */
+#include "agent/target.h"
+
+#include "agent/resolve.h"
+#include "agent/wire.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int target_check_source(struct agent *agent, const struct mesh_incoming *in,
+                        const Drover__V1__Attempt *attempt, const char *source_node,
+                        struct attempt_name *ret_name, struct error *err)
+{
+	struct attempt_name name;
+
+	if (wire_attempt_read(attempt, &name, err) < 0)
+		return -(int)err->code;
+	if (agent_check_speaker(in, source_node, err) < 0)
+		return -(int)err->code;
+	if (strcmp(source_node, agent->settings->node) == 0)
+		return error_set(err, ERROR_INVALID, "source and destination are both %s",
+		                 source_node);
+	if (agent_see_epoch(agent, name.epoch, err) < 0)
+		return -(int)err->code;
+	reservations_see_epoch(agent->reservations, name.epoch);
+	*ret_name = name;
+	return 0;
+}
+
+struct inbound *inbound_find(struct agent *agent, const struct attempt_name *name)
+{
+	for (struct inbound *i = agent->inbound; i; i = i->next) {
+		if (attempt_name_equal(&i->attempt, name))
+			return i;
+	}
+	return NULL;
+}
+
+struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name)
+{
+	struct inbound *i = inbound_find(agent, name);
+
+	if (!i) {
+		i = xnew(struct inbound);
+		i->attempt = *name;
+		i->next = agent->inbound;
+		agent->inbound = i;
+	}
+	return i;
+}
+
+/* --- the end of a reservation --- */
+
+struct end_errand {
+	struct errand errand;
+	struct agent *agent;
+	struct inbound inbound;
+	struct error error;
+};
+
+static void end_work(struct errand *e)
+{
+	struct end_errand *w = (struct end_errand *)e;
+	char path[VM_PATH_BYTES + 16];
+
+	if (w->inbound.tunnel_made)
+		(void)tunnel_stop(&w->inbound.tunnel, 2000, &w->error);
+	if (w->inbound.directory[0]) {
+		snprintf(path, sizeof(path), "%s/tunnel.log", w->inbound.directory);
+		unlink(path);
+		rmdir(w->inbound.directory);
+	}
+}
+
+static void end_done(struct errand *e)
+{
+	struct end_errand *w = (struct end_errand *)e;
+
+	if (w->error.code != ERROR_NONE) {
+		log_warning("a tunnel is left: %s", w->error.text);
+	} else if (w->inbound.tunnel_made) {
+		struct journal_write removed = { .kind = JOURNAL_WRITE_REMOVED };
+
+		removed.thing.attempt = w->inbound.attempt;
+		removed.thing.kind = JOURNAL_TUNNEL;
+		removed.thing.pid = (uint32_t)w->inbound.tunnel.pid;
+		removed.thing.start_ticks = w->inbound.tunnel.start_ticks;
+		snprintf(removed.thing.path, sizeof(removed.thing.path), "%s",
+		         w->inbound.tunnel.status_path);
+		journal_keeper_write(w->agent->journal, &removed, NULL, NULL);
+	}
+	free(w);
+}
+
+void inbound_end(struct agent *agent, const struct attempt_name *name)
+{
+	struct journal_write released = { .kind = JOURNAL_WRITE_RELEASED, .released = *name };
+	struct error err;
+	bool held;
+
+	if (reservations_release(agent->reservations, name, &held, &err) < 0)
+		log_warning("%s", err.text);
+	journal_keeper_write(agent->journal, &released, NULL, NULL);
+
+	for (struct inbound **at = &agent->inbound; *at; at = &(*at)->next) {
+		struct inbound *i = *at;
+		struct end_errand *w;
+
+		if (!attempt_name_equal(&i->attempt, name))
+			continue;
+		*at = i->next;
+		if (i->endpoint_registered)
+			traffic_unregister(agent->traffic, &i->endpoint);
+		w = xnew(struct end_errand);
+		w->errand.work = end_work;
+		w->errand.done = end_done;
+		w->agent = agent;
+		w->inbound = *i;
+		courier_send(agent->couriers, &w->errand);
+		free(i);
+		break;
+	}
+	watchers_host(agent);
+}
+
+/* --- leases --- */
+
+static void reply_lease(struct mesh_incoming *in, bool held, uint64_t ttl_ms)
+{
+	Drover__V1__LeaseReply reply = DROVER__V1__LEASE_REPLY__INIT;
+
+	reply.held = held;
+	reply.lease_ttl_ms = ttl_ms;
+	mesh_reply(in, &reply.base);
+}
+
+void target_renew(struct agent *agent, struct mesh_incoming *in,
+                  const Drover__V1__AttemptRequest *request)
+{
+	struct attempt_name name;
+	const struct reservation *r;
+	struct error err;
+
+	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) <
+	            0 ||
+	    reservations_renew(agent->reservations, &name, clock_now_ms(), &r, &err) < 0)
+		mesh_fail_error(in, &err);
+	else
+		reply_lease(in, true, r->ttl_ms);
+}
+
+void target_release(struct agent *agent, struct mesh_incoming *in,
+                    const Drover__V1__AttemptRequest *request)
+{
+	struct attempt_name name;
+	struct error err;
+
+	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) <
+	    0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	inbound_end(agent, &name);
+	reply_lease(in, false, 0);
+}
+
+/* --- evidence, commit, abort --- */
+
+enum inspect_order { INSPECT_ONLY, INSPECT_COMMIT, INSPECT_ABORT };
+
+struct inspect {
+	struct errand errand;
+	struct agent *agent;
+	struct mesh_incoming *in; /* NULL: nobody waits any more */
+	enum inspect_order order;
+	bool autostart;
+	bool ours;
+	enum guard guard;
+	struct attempt_name name;
+	char uuid[VM_UUID_BYTES];
+	int find_rc;
+	struct vm_summary vm;
+	struct vm_job last;
+	int last_rc;
+	struct error error; /* of an act */
+};
+
+static void inspect_unwanted(void *context)
+{
+	((struct inspect *)context)->in = NULL;
+}
+
+static void look(struct inspect *i)
+{
+	struct hypervisor *h = i->agent->hypervisor;
+	struct error ignored; /* the code says all: not found, or cannot be asked */
+
+	i->find_rc = h->ops->find(h, i->uuid, &i->vm, &ignored);
+	i->last_rc = i->find_rc == 0 && i->vm.active
+	                     ? h->ops->last_job(h, i->uuid, &i->last, &ignored)
+	                     : -ERROR_NOT_FOUND;
+}
+
+static enum target_view view(const struct inspect *i)
+{
+	return target_view_from(i->find_rc == 0 || i->find_rc == -ERROR_NOT_FOUND, i->find_rc == 0,
+	                        &i->vm);
+}
+
+static void commit(struct inspect *i)
+{
+	struct hypervisor *h = i->agent->hypervisor;
+
+	if (view(i) == TARGET_PAUSED && h->ops->resume(h, i->uuid, &i->error) < 0)
+		return;
+	if (i->autostart && i->vm.persistent &&
+	    h->ops->set_autostart(h, i->uuid, true, &i->error) < 0)
+		/* The guest runs; that it would not start by itself after a reboot is said. */
+		error_context(&i->error, "autostart of %s", i->vm.name);
+}
+
+static void abort_here(struct inspect *i)
+{
+	struct hypervisor *h = i->agent->hypervisor;
+	/* Only the source's own agent may order this, and only after it saw its guest running; that
+	 * view is the order's. Ours is taken here, a moment before the act. */
+	struct resolve_input in = {
+		.source = SOURCE_RUNNING,
+		.target = view(i),
+		.job = JOB_NONE,
+		.guard = i->guard,
+		.target_is_ours = i->ours,
+	};
+
+	if (in.target == TARGET_ABSENT)
+		return;
+	if (!may_destroy(DESTROY_TARGET_SIDE, &in, false)) {
+		error_set(&i->error, ERROR_REFUSED,
+		          "guest %s is %s here and must not be destroyed by an abort", i->vm.name,
+		          vm_run_state_name(i->vm.state));
+		return;
+	}
+	(void)h->ops->destroy(h, i->uuid, &i->error);
+}
+
+static void inspect_work(struct errand *e)
+{
+	struct inspect *i = (struct inspect *)e;
+
+	look(i);
+	if (i->order == INSPECT_ONLY)
+		return;
+	if (i->order == INSPECT_COMMIT)
+		commit(i);
+	else
+		abort_here(i);
+	look(i);
+}
+
+static void inspected(struct errand *e)
+{
+	struct inspect *i = (struct inspect *)e;
+	Drover__V1__InspectReply r = DROVER__V1__INSPECT_REPLY__INIT;
+	static const Drover__V1__InspectReply__Presence presences[] = {
+		[TARGET_UNREACHABLE] = DROVER__V1__INSPECT_REPLY__PRESENCE__UNKNOWN,
+		[TARGET_ABSENT] = DROVER__V1__INSPECT_REPLY__PRESENCE__ABSENT,
+		[TARGET_SHUTOFF] = DROVER__V1__INSPECT_REPLY__PRESENCE__SHUTOFF,
+		[TARGET_INCOMING] = DROVER__V1__INSPECT_REPLY__PRESENCE__INCOMING,
+		[TARGET_PAUSED] = DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED,
+		[TARGET_RUNNING] = DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE,
+	};
+
+	if (i->error.code != ERROR_NONE)
+		log_warning("%s of %s: %s", i->order == INSPECT_COMMIT ? "commit" : "abort",
+		            i->uuid, i->error.text);
+	if (i->order != INSPECT_ONLY)
+		inventory_refresh(&i->agent->inventory);
+	/* A guest that runs was committed, whatever a later step said; see the log for that. */
+	if (i->in && i->error.code != ERROR_NONE && view(i) != TARGET_RUNNING) {
+		mesh_fail_error(i->in, &i->error);
+	} else if (i->in) {
+		r.presence = presences[view(i)];
+		r.state = (char *)(i->find_rc == 0 ? vm_run_state_name(i->vm.state) : "");
+		r.reason = (char *)(i->find_rc == 0 ? i->vm.reason : "");
+		r.lease_held = reservations_find(i->agent->reservations, &i->name) != NULL;
+		r.matches_attempt = i->ours;
+		if (i->last_rc == 0 && i->last.completed) {
+			r.downtime_ms = i->last.downtime_ms;
+			r.transferred_bytes = i->last.memory_processed_bytes +
+			                      i->last.disk_processed_bytes;
+		}
+		mesh_reply(i->in, &r.base);
+	}
+	free(i);
+}
+
+static void inspect(struct agent *agent, struct mesh_incoming *in, const struct attempt_name *name,
+                    const char *vm_uuid, enum inspect_order order, bool autostart)
+{
+	const struct reservation *r = reservations_find(agent->reservations, name);
+	const struct inbound *inbound = inbound_find(agent, name);
+	struct inspect *i;
+	struct error err;
+
+	if (order != INSPECT_ONLY && (!r || strcmp(r->vm_uuid, vm_uuid) != 0)) {
+		error_set(&err, ERROR_REFUSED,
+		          "guest %s did not come to %s with this attempt; nothing was done",
+		          vm_uuid, agent->settings->node);
+		mesh_fail_error(in, &err);
+		return;
+	}
+	i = xnew(struct inspect);
+	i->errand.work = inspect_work;
+	i->errand.done = inspected;
+	i->agent = agent;
+	i->in = in;
+	i->order = order;
+	i->autostart = autostart;
+	i->name = *name;
+	i->ours = r && strcmp(r->vm_uuid, vm_uuid) == 0;
+	i->guard = inbound ? inbound->guard : GUARD_NONE;
+	snprintf(i->uuid, sizeof(i->uuid), "%s", vm_uuid);
+	mesh_incoming_on_cancel(in, inspect_unwanted, i);
+	courier_send(agent->couriers, &i->errand);
+}
+
+void target_inspect(struct agent *agent, struct mesh_incoming *in,
+                    const Drover__V1__AttemptRequest *request)
+{
+	struct attempt_name name;
+	struct error err;
+
+	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) < 0)
+		mesh_fail_error(in, &err);
+	else
+		inspect(agent, in, &name, request->vm_uuid, INSPECT_ONLY, false);
+}
+
+void target_finish(struct agent *agent, struct mesh_incoming *in,
+                   const Drover__V1__FinishTargetRequest *request)
+{
+	struct attempt_name name;
+	struct error err;
+
+	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) < 0)
+		mesh_fail_error(in, &err);
+	else
+		inspect(agent, in, &name, request->vm_uuid,
+		        request->commit ? INSPECT_COMMIT : INSPECT_ABORT, request->autostart);
+}
+
+/* --- the books --- */
+
+void target_guests_listed(struct agent *agent)
+{
+	struct guest_memory *guests;
+	struct inventory_vm *vm, *next;
+	size_t n = 0;
+
+	if (!agent->inventory.valid) {
+		reservations_set_guests_unknown(agent->reservations);
+		return;
+	}
+	guests = xcalloc(HASH_COUNT(agent->inventory.vms), sizeof(*guests));
+	HASH_ITER (hh, agent->inventory.vms, vm, next) {
+		if (!vm->summary.active)
+			continue;
+		memcpy(guests[n].uuid, vm->uuid, sizeof(guests[n].uuid));
+		guests[n].bytes = vm->summary.memory_bytes + vm->overhead_bytes;
+		n++;
+	}
+	reservations_set_guests(agent->reservations, guests, n);
+	free(guests);
+}
+
+void target_tick(struct agent *agent)
+{
+	struct reservation expired;
+
+	while (reservations_expire(agent->reservations, clock_now_ms(), &expired)) {
+		log_info("the reservation for %s from %s was not renewed and ends", expired.vm_name,
+		         expired.source_node);
+		inbound_end(agent, &expired.attempt);
+	}
+}
+
+void target_adopt(struct agent *agent, const struct journal_state *past)
+{
+	struct error err;
+
+	for (size_t i = 0; i < past->n_released; i++)
+		reservations_tombstone(agent->reservations, &past->released[i]);
+	for (size_t i = 0; i < past->n_reservations; i++) {
+		const struct reservation *r = &past->reservations[i];
+		struct inbound *inbound;
+
+		if (reservations_restore(agent->reservations, r, clock_now_ms(), &err) < 0) {
+			log_warning("a reservation of %s: %s", r->vm_name, err.text);
+			continue;
+		}
+		inbound = inbound_get(agent, &r->attempt);
+		for (size_t t = 0; t < past->n_things; t++) {
+			const struct journal_thing *thing = &past->things[t];
+			char *slash;
+
+			if (thing->kind != JOURNAL_TUNNEL ||
+			    !attempt_name_equal(&thing->attempt, &r->attempt))
+				continue;
+			inbound->tunnel.pid = (pid_t)thing->pid;
+			inbound->tunnel.start_ticks = thing->start_ticks;
+			snprintf(inbound->tunnel.status_path, sizeof(inbound->tunnel.status_path),
+			         "%s", thing->path);
+			inbound->tunnel_made = true;
+			snprintf(inbound->directory, sizeof(inbound->directory), "%s", thing->path);
+			slash = strrchr(inbound->directory, '/');
+			if (slash)
+				*slash = '\0';
+		}
+		log_info("the reservation for %s from %s goes on", r->vm_name, r->source_node);
+	}
+}
+
+void target_stop(struct agent *agent)
+{
+	for (struct inbound *i = agent->inbound, *next; i; i = next) {
+		next = i->next;
+		free(i);
+	}
+	agent->inbound = NULL;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guests on their way in: what this host promises to other agents, and keeps.
+ *
+ *	Admit --> couriers measure --> admission_judge + reservations_take (one step)
+ *	      --> journal --> tunnel process --> reply: address, port, tunnel, guard
+ *	RenewLease ... Inspect ... FinishTarget (resume or destroy) ... ReleaseLease
+ *
+ * Only the agent of the source named in an attempt may speak for it. Owner thread only.
+ */
+#pragma once
+
+#include "agent/agent.h"
+#include "agent/guard.h"
+#include "agent/tunnel/spawn.h"
+#include "proto/agent.pb-c.h"
+
+void target_admit(struct agent *agent, struct mesh_incoming *in,
+                  const Drover__V1__AdmitRequest *request);
+void target_renew(struct agent *agent, struct mesh_incoming *in,
+                  const Drover__V1__AttemptRequest *request);
+void target_release(struct agent *agent, struct mesh_incoming *in,
+                    const Drover__V1__AttemptRequest *request);
+void target_inspect(struct agent *agent, struct mesh_incoming *in,
+                    const Drover__V1__AttemptRequest *request);
+void target_finish(struct agent *agent, struct mesh_incoming *in,
+                   const Drover__V1__FinishTargetRequest *request);
+
+/* After a start: reservations and tunnels from the journal. */
+void target_adopt(struct agent *agent, const struct journal_state *past);
+
+/* Once a second: leases that nobody renews any more. */
+void target_tick(struct agent *agent);
+
+/* The guests of libvirt's latest list, for the books. */
+void target_guests_listed(struct agent *agent);
+
+void target_stop(struct agent *agent);
+
+/* --- between target.c and target_admit.c --- */
+
+/* What belongs to a reservation and is not in it. */
+struct inbound {
+	struct attempt_name attempt;
+	enum guard guard;
+	struct tunnel tunnel;
+	bool tunnel_made;
+	char tunnel_address[128];
+	char directory[VM_PATH_BYTES];
+	bool endpoint_registered;
+	struct traffic_endpoint endpoint;
+	struct inbound *next;
+};
+
+struct inbound *inbound_find(struct agent *agent, const struct attempt_name *name);
+struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name);
+
+/* Tunnel, files and the record of a reservation that has ended: gone. */
+void inbound_end(struct agent *agent, const struct attempt_name *name);
+
+int target_check_source(struct agent *agent, const struct mesh_incoming *in,
+                        const Drover__V1__Attempt *attempt, const char *source_node,
+                        struct attempt_name *ret_name, struct error *err);

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What changed here, to every coordinator that watches (Agent.Watch).
+ *
+ * A watcher that cannot keep up is not queued for: it misses what comes and gets a whole snapshot
+ * once it can be written to again. The state counts, not the steps. Owner thread.
+ */
+#include "agent/agent.h"
+
+#include "agent/source.h"
+#include "agent/wire.h"
+#include "common/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct watcher {
+	struct agent *agent;
+	struct mesh_incoming *in;
+	bool behind;
+	struct watcher *next;
+};
+
+static Drover__V1__InterfaceRate *rate_new(const struct bandwidth_interface *i,
+                                           uint64_t link_bytes_per_s)
+{
+	Drover__V1__InterfaceRate *r = xmalloc(sizeof(*r));
+
+	drover__v1__interface_rate__init(r);
+	r->name = xstrdup(i->name);
+	r->rx_bytes_per_s = i->rates[TRAFFIC_RECEIVED].bytes_per_s;
+	r->tx_bytes_per_s = i->rates[TRAFFIC_SENT].bytes_per_s;
+	r->rx_packets_per_s = i->rates[TRAFFIC_RECEIVED].packets_per_s;
+	r->tx_packets_per_s = i->rates[TRAFFIC_SENT].packets_per_s;
+	r->migration_rx_bytes_per_s = i->rates[TRAFFIC_RECEIVED].migration_bytes_per_s;
+	r->migration_tx_bytes_per_s = i->rates[TRAFFIC_SENT].migration_bytes_per_s;
+	r->unregistered_bytes_per_s = i->rates[TRAFFIC_RECEIVED].unregistered_bytes_per_s +
+	                              i->rates[TRAFFIC_SENT].unregistered_bytes_per_s;
+	r->link_bytes_per_s = link_bytes_per_s;
+	r->source = xstrdup(traffic_source_name(i->known ? i->source : TRAFFIC_SOURCE_NONE));
+	return r;
+}
+
+static Drover__V1__HostState *host_new(struct agent *agent)
+{
+	const struct agent_settings *s = agent->settings;
+	Drover__V1__HostState *h = xmalloc(sizeof(*h));
+	struct memory_totals totals;
+	size_t n_reservations;
+
+	drover__v1__host_state__init(h);
+	reservations_get_totals(agent->reservations, &totals);
+	(void)reservations_get_all(agent->reservations, &n_reservations);
+	h->node = xstrdup(s->node);
+	h->agent_version = xstrdup(DROVER_VERSION);
+	h->boot_id.data = xmemdup(agent->boot_id.bytes, ID_BYTES);
+	h->boot_id.len = ID_BYTES;
+	h->migration_address = xstrdup(s->migration_address);
+	h->mesh_address = xstrdup(s->listen);
+	h->memory_capacity_bytes = totals.capacity_bytes;
+	h->memory_reserve_bytes = totals.reserve_bytes;
+	h->memory_guests_bytes = totals.guests_bytes;
+	h->memory_reserved_bytes = totals.reserved_bytes;
+	h->cpus = agent->facts.cpus;
+	h->libvirt_version = xstrdup(agent->facts.libvirt_version);
+	h->hypervisor_version = xstrdup(agent->facts.hypervisor_version);
+	h->libvirt_connected = agent->inventory.valid;
+	h->libvirt_problem = xstrdup(agent->inventory.valid ? "" : agent->inventory.problem.text);
+	h->port_pool = (uint32_t)(s->port_last - s->port_first + 1);
+	h->ports_in_use = (uint32_t)n_reservations;
+	h->slots_in = (uint32_t)n_reservations;
+	h->slots_out = source_count_active(agent);
+	h->interfaces = xcalloc(agent->bandwidth.n_interfaces, sizeof(*h->interfaces));
+	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
+		h->interfaces[h->n_interfaces++] = rate_new(&agent->bandwidth.interfaces[i],
+		                                            agent->link_bytes_per_s);
+	return h;
+}
+
+static Drover__V1__VmState *vm_new(struct agent *agent, const struct inventory_vm *vm)
+{
+	return wire_vm_state_new(vm, source_find_vm(agent, vm->uuid) != NULL);
+}
+
+static Drover__V1__DrainMark *mark_new(const struct journal_drain_mark *from)
+{
+	Drover__V1__DrainMark *m = xmalloc(sizeof(*m));
+
+	drover__v1__drain_mark__init(m);
+	m->drain_id.data = xmemdup(from->drain_id.bytes, ID_BYTES);
+	m->drain_id.len = ID_BYTES;
+	m->epoch = from->epoch;
+	m->draining = from->draining;
+	m->cordoned = from->cordoned;
+	m->reason = xstrdup(from->reason);
+	m->leave = xcalloc(from->n_leave, sizeof(*m->leave));
+	m->n_leave = from->n_leave;
+	for (size_t i = 0; i < from->n_leave; i++)
+		m->leave[i] = xstrdup(from->leave[i]);
+	return m;
+}
+
+static Drover__V1__AgentEvent__Snapshot *snapshot_new(struct agent *agent)
+{
+	Drover__V1__AgentEvent__Snapshot *s = xmalloc(sizeof(*s));
+	struct inventory_vm *vm, *next;
+
+	drover__v1__agent_event__snapshot__init(s);
+	s->host = host_new(agent);
+	s->inventory_valid = agent->inventory.valid;
+	s->vms = xcalloc(HASH_COUNT(agent->inventory.vms), sizeof(*s->vms));
+	if (agent->inventory.valid) {
+		HASH_ITER (hh, agent->inventory.vms, vm, next)
+			s->vms[s->n_vms++] = vm_new(agent, vm);
+	}
+	for (const struct source_attempt *a = agent->attempts; a; a = a->next) {
+		s->attempts = xreallocarray(s->attempts, s->n_attempts + 1, sizeof(*s->attempts));
+		s->attempts[s->n_attempts++] = source_report_new(a);
+	}
+	s->drain_mark = mark_new(&agent->drain_mark);
+	return s;
+}
+
+static void send_event(struct watcher *w, const Drover__V1__AgentEvent *event)
+{
+	if (!w->behind && !mesh_send(w->in, &event->base))
+		w->behind = true;
+}
+
+static void send_snapshot(struct watcher *w)
+{
+	Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+
+	event.event_case = DROVER__V1__AGENT_EVENT__EVENT_SNAPSHOT;
+	event.snapshot = snapshot_new(w->agent);
+	send_event(w, &event);
+	wire_free(event.snapshot);
+}
+
+static void caught_up(void *context)
+{
+	struct watcher *w = context;
+
+	if (!w->behind)
+		return;
+	w->behind = false;
+	send_snapshot(w);
+}
+
+static void watcher_gone(void *context)
+{
+	struct watcher *w = context;
+
+	for (struct watcher **at = &w->agent->watchers; *at; at = &(*at)->next) {
+		if (*at == w) {
+			*at = w->next;
+			break;
+		}
+	}
+	free(w);
+}
+
+void watchers_add(struct agent *agent, struct mesh_incoming *in)
+{
+	struct watcher *w = xnew(struct watcher);
+
+	w->agent = agent;
+	w->in = in;
+	w->next = agent->watchers;
+	agent->watchers = w;
+	mesh_incoming_on_cancel(in, watcher_gone, w);
+	mesh_incoming_on_writable(in, caught_up, w);
+	send_snapshot(w);
+}
+
+static void send_all(struct agent *agent, const Drover__V1__AgentEvent *event)
+{
+	for (struct watcher *w = agent->watchers; w; w = w->next)
+		send_event(w, event);
+}
+
+void watchers_host(struct agent *agent)
+{
+	Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+
+	if (!agent->watchers)
+		return;
+	event.event_case = DROVER__V1__AGENT_EVENT__EVENT_HOST;
+	event.host = host_new(agent);
+	send_all(agent, &event);
+	wire_free(event.host);
+}
+
+void watchers_vm(struct agent *agent, const struct inventory_vm *vm)
+{
+	Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+
+	if (!agent->watchers)
+		return;
+	event.event_case = DROVER__V1__AGENT_EVENT__EVENT_VM;
+	event.vm = vm_new(agent, vm);
+	send_all(agent, &event);
+	wire_free(event.vm);
+}
+
+void watchers_vm_gone(struct agent *agent, const char *uuid)
+{
+	Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+
+	event.event_case = DROVER__V1__AGENT_EVENT__EVENT_VM_GONE_UUID;
+	event.vm_gone_uuid = (char *)uuid;
+	send_all(agent, &event);
+}
+
+void watchers_attempt(struct agent *agent, const struct source_attempt *a)
+{
+	Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+
+	if (!agent->watchers)
+		return;
+	event.event_case = DROVER__V1__AGENT_EVENT__EVENT_ATTEMPT;
+	event.attempt = source_report_new(a);
+	send_all(agent, &event);
+	wire_free(event.attempt);
+}
+
+void watchers_reset(struct agent *agent)
+{
+	for (struct watcher *w = agent->watchers; w; w = w->next)
+		send_snapshot(w);
+}
+
+void watchers_stop(struct agent *agent)
+{
+	for (struct watcher *w = agent->watchers, *next; w; w = next) {
+		next = w->next;
+		free(w);
+	}
+	agent->watchers = NULL;
+}

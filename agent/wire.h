@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the agent's plain values and the messages of proto/: the only place that knows both.
+ *
+ * Packing: wire_*_new gives a heap message that protobuf_c_message_free_unpacked() (wire_free)
+ * takes down whole. Reading: every text and number that comes from a peer is checked here, so that
+ * what is behind this file can trust lengths, verdicts and enums.
+ */
+#pragma once
+
+#include "agent/attempt.h"
+#include "agent/hypervisor.h"
+#include "agent/inventory.h"
+#include "common/check.h"
+#include "proto/agent.pb-c.h"
+#include "proto/types.pb-c.h"
+
+/* Frees any message made by the functions here, with all below it. NULL is fine. */
+void wire_free(void *message);
+
+/* Replaces *@field (owned by a heap message) by a copy of @text. */
+void wire_set_text(char **field, const char *text);
+
+Drover__V1__Attempt *wire_attempt_new(const struct attempt_name *name);
+int wire_attempt_read(const Drover__V1__Attempt *from, struct attempt_name *ret, struct error *err);
+
+/* An array for a repeated field; owned by the message it is put into. */
+Drover__V1__Check **wire_checks_new(const struct check *items, size_t count);
+/* Adds to @list; what is over CHECKS_MAX is an error. */
+int wire_checks_read(Drover__V1__Check *const *from, size_t count, struct check_list *list,
+                     struct error *err);
+
+Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_job);
+
+Drover__V1__VmDescription *wire_description_new(const struct vm_description *d);
+/* On success the caller deinits @ret. Disk proofs stay in the message. */
+int wire_description_read(const Drover__V1__VmDescription *from, struct vm_description *ret,
+                          struct error *err);

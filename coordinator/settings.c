@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The coordinator's configuration keys and defaults. */
+#include "coordinator/settings.h"
+
+#include "common/alloc.h"
+#include "common/units.h"
+
+#include <string.h>
+
+#define AT(field) offsetof(struct coordinator_settings, field)
+
+/* clang-format off */
+static const struct config_key keys[] = {
+	{ "name",                                    CONFIG_STRING,   AT(name), .required = true },
+	{ "cluster",                                 CONFIG_STRING,   AT(cluster), .required = true },
+	{ "listen",                                  CONFIG_LIST,     AT(listen), .required = true },
+	{ "store/sqlite",                            CONFIG_STRING,   AT(store_sqlite) },
+	{ "tls/ca",                                  CONFIG_STRING,   AT(tls_ca) },
+	{ "tls/certificate",                         CONFIG_STRING,   AT(tls_certificate) },
+	{ "tls/key",                                 CONFIG_STRING,   AT(tls_key) },
+	{ "limits/parallelMigrationsPerCluster",     CONFIG_UINT,     AT(migrations_per_cluster), .min = 1, .max = 1000 },
+	{ "limits/parallelOutboundMigrationsPerNode", CONFIG_UINT,    AT(outbound_per_node), .min = 1, .max = 64 },
+	{ "limits/parallelInboundMigrationsPerNode", CONFIG_UINT,     AT(inbound_per_node), .min = 1, .max = 64 },
+	{ "limits/completionTimeoutPerGiB",          CONFIG_DURATION, AT(completion_timeout_per_gib_ms) },
+	{ "limits/progressTimeout",                  CONFIG_DURATION, AT(progress_timeout_ms) },
+	{ "limits/bandwidthPerMigration",            CONFIG_RATE,     AT(bandwidth_per_migration_bytes_per_s) },
+	{ "limits/maxDowntime",                      CONFIG_DURATION, AT(max_downtime_ms), .min = 1, .max = 2000000 },
+	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls) },
+};
+/* clang-format on */
+
+static int check(const struct coordinator_settings *s, struct error *err)
+{
+	for (size_t i = 0; i < s->listen.count; i++) {
+		const char *url = s->listen.items[i];
+
+		if (strncmp(url, "tcp://", 6) != 0 && strncmp(url, "ipc://", 6) != 0)
+			return error_set(err, ERROR_INVALID,
+			                 "listen: \"%s\" must begin with tcp:// or ipc://", url);
+	}
+	if (s->listen.count == 0)
+		return error_set(err, ERROR_INVALID, "listen: at least one address is needed");
+	if (!strchr(s->store_sqlite, '/'))
+		return error_set(err, ERROR_INVALID, "store/sqlite: \"%s\" must be a whole path",
+		                 s->store_sqlite);
+	return 0;
+}
+
+int coordinator_settings_load(const char *path, struct coordinator_settings *ret, struct error *err)
+{
+	/* Defaults of the limits: the field's (OpenShift Virtualization's documents); the inbound
+	 * cap, which they lack, is what two migration ports carry. maxDowntime is QEMU's own. */
+	struct coordinator_settings s = {
+		.store_sqlite = xstrdup("/var/lib/drover/coordinator.db"),
+		.tls_ca = xstrdup("/etc/drover/ca.pem"),
+		.tls_certificate = xstrdup("/etc/drover/cert.pem"),
+		.tls_key = xstrdup("/etc/drover/key.pem"),
+		.migrations_per_cluster = 5,
+		.outbound_per_node = 2,
+		.inbound_per_node = 2,
+		.completion_timeout_per_gib_ms = 800 * 1000,
+		.progress_timeout_ms = 150 * 1000,
+		.bandwidth_per_migration_bytes_per_s = 0,
+		.max_downtime_ms = 300,
+		.migration_tls = true,
+	};
+	int rc = config_load(path, keys, ARRAY_SIZE(keys), &s, err);
+
+	if (rc == 0) {
+		rc = check(&s, err);
+		if (rc < 0)
+			error_context(err, "%s", path);
+	}
+	if (rc < 0) {
+		coordinator_settings_deinit(&s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+void coordinator_settings_deinit(struct coordinator_settings *settings)
+{
+	config_free(keys, ARRAY_SIZE(keys), settings);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a coordinator is told by /etc/drover/coordinator.yaml. Read once at start. The names of the
+ * limits are KubeVirt's, which is where people know them from. */
+#pragma once
+
+#include "common/config.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct coordinator_settings {
+	char *name;
+	char *cluster;
+	struct config_list listen; /* tcp:// for agents and remote tools, ipc:// for local ones */
+	char *store_sqlite;        /* the file; its directory holds lock and journal, too */
+	char *tls_ca, *tls_certificate, *tls_key;
+
+	uint64_t migrations_per_cluster;
+	uint64_t outbound_per_node;
+	uint64_t inbound_per_node;
+	uint64_t completion_timeout_per_gib_ms;
+	uint64_t progress_timeout_ms;
+	uint64_t bandwidth_per_migration_bytes_per_s; /* 0 = no limit */
+	uint64_t max_downtime_ms;
+	bool migration_tls;
+};
+
+int coordinator_settings_load(const char *path, struct coordinator_settings *ret,
+                              struct error *err);
+void coordinator_settings_deinit(struct coordinator_settings *settings);
