@@ -361,17 +361,33 @@ static int fake_has_network(struct hypervisor *h, const char *type, const char *
                             bool *ret_present, struct error *err)
 {
 	struct fake_handle *handle = handle_of(h);
-	int result = enter(handle, err);
+	static const char *const types[] = { "bridge", "network", "direct", "user", "ethernet" };
+	size_t known = 0;
+	int result;
 
+	while (known < ARRAY_SIZE(types) && strcmp(types[known], type) != 0)
+		known++;
+	if (known == ARRAY_SIZE(types))
+		return error_set(err, ERROR_UNSUPPORTED, "no check for interfaces of type %.32s",
+		                 type);
+	result = enter(handle, err);
 	if (result)
 		return result;
-	*ret_present = !strcmp(type, "user") ||
+	*ret_present = !strcmp(type, "user") || !strcmp(type, "ethernet") ||
 	               has_word(handle->host->networks, source, strlen(source));
 	leave(handle);
 	return 0;
 }
 
 /* ---- moves ---- */
+
+#define DOWNTIME_MAX_MS (2000 * 1000)
+
+static int refuse_downtime(uint64_t ms, struct error *err)
+{
+	return error_set(err, ERROR_INVALID, "a downtime of %llu ms is over QEMU's limit of %d ms",
+	                 (unsigned long long)ms, DOWNTIME_MAX_MS);
+}
 
 static struct fake_host *find_by_socket(struct fake_world *world, const char *socket)
 {
@@ -390,6 +406,8 @@ static int judge_request(const struct fake_copy *copy, const struct fake_host *t
 
 	if (!is_active(copy))
 		return refuse(err, "domain is not running");
+	if (r->max_downtime_ms > DOWNTIME_MAX_MS)
+		return refuse_downtime(r->max_downtime_ms, err);
 	if (copy->move)
 		return error_set(err, ERROR_BUSY,
 		                 "libvirt: Timed out during operation: cannot acquire state change "
@@ -438,7 +456,8 @@ static int fake_migrate(struct hypervisor *h, const struct migrate_request *r, s
 	if (move->phase != FAKE_PHASE_OVER) {
 		move->abandoned = true;
 		leave(handle);
-		return error_set(err, ERROR_UNREACHABLE, "the connection to libvirt was closed");
+		return error_set(err, ERROR_UNKNOWN_OUTCOME,
+		                 "the connection to libvirt was closed");
 	}
 	result = move->result;
 	if (result && err)
@@ -505,10 +524,8 @@ static int fake_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_
 
 	if (result)
 		return result;
-	if (ms > 2000 * 1000)
-		result = error_set(err, ERROR_INVALID,
-		                   "a downtime of %llu ms is over QEMU's limit of 2000000 ms",
-		                   (unsigned long long)ms);
+	if (ms > DOWNTIME_MAX_MS)
+		result = refuse_downtime(ms, err);
 	else
 		copy->max_downtime_ms = ms;
 	leave(handle);

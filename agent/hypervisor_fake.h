@@ -111,7 +111,7 @@ enum fake_libvirtd {
 
 void fake_world_set_libvirtd(struct fake_world *world, const char *host, enum fake_libvirtd state);
 
-/* As when the agent's process dies: calls that wait on @host return ERROR_UNREACHABLE; the moves
+/* As when the agent's process dies: calls that wait on @host return ERROR_UNKNOWN_OUTCOME; the moves
  * themselves go on. */
 void fake_world_drop_callers(struct fake_world *world, const char *host);
 

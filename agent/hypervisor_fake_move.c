@@ -370,7 +370,7 @@ void fake_move_lose_libvirtd_locked(struct fake_world *world, struct fake_move *
 			target->doomed = !target->persistent;
 		fail(world, move, ERROR_HYPERVISOR, "internal error: client socket is closed", 1);
 	} else {
-		fail(world, move, ERROR_UNREACHABLE,
+		fail(world, move, ERROR_UNKNOWN_OUTCOME,
 		     "Cannot recv data: End of file while reading data", 38);
 	}
 }

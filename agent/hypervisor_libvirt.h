@@ -64,7 +64,8 @@ static inline struct hypervisor_libvirt *libvirt_of(struct hypervisor *h)
 /* Whether a failed call might have had an effect. */
 enum libvirt_call { LIBVIRT_QUESTION, LIBVIRT_COMMAND };
 
-/* Turns libvirt's last error on this thread into ours and returns it. When @connection itself is
+/* Turns libvirt's last error on this thread into ours and returns it. The arguments must not call
+ * libvirt: any call, also virDomainGetName, resets the error. When @connection itself is
  * dead, a question is unreachable, and a command has an unknown outcome. */
 int libvirt_error(struct error *err, virConnectPtr connection, enum libvirt_call call,
                   const char *what_format, ...) __attribute__((format(printf, 4, 5)));

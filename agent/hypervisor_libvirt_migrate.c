@@ -74,6 +74,8 @@ void libvirt_fill_job(virTypedParameterPtr parameters, int n_parameters, bool co
 int libvirt_read_job(virConnectPtr connection, virDomainPtr domain, enum libvirt_job_kind *ret_kind,
                      struct vm_job *ret_job, struct error *err)
 {
+	/* Before the call that may fail: even this one resets libvirt's last error. */
+	const char *name = virDomainGetName(domain);
 	virTypedParameterPtr parameters = NULL;
 	int n_parameters = 0, type = 0, operation = 0;
 
@@ -88,8 +90,7 @@ int libvirt_read_job(virConnectPtr connection, virDomainPtr domain, enum libvirt
 			return 0;
 		default:
 			return libvirt_error(err, connection, LIBVIRT_QUESTION,
-			                     "asking for the job of guest %s",
-			                     virDomainGetName(domain));
+			                     "asking for the job of guest %s", name);
 		}
 	}
 	virTypedParamsGetInt(parameters, n_parameters, VIR_DOMAIN_JOB_OPERATION, &operation);
@@ -158,8 +159,8 @@ int libvirt_abort_job(struct hypervisor *h, const char *uuid, struct error *err)
 	return 0;
 }
 
-static int set_max_downtime(virConnectPtr connection, virDomainPtr domain, uint64_t ms,
-                            struct error *err)
+static int set_max_downtime(virConnectPtr connection, virDomainPtr domain, const char *uuid,
+                            uint64_t ms, struct error *err)
 {
 	if (ms > DOWNTIME_MAX_MS)
 		return error_set(err, ERROR_INVALID,
@@ -167,7 +168,7 @@ static int set_max_downtime(virConnectPtr connection, virDomainPtr domain, uint6
 		                 (unsigned long long)ms, DOWNTIME_MAX_MS);
 	if (virDomainMigrateSetMaxDowntime(domain, ms, 0) < 0)
 		return libvirt_error(err, connection, LIBVIRT_COMMAND,
-		                     "setting the downtime of guest %s", virDomainGetName(domain));
+		                     "setting the downtime of guest %s", uuid);
 	return 0;
 }
 
@@ -177,7 +178,7 @@ int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms
 	_cleanup_domain_ virDomainPtr domain = NULL;
 	int result = libvirt_find_domain(libvirt_of(h), uuid, &connection, &domain, err);
 
-	return result ? result : set_max_downtime(connection, domain, ms, err);
+	return result ? result : set_max_downtime(connection, domain, uuid, ms, err);
 }
 
 /* ---- moving ---- */
@@ -247,7 +248,7 @@ int libvirt_migrate(struct hypervisor *base, const struct migrate_request *r, st
 	if (!domain)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION, "looking up guest %.40s",
 		                     r->uuid);
-	result = set_max_downtime(connection, domain, r->max_downtime_ms, err);
+	result = set_max_downtime(connection, domain, r->uuid, r->max_downtime_ms, err);
 	if (result)
 		return result;
 	if (fill_parameters(r, &p) < 0)
@@ -255,6 +256,6 @@ int libvirt_migrate(struct hypervisor *base, const struct migrate_request *r, st
 		                     "preparing the move of guest %s", r->uuid);
 	if (virDomainMigrateToURI3(domain, uri, p.items, (unsigned int)p.count, flags_of(r)) < 0)
 		return libvirt_error(err, connection, LIBVIRT_COMMAND, "moving guest %s to %s",
-		                     virDomainGetName(domain), r->migrate_uri);
+		                     r->uuid, r->migrate_uri);
 	return 0;
 }

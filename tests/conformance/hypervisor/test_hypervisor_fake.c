@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conformance suite on the fake: two hosts in one world, whose time runs ten times as fast. */
+#include "agent/hypervisor_fake.h"
+
+#include "tests/conformance/hypervisor/suite.h"
+
+#include <stdio.h>
+
+static struct fake_world *world;
+
+static void add_guest(const struct suite_guest *guest)
+{
+	fake_world_add_guest(world, "host1",
+	                     &(struct fake_guest_settings){
+				     .name = guest->name,
+				     .memory_bytes = guest->memory_bytes,
+				     .working_set_bytes = guest->working_set_bytes,
+				     .dirty_bytes_per_s = guest->dirty_bytes_per_s,
+				     .persistent = guest->persistent,
+			     },
+	                     NULL);
+}
+
+/* Every case has a guest of its own name; what is left of one disturbs nobody. */
+static void remove_guest(const char *name)
+{
+	(void)name;
+}
+
+static void stop_libvirtd(void)
+{
+	fake_world_set_libvirtd(world, "host1", FAKE_LIBVIRTD_DOWN);
+}
+
+static void start_libvirtd(void)
+{
+	fake_world_set_libvirtd(world, "host1", FAKE_LIBVIRTD_UP);
+}
+
+int main(int count, char **arguments)
+{
+	struct suite_stage stage = {
+		.target_socket = "/fake/host2",
+		.migrate_uri = "tcp://10.78.0.2:49152",
+		.listen_address = "10.78.0.2",
+		.bridge = "br0",
+		.add_guest = add_guest,
+		.remove_guest = remove_guest,
+		.stop_libvirtd = stop_libvirtd,
+		.start_libvirtd = start_libvirtd,
+	};
+	int failed;
+
+	world = fake_world_new();
+	fake_world_add_host(world, &(struct fake_host_settings){ .name = "host1" });
+	fake_world_add_host(world, &(struct fake_host_settings){ .name = "host2" });
+	fake_world_run(world, 10);
+	stage.source = hypervisor_fake_new(world, "host1");
+	stage.target = hypervisor_fake_new(world, "host2");
+	failed = suite_run(&stage, count > 1 ? arguments[1] : NULL);
+	fake_world_free(world);
+	return failed != 0;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conformance suite on libvirt: runs inside host1 of a lab that libvirt.sh brings up, and has
+ * the lab's commands run outside by it.
+ *
+ *	test_hypervisor_libvirt LAB_STATE LAB_COMMAND... [FILTER after --]
+ */
+#include "tests/conformance/hypervisor/suite.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/units.h"
+
+#include <assert.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WORDS_MAX 32
+
+static char *const *lab_words; /* the command that is "tools/lab" outside of this host */
+
+/* Runs the lab's command with further words, the last of which is NULL; fails the test with it. */
+static void lab(const char *first, ...)
+{
+	const char *words[WORDS_MAX];
+	size_t n = 0;
+	va_list rest;
+	pid_t child;
+	int status;
+
+	for (char *const *word = lab_words; *word; word++)
+		words[n++] = *word;
+	va_start(rest, first);
+	for (const char *word = first; word; word = va_arg(rest, const char *)) {
+		assert(n < WORDS_MAX - 1);
+		words[n++] = word;
+	}
+	va_end(rest);
+	words[n] = NULL;
+	child = fork();
+	assert(child >= 0);
+	if (child == 0) {
+		/* Our results are on stdout. */
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		execvp(words[0], (char *const *)words);
+		_exit(127);
+	}
+	assert(waitpid(child, &status, 0) == child);
+	if (status)
+		fail_msg("tools/lab %s: wait status %d", first, status);
+}
+
+static void add_guest(const struct suite_guest *guest)
+{
+	_cleanup_free_ char *memory = xasprintf("%lluMiB",
+	                                        guest->memory_bytes / (unsigned long long)MIB);
+	_cleanup_free_ char *set = xasprintf("%lluMiB",
+	                                     guest->working_set_bytes / (unsigned long long)MIB);
+	_cleanup_free_ char *dirty = xasprintf("%lluMiB/s",
+	                                       guest->dirty_bytes_per_s / (unsigned long long)MIB);
+
+	lab("vm", guest->name, "host1", "--memory", memory, "--working-set", set, "--dirty",
+	    guest->dirty_bytes_per_s ? dirty : "0", guest->persistent ? "--persistent" : NULL,
+	    NULL);
+}
+
+static void remove_guest(const char *name)
+{
+	lab("rm", name, NULL);
+}
+
+static void stop_libvirtd(void)
+{
+	lab("libvirtd", "host1", "kill", NULL);
+}
+
+static void start_libvirtd(void)
+{
+	lab("libvirtd", "host1", "start", NULL);
+}
+
+int main(int count, char **arguments)
+{
+	_cleanup_free_ char *socket = NULL, *uri = NULL;
+	struct suite_stage stage = {
+		.migrate_uri = "tcp://10.78.0.2:49152",
+		.listen_address = "10.78.0.2",
+		.tls = true,
+		.bridge = "br0",
+		.add_guest = add_guest,
+		.remove_guest = remove_guest,
+		.stop_libvirtd = stop_libvirtd,
+		.start_libvirtd = start_libvirtd,
+	};
+	const char *filter = getenv("SUITE_FILTER");
+	int failed;
+
+	if (count < 3) {
+		fprintf(stderr, "usage: %s LAB_STATE LAB_COMMAND [ARGUMENT]...\n", arguments[0]);
+		return 2;
+	}
+	lab_words = arguments + 2;
+	/* The other host's own libvirt stands for the tunnel that leads to it. */
+	socket = xasprintf("%s/hosts/host2/run/libvirt/libvirt-sock", arguments[1]);
+	uri = xasprintf("qemu+unix:///system?socket=%s", socket);
+	stage.target_socket = socket;
+	stage.source = hypervisor_libvirt_new("qemu:///system");
+	stage.target = hypervisor_libvirt_new(uri);
+	failed = suite_run(&stage, filter);
+	return failed != 0;
+}
