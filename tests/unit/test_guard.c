@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which guard a guest gets: a lock that both hosts see if there is one, else two-step within its
+ * limit, else none and a refusal. */
+#include "agent/guard.h"
+
+#include "common/alloc.h"
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct vm_description vm;
+static struct storage_finding disks[VM_DISKS_MAX];
+static struct storage_finding lockspace;
+static struct check check;
+
+/* One raw file, proved the same, whose lock is seen; no lock manager. */
+static struct guard_input plain(void)
+{
+	memset(&vm, 0, sizeof(vm));
+	memset(disks, 0, sizeof(disks));
+	memset(&lockspace, 0, sizeof(lockspace));
+	vm.summary.memory_bytes = 256 * MIB;
+	vm.n_disks = 2;
+	strcpy(vm.disks[0].target, "vda");
+	strcpy(vm.disks[0].type, "file");
+	strcpy(vm.disks[1].target, "hdc");
+	strcpy(vm.disks[1].type, "none");
+	vm.disks[1].read_only = true;
+	disks[0].measured = disks[0].proved = true;
+	disks[0].lock = STORAGE_LOCK_SEEN;
+	return (struct guard_input){ .vm = &vm,
+		                     .disks = disks,
+		                     .source_lock_manager = "",
+		                     .own_lock_manager = "",
+		                     .lockspace = &lockspace };
+}
+
+static struct guard_input with_lock_manager(void)
+{
+	struct guard_input in = plain();
+
+	in.source_lock_manager = in.own_lock_manager = "lockd";
+	lockspace.measured = lockspace.proved = true;
+	return in;
+}
+
+/* An image lock that is seen here guards; one that is not seen, or a file that is not the same,
+ * does not. */
+static void test_image_lock(void **state)
+{
+	struct guard_input in = plain();
+
+	(void)state;
+	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+	assert_int_equal(check.verdict, CHECK_PASS);
+	disks[0].lock = STORAGE_LOCK_UNSEEN;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	assert_non_null(strstr(check.measured, "the source's lock on vda is not seen here"));
+	in = plain();
+	disks[0].proved = false;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	in = plain();
+	disks[0].measured = false;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+}
+
+/* No lock guards a guest without a disk of its own that it writes to. */
+static void test_nothing_to_lock(void **state)
+{
+	static const char *const types[] = { "block", "network", "volume" };
+	struct guard_input in = plain();
+
+	(void)state;
+	vm.n_disks = 0;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	assert_non_null(strstr(check.measured, "no disk is written to"));
+	in = with_lock_manager();
+	vm.disks[0].read_only = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	in = with_lock_manager();
+	vm.disks[0].shareable = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		in = plain();
+		strcpy(vm.disks[0].type, types[i]);
+		assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	}
+	/* One writable disk without a lock beside one that has it. */
+	in = plain();
+	strcpy(vm.disks[1].type, "block");
+	vm.disks[1].read_only = false;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+}
+
+/* A lock manager guards if it is the same on both hosts and its lockspace is one. */
+static void test_lock_manager(void **state)
+{
+	struct guard_input in = with_lock_manager();
+
+	(void)state;
+	assert_int_equal(guard_choose(&in, &check), GUARD_LOCK_MANAGER);
+	strcpy(vm.disks[0].type, "block"); /* which an image lock could not guard */
+	assert_int_equal(guard_choose(&in, &check), GUARD_LOCK_MANAGER);
+	strcpy(vm.disks[0].type, "network"); /* which virtlockd does not lock */
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+
+	in = with_lock_manager();
+	lockspace.proved = false;
+	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+	in = with_lock_manager();
+	in.lockspace = NULL;
+	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+	in = with_lock_manager();
+	in.own_lock_manager = "sanlock";
+	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+	in = with_lock_manager();
+	in.source_lock_manager = "";
+	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+}
+
+/* Two-step says what it costs, and is refused over the limit or with post-copy. */
+static void test_two_step(void **state)
+{
+	struct guard_input in = plain();
+
+	(void)state;
+	vm.n_disks = 0;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	assert_non_null(strstr(check.measured, "pause of about 2.0 s"));
+	vm.summary.memory_bytes = 64 * GIB;
+	in.two_step_pause_limit_ms = 8400;
+	assert_int_equal(guard_two_step_pause_ms(64 * GIB), 8400);
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	in.two_step_pause_limit_ms = 8399;
+	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
+	assert_int_equal(check.verdict, CHECK_FAIL);
+	assert_non_null(strstr(check.measured, "over the limit"));
+	assert_true(strlen(check.remedy) > 0);
+	in.two_step_pause_limit_ms = 0;
+	in.two_step_forbidden = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
+}
+
+/* The first two work while drover is dead. */
+static void test_names(void **state)
+{
+	(void)state;
+	assert_true(guard_is_lock(GUARD_IMAGE_LOCK) && guard_is_lock(GUARD_LOCK_MANAGER));
+	assert_false(guard_is_lock(GUARD_TWO_STEP) || guard_is_lock(GUARD_NONE));
+	assert_string_equal(guard_name(GUARD_TWO_STEP), "two-step");
+	assert_string_equal(guard_name((enum guard)99), "unknown");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_image_lock),   cmocka_unit_test(test_nothing_to_lock),
+		cmocka_unit_test(test_lock_manager), cmocka_unit_test(test_two_step),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
