@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See coordinator.h. Here: start, stop, the step and what its actions mean. */
+#include "coordinator/coordinator.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TICK_MS 1000
+
+static struct id random_id(void *context)
+{
+	(void)context;
+	return id_new();
+}
+
+static void stop_for(struct coordinator *c, const struct error *why)
+{
+	/* What the store holds is not certain any more: end here, and start again from it. */
+	if (c->fatal.code == ERROR_NONE)
+		c->fatal = *why;
+	loop_stop(c->loop);
+}
+
+static void log_event(const struct event_record *e)
+{
+	if (e->severity == SEVERITY_INFO)
+		log_info("%s: %s", e->subject, e->text);
+	else if (e->severity == SEVERITY_WARNING)
+		log_warning("%s: %s", e->subject, e->text);
+	else
+		log_error("ALARM %s: %s", e->subject, e->text);
+}
+
+static void carry_out(struct coordinator *c, struct action *action)
+{
+	switch (action->kind) {
+	case ACTION_STORE:
+		store_thread_write(c->store, action->store);
+		action->store = NULL;
+		break;
+	case ACTION_START:
+	case ACTION_CANCEL:
+	case ACTION_PROBE:
+	case ACTION_SET_DRAIN_MARK:
+	case ACTION_PREVIEW:
+		agents_carry_out(c, action);
+		break;
+	case ACTION_REPLY:
+		requests_reply(c, action->reply);
+		break;
+	case ACTION_CHANGED:
+		watchers_wake(c);
+		break;
+	case ACTION_EVENT:
+		log_event(&action->event);
+		break;
+	case ACTION_STOP:
+		stop_for(c, &action->stop);
+		break;
+	case ACTION_KINDS:
+		abort();
+	}
+}
+
+void coordinator_step(struct coordinator *c, struct event *event)
+{
+	struct action_list actions = { 0 };
+
+	assert(!c->stepping);
+	c->stepping = true;
+	event->wall_ms = clock_wall_ms();
+	core_step(c->fleet, event, clock_now_ms(), &actions);
+	for (size_t i = 0; i < actions.count; i++)
+		carry_out(c, &actions.items[i]);
+	action_list_deinit(&actions);
+	c->stepping = false;
+}
+
+static void stored(uint64_t ticket, void *context)
+{
+	struct event e = { .kind = EVENT_STORED, .stored_ticket = ticket };
+
+	coordinator_step(context, &e);
+}
+
+static void store_failed(uint64_t ticket, const struct error *why, void *context)
+{
+	struct event e = { .kind = EVENT_STORE_FAILED };
+
+	e.store_failed.ticket = ticket;
+	e.store_failed.error = *why;
+	coordinator_step(context, &e);
+}
+
+static void tick(void *context)
+{
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_TICK };
+
+	loop_timer_start(c->loop, &c->tick, TICK_MS);
+	coordinator_step(c, &e);
+}
+
+static void connected(struct mesh_connection *connection, void *context)
+{
+	(void)connection; /* an agent says who it is with Attach, a tool with its first call */
+	(void)context;
+}
+
+static void disconnected(struct mesh_connection *connection, const struct error *why, void *context)
+{
+	const struct mesh_identity *who = mesh_connection_get_identity(connection);
+
+	if (who->role == MESH_ROLE_AGENT) {
+		log_info("agent %s is gone: %s", who->name, why->text);
+		agents_disconnected(context, connection);
+	}
+}
+
+static int open_mesh(struct coordinator *c, const struct coordinator_options *options,
+                     struct error *err)
+{
+	static const struct mesh_service *const services[] = { &coordinator_service, NULL };
+	const struct coordinator_settings *s = c->settings;
+	struct mesh_options mesh = { 0 };
+
+	if (options->mesh_override) {
+		mesh = *options->mesh_override;
+	} else {
+		mesh.tls_ca = s->tls_ca;
+		mesh.tls_certificate = s->tls_certificate;
+		mesh.tls_key = s->tls_key;
+	}
+	mesh.loop = c->loop;
+	mesh.role = MESH_ROLE_COORDINATOR;
+	mesh.name = s->name;
+	mesh.cluster = s->cluster;
+	mesh.services = services;
+	mesh.service_context = c;
+	mesh.connected = connected;
+	mesh.disconnected = disconnected;
+	mesh.context = c;
+	c->mesh = mesh_new(&mesh, err);
+	if (!c->mesh)
+		return -(int)err->code;
+	for (size_t i = 0; i < s->listen.count; i++) {
+		if (mesh_listen(c->mesh, s->listen.items[i], err) < 0)
+			return error_context(err, "listening at %s", s->listen.items[i]);
+		log_info("listening at %s", s->listen.items[i]);
+	}
+	return 0;
+}
+
+static struct core_options core_options(const struct coordinator_settings *s)
+{
+	struct core_options o = {
+		.caps = {
+			.cluster = (uint32_t)s->migrations_per_cluster,
+			.outbound = (uint32_t)s->outbound_per_node,
+			.inbound = (uint32_t)s->inbound_per_node,
+		},
+		.settings = {
+			.bandwidth_bytes_per_s = s->bandwidth_per_migration_bytes_per_s,
+			.max_downtime_ms = s->max_downtime_ms,
+			.completion_timeout_ms_per_gib = s->completion_timeout_per_gib_ms,
+			.progress_timeout_ms = s->progress_timeout_ms,
+			.tls = s->migration_tls,
+		},
+		.next_id = random_id,
+	};
+
+	snprintf(o.cluster, sizeof(o.cluster), "%s", s->cluster);
+	return o;
+}
+
+int coordinator_start(const struct coordinator_options *options, struct coordinator **ret,
+                      struct error *err)
+{
+	struct coordinator *c = xnew(struct coordinator);
+	struct core_options core = core_options(options->settings);
+	struct event loaded = { .kind = EVENT_LOADED, .loaded = options->contents };
+
+	c->settings = options->settings;
+	c->settings_path = options->settings_path;
+	c->loop = options->loop;
+	c->fleet = fleet_new(&core);
+	c->store = store_thread_start(c->loop, options->store, stored, store_failed, c);
+	if (open_mesh(c, options, err) < 0) {
+		coordinator_stop(c);
+		return -(int)err->code;
+	}
+	coordinator_step(c, &loaded);
+	c->tick.fire = tick;
+	c->tick.context = c;
+	loop_timer_start(c->loop, &c->tick, TICK_MS);
+	*ret = c;
+	return 0;
+}
+
+void coordinator_stop(struct coordinator *c)
+{
+	if (!c)
+		return;
+	c->stopping = true;
+	loop_timer_stop(c->loop, &c->tick);
+	loop_timer_stop(c->loop, &c->pump);
+	/* Calls that are under way complete here, into the core, which may still ask for things;
+	 * nothing of that leaves any more. */
+	mesh_free(c->mesh);
+	c->mesh = NULL;
+	store_thread_stop(c->store);
+	(void)loop_run_until(c->loop, 0, NULL, NULL);
+	agents_stop(c);
+	requests_stop(c);
+	watchers_stop(c);
+	fleet_free(c->fleet);
+	free(c);
+}

@@ -1,0 +1,9 @@
+# The owner and its edges.
+add_library(drover_coordinator STATIC
+	agents.c coordinator.c facts_read.c requests.c service.c settings.c store_thread.c view.c
+	watchers.c)
+target_link_libraries(drover_coordinator PUBLIC drover_core drover_store drover_mesh
+	drover_messages drover_config drover_common)
+
+add_executable(drover-coordinator main.c)
+target_link_libraries(drover-coordinator PRIVATE drover_coordinator PkgConfig::SYSTEMD)

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The coordinator: the pure core on an owner thread, with its edges around it.
+ *
+ *	agents, CLI -- mesh --> service.c, agents.c --> struct event
+ *	                                                   |
+ *	                             coordinator_step -> core_step -> actions
+ *	                                                   |
+ *	  store_thread <-- STORE    agents.c <-- START, CANCEL, PROBE, MARK, PREVIEW
+ *	  requests.c   <-- REPLY    watchers.c <-- CHANGED
+ *
+ * Private to the coordinator's own files. Owner thread only.
+ */
+#pragma once
+
+#include "common/loop.h"
+#include "coordinator/core/step.h"
+#include "coordinator/settings.h"
+#include "coordinator/store_thread.h"
+#include "proto/mesh/mesh.h"
+
+struct agent_link; /* agents.c */
+struct request;    /* requests.c */
+struct watcher;    /* watchers.c */
+
+struct coordinator {
+	const struct coordinator_settings *settings;
+	const char *settings_path; /* for "from" in explanations; borrowed */
+	struct loop *loop;
+	struct mesh *mesh;
+	struct fleet *fleet;
+	struct store_thread *store;
+
+	struct agent_link *agents; /* by node name */
+	struct request *requests;  /* by number */
+	uint64_t last_request;
+
+	struct watcher *watchers;
+	struct loop_timer pump; /* watchers are served at most every PUMP_MS */
+
+	struct loop_timer tick;
+	bool stepping; /* the core is not re-entered */
+	bool stopping;
+	struct error fatal; /* code ERROR_NONE: go on; else the process ends and says this */
+};
+
+struct coordinator_options {
+	const struct coordinator_settings *settings;
+	const char *settings_path;
+	struct loop *loop;
+	struct store *store;                      /* taken; loaded already */
+	const struct store_contents *contents;    /* borrowed for the call */
+	const struct mesh_options *mesh_override; /* tests: NULL = TLS from the settings */
+};
+
+int coordinator_start(const struct coordinator_options *options, struct coordinator **ret,
+                      struct error *err);
+void coordinator_stop(struct coordinator *c);
+
+/* Gives one event to the core and carries out what it asks for. Never from inside an action. */
+void coordinator_step(struct coordinator *c, struct event *event);
+
+/* --- service.c --- */
+extern const struct mesh_service coordinator_service;
+
+/* --- requests.c: who waits for which reply --- */
+
+/* A number for the event; the reply goes to @in. */
+uint64_t requests_add(struct coordinator *c, struct mesh_incoming *in);
+/* Answers and forgets; quietly if nobody waits any more. */
+void requests_reply(struct coordinator *c, const struct reply *reply);
+void requests_stop(struct coordinator *c);
+
+/* --- agents.c: connections to agents, and calls to them --- */
+void agents_attached(struct coordinator *c, const char *node, struct mesh_connection *connection);
+void agents_disconnected(struct coordinator *c, struct mesh_connection *connection);
+/* After the core accepted it: open Agent.Watch. */
+void agents_watch(struct coordinator *c, const char *node, uint64_t epoch);
+/* Each becomes exactly one _OUTCOME event. */
+void agents_carry_out(struct coordinator *c, const struct action *action);
+/* @reply's node: its link is the one the core just accepted, or refused. */
+struct mesh_connection *agents_find_connection(struct coordinator *c, const char *node);
+void agents_stop(struct coordinator *c);
+
+/* --- watchers.c: Coordinator.Watch --- */
+void watchers_add(struct coordinator *c, struct mesh_incoming *in, uint64_t since_revision,
+                  uint64_t drain_number, uint64_t migration_number);
+/* Something changed. */
+void watchers_wake(struct coordinator *c);
+void watchers_stop(struct coordinator *c);

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See facts_read.h. */
+#include "coordinator/facts_read.h"
+
+#include "common/alloc.h"
+#include "common/units.h"
+
+#include <string.h>
+
+/* 64 TiB per guest and 1 PiB per host: far over what there is, and no sum of them overflows. */
+#define GUEST_BYTES_MAX (64 * 1024 * GIB)
+#define HOST_BYTES_MAX  (1024 * 1024 * GIB)
+/* More interfaces than an agent watches. */
+#define INTERFACES_MAX    64
+#define LEAVE_MAX         4096
+#define LEFTOVERS_MAX     64
+#define REPORT_CHECKS_MAX 256
+
+static int take_name(char *to, size_t bytes, const char *from, const char *what, struct error *err)
+{
+	if (strlen(from) >= bytes)
+		return error_set(err, ERROR_TOO_LARGE,
+		                 "%s is %zu bytes long, at most %zu are taken", what, strlen(from),
+		                 bytes - 1);
+	text_copy(to, bytes, from);
+	return 0;
+}
+
+int facts_read_checks(Drover__V1__Check *const *from, size_t count, struct checks *ret,
+                      struct error *err)
+{
+	struct checks checks = { 0 };
+
+	if (count > REPORT_CHECKS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu checks", count);
+	for (size_t i = 0; i < count; i++) {
+		struct check c = { 0 };
+
+		if (from[i]->verdict <= DROVER__V1__CHECK__VERDICT__UNSPECIFIED ||
+		    from[i]->verdict > DROVER__V1__CHECK__VERDICT__BLOCK) {
+			checks_deinit(&checks);
+			return error_set(err, ERROR_INVALID,
+			                 "check %.60s has the unknown verdict %d", from[i]->id,
+			                 (int)from[i]->verdict);
+		}
+		c.verdict = (enum check_verdict)from[i]->verdict;
+		text_copy(c.id, sizeof(c.id), from[i]->id);
+		text_copy(c.measured, sizeof(c.measured), from[i]->measured);
+		text_copy(c.required, sizeof(c.required), from[i]->required);
+		text_copy(c.remedy, sizeof(c.remedy), from[i]->remedy);
+		text_copy(c.reason, sizeof(c.reason), from[i]->reason);
+		checks_add(&checks, &c);
+	}
+	*ret = checks;
+	return 0;
+}
+
+int facts_read_vm(const Drover__V1__VmState *from, struct vm_state *ret, struct error *err)
+{
+	struct vm_state vm = { 0 };
+
+	if (strlen(from->uuid) != VM_UUID_BYTES - 1)
+		return error_set(err, ERROR_INVALID, "\"%.64s\" is not a UUID", from->uuid);
+	if (from->memory_bytes > GUEST_BYTES_MAX || from->overhead_bytes > GUEST_BYTES_MAX)
+		return error_set(err, ERROR_INVALID, "guest %.64s has %llu bytes of memory",
+		                 from->name, (unsigned long long)from->memory_bytes);
+	if (take_name(vm.name, sizeof(vm.name), from->name, "a guest's name", err) < 0 ||
+	    facts_read_checks(from->blockers, from->n_blockers, &vm.blockers, err) < 0)
+		return -(int)err->code;
+	text_copy(vm.uuid, sizeof(vm.uuid), from->uuid);
+	text_copy(vm.state, sizeof(vm.state), from->state);
+	text_copy(vm.reason, sizeof(vm.reason), from->reason);
+	vm.memory_bytes = from->memory_bytes;
+	vm.overhead_bytes = from->overhead_bytes;
+	vm.vcpus = from->vcpus;
+	vm.persistent = from->persistent;
+	vm.autostart = from->autostart;
+	vm.migrating_out = from->migrating_out;
+	vm.foreign_job = from->foreign_job;
+	*ret = vm;
+	return 0;
+}
+
+static void read_rate(const Drover__V1__InterfaceRate *from, struct interface_rate *to)
+{
+	text_copy(to->name, sizeof(to->name), from->name);
+	to->rx_bytes_per_s = from->rx_bytes_per_s;
+	to->tx_bytes_per_s = from->tx_bytes_per_s;
+	to->rx_packets_per_s = from->rx_packets_per_s;
+	to->tx_packets_per_s = from->tx_packets_per_s;
+	to->migration_rx_bytes_per_s = from->migration_rx_bytes_per_s;
+	to->migration_tx_bytes_per_s = from->migration_tx_bytes_per_s;
+	to->unregistered_bytes_per_s = from->unregistered_bytes_per_s;
+	to->link_bytes_per_s = from->link_bytes_per_s;
+	text_copy(to->source, sizeof(to->source), from->source);
+}
+
+int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, struct error *err)
+{
+	struct host_state h = { 0 };
+
+	if (!from)
+		return error_set(err, ERROR_INVALID, "the state of the host is missing");
+	if (from->memory_capacity_bytes > HOST_BYTES_MAX ||
+	    from->memory_reserve_bytes > HOST_BYTES_MAX ||
+	    from->memory_guests_bytes > HOST_BYTES_MAX ||
+	    from->memory_reserved_bytes > HOST_BYTES_MAX)
+		return error_set(err, ERROR_INVALID,
+		                 "a host with %llu bytes of memory is not believed",
+		                 (unsigned long long)from->memory_capacity_bytes);
+	if (from->n_interfaces > INTERFACES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu interfaces", from->n_interfaces);
+	if (from->boot_id.len &&
+	    id_from_bytes(from->boot_id.data, from->boot_id.len, &h.boot_id) < 0)
+		return error_set(err, ERROR_INVALID, "a boot id has 16 bytes, not %zu",
+		                 from->boot_id.len);
+	if (take_name(h.mesh_address, sizeof(h.mesh_address), from->mesh_address, "a mesh address",
+	              err) < 0 ||
+	    take_name(h.migration_address, sizeof(h.migration_address), from->migration_address,
+	              "a migration address", err) < 0)
+		return -(int)err->code;
+	text_copy(h.agent_version, sizeof(h.agent_version), from->agent_version);
+	h.memory_capacity_bytes = from->memory_capacity_bytes;
+	h.memory_reserve_bytes = from->memory_reserve_bytes;
+	h.memory_guests_bytes = from->memory_guests_bytes;
+	h.memory_reserved_bytes = from->memory_reserved_bytes;
+	h.cpus = from->cpus;
+	text_copy(h.libvirt_version, sizeof(h.libvirt_version), from->libvirt_version);
+	text_copy(h.hypervisor_version, sizeof(h.hypervisor_version), from->hypervisor_version);
+	h.libvirt_connected = from->libvirt_connected;
+	text_copy(h.libvirt_problem, sizeof(h.libvirt_problem), from->libvirt_problem);
+	h.port_pool = from->port_pool;
+	h.ports_in_use = from->ports_in_use;
+	h.slots_in = from->slots_in;
+	h.slots_out = from->slots_out;
+	h.interfaces = xcalloc(from->n_interfaces, sizeof(*h.interfaces));
+	for (size_t i = 0; i < from->n_interfaces; i++)
+		read_rate(from->interfaces[i], &h.interfaces[h.n_interfaces++]);
+	*ret = h;
+	return 0;
+}
+
+static void read_progress(const Drover__V1__Progress *from, struct progress *to)
+{
+	if (!from)
+		return;
+	to->elapsed_ms = from->elapsed_ms;
+	to->memory_total_bytes = from->memory_total_bytes;
+	to->memory_processed_bytes = from->memory_processed_bytes;
+	to->memory_remaining_bytes = from->memory_remaining_bytes;
+	to->transfer_bytes_per_s = from->transfer_bytes_per_s;
+	to->dirty_bytes_per_s = from->dirty_bytes_per_s;
+	to->iteration = from->iteration;
+	to->expected_downtime_ms = from->expected_downtime_ms;
+	to->eta_ms = from->eta_ms;
+	to->eta_known = from->eta_known;
+	to->percent = from->percent > 100 ? 100 : from->percent;
+	text_copy(to->rate_source, sizeof(to->rate_source), from->rate_source);
+}
+
+static int read_attempt(const Drover__V1__Attempt *from, struct attempt *to, struct error *err)
+{
+	if (!from ||
+	    id_from_bytes(from->operation_id.data, from->operation_id.len, &to->operation) < 0)
+		return error_set(err, ERROR_INVALID, "a report without a valid attempt");
+	to->number = from->number;
+	to->epoch = from->epoch;
+	return 0;
+}
+
+int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_report *ret,
+                      struct error *err)
+{
+	struct attempt_report r = { 0 };
+
+	if (!from)
+		return error_set(err, ERROR_INVALID, "the report is missing");
+	if ((unsigned)from->state >= MIGRATION_STATES ||
+	    from->state == DROVER__V1__MIGRATION_STATE__MIGRATION_STATE_UNSPECIFIED ||
+	    (unsigned)from->guard > GUARD_TWO_STEP)
+		return error_set(err, ERROR_INVALID, "a report with state %d and guard %d",
+		                 (int)from->state, (int)from->guard);
+	if (from->n_leftovers > LEFTOVERS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu leftovers", from->n_leftovers);
+	if (read_attempt(from->attempt, &r.attempt, err) < 0 ||
+	    take_name(r.vm_uuid, sizeof(r.vm_uuid), from->vm_uuid, "a UUID", err) < 0 ||
+	    take_name(r.vm_name, sizeof(r.vm_name), from->vm_name, "a guest's name", err) < 0 ||
+	    take_name(r.source, sizeof(r.source), from->source_node, "a node's name", err) < 0 ||
+	    take_name(r.target, sizeof(r.target), from->target_node, "a node's name", err) < 0 ||
+	    facts_read_checks(from->checks, from->n_checks, &r.checks, err) < 0)
+		return -(int)err->code;
+	r.state = (enum migration_state)from->state;
+	text_copy(r.reason, sizeof(r.reason), from->reason);
+	r.error_code = from->error_code;
+	r.guard = (enum guard)from->guard;
+	read_progress(from->progress, &r.progress);
+	r.duration_ms = from->duration_ms;
+	r.downtime_ms = from->downtime_ms;
+	r.transferred_bytes = from->transferred_bytes;
+	r.wire_bytes = from->wire_bytes;
+	r.tombstoned = from->tombstoned;
+	r.memory_verified = from->memory_verified;
+	for (size_t i = 0; i < from->n_leftovers; i++)
+		names_add(&r.leftovers, from->leftovers[i]);
+	*ret = r;
+	return 0;
+}
+
+int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, struct error *err)
+{
+	struct drain_mark mark = { 0 };
+
+	if (from->drain_id.len &&
+	    id_from_bytes(from->drain_id.data, from->drain_id.len, &mark.drain_id) < 0)
+		return error_set(err, ERROR_INVALID, "a drain id has 16 bytes, not %zu",
+		                 from->drain_id.len);
+	if (from->n_leave > LEAVE_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu guests to leave", from->n_leave);
+	mark.epoch = from->epoch;
+	mark.draining = from->draining;
+	mark.cordoned = from->cordoned;
+	text_copy(mark.reason, sizeof(mark.reason), from->reason);
+	for (size_t i = 0; i < from->n_leave; i++)
+		names_add(&mark.leave, from->leave[i]);
+	*ret = mark;
+	return 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drover-coordinator: options, wiring, order of start and stop. */
+#include "common/alloc.h"
+#include "common/log.h"
+#include "coordinator/coordinator.h"
+
+#include <getopt.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+static const char usage[] =
+	"usage: drover-coordinator [--config FILE] [--debug] [--check]\n"
+	"\n"
+	"Plans and schedules migrations, and keeps what people want. Runs in the foreground.\n"
+	"\n"
+	"  --config FILE   default /etc/drover/coordinator.yaml\n"
+	"  --check         read the configuration, say what is wrong with it, and end\n"
+	"  --debug         log more\n"
+	"  --help, --version\n";
+
+struct arguments {
+	const char *config;
+	bool debug, check;
+};
+
+static int parse(int argc, char **argv, struct arguments *a)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "debug", no_argument, NULL, 'd' },
+		{ "check", no_argument, NULL, 'k' },        { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },      { 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			a->config = optarg;
+			break;
+		case 'd':
+			a->debug = true;
+			break;
+		case 'k':
+			a->check = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(EXIT_SUCCESS);
+		case 'v':
+			puts("drover-coordinator " DROVER_VERSION);
+			exit(EXIT_SUCCESS);
+		default:
+			fputs(usage, stderr);
+			return -1;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "drover-coordinator: unexpected argument \"%s\"\n%s", argv[optind],
+		        usage);
+		return -1;
+	}
+	return 0;
+}
+
+static void stop(int signal_number, void *loop)
+{
+	log_info("%s: stopping; migrations and agents go on, drains wait for the next start",
+	         strsignal(signal_number));
+	loop_stop(loop);
+}
+
+static int open_store(const struct coordinator_settings *s, struct store **ret,
+                      struct store_contents *contents, struct error *err)
+{
+	char *path = xstrdup(s->store_sqlite);
+	int rc = store_sqlite_open(dirname(path), ret, err);
+
+	free(path);
+	if (rc < 0)
+		return rc;
+	rc = store_load(*ret, contents, err);
+	if (rc < 0)
+		store_close(*ret);
+	return rc;
+}
+
+static int run(const struct coordinator_settings *settings, const char *path)
+{
+	struct loop *loop = loop_new();
+	struct coordinator *coordinator;
+	struct coordinator_options options = { .settings = settings,
+		                               .settings_path = path,
+		                               .loop = loop };
+	struct store_contents contents = { 0 };
+	struct error err;
+	int status = EXIT_FAILURE;
+
+	loop_watch_signal(loop, SIGTERM, stop, loop);
+	loop_watch_signal(loop, SIGINT, stop, loop);
+	signal(SIGPIPE, SIG_IGN);
+	options.contents = &contents;
+	if (open_store(settings, &options.store, &contents, &err) < 0) {
+		log_error("%s", err.text);
+	} else if (coordinator_start(&options, &coordinator, &err) < 0) {
+		log_error("%s", err.text);
+	} else {
+		sd_notify(0, "READY=1");
+		log_info("coordinator %s of cluster %s, version %s", settings->name,
+		         settings->cluster, DROVER_VERSION);
+		loop_run(loop);
+		sd_notify(0, "STOPPING=1");
+		status = EXIT_SUCCESS;
+		if (coordinator->fatal.code != ERROR_NONE) {
+			log_error("ending, to start again from the store: %s",
+			          coordinator->fatal.text);
+			status = EXIT_FAILURE;
+		}
+		coordinator_stop(coordinator);
+	}
+	store_contents_deinit(&contents);
+	loop_free(loop);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = { .config = "/etc/drover/coordinator.yaml" };
+	struct coordinator_settings settings;
+	struct error err;
+	char who[64];
+	int status;
+
+	if (parse(argc, argv, &arguments) < 0)
+		return 2;
+	if (coordinator_settings_load(arguments.config, &settings, &err) < 0) {
+		fprintf(stderr, "drover-coordinator: %s\n", err.text);
+		return 2;
+	}
+	if (arguments.check) {
+		printf("%s: good, coordinator %s of cluster %s\n", arguments.config, settings.name,
+		       settings.cluster);
+		coordinator_settings_deinit(&settings);
+		return EXIT_SUCCESS;
+	}
+	snprintf(who, sizeof(who), "coordinator %.40s", settings.name);
+	log_open(who, arguments.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	status = run(&settings, arguments.config);
+	coordinator_settings_deinit(&settings);
+	return status;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who waits for which reply of the core, and how a reply looks on the wire. Owner thread. */
+#include "coordinator/coordinator.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "coordinator/view.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+struct request {
+	uint64_t number; /* key */
+	struct coordinator *coordinator;
+	struct mesh_incoming *in;
+	UT_hash_handle hh;
+};
+
+static void forget(struct request *r)
+{
+	HASH_DEL(r->coordinator->requests, r);
+	free(r);
+}
+
+static void unwanted(void *context)
+{
+	forget(context);
+}
+
+uint64_t requests_add(struct coordinator *c, struct mesh_incoming *in)
+{
+	struct request *r = xnew(struct request);
+
+	r->number = ++c->last_request;
+	r->coordinator = c;
+	r->in = in;
+	HASH_ADD(hh, c->requests, number, sizeof(r->number), r);
+	mesh_incoming_on_cancel(in, unwanted, r);
+	return r->number;
+}
+
+void requests_stop(struct coordinator *c)
+{
+	struct request *r, *next;
+
+	HASH_ITER (hh, c->requests, r, next)
+		forget(r);
+}
+
+static void reply_attach(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)
+{
+	Drover__V1__AttachReply m = DROVER__V1__ATTACH_REPLY__INIT;
+
+	m.epoch = reply->epoch;
+	m.cluster = c->settings->cluster;
+	mesh_reply(in, &m.base);
+	agents_watch(c, reply->node, reply->epoch);
+}
+
+static void reply_drain(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)
+{
+	Drover__V1__DrainReply m = DROVER__V1__DRAIN_REPLY__INIT;
+	const struct drain *drain = reply->plan ? reply->plan
+	                                        : fleet_find_drain(c->fleet, reply->drain);
+
+	if (drain)
+		m.drain = view_drain_new(c->fleet, drain, clock_wall_ms());
+	m.refused = reply->refused;
+	m.refusal = (char *)(reply->refusal ? reply->refusal : "");
+	m.blockers = view_checks_new(&reply->checks);
+	m.n_blockers = reply->checks.count;
+	m.already = reply->already;
+	mesh_reply(in, &m.base);
+	view_free(m.drain);
+	for (size_t i = 0; i < m.n_blockers; i++)
+		view_free(m.blockers[i]);
+	free(m.blockers);
+}
+
+static void reply_node(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)
+{
+	Drover__V1__NodeReply m = DROVER__V1__NODE_REPLY__INIT;
+	const struct node *node = fleet_find_node(c->fleet, reply->node);
+
+	if (node)
+		m.node = view_node_new(c->fleet, node, clock_now_ms());
+	m.changed = reply->changed;
+	mesh_reply(in, &m.base);
+	view_free(m.node);
+}
+
+static void reply_migrate(struct coordinator *c, struct mesh_incoming *in,
+                          const struct reply *reply)
+{
+	Drover__V1__MigrateReply m = DROVER__V1__MIGRATE_REPLY__INIT;
+	const struct migration *migration = fleet_find_migration(c->fleet, reply->migration);
+
+	if (migration) {
+		m.migration = view_migration_new(migration);
+	} else if (reply->target[0]) {
+		/* A dry run: where it would go, and how long it would take. */
+		m.migration = xmalloc(sizeof(*m.migration));
+		drover__v1__migration__init(m.migration);
+		m.migration->target = xstrdup(reply->target);
+	}
+	m.refused = reply->refused;
+	m.refusal = (char *)(reply->refusal ? reply->refusal : "");
+	m.checks = view_checks_new(&reply->checks);
+	m.n_checks = reply->checks.count;
+	m.guard = (Drover__V1__Guard)reply->guard;
+	m.eta_ms = reply->eta_ms;
+	mesh_reply(in, &m.base);
+	view_free(m.migration);
+	for (size_t i = 0; i < m.n_checks; i++)
+		view_free(m.checks[i]);
+	free(m.checks);
+}
+
+static void reply_cancel(struct mesh_incoming *in, const struct reply *reply)
+{
+	Drover__V1__CancelReply m = DROVER__V1__CANCEL_REPLY__INIT;
+
+	m.changed = reply->changed;
+	m.text = (char *)reply->text;
+	mesh_reply(in, &m.base);
+}
+
+static Drover__V1__Explanation__Target *target_new(const struct target_view *from)
+{
+	Drover__V1__Explanation__Target *t = xmalloc(sizeof(*t));
+
+	drover__v1__explanation__target__init(t);
+	t->node = xstrdup(from->node);
+	t->fits = from->fits;
+	t->reason = xstrdup(from->reason);
+	t->checks = view_checks_new(&from->checks);
+	t->n_checks = from->checks.count;
+	t->guard = (Drover__V1__Guard)from->guard;
+	return t;
+}
+
+static void reply_explain(struct mesh_incoming *in, const struct reply *reply)
+{
+	Drover__V1__Explanation *m = xmalloc(sizeof(*m));
+
+	drover__v1__explanation__init(m);
+	if (reply->text[0]) {
+		m->lines = xcalloc(1, sizeof(*m->lines));
+		m->lines[m->n_lines++] = xstrdup(reply->text);
+	}
+	m->targets = xcalloc(reply->n_targets, sizeof(*m->targets));
+	for (size_t i = 0; i < reply->n_targets; i++)
+		m->targets[m->n_targets++] = target_new(&reply->targets[i]);
+	mesh_reply(in, &m->base);
+	view_free(m);
+}
+
+static void answer(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)
+{
+	switch (reply->kind) {
+	case REPLY_FAILED:
+		mesh_fail_error(in, &reply->error);
+		break;
+	case REPLY_ATTACH:
+		reply_attach(c, in, reply);
+		break;
+	case REPLY_DRAIN:
+		reply_drain(c, in, reply);
+		break;
+	case REPLY_NODE:
+		reply_node(c, in, reply);
+		break;
+	case REPLY_MIGRATE:
+		reply_migrate(c, in, reply);
+		break;
+	case REPLY_CANCEL:
+		reply_cancel(in, reply);
+		break;
+	case REPLY_EXPLAIN:
+		reply_explain(in, reply);
+		break;
+	}
+}
+
+void requests_reply(struct coordinator *c, const struct reply *reply)
+{
+	struct request *r;
+
+	HASH_FIND(hh, c->requests, &reply->request, sizeof(reply->request), r);
+	if (!r)
+		return;
+	answer(c, r->in, reply);
+	forget(r);
+}

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Coordinator service: questions are answered from the fleet in memory, orders become events for
+ * the core and are answered by its reply. Who may call what is in proto/methods.c. Owner thread. */
+#include "coordinator/coordinator.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/units.h"
+#include "coordinator/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST_LIMIT 1000
+
+/* --- agents --- */
+
+static void handle_attach(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__AttachRequest *r = (const Drover__V1__AttachRequest *)m;
+	const struct mesh_identity *who = mesh_incoming_get_identity(in);
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_ATTACH };
+	struct error err;
+
+	if (strcmp(who->name, r->node) != 0) {
+		error_set(&err, ERROR_PERMISSION, "agent %s attaches as %.64s", who->name, r->node);
+		mesh_fail_error(in, &err);
+		return;
+	}
+	if (id_from_bytes(r->boot_id.data, r->boot_id.len, &e.attach.boot_id) < 0 ||
+	    strlen(r->node) >= NODE_NAME_BYTES || strlen(r->mesh_address) >= ADDRESS_BYTES) {
+		error_set(&err, ERROR_INVALID, "agent %.64s attaches with an unusable request",
+		          r->node);
+		mesh_fail_error(in, &err);
+		return;
+	}
+	e.attach.node = r->node;
+	e.attach.mesh_address = r->mesh_address;
+	e.attach.agent_version = r->agent_version;
+	e.attach.highest_epoch = r->highest_epoch;
+	agents_attached(c, r->node, mesh_incoming_get_connection(in));
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+/* --- lists --- */
+
+static uint64_t list_limit(const Drover__V1__ListRequest *r)
+{
+	return r->limit && r->limit < LIST_LIMIT ? r->limit : LIST_LIMIT;
+}
+
+static void handle_nodes(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
+	struct coordinator *c = context;
+	Drover__V1__NodeList *list = xmalloc(sizeof(*list));
+	struct node *node, *next;
+
+	drover__v1__node_list__init(list);
+	list->revision = c->fleet->revision;
+	list->nodes = xcalloc(HASH_COUNT(c->fleet->nodes), sizeof(*list->nodes));
+	HASH_ITER (hh, c->fleet->nodes, node, next) {
+		if (!r->node[0] || strcmp(r->node, node->kept.name) == 0)
+			list->nodes[list->n_nodes++] = view_node_new(c->fleet, node,
+			                                             clock_now_ms());
+	}
+	mesh_reply(in, &list->base);
+	view_free(list);
+}
+
+static bool vm_matches(const struct vm *vm, const Drover__V1__ListRequest *r)
+{
+	if (r->vm[0] && strcmp(r->vm, vm->name) != 0 && strcmp(r->vm, vm->uuid) != 0)
+		return false;
+	return !r->node[0] || (vm->node && strcmp(r->node, vm->node->kept.name) == 0);
+}
+
+static void handle_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
+	struct coordinator *c = context;
+	Drover__V1__VmList *list = xmalloc(sizeof(*list));
+	struct vm *vm, *next;
+
+	drover__v1__vm_list__init(list);
+	list->revision = c->fleet->revision;
+	list->vms = xcalloc(HASH_COUNT(c->fleet->vms), sizeof(*list->vms));
+	HASH_ITER (hh, c->fleet->vms, vm, next) {
+		if (vm->sightings && vm_matches(vm, r))
+			list->vms[list->n_vms++] = view_vm_new(vm);
+	}
+	mesh_reply(in, &list->base);
+	view_free(list);
+}
+
+static bool migration_matches(const struct migration_record *k, const Drover__V1__ListRequest *r)
+{
+	if (r->active_only && migration_state_is_final(k->state))
+		return false;
+	if (r->vm[0] && strcmp(r->vm, k->vm_name) != 0 && strcmp(r->vm, k->vm_uuid) != 0)
+		return false;
+	return !r->node[0] || strcmp(r->node, k->source) == 0 || strcmp(r->node, k->target) == 0;
+}
+
+static int by_number_falling(struct migration *a, struct migration *b)
+{
+	return a->kept.number < b->kept.number ? 1 : -1;
+}
+
+static void handle_migrations(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
+	struct coordinator *c = context;
+	Drover__V1__MigrationList *list = xmalloc(sizeof(*list));
+	struct migration *migration, *next;
+	uint64_t limit = list_limit(r);
+
+	drover__v1__migration_list__init(list);
+	list->revision = c->fleet->revision;
+	list->migrations = xcalloc(limit, sizeof(*list->migrations));
+	HASH_SORT(c->fleet->migrations, by_number_falling);
+	HASH_ITER (hh, c->fleet->migrations, migration, next) {
+		if (list->n_migrations < limit && migration_matches(&migration->kept, r))
+			list->migrations[list->n_migrations++] = view_migration_new(migration);
+	}
+	mesh_reply(in, &list->base);
+	view_free(list);
+}
+
+static int drains_falling(struct drain *a, struct drain *b)
+{
+	return a->kept.number < b->kept.number ? 1 : -1;
+}
+
+static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
+	struct coordinator *c = context;
+	Drover__V1__DrainList *list = xmalloc(sizeof(*list));
+	struct drain *drain, *next;
+	uint64_t limit = list_limit(r);
+
+	drover__v1__drain_list__init(list);
+	list->revision = c->fleet->revision;
+	list->drains = xcalloc(limit, sizeof(*list->drains));
+	HASH_SORT(c->fleet->drains, drains_falling);
+	HASH_ITER (hh, c->fleet->drains, drain, next) {
+		if (list->n_drains == limit ||
+		    (r->active_only && drain_state_is_final(drain->kept.state)) ||
+		    (r->node[0] && strcmp(r->node, drain->kept.node) != 0))
+			continue;
+		list->drains[list->n_drains++] = view_drain_new(c->fleet, drain, clock_wall_ms());
+	}
+	mesh_reply(in, &list->base);
+	view_free(list);
+}
+
+static void handle_events(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
+	struct coordinator *c = context;
+	Drover__V1__EventList *list = xmalloc(sizeof(*list));
+	uint64_t limit = list_limit(r);
+	size_t n = c->fleet->n_events;
+
+	drover__v1__event_list__init(list);
+	list->revision = c->fleet->revision;
+	list->events = xcalloc(limit, sizeof(*list->events));
+	for (size_t i = n > limit ? n - limit : 0; i < n; i++)
+		list->events[list->n_events++] = view_event_new(fleet_get_event(c->fleet, i));
+	mesh_reply(in, &list->base);
+	view_free(list);
+}
+
+static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__WatchRequest *r = (const Drover__V1__WatchRequest *)m;
+
+	watchers_add(context, in, r->since_revision, r->drain_number, r->migration_number);
+}
+
+/* --- status --- */
+
+static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **to)
+{
+	const struct coordinator_settings *s = c->settings;
+	char text[UNITS_TEXT_BYTES];
+	size_t n = 0;
+
+#define NUMBER(name, value)                                                \
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)(value)); \
+	to[n++] = view_setting_new(name, text, c->settings_path)
+	NUMBER("parallelMigrationsPerCluster", s->migrations_per_cluster);
+	NUMBER("parallelOutboundMigrationsPerNode", s->outbound_per_node);
+	NUMBER("parallelInboundMigrationsPerNode", s->inbound_per_node);
+#undef NUMBER
+	to[n++] = view_setting_new("completionTimeoutPerGiB",
+	                           units_format_duration(s->completion_timeout_per_gib_ms, text),
+	                           c->settings_path);
+	to[n++] = view_setting_new("progressTimeout",
+	                           units_format_duration(s->progress_timeout_ms, text),
+	                           c->settings_path);
+	to[n++] = view_setting_new(
+		"bandwidthPerMigration",
+		s->bandwidth_per_migration_bytes_per_s
+			? units_format_rate(s->bandwidth_per_migration_bytes_per_s, text)
+			: "no limit",
+		c->settings_path);
+	to[n++] = view_setting_new("maxDowntime", units_format_duration(s->max_downtime_ms, text),
+	                           c->settings_path);
+	return n;
+}
+
+#define SETTINGS_MAX    7
+#define ATTENTION_LIMIT 10
+/* What happened longer ago is in `drover events`. */
+#define ATTENTION_MS MINUTES_MS(15)
+
+static void fill_attention(struct coordinator *c, Drover__V1__Status *s)
+{
+	uint64_t wall_ms = clock_wall_ms();
+
+	s->needs_attention = xcalloc(ATTENTION_LIMIT, sizeof(*s->needs_attention));
+	for (size_t i = c->fleet->n_events; i > 0 && s->n_needs_attention < ATTENTION_LIMIT; i--) {
+		const struct event_record *e = fleet_get_event(c->fleet, i - 1);
+
+		if (e->severity != SEVERITY_INFO && e->wall_ms + ATTENTION_MS > wall_ms)
+			s->needs_attention[s->n_needs_attention++] = view_event_new(e);
+	}
+}
+
+static void handle_status(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	struct coordinator *c = context;
+	Drover__V1__Status *s = xmalloc(sizeof(*s));
+	struct node *node, *next_node;
+	struct drain *drain, *next_drain;
+
+	(void)m;
+	drover__v1__status__init(s);
+	s->cluster = xstrdup(c->settings->cluster);
+	s->coordinator = xstrdup(c->settings->name);
+	s->version = xstrdup(DROVER_VERSION);
+	s->epoch = c->fleet->epoch;
+	s->revision = c->fleet->revision;
+	HASH_ITER (hh, c->fleet->nodes, node, next_node) {
+		s->nodes++;
+		s->nodes_ready += node->state == NODE_READY;
+		s->vms += (uint32_t)node->active_vms;
+	}
+	s->migrations_active = (uint32_t)c->fleet->n_active;
+	HASH_ITER (hh, c->fleet->drains, drain, next_drain)
+		s->drains_active += !drain_state_is_final(drain->kept.state);
+	fill_attention(c, s);
+	s->limits = xcalloc(SETTINGS_MAX, sizeof(*s->limits));
+	s->n_limits = settings_fill(c, s->limits);
+	mesh_reply(in, &s->base);
+	view_free(s);
+}
+
+/* --- explain --- */
+
+static void explain_found(struct coordinator *c, struct mesh_incoming *in, const char *subject,
+                          const struct migration *migration, const struct drain *drain,
+                          const struct node *node)
+{
+	Drover__V1__Explanation *x = xmalloc(sizeof(*x));
+
+	drover__v1__explanation__init(x);
+	x->subject = xstrdup(subject);
+	if (migration)
+		x->migration = view_migration_new(migration);
+	if (drain)
+		x->drain = view_drain_new(c->fleet, drain, clock_wall_ms());
+	if (node) {
+		x->lines = xcalloc(1, sizeof(*x->lines));
+		x->lines[x->n_lines++] = xasprintf("%s is %s%s%s", node->kept.name,
+		                                   node_state_name(node->state),
+		                                   node->reason[0] ? ": " : "", node->reason);
+		drain = fleet_find_node_drain(c->fleet, node);
+		if (drain)
+			x->drain = view_drain_new(c->fleet, drain, clock_wall_ms());
+	}
+	x->settings = xcalloc(SETTINGS_MAX, sizeof(*x->settings));
+	x->n_settings = settings_fill(c, x->settings);
+	mesh_reply(in, &x->base);
+	view_free(x);
+}
+
+static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ExplainRequest *r = (const Drover__V1__ExplainRequest *)m;
+	struct coordinator *c = context;
+	unsigned long long number = strtoull(r->name, NULL, 10);
+	const struct migration *migration = NULL;
+	const struct drain *drain = NULL;
+	struct node *node = NULL;
+	struct error err;
+	char subject[NODE_NAME_BYTES + 16];
+
+	if (strcmp(r->kind, "vm") == 0) {
+		struct event e = { .kind = EVENT_EXPLAIN_VM };
+
+		e.explain.vm = r->name;
+		e.request = requests_add(c, in);
+		coordinator_step(c, &e);
+		return;
+	}
+	snprintf(subject, sizeof(subject), "%.15s/%.120s", r->kind, r->name);
+	error_set(&err, ERROR_NOT_FOUND, "there is no %s", subject);
+	if (strcmp(r->kind, "migration") == 0)
+		migration = fleet_find_migration(c->fleet, number);
+	else if (strcmp(r->kind, "drain") == 0)
+		drain = fleet_find_drain(c->fleet, number);
+	else if (strcmp(r->kind, "node") == 0)
+		(void)fleet_get_node(c->fleet, r->name, &node, &err);
+	else
+		error_set(&err, ERROR_INVALID,
+		          "\"%.32s\" cannot be explained; a vm, node, migration or drain can",
+		          r->kind);
+	if (migration || drain || node)
+		explain_found(c, in, subject, migration, drain, node);
+	else
+		mesh_fail_error(in, &err);
+}
+
+/* --- orders --- */
+
+static int read_request_id(const ProtobufCBinaryData *from, struct id *to, struct error *err)
+{
+	if (from->len == 0)
+		return 0;
+	if (id_from_bytes(from->data, from->len, to) < 0)
+		return error_set(err, ERROR_INVALID, "a request id has 16 bytes, not %zu",
+		                 from->len);
+	return 0;
+}
+
+static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__DrainRequest *r = (const Drover__V1__DrainRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_DRAIN };
+	struct names leave = { .items = r->leave, .count = r->n_leave };
+	struct error err;
+
+	if (read_request_id(&r->request_id, &e.drain.request_id, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	e.drain.node = r->node;
+	e.drain.dry_run = r->dry_run;
+	e.drain.leave = &leave;
+	e.drain.leave_unmovable = r->leave_unmovable;
+	e.drain.reason = r->reason;
+	e.drain.parallel = r->parallel;
+	e.drain.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+static void order_node(struct mesh_incoming *in, const ProtobufCMessage *m, struct coordinator *c,
+                       enum event_kind kind)
+{
+	const Drover__V1__NodeRequest *r = (const Drover__V1__NodeRequest *)m;
+	struct event e = { .kind = kind };
+
+	e.node.node = r->node;
+	e.node.reason = r->reason;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+static void handle_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	order_node(in, m, context, EVENT_UNDRAIN);
+}
+
+static void handle_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	order_node(in, m, context, EVENT_CORDON);
+}
+
+static void handle_uncordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	order_node(in, m, context, EVENT_UNCORDON);
+}
+
+static void handle_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__MigrateRequest *r = (const Drover__V1__MigrateRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_MIGRATE };
+	struct error err;
+
+	if (read_request_id(&r->request_id, &e.migrate.request_id, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	e.migrate.vm = r->vm;
+	e.migrate.target = r->target;
+	e.migrate.dry_run = r->dry_run;
+	e.migrate.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
+	e.migrate.max_downtime_ms = r->max_downtime_ms;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+static void handle_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__CancelRequest *r = (const Drover__V1__CancelRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_CANCEL };
+
+	e.cancel.kind = r->kind;
+	e.cancel.name = r->name;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+static const struct mesh_handler handlers[] = {
+	{ "Attach", handle_attach },
+	{ "GetStatus", handle_status },
+	{ "ListNodes", handle_nodes },
+	{ "ListVms", handle_vms },
+	{ "ListMigrations", handle_migrations },
+	{ "ListDrains", handle_drains },
+	{ "ListEvents", handle_events },
+	{ "Watch", handle_watch },
+	{ "Explain", handle_explain },
+	{ "Drain", handle_drain },
+	{ "Undrain", handle_undrain },
+	{ "Cordon", handle_cordon },
+	{ "Uncordon", handle_uncordon },
+	{ "Migrate", handle_migrate },
+	{ "Cancel", handle_cancel },
+};
+
+const struct mesh_service coordinator_service = {
+	.descriptor = &drover__v1__coordinator__descriptor,
+	.handlers = handlers,
+	.n_handlers = ARRAY_SIZE(handlers),
+};

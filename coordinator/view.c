@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See view.h. */
+#include "coordinator/view.h"
+
+#include "common/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NEW_MESSAGE(variable, type, init)       \
+	type *variable = xmalloc(sizeof(type)); \
+	init(variable)
+
+void view_free(void *message)
+{
+	if (message)
+		protobuf_c_message_free_unpacked(message, NULL);
+}
+
+static void set_id(ProtobufCBinaryData *to, const struct id *id)
+{
+	to->data = xmemdup(id->bytes, ID_BYTES);
+	to->len = ID_BYTES;
+}
+
+Drover__V1__Check **view_checks_new(const struct checks *checks)
+{
+	Drover__V1__Check **array = xcalloc(checks->count, sizeof(*array));
+
+	for (size_t i = 0; i < checks->count; i++) {
+		const struct check *c = &checks->items[i];
+		NEW_MESSAGE(m, Drover__V1__Check, drover__v1__check__init);
+
+		m->id = xstrdup(c->id);
+		m->verdict = (Drover__V1__Check__Verdict)c->verdict;
+		m->measured = xstrdup(c->measured);
+		m->required = xstrdup(c->required);
+		m->remedy = xstrdup(c->remedy);
+		m->reason = xstrdup(c->reason);
+		array[i] = m;
+	}
+	return array;
+}
+
+static Drover__V1__InterfaceRate *rate_new(const struct interface_rate *from)
+{
+	NEW_MESSAGE(m, Drover__V1__InterfaceRate, drover__v1__interface_rate__init);
+
+	m->name = xstrdup(from->name);
+	m->rx_bytes_per_s = from->rx_bytes_per_s;
+	m->tx_bytes_per_s = from->tx_bytes_per_s;
+	m->rx_packets_per_s = from->rx_packets_per_s;
+	m->tx_packets_per_s = from->tx_packets_per_s;
+	m->migration_rx_bytes_per_s = from->migration_rx_bytes_per_s;
+	m->migration_tx_bytes_per_s = from->migration_tx_bytes_per_s;
+	m->unregistered_bytes_per_s = from->unregistered_bytes_per_s;
+	m->link_bytes_per_s = from->link_bytes_per_s;
+	m->source = xstrdup(from->source);
+	return m;
+}
+
+static Drover__V1__HostState *host_new(const struct node *node)
+{
+	const struct host_state *h = &node->host;
+	NEW_MESSAGE(m, Drover__V1__HostState, drover__v1__host_state__init);
+
+	m->node = xstrdup(node->kept.name);
+	m->agent_version = xstrdup(h->agent_version);
+	set_id(&m->boot_id, &h->boot_id);
+	m->migration_address = xstrdup(h->migration_address);
+	m->mesh_address = xstrdup(h->mesh_address);
+	m->memory_capacity_bytes = h->memory_capacity_bytes;
+	m->memory_reserve_bytes = h->memory_reserve_bytes;
+	m->memory_guests_bytes = h->memory_guests_bytes;
+	m->memory_reserved_bytes = h->memory_reserved_bytes;
+	m->cpus = h->cpus;
+	m->libvirt_version = xstrdup(h->libvirt_version);
+	m->hypervisor_version = xstrdup(h->hypervisor_version);
+	m->libvirt_connected = h->libvirt_connected;
+	m->libvirt_problem = xstrdup(h->libvirt_problem);
+	m->port_pool = h->port_pool;
+	m->ports_in_use = h->ports_in_use;
+	m->slots_in = h->slots_in;
+	m->slots_out = h->slots_out;
+	m->interfaces = xcalloc(h->n_interfaces, sizeof(*m->interfaces));
+	for (size_t i = 0; i < h->n_interfaces; i++)
+		m->interfaces[m->n_interfaces++] = rate_new(&h->interfaces[i]);
+	return m;
+}
+
+Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *node, uint64_t now_ms)
+{
+	NEW_MESSAGE(m, Drover__V1__Node, drover__v1__node__init);
+
+	(void)fleet;
+	m->name = xstrdup(node->kept.name);
+	m->state = xstrdup(node_state_name(node->state));
+	m->reason = xstrdup(node->reason);
+	m->host = host_new(node);
+	m->last_seen_ms = node->last_seen_ms ? now_ms - node->last_seen_ms : 0;
+	m->vms = (uint32_t)node->active_vms;
+	m->migrations_in = node->migrations_in;
+	m->migrations_out = node->migrations_out;
+	m->known = node->known;
+	m->revision = node->revision;
+	return m;
+}
+
+static Drover__V1__VmState *vm_state_new(const struct vm_state *s)
+{
+	NEW_MESSAGE(m, Drover__V1__VmState, drover__v1__vm_state__init);
+
+	m->uuid = xstrdup(s->uuid);
+	m->name = xstrdup(s->name);
+	m->state = xstrdup(s->state);
+	m->reason = xstrdup(s->reason);
+	m->memory_bytes = s->memory_bytes;
+	m->overhead_bytes = s->overhead_bytes;
+	m->vcpus = s->vcpus;
+	m->persistent = s->persistent;
+	m->autostart = s->autostart;
+	m->migrating_out = s->migrating_out;
+	m->foreign_job = s->foreign_job;
+	m->blockers = view_checks_new(&s->blockers);
+	m->n_blockers = s->blockers.count;
+	return m;
+}
+
+Drover__V1__Vm *view_vm_new(const struct vm *vm)
+{
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : vm->sightings;
+	size_t n = 0;
+	NEW_MESSAGE(m, Drover__V1__Vm, drover__v1__vm__init);
+
+	m->uuid = xstrdup(vm->uuid);
+	m->name = xstrdup(vm->name);
+	m->node = xstrdup(vm->node ? vm->node->kept.name : "");
+	if (home)
+		m->state = vm_state_new(&home->state);
+	m->movable = vm->movable;
+	m->why_not = xstrdup(vm->why_not);
+	m->migration_number = vm->migration ? vm->migration->kept.number : 0;
+	for (const struct sighting *s = vm->sightings; s; s = s->next_vm)
+		n++;
+	m->seen_on = xcalloc(n, sizeof(*m->seen_on));
+	for (const struct sighting *s = vm->sightings; s; s = s->next_vm)
+		m->seen_on[m->n_seen_on++] = xstrdup(s->node->kept.name);
+	m->revision = vm->revision;
+	return m;
+}
+
+static Drover__V1__Attempt *attempt_new(const struct attempt *a)
+{
+	NEW_MESSAGE(m, Drover__V1__Attempt, drover__v1__attempt__init);
+
+	set_id(&m->operation_id, &a->operation);
+	m->number = a->number;
+	m->epoch = a->epoch;
+	return m;
+}
+
+static Drover__V1__Progress *progress_new(const struct progress *p)
+{
+	NEW_MESSAGE(m, Drover__V1__Progress, drover__v1__progress__init);
+
+	m->elapsed_ms = p->elapsed_ms;
+	m->memory_total_bytes = p->memory_total_bytes;
+	m->memory_processed_bytes = p->memory_processed_bytes;
+	m->memory_remaining_bytes = p->memory_remaining_bytes;
+	m->transfer_bytes_per_s = p->transfer_bytes_per_s;
+	m->dirty_bytes_per_s = p->dirty_bytes_per_s;
+	m->iteration = p->iteration;
+	m->expected_downtime_ms = p->expected_downtime_ms;
+	m->eta_ms = p->eta_ms;
+	m->eta_known = p->eta_known;
+	m->percent = p->percent;
+	m->rate_source = xstrdup(p->rate_source);
+	return m;
+}
+
+static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
+{
+	NEW_MESSAGE(m, Drover__V1__AttemptReport, drover__v1__attempt_report__init);
+
+	m->attempt = attempt_new(&r->attempt);
+	m->vm_uuid = xstrdup(r->vm_uuid);
+	m->vm_name = xstrdup(r->vm_name);
+	m->source_node = xstrdup(r->source);
+	m->target_node = xstrdup(r->target);
+	m->state = (Drover__V1__MigrationState)r->state;
+	m->reason = xstrdup(r->reason);
+	m->error_code = r->error_code;
+	m->checks = view_checks_new(&r->checks);
+	m->n_checks = r->checks.count;
+	m->guard = (Drover__V1__Guard)r->guard;
+	m->progress = progress_new(&r->progress);
+	m->duration_ms = r->duration_ms;
+	m->downtime_ms = r->downtime_ms;
+	m->transferred_bytes = r->transferred_bytes;
+	m->wire_bytes = r->wire_bytes;
+	m->tombstoned = r->tombstoned;
+	m->memory_verified = r->memory_verified;
+	m->leftovers = xcalloc(r->leftovers.count, sizeof(*m->leftovers));
+	for (size_t i = 0; i < r->leftovers.count; i++)
+		m->leftovers[m->n_leftovers++] = xstrdup(r->leftovers.items[i]);
+	return m;
+}
+
+Drover__V1__Migration *view_migration_record_new(const struct migration_record *k)
+{
+	NEW_MESSAGE(m, Drover__V1__Migration, drover__v1__migration__init);
+
+	m->number = k->number;
+	set_id(&m->operation_id, &k->attempt.operation);
+	m->vm_uuid = xstrdup(k->vm_uuid);
+	m->vm_name = xstrdup(k->vm_name);
+	m->source = xstrdup(k->source);
+	m->target = xstrdup(k->target);
+	m->state = (Drover__V1__MigrationState)k->state;
+	m->phase = xstrdup(migration_phase_name(k->state));
+	m->reason = xstrdup(k->reason);
+	m->drain_number = k->drain_number;
+	m->attempt_number = k->attempt.number;
+	if (k->report.attempt.number)
+		m->report = report_new(&k->report);
+	m->created_wall_ms = k->created_wall_ms;
+	m->ended_wall_ms = k->ended_wall_ms;
+	m->cancel_requested = k->cancel_requested;
+	m->settings = xmalloc(sizeof(*m->settings));
+	drover__v1__migration_settings__init(m->settings);
+	m->settings->bandwidth_bytes_per_s = k->settings.bandwidth_bytes_per_s;
+	m->settings->max_downtime_ms = k->settings.max_downtime_ms;
+	m->settings->completion_timeout_ms_per_gib = k->settings.completion_timeout_ms_per_gib;
+	m->settings->progress_timeout_ms = k->settings.progress_timeout_ms;
+	m->settings->tls = k->settings.tls;
+	return m;
+}
+
+Drover__V1__Migration *view_migration_new(const struct migration *from)
+{
+	Drover__V1__Migration *m = view_migration_record_new(&from->kept);
+
+	m->revision = from->revision;
+	return m;
+}
+
+static Drover__V1__DrainVm *drain_vm_new(const struct drain_vm *vm)
+{
+	NEW_MESSAGE(m, Drover__V1__DrainVm, drover__v1__drain_vm__init);
+
+	m->uuid = xstrdup(vm->uuid);
+	m->name = xstrdup(vm->name);
+	m->state = xstrdup(drain_vm_state_name(vm->state));
+	m->target = xstrdup(vm->target);
+	m->reason = xstrdup(vm->reason);
+	m->migration_number = vm->migration_number;
+	m->memory_bytes = vm->memory_bytes;
+	m->eta_ms = vm->eta_ms;
+	m->checks = view_checks_new(&vm->checks);
+	m->n_checks = vm->checks.count;
+	return m;
+}
+
+Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain *drain,
+                                  uint64_t wall_ms)
+{
+	const struct drain_record *k = &drain->kept;
+	uint64_t until_ms = k->ended_wall_ms ? k->ended_wall_ms : wall_ms;
+	NEW_MESSAGE(m, Drover__V1__Drain, drover__v1__drain__init);
+
+	m->number = k->number;
+	set_id(&m->drain_id, &k->id);
+	m->node = xstrdup(k->node);
+	m->state = xstrdup(drain_state_name(k->state));
+	m->reason = xstrdup(drain->status[0] ? drain->status : k->reason);
+	m->vms = xcalloc(drain->n_vms, sizeof(*m->vms));
+	for (size_t i = 0; i < drain->n_vms; i++)
+		m->vms[m->n_vms++] = drain_vm_new(&drain->vms[i]);
+	m->created_wall_ms = k->created_wall_ms;
+	m->ended_wall_ms = k->ended_wall_ms;
+	m->elapsed_ms = k->created_wall_ms && until_ms > k->created_wall_ms
+	                        ? until_ms - k->created_wall_ms
+	                        : 0;
+	m->eta_ms = drain->eta_ms;
+	m->eta_known = drain->eta_known;
+	m->bytes_total = drain->bytes_total;
+	m->bytes_done = drain->bytes_done;
+	m->leave = xcalloc(k->leave.count, sizeof(*m->leave));
+	for (size_t i = 0; i < k->leave.count; i++) {
+		const struct vm *vm = fleet_find_vm(fleet, k->leave.items[i]);
+
+		m->leave[m->n_leave++] = xstrdup(vm ? vm->name : k->leave.items[i]);
+	}
+	m->revision = drain->revision;
+	m->parallel = k->parallel ? k->parallel : fleet->options.caps.outbound;
+	return m;
+}
+
+Drover__V1__Event *view_event_new(const struct event_record *event)
+{
+	NEW_MESSAGE(m, Drover__V1__Event, drover__v1__event__init);
+
+	m->revision = event->revision;
+	m->wall_ms = event->wall_ms;
+	m->severity = xstrdup(severity_name(event->severity));
+	m->subject = xstrdup(event->subject);
+	m->text = xstrdup(event->text);
+	return m;
+}
+
+Drover__V1__Setting *view_setting_new(const char *name, const char *value, const char *from)
+{
+	NEW_MESSAGE(m, Drover__V1__Setting, drover__v1__setting__init);
+
+	m->name = xstrdup(name);
+	m->value = xstrdup(value);
+	m->from = xstrdup(from);
+	return m;
+}

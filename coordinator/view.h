@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fleet as the messages that tools, dashboards and balancers read. Owner thread.
+ *
+ * Each _new gives a heap message that the caller ends with view_free.
+ */
+#pragma once
+
+#include "coordinator/core/fleet.h"
+#include "proto/coordinator.pb-c.h"
+
+Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *node,
+                                uint64_t now_ms);
+Drover__V1__Vm *view_vm_new(const struct vm *vm);
+Drover__V1__Migration *view_migration_new(const struct migration *m);
+/* From the store: no revision, not active. */
+Drover__V1__Migration *view_migration_record_new(const struct migration_record *kept);
+Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain *drain,
+                                  uint64_t wall_ms);
+Drover__V1__Event *view_event_new(const struct event_record *event);
+Drover__V1__Check **view_checks_new(const struct checks *checks);
+Drover__V1__Setting *view_setting_new(const char *name, const char *value, const char *from);
+
+void view_free(void *message);
