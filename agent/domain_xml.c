@@ -59,6 +59,10 @@ static int parse(const char *xml, size_t bytes, xmlDoc **ret_document, struct er
 		return error_set(err, ERROR_TOO_LARGE,
 		                 "the domain XML has %zu bytes; at most %d are read", bytes,
 		                 DOMAIN_XML_BYTES);
+	/* The parser would stop there and call what came before it the document. */
+	if (memchr(xml, 0, bytes))
+		return error_set(err, ERROR_INVALID,
+		                 "the domain XML is malformed: it has a zero byte");
 	/* The parser wants its tables set up before threads use it; this is safe to repeat. */
 	xmlInitParser();
 	parser = xmlNewParserCtxt();
@@ -326,6 +330,7 @@ static void read_backing_chain(struct reader *r, xmlNode *node, const char *targ
 	for (int depth = 1; (node = domain_tree_find(node, "backingStore")) && node->children;
 	     depth++) {
 		struct vm_disk *disk = depth <= BACKING_DEPTH_MAX ? add_disk(r->d) : NULL;
+		_cleanup_free_ char *name = NULL;
 
 		if (!disk) {
 			if (depth > BACKING_DEPTH_MAX)
@@ -336,7 +341,8 @@ static void read_backing_chain(struct reader *r, xmlNode *node, const char *targ
 				                    target, BACKING_DEPTH_MAX);
 			return;
 		}
-		snprintf(disk->target, sizeof(disk->target), "%.24s[%d]", target, depth);
+		name = xasprintf("%s[%d]", target, depth);
+		put_text(r, "a disk's target", name, disk->target, sizeof(disk->target));
 		snprintf(disk->device, sizeof(disk->device), "disk");
 		disk->read_only = true;
 		READ_ATTRIBUTE(r, node, "type", "a disk's type", disk->type);
