@@ -210,7 +210,7 @@ static struct mesh_call *find(struct mesh_connection *c, uint32_t stream)
 	    (stream == 0 || stream % 2 != c->next_stream % 2 || stream >= c->next_stream)) {
 		error_set(&err, ERROR_PROTOCOL, "the peer answered call %u, which was never made",
 		          stream);
-		connection_fail(c, &err);
+		connection_refuse(c, &err);
 	}
 	return call;
 }

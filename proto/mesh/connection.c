@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One connection: opening, keepalive, and its end.
  *
- *	OPENING --HELLO--> READY ----------+--> ENDING --> connection_finish
- *	   |                               |
- *	   +--not wanted--> REFUSING ------+
+ *	OPENING --HELLO--> READY -----------------+--> ENDING --> connection_finish
+ *	   |                 |                    |
+ *	   +-----------------+----> REFUSING -----+
+ *	    not wanted        broke the protocol
  *
  * Owner thread. Each state has its use of the one timer: the time allowed for opening; ticks of
  * half a keepalive; the time given to a refused peer to hang up.
@@ -57,6 +58,8 @@ void connection_refuse(struct mesh_connection *c, const struct error *why)
 {
 	Drover__Mesh__GoAway header = DROVER__MESH__GO_AWAY__INIT;
 
+	if (c->state == CONNECTION_REFUSING)
+		return;
 	header.last_stream = c->last_peer_stream;
 	header.reason = (char *)why->text;
 	connection_send(c, FRAME_GOAWAY, 0, &header.base, NULL);
@@ -78,8 +81,10 @@ static void log_refusal(struct mesh_connection *c)
 		mesh->refusals_unlogged++;
 		return;
 	}
-	log_warning("mesh: refused a connection from %s: %s (%u more since the last such line)",
-	            c->address, c->why.text, mesh->refusals_unlogged);
+	if (mesh->refusals_unlogged > 0)
+		log_warning("mesh: refused %u more connections since the last such line",
+		            mesh->refusals_unlogged);
+	log_warning("mesh: refused a connection from %s: %s", c->address, c->why.text);
 	mesh->refusal_log_ms = now_ms;
 	mesh->refusals_unlogged = 0;
 }
@@ -160,12 +165,9 @@ static void timer_fired(void *context)
 		tick(c);
 		return;
 	}
-	if (c->dialled)
-		error_set(&err, ERROR_TIMEOUT, "%s did not finish the handshake within %d s",
-		          c->address, MESH_HANDSHAKE_MS / 1000);
-	else
-		error_set(&err, ERROR_TIMEOUT, "the handshake was not finished within %d s",
-		          MESH_HANDSHAKE_MS / 1000);
+	/* A refused peer that does not hang up keeps the reason it was refused for. */
+	error_set(&err, ERROR_TIMEOUT, "%s did not finish the handshake within %u ms",
+	          c->dialled ? c->address : "the peer", c->mesh->handshake_ms);
 	connection_fail(c, &err);
 }
 
@@ -230,7 +232,7 @@ static void take_frame(struct mesh_connection *c, const struct frame *f)
 		return;
 	error_set(&err, ERROR_PROTOCOL, "the peer sent %s, which is not expected now",
 	          frame_type_name(f->head.type, name));
-	connection_fail(c, &err);
+	connection_refuse(c, &err);
 }
 
 static void link_received(const struct frame *f, void *context)
@@ -286,7 +288,7 @@ static struct mesh_connection *connection_new(struct mesh *mesh, bool dialled)
 	c->timer = (struct loop_timer){ .fire = timer_fired, .context = c };
 	c->finish = (struct loop_timer){ .fire = finish_now, .context = c };
 	c->writable = (struct loop_timer){ .fire = link_drained, .context = c };
-	loop_timer_start(mesh->loop, &c->timer, MESH_HANDSHAKE_MS);
+	loop_timer_start(mesh->loop, &c->timer, mesh->handshake_ms);
 	DL_APPEND(mesh->connections, c);
 	return c;
 }

@@ -29,7 +29,7 @@
 #define MESH_MAX_STREAMS       1024 /* at once, per connection and direction */
 #define MESH_LISTENER_MAX      512  /* connections */
 #define MESH_HANDSHAKE_MS      10000
-#define MESH_REFUSAL_LINGER_MS 1000 /* for the peer to read why it was refused */
+#define MESH_REFUSAL_LINGER_MS 500 /* for the peer to read why it was refused */
 #define MESH_BACKOFF_FIRST_MS  1000
 #define MESH_BACKOFF_MOST_MS   15000
 
@@ -63,6 +63,7 @@ struct mesh {
 	struct mesh_identity self;
 	uint32_t max_message_bytes;
 	uint32_t keepalive_ms;
+	uint32_t handshake_ms;
 	const struct mesh_service *const *services;
 	void *service_context;
 	const struct method *extra_methods;

@@ -64,6 +64,7 @@ struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 	mesh->max_message_bytes = options->max_message_bytes ? options->max_message_bytes
 	                                                     : MESH_MAX_MESSAGE_BYTES;
 	mesh->keepalive_ms = options->keepalive_ms ? options->keepalive_ms : MESH_KEEPALIVE_MS;
+	mesh->handshake_ms = options->handshake_ms ? options->handshake_ms : MESH_HANDSHAKE_MS;
 	mesh->services = options->services;
 	mesh->service_context = options->service_context;
 	mesh->extra_methods = options->extra_methods;

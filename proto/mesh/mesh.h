@@ -12,8 +12,9 @@
  * needs something slow keeps its mesh_incoming and replies later.
  *
  * Identity: over TCP the certificate's SAN (drover://CLUSTER/ROLE/NAME) is the peer, and its HELLO
- * must say the same. Over ipc:// the peer is the uid of the process: root is admin. In-process
- * peers say who they are. proto/methods.h says which role may call what; others get
+ * must say the same. Over ipc:// the peer is the uid of the process: root, and the uid of this process,
+ * are believed (admin, if they claim no role), all others are viewers. In-process peers say who
+ * they are. proto/methods.h says which role may call what; others get
  * MESH_PERMISSION_DENIED before a handler runs.
  */
 #pragma once
@@ -95,6 +96,7 @@ struct mesh_options {
 	const char *tls_key;
 	uint32_t max_message_bytes; /* 0 = 4 MiB */
 	uint32_t keepalive_ms;      /* 0 = 5000; a peer silent for three of these is gone */
+	uint32_t handshake_ms;      /* 0 = 10000; from connecting to the peer's HELLO */
 
 	/* What peers may call here; NULL-terminated array of service tables (see mesh_service). */
 	const struct mesh_service *const *services;
@@ -112,8 +114,8 @@ struct mesh_options {
 
 struct mesh *mesh_new(const struct mesh_options *options, struct error *err);
 
-/* Closes everything: outstanding calls complete with MESH_CANCELLED, incoming ones are abandoned.
- * Blocks until the couriers are done (bounded: they only close sockets). */
+/* Closes everything: outstanding calls complete with MESH_CANCELLED, incoming ones are cancelled,
+ * connections disconnected(). Not from inside a callback of this mesh. Blocks until the couriers are done (bounded: they only close sockets). */
 void mesh_free(struct mesh *mesh);
 
 /* "tcp://10.0.0.1:7780", "ipc:///run/drover/coordinator.sock" (mode 0660), "inproc://name". Port 0
@@ -132,6 +134,7 @@ struct mesh_connection *mesh_dialer_find_connection(struct mesh_dialer *dialer);
 const struct error *mesh_dialer_get_error(const struct mesh_dialer *dialer);
 
 const struct mesh_identity *mesh_connection_get_identity(const struct mesh_connection *c);
+/* disconnected() comes soon, from the loop. */
 void mesh_connection_close(struct mesh_connection *c);
 /* For the owner's own bookkeeping. */
 void mesh_connection_set_context(struct mesh_connection *c, void *context);
@@ -148,7 +151,8 @@ struct mesh_result {
 };
 
 /* Calls "package.Service/Method" from proto/methods.h. @done is called exactly once, never from
- * inside mesh_call. @timeout_ms 0 = no deadline (streams only). */
+ * inside mesh_call; the call is gone when it returns. @timeout_ms 0 = no deadline (streams only).
+ * @request is borrowed until this returns. */
 struct mesh_call *mesh_call(struct mesh_connection *c, const char *method,
                             const ProtobufCMessage *request, uint64_t timeout_ms,
                             void (*done)(const struct mesh_result *result, void *context),
@@ -161,7 +165,7 @@ struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method
                                    void (*done)(const struct mesh_result *result, void *context),
                                    void *context);
 
-/* @done comes with MESH_CANCELLED; the peer's handler is told. */
+/* @done has come with MESH_CANCELLED when this returns; the peer's handler is told. */
 void mesh_call_cancel(struct mesh_call *call);
 
 /* --- serving --- */
@@ -181,12 +185,13 @@ struct mesh_service {
 };
 
 const struct mesh_identity *mesh_incoming_get_identity(const struct mesh_incoming *in);
+/* NULL once nobody waits for the answer any more. */
 struct mesh_connection *mesh_incoming_get_connection(const struct mesh_incoming *in);
 /* 0 = none; else what is left of the caller's deadline. */
 uint64_t mesh_incoming_get_timeout_ms(const struct mesh_incoming *in);
 
 /* Called once if the caller cancels, its deadline passes or the connection goes: nobody waits any
- * more. @in is then invalid after the callback returns; without a callback the mesh forgets it and
+ * more, and nothing is to be replied. @in is then invalid after the callback returns; without a callback the mesh forgets it and
  * a later reply is dropped quietly. */
 void mesh_incoming_on_cancel(struct mesh_incoming *in, void (*cancelled)(void *context),
                              void *context);
@@ -198,7 +203,8 @@ void mesh_fail(struct mesh_incoming *in, enum mesh_status status, const struct e
 void mesh_fail_error(struct mesh_incoming *in, const struct error *err);
 
 /* Streaming: any number of messages, then mesh_finish or mesh_fail. Returns false when the reader
- * is slow (over 64 KiB queued for it): stop, and continue when @writable was called. */
+ * is slow (over 64 KiB queued for it): this message still goes out; stop, and continue when
+ * @writable was called. Also false, for good, once nobody reads any more: on_cancel tells. */
 bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message);
 void mesh_incoming_on_writable(struct mesh_incoming *in, void (*writable)(void *context),
                                void *context);

@@ -341,13 +341,13 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 	if (stream == 0 || stream % 2 == c->next_stream % 2 || stream <= c->last_peer_stream) {
 		error_set(&err, ERROR_PROTOCOL, "the peer opened call %u after %u", stream,
 		          c->last_peer_stream);
-		connection_fail(c, &err);
+		connection_refuse(c, &err);
 		return;
 	}
 	c->last_peer_stream = stream;
 	if (message_decode(&drover__mesh__open__descriptor, f->body, f->head.header_bytes,
 	                   &c->mesh->headers, &header, &err) < 0) {
-		connection_fail(c, &err);
+		connection_refuse(c, &err);
 		return;
 	}
 	open = (const Drover__Mesh__Open *)header;

@@ -1,13 +1,20 @@
-# The mesh: one suite of calls per transport, and what only one transport can show.
+# The mesh: suites that run once per transport, and what only one transport can show.
 drover_proto_sources(MESH_TEST_MESSAGES ${CMAKE_CURRENT_SOURCE_DIR}/conformance/mesh test)
-add_library(drover_mesh_test_messages STATIC ${MESH_TEST_MESSAGES})
-target_link_libraries(drover_mesh_test_messages PUBLIC PkgConfig::PROTOBUF_C)
-set(MESH_HARNESS conformance/mesh/harness.c conformance/mesh/pki.c)
-set(MESH_LIBS drover_mesh drover_mesh_test_messages PkgConfig::OPENSSL)
+add_library(drover_mesh_test STATIC ${MESH_TEST_MESSAGES} conformance/mesh/harness.c
+	conformance/mesh/pki.c conformance/mesh/raw.c)
+target_link_libraries(drover_mesh_test PUBLIC drover_mesh PkgConfig::OPENSSL PkgConfig::CMOCKA)
 
-drover_test(NAME test_mesh_calls LABEL conformance LIBS ${MESH_LIBS} ARGS inproc
-	SOURCES conformance/mesh/test_mesh_calls.c ${MESH_HARNESS})
-foreach(transport ipc tcp)
-	add_test(NAME test_mesh_calls_${transport} COMMAND test_mesh_calls ${transport})
-	drover_test_properties(test_mesh_calls_${transport} conformance "" "")
-endforeach()
+# mesh_suite(name transport...)
+function(mesh_suite name)
+	drover_test(NAME test_mesh_${name} LABEL conformance LIBS drover_mesh_test ARGS ${ARGV1}
+		SOURCES conformance/mesh/test_mesh_${name}.c)
+	foreach(transport ${ARGV2} ${ARGV3})
+		add_test(NAME test_mesh_${name}_${transport}
+			COMMAND test_mesh_${name} ${transport}
+			WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+		drover_test_properties(test_mesh_${name}_${transport} conformance "" "")
+	endforeach()
+endfunction()
+
+mesh_suite(calls inproc ipc tcp)
+mesh_suite(hostile ipc tcp)
