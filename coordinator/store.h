@@ -37,10 +37,10 @@ struct store {
 	const struct store_ops *ops;
 };
 
-/* Opens or makes the store in @directory (file "coordinator.db", lock "coordinator.lock").
+/* Opens or makes the store in the file @path; "@path.lock" keeps a second process out.
  *   -ERROR_BUSY    another process has it: the text says which pid, if that is known
- *   -ERROR_STORE   it is damaged, not ours, or of a newer version; nothing was touched */
-int store_sqlite_open(const char *directory, struct store **ret, struct error *err);
+ *   -ERROR_STORE   it is damaged, not ours, or of a newer version; it was not touched */
+int store_sqlite_open(const char *path, struct store **ret, struct error *err);
 
 /* In memory. @disk is what survives store->close: pass the same one to open it again. */
 struct store_memory_disk;

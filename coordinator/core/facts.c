@@ -3,14 +3,20 @@
 #include "coordinator/core/facts.h"
 
 #include "common/alloc.h"
+#include "common/utf8.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 void text_copy(char *to, size_t bytes, const char *from)
 {
-	snprintf(to, bytes, "%s", from);
+	size_t length = strnlen(from, bytes);
+
+	/* Cut between characters: what is cut goes to JSON and to terminals. */
+	if (length == bytes)
+		length = utf8_valid_bytes(from, bytes - 1);
+	memmove(to, from, length);
+	to[length] = '\0';
 }
 
 void checks_copy(struct checks *to, const struct checks *from)

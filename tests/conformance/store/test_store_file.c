@@ -186,14 +186,13 @@ static void test_newer_version_is_refused(void **state)
 static void test_damaged_store_is_refused(void **state)
 {
 	struct store_bench *bench = *state;
-	char noise[4000];
+	char noise[4096];
 
 	for (uint64_t i = 1; i < 20; i++)
 		assert_int_equal(write_pair(bench->store, i), 0);
 	close_store(bench);
 	memset(noise, 0x5a, sizeof(noise));
-	write_file(bench->path, noise, sizeof(noise), 4096 + 40, 0);
-	write_file(bench->path, noise, sizeof(noise), 8192 + 40, 0);
+	write_file(bench->path, noise, sizeof(noise), 2 * 4096, 0);
 	assert_refused_untouched(bench, "damaged");
 }
 

@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The coordinator's store in one SQLite file.
+ *
+ * One connection on one thread in exclusive mode: Debian 12's SQLite can damage a WAL that several
+ * connections reset. synchronous=FULL, because a slot that was taken must still be taken after the
+ * power comes back; that costs one fsync per batch. Everything that a batch rests on (epoch, caps,
+ * one migration per guest) is judged inside its transaction.
+ *
+ * Before SQLite opens a file it is looked at read-only: a file that is not ours, or of a newer
+ * drover, is refused as it is. SQLite's own errors end in this file and in store_sqlite_rows.c.
+ */
+#include "coordinator/store.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "coordinator/store_sqlite_rows.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* History beyond this is forgotten at the next start. */
+#define EVENTS_KEPT     100000
+#define MIGRATIONS_KEPT 100000
+/* How much of it a coordinator loads. */
+#define EVENTS_LOADED     1024
+#define MIGRATIONS_LOADED 2000
+
+enum statement {
+	BEGIN,
+	COMMIT,
+	ROLLBACK,
+	GET_META,
+	SET_EPOCH,
+	SET_LAST,
+	COUNT_SLOTS,
+	PUT_ROW_NODE,
+	PUT_ROW_DRAIN,
+	PUT_ROW_MIGRATION,
+	PUT_ROW_EVENT,
+	STATEMENTS
+};
+
+struct store_sqlite {
+	struct store store;
+	sqlite3 *db;
+	int lock_fd;
+	char *path;
+	sqlite3_stmt *statements[STATEMENTS];
+};
+
+static int sqlite_error(const struct store_sqlite *s, struct error *err, const char *what)
+{
+	return error_set(err, ERROR_STORE, "%s: %s: %s", s->path, what, sqlite3_errmsg(s->db));
+}
+
+/* --- SQL --- */
+
+static char *join(const char *const *columns, const char *format)
+{
+	char *text = xstrdup("");
+
+	for (size_t i = 0; columns[i]; i++) {
+		char item[128], *longer;
+
+		/* The format is one of ours and takes the column's name once or twice. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(item, sizeof(item), format, columns[i], columns[i]);
+#pragma GCC diagnostic pop
+		longer = xasprintf("%s%s%s", text, i ? ", " : "", item);
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+/* @key NULL: rows are only ever added. */
+static char *put_sql(const char *table, const char *key, const char *const *columns)
+{
+	_cleanup_free_ char *names = join(columns, "%s");
+	_cleanup_free_ char *marks = join(columns, "?%.0s%.0s");
+	_cleanup_free_ char *updates = join(columns, "%s = excluded.%s");
+
+	if (!key)
+		return xasprintf("INSERT INTO %s (%s) VALUES (%s)", table, names, marks);
+	return xasprintf("INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (%s) DO UPDATE SET %s", table,
+	                 names, marks, key, updates);
+}
+
+static char *select_sql(const char *table, const char *const *columns, const char *rest)
+{
+	_cleanup_free_ char *names = join(columns, "%s");
+
+	return xasprintf("SELECT %s FROM %s %s", names, table, rest);
+}
+
+static int prepare(struct store_sqlite *s, enum statement which, const char *sql, struct error *err)
+{
+	if (sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->statements[which],
+	                       NULL) != SQLITE_OK)
+		return sqlite_error(s, err, "preparing a statement");
+	return 0;
+}
+
+static int prepare_all(struct store_sqlite *s, struct error *err)
+{
+	_cleanup_free_ char *node = put_sql("nodes", "name", store_node_columns);
+	_cleanup_free_ char *drain = put_sql("drains", "number", store_drain_columns);
+	_cleanup_free_ char *migration = put_sql("migrations", "number", store_migration_columns);
+	_cleanup_free_ char *event = put_sql("events", NULL, store_event_columns);
+	const char *const sql[STATEMENTS] = {
+		[BEGIN] = "BEGIN IMMEDIATE",
+		[COMMIT] = "COMMIT",
+		[ROLLBACK] = "ROLLBACK",
+		[GET_META] = "SELECT epoch, last_migration, last_drain FROM meta",
+		[SET_EPOCH] = "UPDATE meta SET epoch = ?",
+		[SET_LAST] = "UPDATE meta SET last_migration = max(last_migration, ?), "
+			     "last_drain = max(last_drain, ?)",
+		[COUNT_SLOTS] = "SELECT count(*), total(source = ?2), total(target = ?3) "
+				"FROM migrations WHERE holds_slot = 1 AND number <> ?1",
+		[PUT_ROW_NODE] = node,
+		[PUT_ROW_DRAIN] = drain,
+		[PUT_ROW_MIGRATION] = migration,
+		[PUT_ROW_EVENT] = event,
+	};
+
+	for (enum statement i = 0; i < STATEMENTS; i++) {
+		int rc = prepare(s, i, sql[i], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int execute(struct store_sqlite *s, const char *sql, struct error *err)
+{
+	if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return sqlite_error(s, err, sql);
+	return 0;
+}
+
+/* A statement that returns nothing. */
+static int run(struct store_sqlite *s, enum statement which, const char *what, struct error *err)
+{
+	sqlite3_stmt *stmt = s->statements[which];
+	int rc = sqlite3_step(stmt);
+
+	if (rc != SQLITE_DONE)
+		sqlite_error(s, err, what);
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+	return rc == SQLITE_DONE ? 0 : -ERROR_STORE;
+}
+
+/* --- writing --- */
+
+static int check_epoch(struct store_sqlite *s, const struct batch *batch, struct error *err)
+{
+	sqlite3_stmt *stmt = s->statements[GET_META];
+	uint64_t epoch = 0;
+	int rc = sqlite3_step(stmt);
+
+	if (rc == SQLITE_ROW)
+		epoch = (uint64_t)sqlite3_column_int64(stmt, 0);
+	else
+		sqlite_error(s, err, "reading the epoch");
+	sqlite3_reset(stmt);
+	if (rc != SQLITE_ROW)
+		return -ERROR_STORE;
+	if (epoch != batch->epoch)
+		return error_set(
+			err, ERROR_STALE,
+			"another coordinator has taken over: the store is at epoch %" PRIu64
+			", this one at %" PRIu64,
+			epoch, batch->epoch);
+	return 0;
+}
+
+static int check_slot(struct store_sqlite *s, const struct put *put, struct error *err)
+{
+	sqlite3_stmt *stmt = s->statements[COUNT_SLOTS];
+	const struct migration_record *m = &put->migration;
+	uint32_t all = 0, out = 0, in = 0;
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, (sqlite3_int64)m->number);
+	sqlite3_bind_text(stmt, 2, m->source, -1, SQLITE_STATIC);
+	sqlite3_bind_text(stmt, 3, m->target, -1, SQLITE_STATIC);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		all = (uint32_t)sqlite3_column_int64(stmt, 0);
+		out = (uint32_t)sqlite3_column_double(stmt, 1);
+		in = (uint32_t)sqlite3_column_double(stmt, 2);
+	} else {
+		sqlite_error(s, err, "counting slots");
+	}
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+	if (rc != SQLITE_ROW)
+		return -ERROR_STORE;
+	if (all >= put->caps.cluster)
+		return error_set(err, ERROR_BUSY, "%u of %u migrations of the cluster in use", all,
+		                 put->caps.cluster);
+	if (out >= put->caps.outbound)
+		return error_set(err, ERROR_BUSY, "%u of %u outbound slots of %s in use", out,
+		                 put->caps.outbound, m->source);
+	if (in >= put->caps.inbound)
+		return error_set(err, ERROR_BUSY, "%u of %u inbound slots of %s in use", in,
+		                 put->caps.inbound, m->target);
+	return 0;
+}
+
+static int write_migration(struct store_sqlite *s, const struct put *put, struct error *err)
+{
+	int rc = put->takes_slot ? check_slot(s, put, err) : 0;
+
+	if (rc < 0)
+		return rc;
+	store_bind_migration(s->statements[PUT_ROW_MIGRATION], &put->migration);
+	rc = run(s, PUT_ROW_MIGRATION, "writing a migration", err);
+	if (rc < 0 && sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_UNIQUE)
+		return error_set(err, ERROR_EXISTS, "%s has another migration that is not over",
+		                 put->migration.vm_name);
+	return rc;
+}
+
+static int write_put(struct store_sqlite *s, const struct put *put, struct error *err)
+{
+	switch (put->kind) {
+	case PUT_NODE:
+		store_bind_node(s->statements[PUT_ROW_NODE], &put->node);
+		return run(s, PUT_ROW_NODE, "writing a node", err);
+	case PUT_DRAIN:
+		store_bind_drain(s->statements[PUT_ROW_DRAIN], &put->drain);
+		return run(s, PUT_ROW_DRAIN, "writing a drain", err);
+	case PUT_MIGRATION:
+		return write_migration(s, put, err);
+	case PUT_EVENT:
+		store_bind_event(s->statements[PUT_ROW_EVENT], &put->event);
+		return run(s, PUT_ROW_EVENT, "writing an event", err);
+	}
+	return error_set(err, ERROR_STORE, "a put of unknown kind %d", (int)put->kind);
+}
+
+static int write_last(struct store_sqlite *s, const struct batch *batch, struct error *err)
+{
+	uint64_t migration = 0, drain = 0;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct put *put = &batch->puts[i];
+
+		if (put->kind == PUT_MIGRATION && put->migration.number > migration)
+			migration = put->migration.number;
+		if (put->kind == PUT_DRAIN && put->drain.number > drain)
+			drain = put->drain.number;
+	}
+	if (!migration && !drain)
+		return 0;
+	sqlite3_bind_int64(s->statements[SET_LAST], 1, (sqlite3_int64)migration);
+	sqlite3_bind_int64(s->statements[SET_LAST], 2, (sqlite3_int64)drain);
+	return run(s, SET_LAST, "writing the last numbers", err);
+}
+
+static int write_all(struct store_sqlite *s, const struct batch *batch, struct error *err)
+{
+	int rc = check_epoch(s, batch, err);
+
+	if (rc == 0 && batch->new_epoch) {
+		sqlite3_bind_int64(s->statements[SET_EPOCH], 1, (sqlite3_int64)batch->new_epoch);
+		rc = run(s, SET_EPOCH, "writing the epoch", err);
+	}
+	for (size_t i = 0; rc == 0 && i < batch->count; i++)
+		rc = write_put(s, &batch->puts[i], err);
+	return rc < 0 ? rc : write_last(s, batch, err);
+}
+
+static int store_sqlite_write(struct store *store, const struct batch *batch, struct error *err)
+{
+	struct store_sqlite *s = (struct store_sqlite *)store;
+	int rc = run(s, BEGIN, "beginning a transaction", err);
+
+	if (rc < 0)
+		return rc;
+	rc = write_all(s, batch, err);
+	if (rc == 0)
+		rc = run(s, COMMIT, "committing", err);
+	if (rc < 0 && !sqlite3_get_autocommit(s->db)) {
+		/* SQLite may have rolled back itself; and what counts is the first error. */
+		run(s, ROLLBACK, "rolling back", NULL);
+	}
+	return rc;
+}
+
+/* --- reading --- */
+
+struct reader {
+	struct store_sqlite *s;
+	struct error *err;
+	sqlite3_stmt *stmt;
+	int rc;
+};
+
+static void reader_start(struct reader *reader, const char *table, const char *const *columns,
+                         const char *rest)
+{
+	_cleanup_free_ char *sql = select_sql(table, columns, rest);
+
+	if (reader->rc == 0 &&
+	    sqlite3_prepare_v2(reader->s->db, sql, -1, &reader->stmt, NULL) != SQLITE_OK)
+		reader->rc = sqlite_error(reader->s, reader->err, "preparing to read");
+}
+
+static bool reader_next(struct reader *reader)
+{
+	int rc;
+
+	if (reader->rc == 0) {
+		rc = sqlite3_step(reader->stmt);
+		if (rc == SQLITE_ROW)
+			return true;
+		if (rc != SQLITE_DONE)
+			reader->rc = sqlite_error(reader->s, reader->err, "reading");
+	}
+	sqlite3_finalize(reader->stmt);
+	reader->stmt = NULL;
+	return false;
+}
+
+/* Grows @items by one zeroed element; a macro for the sake of the types. */
+#define GROW(items, count)                                                       \
+	({                                                                       \
+		(items) = xreallocarray((items), (count) + 1, sizeof(*(items))); \
+		memset(&(items)[count], 0, sizeof(*(items)));                    \
+		&(items)[(count)++];                                             \
+	})
+
+static void read_migrations(struct reader *reader, const char *rest, struct store_contents *ret)
+{
+	reader_start(reader, "migrations", store_migration_columns, rest);
+	while (reader_next(reader))
+		reader->rc = store_read_migration(
+			reader->stmt, GROW(ret->migrations, ret->n_migrations), reader->err);
+}
+
+static void read_meta(struct reader *reader, struct store_contents *ret)
+{
+	sqlite3_stmt *stmt = reader->s->statements[GET_META];
+
+	if (sqlite3_step(stmt) == SQLITE_ROW) {
+		ret->epoch = (uint64_t)sqlite3_column_int64(stmt, 0);
+		ret->last_migration_number = (uint64_t)sqlite3_column_int64(stmt, 1);
+		ret->last_drain_number = (uint64_t)sqlite3_column_int64(stmt, 2);
+	} else {
+		reader->rc = sqlite_error(reader->s, reader->err, "reading the epoch");
+	}
+	sqlite3_reset(stmt);
+}
+
+#define TEXT_OF_(x) #x
+#define TEXT_OF(x)  TEXT_OF_(x)
+
+static int store_sqlite_load(struct store *store, struct store_contents *ret, struct error *err)
+{
+	struct store_contents contents = { 0 };
+	struct reader reader = { .s = (struct store_sqlite *)store, .err = err };
+
+	read_meta(&reader, &contents);
+	reader_start(&reader, "nodes", store_node_columns, "ORDER BY name");
+	while (reader_next(&reader))
+		reader.rc = store_read_node(reader.stmt, GROW(contents.nodes, contents.n_nodes),
+		                            err);
+	reader_start(&reader, "drains", store_drain_columns, "ORDER BY number");
+	while (reader_next(&reader))
+		reader.rc = store_read_drain(reader.stmt, GROW(contents.drains, contents.n_drains),
+		                             err);
+	read_migrations(
+		&reader,
+		"WHERE over = 0 OR holds_slot = 1 OR number > (SELECT last_migration - " TEXT_OF(
+			MIGRATIONS_LOADED) " FROM meta) ORDER BY number",
+		&contents);
+	reader_start(&reader, "events", store_event_columns,
+	             "WHERE id > (SELECT ifnull(max(id), 0) - " TEXT_OF(
+			     EVENTS_LOADED) " FROM events) ORDER BY id");
+	while (reader_next(&reader))
+		reader.rc = store_read_event(reader.stmt, GROW(contents.events, contents.n_events),
+		                             err);
+	if (reader.rc < 0) {
+		store_contents_deinit(&contents);
+		return error_context(err, "loading the store");
+	}
+	*ret = contents;
+	return 0;
+}
+
+static int store_sqlite_list_migrations(struct store *store, uint64_t before_number, size_t limit,
+                                        struct store_contents *ret, struct error *err)
+{
+	struct store_contents contents = { 0 };
+	struct reader reader = { .s = (struct store_sqlite *)store, .err = err };
+	char rest[128];
+
+	if (!before_number || before_number > INT64_MAX)
+		before_number = INT64_MAX;
+	snprintf(rest, sizeof(rest), "WHERE number < %" PRIu64 " ORDER BY number DESC LIMIT %zu",
+	         before_number, limit);
+	read_migrations(&reader, rest, &contents);
+	if (reader.rc < 0) {
+		store_contents_deinit(&contents);
+		return error_context(err, "reading history");
+	}
+	*ret = contents;
+	return 0;
+}
+
+/* --- opening and closing --- */
+
+static void store_sqlite_close(struct store *store)
+{
+	struct store_sqlite *s = (struct store_sqlite *)store;
+
+	for (size_t i = 0; i < STATEMENTS; i++)
+		sqlite3_finalize(s->statements[i]);
+	if (s->db) {
+		int rc = sqlite3_close(s->db);
+
+		assert(rc == SQLITE_OK); /* else a statement was not finalized */
+	}
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s->path);
+	free(s);
+}
+
+static const struct store_ops store_sqlite_ops = {
+	.load = store_sqlite_load,
+	.write = store_sqlite_write,
+	.list_migrations = store_sqlite_list_migrations,
+	.close = store_sqlite_close,
+};
+
+static int lock(struct store_sqlite *s, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s.lock", s->path);
+	char pid[32] = "";
+	ssize_t n;
+
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return error_set_errno(err, ERROR_STORE, errno, "opening %s", path);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return error_set_errno(err, ERROR_STORE, errno, "locking %s", path);
+		n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? n : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		return error_set(
+			err, ERROR_BUSY,
+			"the store %s is in use by another coordinator%s%s%s; only one may run",
+			s->path, pid[0] ? " (process " : "", pid, pid[0] ? ")" : "");
+	}
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+		return error_set_errno(err, ERROR_STORE, errno, "writing %s", path);
+	return 0;
+}
+
+static uint32_t big_endian(const unsigned char *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+	       bytes[3];
+}
+
+/* Looks at the file without SQLite. Its header has the version at 60 and the application at 68
+ * (sqlite.org/fileformat.html); our first transaction writes both, outside of the WAL. */
+static int inspect(const char *path, bool *ret_is_new, struct error *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	unsigned char header[100];
+	uint32_t version;
+	ssize_t n;
+
+	if (fd < 0)
+		return error_set_errno(err, ERROR_STORE, errno, "opening %s", path);
+	n = pread(fd, header, sizeof(header), 0);
+	if (n < 0)
+		return error_set_errno(err, ERROR_STORE, errno, "reading %s", path);
+	*ret_is_new = n == 0;
+	if (n == 0)
+		return 0;
+	if (n < (ssize_t)sizeof(header) || memcmp(header, "SQLite format 3", 16) != 0)
+		return error_set(
+			err, ERROR_STORE,
+			"%s is not a database; it was not touched. Move it away, or restore "
+			"it from a backup",
+			path);
+	if (big_endian(header + 68) != STORE_APPLICATION_ID)
+		return error_set(err, ERROR_STORE,
+		                 "%s is a database, but not drover's; it was not touched. Choose "
+		                 "another file",
+		                 path);
+	version = big_endian(header + 60);
+	if (version > STORE_VERSION)
+		return error_set(
+			err, ERROR_STORE,
+			"%s is of a newer drover (store version %u, this one knows %d); it was "
+			"not touched. Run that version, or restore an older backup",
+			path, version, STORE_VERSION);
+	return 0;
+}
+
+static int refuse_damaged(struct store_sqlite *s, const char *verdict, struct error *err)
+{
+	int off = 1;
+
+	/* What is in the WAL stays there, too. */
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, &off);
+	return error_set(
+		err, ERROR_STORE,
+		"%s is damaged (%s); it was not touched. Restore it from a backup, or move "
+		"it away: agents keep their own drains, and running migrations are adopted",
+		s->path, verdict);
+}
+
+static bool is_damage(int rc)
+{
+	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
+static int quick_check(struct store_sqlite *s, struct error *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	char verdict[256] = "";
+	int rc = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
+
+	if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+		text_copy(verdict, sizeof(verdict), (const char *)sqlite3_column_text(stmt, 0));
+	else
+		text_copy(verdict, sizeof(verdict), sqlite3_errmsg(s->db));
+	sqlite3_finalize(stmt);
+	return strcmp(verdict, "ok") == 0 ? 0 : refuse_damaged(s, verdict, err);
+}
+
+static int create(struct store_sqlite *s, struct error *err)
+{
+	_cleanup_free_ char *sql = xasprintf(
+		"BEGIN EXCLUSIVE; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT;",
+		STORE_APPLICATION_ID, STORE_VERSION, store_schema_sql);
+
+	return execute(s, sql, err);
+}
+
+static int open_database(struct store_sqlite *s, bool is_new, struct error *err)
+{
+	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+	                         NULL);
+
+	if (rc != SQLITE_OK)
+		return error_set(err, ERROR_STORE, "opening %s: %s", s->path,
+		                 s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+	sqlite3_extended_result_codes(s->db, 1);
+	rc = execute(s,
+	             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
+	             "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+	             "PRAGMA synchronous = FULL;",
+	             err);
+	/* Made with a rollback journal, so that the file itself says whose it is from the start. */
+	if (rc == 0)
+		rc = is_new ? create(s, err) : quick_check(s, err);
+	if (rc == 0)
+		rc = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
+	if (rc == 0)
+		rc = execute(
+			s,
+			"DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - " TEXT_OF(
+				EVENTS_KEPT) ";"
+					     "DELETE FROM migrations WHERE over = 1 AND holds_slot "
+					     "= 0 AND number <= "
+					     "(SELECT last_migration FROM meta) - " TEXT_OF(
+						     MIGRATIONS_KEPT) ";",
+			err);
+	return rc < 0 ? rc : prepare_all(s, err);
+}
+
+int store_sqlite_open(const char *path, struct store **ret, struct error *err)
+{
+	struct store_sqlite *s = xnew(struct store_sqlite);
+	bool is_new = false;
+	int rc;
+
+	s->store.ops = &store_sqlite_ops;
+	s->lock_fd = -1;
+	s->path = xstrdup(path);
+	rc = lock(s, err);
+	if (rc == 0)
+		rc = inspect(path, &is_new, err);
+	if (rc == 0)
+		rc = open_database(s, is_new, err);
+	if (rc < 0) {
+		store_sqlite_close(&s->store);
+		return rc;
+	}
+	*ret = &s->store;
+	return 0;
+}
