@@ -245,10 +245,8 @@ static void draw_drain(struct writer *w, const struct progress *p, size_t rows)
 	size_t hidden = 0;
 
 	add_drain_head(w, p);
-	if (done_rows < 2 && counts.moved > 0 && other_rows > 2) {
-		other_rows -= 2 - done_rows;
+	if (done_rows < 2 && counts.moved > 0 && other_rows > 2)
 		done_rows = 2;
-	}
 	add_drain_done(w, p, counts.moved, done_rows);
 	for (size_t i = 0; i < d->n_vms && w->frame.count < rows; i++) {
 		const Drover__V1__DrainVm *vm = d->vms[i];
@@ -267,7 +265,8 @@ static void draw_drain(struct writer *w, const struct progress *p, size_t rows)
 		if (state_is(vm, "moving") || state_is(vm, "moved"))
 			continue;
 		/* The last row says how many there was no room for. */
-		if (w->frame.count + 1 < rows || (w->frame.count + 1 == rows && others == 1))
+		if (w->frame.count + 1 < rows ||
+		    (w->frame.count + 1 == rows && others == 1 && hidden == 0))
 			add_waiting(w, vm);
 		else
 			hidden++;

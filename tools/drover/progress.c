@@ -92,7 +92,7 @@ static void apply_migration(struct progress *p, const Drover__V1__Migration *m,
 	if (i == p->n_migrations) {
 		size_t n = ++p->n_migrations;
 
-		p->migrations = xreallocarray(p->migrations, n, sizeof(*p->migrations));
+		p->migrations = xreallocarray(p->migrations, n, sizeof(Drover__V1__Migration *));
 		p->shown = xreallocarray(p->shown, n, sizeof(*p->shown));
 		p->migration_ms = xreallocarray(p->migration_ms, n, sizeof(*p->migration_ms));
 		p->shown[i] = (struct shown){ .number = m->number };

@@ -48,7 +48,8 @@ char *text_escape(const char *text, bool ascii)
 {
 	size_t left = strlen(text);
 	/* The longest form is \u{10ffff} for four bytes, \xff for one. */
-	char *result = xmalloc(left * 4 + 16);
+	size_t room = left * 4 + 16;
+	char *result = xmalloc(room);
 	char *to = result;
 
 	while (left > 0) {
@@ -57,7 +58,8 @@ char *text_escape(const char *text, bool ascii)
 		size_t bytes;
 
 		if (valid == 0) {
-			to += sprintf(to, "\\x%02x", (unsigned)(unsigned char)*text);
+			to += snprintf(to, room - (size_t)(to - result), "\\x%02x",
+			               (unsigned)(unsigned char)*text);
 			text++;
 			left--;
 			continue;
@@ -68,9 +70,9 @@ char *text_escape(const char *text, bool ascii)
 		} else if (c == '\t') {
 			to = stpcpy(to, "\\t");
 		} else if (c < 0x80 && is_dangerous(c)) {
-			to += sprintf(to, "\\x%02x", (unsigned)c);
+			to += snprintf(to, room - (size_t)(to - result), "\\x%02x", (unsigned)c);
 		} else if (is_dangerous(c) || (ascii && c >= 0x80)) {
-			to += sprintf(to, "\\u{%x}", (unsigned)c);
+			to += snprintf(to, room - (size_t)(to - result), "\\u{%x}", (unsigned)c);
 		} else {
 			memcpy(to, text, bytes);
 			to += bytes;

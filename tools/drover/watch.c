@@ -121,11 +121,18 @@ static void lost(struct watch *w)
 	note(w, text);
 }
 
+/* The first picture is not waited for. */
+static bool is_to_be_drawn_first(const struct watch *w)
+{
+	return w->show == SHOW_FRAMES && !w->drawn_ms &&
+	       (progress_find_drain(w->progress) || progress_find_migration(w->progress));
+}
+
 static bool needs_attention(void *context)
 {
 	struct watch *w = context;
 
-	return progress_is_over(w->progress) || w->stream_ended ||
+	return progress_is_over(w->progress) || w->stream_ended || is_to_be_drawn_first(w) ||
 	       (!w->stream && client_find_connection(w->s->client) &&
 	        clock_now_ms() >= w->restart_ms);
 }
@@ -135,7 +142,8 @@ static void draw(struct watch *w, bool last)
 	struct frame frame;
 	uint64_t now_ms = clock_now_ms();
 
-	if (w->show != SHOW_FRAMES || (!last && now_ms < w->drawn_ms + REDRAW_MS))
+	if (w->show != SHOW_FRAMES || (!last && now_ms < w->drawn_ms + REDRAW_MS) ||
+	    (!w->drawn_ms && !is_to_be_drawn_first(w)))
 		return;
 	frame = progress_draw(w->progress, &w->s->err, live_get_rows(&w->live) - 1, now_ms);
 	if (!last) {

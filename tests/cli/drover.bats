@@ -1,0 +1,235 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The command line as people and scripts meet it: exit codes, what goes to stdout and stderr, Ctrl-C,
+# reconnecting. Against fake_coordinator, over the real mesh. Waits are for lines, with a deadline.
+
+# run --separate-stderr sets stderr_lines.
+# shellcheck disable=SC2154
+bats_require_minimum_version 1.5.0
+
+setup() {
+	drover=$DROVER_BUILD_DIR/tools/drover/drover
+	export DROVER_SERVER=ipc://$BATS_TEST_TMPDIR/coordinator.sock
+	export LC_ALL=C.UTF-8
+	unset NO_COLOR DROVER_CA DROVER_CERT DROVER_KEY COLUMNS
+	coordinator=
+}
+
+teardown() {
+	[ -z "$coordinator" ] || { kill "$coordinator" && wait "$coordinator"; }
+}
+
+# Starts it; what it says is read from descriptor 7.
+start_coordinator() {
+	mkfifo "$BATS_TEST_TMPDIR/says" || true
+	"$DROVER_BUILD_DIR/tests/fake_coordinator" "$DROVER_SERVER" >"$BATS_TEST_TMPDIR/says" 3>&- &
+	coordinator=$!
+	exec 7<"$BATS_TEST_TMPDIR/says"
+	wait_for 7 ready
+}
+
+# Reads lines from a descriptor until one contains the text; all of them are kept in $seen.
+wait_for() {
+	local line
+	seen=
+	while read -r -t 20 line <&"$1"; do
+		seen+=$line$'\n'
+		case $line in *"$2"*) return 0 ;; esac
+	done
+	echo "waited for \"$2\", saw: $seen"
+	return 1
+}
+
+@test "help and version need no coordinator" {
+	run --separate-stderr -0 "$drover" help
+	[[ $output == *"drain NODE"* && $output == *"exit status"* ]]
+	run --separate-stderr -0 "$drover" drain -h
+	[[ $output == *"--leave VM"* ]]
+	run --separate-stderr -0 "$drover" --version
+	[[ $output == "drover "* ]]
+	run --separate-stderr -0 bash -c "'$drover' completion bash | bash -n"
+}
+
+@test "wrong usage is 2, says what was meant, and prints nothing to stdout" {
+	run --separate-stderr -2 "$drover" drian host1
+	[ -z "$output" ]
+	[[ $stderr == *"did you mean \"drain\"?"* ]]
+	run --separate-stderr -2 "$drover" drain host1 --dryrun
+	[[ $stderr == *"did you mean \"--dry-run\"?"*"drover help drain"* ]]
+	run --separate-stderr -2 "$drover" drain vm/web1
+	[[ $stderr == *"a node is needed here"* ]]
+	run --separate-stderr -2 "$drover" cancel web1
+	[[ $stderr == *"migration/N, drain/N, vm/NAME"* ]]
+	run --separate-stderr -2 "$drover" watch drain/seven
+	[[ $stderr == *"numbered"* ]]
+}
+
+@test "no coordinator is 3, with the address that was tried" {
+	run --separate-stderr -3 "$drover" nodes
+	[ -z "$output" ]
+	[[ $stderr == *"tried      $DROVER_SERVER"*"next step"* ]]
+}
+
+@test "a full disk is not success" {
+	run --separate-stderr -1 bash -c "'$drover' help >/dev/full"
+	[[ $stderr == *"No space left"* ]]
+}
+
+@test "lists: table, names, json; names cannot touch the terminal" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" nodes
+	[[ ${lines[0]} == "NAME "* && ${lines[1]} == "host1 "* ]]
+	run --separate-stderr -0 "$drover" nodes -o name host2 node/host3
+	[ "$output" = $'node/host2\nnode/host3' ]
+	run --separate-stderr -0 "$drover" vms -o json
+	[ "$(jq -r '.vms[0].name' <<<"$output")" = web1 ]
+	run --separate-stderr -0 "$drover" vms
+	[[ $output == *'e\x1b[2Jvil'* && $output == *'two\nlines'* ]]
+	[[ $output != *$'\033'* ]]
+	run --separate-stderr -0 "$drover" vms --unmovable --no-headers
+	[ "${#lines[@]}" -eq 1 ]
+}
+
+@test "what is not there is 7, with what there is" {
+	start_coordinator
+	run --separate-stderr -7 "$drover" nodes hots1
+	[[ $stderr == *"did you mean  host1"* ]]
+	run --separate-stderr -7 "$drover" drain host9
+	[[ $stderr == *"nodes there are host1, host2, host3, host4"* ]]
+	run --separate-stderr -7 "$drover" watch drain/99
+	run --separate-stderr -7 "$drover" migrate nobody
+}
+
+@test "not permitted is 8" {
+	start_coordinator
+	run --separate-stderr -8 "$drover" drain sealed
+	[[ $stderr == *"may not call Drain"*"next step"* ]]
+}
+
+@test "cordoning twice is no error" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" cordon host1
+	[[ $output == "host1 gets no new guests"* ]]
+	run --separate-stderr -0 "$drover" cordon host2
+	[[ $output == *"already"* ]]
+}
+
+@test "a drain in a pipe: a line per change, then the summary; 0" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" drain host1
+	[[ ${stderr_lines[0]} =~ ^20[0-9-]+T[0-9:]+Z\ drain/1\ host1\ started\ vms=2\ bytes=536870912\ eta=3s$ ]]
+	[[ $stderr == *"migration/10 web1 host1->host2 started"* ]]
+	[[ $stderr == *"migration/10 web1 host1->host2 done duration=1.2s downtime=41ms bytes=280MiB guard=image-lock"* ]]
+	[[ ${stderr_lines[-1]} == *"drain/1 host1 done moved=2 left=0"* ]]
+	[[ $stderr != *$'\033'* ]]
+	[[ ${lines[0]} == "VM "*"DOWNTIME"*"GUARD"*"CHECKS"* ]]
+	[[ $output == *"host1 is empty and in maintenance. 2 VMs moved"* ]]
+	[[ $output == *"drover undrain host1"* ]]
+}
+
+@test "the same as json, and as jsonl" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" drain host1 -o json -q
+	[ -z "$stderr" ]
+	[ "$(jq -r '.drain.state, (.migrations|length)' <<<"$output")" = $'completed\n2' ]
+	run --separate-stderr -0 "$drover" watch drain/1 -o jsonl
+	[ "$(jq -r 'select(.drain).drain.state' <<<"$output")" = $'running\ncompleted' ]
+}
+
+@test "on a terminal: a live screen that is gone at the end" {
+	start_coordinator
+	run -0 script -qec "'$drover' drain host1" /dev/null
+	[[ $output == *"drain/1  host1: 2 VMs, 512 MiB to move → host2 (2)"* ]]
+	[[ $output == *"Ctrl-C stops watching; the drain goes on. To stop it: drover cancel drain/1"* ]]
+	[[ $output == *"░"* && $output == *"host1 is empty and in maintenance"* ]]
+	run -0 script -qec "NO_COLOR=1 '$drover' watch drain/1" /dev/null
+	[[ $output != *$'\033[3'* ]]
+}
+
+@test "a guest that cannot move: 4, its name, why, and the flag" {
+	start_coordinator
+	run --separate-stderr -4 "$drover" drain host2
+	[ -z "$output" ]
+	[ "${stderr_lines[0]}" = "drover: host2 cannot be emptied: build7 cannot move (HostDeviceNotLiveMigratable: PCI 0000:3b:00.0)" ]
+	[[ $stderr == *"drover drain host2 --leave build7"*"drover explain vm/build7"* ]]
+	run --separate-stderr -4 "$drover" drain host2 --dry-run
+	[[ $output == *"build7"*"not move"* && $stderr == "drover: would refuse: "* ]]
+	run --separate-stderr -0 "$drover" drain host2 --dry-run --leave build7
+}
+
+@test "with --leave it is done partly: 5" {
+	start_coordinator
+	run --separate-stderr -5 "$drover" drain host2 --leave build7
+	[[ $output == *"host2 is partly empty: 1 of 2 VMs moved"*"1 left there"* ]]
+	[[ ${stderr_lines[-1]} == *"drain/2 host2 partly moved=1 left=1"* ]]
+}
+
+@test "a terminal is asked once, and only y is yes" {
+	start_coordinator
+	run -4 script -qec "'$drover' drain host2" /dev/null <<<"Y"
+	[[ $output == *"Leave it running on host2 and move the rest? [y/N]"* ]]
+	run -4 script -qec "'$drover' drain host2 --no-input" /dev/null
+	[[ $output != *"[y/N]"* ]]
+	run -5 "$drover" drain host2 -y
+}
+
+@test "--detach returns the name" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" drain host3 --detach
+	[ "$output" = drain/3 ]
+	[[ $stderr == *"drover watch drain/3"*"drover cancel drain/3"* ]]
+}
+
+@test "--timeout is 6, and the drain goes on" {
+	start_coordinator
+	run --separate-stderr -6 "$drover" drain host3 --timeout 300ms
+	[[ $stderr == *"the drain goes on"*"drover watch drain/3"*"drover cancel drain/3"* ]]
+	run --separate-stderr -6 "$drover" status --timeout 200ms
+}
+
+@test "Ctrl-C stops watching: 130, how to return, nothing was cancelled" {
+	start_coordinator
+	mkfifo "$BATS_TEST_TMPDIR/lines"
+	"$drover" drain host3 2>"$BATS_TEST_TMPDIR/lines" >"$BATS_TEST_TMPDIR/out" 3>&- &
+	watcher=$!
+	exec 8<"$BATS_TEST_TMPDIR/lines"
+	wait_for 8 "web1 host1->host2 started"
+	kill -INT "$watcher"
+	wait_for 8 "stop it          drover cancel drain/3"
+	[[ $seen == *"Stopped watching; the drain goes on."*"drover watch drain/3"* ]]
+	rc=0
+	wait "$watcher" || rc=$?
+	[ "$rc" -eq 130 ]
+	[ ! -s "$BATS_TEST_TMPDIR/out" ]
+	wait_for 7 unwatched
+}
+
+@test "a lost connection: says so, connects again, goes on from the revision it had" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" drain host4
+	[[ $stderr == *"drain/4 lost the coordinator ("*"the drain goes on without us; reconnecting"* ]]
+	[[ $stderr == *"connected again; going on after revision 3"* ]]
+	# What happened in between was told, and nothing was told twice.
+	[ "$(grep -c 'migration/40 web1 host1->host2 done' <<<"$stderr")" -eq 1 ]
+	[ "$(grep -c 'started' <<<"$stderr")" -eq 2 ]
+	wait_for 7 "watch since=0"
+	wait_for 7 "watch since=3 of=4"
+}
+
+@test "migrate: 0 with a summary, 1 with the reason, 4 with the check" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" migrate web1
+	[[ $output == *"web1  host1  host2"*"41 ms"*"image lock"*"1 passed"* ]]
+	run --separate-stderr -1 "$drover" migrate vm/stuck
+	[[ $output == *"failed"*"the migration network is down"* ]]
+	run --separate-stderr -4 "$drover" migrate pinned
+	[[ $stderr == *"no node can take it"*"100 MiB free"*"320 MiB"*"move something off host2 first"* ]]
+}
+
+@test "completion of names is silent without a coordinator" {
+	run --separate-stderr -3 "$drover" __complete nodes
+	[ -z "$output$stderr" ]
+	start_coordinator
+	run --separate-stderr -0 "$drover" __complete nodes
+	[ "${lines[0]}" = host1 ]
+}
