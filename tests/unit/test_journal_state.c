@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent remembers: after a restart, and after a compaction, it is what it was before. */
+#include "agent/journal_state.h"
+
+#include "agent/guard.h"
+#include "agent/journal_codec.h"
+#include "common/alloc.h"
+
+#include <ftw.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char folder[64], path[128];
+static struct journal_state s;
+static struct journal *j;
+static struct journal_report report;
+
+static void reopen(void)
+{
+	struct error err;
+
+	journal_close(j);
+	j = NULL;
+	journal_state_deinit(&s);
+	if (journal_open(path, journal_state_apply, &s, &j, &report, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/test_journal_state.XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	sprintf(path, "%s/journal", folder);
+	reopen();
+	return 0;
+}
+
+static int remove_one(const char *name, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(name);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	journal_close(j);
+	j = NULL;
+	journal_state_deinit(&s);
+	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct attempt_name attempt(uint8_t operation, uint32_t number, uint64_t epoch)
+{
+	struct attempt_name a = { .number = number, .epoch = epoch };
+
+	memset(a.operation.bytes, operation, ID_BYTES);
+	return a;
+}
+
+static struct journal_attempt some_attempt(void)
+{
+	struct journal_attempt a = { .attempt = attempt(1, 1, 7),
+		                     .phase = JOURNAL_STARTED,
+		                     .vm_uuid = "11111111-2222-3333-4444-555555555555",
+		                     .vm_name = "web1",
+		                     .target_node = "host2",
+		                     .target_address = "tcp://10.77.0.2:7788",
+		                     .guard = GUARD_TWO_STEP,
+		                     .bandwidth_bytes_per_s = 1,
+		                     .max_downtime_ms = 2,
+		                     .completion_timeout_ms_per_gib = 3,
+		                     .progress_timeout_ms = 4,
+		                     .tls = true,
+		                     .persistent = true,
+		                     .autostart = true,
+		                     .wall_ms = 5 };
+
+	return a;
+}
+
+static struct reservation some_reservation(uint8_t operation)
+{
+	struct reservation r = { .attempt = attempt(operation, 2, 7),
+		                 .vm_uuid = "11111111-2222-3333-4444-555555555555",
+		                 .vm_name = "web1",
+		                 .source_node = "host1",
+		                 .memory_bytes = 1 << 20,
+		                 .port = 49152,
+		                 .ttl_ms = 30000 };
+
+	return r;
+}
+
+static struct journal_thing some_thing(void)
+{
+	struct journal_thing t = { .attempt = attempt(1, 1, 0),
+		                   .kind = JOURNAL_TUNNEL,
+		                   .pid = 4711,
+		                   .start_ticks = 99,
+		                   .path = "/run/drover/attempts/x/status" };
+
+	return t;
+}
+
+/* One of everything: written, it is there; after a restart it is there still, field by field. */
+static void write_everything(void)
+{
+	struct journal_drain_mark mark = { .epoch = 8,
+		                           .draining = true,
+		                           .cordoned = true,
+		                           .reason = "kernel update",
+		                           .leave = { "db1", "db2" },
+		                           .n_leave = 2 };
+	struct journal_attempt a = some_attempt();
+	struct reservation r = some_reservation(2), gone = some_reservation(3);
+	struct journal_thing t = some_thing(), removed = some_thing();
+	struct error err;
+
+	memset(mark.drain_id.bytes, 0x44, ID_BYTES);
+	removed.kind = JOURNAL_SOCKET;
+	assert_int_equal(journal_state_write_attempt(&s, j, &a, &err), 0);
+	assert_int_equal(journal_state_write_taken(&s, j, &r, &err), 0);
+	assert_int_equal(journal_state_write_taken(&s, j, &gone, &err), 0);
+	assert_int_equal(journal_state_write_released(&s, j, &gone.attempt, &err), 0);
+	assert_int_equal(journal_state_write_made(&s, j, &t, &err), 0);
+	assert_int_equal(journal_state_write_made(&s, j, &removed, &err), 0);
+	assert_int_equal(journal_state_write_removed(&s, j, &removed, &err), 0);
+	assert_int_equal(journal_state_write_epoch(&s, j, 9, &err), 0);
+	assert_int_equal(journal_state_write_drain_mark(&s, j, &mark, &err), 0);
+}
+
+/* Compared as they are written: the structs have padding. */
+static void assert_same_record(uint8_t *a, size_t a_bytes, uint8_t *b, size_t b_bytes)
+{
+	assert_int_equal(a_bytes, b_bytes);
+	assert_memory_equal(a, b, a_bytes);
+	free(a);
+	free(b);
+}
+
+static void assert_everything(void)
+{
+	struct journal_attempt a = some_attempt();
+	struct reservation r = some_reservation(2);
+	struct journal_thing t = some_thing();
+	size_t one_bytes, two_bytes;
+	uint8_t *one, *two;
+
+	assert_int_equal(s.epoch, 9);
+	assert_int_equal(s.n_attempts, 1);
+	one = journal_encode_attempt(&s.attempts[0], &one_bytes);
+	two = journal_encode_attempt(&a, &two_bytes);
+	assert_same_record(one, one_bytes, two, two_bytes);
+	assert_int_equal(s.n_reservations, 1);
+	one = journal_encode_taken(&s.reservations[0], &one_bytes);
+	two = journal_encode_taken(&r, &two_bytes);
+	assert_same_record(one, one_bytes, two, two_bytes);
+	assert_int_equal(s.n_released, 1);
+	assert_int_equal(s.released[0].operation.bytes[0], 3);
+	assert_int_equal(s.n_things, 1);
+	one = journal_encode_thing(&s.things[0], &one_bytes);
+	two = journal_encode_thing(&t, &two_bytes);
+	assert_same_record(one, one_bytes, two, two_bytes);
+	assert_true(s.drain_mark.draining && s.drain_mark.cordoned);
+	assert_string_equal(s.drain_mark.reason, "kernel update");
+	assert_int_equal(s.drain_mark.n_leave, 2);
+	assert_string_equal(s.drain_mark.leave[1], "db2");
+	assert_int_equal(s.drain_mark.drain_id.bytes[15], 0x44);
+}
+
+static void test_everything_comes_back(void **state)
+{
+	(void)state;
+	write_everything();
+	assert_everything();
+	reopen();
+	assert_false(report.quarantined);
+	assert_everything();
+}
+
+/* Compaction changes the file and not what it says. */
+static void test_compaction_changes_nothing(void **state)
+{
+	struct error err;
+	size_t before;
+
+	(void)state;
+	write_everything();
+	before = journal_get_bytes(j);
+	assert_int_equal(journal_state_compact(&s, j, &err), 0);
+	assert_true(journal_get_bytes(j) < before);
+	reopen();
+	assert_everything();
+	assert_int_equal(report.records, 6);
+	assert_false(journal_state_wants_compaction(&s, j));
+}
+
+/* The last word about an attempt counts; a tombstone for an attempt never seen is kept. */
+static void test_attempt_phases(void **state)
+{
+	struct journal_attempt a = some_attempt(), never = some_attempt();
+	struct error err;
+
+	(void)state;
+	assert_int_equal(journal_state_write_attempt(&s, j, &a, &err), 0);
+	a.phase = JOURNAL_ENDED;
+	a.state = 6;
+	strcpy(a.reason, "the destination had no room");
+	assert_int_equal(journal_state_write_attempt(&s, j, &a, &err), 0);
+	never.attempt = attempt(9, 1, 7);
+	never.phase = JOURNAL_TOMBSTONED;
+	assert_int_equal(journal_state_write_attempt(&s, j, &never, &err), 0);
+	reopen();
+	assert_int_equal(s.n_attempts, 2);
+	assert_int_equal(journal_state_find_attempt(&s, &a.attempt)->phase, JOURNAL_ENDED);
+	assert_string_equal(journal_state_find_attempt(&s, &a.attempt)->reason, a.reason);
+	assert_int_equal(journal_state_find_attempt(&s, &never.attempt)->phase, JOURNAL_TOMBSTONED);
+	never.attempt.number = 2;
+	assert_null(journal_state_find_attempt(&s, &never.attempt));
+}
+
+/* Epochs only rise, whoever brings them. */
+static void test_epoch_rises(void **state)
+{
+	struct journal_attempt a = some_attempt();
+	struct error err;
+	size_t bytes;
+
+	(void)state;
+	assert_int_equal(journal_state_write_epoch(&s, j, 5, &err), 0);
+	bytes = journal_get_bytes(j);
+	assert_int_equal(journal_state_write_epoch(&s, j, 4, &err), 0);
+	assert_int_equal(journal_get_bytes(j), bytes); /* nothing new, nothing written */
+	a.attempt.epoch = 6;
+	assert_int_equal(journal_state_write_attempt(&s, j, &a, &err), 0);
+	assert_int_equal(s.epoch, 6);
+	reopen();
+	assert_int_equal(s.epoch, 6);
+}
+
+/* What could not be read back is not written. */
+static void test_nonsense_is_not_written(void **state)
+{
+	struct journal_attempt a = some_attempt();
+	struct reservation r = some_reservation(2);
+	struct journal_thing t = some_thing();
+	size_t bytes = journal_get_bytes(j);
+	struct error err;
+
+	(void)state;
+	a.guard = 99;
+	assert_int_equal(journal_state_write_attempt(&s, j, &a, &err), -ERROR_INVALID);
+	a = some_attempt();
+	a.attempt.number = 0;
+	assert_int_equal(journal_state_write_attempt(&s, j, &a, &err), -ERROR_INVALID);
+	r.port = 0;
+	assert_int_equal(journal_state_write_taken(&s, j, &r, &err), -ERROR_INVALID);
+	t.kind = 0;
+	assert_int_equal(journal_state_write_made(&s, j, &t, &err), -ERROR_INVALID);
+	assert_int_equal(journal_get_bytes(j), bytes);
+	assert_int_equal(s.n_attempts + s.n_reservations + s.n_things, 0);
+}
+
+/* A record of a type that this version does not know is damage: it may be a tombstone. */
+static void test_unknown_type_is_damage(void **state)
+{
+	struct error err;
+
+	(void)state;
+	assert_int_equal(journal_append(j, 99, "?", 1, &err), 0);
+	reopen();
+	assert_true(report.quarantined);
+	assert_non_null(strstr(report.damage, "type 99 is not known"));
+}
+
+/* Ended attempts beyond the limit are forgotten, the oldest first; running ones never. */
+static void test_forgetting(void **state)
+{
+	struct journal_attempt a = some_attempt();
+	struct attempt_name first = a.attempt, second;
+	size_t bytes;
+
+	(void)state;
+	/* Into the fold only: this is about memory, and 4096 syncs take their time. */
+	for (uint32_t i = 1; i <= JOURNAL_ATTEMPTS_MAX + 5; i++) {
+		struct journal_record r = { .type = JOURNAL_TYPE_ATTEMPT };
+		uint8_t *payload;
+
+		a.attempt.number = i;
+		a.phase = i == 1 ? JOURNAL_STARTED : JOURNAL_ENDED;
+		payload = journal_encode_attempt(&a, &bytes);
+		r.payload = payload;
+		r.bytes = bytes;
+		assert_int_equal(journal_state_apply(&r, &s, NULL), 0);
+		free(payload);
+	}
+	assert_int_equal(s.n_attempts, JOURNAL_ATTEMPTS_MAX);
+	assert_non_null(journal_state_find_attempt(&s, &first));
+	second = first;
+	second.number = 2;
+	assert_null(journal_state_find_attempt(&s, &second));
+	second.number = JOURNAL_ATTEMPTS_MAX + 5;
+	assert_non_null(journal_state_find_attempt(&s, &second));
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_everything_comes_back),
+		T(test_compaction_changes_nothing),
+		T(test_attempt_phases),
+		T(test_epoch_rises),
+		T(test_nonsense_is_not_written),
+		T(test_unknown_type_is_damage),
+		T(test_forgetting),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
