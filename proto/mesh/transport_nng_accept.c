@@ -155,7 +155,7 @@ int transport_nng_listen(struct link_group *group, const char *url, bool secure,
                          void (*accepted)(struct link *l, void *context), void *context,
                          struct acceptor **ret_acceptor, struct error *err)
 {
-	nng_stream_listener *listener;
+	nng_stream_listener *listener = NULL;
 	struct nng_acceptor *a;
 	int port, rv;
 	int rc = listener_open(url, secure, &listener, err);
