@@ -196,6 +196,7 @@ static void test_lines(void **state)
 	t.vm[2].state = S("left");
 	t.drain.state = S("partly");
 	apply_drain(p, &t, &s, 1000);
+	progress_end(p, &s.o, NOW_WALL_MS);
 	assert_screen(
 		&s, "2026-01-12T14:45:31Z drain/7 host1 started vms=3 bytes=805306368 eta=74s\n"
 		    "2026-01-12T14:45:31Z drain/7 cache1 waits reason=\"2 of 2 slots, 31 s left\"\n"
@@ -210,6 +211,11 @@ static void test_lines(void **state)
 		    "2026-01-12T14:45:31Z drain/7 host1 partly moved=2 left=1 stopped=0 "
 		    "duration=61s\n");
 	assert_true(progress_is_over(p));
+	/* Its second guest is said to have moved, but the news of that is still to come. */
+	assert_false(progress_is_complete(p));
+	t.migration[1].state = DROVER__V1__MIGRATION_STATE__DONE;
+	apply_migration(p, &t, 1, NULL);
+	assert_true(progress_is_complete(p));
 	screen_deinit(&s);
 	progress_free(p);
 }

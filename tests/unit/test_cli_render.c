@@ -138,10 +138,10 @@ static void test_vms(void **state)
 	screen_init(&s);
 	vms_print(&s.o, list, 2);
 	assert_screen(&s, "NAME         NODE   STATE    VCPU      MEM  MOVABLE  NOW                "
-	                  "             WHY\n"
+	                  "        WHY\n"
 	                  "db\\x1b[31m1  host1  running     2  256 MiB  yes      migration/42\n"
-	                  "build7       host1  running     2  256 MiB  no       RUNS TWICE: on "
-	                  "host1 and host2  HostDeviceNotLiveMigratable: PCI 0000:3b:00.0\n");
+	                  "build7       host1  running     2  256 MiB  no       listed on host1 "
+	                  "and host2  HostDeviceNotLiveMigratable: PCI 0000:3b:00.0\n");
 	screen_deinit(&s);
 }
 
@@ -345,7 +345,7 @@ static void test_explain_vm(void **state)
 	setting.value = S("150 s");
 	setting.from = S("built-in default");
 	screen_init(&s);
-	explanation_print(&s.o, &e);
+	explanation_print(&s.o, "vm/other", &e);
 	assert_screen(&s,
 	              "vm/web1\n"
 	              "  runs on host1 since 2 h\n"
@@ -387,7 +387,7 @@ static void test_explain_migration(void **state)
 	e.subject = S("migration/101");
 	e.migration = &t.migration[0];
 	screen_init(&s);
-	explanation_print(&s.o, &e);
+	explanation_print(&s.o, "vm/other", &e);
 	assert_screen(&s,
 	              "migration/101\n"
 	              "\n"

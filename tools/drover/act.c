@@ -119,15 +119,12 @@ enum exit_code cancel_run(const struct invocation *invocation)
 	} else {
 		const Drover__V1__CancelReply *reply = (const Drover__V1__CancelReply *)message;
 		_cleanup_free_ char *text = xasprintf(
-			"%s %s", word,
-			reply->changed ? "is being cancelled" : "is over already; nothing to do");
-		_cleanup_free_ char *full = xasprintf("%s%s%s", text, *reply->text ? ": " : ".",
-		                                      reply->text);
+			"%s %s", word, reply->changed ? "is being cancelled." : "is over already.");
 
 		if (s.out.format == OUTPUT_JSON)
 			output_message(&s.out, message);
 		else
-			say_done(&s, full);
+			say_done(&s, *reply->text ? reply->text : text);
 	}
 	session_close(&s);
 	return code;
@@ -154,11 +151,7 @@ static enum exit_code migrate_started(struct session *s, const char *vm,
 			output_message(&s->out, &reply->base);
 			return EXIT_DONE;
 		}
-		if (reply->migration)
-			fprintf(s->out.file, "%s %s %s: yes   guard against running twice: %s\n",
-			        vm, output_get_glyphs(&s->out)->arrow, reply->migration->target,
-			        guard_name(reply->guard));
-		checks_print(&s->out, reply->checks, reply->n_checks);
+		migrate_plan_print(&s->out, vm, reply);
 		return EXIT_DONE;
 	}
 	if (number == 0) {

@@ -15,6 +15,7 @@ enum exit_code exit_from_error(enum error_code code)
 	case ERROR_IDENTITY:
 		return EXIT_UNREACHABLE;
 	case ERROR_REFUSED:
+	case ERROR_BUSY:
 		return EXIT_REFUSED;
 	case ERROR_TIMEOUT:
 		return EXIT_TIMEOUT;

@@ -71,6 +71,42 @@ static enum exit_code find_kind(struct session *s, const char *word, const char 
 	return session_fail_object(s, word, "vm", word, &err);
 }
 
+/* With what the lists know of a node: its numbers, and its guests. */
+static void print_node(struct session *s, const char *name)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ ProtobufCMessage *nodes = NULL, *vms = NULL;
+	const Drover__V1__NodeList *node_list;
+	const Drover__V1__VmList *vm_list;
+
+	request.node = (char *)name;
+	if (session_call(s, "listing the nodes", "ListNodes", &request.base, &nodes) != EXIT_DONE ||
+	    session_call(s, "listing the guests", "ListVms", &request.base, &vms) != EXIT_DONE)
+		return;
+	node_list = (const Drover__V1__NodeList *)nodes;
+	for (size_t i = 0; i < node_list->n_nodes; i++) {
+		if (strcmp(node_list->nodes[i]->name, name) != 0)
+			continue;
+		fputc('\n', s->out.file);
+		nodes_print(&s->out, &node_list->nodes[i], 1);
+	}
+	vm_list = (const Drover__V1__VmList *)vms;
+	if (vm_list->n_vms) {
+		fputc('\n', s->out.file);
+		vms_print(&s->out, vm_list->vms, vm_list->n_vms);
+	}
+}
+
+static void print(struct session *s, const char *kind, const char *name,
+                  const Drover__V1__Explanation *explanation)
+{
+	_cleanup_free_ char *asked = xasprintf("%s/%s", kind, name);
+
+	explanation_print(&s->out, asked, explanation);
+	if (strcmp(kind, "node") == 0)
+		print_node(s, name);
+}
+
 enum exit_code explain_run(const struct invocation *invocation)
 {
 	Drover__V1__ExplainRequest request = DROVER__V1__EXPLAIN_REQUEST__INIT;
@@ -111,7 +147,7 @@ enum exit_code explain_run(const struct invocation *invocation)
 	else if (s.out.format == OUTPUT_JSON)
 		output_message(&s.out, message);
 	else
-		explanation_print(&s.out, (const Drover__V1__Explanation *)message);
+		print(&s, kind, name, (const Drover__V1__Explanation *)message);
 	session_close(&s);
 	return code;
 }

@@ -106,7 +106,7 @@ static void target_print(const struct output *o, const Drover__V1__Explanation__
 	if (target->n_checks > 0)
 		checks_print(o, target->checks, target->n_checks);
 	else
-		fputs("  no check could be asked for\n", o->file);
+		say(o, "  %s", *target->reason ? target->reason : "it was not asked");
 }
 
 static void migration_settings_print(const struct output *o,
@@ -259,9 +259,9 @@ static void drain_print(const struct output *o, const Drover__V1__Drain *d)
 	}
 }
 
-void explanation_print(const struct output *o, const Drover__V1__Explanation *e)
+void explanation_print(const struct output *o, const char *asked, const Drover__V1__Explanation *e)
 {
-	_cleanup_free_ char *subject = text_escape(e->subject, o->ascii);
+	_cleanup_free_ char *subject = text_escape(*e->subject ? e->subject : asked, o->ascii);
 
 	fprintf(o->file, "%s%s%s\n", output_get_colour(o, COLOUR_BOLD), subject,
 	        output_get_colour(o, COLOUR_NONE));

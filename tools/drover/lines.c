@@ -80,17 +80,20 @@ static void line_drain_start(const struct output *o, const Drover__V1__Drain *d,
 static void line_drain_state(const struct output *o, const Drover__V1__Drain *d, uint64_t wall_ms)
 {
 	_cleanup_free_ char *reason = with_reason(d->reason);
+
+	line(o, wall_ms, "drain/%llu %s %s%s", (unsigned long long)d->number, d->node, d->state,
+	     reason);
+}
+
+void lines_drain_end(const struct output *o, const Drover__V1__Drain *d, uint64_t wall_ms)
+{
 	struct drain_counts counts = drain_count(d);
 
-	if (drain_is_over(d))
-		line(o, wall_ms, "drain/%llu %s %s moved=%u left=%u stopped=%u duration=%llus%s",
-		     (unsigned long long)d->number, d->node,
-		     strcmp(d->state, "completed") == 0 ? "done" : d->state, counts.moved,
-		     counts.total - counts.moved - counts.stopped, counts.stopped,
-		     (unsigned long long)(d->elapsed_ms + 500) / 1000, reason);
-	else
-		line(o, wall_ms, "drain/%llu %s %s%s", (unsigned long long)d->number, d->node,
-		     d->state, reason);
+	line(o, wall_ms, "drain/%llu %s %s moved=%u left=%u stopped=%u duration=%llus",
+	     (unsigned long long)d->number, d->node,
+	     strcmp(d->state, "completed") == 0 ? "done" : d->state, counts.moved,
+	     counts.total - counts.moved - counts.stopped, counts.stopped,
+	     (unsigned long long)(d->elapsed_ms + 500) / 1000);
 }
 
 static const Drover__V1__DrainVm *find_vm(const Drover__V1__Drain *d, const char *uuid)
@@ -133,6 +136,9 @@ void lines_drain(const struct output *o, const Drover__V1__Drain *before,
 		line_drain_start(o, now, wall_ms);
 	for (size_t i = 0; i < now->n_vms; i++)
 		line_drain_vm(o, now, find_vm(before, now->vms[i]->uuid), now->vms[i], wall_ms);
+	/* Its end is told last: see progress_end. */
+	if (drain_is_over(now))
+		return;
 	if (before ? strcmp(before->state, now->state) != 0
 	           : strcmp(now->state, "running") != 0 && strcmp(now->state, "planned") != 0)
 		line_drain_state(o, now, wall_ms);

@@ -4,9 +4,11 @@
 #include "tools/drover/help.h"
 
 #include <errno.h>
+#include <langinfo.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int main(int argc, char **argv)
 {
@@ -16,6 +18,10 @@ int main(int argc, char **argv)
 
 	/* Characters only: numbers are printed and read the same everywhere. */
 	setlocale(LC_CTYPE, "");
+	/* Where no terminal is in the way, text is UTF-8 whatever the locale, and measured as such. */
+	if (!isatty(STDOUT_FILENO) && !isatty(STDERR_FILENO) &&
+	    strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+		setlocale(LC_CTYPE, "C.UTF-8");
 	if (command_parse(argc, argv, &invocation, &err) < 0) {
 		fprintf(stderr, "drover: %s\n", err.text);
 		if (invocation.command && invocation.command->group)

@@ -181,3 +181,29 @@ bool progress_is_over(const struct progress *p)
 	m = progress_find_migration(p);
 	return m && migration_is_over(m);
 }
+
+bool progress_is_caught_up(const struct progress *p)
+{
+	return p->caught_up;
+}
+
+bool progress_is_complete(const struct progress *p)
+{
+	if (!progress_is_over(p))
+		return false;
+	for (size_t i = 0; p->drain && i < p->drain->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = p->drain->vms[i];
+		size_t index = progress_index(p, vm->migration_number);
+
+		if (strcmp(vm->state, "moved") == 0 && vm->migration_number &&
+		    (index == p->n_migrations || !migration_is_over(p->migrations[index])))
+			return false;
+	}
+	return true;
+}
+
+void progress_end(const struct progress *p, const struct output *lines, uint64_t now_wall_ms)
+{
+	if (p->drain && drain_is_over(p->drain))
+		lines_drain_end(lines, p->drain, now_wall_ms);
+}

@@ -35,7 +35,18 @@ Drover__V1__Migration *const *progress_get_migrations(const struct progress *p, 
 /* The last revision seen: what to resume from. */
 uint64_t progress_get_revision(const struct progress *p);
 
+/* The coordinator has told all that it knows. */
+bool progress_is_caught_up(const struct progress *p);
+
+/* It will never change again. */
 bool progress_is_over(const struct progress *p);
+
+/* It is over, and so is all that belongs to it as far as is known: the last news of a migration may
+ * come after the end of its drain. */
+bool progress_is_complete(const struct progress *p);
+
+/* The last line of a drain that is over, when everything else was told. */
+void progress_end(const struct progress *p, const struct output *lines, uint64_t now_wall_ms);
 
 /* A frame: at most @rows lines, as long as they come (who draws them cuts them). */
 struct frame {

@@ -30,6 +30,7 @@ size_t progress_index(const struct progress *p, uint64_t number);
 
 void lines_drain(const struct output *o, const Drover__V1__Drain *before,
                  const Drover__V1__Drain *now, uint64_t wall_ms);
+void lines_drain_end(const struct output *o, const Drover__V1__Drain *d, uint64_t wall_ms);
 void lines_migration(const struct output *o, const Drover__V1__Migration *before,
                      const Drover__V1__Migration *now, uint64_t wall_ms);
 void lines_event(const struct output *o, const Drover__V1__Event *event);

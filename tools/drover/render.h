@@ -23,7 +23,9 @@ void events_print(const struct output *o, Drover__V1__Event *const *events, size
 void status_print(const struct output *o, const Drover__V1__Status *status,
                   const Drover__V1__NodeList *nodes, const Drover__V1__MigrationList *migrations,
                   const Drover__V1__DrainList *drains, uint64_t now_wall_ms);
-void explanation_print(const struct output *o, const Drover__V1__Explanation *explanation);
+/* @asked: what it was asked for as, where the explanation does not say. */
+void explanation_print(const struct output *o, const char *asked,
+                       const Drover__V1__Explanation *explanation);
 /* Checks as a table: verdict, what was measured, what is required, what to do. */
 void checks_print(const struct output *o, Drover__V1__Check *const *checks, size_t n);
 
@@ -36,6 +38,8 @@ void drain_refusal_print(const struct output *o, const char *node,
                          const Drover__V1__DrainReply *reply, bool would);
 void migrate_refusal_print(const struct output *o, const char *vm,
                            const Drover__V1__MigrateReply *reply, bool would);
+void migrate_plan_print(const struct output *o, const char *vm,
+                        const Drover__V1__MigrateReply *reply);
 /* The end of a drain: a row per guest, totals, what to do next. @migrations: those of the drain. */
 void drain_summary_print(const struct output *o, const Drover__V1__Drain *drain,
                          Drover__V1__Migration *const *migrations, size_t n_migrations);

@@ -78,8 +78,9 @@ static const char *blocker_name(const Drover__V1__Check *check)
 /* "HostDeviceNotLiveMigratable: PCI 0000:3b:00.0", escaped. Owned. */
 static char *blocker_reason(const struct output *o, const Drover__V1__Check *check)
 {
-	_cleanup_free_ char *text = xasprintf("%s%s%s", check->reason,
-	                                      *check->reason && *check->measured ? ": " : "",
+	bool said = strncmp(check->measured, check->reason, strlen(check->reason)) == 0;
+	_cleanup_free_ char *text = xasprintf("%s%s%s", said ? "" : check->reason,
+	                                      !said && *check->measured ? ": " : "",
 	                                      check->measured);
 
 	return text_escape(text, o->ascii);
@@ -138,7 +139,8 @@ void drain_refusal_print(const struct output *o, const char *node,
 	for (size_t i = 0; i < reply->n_blockers; i++) {
 		_cleanup_free_ char *remedy = text_escape(reply->blockers[i]->remedy, o->ascii);
 
-		if (*remedy)
+		/* That flag is in the command below. */
+		if (*remedy && strncmp(remedy, "--leave ", 8) != 0)
 			fprintf(o->file, "  what would help      %s\n", remedy);
 	}
 	print_leave(o, node, reply);
@@ -171,6 +173,24 @@ void migrate_refusal_print(const struct output *o, const char *vm,
 			        remedy);
 	}
 	fprintf(o->file, "  details    drover explain vm/%s\n", shown_word);
+}
+
+/* "web1 -> host2: yes", and each check that says so. */
+void migrate_plan_print(const struct output *o, const char *vm,
+                        const Drover__V1__MigrateReply *reply)
+{
+	const char *target = reply->migration ? reply->migration->target : "?";
+	_cleanup_free_ char *shown = text_escape(vm, o->ascii);
+	_cleanup_free_ char *shown_target = text_escape(target, o->ascii);
+	char text[OUTPUT_TEXT_BYTES];
+
+	fprintf(o->file, "%s %s %s: yes", shown, output_get_glyphs(o)->arrow, shown_target);
+	if (reply->eta_ms)
+		fprintf(o->file, "   takes %s %s", output_get_glyphs(o)->about,
+		        output_duration(o, reply->eta_ms, text));
+	fprintf(o->file, "   guard against running twice: %s\n", guard_name(reply->guard));
+	if (reply->n_checks)
+		checks_print(o, reply->checks, reply->n_checks);
 }
 
 /* --- the end --- */
@@ -282,7 +302,8 @@ static void print_headline(const struct output *o, const Drover__V1__Drain *d)
 {
 	struct drain_counts counts = drain_count(d);
 	_cleanup_free_ char *node = text_escape(d->node, o->ascii);
-	_cleanup_free_ char *reason = text_escape(d->reason, o->ascii);
+	/* When it is over the reason only counts again what is counted here. */
+	_cleanup_free_ char *reason = text_escape(drain_is_over(d) ? "" : d->reason, o->ascii);
 	unsigned stay = counts.total - counts.moved - counts.stopped;
 	char elapsed[OUTPUT_TEXT_BYTES];
 

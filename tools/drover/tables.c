@@ -181,7 +181,10 @@ static const struct column vm_columns[VM_COLUMNS] = {
 
 static void set_vm_now(struct table *t, const Drover__V1__Vm *vm)
 {
-	if (vm->n_seen_on > 1) {
+	/* On its way a guest is listed at both ends, as it should be. */
+	if (vm->migration_number) {
+		table_set(t, VM_NOW, "migration/%llu", (unsigned long long)vm->migration_number);
+	} else if (vm->n_seen_on > 1) {
 		_cleanup_free_ char *nodes = xstrdup(vm->seen_on[0]);
 
 		for (size_t i = 1; i < vm->n_seen_on; i++) {
@@ -190,10 +193,8 @@ static void set_vm_now(struct table *t, const Drover__V1__Vm *vm)
 			free(nodes);
 			nodes = longer;
 		}
-		table_set(t, VM_NOW, "RUNS TWICE: on %s", nodes);
-		table_set_colour(t, VM_NOW, COLOUR_RED);
-	} else if (vm->migration_number) {
-		table_set(t, VM_NOW, "migration/%llu", (unsigned long long)vm->migration_number);
+		table_set(t, VM_NOW, "listed on %s", nodes);
+		table_set_colour(t, VM_NOW, COLOUR_YELLOW);
 	} else if (vm->state && vm->state->foreign_job) {
 		table_set(t, VM_NOW, "a job that drover did not start");
 		table_set_colour(t, VM_NOW, COLOUR_YELLOW);
@@ -298,6 +299,9 @@ static void set_report(const struct output *o, struct table *t, const Drover__V1
 	bool done = m->state == DROVER__V1__MIGRATION_STATE__DONE;
 	char text[OUTPUT_TEXT_BYTES];
 
+	/* Nothing was measured yet: that is not the same as zero. */
+	if (progress && !progress->elapsed_ms && !progress->memory_processed_bytes)
+		progress = NULL;
 	if (done)
 		table_set(t, MIGRATION_PROGRESS, "100%%");
 	else if (progress && !migration_is_over(m))

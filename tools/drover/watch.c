@@ -23,6 +23,7 @@
 
 #define REDRAW_MS  250
 #define RESTART_MS 1000 /* between streams that the coordinator ends early */
+#define LAST_MS    1000 /* how long the last news of a migration may follow the end of its drain */
 
 enum show { SHOW_NOTHING, SHOW_LINES, SHOW_FRAMES, SHOW_OBJECTS };
 
@@ -40,6 +41,7 @@ struct watch {
 	bool was_lost;
 	uint64_t restart_ms; /* earliest time for the next stream */
 	uint64_t drawn_ms;
+	uint64_t over_ms; /* since when it is over; 0 = it is not */
 };
 
 /* A message about the watching itself, which must not tear the frame. */
@@ -128,11 +130,20 @@ static bool is_to_be_drawn_first(const struct watch *w)
 	       (progress_find_drain(w->progress) || progress_find_migration(w->progress));
 }
 
+/* The coordinator has told everything, and nothing about what is to be watched. */
+static bool is_unknown(const struct watch *w)
+{
+	return progress_is_caught_up(w->progress) && !progress_find_drain(w->progress) &&
+	       !progress_find_migration(w->progress);
+}
+
 static bool needs_attention(void *context)
 {
 	struct watch *w = context;
 
-	return progress_is_over(w->progress) || w->stream_ended || is_to_be_drawn_first(w) ||
+	return progress_is_complete(w->progress) || w->stream_ended ||
+	       (progress_is_over(w->progress) && !w->over_ms) || is_unknown(w) ||
+	       is_to_be_drawn_first(w) ||
 	       (!w->stream && client_find_connection(w->s->client) &&
 	        clock_now_ms() >= w->restart_ms);
 }
@@ -164,8 +175,18 @@ static enum exit_code follow(struct watch *w, uint64_t drain_number, uint64_t mi
 	struct client *client = w->s->client;
 
 	for (;;) {
-		if (progress_is_over(w->progress))
+		if (progress_is_complete(w->progress))
 			return EXIT_DONE;
+		if (progress_is_over(w->progress)) {
+			if (!w->over_ms)
+				w->over_ms = clock_now_ms();
+			else if (clock_now_ms() >= w->over_ms + LAST_MS)
+				return EXIT_DONE;
+		}
+		if (is_unknown(w)) {
+			error_set(&w->error, ERROR_NOT_FOUND, "there is no such %s", w->what);
+			return EXIT_NOT_FOUND;
+		}
 		if (client_is_interrupted(client))
 			return EXIT_INTERRUPTED;
 		if (client_is_overdue(client))
@@ -227,6 +248,8 @@ static enum exit_code run(struct watch *w, uint64_t drain_number, uint64_t migra
 	w->progress = progress_new(drain_number, migration_number);
 	code = follow(w, drain_number, migration_number);
 	end_frame(w, code);
+	if (code == EXIT_DONE && w->show == SHOW_LINES)
+		progress_end(w->progress, &w->s->err, clock_wall_ms());
 	if (w->stream) {
 		mesh_call_cancel(w->stream);
 		client_settle(w->s->client, stream_is_over, w);
