@@ -168,7 +168,7 @@ static void ask_facts(struct agent *agent)
 
 /* --- the second --- */
 
-static void read_traffic(struct agent *agent)
+void agent_read_traffic(struct agent *agent)
 {
 	struct traffic_sample *sample;
 	struct error err;
@@ -189,7 +189,7 @@ static void second(void *context)
 
 	loop_timer_start(agent->loop, &agent->second, 1000);
 	agent->seconds++;
-	read_traffic(agent);
+	agent_read_traffic(agent);
 	target_tick(agent);
 	if (agent->seconds % RELIST_SECONDS == 0)
 		inventory_refresh(&agent->inventory);

@@ -84,6 +84,9 @@ int agent_see_epoch(struct agent *agent, uint64_t epoch, struct error *err);
 /* Only the coordinator may name any node; an agent may only speak for itself (invariant I12). */
 int agent_check_speaker(const struct mesh_incoming *in, const char *node, struct error *err);
 
+/* Takes in the counters now; once a second it happens by itself. */
+void agent_read_traffic(struct agent *agent);
+
 /* --- service.c --- */
 extern const struct mesh_service agent_service;
 

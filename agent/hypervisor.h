@@ -121,6 +121,7 @@ struct host_facts {
 	uint64_t memory_available_bytes; /* MemAvailable */
 	char lock_manager[32];           /* "", "lockd", "sanlock", as QEMU's driver has it */
 	char lockspace[VM_PATH_BYTES];
+	char migration_tls_dir[VM_PATH_BYTES]; /* where QEMU takes its migration certificates */
 };
 
 /* A job as virDomainGetJobStats tells it. All zero with active false: no job. */

@@ -61,6 +61,30 @@ static int read_lock_manager(const char *root, struct host_facts *facts, struct 
 	                               sizeof(facts->lockspace), err);
 }
 
+/* libvirt's rule: its own key, else /etc/pki/libvirt-migrate if that exists, else the default that
+ * all of QEMU's TLS shares. */
+static int read_tls_directory(const char *root, struct host_facts *facts, struct error *err)
+{
+	_cleanup_free_ char *driver = xasprintf("%s/etc/libvirt/qemu.conf", root);
+	_cleanup_free_ char *usual = xasprintf("%s/etc/pki/libvirt-migrate", root);
+	char *directory = facts->migration_tls_dir;
+	size_t bytes = sizeof(facts->migration_tls_dir);
+	int result = libvirt_conf_get_string(driver, "migrate_tls_x509_cert_dir", directory, bytes,
+	                                     err);
+
+	if (result || directory[0])
+		return result;
+	if (access(usual, F_OK) == 0) {
+		snprintf(directory, bytes, "/etc/pki/libvirt-migrate");
+		return 0;
+	}
+	result = libvirt_conf_get_string(driver, "default_tls_x509_cert_dir", directory, bytes,
+	                                 err);
+	if (result == 0 && !directory[0])
+		snprintf(directory, bytes, "/etc/pki/qemu");
+	return result;
+}
+
 int libvirt_host_facts(struct hypervisor *base, struct host_facts *ret, struct error *err)
 {
 	struct hypervisor_libvirt *h = libvirt_of(base);
@@ -87,6 +111,8 @@ int libvirt_host_facts(struct hypervisor *base, struct host_facts *ret, struct e
 	result = read_memory(h->root, &facts, err);
 	if (!result)
 		result = read_lock_manager(h->root, &facts, err);
+	if (!result)
+		result = read_tls_directory(h->root, &facts, err);
 	if (!result)
 		*ret = facts;
 	return result;

@@ -296,6 +296,7 @@ static void count_wire_bytes(struct source_attempt *a)
 
 	if (!a->endpoint_registered)
 		return;
+	agent_read_traffic(a->agent);
 	e = bandwidth_find_endpoint(&a->agent->bandwidth, &a->endpoint);
 	if (e)
 		a->wire_bytes = e->wire_bytes[TRAFFIC_SENT];

@@ -166,23 +166,22 @@ static void look_at_devices(struct admit *a, struct hypervisor *h)
 	}
 }
 
-/* QEMU reads these at each migration; see qemu.conf, migrate_tls_x509_cert_dir. What it finds wrong
- * in them comes as libvirt's error; that they are there at all is seen here. */
+/* QEMU reads these at each migration. What it finds wrong in them comes as libvirt's error; that they
+ * are there at all is seen here. */
 static void look_for_tls(struct admit *a)
 {
-	static const char *const directories[] = { "/etc/pki/libvirt-migrate", "/etc/pki/qemu" };
+	static const char *const files[] = { "ca-cert.pem", "server-cert.pem", "server-key.pem" };
+	char path[VM_PATH_BYTES + 32];
 
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		char path[128];
-
-		snprintf(path, sizeof(path), "%s/server-cert.pem", directories[i]);
-		if (access(path, R_OK) == 0)
-			a->tls_ready = true;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", a->facts.migration_tls_dir, files[i]);
+		if (access(path, R_OK) < 0) {
+			snprintf(a->tls_problem, sizeof(a->tls_problem), "%.120s: %s", path,
+			         strerror(errno));
+			return;
+		}
 	}
-	if (!a->tls_ready)
-		snprintf(a->tls_problem, sizeof(a->tls_problem),
-		         "neither %s nor %s has a readable server-cert.pem", directories[0],
-		         directories[1]);
+	a->tls_ready = true;
 }
 
 static void measure(struct errand *e)

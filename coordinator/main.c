@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* drover-coordinator: options, wiring, order of start and stop. */
-#include "common/alloc.h"
 #include "common/log.h"
 #include "coordinator/coordinator.h"
 
 #include <getopt.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,10 +74,8 @@ static void stop(int signal_number, void *loop)
 static int open_store(const struct coordinator_settings *s, struct store **ret,
                       struct store_contents *contents, struct error *err)
 {
-	char *path = xstrdup(s->store_sqlite);
-	int rc = store_sqlite_open(dirname(path), ret, err);
+	int rc = store_sqlite_open(s->store_sqlite, ret, err);
 
-	free(path);
 	if (rc < 0)
 		return rc;
 	rc = store_load(*ret, contents, err);
