@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to domain_xml and domain_blockers: a parsed domain, and walking it. Elements are looked up
+/* Private to domain_*.c: a parsed domain, walking it, and reading its fields. Elements are looked up
  * without a namespace, as libvirt writes them. */
 #pragma once
 
@@ -58,3 +58,25 @@ static inline bool domain_tree_attribute_is(xmlNode *node, const char *name, con
 
 	return found && xmlStrEqual(found, (const xmlChar *)value);
 }
+
+/* ---- reading fields ----
+ *
+ * The first error sticks, and what is read after it does not count. */
+
+struct domain_reader {
+	struct vm_description *d;
+	struct error *err;
+	int result; /* of the first thing that was wrong */
+};
+
+/* Puts @text into a field, whole or not at all. NULL is the empty text. @what names the field. */
+void domain_read_text(struct domain_reader *r, const char *what, const char *text, char *to,
+                      size_t bytes);
+void domain_read_attribute(struct domain_reader *r, xmlNode *node, const char *name,
+                           const char *what, char *to, size_t bytes);
+
+#define READ_ATTRIBUTE(r, node, name, what, field) \
+	domain_read_attribute(r, node, name, what, field, sizeof(field))
+
+/* Appends the disks of @devices and the images they are built on. */
+void domain_read_disks(struct domain_reader *r, xmlNode *devices);

@@ -16,15 +16,6 @@
 #include <limits.h>
 #include <string.h>
 
-/* A chain of images deeper than this is somebody's mistake; QEMU opens them all. */
-#define BACKING_DEPTH_MAX 8
-
-struct reader {
-	struct vm_description *d;
-	struct error *err;
-	int result; /* of the first thing that was wrong */
-};
-
 static void free_document(xmlDoc **document)
 {
 	xmlFreeDoc(*document);
@@ -91,14 +82,15 @@ static int parse(const char *xml, size_t bytes, xmlDoc **ret_document, struct er
 }
 
 /* Keeps the first problem. */
-static void reject(struct reader *r, int result)
+static void reject(struct domain_reader *r, int result)
 {
 	if (!r->result)
 		r->result = result;
 }
 
 /* Puts @text into a field, whole or not at all. NULL is the empty text. */
-static void put_text(struct reader *r, const char *what, const char *text, char *to, size_t bytes)
+void domain_read_text(struct domain_reader *r, const char *what, const char *text, char *to,
+                      size_t bytes)
 {
 	size_t length = text ? strlen(text) : 0;
 
@@ -112,23 +104,21 @@ static void put_text(struct reader *r, const char *what, const char *text, char 
 		                    bytes - 1));
 }
 
-static void read_attribute(struct reader *r, xmlNode *node, const char *name, const char *what,
-                           char *to, size_t bytes)
+void domain_read_attribute(struct domain_reader *r, xmlNode *node, const char *name,
+                           const char *what, char *to, size_t bytes)
 {
 	_cleanup_xml_ xmlChar *value = domain_tree_attribute(node, name);
 
-	put_text(r, what, (const char *)value, to, bytes);
+	domain_read_text(r, what, (const char *)value, to, bytes);
 }
 
-static void read_content(struct reader *r, xmlNode *node, const char *what, char *to, size_t bytes)
+static void read_content(struct domain_reader *r, xmlNode *node, const char *what, char *to,
+                         size_t bytes)
 {
 	_cleanup_xml_ xmlChar *value = node ? xmlNodeGetContent(node) : NULL;
 
-	put_text(r, what, (const char *)value, to, bytes);
+	domain_read_text(r, what, (const char *)value, to, bytes);
 }
-
-#define READ_ATTRIBUTE(r, node, name, what, field) \
-	read_attribute(r, node, name, what, field, sizeof(field))
 
 static bool parse_number(const char *text, uint64_t *ret)
 {
@@ -170,7 +160,8 @@ static const struct {
 };
 
 /* An amount with the attribute @unit_name of the same node. */
-static uint64_t read_amount(struct reader *r, xmlNode *node, const char *what, const char *text)
+static uint64_t read_amount(struct domain_reader *r, xmlNode *node, const char *what,
+                            const char *text)
 {
 	_cleanup_xml_ xmlChar *unit = domain_tree_attribute(node, "unit");
 	uint64_t number, bytes;
@@ -194,7 +185,7 @@ static uint64_t read_amount(struct reader *r, xmlNode *node, const char *what, c
 	return 0;
 }
 
-static void read_identity(struct reader *r, xmlNode *root)
+static void read_identity(struct domain_reader *r, xmlNode *root)
 {
 	struct vm_description *d = r->d;
 	xmlNode *os = domain_tree_find(domain_tree_find(root, "os"), "type");
@@ -224,7 +215,7 @@ static void read_identity(struct reader *r, xmlNode *root)
 	             "the emulator's path", d->emulator, sizeof(d->emulator));
 }
 
-static void read_memory(struct reader *r, xmlNode *root)
+static void read_memory(struct domain_reader *r, xmlNode *root)
 {
 	xmlNode *hugepages = domain_tree_find(domain_tree_find(root, "memoryBacking"), "hugepages");
 	xmlNode *page = domain_tree_find(hugepages, "page");
@@ -254,128 +245,7 @@ static void read_memory(struct reader *r, xmlNode *root)
 	r->d->overhead_bytes = overhead_bytes(r->d->summary.memory_bytes, video_bytes);
 }
 
-/* "rbd://mon1:6789,mon2/pool/image": what two hosts compare to see that it is the same. */
-static void read_network_source(struct reader *r, xmlNode *source, struct vm_disk *disk)
-{
-	_cleanup_xml_ xmlChar *protocol = domain_tree_attribute(source, "protocol");
-	_cleanup_xml_ xmlChar *name = domain_tree_attribute(source, "name");
-	_cleanup_free_ char *uri = xasprintf("%s://",
-	                                     protocol ? (const char *)protocol : "unknown");
-	const char *separator = "";
-	char *longer;
-
-	DOMAIN_TREE_FOREACH(host, source, "host")
-	{
-		_cleanup_xml_ xmlChar *address = domain_tree_attribute(host, "name");
-		_cleanup_xml_ xmlChar *port = domain_tree_attribute(host, "port");
-		_cleanup_xml_ xmlChar *socket = domain_tree_attribute(host, "socket");
-
-		longer = xasprintf("%s%s%s%s%s", uri, separator,
-		                   address ? (char *)address : (socket ? (char *)socket : ""),
-		                   port ? ":" : "", port ? (char *)port : "");
-		free(uri);
-		uri = longer;
-		separator = ",";
-		/* A guest's XML may hold any number of hosts; its field does not. */
-		if (strlen(uri) >= VM_PATH_BYTES)
-			break;
-	}
-	longer = xasprintf("%s/%s", uri, name ? (char *)name : "");
-	free(uri);
-	uri = longer;
-	put_text(r, "a network disk's URI", uri, disk->source, sizeof(disk->source));
-}
-
-static void read_source(struct reader *r, xmlNode *source, struct vm_disk *disk)
-{
-	static const char *const attributes[] = { "file", "dev", "dir", "path" };
-
-	if (!source) {
-		snprintf(disk->type, sizeof(disk->type), "none");
-		return;
-	}
-	if (!strcmp(disk->type, "network")) {
-		read_network_source(r, source, disk);
-		return;
-	}
-	if (!strcmp(disk->type, "volume")) {
-		_cleanup_xml_ xmlChar *pool = domain_tree_attribute(source, "pool");
-		_cleanup_xml_ xmlChar *volume = domain_tree_attribute(source, "volume");
-		_cleanup_free_ char *name = xasprintf("%s/%s", pool ? (char *)pool : "",
-		                                      volume ? (char *)volume : "");
-
-		put_text(r, "a disk's volume", name, disk->source, sizeof(disk->source));
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(attributes) && !disk->source[0]; i++)
-		READ_ATTRIBUTE(r, source, attributes[i], "a disk's path", disk->source);
-	if (!disk->source[0])
-		snprintf(disk->type, sizeof(disk->type), "none");
-}
-
-/* The next free disk, or NULL when the table is full, which blocks the guest. */
-static struct vm_disk *add_disk(struct vm_description *d)
-{
-	if (d->n_disks < VM_DISKS_MAX)
-		return &d->disks[d->n_disks++];
-	domain_blockers_add(&d->blockers, CHECK_BLOCK, "disks", "DisksNotLiveMigratable",
-	                    "use fewer disks or shorter image chains",
-	                    "more than %d disks and backing images: not all can be checked",
-	                    VM_DISKS_MAX);
-	return NULL;
-}
-
-static void read_backing_chain(struct reader *r, xmlNode *node, const char *target)
-{
-	for (int depth = 1; (node = domain_tree_find(node, "backingStore")) && node->children;
-	     depth++) {
-		struct vm_disk *disk = depth <= BACKING_DEPTH_MAX ? add_disk(r->d) : NULL;
-		_cleanup_free_ char *name = NULL;
-
-		if (!disk) {
-			if (depth > BACKING_DEPTH_MAX)
-				domain_blockers_add(&r->d->blockers, CHECK_BLOCK, "disks",
-				                    "DisksNotLiveMigratable",
-				                    "commit or pull the images of the chain",
-				                    "disk %s has more than %d backing images",
-				                    target, BACKING_DEPTH_MAX);
-			return;
-		}
-		name = xasprintf("%s[%d]", target, depth);
-		put_text(r, "a disk's target", name, disk->target, sizeof(disk->target));
-		snprintf(disk->device, sizeof(disk->device), "disk");
-		disk->read_only = true;
-		READ_ATTRIBUTE(r, node, "type", "a disk's type", disk->type);
-		READ_ATTRIBUTE(r, domain_tree_find(node, "format"), "type", "an image's format",
-		               disk->format);
-		read_source(r, domain_tree_find(node, "source"), disk);
-	}
-}
-
-static void read_disks(struct reader *r, xmlNode *devices)
-{
-	DOMAIN_TREE_FOREACH(node, devices, "disk")
-	{
-		struct vm_disk *disk = add_disk(r->d);
-
-		if (!disk)
-			return;
-		READ_ATTRIBUTE(r, node, "type", "a disk's type", disk->type);
-		READ_ATTRIBUTE(r, node, "device", "a disk's device", disk->device);
-		if (!disk->device[0])
-			snprintf(disk->device, sizeof(disk->device), "disk");
-		READ_ATTRIBUTE(r, domain_tree_find(node, "target"), "dev", "a disk's target",
-		               disk->target);
-		READ_ATTRIBUTE(r, domain_tree_find(node, "driver"), "type", "an image's format",
-		               disk->format);
-		disk->read_only = domain_tree_find(node, "readonly");
-		disk->shareable = domain_tree_find(node, "shareable");
-		read_source(r, domain_tree_find(node, "source"), disk);
-		read_backing_chain(r, node, disk->target);
-	}
-}
-
-static void read_interfaces(struct reader *r, xmlNode *devices)
+static void read_interfaces(struct domain_reader *r, xmlNode *devices)
 {
 	struct vm_description *d = r->d;
 
@@ -412,7 +282,7 @@ static void read_interfaces(struct reader *r, xmlNode *devices)
 }
 
 /* Borrows @document; cpu_xml is owned by @d. */
-static void read_cpu(struct reader *r, xmlDoc *document)
+static void read_cpu(struct domain_reader *r, xmlDoc *document)
 {
 	xmlNode *cpu = domain_tree_find(xmlDocGetRootElement(document), "cpu");
 	xmlBuffer *buffer;
@@ -429,14 +299,14 @@ static void read_cpu(struct reader *r, xmlDoc *document)
 	xmlBufferFree(buffer);
 }
 
-static void read_domain(struct reader *r, xmlDoc *document)
+static void read_domain(struct domain_reader *r, xmlDoc *document)
 {
 	xmlNode *root = xmlDocGetRootElement(document);
 	xmlNode *devices = domain_tree_find(root, "devices");
 
 	read_identity(r, root);
 	read_memory(r, root);
-	read_disks(r, devices);
+	domain_read_disks(r, devices);
 	read_interfaces(r, devices);
 	read_cpu(r, document);
 	domain_blockers_collect(root, &r->d->blockers);
@@ -447,7 +317,7 @@ int domain_xml_parse(const char *xml, size_t bytes, struct vm_description *ret, 
 	__attribute__((cleanup(free_document))) xmlDoc *document = NULL;
 	/* On the heap: with its tables it is too big for a courier's stack. */
 	_cleanup_free_ struct vm_description *d = xnew(struct vm_description);
-	struct reader r = { .d = d, .err = err };
+	struct domain_reader r = { .d = d, .err = err };
 	int result = parse(xml, bytes, &document, err);
 
 	if (result)
@@ -465,7 +335,7 @@ int domain_xml_parse_cpu(const char *xml, size_t bytes, struct vm_description *d
 {
 	__attribute__((cleanup(free_document))) xmlDoc *document = NULL;
 	_cleanup_free_ struct vm_description *found = xnew(struct vm_description);
-	struct reader r = { .d = found, .err = err };
+	struct domain_reader r = { .d = found, .err = err };
 	int result = parse(xml, bytes, &document, err);
 
 	if (result)

@@ -150,3 +150,44 @@ void fake_move_lose_libvirtd_locked(struct fake_world *world, struct fake_move *
                                     struct fake_host *host);
 /* One of its copies' QEMU is gone. */
 void fake_move_lose_copy_locked(struct fake_world *world, struct fake_copy *copy);
+
+/* ---- the way into a libvirtd ---- */
+
+static inline struct fake_handle *fake_handle_of(struct hypervisor *h)
+{
+	return (struct fake_handle *)h;
+}
+
+static inline bool fake_is_active(const struct fake_copy *copy)
+{
+	return copy->state != VM_SHUTOFF;
+}
+
+static inline bool fake_has_job_out(const struct fake_copy *copy)
+{
+	return copy->move && copy->move->source == copy->host;
+}
+
+/* Takes the world's lock, unless it returns an error; fake_leave gives it back. A hung libvirtd
+ * holds callers until the keepalive of their connection gives up. */
+int fake_enter(struct fake_handle *handle, struct error *err);
+void fake_leave(struct fake_handle *handle);
+
+/* As fake_enter, and finds the copy. */
+int fake_enter_copy(struct fake_handle *handle, const char *uuid, struct fake_copy **ret,
+                    struct error *err);
+
+/* libvirt's "Requested operation is not valid". */
+int fake_refuse(struct error *err, const char *text);
+
+/* Operations that hypervisor_fake_commands.c has. */
+int fake_migrate(struct hypervisor *h, const struct migrate_request *r, struct error *err);
+int fake_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
+int fake_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
+int fake_abort_job(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms, struct error *err);
+int fake_suspend(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_resume(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_destroy(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_undefine(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_set_autostart(struct hypervisor *h, const char *uuid, bool on, struct error *err);

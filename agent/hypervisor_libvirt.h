@@ -2,7 +2,8 @@
 /* Private to hypervisor_libvirt*.c: the connection, errors, and what each file contributes.
  *
  *	hypervisor_libvirt.c		the connection questions use, errors, the table of operations
- *	hypervisor_libvirt_watch.c	the event loop, reconnecting, events
+ *	hypervisor_libvirt_loop.c	libvirt's event loop
+ *	hypervisor_libvirt_watch.c	reconnecting, events
  *	hypervisor_libvirt_inventory.c	list, find, describe
  *	hypervisor_libvirt_host.c	facts of the host; may a guest come here
  *	hypervisor_libvirt_migrate.c	moving, jobs, and the small commands

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See hypervisor_libvirt.h. Watching: one event loop per process, one watcher per hypervisor.
- *
- *	loop thread (process)	virEventRunDefaultImpl for ever: keepalive, events, closed connections
- *	watcher thread		connects, subscribes, says CONNECTED, waits for the end, says
- *				DISCONNECTED, tries again twice a second
+/* See hypervisor_libvirt.h. Watching: a thread per hypervisor that connects, subscribes, says
+ * CONNECTED, waits for the connection's end, says DISCONNECTED, and tries again twice a second.
  *
  * Callbacks of libvirt run on the loop thread and must not call libvirt. They reach the hypervisor
  * through a subscription, which lives as long as libvirt holds a callback: libvirt may still be in
- * one when it is deregistered, so what it points to is counted, and is cut off from the hypervisor
+ * one when it is deregistered, so a subscription is counted, and is cut off from the hypervisor
  * under the lock that callbacks hold. That lock also keeps events from being told concurrently.
  */
 #include "agent/hypervisor_libvirt.h"
@@ -24,107 +21,62 @@
 #define KEEPALIVE_S 1
 #define RETRY_MS    500
 
-/* ---- the loop ---- */
-
-static void *run_loop(void *unused)
-{
-	(void)unused;
-	/* It returns -1 only if nothing was registered, which start_loop rules out. */
-	while (virEventRunDefaultImpl() >= 0)
-		continue;
-	abort();
-}
-
-static void ignore_error(void *unused, virErrorPtr error)
-{
-	(void)unused;
-	(void)error;
-}
-
-static void start_loop_once(void)
-{
-	sigset_t all, before;
-	pthread_t thread;
-	int failed;
-
-	/* Without this libvirt prints each error to stderr, besides returning it. */
-	virSetErrorFunc(NULL, ignore_error);
-	failed = virInitialize() < 0 || virEventRegisterDefaultImpl() < 0;
-	assert(!failed);
-	/* Signals are the owner thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	failed = pthread_create(&thread, NULL, run_loop, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	assert(!failed);
-	/* Runs until the process ends: connections are closed in it a moment after they are let
-	 * go. */
-	pthread_detach(thread);
-}
-
-void libvirt_start_loop(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, start_loop_once);
-}
-
 /* ---- subscriptions ---- */
 
 struct subscription {
-	pthread_mutex_t lock;
-	/* Under lock. */
 	struct hypervisor_libvirt *owner; /* NULL: cut off */
 	bool announced;                   /* CONNECTED was told; before, events are dropped */
 	unsigned int references;
 };
 
+/* Guards every subscription, and is held while an event is told. One for the process: a subscription
+ * reaches the loop thread through libvirt, and its own lock would have to get there first. Taken
+ * before a hypervisor's lock. */
+static pthread_mutex_t subscriptions = PTHREAD_MUTEX_INITIALIZER;
+
 static struct subscription *subscription_new(struct hypervisor_libvirt *owner)
 {
 	struct subscription *s = xnew(struct subscription);
 
-	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_lock(&subscriptions);
 	s->owner = owner;
 	s->references = 1;
+	pthread_mutex_unlock(&subscriptions);
 	return s;
 }
 
 static void subscription_ref(struct subscription *s)
 {
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&subscriptions);
 	s->references++;
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&subscriptions);
 }
 
 /* libvirt calls this when it lets go of a callback, on any thread. */
 static void subscription_unref(void *opaque)
 {
 	struct subscription *s = opaque;
-	unsigned int left;
 
-	pthread_mutex_lock(&s->lock);
-	left = --s->references;
-	pthread_mutex_unlock(&s->lock);
-	if (left)
-		return;
-	pthread_mutex_destroy(&s->lock);
-	free(s);
+	pthread_mutex_lock(&subscriptions);
+	if (--s->references == 0)
+		free(s);
+	pthread_mutex_unlock(&subscriptions);
 }
 
 /* No callback reaches the owner after it. */
 static void subscription_cut(struct subscription *s)
 {
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&subscriptions);
 	s->owner = NULL;
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&subscriptions);
 }
 
 static void tell(struct subscription *s, const struct hypervisor_event *event)
 {
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&subscriptions);
 	if (s->owner && s->announced)
 		s->owner->event(event, s->owner->context);
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&subscriptions);
 }
 
 static bool start_event(virDomainPtr domain, enum hypervisor_event_kind kind,
@@ -195,7 +147,7 @@ static void on_close(virConnectPtr connection, int reason, void *opaque)
 	struct hypervisor_libvirt *h;
 
 	(void)connection;
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&subscriptions);
 	h = s->owner;
 	if (h) {
 		pthread_mutex_lock(&h->lock);
@@ -204,7 +156,7 @@ static void on_close(virConnectPtr connection, int reason, void *opaque)
 		pthread_cond_broadcast(&h->wake);
 		pthread_mutex_unlock(&h->lock);
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&subscriptions);
 }
 
 static const struct {
@@ -316,10 +268,10 @@ static void serve_connection(struct hypervisor_libvirt *h, struct watch *w)
 	pthread_mutex_unlock(&h->lock);
 
 	/* Nothing that happened since the subscription is missed: who hears CONNECTED lists. */
-	pthread_mutex_lock(&w->subscription->lock);
+	pthread_mutex_lock(&subscriptions);
 	h->event(&connected, h->context);
 	w->subscription->announced = true;
-	pthread_mutex_unlock(&w->subscription->lock);
+	pthread_mutex_unlock(&subscriptions);
 
 	pthread_mutex_lock(&h->lock);
 	wait_locked(h, true, 0);
