@@ -19,10 +19,11 @@ teardown() {
 	[ -z "$coordinator" ] || { kill "$coordinator" && wait "$coordinator"; }
 }
 
-# Starts it; what it says is read from descriptor 7.
+# Starts it, with the arguments given or at $DROVER_SERVER; what it says is read from descriptor 7.
 start_coordinator() {
-	mkfifo "$BATS_TEST_TMPDIR/says" || true
-	"$DROVER_BUILD_DIR/tests/fake_coordinator" "$DROVER_SERVER" >"$BATS_TEST_TMPDIR/says" 3>&- &
+	[ $# -gt 0 ] || set -- "$DROVER_SERVER"
+	mkfifo "$BATS_TEST_TMPDIR/says"
+	"$DROVER_BUILD_DIR/tests/fake_coordinator" "$@" >"$BATS_TEST_TMPDIR/says" 3>&- &
 	coordinator=$!
 	exec 7<"$BATS_TEST_TMPDIR/says"
 	wait_for 7 ready
@@ -104,6 +105,38 @@ wait_for() {
 	start_coordinator
 	run --separate-stderr -8 "$drover" drain sealed
 	[[ $stderr == *"may not call Drain"*"next step"* ]]
+}
+
+@test "over tcp the certificate says who may do what" {
+	die() { echo "$*" >&2; exit 1; }
+	# shellcheck source=tools/lab.d/pki.sh
+	. tools/lab.d/pki.sh
+	pki=$BATS_TEST_TMPDIR
+	pki_ca "$pki/ours" "our CA"
+	pki_ca "$pki/theirs" "another CA"
+	pki_leaf "$pki/ours" coordinator URI:drover://lab/coordinator/c1
+	pki_leaf "$pki/ours" operator URI:drover://lab/operator/alice clientAuth
+	pki_leaf "$pki/ours" viewer URI:drover://lab/viewer/bob clientAuth
+	pki_leaf "$pki/ours" agent URI:drover://lab/agent/host1
+	pki_leaf "$pki/theirs" operator URI:drover://lab/operator/mallory clientAuth
+	start_coordinator tcp://127.0.0.1:0 "$pki"/ours/{ca,coordinator,coordinator-key}.pem
+	[[ $seen =~ ready\ ([0-9]+) ]]
+	export DROVER_SERVER=tcp://127.0.0.1:${BASH_REMATCH[1]} DROVER_CA=$pki/ours/ca.pem
+	as() {
+		DROVER_CERT=$pki/$1.pem DROVER_KEY=$pki/$1-key.pem "$drover" "${@:2}"
+	}
+	run --separate-stderr -0 as ours/operator drain host1 -q
+	run --separate-stderr -0 as ours/viewer nodes
+	run --separate-stderr -8 as ours/viewer drain host1
+	[[ $stderr == *"next step  ask for an operator certificate"* ]]
+	run --separate-stderr -8 as ours/agent nodes
+	run --separate-stderr -3 env DROVER_CA="$pki/theirs/ca.pem" DROVER_CERT="$pki/theirs/operator.pem" \
+		DROVER_KEY="$pki/theirs/operator-key.pem" "$drover" nodes
+	[[ $stderr == *"tried      $DROVER_SERVER"* ]]
+	# A certificate that cannot be ours is refused before anything is sent.
+	run --separate-stderr ! as theirs/operator nodes
+	run --separate-stderr -2 "$drover" nodes
+	[[ $stderr == *"--ca, --cert and --key"* ]]
 }
 
 @test "cordoning twice is no error" {

@@ -8,7 +8,8 @@
  *	host4   loses its watcher on the way
  *	sealed  is not for the caller             anything else is not there
  *
- * Usage: fake_coordinator URL. Prints "ready", then one line for each request that tests look for.
+ * Usage: fake_coordinator URL [CA CERTIFICATE KEY]. Prints "ready PORT", then one line for each
+ * request that tests look for.
  * A story goes on only while somebody watches it, so no test depends on how fast it is.
  */
 #include "common/alloc.h"
@@ -442,14 +443,19 @@ int main(int argc, char **argv)
 		.n_handlers = ARRAY_SIZE(handlers),
 	};
 	static const struct mesh_service *const services[] = { &service, NULL };
-	struct mesh_options options = { .role = MESH_ROLE_COORDINATOR,
-		                        .name = "c1",
-		                        .services = services };
+	struct mesh_options options = { .role = MESH_ROLE_COORDINATOR, .services = services };
 	struct error err = { 0 };
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: fake_coordinator URL\n");
+	if (argc != 2 && argc != 5) {
+		fprintf(stderr, "usage: fake_coordinator URL [CA CERTIFICATE KEY]\n");
 		return 2;
+	}
+	if (argc == 5) {
+		options.tls_ca = argv[2];
+		options.tls_certificate = argv[3];
+		options.tls_key = argv[4];
+	} else {
+		options.name = "c1";
 	}
 	options.loop = fake.loop = loop_new();
 	loop_watch_signal(fake.loop, SIGTERM, stop, fake.loop);
@@ -460,7 +466,8 @@ int main(int argc, char **argv)
 	}
 	fake.timer = (struct loop_timer){ .fire = tick };
 	loop_timer_start(fake.loop, &fake.timer, STEP_MS);
-	say("ready");
+	printf("ready %u\n", mesh_get_port(fake.mesh, argv[1]));
+	fflush(stdout);
 	loop_run(fake.loop);
 	mesh_free(fake.mesh);
 	loop_timer_stop(fake.loop, &fake.timer);
