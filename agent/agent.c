@@ -237,16 +237,40 @@ static int make_directories(const struct agent_settings *s, struct error *err)
 	return 0;
 }
 
+/* What a real device says of its link, in bytes per second. Virtual ones (veth, tap, virtio: no
+ * device below, or no sense in its figure) claim 10 Gbit/s whatever the truth is: 0, unknown. */
+static uint64_t device_speed(const char *interface)
+{
+	char path[128], driver[256] = "";
+	FILE *file;
+	long megabits = 0;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device/driver", interface);
+	n = readlink(path, driver, sizeof(driver) - 1);
+	if (n < 0 || strstr(driver, "virtio"))
+		return 0;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/speed", interface);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%ld", &megabits) != 1 || megabits < 0)
+		megabits = 0;
+	fclose(file);
+	return (uint64_t)megabits * 1000000 / 8;
+}
+
 static void open_traffic(struct agent *agent)
 {
 	const struct agent_settings *s = agent->settings;
 	struct traffic_options options = { .port_low = (uint16_t)s->port_first,
 		                           .port_high = (uint16_t)s->port_last };
 	const struct error *limit;
-	char path[128];
-	FILE *speed;
 	struct error err;
 
+	agent->link_bytes_per_s = s->link_bytes_per_s;
+	if (!agent->link_bytes_per_s)
+		agent->link_bytes_per_s = device_speed(s->migration_interface);
 	if (traffic_open(&options, &agent->traffic, &err) < 0) {
 		log_warning("no bandwidth is measured: %s", err.text);
 		agent->traffic = NULL;
@@ -260,16 +284,6 @@ static void open_traffic(struct agent *agent)
 	if (limit && limit->code != ERROR_NONE)
 		log_warning("%s is not measured by eBPF at its best: %s", s->migration_interface,
 		            limit->text);
-	/* What the device claims; virtual ones claim anything, so it is shown and not relied on. */
-	snprintf(path, sizeof(path), "/sys/class/net/%s/speed", s->migration_interface);
-	speed = fopen(path, "re");
-	if (speed) {
-		long megabits;
-
-		if (fscanf(speed, "%ld", &megabits) == 1 && megabits > 0)
-			agent->link_bytes_per_s = (uint64_t)megabits * 1000000 / 8;
-		fclose(speed);
-	}
 }
 
 static int open_journal(struct agent *agent, struct journal_state *past, struct error *err)

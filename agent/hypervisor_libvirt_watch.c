@@ -92,10 +92,12 @@ static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event
 	struct hypervisor_event e;
 
 	(void)connection;
-	(void)event;
-	(void)detail;
-	if (start_event(domain, HYPERVISOR_VM_CHANGED, &e))
+	if (start_event(domain, HYPERVISOR_VM_CHANGED, &e)) {
+		e.switchover = event == VIR_DOMAIN_EVENT_SUSPENDED &&
+		               detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED;
+		e.at_ms = clock_now_ms();
 		tell(opaque, &e);
+	}
 	return 0;
 }
 
@@ -295,13 +297,13 @@ static void *run_watcher(void *argument)
 	pthread_mutex_lock(&h->lock);
 	while (!h->closing) {
 		struct error why = { 0 };
-		struct watch w;
-		int result;
+		struct watch w = { 0 };
 
 		h->lost = false;
 		pthread_mutex_unlock(&h->lock);
-		result = watch_open(h, &w, &why);
-		if (!result) {
+		/* On failure w stays empty. */
+		(void)watch_open(h, &w, &why);
+		if (w.connection) {
 			serve_connection(h, &w);
 			told = true;
 		} else {

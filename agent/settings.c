@@ -37,8 +37,7 @@ static const struct config_key keys[] = {
 	{ "migration/interface",  CONFIG_STRING, AT(migration_interface), .required = true },
 	{ "migration/ports",      CONFIG_STRING, offsetof(struct raw_settings, ports) },
 	{ "migration/tls",        CONFIG_BOOL,   AT(migration_tls) },
-	{ "storage/lock_manager", CONFIG_STRING, AT(lock_manager) },
-	{ "storage/lockspace",    CONFIG_STRING, AT(lockspace) },
+	{ "migration/link",       CONFIG_RATE,   AT(link_bytes_per_s) },
 };
 /* clang-format on */
 
@@ -56,7 +55,6 @@ static void set_defaults(struct raw_settings *raw)
 			/* Kernel, libvirtd, agent and page cache of a small host. */
 			.memory_reserve_bytes = 1 * GIB,
 			.migration_tls = true,
-			.lock_manager = xstrdup("auto"),
 		},
 		/* The two ports that the field opens in firewalls for migration. */
 		.ports = xstrdup("49152-49153"),
@@ -107,11 +105,6 @@ static int check(const struct agent_settings *s, struct error *err)
 			                 "coordinators: \"%s\" must be a tcp:// address",
 			                 s->coordinators.items[i]);
 	}
-	if (strcmp(s->lock_manager, "auto") != 0 && strcmp(s->lock_manager, "none") != 0 &&
-	    strcmp(s->lock_manager, "lockd") != 0)
-		return error_set(err, ERROR_INVALID,
-		                 "storage/lock_manager: \"%s\" must be auto, none or lockd",
-		                 s->lock_manager);
 	if (s->memory_capacity_bytes && s->memory_reserve_bytes >= s->memory_capacity_bytes)
 		return error_set(err, ERROR_INVALID,
 		                 "memory/reserve must be smaller than memory/capacity");

@@ -27,9 +27,7 @@ struct agent_settings {
 	char *migration_interface;
 	uint64_t port_first, port_last;
 	bool migration_tls;
-
-	char *lock_manager; /* "auto" asks libvirt's configuration; "none", "lockd" */
-	char *lockspace;
+	uint64_t link_bytes_per_s; /* what the migration network carries; 0 = ask the device */
 };
 
 /* Defaults, then the file. */

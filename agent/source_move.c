@@ -68,6 +68,7 @@ struct watch_errand {
 	struct tunnel tunnel;
 	char uuid[VM_UUID_BYTES];
 	bool abort;
+	uint64_t asked_ms;
 	int job_rc, find_rc, abort_rc, tunnel_rc;
 	struct vm_job job;
 	struct vm_summary vm;
@@ -129,16 +130,24 @@ static void judge_control(struct source_attempt *a, const struct watch_errand *w
 	}
 }
 
-static void judge_guest(struct source_attempt *a, const struct vm_summary *vm)
+static void switchover_seen(struct source_attempt *a, uint64_t at_ms)
+{
+	if (a->switching)
+		return;
+	a->switching = true;
+	a->switched_ms = at_ms;
+	if (a->stage == SOURCE_MOVING)
+		a->state = DROVER__V1__MIGRATION_STATE__SWITCHING;
+}
+
+/* @asked_ms: when the question was sent; what is older than the switchover says nothing of it. */
+static void judge_guest(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms)
 {
 	bool paused = vm->state == VM_PAUSED && vm->pause_reason == VM_PAUSE_MIGRATION;
 
-	if (paused && !a->switching) {
-		a->switching = true;
-		if (!a->switched_ms)
-			a->switched_ms = clock_now_ms();
-		a->state = DROVER__V1__MIGRATION_STATE__SWITCHING;
-	} else if (!paused && a->switching && vm->state == VM_RUNNING) {
+	if (paused) {
+		switchover_seen(a, clock_now_ms());
+	} else if (a->switching && vm->state == VM_RUNNING && asked_ms > a->switched_ms) {
 		a->switching = false; /* libvirt took it back; an abort or a failed switchover */
 		a->switched_ms = 0;
 		a->state = DROVER__V1__MIGRATION_STATE__RUNNING;
@@ -164,7 +173,7 @@ static void watched(struct errand *e)
 			log_debug("%s: abort: %s", a->order.vm_name, w->abort_error.text);
 	}
 	if (w->find_rc == 0)
-		judge_guest(a, &w->vm);
+		judge_guest(a, &w->vm, w->asked_ms);
 	if (w->job_rc == 0 && w->job.active) {
 		judge_job(a, &w->job);
 	} else if (a->adopted && (w->job_rc == 0 || w->job_rc == -ERROR_NOT_FOUND)) {
@@ -219,6 +228,7 @@ static void watch(void *context)
 	if (!a->asking) {
 		struct watch_errand *w = xnew(struct watch_errand);
 
+		w->asked_ms = now_ms;
 		w->base.errand.work = watch_work;
 		w->base.errand.done = watched;
 		w->hypervisor = a->agent->hypervisor;
@@ -312,6 +322,10 @@ void source_vm_event(struct agent *agent, const struct hypervisor_event *e)
 	if (e->kind == HYPERVISOR_JOB_COMPLETED) {
 		a->downtime_ms = e->job.downtime_ms;
 		a->transferred_bytes = e->job.memory_processed_bytes + e->job.disk_processed_bytes;
+	} else if (e->switchover && a->stage >= SOURCE_MOVING) {
+		/* The pause of a two-step commit is counted from here; see source_resolve.c. */
+		switchover_seen(a, e->at_ms);
+		source_changed(a);
 	} else if (e->kind == HYPERVISOR_VM_CHANGED && a->stage == SOURCE_MOVING) {
 		/* Around the switchover half a second is long: look now. */
 		loop_timer_start(agent->loop, &a->timer, 0);

@@ -8,9 +8,10 @@
 
 # Paths in it are as the daemon sees them inside its host.
 drover_write_agent_config() {
-	local host=$1 index storage="{lock_manager: none}"
+	local host=$1 rate=$2 index link=""
 	index=$(index_of "$host")
-	[[ ! -e $STATE/locks ]] || storage="{lock_manager: lockd, lockspace: /srv/drover/shared/.lockspace}"
+	# A virtual link claims any speed; what it really carries is what the lab shapes it to.
+	[[ $rate == none ]] || link=", link: $(link_text "$rate")"
 	cat >"$(dir_of "$host")/etc-drover/agent.yaml" <<-END
 		node: $host
 		cluster: lab
@@ -21,9 +22,15 @@ drover_write_agent_config() {
 		tls: {ca: /etc/drover/ca.pem, certificate: /etc/drover/cert.pem, key: /etc/drover/key.pem}
 		libvirt: {uri: "qemu:///system", socket: /run/libvirt/libvirt-sock}
 		memory: {capacity: $(size_text "$(cat "$(dir_of "$host")/capacity-kib")"), reserve: 64MiB}
-		migration: {address: $MIGRATION_NET.$index, interface: mi0, ports: $MIGRATION_PORTS, tls: true}
-		storage: $storage
+		migration: {address: $MIGRATION_NET.$index, interface: mi0, ports: $MIGRATION_PORTS, tls: true$link}
 	END
+}
+
+# tc's "1gbit" as the "1Gbit/s" of drover.
+link_text() {
+	local text=${1,,}
+	text=${text/gbit/Gbit}
+	say "${text/mbit/Mbit}/s"
 }
 
 size_text() {

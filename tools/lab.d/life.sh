@@ -191,7 +191,7 @@ command_up() {
 	host_create coordinator 0 &
 	wait_jobs || die "a host could not be built; the reason is above"
 	for host in $(nodes); do pki_install "$host"; done
-	for host in $(hosts); do drover_write_agent_config "$host"; done
+	for host in $(hosts); do drover_write_agent_config "$host" "$(link_get_rate "$host" migration)"; done
 	drover_write_coordinator_config
 	# The first host asks QEMU what it can do; the others get the answer.
 	if [[ ! -d $(capabilities_dir) ]]; then
