@@ -390,8 +390,11 @@ int config_load(const char *path, const struct config_key *keys, size_t n_keys, 
 	if (rc == 0)
 		rc = check_required(&r, path);
 	for (size_t i = 0; rc == 0 && i < n_keys; i++) {
-		if (r.staged[i].present)
-			store(&keys[i], &r.staged[i], settings);
+		if (!r.staged[i].present)
+			continue;
+		store(&keys[i], &r.staged[i], settings);
+		if (keys[i].noted)
+			*(bool *)((char *)settings + keys[i].noted) = true;
 	}
 	drop_staged(&r);
 	yaml_close(r.yaml);

@@ -43,6 +43,7 @@ struct config_key {
 	size_t offset; /* into the settings struct */
 	bool required;
 	uint64_t min, max; /* for numbers; max 0 = no limit */
+	size_t noted; /* offset of a bool that becomes true if the file has this key; 0 = none */
 };
 
 /* Fills @settings, which holds the defaults (strings allocated), from @path. On failure @settings

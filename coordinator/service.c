@@ -184,33 +184,40 @@ static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 
 /* --- status --- */
 
+static Drover__V1__Setting *setting_new(const struct coordinator *c, const char *name,
+                                        const char *value, bool from_file)
+{
+	return view_setting_new(name, value, from_file ? c->settings_path : "built-in default");
+}
+
 static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **to)
 {
 	const struct coordinator_settings *s = c->settings;
 	char text[UNITS_TEXT_BYTES];
 	size_t n = 0;
 
-#define NUMBER(name, value)                                                \
+#define NUMBER(name, value, noted)                                         \
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)(value)); \
-	to[n++] = view_setting_new(name, text, c->settings_path)
-	NUMBER("parallelMigrationsPerCluster", s->migrations_per_cluster);
-	NUMBER("parallelOutboundMigrationsPerNode", s->outbound_per_node);
-	NUMBER("parallelInboundMigrationsPerNode", s->inbound_per_node);
+	to[n++] = setting_new(c, name, text, noted)
+	NUMBER("parallelMigrationsPerCluster", s->migrations_per_cluster,
+	       s->set.migrations_per_cluster);
+	NUMBER("parallelOutboundMigrationsPerNode", s->outbound_per_node, s->set.outbound_per_node);
+	NUMBER("parallelInboundMigrationsPerNode", s->inbound_per_node, s->set.inbound_per_node);
 #undef NUMBER
-	to[n++] = view_setting_new("completionTimeoutPerGiB",
-	                           units_format_duration(s->completion_timeout_per_gib_ms, text),
-	                           c->settings_path);
-	to[n++] = view_setting_new("progressTimeout",
-	                           units_format_duration(s->progress_timeout_ms, text),
-	                           c->settings_path);
-	to[n++] = view_setting_new(
-		"bandwidthPerMigration",
+	to[n++] = setting_new(c, "completionTimeoutPerGiB",
+	                      units_format_duration(s->completion_timeout_per_gib_ms, text),
+	                      s->set.completion_timeout);
+	to[n++] = setting_new(c, "progressTimeout",
+	                      units_format_duration(s->progress_timeout_ms, text),
+	                      s->set.progress_timeout);
+	to[n++] = setting_new(
+		c, "bandwidthPerMigration",
 		s->bandwidth_per_migration_bytes_per_s
 			? units_format_rate(s->bandwidth_per_migration_bytes_per_s, text)
 			: "no limit",
-		c->settings_path);
-	to[n++] = view_setting_new("maxDowntime", units_format_duration(s->max_downtime_ms, text),
-	                           c->settings_path);
+		s->set.bandwidth);
+	to[n++] = setting_new(c, "maxDowntime", units_format_duration(s->max_downtime_ms, text),
+	                      s->set.max_downtime);
 	return n;
 }
 

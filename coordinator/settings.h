@@ -23,6 +23,12 @@ struct coordinator_settings {
 	uint64_t bandwidth_per_migration_bytes_per_s; /* 0 = no limit */
 	uint64_t max_downtime_ms;
 	bool migration_tls;
+
+	/* Whether the file has them; otherwise they are built-in defaults. */
+	struct {
+		bool migrations_per_cluster, outbound_per_node, inbound_per_node;
+		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
+	} set;
 };
 
 int coordinator_settings_load(const char *path, struct coordinator_settings *ret,
