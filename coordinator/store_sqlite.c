@@ -572,6 +572,8 @@ static int open_database(struct store_sqlite *s, bool is_new, struct error *err)
 	             "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
 	             "PRAGMA synchronous = FULL;",
 	             err);
+	if (rc < 0 && is_damage(sqlite3_extended_errcode(s->db)))
+		return refuse_damaged(s, sqlite3_errmsg(s->db), err);
 	/* Made with a rollback journal, so that the file itself says whose it is from the start. */
 	if (rc == 0)
 		rc = is_new ? create(s, err) : quick_check(s, err);

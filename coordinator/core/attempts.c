@@ -141,6 +141,24 @@ static bool never_ran(const struct migration *m)
 	       (m->kept.state == MIGRATION_RESERVED || m->kept.state == MIGRATION_UNRESOLVED);
 }
 
+/* The agent has forgotten the attempt (it keeps its reports for days only), but both hosts' lists
+ * agree on where the guest is. */
+static bool is_found_on_target(const struct fleet *fleet, const struct migration *m)
+{
+	const struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	const struct node *source = fleet_find_node(fleet, m->kept.source);
+	const struct node *target = fleet_find_node(fleet, m->kept.target);
+	const struct sighting *here, *there;
+
+	if (!vm || !source || !target || !node_is_sure(source, change_now(fleet)) ||
+	    !node_is_sure(target, change_now(fleet)))
+		return false;
+	here = fleet_find_sighting(vm, source);
+	there = fleet_find_sighting(vm, target);
+	return (!here || !vm_state_is_active(&here->state)) && there &&
+	       vm_state_is_home(&there->state);
+}
+
 static void apply_end(struct fleet *fleet, struct migration *m)
 {
 	const struct attempt_report *report = &m->kept.report;
@@ -159,7 +177,9 @@ static void apply_end(struct fleet *fleet, struct migration *m)
 			                             : "its agent gives no reason");
 		return;
 	case MIGRATION_CANCELLED:
-		if (m->kept.cancel_requested || !never_ran(m) || !report->tombstoned)
+		if (!never_ran(m) && is_found_on_target(fleet, m))
+			end_done(fleet, m);
+		else if (m->kept.cancel_requested || !never_ran(m) || !report->tombstoned)
 			end_cancelled(fleet, m);
 		else
 			attempts_release(fleet, m, "the attempt never began; it is planned anew");
@@ -224,6 +244,10 @@ static void keep_report(struct migration *m, const struct attempt_report *report
 	attempt_report_copy(kept, report);
 	if (kept->progress.percent < percent)
 		kept->progress.percent = percent;
+	/* An agent that never saw the attempt does not know these. */
+	text_copy(kept->vm_name, sizeof(kept->vm_name), m->kept.vm_name);
+	if (!kept->target[0])
+		text_copy(kept->target, sizeof(kept->target), m->kept.target);
 }
 
 /* An attempt nobody here remembers: the store was lost or is older than the attempt. As long as it
@@ -421,8 +445,10 @@ static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 		return;
 	}
 	if (!heard) {
-		if (source &&
-		    (!source->last_seen_ms || now_ms - source->last_seen_ms > NODE_SILENT_MS))
+		uint64_t since_ms = source && source->last_seen_ms ? source->last_seen_ms
+		                                                   : fleet->started_ms;
+
+		if (now_ms - since_ms > NODE_SILENT_MS)
 			go_unresolved(fleet, m, source);
 		return;
 	}

@@ -248,6 +248,8 @@ static struct drain **list_active(struct fleet *fleet, size_t *ret_count)
 /* One start per drain and turn: a node with many guests must not starve the others. */
 static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 {
+	/* Costly with many hosts, and only an estimate. */
+	bool everything = fleet->last_reconcile_ms == change_now(fleet);
 	struct plan plan;
 	size_t idle = 0;
 
@@ -268,7 +270,8 @@ static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 			struct plan_node *target;
 			char why[REASON_BYTES];
 
-			if (dv->state != DRAIN_VM_WAITING || !vm || !vm->node)
+			if (dv->state != DRAIN_VM_WAITING || !vm || !vm->node ||
+			    (dv->target[0] && !everything))
 				continue;
 			target = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet),
 			                          why);

@@ -165,6 +165,7 @@ struct fleet {
 	struct pending_reply *pending_replies;
 	struct preview_round *previews;
 	uint64_t next_preview;
+	uint64_t started_ms; /* silence is counted from here at the earliest */
 	uint64_t last_reconcile_ms;
 	bool reconcile_wanted;
 	size_t drain_turn; /* which drain is asked first: fairness between sources */

@@ -122,6 +122,15 @@ static enum launch judge_vm(const struct fleet *fleet, const struct vm *vm, char
 	return LAUNCH_DONE;
 }
 
+static bool lacks_reports(const struct fleet *fleet)
+{
+	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
+		if (!node->known)
+			return true;
+	}
+	return false;
+}
+
 enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, struct plan *plan,
                        char *ret_reason)
 {
@@ -146,6 +155,12 @@ enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, 
 	/* Only slots or ports are missing, where it would fit: a matter of time. */
 	if (plan_pick_target(plan, fleet, vm, only, true, now_ms, ever)) {
 		snprintf(ret_reason, REASON_BYTES, "waits: %.*s", REASON_BYTES - 16, why);
+		return LAUNCH_WAITS;
+	}
+	/* Just started: those that are not heard of yet are about to be. */
+	if (now_ms - fleet->started_ms < NODE_SILENT_MS && lacks_reports(fleet)) {
+		snprintf(ret_reason, REASON_BYTES, "waits for agents to report: %.*s",
+		         REASON_BYTES - 32, why);
 		return LAUNCH_WAITS;
 	}
 	snprintf(ret_reason, REASON_BYTES, "no destination: %.*s", REASON_BYTES - 32, why);

@@ -97,6 +97,7 @@ static void load(struct fleet *fleet, const struct store_contents *contents)
 {
 	assert(!fleet->loaded);
 	fleet->loaded = true;
+	fleet->started_ms = change_now(fleet);
 	fleet->store_epoch = contents->epoch;
 	raise_epoch(fleet, contents->epoch);
 	fleet->last_migration_number = contents->last_migration_number;
@@ -168,6 +169,9 @@ static void tick(struct fleet *fleet)
 	for (struct node *node = fleet->nodes; node; node = node->hh.next)
 		node_refresh(fleet, node);
 	preview_tick(fleet);
+	/* Progress and countdowns of a drain are watched by people. */
+	if (fleet->n_draining)
+		fleet->reconcile_wanted = true;
 	if (change_now(fleet) - fleet->last_reconcile_ms < RECONCILE_EVERY_MS)
 		return;
 	fleet->last_reconcile_ms = change_now(fleet);

@@ -1,0 +1,4 @@
+# One world, two uses: seeds with faults, and stories whose trace is compared as text.
+set(SIM_WORLD sim/sim.c sim/sim_edge.c sim/sim_agent.c sim/sim_check.c)
+drover_test(NAME sim_fleet LABEL sim TIMEOUT 300 SOURCES sim/sim_fleet.c ${SIM_WORLD}
+	LIBS drover_store)
