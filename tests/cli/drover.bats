@@ -98,6 +98,7 @@ wait_for() {
 	run --separate-stderr -7 "$drover" drain host9
 	[[ $stderr == *"nodes there are host1, host2, host3, host4"* ]]
 	run --separate-stderr -7 "$drover" watch drain/99
+	[[ $stderr == "drover: drain/99: there is no such drain"* ]]
 	run --separate-stderr -7 "$drover" migrate nobody
 }
 

@@ -237,6 +237,7 @@ static bool stream_is_over(void *context)
 static enum exit_code run(struct watch *w, uint64_t drain_number, uint64_t migration_number)
 {
 	enum exit_code code;
+	struct error why;
 
 	if (w->s->out.format == OUTPUT_JSONL)
 		w->show = SHOW_OBJECTS;
@@ -247,6 +248,7 @@ static enum exit_code run(struct watch *w, uint64_t drain_number, uint64_t migra
 	live_init(&w->live, &w->s->err);
 	w->progress = progress_new(drain_number, migration_number);
 	code = follow(w, drain_number, migration_number);
+	why = w->error; /* the end of the stream, below, is another matter */
 	end_frame(w, code);
 	if (code == EXIT_DONE && w->show == SHOW_LINES)
 		progress_end(w->progress, &w->s->err, clock_wall_ms());
@@ -257,7 +259,7 @@ static enum exit_code run(struct watch *w, uint64_t drain_number, uint64_t migra
 	if (code == EXIT_INTERRUPTED || code == EXIT_TIMEOUT)
 		say_how_to_return(w, code);
 	else if (code != EXIT_DONE)
-		session_fail_object(w->s, w->subject, w->what, w->subject, &w->error);
+		session_fail_object(w->s, w->subject, w->what, w->subject, &why);
 	return code;
 }
 
