@@ -116,6 +116,22 @@ last_line() {
 	[ "$output" = drover-no-such-package ]
 }
 
+@test "install: what is missing is installed, and a failure is shown" {
+	[ "$EUID" -eq 0 ] || skip 'needs root'
+	printf '\n[none]\ndrover-no-such-package # never there\n' >>"$here/tools/packages"
+	mkdir "$here/bin"
+	# An apt-get that notes how it was called.
+	printf '%s\n' '#!/bin/sh' "echo \"\$*\" >>'$here/calls'" >"$here/bin/apt-get"
+	chmod +x "$here/bin/apt-get"
+	PATH=$here/bin:$PATH run -0 "$here/tools/install" none
+	[ "$output" = 'install: with apt-get: drover-no-such-package' ]
+	grep -q ' install -y --no-install-recommends drover-no-such-package$' "$here/calls"
+
+	printf '%s\n' '#!/bin/sh' 'echo "E: no network"; exit 100' >"$here/bin/apt-get"
+	PATH=$here/bin:$PATH run -1 "$here/tools/install" none
+	[[ $output == *'E: no network'*'is this machine online'* ]]
+}
+
 @test "bench: a measurement ends with its line, or has failed" {
 	printf '%s\n' '#!/bin/sh' 'echo "took long"' 'echo "BENCH good time_s=1.5 ratio=2"' >"$here/tests/bench/good"
 	printf '%s\n' '#!/bin/sh' 'echo "BENCH other time_s=1"' >"$here/tests/bench/bad"
