@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the core asks its edge to do. In a list of actions STORE comes first, if there is one; the
- * core itself waits for EVENT_STORED before it asks for anything that rests on it, so the edge may
+/* What the core asks its edge to do. In the actions of a step STORE comes first, if there is one,
+ * then the EVENTs; the core itself waits for EVENT_STORED before it asks for anything that rests on it, so the edge may
  * carry out a list in order and without thinking.
  *
  * Every START, CANCEL, PROBE, SET_DRAIN_MARK and PREVIEW must come back as exactly one _OUTCOME

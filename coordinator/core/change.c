@@ -249,16 +249,28 @@ static struct batch *collect_batch(struct fleet *fleet)
 	return batch;
 }
 
-static void put_batch_first(struct step *step, struct batch *batch)
+/* STORE, then the lines for people, then what was asked for: read in a log, causes come before
+ * their effects. */
+static int rank(enum action_kind kind)
 {
-	struct action_list *list = step->ret;
-	struct action store;
+	return kind == ACTION_STORE ? 0 : kind == ACTION_EVENT ? 1 : 2;
+}
 
-	push(list, ACTION_STORE)->store = batch;
-	store = list->items[list->count - 1];
-	memmove(&list->items[step->first_action + 1], &list->items[step->first_action],
-	        (list->count - 1 - step->first_action) * sizeof(store));
-	list->items[step->first_action] = store;
+static void sort_actions(struct step *step)
+{
+	struct action *own = &step->ret->items[step->first_action];
+	size_t count = step->ret->count - step->first_action, n = 0;
+	struct action *sorted = count ? xcalloc(count, sizeof(*sorted)) : NULL;
+
+	for (int r = 0; r <= 2; r++) {
+		for (size_t i = 0; i < count; i++) {
+			if (rank(own[i].kind) == r)
+				sorted[n++] = own[i];
+		}
+	}
+	if (count)
+		memcpy(own, sorted, count * sizeof(*own));
+	free(sorted);
 }
 
 /* Replies of this step: with its batch, or now if there is nothing to wait for. */
@@ -298,7 +310,8 @@ void change_end(struct fleet *fleet)
 	batch = collect_batch(fleet);
 	settle_replies(fleet, batch);
 	if (batch)
-		put_batch_first(step, batch);
+		change_act(fleet, ACTION_STORE)->store = batch;
+	sort_actions(step);
 
 	fleet_forget_old(fleet);
 	free(step->changed);

@@ -61,7 +61,8 @@ struct node {
 	bool inventory_valid;  /* false: its vms are what was last seen, nothing may be concluded */
 	uint64_t last_seen_ms; /* when its agent last said anything; 0 = never */
 	struct id boot_id;
-	uint64_t highest_epoch;
+	uint64_t highest_epoch; /* that its agent had seen when it attached */
+	uint64_t told_epoch;    /* by us, in this life */
 	struct host_state host;
 	struct drain_mark mark; /* as the agent last reported or confirmed it */
 	struct sighting *sightings;

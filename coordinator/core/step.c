@@ -136,13 +136,29 @@ static void stop(struct fleet *fleet, const struct error *err)
 	change_act(fleet, ACTION_STOP)->stop = *err;
 }
 
+/* An agent that knows our epoch though we never told it may have it from another life: of a store
+ * that was lost, or restored from a backup. One too many costs nothing. */
+static bool is_taken(const struct fleet *fleet, const char *name, uint64_t highest_epoch)
+{
+	const struct node *node = fleet_find_node(fleet, name);
+
+	return highest_epoch > fleet->epoch ||
+	       (highest_epoch == fleet->epoch && (!node || node->told_epoch != fleet->epoch));
+}
+
 static void attach(struct fleet *fleet, const struct event *event)
 {
 	struct reply *reply;
 
-	if (event->attach.highest_epoch > fleet->epoch)
+	if (is_taken(fleet, event->attach.node, event->attach.highest_epoch)) {
 		raise_epoch(fleet, event->attach.highest_epoch);
+		change_tell(fleet, SEVERITY_WARNING, "coordinator", fleet->options.cluster,
+		            "%s obeyed epoch %" PRIu64 " in another life of the store; this is "
+		            "epoch %" PRIu64 " now",
+		            event->attach.node, event->attach.highest_epoch, fleet->epoch);
+	}
 	inventory_attach(fleet, event);
+	fleet_find_node(fleet, event->attach.node)->told_epoch = fleet->epoch;
 	reply = reply_new(REPLY_ATTACH, event->request);
 	text_copy(reply->node, sizeof(reply->node), event->attach.node);
 	reply_send_epoch(fleet, reply);

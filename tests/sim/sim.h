@@ -99,7 +99,8 @@ struct sim {
 	uint64_t next_request;
 	size_t open_requests;
 	struct reply *last_reply; /* the newest, of any request but attaches; owned */
-	bool stay_down;           /* a crash is for good until sim_coordinator_start */
+	bool crash_after_write; /* all that was handed over is written; else the seed says how much */
+	bool stay_down;         /* a crash is for good until sim_coordinator_start */
 
 	/* The hosts. */
 	struct sim_host hosts[SIM_HOSTS_MAX];

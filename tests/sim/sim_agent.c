@@ -662,6 +662,27 @@ static void take_attempt_call(struct sim *sim, struct sim_call *call, struct eve
 	attempt_report_deinit(&report);
 }
 
+static void refuse_stale(struct sim *sim, struct sim_call *call)
+{
+	struct event event = { 0 };
+	struct error err;
+	struct checks none = { 0 };
+
+	error_set(&err, ERROR_STALE, "this agent obeys a newer coordinator");
+	if (call->kind == ACTION_SET_DRAIN_MARK) {
+		event.mark.outcome = CALL_REFUSED;
+		event.mark.error = err;
+	} else if (call->kind == ACTION_PREVIEW) {
+		event.preview.outcome = CALL_REFUSED;
+		event.preview.checks = &none;
+		event.preview.error = err;
+	} else {
+		event.call.outcome = CALL_REFUSED;
+		event.call.error = err;
+	}
+	sim_reply_call(sim, call, &event);
+}
+
 void sim_agent_take_call(struct sim *sim, struct sim_call *call)
 {
 	struct sim_host *host = &sim->hosts[call->host];
@@ -673,11 +694,7 @@ void sim_agent_take_call(struct sim *sim, struct sim_call *call)
 		return;
 	}
 	if (epoch_of(call) < host->highest_epoch) {
-		/* Only a coordinator of another life can be that far behind. */
-		if (call->incarnation == sim->incarnation)
-			sim_break(sim, "orders carry an epoch that agents obey",
-			          "%s has seen %" PRIu64, host->name, host->highest_epoch);
-		free(call);
+		refuse_stale(sim, call);
 		return;
 	}
 	host->highest_epoch = epoch_of(call);

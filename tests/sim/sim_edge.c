@@ -356,7 +356,8 @@ static void start_again(struct sim *sim, void *data)
 
 void sim_coordinator_crash(struct sim *sim)
 {
-	size_t reached = sim_random(sim, sim->n_unwritten + 1);
+	size_t reached = sim->crash_after_write ? sim->n_unwritten
+	                                        : sim_random(sim, sim->n_unwritten + 1);
 	struct error err = { 0 };
 
 	/* The write that was under way may have reached the disk, and others before it. */
