@@ -18,3 +18,11 @@ endfunction()
 
 mesh_suite(calls inproc ipc tcp)
 mesh_suite(hostile ipc tcp)
+mesh_suite(life inproc ipc tcp)
+mesh_suite(flow inproc ipc tcp)
+mesh_suite(listen ipc tcp)
+
+drover_test(NAME test_mesh_roles LABEL conformance LIBS drover_mesh_test
+	SOURCES conformance/mesh/test_mesh_roles.c)
+drover_test(NAME test_mesh_identity LABEL conformance LIBS drover_mesh_test
+	SOURCES conformance/mesh/test_mesh_identity.c)

@@ -119,7 +119,7 @@ static void handle_flood(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	flood_more(flood);
 }
 
-static void count_cancelled(void *context)
+void harness_count_cancelled(void *context)
 {
 	struct side *side = context;
 
@@ -132,7 +132,7 @@ static void handle_one(struct mesh_incoming *in, const ProtobufCMessage *m, void
 	Drover__Test__Reply reply;
 
 	fill_reply(&reply, ((const Drover__Test__Request *)m)->reply_bytes);
-	mesh_incoming_on_cancel(in, count_cancelled, context);
+	mesh_incoming_on_cancel(in, harness_count_cancelled, context);
 	mesh_send(in, &reply.base);
 	free(reply.payload.data);
 }
@@ -144,7 +144,7 @@ static void handle_sleep(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	(void)m;
 	side->sleeping++;
 	side->last_sleeper = in;
-	mesh_incoming_on_cancel(in, count_cancelled, side);
+	mesh_incoming_on_cancel(in, harness_count_cancelled, side);
 }
 
 static const struct mesh_handler handlers[] = {

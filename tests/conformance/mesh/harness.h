@@ -88,6 +88,9 @@ void harness_wait_count(struct harness *h, const unsigned *count, unsigned at_le
 /* Lets @ms go by on the loop. */
 void harness_run(struct harness *h, uint64_t ms);
 
+/* For mesh_incoming_on_cancel: counts in a struct side. */
+void harness_count_cancelled(void *side);
+
 void outcome_done(const struct mesh_result *result, void *context);
 void outcome_message(const ProtobufCMessage *m, void *context);
 
