@@ -59,6 +59,9 @@ static enum exit_code show_plan(struct session *s, const char *node,
 	if (s->out.format != OUTPUT_TABLE) {
 		output_message(&s->out, &reply->base);
 	} else if (reply->drain && reply->drain->n_vms) {
+		if (!reply->refused && !s->options->quiet)
+			progress_print_plan(&s->err, reply->drain,
+			                    s->options->bandwidth_bytes_per_s);
 		drain_plan_print(&s->out, reply->drain);
 	} else if (!reply->refused) {
 		session_say(s, "%s has no guests to move.", node);
@@ -97,6 +100,20 @@ static enum exit_code follow_started(struct session *s, const char *node,
 	return watch_drain(s, reply->drain->number);
 }
 
+/* The coordinator's text says which of the names it does not know. */
+static enum exit_code fail_drain(struct session *s, const char *node, const struct error *err)
+{
+	_cleanup_free_ char *what = xasprintf("draining %s", node);
+
+	for (size_t i = 0; i < s->options->leave.count; i++) {
+		const char *vm = s->options->leave.items[i];
+
+		if (strstr(err->text, "guest") && strstr(err->text, vm))
+			return session_fail_object(s, what, "vm", vm, err);
+	}
+	return session_fail_object(s, what, "node", node, err);
+}
+
 static enum exit_code drain(struct session *s, const char *node)
 {
 	Drover__V1__DrainRequest request = DROVER__V1__DRAIN_REQUEST__INIT;
@@ -106,13 +123,12 @@ static enum exit_code drain(struct session *s, const char *node)
 	fill_request(s->options, node, &request_id, leave, &request);
 	for (;;) {
 		_cleanup_reply_ ProtobufCMessage *message = NULL;
-		_cleanup_free_ char *what = xasprintf("draining %s", node);
 		const Drover__V1__DrainReply *reply;
 		struct error err = { 0 };
 
 		if (client_call(s->client, "Drain", &request.base, &message, &err) < 0) {
 			if (!client_is_interrupted(s->client))
-				return session_fail_object(s, what, "node", node, &err);
+				return fail_drain(s, node, &err);
 			session_say(s, "Interrupted before the coordinator answered; the drain may "
 			               "have been accepted: drover drains --active");
 			return EXIT_INTERRUPTED;
@@ -124,7 +140,7 @@ static enum exit_code drain(struct session *s, const char *node)
 			return follow_started(s, node, reply);
 		if (!reply->refused) {
 			error_set(&err, ERROR_PROTOCOL, "the coordinator answered without a drain");
-			return session_fail(s, what, &err);
+			return fail_drain(s, node, &err);
 		}
 		drain_refusal_print(&s->err, node, reply, false);
 		if (request.leave_unmovable || reply->n_blockers == 0 ||

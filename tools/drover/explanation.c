@@ -162,7 +162,8 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 {
 	char text[OUTPUT_TEXT_BYTES], summary[CHECKS_SUMMARY_BYTES];
 
-	if (r->progress)
+	/* Zeros of an attempt that never sent anything were not measured. */
+	if (r->progress && (r->progress->elapsed_ms || r->progress->memory_processed_bytes))
 		progress_print(o, r->progress, over);
 	if (over) {
 		fact(o, "duration", output_duration(o, r->duration_ms, text));

@@ -166,7 +166,7 @@ static void add_waiting(struct writer *w, const Drover__V1__DrainVm *vm)
 	_cleanup_free_ char *start = head(w, blocked ? w->glyphs->failed : w->glyphs->waiting,
 	                                  blocked ? COLOUR_RED : COLOUR_DIM, vm->name, vm->target,
 	                                  vm->memory_bytes);
-	_cleanup_free_ char *reason = text_escape(vm->reason, w->o->ascii);
+	_cleanup_free_ char *reason = text_escape(drain_vm_reason(vm), w->o->ascii);
 	_cleanup_free_ char *state = text_escape(waits ? "waits" : vm->state, w->o->ascii);
 
 	add(w, "%s  %s%s%s", start, state, *reason ? ": " : "", reason);
@@ -363,7 +363,10 @@ void progress_print_plan(const struct output *o, const Drover__V1__Drain *d,
 	_cleanup_free_ char *targets = planned_targets(o, d);
 	char number[32], text[OUTPUT_TEXT_BYTES];
 	const char *comma = "";
-	int indent = snprintf(number, sizeof(number), "drain/%llu", (unsigned long long)d->number);
+	/* A plan that was only asked for has no number. */
+	int indent = d->number ? snprintf(number, sizeof(number), "drain/%llu",
+	                                  (unsigned long long)d->number)
+	                       : snprintf(number, sizeof(number), "plan");
 
 	fprintf(o->file, "%s  %s: %zu VM%s, %s to move%s\n", number, node, d->n_vms,
 	        d->n_vms == 1 ? "" : "s", output_bytes(o, d->bytes_total, text), targets);

@@ -110,7 +110,7 @@ static void line_drain_vm(const struct output *o, const Drover__V1__Drain *d,
                           const Drover__V1__DrainVm *before, const Drover__V1__DrainVm *now,
                           uint64_t wall_ms)
 {
-	_cleanup_free_ char *reason = with_reason(now->reason);
+	_cleanup_free_ char *reason = with_reason(drain_vm_reason(now));
 	const char *word;
 
 	if (strcmp(now->state, "moving") == 0 || strcmp(now->state, "moved") == 0)
@@ -190,8 +190,8 @@ void lines_migration(const struct output *o, const Drover__V1__Migration *before
 
 void lines_event(const struct output *o, const Drover__V1__Event *event)
 {
-	/* What informs only is told by the lines of states already. */
-	if (strcmp(event->severity, "info") == 0)
+	/* All but alarms is told by the lines of states already. */
+	if (strcmp(event->severity, "alarm") != 0)
 		return;
 	line(o, event->wall_ms, "%s %s: %s", event->subject, event->severity, event->text);
 }

@@ -53,6 +53,9 @@ const char *migration_state_name(Drover__V1__MigrationState state); /* "running"
 const char *guard_name(Drover__V1__Guard guard);                    /* "image lock" */
 const char *verdict_name(Drover__V1__Check__Verdict verdict);       /* "pass" */
 
+/* Why a guest of a drain waits, without the "waits: " that stands in front of it elsewhere. */
+const char *drain_vm_reason(const Drover__V1__DrainVm *vm);
+
 /* Whether it will never change again. An unresolved migration may. */
 bool migration_is_over(const Drover__V1__Migration *m);
 bool drain_is_over(const Drover__V1__Drain *d);

@@ -64,6 +64,11 @@ const char *verdict_name(Drover__V1__Check__Verdict verdict)
 	}
 }
 
+const char *drain_vm_reason(const Drover__V1__DrainVm *vm)
+{
+	return strncmp(vm->reason, "waits: ", 7) == 0 ? vm->reason + 7 : vm->reason;
+}
+
 bool migration_is_over(const Drover__V1__Migration *m)
 {
 	return m->state == DROVER__V1__MIGRATION_STATE__DONE ||

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Before a drain or a migration: the plan, or the refusal. */
+#include "tools/drover/render.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/units.h"
+#include "tools/drover/text.h"
+
+#include <string.h>
+
+DEFINE_CLEANUP(struct table *, table_free);
+
+/* --- the plan --- */
+
+/* Why a guest waits or goes where it goes: what the coordinator says, else the check that failed. */
+static const char *plan_reason(const Drover__V1__DrainVm *vm)
+{
+	if (*vm->reason)
+		return vm->reason;
+	for (size_t i = 0; i < vm->n_checks; i++) {
+		if (vm->checks[i]->verdict == DROVER__V1__CHECK__VERDICT__FAIL ||
+		    vm->checks[i]->verdict == DROVER__V1__CHECK__VERDICT__BLOCK)
+			return vm->checks[i]->measured;
+	}
+	return "";
+}
+
+void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
+{
+	enum { NAME, MEM, TO, TIME, CHECKS, STATE, WHY, COLUMNS };
+	static const struct column columns[COLUMNS] = {
+		[NAME] = { "VM" },
+		[MEM] = { "MEM", COLUMN_RIGHT },
+		[TO] = { "TO" },
+		[TIME] = { "TIME", COLUMN_RIGHT },
+		[CHECKS] = { "CHECKS", COLUMN_OPTIONAL },
+		[STATE] = { "WOULD" },
+		[WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
+	};
+	_cleanup_(table_freep) struct table *t = table_new(o, columns, COLUMNS);
+	char text[OUTPUT_TEXT_BYTES], checks[CHECKS_SUMMARY_BYTES];
+
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = drain->vms[i];
+		bool blocked = strcmp(vm->state, "blocked") == 0;
+		bool left = strcmp(vm->state, "left") == 0;
+
+		table_add_row(t);
+		table_set(t, NAME, "%s", vm->name);
+		table_set(t, MEM, "%s", output_bytes(o, vm->memory_bytes, text));
+		table_set(t, TO, "%s", vm->target);
+		if (vm->eta_ms) {
+			output_clock(o, vm->eta_ms, text);
+			table_set(t, TIME, "%s%s", o->exact ? "" : output_get_glyphs(o)->about,
+			          text);
+		}
+		table_set(t, CHECKS, "%s", checks_summary(vm->checks, vm->n_checks, checks));
+		table_set(t, STATE, "%s", blocked ? "not move" : left ? "stay" : "move");
+		table_set_colour(t, STATE,
+		                 blocked ? COLOUR_RED
+		                 : left  ? COLOUR_YELLOW
+		                         : COLOUR_NONE);
+		table_set(t, WHY, "%s", plan_reason(vm));
+	}
+	table_print(t);
+}
+
+/* --- refusals --- */
+
+/* The guest that blocker @check is about: "vm/build7" -> "build7". */
+static const char *blocker_name(const Drover__V1__Check *check)
+{
+	return strncmp(check->id, "vm/", 3) == 0 ? check->id + 3 : check->id;
+}
+
+/* "HostDeviceNotLiveMigratable: PCI 0000:3b:00.0", escaped. Owned. */
+static char *blocker_reason(const struct output *o, const Drover__V1__Check *check)
+{
+	bool said = strncmp(check->measured, check->reason, strlen(check->reason)) == 0;
+	_cleanup_free_ char *text = xasprintf("%s%s%s", said ? "" : check->reason,
+	                                      !said && *check->measured ? ": " : "",
+	                                      check->measured);
+
+	return text_escape(text, o->ascii);
+}
+
+/* "  leave it running     drover drain host1 --leave build7" */
+static void print_leave(const struct output *o, const char *node,
+                        const Drover__V1__DrainReply *reply)
+{
+	_cleanup_free_ char *node_word = text_shell_word(node);
+
+	fprintf(o->file, "  %-18s   drover drain %s",
+	        reply->n_blockers == 1 ? "leave it running" : "leave them running", node_word);
+	for (size_t i = 0; i < reply->n_blockers; i++) {
+		_cleanup_free_ char *word = text_shell_word(blocker_name(reply->blockers[i]));
+		_cleanup_free_ char *shown = text_escape(word, o->ascii);
+
+		fprintf(o->file, " --leave %s", shown);
+	}
+	fputc('\n', o->file);
+}
+
+void drain_refusal_print(const struct output *o, const char *node,
+                         const Drover__V1__DrainReply *reply, bool would)
+{
+	_cleanup_free_ char *shown_node = text_escape(node, o->ascii);
+	const Drover__V1__Check *first = reply->n_blockers ? reply->blockers[0] : NULL;
+	_cleanup_free_ char *first_word = NULL, *first_shown = NULL;
+
+	fprintf(o->file, "drover: %s%s cannot be emptied: ", would ? "would refuse: " : "",
+	        shown_node);
+	if (!first) {
+		_cleanup_free_ char *why = text_escape(reply->refusal, o->ascii);
+
+		fprintf(o->file, "%s\n", *why ? why : "the coordinator does not say why");
+		return;
+	}
+	first_word = text_shell_word(blocker_name(first));
+	first_shown = text_escape(first_word, o->ascii);
+	if (reply->n_blockers == 1) {
+		_cleanup_free_ char *name = text_escape(blocker_name(first), o->ascii);
+		_cleanup_free_ char *why = blocker_reason(o, first);
+
+		fprintf(o->file, "%s cannot move%s%s%s\n", name, *why ? " (" : "", why,
+		        *why ? ")" : "");
+	} else {
+		fprintf(o->file, "%zu guests cannot move\n", reply->n_blockers);
+		for (size_t i = 0; i < reply->n_blockers; i++) {
+			_cleanup_free_ char *name = text_escape(blocker_name(reply->blockers[i]),
+			                                        o->ascii);
+			_cleanup_free_ char *why = blocker_reason(o, reply->blockers[i]);
+
+			fprintf(o->file, "  %-18s   %s\n", name, why);
+		}
+	}
+	for (size_t i = 0; i < reply->n_blockers; i++) {
+		_cleanup_free_ char *remedy = text_escape(reply->blockers[i]->remedy, o->ascii);
+
+		/* That flag is in the command below. */
+		if (*remedy && strncmp(remedy, "--leave ", 8) != 0)
+			fprintf(o->file, "  what would help      %s\n", remedy);
+	}
+	print_leave(o, node, reply);
+	fprintf(o->file, "  details              drover explain vm/%s\n", first_shown);
+}
+
+void migrate_refusal_print(const struct output *o, const char *vm,
+                           const Drover__V1__MigrateReply *reply, bool would)
+{
+	_cleanup_free_ char *shown = text_escape(vm, o->ascii);
+	_cleanup_free_ char *why = text_escape(reply->refusal, o->ascii);
+	_cleanup_free_ char *word = text_shell_word(vm), *shown_word = text_escape(word, o->ascii);
+
+	fprintf(o->file, "drover: %s%s cannot be moved%s%s\n", would ? "would refuse: " : "", shown,
+	        *why ? ": " : "", why);
+	for (size_t i = 0; i < reply->n_checks; i++) {
+		const Drover__V1__Check *check = reply->checks[i];
+		_cleanup_free_ char *id = text_escape(check->id, o->ascii);
+		_cleanup_free_ char *reason = blocker_reason(o, check);
+		_cleanup_free_ char *required = text_escape(check->required, o->ascii);
+		_cleanup_free_ char *remedy = text_escape(check->remedy, o->ascii);
+
+		if (check->verdict != DROVER__V1__CHECK__VERDICT__FAIL &&
+		    check->verdict != DROVER__V1__CHECK__VERDICT__BLOCK)
+			continue;
+		fprintf(o->file, "  %-10s %s%s%s\n", id, reason, *required ? "; required: " : "",
+		        required);
+		if (*remedy)
+			fprintf(o->file, "  %-10s %s %s\n", "", output_get_glyphs(o)->arrow,
+			        remedy);
+	}
+	fprintf(o->file, "  details    drover explain vm/%s\n", shown_word);
+}
+
+/* "web1 -> host2: yes", and each check that says so. */
+void migrate_plan_print(const struct output *o, const char *vm,
+                        const Drover__V1__MigrateReply *reply)
+{
+	const char *target = reply->migration ? reply->migration->target : "?";
+	_cleanup_free_ char *shown = text_escape(vm, o->ascii);
+	_cleanup_free_ char *shown_target = text_escape(target, o->ascii);
+	char text[OUTPUT_TEXT_BYTES];
+
+	fprintf(o->file, "%s %s %s: yes", shown, output_get_glyphs(o)->arrow, shown_target);
+	if (reply->eta_ms)
+		fprintf(o->file, "   takes %s %s", output_get_glyphs(o)->about,
+		        output_duration(o, reply->eta_ms, text));
+	fprintf(o->file, "   guard against running twice: %s\n", guard_name(reply->guard));
+	if (reply->n_checks)
+		checks_print(o, reply->checks, reply->n_checks);
+}
