@@ -77,6 +77,11 @@ static void log_refusal(struct mesh_connection *c)
 	struct mesh *mesh = c->mesh;
 	uint64_t now_ms = clock_now_ms();
 
+	/* Whoever only looked whether somebody listens was not refused. */
+	if (c->why.code == ERROR_UNREACHABLE) {
+		log_debug("mesh: %s left again: %s", c->address, c->why.text);
+		return;
+	}
 	if (now_ms < mesh->refusal_log_ms + REFUSAL_LOG_MS) {
 		mesh->refusals_unlogged++;
 		return;

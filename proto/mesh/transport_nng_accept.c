@@ -13,6 +13,8 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #define RETRY_MS 100
 
@@ -122,12 +124,28 @@ static void acceptor_close(struct acceptor *base)
 
 static const struct acceptor_ops acceptor_ops = { get_port, acceptor_close };
 
+/* nng removes whatever is in the way of a socket and does not answer: also files that are none. */
+static int check_path(const char *url, struct error *err)
+{
+	const char *path = url + strlen("ipc://");
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || S_ISSOCK(st.st_mode))
+		return 0;
+	return error_set(err, ERROR_EXISTS,
+	                 "cannot listen on %s: there is a file that is not a socket", url);
+}
+
 static int listener_open(const char *url, bool secure, nng_stream_listener **ret_listener,
                          struct error *err)
 {
 	nng_stream_listener *listener;
-	int rv = nng_stream_listener_alloc(&listener, url);
+	int rc = secure ? 0 : check_path(url, err);
+	int rv;
 
+	if (rc < 0)
+		return rc;
+	rv = nng_stream_listener_alloc(&listener, url);
 	if (rv != 0)
 		return error_set(err, ERROR_INVALID, "cannot listen on %s: %s", url,
 		                 nng_strerror(rv));
