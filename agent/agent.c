@@ -22,6 +22,12 @@
 #define RELIST_SECONDS       5
 #define KERNEL_FACTS_SECONDS 60
 
+const struct tunnel_ops tunnel_processes = {
+	.spawn = tunnel_spawn,
+	.read_status = tunnel_read_status,
+	.stop = tunnel_stop,
+};
+
 int agent_see_epoch(struct agent *agent, uint64_t epoch, struct error *err)
 {
 	struct journal_write w = { .kind = JOURNAL_WRITE_EPOCH, .epoch = epoch };
@@ -349,6 +355,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	agent->settings = s;
 	agent->loop = options->loop;
 	agent->hypervisor = options->hypervisor;
+	agent->tunnels = options->tunnels ? options->tunnels : &tunnel_processes;
 	agent->boot_id = id_new();
 	rc = make_directories(s, err);
 	if (rc == 0)
@@ -385,21 +392,29 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	return 0;
 }
 
+/* What is under way is left where it is: nothing new begins, what couriers bring home is thrown away,
+ * and the next agent looks for itself. So everybody who could still call back is waited for, and finds
+ * attempts that do not go on. */
 void agent_stop(struct agent *agent)
 {
 	if (!agent)
 		return;
 	agent->stopping = true;
 	loop_timer_stop(agent->loop, &agent->second);
-	coordinators_stop(agent);
-	peers_stop(agent);
-	mesh_free(agent->mesh);
+	source_freeze(agent);
 	courier_pool_free(agent->couriers);
-	/* What the couriers brought home last. */
-	(void)loop_run_until(agent->loop, 0, NULL, NULL);
+	agent->couriers = NULL;
+	agent->inventory.couriers = NULL;
+	journal_keeper_close(agent->journal);
+	agent->journal = NULL;
+	(void)loop_run_until(agent->loop, 2 * PEERS_POLL_MS, NULL, NULL);
+	if (agent->mesh) {
+		coordinators_stop(agent);
+		peers_stop(agent);
+		mesh_free(agent->mesh);
+	}
 	traffic_close(agent->traffic);
 	source_stop(agent);
-	journal_keeper_close(agent->journal);
 	target_stop(agent);
 	watchers_stop(agent);
 	inventory_deinit(&agent->inventory);

@@ -19,6 +19,7 @@
 #include "agent/journal_keeper.h"
 #include "agent/reservations.h"
 #include "agent/settings.h"
+#include "agent/tunnels.h"
 #include "common/loop.h"
 #include "ebpf/traffic.h"
 #include "proto/mesh/mesh.h"
@@ -36,6 +37,7 @@ struct agent {
 	struct hypervisor *hypervisor;
 	struct courier_pool *couriers; /* short questions to libvirt and the file system */
 	struct journal_keeper *journal;
+	const struct tunnel_ops *tunnels;
 	struct id boot_id;
 
 	struct inventory inventory;
@@ -66,7 +68,8 @@ struct agent {
 struct agent_options {
 	const struct agent_settings *settings;
 	struct loop *loop;
-	struct hypervisor *hypervisor; /* borrowed */
+	struct hypervisor *hypervisor;    /* borrowed */
+	const struct tunnel_ops *tunnels; /* NULL: processes */
 	const struct mesh_options
 		*mesh_override; /* tests: transport and identity; NULL = settings */
 };
@@ -96,6 +99,9 @@ void coordinators_stop(struct agent *agent);
 void coordinators_connected(struct agent *agent, struct mesh_connection *c);
 
 /* --- peers.c: connections to other agents, dialled when needed --- */
+
+/* How often somebody who waits looks at the dialer; a dial takes a few ms. */
+#define PEERS_POLL_MS 50
 
 /* Calls back once with a connection, or NULL and the reason after at most @timeout_ms. */
 void peers_with_connection(struct agent *agent, const char *node, const char *address,

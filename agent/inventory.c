@@ -161,6 +161,8 @@ void inventory_refresh(struct inventory *inv)
 {
 	struct reading *r;
 
+	if (!inv->couriers)
+		return; /* stopping */
 	if (inv->reading) {
 		inv->again = true;
 		return;

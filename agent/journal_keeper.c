@@ -115,8 +115,11 @@ void journal_keeper_write(struct journal_keeper *k, const struct journal_write *
                           void (*when_done)(int rc, const struct error *err, void *context),
                           void *context)
 {
-	struct write_errand *w = xnew(struct write_errand);
+	struct write_errand *w;
 
+	if (!k)
+		return;
+	w = xnew(struct write_errand);
 	w->errand.work = work;
 	w->errand.done = done;
 	w->keeper = k;

@@ -45,7 +45,8 @@ struct journal_write {
 	};
 };
 
-/* @done may be NULL for records whose loss costs nothing but a second look after a crash. */
+/* @keeper NULL: the owner is stopping, and nothing is written or called back.
+ * @done may be NULL for records whose loss costs nothing but a second look after a crash. */
 void journal_keeper_write(struct journal_keeper *keeper, const struct journal_write *what,
                           void (*done)(int rc, const struct error *err, void *context),
                           void *context);

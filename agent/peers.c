@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POLL_MS 50 /* how often a waiting caller looks at its dialer; a dial takes a few ms */
-
 struct peer {
 	char node[128];
 	char *address; /* owned */
@@ -83,7 +81,7 @@ static void waiter_look(void *context)
 		err.code = ERROR_UNREACHABLE;
 		w->ready(NULL, &err, w->context);
 	} else {
-		loop_timer_start(w->agent->loop, &w->timer, POLL_MS);
+		loop_timer_start(w->agent->loop, &w->timer, PEERS_POLL_MS);
 		return;
 	}
 	free(w);

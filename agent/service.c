@@ -13,11 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Nothing new begins once the agent is stopping. */
+static bool stopping(struct mesh_incoming *in, const struct agent *agent)
+{
+	struct error err;
+
+	if (!agent->stopping)
+		return false;
+	error_set(&err, ERROR_UNREACHABLE, "the agent of %s is stopping", agent->settings->node);
+	mesh_fail_error(in, &err);
+	return true;
+}
+
 static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__AgentWatchRequest *request = (const Drover__V1__AgentWatchRequest *)m;
 	struct error err;
 
+	if (stopping(in, context))
+		return;
 	if (agent_see_epoch(context, request->epoch, &err) < 0)
 		mesh_fail_error(in, &err);
 	else
@@ -87,10 +101,13 @@ static void handle_mark(struct mesh_incoming *in, const ProtobufCMessage *m, voi
 {
 	const Drover__V1__SetDrainMarkRequest *request = (const Drover__V1__SetDrainMarkRequest *)m;
 	struct agent *agent = context;
-	struct marking *w = xnew(struct marking);
+	struct marking *w;
 	struct journal_write write = { .kind = JOURNAL_WRITE_DRAIN_MARK };
 	struct error err;
 
+	if (stopping(in, agent))
+		return;
+	w = xnew(struct marking);
 	if (read_mark(request->mark, &w->mark, &err) < 0 ||
 	    agent_see_epoch(agent, w->mark.epoch, &err) < 0) {
 		mesh_fail_error(in, &err);
@@ -109,7 +126,8 @@ static void handle_mark(struct mesh_incoming *in, const ProtobufCMessage *m, voi
 #define HANDLER(name, function, type)                                                        \
 	static void name(struct mesh_incoming *in, const ProtobufCMessage *m, void *context) \
 	{                                                                                    \
-		function(context, in, (const type *)m);                                      \
+		if (!stopping(in, context))                                                  \
+			function(context, in, (const type *)m);                              \
 	}                                                                                    \
 	struct service_needs_a_semicolon_
 

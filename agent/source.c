@@ -166,7 +166,7 @@ static void clean_work(struct errand *e)
 	struct clean_errand *c = (struct clean_errand *)e;
 	struct error err;
 
-	if (c->has_tunnel && tunnel_stop(&c->tunnel, 2000, &err) < 0)
+	if (c->has_tunnel && c->base.attempt->agent->tunnels->stop(&c->tunnel, 2000, &err) < 0)
 		c->error = err;
 	for (size_t i = 0; i < c->n_proofs; i++) {
 		if (storage_proof_clean(&c->proofs[i], &err) < 0)
@@ -226,6 +226,8 @@ static void lease_released(const struct mesh_result *result, void *context)
 	struct source_attempt *a = context;
 
 	a->errands--;
+	if (a->stage != SOURCE_CLEANING)
+		return;
 	/* Not released: it ends by itself, TTL after the last renewal. */
 	if (result->status != MESH_OK)
 		log_warning("%s: %s keeps the reservation until it expires: %s", a->order.vm_name,
@@ -238,6 +240,10 @@ static void release_lease(struct mesh_connection *c, const struct error *err, vo
 	struct source_attempt *a = context;
 	Drover__V1__AttemptRequest request = DROVER__V1__ATTEMPT_REQUEST__INIT;
 
+	if (a->stage != SOURCE_CLEANING) {
+		a->errands--;
+		return;
+	}
 	if (!c) {
 		a->errands--;
 		log_warning("%s: the reservation ends by itself: %s", a->order.vm_name, err->text);
@@ -654,6 +660,16 @@ void source_adopt(struct agent *agent, const struct journal_state *past)
 			adopt_running(agent, &past->attempts[i], past);
 		else if (i >= first)
 			adopt_ended(agent, &past->attempts[i]);
+	}
+}
+
+void source_freeze(struct agent *agent)
+{
+	for (struct source_attempt *a = agent->attempts; a; a = a->next) {
+		loop_timer_stop(agent->loop, &a->timer);
+		a->stage = SOURCE_ENDED;
+		courier_pool_free(a->mover);
+		a->mover = NULL;
 	}
 }
 

@@ -125,6 +125,8 @@ unsigned source_count_active(const struct agent *agent);
 /* What is known of it, for the wire; wire_free. */
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a);
 
+/* Before a stop: no attempt goes on, and no thread of theirs runs any more. */
+void source_freeze(struct agent *agent);
 void source_stop(struct agent *agent);
 
 /* --- between the source_*.c files --- */

@@ -84,7 +84,8 @@ static void watch_work(struct errand *e)
 
 	w->job_rc = ops->job(w->hypervisor, w->uuid, &w->job, &ignored);
 	w->find_rc = ops->find(w->hypervisor, w->uuid, &w->vm, &ignored);
-	w->tunnel_rc = tunnel_read_status(&w->tunnel, &w->status, &ignored);
+	w->tunnel_rc = w->base.attempt->agent->tunnels->read_status(&w->tunnel, &w->status,
+	                                                            &ignored);
 	if (w->abort)
 		w->abort_rc = ops->abort_job(w->hypervisor, w->uuid, &w->abort_error);
 }
@@ -271,8 +272,13 @@ static void start_call(struct source_attempt *a)
 	m->base.errand.done = moved;
 	m->hypervisor = a->agent->hypervisor;
 	memcpy(m->uuid, a->order.vm_uuid, sizeof(m->uuid));
-	snprintf(m->control_socket, sizeof(m->control_socket), "%s/attempts/%s/libvirt.sock",
-	         a->agent->settings->run_dir, attempt_name_format(&a->order.attempt, text));
+	if (a->agent->tunnels->control_socket)
+		a->agent->tunnels->control_socket(a->order.target_node, m->control_socket,
+		                                  sizeof(m->control_socket));
+	else
+		snprintf(m->control_socket, sizeof(m->control_socket),
+		         "%s/attempts/%s/libvirt.sock", a->agent->settings->run_dir,
+		         attempt_name_format(&a->order.attempt, text));
 	snprintf(m->migrate_uri, sizeof(m->migrate_uri),
 	         strchr(a->migration_address, ':') ? "tcp://[%s]:%u" : "tcp://%s:%u",
 	         a->migration_address, a->port);

@@ -306,7 +306,7 @@ static void link_work(struct errand *e)
 	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
 		l->rc = error_set_errno(&l->error, ERROR_SYSTEM, errno, "creating %s", directory);
 	else
-		l->rc = tunnel_spawn(&o, &l->tunnel, &status, &l->error);
+		l->rc = l->base.attempt->agent->tunnels->spawn(&o, &l->tunnel, &status, &l->error);
 	free(directory);
 	free(socket_path);
 	free(status_path);
@@ -358,7 +358,7 @@ static void linked(struct errand *e)
 	if (!wanted) {
 		struct error err;
 
-		if (l->rc == 0 && tunnel_stop(&l->tunnel, 1000, &err) < 0)
+		if (l->rc == 0 && a->agent->tunnels->stop(&l->tunnel, 1000, &err) < 0)
 			log_warning("%s", err.text);
 	} else if (l->rc < 0) {
 		error_context(&l->error, "starting the tunnel to %s", a->order.target_node);
@@ -378,7 +378,7 @@ static void link_poll(void *context)
 	struct source_attempt *a = context;
 	struct tunnel_status status = { 0 };
 	struct error err;
-	int rc = tunnel_read_status(&a->tunnel, &status, &err);
+	int rc = a->agent->tunnels->read_status(&a->tunnel, &status, &err);
 
 	if (rc == 0 && status.state == TUNNEL_LINKED) {
 		journal_guard(a);

@@ -70,7 +70,7 @@ static void end_work(struct errand *e)
 	char path[VM_PATH_BYTES + 16];
 
 	if (w->inbound.tunnel_made)
-		(void)tunnel_stop(&w->inbound.tunnel, 2000, &w->error);
+		(void)w->agent->tunnels->stop(&w->inbound.tunnel, 2000, &w->error);
 	if (w->inbound.directory[0]) {
 		snprintf(path, sizeof(path), "%s/tunnel.log", w->inbound.directory);
 		unlink(path);

@@ -324,6 +324,17 @@ static void measured(struct errand *e)
 
 /* --- the tunnel --- */
 
+/* Where other agents reach us, on another port; owned by the caller. */
+static char *listen_address(const struct agent_settings *s, uint32_t port)
+{
+	const char *host = strstr(s->listen, "://");
+	const char *colon;
+
+	host = host ? host + 3 : s->listen;
+	colon = strrchr(host, ':');
+	return xasprintf("%.*s:%u", (int)(colon ? colon - host : (long)strlen(host)), host, port);
+}
+
 static void tunnel_work(struct errand *e)
 {
 	struct admit *a = (struct admit *)e;
@@ -332,8 +343,6 @@ static void tunnel_work(struct errand *e)
 	char *status_path = xasprintf("%s/status", a->directory);
 	char *log_path = xasprintf("%s/tunnel.log", a->directory);
 	char *listen;
-	const char *host = s->listen + strlen("tcp://");
-	const char *port = strrchr(host, ':');
 	struct tunnel_options o = {
 		.side = TUNNEL_TARGET,
 		.attempt = a->name,
@@ -347,14 +356,14 @@ static void tunnel_work(struct errand *e)
 		.log_path = log_path,
 	};
 
-	/* Where other agents reach us, on a port of its own. */
-	listen = xasprintf("%.*s:0", (int)(port ? port - host : (long)strlen(host)), host);
+	listen = listen_address(s, 0);
 	o.listen = listen;
 	if (mkdir(a->directory, 0700) < 0 && errno != EEXIST)
 		a->tunnel_rc = error_set_errno(&a->tunnel_error, ERROR_SYSTEM, errno, "creating %s",
 		                               a->directory);
 	else
-		a->tunnel_rc = tunnel_spawn(&o, &a->tunnel, &a->tunnel_status, &a->tunnel_error);
+		a->tunnel_rc = a->agent->tunnels->spawn(&o, &a->tunnel, &a->tunnel_status,
+		                                        &a->tunnel_error);
 	free(expect);
 	free(status_path);
 	free(log_path);
@@ -382,8 +391,7 @@ static void tunnel_started(struct errand *e)
 	struct agent *agent = a->agent;
 	struct inbound *inbound;
 	struct journal_write w = { .kind = JOURNAL_WRITE_MADE };
-	const char *host = agent->settings->listen + strlen("tcp://");
-	const char *port = strrchr(host, ':');
+	char *address;
 
 	if (a->tunnel_rc < 0) {
 		struct error why = a->tunnel_error;
@@ -398,8 +406,9 @@ static void tunnel_started(struct errand *e)
 	inbound->tunnel = a->tunnel;
 	inbound->tunnel_made = true;
 	memcpy(inbound->directory, a->directory, sizeof(inbound->directory));
-	snprintf(inbound->tunnel_address, sizeof(inbound->tunnel_address), "%.*s:%u",
-	         (int)(port ? port - host : (long)strlen(host)), host, a->tunnel_status.port);
+	address = listen_address(agent->settings, a->tunnel_status.port);
+	snprintf(inbound->tunnel_address, sizeof(inbound->tunnel_address), "%s", address);
+	free(address);
 	w.thing.attempt = a->name;
 	w.thing.kind = JOURNAL_TUNNEL;
 	w.thing.pid = (uint32_t)a->tunnel.pid;
