@@ -7,10 +7,14 @@ if(DROVER_SANITIZE)
 	target_compile_options(drover_journal_messages PRIVATE -fsanitize=${DROVER_SANITIZE})
 endif()
 
+add_library(drover_attempt STATIC
+	${CMAKE_CURRENT_LIST_DIR}/attempt.c
+	${CMAKE_CURRENT_LIST_DIR}/crc32c.c)
+target_link_libraries(drover_attempt PUBLIC drover_common)
+
 add_library(drover_admission STATIC
 	${CMAKE_CURRENT_LIST_DIR}/admission.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_memory.c
-	${CMAKE_CURRENT_LIST_DIR}/attempt.c
 	${CMAKE_CURRENT_LIST_DIR}/guard.c
 	${CMAKE_CURRENT_LIST_DIR}/port_holder.c
 	${CMAKE_CURRENT_LIST_DIR}/ports.c
@@ -20,10 +24,9 @@ add_library(drover_admission STATIC
 	${CMAKE_CURRENT_LIST_DIR}/storage_proof.c
 	${CMAKE_CURRENT_LIST_DIR}/storage_proof_wire.c
 	${CMAKE_CURRENT_LIST_DIR}/storage_verify.c)
-target_link_libraries(drover_admission PUBLIC drover_common drover_messages)
+target_link_libraries(drover_admission PUBLIC drover_attempt drover_common drover_messages)
 
 add_library(drover_journal STATIC
-	${CMAKE_CURRENT_LIST_DIR}/crc32c.c
 	${CMAKE_CURRENT_LIST_DIR}/journal.c
 	${CMAKE_CURRENT_LIST_DIR}/journal_codec.c
 	${CMAKE_CURRENT_LIST_DIR}/journal_scan.c

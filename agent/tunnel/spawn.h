@@ -25,6 +25,7 @@ struct tunnel_options {
 	const char *connect;      /* source: AdmitReply.tunnel_address, "10.77.0.2:40123" */
 	const char *listen;       /* target: "10.77.0.2:0" */
 	const char *connect_unix; /* target: "/run/libvirt/libvirt-sock" */
+	uint64_t wait_ms;         /* for the twin, and then for libvirt; 0 = TUNNEL_WAIT_MS */
 	const char *executable;   /* NULL: drover-tunnel beside /proc/self/exe */
 	const char *log_path;     /* NULL: /dev/null */
 };
@@ -36,8 +37,8 @@ struct tunnel {
 	char status_path[1024];
 };
 
-/* Returns when it listens (@ret_status->port is known then) or has failed: the error is its own. At
- * most 5 s. Nothing is left behind on failure. */
+/* Returns when the target listens (@ret_status->port is known then), or the source has its twin, or
+ * it has failed: the error is its own. At most 5 s. Nothing is left behind on failure. */
 int tunnel_spawn(const struct tunnel_options *o, struct tunnel *ret,
                  struct tunnel_status *ret_status, struct error *err);
 
