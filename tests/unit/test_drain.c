@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drains guest by guest: what is waited for, what is refused beforehand, when it is over. */
+#include "coordinator/core/drain.h"
+
+#include "tests/unit/core_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *const four[] = { "web1", "web2", "web3", "web4" };
+
+static struct core_world *three_hosts(size_t guests)
+{
+	struct core_world *world = core_world_new();
+
+	core_world_host(world, "host1", 4096, four, guests);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	core_world_forget(world);
+	return world;
+}
+
+static struct drain *drain_of(struct core_world *world)
+{
+	struct drain *drain = fleet_find_drain(world->fleet, 1);
+
+	assert_non_null(drain);
+	return drain;
+}
+
+static struct drain_vm *guest(struct core_world *world, const char *name)
+{
+	for (size_t i = 0; i < drain_of(world)->n_vms; i++) {
+		if (strcmp(drain_of(world)->vms[i].name, name) == 0)
+			return &drain_of(world)->vms[i];
+	}
+	fail_msg("the drain does not know %s", name);
+	return NULL;
+}
+
+/* The move of that migration ends well, and both hosts show it. */
+static void arrive(struct core_world *world, uint64_t number)
+{
+	const struct migration *m = fleet_find_migration(world->fleet, number);
+	struct vm_state vm = core_world_vm(m->kept.vm_name, 256);
+	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
+
+	text_copy(source, sizeof(source), m->kept.source);
+	text_copy(target, sizeof(target), m->kept.target);
+	core_world_report(world, number, MIGRATION_RUNNING, NULL);
+	core_world_see(world, target, &vm);
+	core_world_unsee(world, source, vm.name);
+	core_world_report(world, number, MIGRATION_DONE, NULL);
+}
+
+/* Two leave at once, the others wait and say for what, with numbers and a planned target. */
+static void test_outbound_slots(void **state)
+{
+	struct core_world *world = three_hosts(4);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	assert_int_equal(guest(world, "web1")->state, DRAIN_VM_MOVING);
+	assert_int_equal(guest(world, "web3")->state, DRAIN_VM_WAITING);
+	assert_string_equal(guest(world, "web3")->reason,
+	                    "waits: 2 of 2 outbound slots of host1 in use");
+	assert_string_not_equal(guest(world, "web3")->target, "");
+	arrive(world, 1);
+	assert_int_equal(core_world_count(world, ACTION_START), 3);
+	assert_int_equal(guest(world, "web1")->state, DRAIN_VM_MOVED);
+	core_world_free(world);
+}
+
+/* It is over only when the host itself, after the mark, counts no guest; then it is in maintenance. */
+static void test_complete_means_counted(void **state)
+{
+	struct core_world *world = three_hosts(1);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	core_world_confirm_mark(world, 1);
+	arrive(world, 1);
+	/* The list is empty, but the host has counted one: asked again. */
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_RUNNING);
+	core_world_wait(world, 2);
+	core_world_confirm_mark(world, 1);
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_RUNNING);
+	core_world_wait(world, 2);
+	core_world_confirm_mark(world, 0);
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_COMPLETED);
+	assert_int_equal(fleet_find_node(world->fleet, "host1")->state, NODE_MAINTENANCE);
+	assert_int_equal(drain_of(world)->bytes_done, drain_of(world)->bytes_total);
+	core_world_free(world);
+}
+
+/* A guest that is started on the draining host later has to go, too. */
+static void test_late_guest_is_included(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct vm_state late = core_world_vm("late", 256);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	core_world_see(world, "host1", &late);
+	assert_int_equal(guest(world, "late")->state, DRAIN_VM_MOVING);
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	core_world_free(world);
+}
+
+/* A guest that stops by itself is no obstacle, and is not counted as moved. */
+static void test_stopped_guest(void **state)
+{
+	struct core_world *world = three_hosts(4);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	core_world_unsee(world, "host1", "web4");
+	assert_int_equal(guest(world, "web4")->state, DRAIN_VM_STOPPED);
+	core_world_free(world);
+}
+
+/* A destination that refuses is not asked again at once: the next one is. */
+static void test_refusal_leads_elsewhere(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct check no = { .id = "cpu",
+		            .verdict = CHECK_FAIL,
+		            .measured = "lacks avx512f",
+		            .required = "avx512f" };
+	char first[NODE_NAME_BYTES];
+
+	(void)state;
+	core_world_drain(world, "host1");
+	text_copy(first, sizeof(first), guest(world, "web1")->target);
+	core_world_report(world, 1, MIGRATION_FAILED, &no);
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	assert_string_not_equal(guest(world, "web1")->target, first);
+	assert_int_equal(fleet_find_migration(world->fleet, 1)->kept.attempt.number, 2);
+
+	/* Both have refused: blocked, with both answers; asked again when time has passed. */
+	core_world_report(world, 1, MIGRATION_FAILED, &no);
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	assert_int_equal(guest(world, "web1")->state, DRAIN_VM_BLOCKED);
+	assert_non_null(strstr(guest(world, "web1")->reason,
+	                       "host2 refused: cpu: lacks avx512f, required avx512f"));
+	assert_non_null(strstr(guest(world, "web1")->reason, "host3 refused"));
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_BLOCKED);
+	core_world_wait(world, 16);
+	assert_int_equal(core_world_count(world, ACTION_START), 3);
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_RUNNING);
+	core_world_free(world);
+}
+
+/* A failed move is tried again after 20 s, then 40 s, by a migration of its own; why is kept. */
+static void test_failure_backs_off(void **state)
+{
+	struct core_world *world = three_hosts(1);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	core_world_report(world, 1, MIGRATION_RUNNING, NULL);
+	core_world_report(world, 1, MIGRATION_FAILED, NULL);
+	assert_string_equal(
+		guest(world, "web1")->reason,
+		"waits: tried again in 20 s; migration/1 failed: its agent gives no reason");
+	core_world_wait(world, 19);
+	assert_int_equal(core_world_count(world, ACTION_START), 1);
+	core_world_wait(world, 2);
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	assert_int_equal(guest(world, "web1")->migration_number, 2);
+	core_world_report(world, 2, MIGRATION_RUNNING, NULL);
+	core_world_report(world, 2, MIGRATION_FAILED, NULL);
+	core_world_wait(world, 39);
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	core_world_wait(world, 2);
+	assert_int_equal(core_world_count(world, ACTION_START), 3);
+	core_world_free(world);
+}
+
+/* Larger than every other host: refused beforehand, and nothing has changed. */
+static void test_too_large_is_refused(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct vm_state huge = core_world_vm("huge", 8000);
+	const struct reply *reply;
+	uint64_t revision;
+
+	(void)state;
+	core_world_see(world, "host1", &huge);
+	core_world_forget(world);
+	revision = world->fleet->revision;
+	core_world_drain(world, "host1");
+	reply = core_world_reply(world);
+	assert_true(reply->refused);
+	assert_non_null(strstr(reply->refusal, "huge cannot move"));
+	assert_non_null(strstr(reply->refusal, "--leave huge"));
+	assert_non_null(strstr(reply->refusal, "--unmovable leave"));
+	assert_int_equal(reply->checks.count, 1);
+	assert_string_equal(reply->checks.items[0].id, "vm/huge");
+	assert_int_equal(world->fleet->revision, revision);
+	assert_int_equal(core_world_count(world, ACTION_STORE), 0);
+	core_world_free(world);
+}
+
+/* With leave_unmovable the rest goes, and the drain ends "partly". */
+static void test_leave_unmovable(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct vm_state huge = core_world_vm("huge", 8000);
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	struct names none = { 0 };
+
+	(void)state;
+	core_world_see(world, "host1", &huge);
+	event.drain.node = "host1";
+	event.drain.leave = &none;
+	event.drain.reason = "";
+	event.drain.leave_unmovable = true;
+	core_world_step(world, &event);
+	assert_int_equal(guest(world, "huge")->state, DRAIN_VM_LEFT);
+	arrive(world, 1);
+	core_world_wait(world, 2);
+	core_world_confirm_mark(world, 1);
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_PARTLY);
+	assert_int_equal(drain_of(world)->kept.left_count, 1);
+	core_world_free(world);
+}
+
+/* A guest to leave that the node does not have is a typing error: refused, nothing changed. */
+static void test_leave_must_exist(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	struct names leave = { 0 };
+
+	(void)state;
+	names_add(&leave, "wbe1");
+	event.drain.node = "host1";
+	event.drain.leave = &leave;
+	event.drain.reason = "";
+	core_world_step(world, &event);
+	assert_int_equal(core_world_reply(world)->error.code, ERROR_NOT_FOUND);
+	assert_null(fleet_find_drain(world->fleet, 1));
+	names_deinit(&leave);
+	core_world_free(world);
+}
+
+/* Draining a draining node is the same drain. */
+static void test_already(void **state)
+{
+	struct core_world *world = three_hosts(1);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	assert_false(core_world_reply(world)->already);
+	core_world_drain(world, "host1");
+	assert_true(core_world_reply(world)->already);
+	assert_int_equal(core_world_reply(world)->drain, 1);
+	assert_int_equal(world->fleet->last_drain_number, 1);
+	core_world_free(world);
+}
+
+/* A dry run asks each planned destination and answers with the plan; nothing is stored. */
+static void test_dry_run(void **state)
+{
+	struct core_world *world = three_hosts(2);
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	struct names none = { 0 };
+	struct checks checks = { 0 };
+	struct check pass = { .id = "memory", .verdict = CHECK_PASS };
+	const struct drain *plan;
+
+	(void)state;
+	checks_add(&checks, &pass);
+	event.drain.node = "host1";
+	event.drain.leave = &none;
+	event.drain.reason = "";
+	event.drain.dry_run = true;
+	core_world_step(world, &event);
+	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 2);
+	assert_int_equal(core_world_count(world, ACTION_REPLY), 0);
+	for (uint64_t preview = 1; preview <= 2; preview++) {
+		struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+
+		answer.preview.preview = preview;
+		answer.preview.admitted = true;
+		answer.preview.checks = &checks;
+		answer.preview.guard = GUARD_LOCK_MANAGER;
+		core_world_step(world, &answer);
+	}
+	plan = core_world_reply(world)->plan;
+	assert_int_equal(plan->kept.state, DRAIN_PLANNED);
+	assert_int_equal(plan->n_vms, 2);
+	/* Spread over both, as each takes what leaves the most room. */
+	assert_string_not_equal(plan->vms[0].target, plan->vms[1].target);
+	assert_int_equal(plan->vms[0].checks.count, 1);
+	assert_int_equal(plan->vms[0].guard, GUARD_LOCK_MANAGER);
+	assert_true(plan->eta_ms > 0);
+	assert_int_equal(core_world_count(world, ACTION_STORE), 0);
+	assert_int_equal(fleet_find_node(world->fleet, "host1")->state, NODE_READY);
+	checks_deinit(&checks);
+	core_world_free(world);
+}
+
+/* A dry run whose questions are not answered ends after ten seconds and says so. */
+static void test_dry_run_has_a_deadline(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	struct names none = { 0 };
+
+	(void)state;
+	event.drain.node = "host1";
+	event.drain.leave = &none;
+	event.drain.reason = "";
+	event.drain.dry_run = true;
+	core_world_step(world, &event);
+	core_world_wait(world, 9);
+	assert_int_equal(core_world_count(world, ACTION_REPLY), 0);
+	core_world_wait(world, 1);
+	assert_string_equal(core_world_reply(world)->plan->vms[0].reason,
+	                    "its agent has not answered in time");
+	core_world_free(world);
+}
+
+/* Uncordon does not stop a drain; undrain does, and the node takes guests again. */
+static void test_undrain(void **state)
+{
+	struct core_world *world = three_hosts(4);
+	struct event event = { .kind = EVENT_UNCORDON, .request = 4 };
+
+	(void)state;
+	core_world_drain(world, "host1");
+	event.node.node = "host1";
+	event.node.reason = "";
+	core_world_step(world, &event);
+	assert_int_equal(core_world_reply(world)->error.code, ERROR_REFUSED);
+	event.kind = EVENT_UNDRAIN;
+	core_world_step(world, &event);
+	assert_true(core_world_reply(world)->changed);
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_CANCELLED);
+	assert_int_equal(fleet_find_node(world->fleet, "host1")->state, NODE_READY);
+	core_world_step(world, &event);
+	assert_false(core_world_reply(world)->changed);
+	core_world_free(world);
+}
+
+/* Two drains share the cluster's slots turn by turn: neither starves. */
+static void test_drains_take_turns(void **state)
+{
+	static const char *const other[] = { "db1", "db2", "db3" };
+	struct core_world *world = core_world_new();
+	struct node *host1, *host2;
+
+	(void)state;
+	world->fleet->options.caps.cluster = 2;
+	core_world_host(world, "host1", 4096, four, 4);
+	core_world_host(world, "host2", 4096, other, 3);
+	core_world_host(world, "host3", 8192, NULL, 0);
+	world->store_slowly = true;
+	core_world_drain(world, "host1");
+	core_world_drain(world, "host2");
+	core_world_store(world);
+	core_world_store(world);
+	host1 = fleet_find_node(world->fleet, "host1");
+	host2 = fleet_find_node(world->fleet, "host2");
+	world->store_slowly = false;
+	/* The first had both slots before the second was asked for; the next two are shared. */
+	assert_int_equal(host1->migrations_out, 2);
+	arrive(world, 1);
+	arrive(world, 2);
+	assert_int_equal(host1->migrations_out + host2->migrations_out, 2);
+	assert_int_equal(host2->migrations_out, 1);
+	core_world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_outbound_slots),
+		cmocka_unit_test(test_complete_means_counted),
+		cmocka_unit_test(test_late_guest_is_included),
+		cmocka_unit_test(test_stopped_guest),
+		cmocka_unit_test(test_refusal_leads_elsewhere),
+		cmocka_unit_test(test_failure_backs_off),
+		cmocka_unit_test(test_too_large_is_refused),
+		cmocka_unit_test(test_leave_unmovable),
+		cmocka_unit_test(test_leave_must_exist),
+		cmocka_unit_test(test_already),
+		cmocka_unit_test(test_dry_run),
+		cmocka_unit_test(test_dry_run_has_a_deadline),
+		cmocka_unit_test(test_undrain),
+		cmocka_unit_test(test_drains_take_turns),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
