@@ -260,6 +260,49 @@ wait_for() {
 	[[ $stderr == *"no node can take it"*"100 MiB free"*"320 MiB"*"move something off host2 first"* ]]
 }
 
+@test "explain finds out what a bare name means" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" explain web1
+	[[ $output == "vm/web1"*"asked for the vm called web1"*"host2: no"*"it is cordoned"* ]]
+	run --separate-stderr -0 "$drover" explain host2
+	[[ $output == "node/host2"*"asked for the node called host2"*"NAME "*"host2"* ]]
+	run --separate-stderr -0 "$drover" explain drain/7
+	[[ $output == *"asked for the drain called 7"* ]]
+	run --separate-stderr -2 "$drover" explain 7
+	[[ $stderr == *"may mean migration/7 or drain/7"* ]]
+	run --separate-stderr -2 "$drover" explain guest/web1
+	run --separate-stderr -7 "$drover" explain wbe1
+	[[ $stderr == *"did you mean  web1"* ]]
+}
+
+@test "cancelling what is over is no error" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" cancel drain/3
+	[ "$output" = "drain/3 is cancelled" ]
+	run --separate-stderr -0 "$drover" cancel drain/1
+	[[ $output == *"is over: completed" ]]
+	run --separate-stderr -2 "$drover" cancel drain/0
+}
+
+@test "events: the oldest first, one line each, by subject" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" events --no-headers
+	[ "${#lines[@]}" -eq 2 ]
+	[[ ${lines[0]} == *"node/host1"*"host1 is ready" ]]
+	[[ ${lines[1]} == *"alarm"*"vm/web1"*'web1 runs\ntwice' ]]
+	run --separate-stderr -0 "$drover" events vm/web1 -o jsonl
+	[ "$(jq -r .text <<<"$output")" = $'web1 runs\ntwice' ]
+	run --separate-stderr -0 "$drover" events drain/9
+	[[ -z $output && $stderr == *"no such events"* ]]
+}
+
+@test "a reader that has enough ends the watcher, not the drain" {
+	start_coordinator
+	run --separate-stderr -0 bash -c "'$drover' drain host3 -o jsonl | head -n 1"
+	[ "$(jq -r .drain.state <<<"$output")" = running ]
+	wait_for 7 unwatched
+}
+
 @test "completion of names is silent without a coordinator" {
 	run --separate-stderr -3 "$drover" __complete nodes
 	[ -z "$output$stderr" ]

@@ -411,6 +411,61 @@ static void handle_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	mesh_reply(in, &reply.base);
 }
 
+static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ExplainRequest *request = (const Drover__V1__ExplainRequest *)m;
+	Drover__V1__Explanation reply = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Explanation__Target target = DROVER__V1__EXPLANATION__TARGET__INIT;
+	Drover__V1__Explanation__Target *targets[] = { &target };
+	char line[80], *lines[] = { line };
+
+	(void)context;
+	snprintf(line, sizeof(line), "asked for the %.16s called %.40s", request->kind,
+	         request->name);
+	target.node = S("host2");
+	target.reason = S("it is cordoned");
+	reply.lines = lines;
+	reply.n_lines = 1;
+	reply.targets = targets;
+	reply.n_targets = 1;
+	mesh_reply(in, &reply.base);
+}
+
+static void handle_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__CancelRequest *request = (const Drover__V1__CancelRequest *)m;
+	Drover__V1__CancelReply reply = DROVER__V1__CANCEL_REPLY__INIT;
+
+	(void)context;
+	reply.changed = strcmp(request->name, "3") == 0;
+	reply.text = S(reply.changed ? "drain/3 is cancelled"
+	                             : "drain/1 of host1 is over: completed");
+	mesh_reply(in, &reply.base);
+}
+
+/* The newest first, as a log is asked for. */
+static void handle_events(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	Drover__V1__EventList list = DROVER__V1__EVENT_LIST__INIT;
+	Drover__V1__Event a = DROVER__V1__EVENT__INIT, b = DROVER__V1__EVENT__INIT;
+	Drover__V1__Event *items[] = { &b, &a };
+
+	(void)m;
+	(void)context;
+	a.revision = 1;
+	a.severity = S("info");
+	a.subject = S("node/host1");
+	a.text = S("host1 is ready");
+	b.revision = 2;
+	b.severity = S("alarm");
+	b.subject = S("vm/web1");
+	b.text = S("web1 runs\ntwice");
+	list.events = items;
+	list.n_events = 2;
+	list.revision = 2;
+	mesh_reply(in, &list.base);
+}
+
 /* Never answers. */
 static void handle_status(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
@@ -420,9 +475,10 @@ static void handle_status(struct mesh_incoming *in, const ProtobufCMessage *m, v
 }
 
 static const struct mesh_handler handlers[] = {
-	{ "Drain", handle_drain },      { "Migrate", handle_migrate }, { "Watch", handle_watch },
-	{ "ListNodes", handle_nodes },  { "ListVms", handle_vms },     { "Cordon", handle_cordon },
-	{ "GetStatus", handle_status },
+	{ "Drain", handle_drain },       { "Migrate", handle_migrate }, { "Watch", handle_watch },
+	{ "ListNodes", handle_nodes },   { "ListVms", handle_vms },     { "Cordon", handle_cordon },
+	{ "GetStatus", handle_status },  { "Explain", handle_explain }, { "Cancel", handle_cancel },
+	{ "ListEvents", handle_events },
 };
 
 static void stop(int signal_number, void *context)

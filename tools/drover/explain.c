@@ -8,6 +8,7 @@
 #include "tools/drover/session.h"
 #include "tools/drover/text.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const char *const kinds[] = { "node", "vm", "migration", "drain" };
@@ -138,6 +139,7 @@ enum exit_code explain_run(const struct invocation *invocation)
 		session_close(&s);
 		return code;
 	}
+	assert(kind);
 	request.kind = (char *)kind;
 	request.name = (char *)name;
 	if (client_call(s.client, "Explain", &request.base, &message, &err) < 0)
