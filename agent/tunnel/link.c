@@ -173,8 +173,15 @@ struct tunnel_link *tunnel_link_new(struct tunnel_tls *tls, int fd, bool dialled
 
 void tunnel_link_free(struct tunnel_link *link)
 {
+	char rest[4096];
+
 	if (!link)
 		return;
+	/* With bytes unread the kernel would answer with a reset, which can take our last words, an
+	 * alert or a refusal, away from the twin before it has read them. */
+	shutdown(link->fd, SHUT_WR);
+	for (int i = 0; i < 16 && recv(link->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
+		;
 	SSL_free(link->ssl);
 	close(link->fd);
 	free(link);
