@@ -385,7 +385,7 @@ static int read_order(struct agent *agent, const Drover__V1__StartMigrationReque
 	if (strlen(r->vm_uuid) != VM_UUID_BYTES - 1)
 		return error_set(err, ERROR_INVALID, "\"%.64s\" is not a UUID", r->vm_uuid);
 	if (!r->target_node[0] || strlen(r->target_node) >= sizeof(order->target_node) ||
-	    strncmp(r->target_address, "tcp://", 6) != 0 ||
+	    !strstr(r->target_address, "://") ||
 	    strlen(r->target_address) >= sizeof(order->target_address))
 		return error_set(err, ERROR_INVALID, "the target is \"%.128s\" at \"%.128s\"",
 		                 r->target_node, r->target_address);

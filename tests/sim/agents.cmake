@@ -1,0 +1,3 @@
+drover_test(NAME test_agents LABEL sim TIMEOUT 300
+	SOURCES sim/test_agents.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)

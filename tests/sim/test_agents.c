@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two agents move a guest, through everything that can go wrong on the way: see tests/sim/agents.h. */
+#include "tests/sim/agents.h"
+
+#include "common/log.h"
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DONE       DROVER__V1__MIGRATION_STATE__DONE
+#define FAILED     DROVER__V1__MIGRATION_STATE__FAILED
+#define CANCELLED  DROVER__V1__MIGRATION_STATE__CANCELLED
+#define UNRESOLVED DROVER__V1__MIGRATION_STATE__UNRESOLVED
+
+static const struct fake_guest_settings small = { .name = "web", .memory_bytes = 64 * MIB };
+static const struct fake_guest_settings large = { .name = "db", .memory_bytes = 512 * MIB };
+
+static bool is_clean(void *context)
+{
+	struct agents *t = context;
+
+	return agents_leftovers(t) == 0 && (!t->agents[1] || agents_leases(t, 1) == 0);
+}
+
+/* The end that every test has: the guest never ran twice, and nothing is left of the move. */
+static void finish(struct agents *t)
+{
+	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
+	assert_true(agents_until(t, is_clean, t));
+	agents_free(t);
+}
+
+/* A guest moves: it runs there, is gone here, and the report says how. */
+static void test_move(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_TWO_STEP);
+	assert_true(t->report.tombstoned);
+	assert_true(t->report.n_checks > 5);
+	assert_false(t->report.percent_fell);
+	assert_true(t->report.downtime_ms > 0);
+	finish(t);
+}
+
+/* A persistent guest is defined at its new home only, with its autostart. */
+static void test_persistent(void **state)
+{
+	struct fake_guest_settings guest = small;
+	struct agents *t = agents_new(NULL);
+	struct vm_summary vm;
+	struct error err;
+
+	(void)state;
+	guest.persistent = true;
+	guest.autostart = true;
+	agents_add_guest(t, &guest);
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	assert_int_equal(t->hypervisors[1]->ops->find(t->hypervisors[1], t->uuid, &vm, &err), 0);
+	assert_true(vm.persistent);
+	assert_true(vm.autostart);
+	finish(t);
+}
+
+/* A destination without room says so with numbers, and nothing of the guest was touched. */
+static void test_refused(void **state)
+{
+	struct agents_options o = { .target_memory_bytes = 256 * MIB };
+	struct agents *t = agents_new(&o);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(t->report.error_code, ERROR_REFUSED);
+	assert_non_null(strstr(t->report.reason, "memory"));
+	assert_non_null(strstr(t->report.reason, "512 MiB"));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+	finish(t);
+}
+
+/* Cancelled in mid-copy, the guest stays where it is. */
+static void test_cancel(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	agents_cancel(t);
+	assert_true(agents_wait(t, CANCELLED));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+	finish(t);
+}
+
+/* The same order twice is one move; it gets the same answer. */
+static void test_order_twice(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	agents_order(t);
+	agents_order_again(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, DONE));
+	agents_order_again(t);
+	assert_true(t->accepted);
+	assert_int_equal(t->report.state, DONE);
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	finish(t);
+}
+
+/* An attempt that was asked about before it came is tombstoned, and its order then refused. */
+static void test_tombstone(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	t->operation = id_new();
+	agents_probe(t);
+	assert_int_equal(t->status, MESH_OK);
+	assert_true(t->report.tombstoned);
+	assert_int_equal(t->report.state, CANCELLED);
+	agents_order_again(t);
+	assert_false(t->accepted);
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	agents_order_again(t);
+	assert_false(t->accepted);
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	finish(t);
+}
+
+/* A coordinator of an older epoch is not obeyed. */
+static void test_stale_epoch(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	t->epoch = 7;
+	t->operation = id_new();
+	agents_probe(t);
+	t->epoch = 6;
+	agents_order(t);
+	assert_false(t->accepted);
+	assert_int_equal(t->error.code, ERROR_STALE);
+	t->epoch = 7;
+	finish(t);
+}
+
+/* The answer of Finish is lost and the guard is two-step: the guest stays at its source. */
+static void test_lost_finish_two_step(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+	finish(t);
+}
+
+/* The answer of Finish is lost and a lock manager guards: the guest is at its destination. */
+static void test_lost_finish_lock(void **state)
+{
+	struct agents_options o = { .lock_manager = true };
+	struct fake_guest_settings guest = small;
+	struct agents *t = agents_new(&o);
+	struct vm_disk disk = {
+		.target = "vda", .type = "file", .device = "disk", .format = "raw"
+	};
+	FILE *image;
+
+	(void)state;
+	snprintf(disk.source, sizeof(disk.source), "%s/web.img", t->directory);
+	image = fopen(disk.source, "we");
+	assert_non_null(image);
+	fclose(image);
+	guest.disks = &disk;
+	guest.n_disks = 1;
+	guest.image_lock = true;
+	agents_add_guest(t, &guest);
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_LOCK_MANAGER);
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	finish(t);
+}
+
+/* The destination's QEMU dies: the guest runs on at its source, and the report has libvirt's words. */
+static void test_target_dies(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_TARGET_DIES);
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_true(strlen(t->report.reason) > 0);
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	finish(t);
+}
+
+/* libvirt's success without a guest at the destination is not a success. */
+static void test_success_lost(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_SUCCESS_LOST);
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+	assert_non_null(strstr(t->report.reason, "neither"));
+	finish(t);
+}
+
+/* The source agent is killed in mid-copy: the move goes on, and the next agent sees it through. */
+static void test_source_agent_killed(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	finish(t);
+}
+
+/* The destination agent is killed in mid-copy: its reservation comes back from the journal, and the
+ * move ends as if nothing had been. */
+static void test_target_agent_killed(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	agents_kill(t, 1);
+	agents_start(t, 1);
+	assert_int_equal(agents_leases(t, 1), 1);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	finish(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_persistent),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_order_twice),
+		cmocka_unit_test(test_tombstone),
+		cmocka_unit_test(test_stale_epoch),
+		cmocka_unit_test(test_lost_finish_two_step),
+		cmocka_unit_test(test_lost_finish_lock),
+		cmocka_unit_test(test_target_dies),
+		cmocka_unit_test(test_success_lost),
+		cmocka_unit_test(test_source_agent_killed),
+		cmocka_unit_test(test_target_agent_killed),
+	};
+
+	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
