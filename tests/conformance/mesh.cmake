@@ -21,6 +21,7 @@ mesh_suite(hostile ipc tcp)
 mesh_suite(life inproc ipc tcp)
 mesh_suite(flow inproc ipc tcp)
 mesh_suite(listen ipc tcp)
+mesh_suite(threads inproc ipc tcp)
 
 drover_test(NAME test_mesh_roles LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_roles.c)

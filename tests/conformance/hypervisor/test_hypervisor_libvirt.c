@@ -2,7 +2,7 @@
 /* The conformance suite on libvirt: runs inside host1 of a lab that libvirt.sh brings up, and has
  * the lab's commands run outside by it.
  *
- *	test_hypervisor_libvirt LAB_STATE LAB_COMMAND... [FILTER after --]
+ *	[SUITE_FILTER=test_move] test_hypervisor_libvirt LAB_STATE LAB_COMMAND...
  */
 #include "tests/conformance/hypervisor/suite.h"
 
@@ -11,11 +11,13 @@
 #include "common/units.h"
 
 #include <assert.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,8 +87,62 @@ static void start_libvirtd(void)
 	lab("libvirtd", "host1", "start", NULL);
 }
 
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+	(void)status;
+	(void)type;
+	(void)walk;
+	return remove(path);
+}
+
+static void put_file(const char *root, const char *path, const char *text)
+{
+	_cleanup_free_ char *full = xasprintf("%s/%s", root, path);
+	_cleanup_fclose_ FILE *file = fopen(full, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+}
+
+static void test_files_of_the_host(void **state)
+{
+	/* Memory and lock manager are read from the host's files; one that makes no sense is an
+	 * error. */
+	static const char *const folders[] = { "proc", "etc", "etc/libvirt" };
+	char root[] = "/tmp/test_hypervisor_libvirt.XXXXXX";
+	struct hypervisor *h = hypervisor_libvirt_new("qemu:///system");
+	struct host_facts facts = { 0 };
+	struct error err = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		_cleanup_free_ char *folder = xasprintf("%s/%s", root, folders[i]);
+
+		assert_int_equal(mkdir(folder, 0700), 0);
+	}
+	hypervisor_libvirt_set_root(h, root);
+	assert_int_equal(h->ops->host_facts(h, &facts, &err), -ERROR_SYSTEM);
+	put_file(root, "proc/meminfo", "MemTotal: 2048 kB\nMemFree: 1 kB\nMemAvailable: 1024 kB\n");
+	assert_int_equal(h->ops->host_facts(h, &facts, &err), 0);
+	assert_int_equal(facts.memory_total_bytes, 2048 * KIB);
+	assert_int_equal(facts.memory_available_bytes, 1024 * KIB);
+	assert_string_equal(facts.lock_manager, "");
+	put_file(root, "etc/libvirt/qemu.conf", "lock_manager = \"lockd\"\n");
+	put_file(root, "etc/libvirt/qemu-lockd.conf", "file_lockspace_dir = \"/srv/locks\"\n");
+	assert_int_equal(h->ops->host_facts(h, &facts, &err), 0);
+	assert_string_equal(facts.lock_manager, "lockd");
+	assert_string_equal(facts.lockspace, "/srv/locks");
+	put_file(root, "etc/libvirt/qemu.conf", "lock_manager = 7\n");
+	assert_int_equal(h->ops->host_facts(h, &facts, &err), -ERROR_INVALID);
+	h->ops->free(h);
+	assert_int_equal(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 int main(int count, char **arguments)
 {
+	const struct CMUnitTest own[] = { cmocka_unit_test(test_files_of_the_host) };
+
 	_cleanup_free_ char *socket = NULL, *uri = NULL;
 	struct suite_stage stage = {
 		.migrate_uri = "tcp://10.78.0.2:49152",
@@ -113,5 +169,6 @@ int main(int count, char **arguments)
 	stage.source = hypervisor_libvirt_new("qemu:///system");
 	stage.target = hypervisor_libvirt_new(uri);
 	failed = suite_run(&stage, filter);
+	failed += cmocka_run_group_tests(own, NULL, NULL);
 	return failed != 0;
 }
