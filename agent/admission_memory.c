@@ -98,11 +98,10 @@ void admission_judge_memory(const struct admission_input *in, struct check_list 
 	if (needed > m->free_bytes) {
 		units_format_bytes(needed - m->free_bytes, text);
 		if (m->n_reserved)
-			admission_remedy(
-				c,
-				"%s short: wait until the %u on their way here are settled, "
-				"or choose another node",
-				text, m->n_reserved);
+			admission_remedy(c,
+			                 "%s short: wait for what is on its way here (%u), "
+			                 "or choose another node",
+			                 text, m->n_reserved);
 		else
 			admission_remedy(
 				c,

@@ -249,7 +249,8 @@ static int refuse_no_room(const struct reservations *r, const struct reservation
 	reservations_get_totals(r, &t);
 	if (want->memory_bytes <= t.free_bytes)
 		return 0;
-	return error_set(err, ERROR_NO_SPACE, "%s needed, %s free (%s reserved by %u other moves)",
+	return error_set(err, ERROR_NO_SPACE,
+	                 "%s needed, %s free (%s reserved for %u on the way here)",
 	                 units_format_bytes(want->memory_bytes, need),
 	                 units_format_bytes(t.free_bytes, room),
 	                 units_format_bytes(t.reserved_bytes, reserved), t.n_reserved);
@@ -318,19 +319,14 @@ int reservations_renew(struct reservations *r, const struct attempt_name *attemp
                        const struct reservation **ret, struct error *err)
 {
 	struct reservation *item;
-	int rc;
+	int rc = refuse_ended(r, attempt, err);
 
-	rc = refuse_stale_epoch(r, attempt, err);
-	if (rc < 0)
-		return rc;
-	rc = refuse_ended(r, attempt, err);
 	if (rc < 0)
 		return rc;
 	item = find(r, attempt);
 	if (!item)
 		return error_set(err, ERROR_NOT_FOUND,
 		                 "there is no reservation of this attempt; it may have expired");
-	reservations_see_epoch(r, attempt->epoch);
 	item->expires_ms = now_ms + item->ttl_ms;
 	if (ret)
 		*ret = item;
@@ -359,20 +355,12 @@ void reservations_tombstone(struct reservations *r, const struct attempt_name *a
 		r->n_ended++;
 }
 
-int reservations_release(struct reservations *r, const struct attempt_name *attempt, bool *ret_held,
-                         struct error *err)
+bool reservations_release(struct reservations *r, const struct attempt_name *attempt)
 {
-	int rc = refuse_stale_epoch(r, attempt, err);
-	bool held;
+	bool held = find(r, attempt) != NULL;
 
-	if (rc < 0)
-		return rc;
-	held = find(r, attempt) != NULL;
-	reservations_see_epoch(r, attempt->epoch);
 	reservations_tombstone(r, attempt);
-	if (ret_held)
-		*ret_held = held;
-	return 0;
+	return held;
 }
 
 /* Unknown guests keep everything: the domain may be there (invariant I8). */

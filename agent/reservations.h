@@ -81,14 +81,14 @@ void reservations_set_guests_unknown(struct reservations *r);
 int reservations_take(struct reservations *r, const struct reservation *want, uint64_t now_ms,
                       const struct reservation **ret, struct error *err);
 
-/* -ERROR_NOT_FOUND, or -ERROR_STALE for an ended attempt or a lower epoch. */
+/* -ERROR_NOT_FOUND, or -ERROR_STALE for an ended attempt. What was admitted goes on under a later
+ * coordinator, so its epoch does not matter any more, here and below. */
 int reservations_renew(struct reservations *r, const struct attempt_name *attempt, uint64_t now_ms,
                        const struct reservation **ret, struct error *err);
 
-/* Gives it back and remembers the attempt as ended. 0 also if there is none (so that a release that
- * overtakes its admission wins); -ERROR_STALE for a lower epoch. @ret_held: there was one. */
-int reservations_release(struct reservations *r, const struct attempt_name *attempt, bool *ret_held,
-                         struct error *err);
+/* Gives it back and remembers the attempt as ended, also if there is none (so that a release that
+ * overtakes its admission wins). Says whether there was one. */
+bool reservations_release(struct reservations *r, const struct attempt_name *attempt);
 
 /* Ends the attempt here for good, whether it ever came or not. */
 void reservations_tombstone(struct reservations *r, const struct attempt_name *attempt);

@@ -156,15 +156,15 @@ static void accept_twins(struct process *p, uint64_t now_ms)
 		add_pending(p, fd, false, peer, now_ms);
 }
 
-static int accept_libvirt(struct process *p, struct error *err)
+static void accept_libvirt(struct process *p)
 {
-	int fd, rc = tunnel_local_accept(p->listener, &fd, err);
+	int fd;
 
-	if (rc < 0)
-		return 0; /* a stranger, hung up on; or nobody after all */
+	/* A stranger, who was hung up on, or nobody after all: the next one may be libvirt. */
+	if (tunnel_local_accept(p->listener, &fd, NULL) < 0)
+		return;
 	close_listener(p);
 	tunnel_relay_open(&p->relay, fd);
-	return 0;
 }
 
 static int refuse_stop(struct process *p, struct error *err)
@@ -234,7 +234,7 @@ static int run_once(struct process *p, struct error *err)
 	if (rc < 0)
 		return rc;
 	if (p->listener >= 0 && p->options->source && p->link)
-		accept_libvirt(p, err);
+		accept_libvirt(p);
 	if (p->relaying) {
 		rc = tunnel_relay_run(&p->relay, now_ms, err);
 		if (rc < 0)

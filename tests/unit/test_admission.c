@@ -158,7 +158,7 @@ static void test_memory(void **state)
 	assert_string_equal(c->measured,
 	                    "204 MiB free: 1 GiB capacity - 64 MiB reserve - 3 guests 500 "
 	                    "MiB - 1 reserved 256 MiB");
-	assert_non_null(strstr(c->remedy, "116 MiB short: wait until the 1 on their way"));
+	assert_non_null(strstr(c->remedy, "116 MiB short: wait for what is on its way here (1)"));
 
 	in.memory.guests_known = false;
 	assert_non_null(strstr(refused(&in, "memory")->measured, "not measured"));
