@@ -518,15 +518,17 @@ static void drive_planned(struct fleet *fleet, struct migration *m, struct plan 
 void attempts_reconcile(struct fleet *fleet)
 {
 	struct migration *m, *next;
-	struct plan plan;
+	struct plan plan = { 0 };
 
-	plan_init(&plan, fleet);
 	for (m = fleet->active; m; m = next) {
 		next = m->next_active;
-		if (m->kept.holds_slot)
+		if (m->kept.holds_slot) {
 			drive_slot_holder(fleet, m);
-		else
-			drive_planned(fleet, m, &plan);
+			continue;
+		}
+		if (!plan.nodes)
+			plan_init(&plan, fleet, change_now(fleet));
+		drive_planned(fleet, m, &plan);
 	}
 	plan_deinit(&plan);
 }

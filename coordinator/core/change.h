@@ -21,6 +21,7 @@ struct step {
 	struct changed_object *changed; /* owned; in the order of their first change */
 	size_t n_changed, capacity;
 	uint64_t new_epoch;          /* goes into this step's batch */
+	bool everything;             /* the look at the whole fleet, each RECONCILE_EVERY_MS */
 	struct event_record *events; /* owned */
 	size_t n_events;
 };

@@ -249,11 +249,11 @@ static struct drain **list_active(struct fleet *fleet, size_t *ret_count)
 static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 {
 	/* Costly with many hosts, and only an estimate. */
-	bool everything = fleet->last_reconcile_ms == change_now(fleet);
+	bool everything = fleet->step->everything;
 	struct plan plan;
 	size_t idle = 0;
 
-	plan_init(&plan, fleet);
+	plan_init(&plan, fleet, change_now(fleet));
 	while (idle < count) {
 		struct drain *drain = list[fleet->drain_turn++ % count];
 
@@ -546,7 +546,7 @@ struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record
 		if (vm_state_is_active(&s->state))
 			add_vm(drain, s->vm, s->state.memory_bytes);
 	}
-	plan_init(&plan, fleet);
+	plan_init(&plan, fleet, change_now(fleet));
 	for (size_t i = 0; i < plan.count; i++) {
 		/* The node itself takes none of them back. */
 		if (plan.nodes[i].node == node)

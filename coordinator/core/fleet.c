@@ -399,7 +399,7 @@ void fleet_forget_old(struct fleet *fleet)
 	if (fleet->n_finished > fleet->options.finished_kept)
 		forget_finished(fleet);
 	/* Looking at every guest is for the steps that look at everything. */
-	if (fleet->last_reconcile_ms == change_now(fleet))
+	if (fleet->step->everything)
 		forget_gone(fleet);
 }
 

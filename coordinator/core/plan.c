@@ -41,7 +41,26 @@ uint64_t plan_get_headroom(const struct fleet *fleet, const struct node *node)
 	return subtract(room_of(&node->host), asked);
 }
 
-void plan_init(struct plan *plan, const struct fleet *fleet)
+static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
+{
+	switch (node->state) {
+	case NODE_UNREACHABLE:
+		return PLAN_UNREACHABLE;
+	case NODE_DRAINING:
+		return PLAN_DRAINING;
+	case NODE_MAINTENANCE:
+		return PLAN_MAINTENANCE;
+	case NODE_CORDONED:
+		return PLAN_CORDONED;
+	default:
+		break;
+	}
+	if (!node_is_heard(node, now_ms))
+		return PLAN_UNREACHABLE;
+	return node_is_sure(node, now_ms) ? PLAN_FITS : PLAN_NO_INVENTORY;
+}
+
+void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
 {
 	size_t i = 0;
 
@@ -50,7 +69,8 @@ void plan_init(struct plan *plan, const struct fleet *fleet)
 	for (struct node *node = fleet->nodes; node; node = node->hh.next) {
 		node->room_bytes_asked = 0;
 		plan->nodes[i++] = (struct plan_node){ .node = node,
-			                               .inbound = node->migrations_in };
+			                               .inbound = node->migrations_in,
+			                               .takes = judge_node(node, now_ms) };
 	}
 	for (const struct migration *m = fleet->active; m; m = m->next_active) {
 		struct node *target = m->kept.holds_slot ? fleet_find_node(fleet, m->kept.target)
@@ -99,25 +119,6 @@ static const struct refusal *find_refusal(const struct vm *vm, const struct node
 	return NULL;
 }
 
-static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
-{
-	switch (node->state) {
-	case NODE_UNREACHABLE:
-		return PLAN_UNREACHABLE;
-	case NODE_DRAINING:
-		return PLAN_DRAINING;
-	case NODE_MAINTENANCE:
-		return PLAN_MAINTENANCE;
-	case NODE_CORDONED:
-		return PLAN_CORDONED;
-	default:
-		break;
-	}
-	if (!node_is_heard(node, now_ms))
-		return PLAN_UNREACHABLE;
-	return node_is_sure(node, now_ms) ? PLAN_FITS : PLAN_NO_INVENTORY;
-}
-
 static const char *const words[] = {
 	[PLAN_FITS] = "fits",
 	[PLAN_IS_SOURCE] = "is where it runs",
@@ -164,21 +165,22 @@ static void describe(enum plan_refusal why, const struct fleet *fleet, const str
 	}
 }
 
+/* The cheap questions first: a pick asks them of every node for every guest. */
 static enum plan_refusal judge(const struct fleet *fleet, const struct plan_node *p,
-                               const struct vm *vm, bool ignore_slots, uint64_t now_ms)
+                               const struct vm *vm, uint64_t need_bytes, bool ignore_slots,
+                               uint64_t now_ms)
 {
-	enum plan_refusal why = judge_node(p->node, now_ms);
 	const struct sighting *there;
 
 	if (p->node == vm->node)
 		return PLAN_IS_SOURCE;
-	if (why != PLAN_FITS)
-		return why;
+	if (p->takes != PLAN_FITS)
+		return p->takes;
+	if (p->headroom_bytes < need_bytes)
+		return PLAN_NO_MEMORY;
 	there = fleet_find_sighting(vm, p->node);
 	if (there && vm_state_is_active(&there->state))
 		return PLAN_LISTS_IT;
-	if (p->headroom_bytes < need_of(vm))
-		return PLAN_NO_MEMORY;
 	if (find_refusal(vm, p->node, now_ms))
 		return PLAN_REFUSED;
 	if (ignore_slots)
@@ -194,7 +196,7 @@ enum plan_refusal plan_judge(const struct fleet *fleet, const struct plan_node *
                              const struct vm *vm, bool ignore_slots, uint64_t now_ms,
                              char *ret_text)
 {
-	enum plan_refusal why = judge(fleet, node, vm, ignore_slots, now_ms);
+	enum plan_refusal why = judge(fleet, node, vm, need_of(vm), ignore_slots, now_ms);
 
 	if (ret_text)
 		describe(why, fleet, node, vm, now_ms, ret_text);
@@ -222,7 +224,7 @@ static void explain_none(const struct plan *plan, const struct fleet *fleet, con
 	ret_reason[0] = '\0';
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct plan_node *p = &plan->nodes[i];
-		enum plan_refusal why = judge(fleet, p, vm, ignore_slots, now_ms);
+		enum plan_refusal why = judge(fleet, p, vm, need_of(vm), ignore_slots, now_ms);
 
 		if (why == PLAN_FITS || why == PLAN_IS_SOURCE ||
 		    (only && strcmp(only, p->node->kept.name) != 0))
@@ -256,21 +258,22 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
                                    uint64_t now_ms, char *ret_reason)
 {
 	struct plan_node *best = NULL;
+	uint64_t need = need_of(vm);
 
 	for (size_t i = 0; i < plan->count; i++) {
 		struct plan_node *p = &plan->nodes[i];
 
 		if (only && strcmp(only, p->node->kept.name) != 0)
 			continue;
-		if (judge(fleet, p, vm, ignore_slots, now_ms) == PLAN_FITS &&
-		    (!best || is_better(p, best)))
+		if ((!best || is_better(p, best)) &&
+		    judge(fleet, p, vm, need, ignore_slots, now_ms) == PLAN_FITS)
 			best = p;
 	}
 	if (!best) {
 		explain_none(plan, fleet, vm, only, ignore_slots, now_ms, ret_reason);
 		return NULL;
 	}
-	best->headroom_bytes = subtract(best->headroom_bytes, need_of(vm));
+	best->headroom_bytes = subtract(best->headroom_bytes, need);
 	best->inbound++;
 	best->inbound_finish_ms += plan_estimate_ms(vm->node, memory_of(vm), 0);
 	return best;

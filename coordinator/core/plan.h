@@ -39,6 +39,7 @@ struct plan_node {
 	uint64_t headroom_bytes;
 	uint32_t inbound;
 	uint64_t inbound_finish_ms; /* work planned into it, end to end */
+	enum plan_refusal takes;    /* PLAN_FITS, or why it takes no guest at all now */
 };
 
 struct plan {
@@ -47,7 +48,7 @@ struct plan {
 };
 
 /* All nodes with what they can take now. */
-void plan_init(struct plan *plan, const struct fleet *fleet);
+void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms);
 void plan_deinit(struct plan *plan);
 
 /* Why @node would not take @vm now, PLAN_FITS if it would. @ret_text (REASON_BYTES, may be NULL)

@@ -202,7 +202,7 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	if (!vm || !vm->node || dv->hopeless)
 		return;
 	launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
-	plan_init(&plan, fleet);
+	plan_init(&plan, fleet, change_now(fleet));
 	other = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet), why);
 	if (other) {
 		dv->state = DRAIN_VM_WAITING;
@@ -293,7 +293,7 @@ void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *
 	struct preview_round *round;
 	struct plan plan;
 
-	plan_init(&plan, fleet);
+	plan_init(&plan, fleet, change_now(fleet));
 	qsort(plan.nodes, plan.count, sizeof(*plan.nodes), compare_headroom);
 	reply->targets = xcalloc(plan.count + 1, sizeof(*reply->targets));
 	round = round_new(fleet, reply, plan.count);

@@ -191,6 +191,7 @@ static void tick(struct fleet *fleet)
 	if (change_now(fleet) - fleet->last_reconcile_ms < RECONCILE_EVERY_MS)
 		return;
 	fleet->last_reconcile_ms = change_now(fleet);
+	fleet->step->everything = true;
 	for (struct vm *vm = fleet->vms; vm; vm = vm->hh.next)
 		vm_refresh(fleet, vm);
 	fleet->reconcile_wanted = true;

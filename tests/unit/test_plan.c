@@ -33,7 +33,7 @@ static const char *pick(struct core_world *world, const char *vm, const char *on
 	const char *name;
 
 	assert_int_equal(fleet_get_vm(world->fleet, vm, &guest, &err), 0);
-	plan_init(&plan, world->fleet);
+	plan_init(&plan, world->fleet, world->now_ms);
 	target = plan_pick_target(&plan, world->fleet, guest, only, false, world->now_ms, reason);
 	name = target ? target->node->kept.name : NULL;
 	plan_deinit(&plan);
