@@ -2,7 +2,7 @@
 foreach(gate format cppcheck shell layering spdx words length)
 	drover_command_test(NAME lint_${gate} LABEL lint TIMEOUT 600 COMMAND tests/lint/${gate})
 endforeach()
-drover_command_test(NAME lint_tidy LABEL lint TIMEOUT 900
+drover_command_test(NAME lint_tidy LABEL lint TIMEOUT 1800
 	COMMAND tests/lint/tidy ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 drover_command_test(NAME lint_gates_can_fail LABEL lint TIMEOUT 120 COMMAND bats tests/lint/gates.bats)
 drover_command_test(NAME lint_tools LABEL lint TIMEOUT 120 COMMAND bats tests/lint/tools.bats)
