@@ -172,6 +172,8 @@ static size_t element_bytes(ProtobufCType type)
 	}
 }
 
+/* As deep as messages nest, which is not recursive: tests/unit/test_methods.c.
+ * NOLINTBEGIN(misc-no-recursion) */
 static void write_value(struct writer *w, const ProtobufCFieldDescriptor *field, const void *at)
 {
 	const char *text;
@@ -286,6 +288,8 @@ static void write_message(struct writer *w, const ProtobufCMessage *message)
 		new_line(w);
 	fputc('}', w->to);
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 void json_write(FILE *to, const ProtobufCMessage *message, bool pretty)
 {

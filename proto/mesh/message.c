@@ -120,6 +120,7 @@ static int check_text(const ProtobufCMessageDescriptor *type, const ProtobufCFie
 	return 0;
 }
 
+/* MESSAGE_DEPTH_MAX bounds it. NOLINTBEGIN(misc-no-recursion) */
 static int check_message(const ProtobufCMessageDescriptor *type, struct span s, unsigned depth,
                          struct error *err);
 
@@ -209,6 +210,7 @@ static int check_message(const ProtobufCMessageDescriptor *type, struct span s, 
 	}
 	return 0;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 int message_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t count,
                   struct error *err)

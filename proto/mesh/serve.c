@@ -169,6 +169,7 @@ static void cancel(struct mesh_incoming *in)
 {
 	struct mesh_connection *c = in->connection;
 
+	assert(c); /* abandoned once only */
 	if (in->cancelled) {
 		in->cancelling = true;
 		in->cancelled(in->cancelled_context);

@@ -6,6 +6,7 @@
 #include "proto/agent.pb-c.h"
 #include "proto/coordinator.pb-c.h"
 #include "proto/mesh/mesh.h"
+#include "proto/mesh/message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,8 +39,10 @@ static void test_all_compiled_methods_are_there(void **state)
 
 			snprintf(name, sizeof(name), "%s/%s", services[s]->name, compiled->name);
 			m = method_find(name);
-			if (!m)
+			if (!m) {
 				fail_msg("%s is not in the table", name);
+				return;
+			}
 			assert_ptr_equal(m->input, compiled->input);
 			assert_ptr_equal(m->output, compiled->output);
 		}
@@ -68,8 +71,10 @@ static void test_streams_as_in_the_text(void **state)
 				continue;
 			snprintf(name, sizeof(name), "%s/%s", services[s]->name, method);
 			m = method_find(name);
-			if (!m)
+			if (!m) {
 				fail_msg("%s of %s is not in the table", name, files[s]);
+				return;
+			}
 			if (m->server_streaming != (strcmp(word, "stream") == 0))
 				fail_msg("%s streams in one place and not in the other", name);
 			seen++;
@@ -95,6 +100,38 @@ static void test_every_method_has_callers(void **state)
 	}
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): ends at MESSAGE_DEPTH_MAX. */
+static unsigned depth_of(const ProtobufCMessageDescriptor *type, unsigned above)
+{
+	unsigned deepest = above;
+
+	if (above > MESSAGE_DEPTH_MAX)
+		fail_msg("%s contains itself, or is nested too deeply", type->name);
+	for (unsigned i = 0; i < type->n_fields && above <= MESSAGE_DEPTH_MAX; i++) {
+		unsigned depth = above;
+
+		if (type->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
+			depth = depth_of(type->fields[i].descriptor, above + 1);
+		if (depth > deepest)
+			deepest = depth;
+	}
+	return deepest;
+}
+
+/* No message can contain itself: protobuf-c would follow it until the stack ends. */
+static void test_no_recursive_messages(void **state)
+{
+	const struct method *all;
+	size_t count;
+
+	(void)state;
+	all = method_get_all(&count);
+	for (size_t i = 0; i < count; i++) {
+		assert_in_range(depth_of(all[i].input, 1), 1, 8);
+		assert_in_range(depth_of(all[i].output, 1), 1, 8);
+	}
+}
+
 /* An unknown name is not found, also not by its beginning. */
 static void test_unknown(void **state)
 {
@@ -110,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_all_compiled_methods_are_there),
 		cmocka_unit_test(test_streams_as_in_the_text),
 		cmocka_unit_test(test_every_method_has_callers),
+		cmocka_unit_test(test_no_recursive_messages),
 		cmocka_unit_test(test_unknown),
 	};
 
