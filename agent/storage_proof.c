@@ -108,7 +108,7 @@ static void cut_to_directory(const char *path, char *ret)
 {
 	char *slash;
 
-	strcpy(ret, path);
+	snprintf(ret, VM_PATH_BYTES, "%s", path);
 	slash = strrchr(ret, '/');
 	slash[slash == ret ? 1 : 0] = '\0';
 }
@@ -126,7 +126,7 @@ static int resolve_path(const char *path, struct storage_place *p, char *why, si
 	if (strlen(real) >= sizeof(p->path))
 		return explain(why, bytes, -ERROR_UNSUPPORTED, "its path is over %d bytes",
 		               VM_PATH_BYTES - 1);
-	strcpy(p->path, real);
+	memcpy(p->path, real, strlen(real) + 1);
 	return 0;
 }
 
@@ -167,7 +167,7 @@ int storage_place_open_directory(const char *path, struct storage_place *ret, ch
 
 	if (rc < 0)
 		return rc;
-	strcpy(p.directory_path, p.path);
+	memcpy(p.directory_path, p.path, sizeof(p.path));
 	p.directory = open(p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p.directory < 0 || fstat(p.directory, &p.st) < 0) {
 		rc = explain(ret_why, why_bytes, -ERROR_SYSTEM, "%s", strerror(errno));
@@ -297,7 +297,7 @@ void storage_proof_make(const struct vm_disk *disk, const struct attempt_name *a
 			return;
 		}
 		ret->method = STORAGE_NETWORK_URI;
-		strcpy(ret->identity, disk->source);
+		memcpy(ret->identity, disk->source, strlen(disk->source) + 1);
 		return;
 	}
 	if (strcmp(disk->type, "file") != 0 && strcmp(disk->type, "block") != 0) {

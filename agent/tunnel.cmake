@@ -11,7 +11,8 @@ add_library(drover_tunnel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/tunnel/link.c
 	${CMAKE_CURRENT_LIST_DIR}/tunnel/local.c
 	${CMAKE_CURRENT_LIST_DIR}/tunnel/process.c
-	${CMAKE_CURRENT_LIST_DIR}/tunnel/relay.c)
+	${CMAKE_CURRENT_LIST_DIR}/tunnel/relay.c
+	${CMAKE_CURRENT_LIST_DIR}/tunnel/tls.c)
 target_link_libraries(drover_tunnel PUBLIC drover_tunnel_client PRIVATE PkgConfig::OPENSSL)
 
 add_executable(drover-tunnel ${CMAKE_CURRENT_LIST_DIR}/tunnel/main.c)

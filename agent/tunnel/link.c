@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See link.h. The only file of the tunnel that knows OpenSSL.
+/* See link.h. With tls.c the only file of the tunnel that knows OpenSSL.
  *
  * A stalled connection is kept: from the switchover on, losing it would let libvirt resume a guest
  * that runs already. So the kernel is told to go on sending for a day, and not to let its pauses
@@ -9,6 +9,7 @@
 #include "agent/tunnel/link.h"
 
 #include "agent/tunnel/frame.h"
+#include "agent/tunnel/tls.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
 
@@ -19,7 +20,6 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,11 +35,6 @@
 #define HELLO_MAGIC "DRVTUN01"
 #define HELLO_BYTES 32 /* magic 8, operation 16, attempt u32, side u8, zeros */
 
-struct tunnel_tls {
-	SSL_CTX *context;
-	char *uri; /* owned; what the twin must be called */
-};
-
 struct tunnel_link {
 	struct tunnel_tls *tls; /* borrowed */
 	SSL *ssl;
@@ -52,88 +47,6 @@ struct tunnel_link {
 	uint8_t hello[HELLO_BYTES]; /* the twin's, as far as it has come */
 	size_t hello_got, hello_sent;
 };
-
-static const char *newest_reason(void)
-{
-	unsigned long code = ERR_peek_last_error();
-	const char *reason = code ? ERR_reason_error_string(code) : NULL;
-
-	return reason ? reason : "no reason given";
-}
-
-/* The name in the certificate must be there literally, as a URI of the SAN; nothing else counts. */
-static bool certificate_is(X509 *certificate, const char *uri, char *ret_found, size_t bytes)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-	bool same = false;
-
-	snprintf(ret_found, bytes, "no name at all");
-	for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		const ASN1_IA5STRING *value;
-		int n;
-
-		if (name->type != GEN_URI)
-			continue;
-		value = name->d.uniformResourceIdentifier;
-		n = ASN1_STRING_length(value);
-		if (n == (int)strlen(uri) &&
-		    memcmp(ASN1_STRING_get0_data(value), uri, (size_t)n) == 0)
-			same = true;
-		/* It goes into an error text: a peer's bytes only as far as they are plain. */
-		snprintf(ret_found, bytes, "%.*s", n > 200 ? 200 : n,
-		         (const char *)ASN1_STRING_get0_data(value));
-		for (char *p = ret_found; *p; p++)
-			if (*p < '!' || *p > '~')
-				*p = '?';
-	}
-	GENERAL_NAMES_free(names);
-	return same;
-}
-
-int tunnel_tls_new(const char *ca_path, const char *cert_path, const char *key_path,
-                   const char *cluster, const char *expect, struct tunnel_tls **ret,
-                   struct error *err)
-{
-	struct tunnel_tls *tls = xnew(struct tunnel_tls);
-	const char *what = NULL, *path = "";
-
-	tls->uri = xasprintf("drover://%s/%s", cluster, expect);
-	ERR_clear_error();
-	tls->context = SSL_CTX_new(TLS_method());
-	if (!tls->context || SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION) != 1)
-		what = "setting up TLS";
-	else if (SSL_CTX_load_verify_file(tls->context, path = ca_path) != 1)
-		what = "reading the CA";
-	else if (SSL_CTX_use_certificate_chain_file(tls->context, path = cert_path) != 1)
-		what = "reading the certificate";
-	else if (SSL_CTX_use_PrivateKey_file(tls->context, path = key_path, SSL_FILETYPE_PEM) != 1)
-		what = "reading the key";
-	else if (SSL_CTX_check_private_key(tls->context) != 1)
-		what = "the certificate does not belong to the key";
-	if (what) {
-		error_set(err, ERROR_INVALID, "%s %s: %s", what, path, newest_reason());
-		tunnel_tls_free(tls);
-		return -ERROR_INVALID;
-	}
-	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	SSL_CTX_set_mode(tls->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_NO_AUTO_CHAIN |
-	                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	/* Every process speaks to one peer once: there is nothing to resume. */
-	SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_num_tickets(tls->context, 0);
-	*ret = tls;
-	return 0;
-}
-
-void tunnel_tls_free(struct tunnel_tls *tls)
-{
-	if (!tls)
-		return;
-	SSL_CTX_free(tls->context);
-	free(tls->uri);
-	free(tls);
-}
 
 static void tune_socket(int fd)
 {
@@ -239,14 +152,14 @@ static int judge(struct tunnel_link *link, int result, const char *doing, struct
 		               link->peer, X509_verify_cert_error_string(verified));
 	else if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET)
 		rc = error_set(err, ERROR_IDENTITY, "%s: %s refused us or our certificate: %s",
-		               doing, link->peer, newest_reason());
+		               doing, link->peer, tunnel_tls_reason());
 	else if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		rc = error_set(err, ERROR_UNREACHABLE, "%s %s: the connection ended", doing,
 		               link->peer);
 	else
 		rc = error_set(err,
 		               link->state == LINK_HANDSHAKE ? ERROR_IDENTITY : ERROR_UNREACHABLE,
-		               "%s %s: %s", doing, link->peer, newest_reason());
+		               "%s %s: %s", doing, link->peer, tunnel_tls_reason());
 	return rc;
 }
 
@@ -282,7 +195,7 @@ static int handshake(struct tunnel_link *link, struct error *err)
 	certificate = SSL_get1_peer_certificate(link->ssl);
 	if (!certificate)
 		return error_set(err, ERROR_IDENTITY, "%s showed no certificate", link->peer);
-	same = certificate_is(certificate, link->tls->uri, found, sizeof(found));
+	same = tunnel_certificate_is(certificate, link->tls->uri, found, sizeof(found));
 	X509_free(certificate);
 	link->state = LINK_HELLO;
 	link->events = POLLOUT;

@@ -25,7 +25,7 @@ static int unix_address(const char *path, struct sockaddr_un *ret, struct error 
 			err, ERROR_INVALID,
 			"%s cannot be a socket: it must be an absolute path of at most %zu bytes",
 			path, sizeof(at.sun_path) - 1);
-	strcpy(at.sun_path, path);
+	memcpy(at.sun_path, path, strlen(path) + 1);
 	*ret = at;
 	return 0;
 }

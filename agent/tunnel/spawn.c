@@ -40,7 +40,7 @@ static int find_executable(const char *given, char *ret, size_t bytes, struct er
 	slash = strrchr(ret, '/');
 	if (!slash || (size_t)(slash - ret) + sizeof("/drover-tunnel") > bytes)
 		return error_set(err, ERROR_SYSTEM, "finding drover-tunnel beside %s", ret);
-	strcpy(slash, "/drover-tunnel");
+	memcpy(slash, "/drover-tunnel", sizeof("/drover-tunnel"));
 	return 0;
 }
 
@@ -173,7 +173,7 @@ int tunnel_spawn(const struct tunnel_options *o, struct tunnel *ret,
 		return error_set(err, ERROR_INVALID,
 		                 "the path of the tunnel's status is over %zu bytes",
 		                 sizeof(t.status_path) - 1);
-	strcpy(t.status_path, o->status_path);
+	memcpy(t.status_path, o->status_path, strlen(o->status_path) + 1);
 	rc = find_executable(o->executable, executable, sizeof(executable), err);
 	if (rc < 0)
 		return rc;

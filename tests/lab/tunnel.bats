@@ -3,6 +3,8 @@
 # drover-tunnel between real libvirtds: it carries virsh and a whole migration, and holds on when
 # the management network goes away for a while.
 
+# shellcheck disable=SC2016 # conditions are evaluated by wait_until
+
 load lib.bash
 
 # --- helpers ---
