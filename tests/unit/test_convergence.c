@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is made of libvirt's job statistics: progress that never runs backwards, an end that is only
+ * shown when there is one, and the three limits. */
+#include "agent/convergence.h"
+
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define STEP_MS 500
+
+static const struct convergence_limits limits = {
+	.completion_timeout_ms_per_gib = 800000,
+	.progress_timeout_ms = 150000,
+	.max_downtime_ms = 300,
+};
+
+static struct convergence c;
+static struct convergence_progress progress;
+static struct error why;
+static uint64_t now_ms;
+
+static void begin(void)
+{
+	now_ms = 1000;
+	error_clear(&why);
+	convergence_init(&c, &limits, now_ms);
+}
+
+static enum convergence_verdict feed(uint32_t iteration, uint64_t sent_mib, uint64_t left_mib,
+                                     uint64_t rate_mib, uint64_t dirty_mib)
+{
+	struct vm_job job = {
+		.active = true,
+		.iteration = iteration,
+		.memory_total_bytes = 1024 * MIB,
+		.memory_processed_bytes = sent_mib * MIB,
+		.memory_remaining_bytes = left_mib * MIB,
+		.transfer_bytes_per_s = rate_mib * MIB,
+		.dirty_bytes_per_s = dirty_mib * MIB,
+	};
+
+	now_ms += STEP_MS;
+	return convergence_step(&c, &job, now_ms, &progress, &why);
+}
+
+/* In the first pass the end is what remains over the rate. */
+static void test_first_pass(void **state)
+{
+	(void)state;
+	begin();
+	for (unsigned i = 1; i <= 4; i++)
+		assert_int_equal(feed(1, 50 * i, 1024 - 50 * i, 100, 0), CONVERGENCE_GO_ON);
+	assert_true(progress.eta_known);
+	assert_in_range(progress.eta_ms, 8000, 8400);
+	assert_int_equal(progress.percent, 2000 * 100 / (2000 + progress.eta_ms));
+}
+
+/* A guest that dirties faster than the stream carries has no end in sight, and none is shown. */
+static void test_no_end_in_sight(void **state)
+{
+	(void)state;
+	begin();
+	feed(1, 500, 524, 100, 0);
+	for (unsigned i = 0; i < 20; i++)
+		feed(2 + i, 1100 + 50 * i, 400, 100, 150);
+	assert_false(progress.eta_known);
+}
+
+/* What remains jumps up with each pass; the percentage does not fall. */
+static void test_percent_never_falls(void **state)
+{
+	uint32_t last = 0;
+
+	(void)state;
+	begin();
+	for (unsigned i = 0; i < 60; i++) {
+		feed(1 + i / 10, 50 * (i + 1), 500 - 50 * (i % 10), 100, 80);
+		assert_true(progress.percent >= last);
+		assert_true(progress.percent <= 99);
+		last = progress.percent;
+	}
+	assert_true(last > 0);
+}
+
+/* libvirt's rate stays at its last value when the network is dead; the bytes tell. */
+static void test_stall(void **state)
+{
+	enum convergence_verdict verdict = CONVERGENCE_GO_ON;
+	uint64_t dead_ms;
+
+	(void)state;
+	begin();
+	feed(1, 100, 924, 100, 0);
+	dead_ms = now_ms;
+	while (verdict == CONVERGENCE_GO_ON && now_ms < dead_ms + 10 * CONVERGENCE_STALL_MS)
+		verdict = feed(1, 100, 924, 100, 0);
+	assert_int_equal(verdict, CONVERGENCE_ABORT_STALLED);
+	assert_int_equal(now_ms - dead_ms, CONVERGENCE_STALL_MS);
+	assert_non_null(strstr(why.text, "no byte moved"));
+	assert_non_null(strstr(why.text, "924 MiB"));
+}
+
+/* Preparation is no stall: libvirt reports nothing before the first pass. */
+static void test_preparation(void **state)
+{
+	(void)state;
+	begin();
+	for (unsigned i = 0; i < 2 * CONVERGENCE_STALL_MS / STEP_MS; i++)
+		assert_int_equal(feed(0, 0, 0, 0, 0), CONVERGENCE_GO_ON);
+}
+
+/* Bytes flow for ever, but what remains reaches no new low: oscillation is not progress. */
+static void test_no_progress(void **state)
+{
+	enum convergence_verdict verdict = CONVERGENCE_GO_ON;
+	unsigned i;
+
+	(void)state;
+	begin();
+	for (i = 0; i < 1000 && verdict == CONVERGENCE_GO_ON; i++)
+		verdict = feed(2 + i / 4, 100 + 50 * i, 200 + 50 * (i % 4), 100, 120);
+	assert_int_equal(verdict, CONVERGENCE_ABORT_NO_PROGRESS);
+	assert_in_range(now_ms, 150000, 153000);
+	assert_non_null(strstr(why.text, "did not converge"));
+	assert_non_null(strstr(why.text, "Mbit/s"));
+}
+
+/* The whole may take no longer than allowed for its size; a guest under one GiB has that of one. */
+static void test_completion(void **state)
+{
+	static const struct convergence_limits short_limits = {
+		.completion_timeout_ms_per_gib = 10000,
+	};
+	enum convergence_verdict verdict = CONVERGENCE_GO_ON;
+	unsigned i;
+
+	(void)state;
+	begin();
+	convergence_init(&c, &short_limits, now_ms);
+	for (i = 0; i < 100 && verdict == CONVERGENCE_GO_ON; i++)
+		verdict = feed(1, i + 1, 1024 - i, 2, 0);
+	assert_int_equal(verdict, CONVERGENCE_ABORT_TIMEOUT);
+	assert_int_equal(now_ms, 1000 + 10000);
+	assert_non_null(strstr(why.text, "completionTimeoutPerGiB"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_first_pass),          cmocka_unit_test(test_no_end_in_sight),
+		cmocka_unit_test(test_percent_never_falls), cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_preparation),         cmocka_unit_test(test_no_progress),
+		cmocka_unit_test(test_completion),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
