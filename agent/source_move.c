@@ -122,6 +122,9 @@ static void judge_control(struct source_attempt *a, const struct watch_errand *w
 	 * libvirt run a guest twice. */
 	if (a->switching || w->tunnel_rc < 0 || w->status.last_heard_ms == 0)
 		return;
+	/* An adopted move may be over, and its tunnel with it. */
+	if (a->adopted && !(w->job_rc == 0 && w->job.active))
+		return;
 	if (now_ms > w->status.last_heard_ms + CONTROL_SILENT_MS) {
 		error_set(&why, ERROR_UNREACHABLE,
 		          "nothing was heard from %s over the management network for %llu s",

@@ -151,10 +151,14 @@ static void described(struct errand *e)
 		gathered_deinit(g);
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &g->error);
 	} else {
+		struct attempt_name name = a->order.attempt;
+
+		/* A coordinator that took over since the order has this attempt as its own: it
+		 * heard of it when we attached. */
+		name.epoch = a->agent->highest_epoch;
 		w = xnew(struct admit_wait);
 		w->attempt = a;
-		w->request = admit_request_new(g, &a->order.attempt, a->agent->settings, false,
-		                               a->order.tls);
+		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls);
 		a->proofs = take_pointer(g->proofs);
 		a->n_proofs = g->n_proofs;
 		gathered_deinit(g);

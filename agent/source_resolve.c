@@ -385,8 +385,6 @@ static void carry_out(struct look *look, enum resolution r)
 		}
 		break;
 	case RESOLVE_STOPPED:
-	case RESOLVE_LOST:
-	case RESOLVE_LOST_POSTCOPY:
 		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, NULL);
 		break;
@@ -401,6 +399,8 @@ static void carry_out(struct look *look, enum resolution r)
 	case RESOLVE_DONE_UNCONFIRMED:
 	case RESOLVE_THERE_UNCONFIRMED:
 	case RESOLVE_RECOVER_POSTCOPY:
+	case RESOLVE_LOST: /* it may yet be found: a libvirtd that starts lists its guests late */
+	case RESOLVE_LOST_POSTCOPY:
 	case RESOLVE_HOLD:
 	case RESOLVE_UNKNOWN:
 		if (silent_long)

@@ -26,9 +26,6 @@ int target_check_source(struct agent *agent, const struct mesh_incoming *in,
 	if (strcmp(source_node, agent->settings->node) == 0)
 		return error_set(err, ERROR_INVALID, "source and destination are both %s",
 		                 source_node);
-	if (agent_see_epoch(agent, name.epoch, err) < 0)
-		return -(int)err->code;
-	reservations_see_epoch(agent->reservations, name.epoch);
 	*ret_name = name;
 	return 0;
 }
@@ -101,11 +98,8 @@ static void end_done(struct errand *e)
 void inbound_end(struct agent *agent, const struct attempt_name *name)
 {
 	struct journal_write released = { .kind = JOURNAL_WRITE_RELEASED, .released = *name };
-	struct error err;
-	bool held;
 
-	if (reservations_release(agent->reservations, name, &held, &err) < 0)
-		log_warning("%s", err.text);
+	(void)reservations_release(agent->reservations, name);
 	journal_keeper_write(agent->journal, &released, NULL, NULL);
 
 	for (struct inbound **at = &agent->inbound; *at; at = &(*at)->next) {

@@ -57,6 +57,9 @@ struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name
 /* Tunnel, files and the record of a reservation that has ended: gone. */
 void inbound_end(struct agent *agent, const struct attempt_name *name);
 
+/* Who may speak for an attempt. Its epoch is none of this: a new coordinator ends no attempt that was
+ * admitted before, so its lease is renewed, its guest looked at and resumed under any epoch. Only a
+ * new admission obeys it. */
 int target_check_source(struct agent *agent, const struct mesh_incoming *in,
                         const Drover__V1__Attempt *attempt, const char *source_node,
                         struct attempt_name *ret_name, struct error *err);

@@ -259,7 +259,7 @@ static void taken_in_journal(int rc, const struct error *err, void *context)
 	if (rc < 0) {
 		struct error why = *err;
 
-		(void)reservations_release(a->agent->reservations, &a->name, NULL, NULL);
+		(void)reservations_release(a->agent->reservations, &a->name);
 		error_context(&why, "the reservation could not be made durable");
 		fail(a, &why);
 		return;
@@ -471,6 +471,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->agent = agent;
 	if (target_check_source(agent, in, request->attempt, request->source_node, &a->name, &err) <
 	            0 ||
+	    agent_see_epoch(agent, a->name.epoch, &err) < 0 ||
 	    read_request(a, request, &err) < 0) {
 		mesh_fail_error(in, &err);
 		admit_free(a);
