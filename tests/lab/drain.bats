@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A drain from its question to its summary, on real hosts: guests leave live over the right network,
+# a dry run is one, and guests that cannot move are named before anything is touched.
+
+# shellcheck disable=SC2016,SC2030,SC2031 # conditions are evaluated by wait_until
+
+load drover.bash
+
+setup_file() { drover_lab drain 3; }
+teardown_file() { lab_down; }
+setup() { drover_reset; }
+teardown() { lab_show_failure; }
+
+# A guest that QEMU cannot migrate: it shares memory with something on this host.
+unmovable_vm() { # NAME HOST
+	local xml=$BATS_TEST_TMPDIR/$1.xml
+	lab vm "$1" "$2" --memory 64MiB --xml-only |
+		sed "s|</devices>|<shmem name='with-$1' role='peer'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem></devices>|" >"$xml"
+	cp "$xml" "$LAB_STATE/guests/$1.xml"
+	echo none >"$LAB_STATE/guests/$1.storage"
+	lab virsh "$2" -q create "$xml"
+	wait_until "drover vms $1 -o json | jq -e '.vms[0].node == \"$2\"' >/dev/null" 10
+}
+
+# What anybody could see change; not what changes by itself.
+everything() {
+	local host
+	for host in $(lab_hosts); do
+		lab virsh "$host" -q list --all
+		lab shell "$host" find /run/drover /srv/drover -type f
+	done
+	drover vms -o json | jq -S 'del(.revision) | del(.vms[].revision)'
+	drover nodes -o json | jq -S '[.nodes[] | {name, state, vms, migrationsIn, migrationsOut}]'
+	drover drains -o json | jq '.drains | length'
+	drover migrations -o json | jq '.migrations | length'
+}
+
+@test "a drain moves every guest live over the migration network and leaves the host in maintenance" {
+	lab vm plain host1 --memory 64MiB
+	lab vm lun host1 --memory 64MiB --storage lun
+	lab vm file host1 --memory 64MiB --storage file --persistent
+	for guest in plain lun file; do assert_counter_goes_on "$guest"; done
+	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 3 ]' 10
+	data=$(link_bytes host1 mi0) control=$(link_bytes host1 mg0)
+
+	run -0 drover drain host1
+	[[ $output == *"host1 is empty and in maintenance"* ]]
+	data=$(($(link_bytes host1 mi0) - data)) control=$(($(link_bytes host1 mg0) - control))
+
+	assert_all_well plain lun file
+	[ -z "$(lab virsh host1 -q list --all --name)" ]
+	[ "$(node_get host1 .state)" = maintenance ]
+	for guest in plain lun file; do
+		[ "$(qemu_starts_everywhere "$guest")" = 2 ]
+		[ "$(migration_get "$guest" .state)" = DONE ]
+		[ "$(migration_get "$guest" '.report.guard != "GUARD_NONE"')" = true ]
+	done
+	[ "$(lab virsh "$(vm_node file)" -q dominfo file | awk '/^Persistent/ { print $2 }')" = yes ]
+
+	# Three working sets of 16 MiB went over the migration link; the management link carried
+	# words, heartbeats and libvirt's small messages.
+	((data > 3 * 16 * 1048576)) || fail "only $data bytes on the migration network"
+	((control < 4 * 1048576)) || fail "$control bytes on the management network"
+	# What eBPF counted of each is what the link carried, within a twentieth.
+	wire=$(drover migrations -o json | jq '[.migrations[].report.wireBytes | tonumber] | add')
+	((wire > data * 9 / 10 && wire < data * 21 / 20)) || fail "counted $wire, the link carried $data"
+	[[ $(node_get host2 '.host.interfaces[0].source') == ebpf* ]]
+
+	run -0 drover undrain host1
+	[ "$(node_get host1 .state)" = ready ]
+}
+
+@test "a dry run shows the plan and changes nothing" {
+	lab vm one host1 --memory 64MiB --storage file
+	lab vm two host1 --memory 64MiB
+	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 2 ]' 10
+	before=$(everything)
+	run -0 drover drain host1 --dry-run
+	[[ $output == *one* && $output == *two* && $output == *host[23]* ]]
+	run -0 drover migrate one --dry-run
+	[ "$before" = "$(everything)" ] || diff <(echo "$before") <(everything)
+	assert_all_well one@host1 two@host1
+}
+
+@test "a guest that cannot move makes the drain refuse beforehand, naming it and the flags" {
+	lab vm fine host1 --memory 64MiB
+	unmovable_vm shared host1
+	before=$(everything)
+	for dry in "" --dry-run; do
+		run -4 drover drain host1 --no-input $dry
+		[[ $output == *shared* && $output == *"shared memory"* ]]
+		[[ $output == *"--leave shared"* ]]
+	done
+	[ "$before" = "$(everything)" ] || diff <(echo "$before") <(everything)
+	[ "$(node_get host1 .state)" = ready ]
+
+	# With the flag it does what it can, and says that it is not all.
+	run -5 drover drain host1 --leave shared
+	[[ $output == *artly* ]]
+	assert_all_well fine shared@host1
+	[ "$(vm_node fine)" != host1 ]
+	[ "$(node_get host1 .state)" != ready ]
+}
+
+@test "--unmovable leave leaves those that cannot move, without naming each" {
+	lab vm fine host1 --memory 64MiB
+	unmovable_vm shared host1
+	run -5 drover drain host1 --unmovable leave --yes
+	[[ $output == *artly* ]]
+	assert_all_well fine shared@host1
+	[ "$(vm_node fine)" != host1 ]
+}
