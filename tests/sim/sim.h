@@ -24,13 +24,14 @@ struct sim;
 
 /* Per mille, each time. All zero: nothing ever goes wrong. */
 struct sim_faults {
-	unsigned lose_call;       /* a request never arrives */
-	unsigned lose_reply;      /* it arrived, the answer does not */
-	unsigned repeat_call;     /* it arrives twice */
-	unsigned late_call;       /* it arrives long after everybody gave up on it */
-	unsigned not_sent;        /* it surely never left */
-	unsigned crash_action;    /* the coordinator dies before it carries out an action */
-	unsigned refuse;          /* a destination says no although there is room */
+	unsigned lose_call;    /* a request never arrives */
+	unsigned lose_reply;   /* it arrived, the answer does not */
+	unsigned repeat_call;  /* it arrives twice */
+	unsigned late_call;    /* it arrives long after everybody gave up on it */
+	unsigned not_sent;     /* it surely never left */
+	unsigned crash_action; /* the coordinator dies before it carries out an action */
+	unsigned refuse;       /* a destination says no although there is room */
+	unsigned slow_admission;
 	unsigned fail_move;       /* a migration fails in the middle */
 	unsigned agent_dies;      /* per host and second */
 	unsigned connection_dies; /* per host and second */

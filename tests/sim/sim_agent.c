@@ -18,7 +18,7 @@
 
 #define RESERVE_BYTES  (64 * MIB)
 #define OVERHEAD_BYTES (16 * MIB)
-#define PORTS          2
+#define PORTS          3 /* more than the cap, so that the cap is seen to hold */
 #define BYTES_PER_S    (256 * MIB)
 #define PROGRESS_MS    500
 #define SWITCH_MS      50
@@ -598,6 +598,7 @@ static struct sim_attempt *take_start(struct sim *sim, const struct sim_call *ca
 {
 	struct sim_attempt *a = find_attempt(sim, &call->attempt.attempt);
 	struct turn *turn;
+	uint64_t slow_ms;
 
 	if (a) {
 		event->call.accepted = !a->tombstoned || a->began_ms;
@@ -615,7 +616,9 @@ static struct sim_attempt *take_start(struct sim *sim, const struct sim_call *ca
 	sim_check_begin(sim, a);
 	turn = xnew(struct turn);
 	turn->attempt = a;
-	sim_after(sim, sim_delay(sim, 10, 80), admit, turn);
+	/* A destination that is slow to judge: the attempt stays reserved for long. */
+	slow_ms = sim_chance(sim, sim->faults.slow_admission) ? 5000 + sim_random(sim, 20000) : 0;
+	sim_after(sim, slow_ms + sim_delay(sim, 10, 80), admit, turn);
 	return a;
 }
 

@@ -86,12 +86,32 @@ static void check_counts(struct sim *sim)
 		          sim->fleet->n_active);
 }
 
+/* A slot is freed on the source agent's word only: whatever its journal calls not over holds one,
+ * by the very attempt. */
+static void check_slots_of_attempts(struct sim *sim)
+{
+	for (size_t i = 0; i < sim->n_attempts; i++) {
+		const struct sim_attempt *a = sim->attempts[i];
+		const struct migration *m;
+
+		if (a->tombstoned)
+			continue;
+		m = fleet_find_operation(sim->fleet, &a->id.operation);
+		if (m && (!m->kept.holds_slot || m->kept.attempt.number != a->id.number))
+			sim_break(sim, "an attempt that is not over holds its slot",
+			          "migration/%" PRIu64 " attempt %u is %s", m->kept.number,
+			          a->id.number, migration_state_name(a->state));
+	}
+}
+
 void sim_check(struct sim *sim)
 {
 	check_caps(sim);
 	check_memory(sim);
-	if (sim->fleet)
-		check_counts(sim);
+	if (!sim->fleet)
+		return;
+	check_counts(sim);
+	check_slots_of_attempts(sim);
 }
 
 /* One guest, one attempt at a time, in the whole world. */

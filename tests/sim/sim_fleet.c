@@ -25,6 +25,7 @@ static struct sim_faults draw_faults(uint64_t seed)
 		                .not_sent = 20,
 		                .crash_action = 2,
 		                .refuse = 60,
+		                .slow_admission = 60,
 		                .fail_move = 60,
 		                .agent_dies = 6,
 		                .connection_dies = 8,
