@@ -138,6 +138,8 @@ static struct mesh_call *begin(struct mesh_connection *c, const char *name,
 	struct error err;
 
 	assert(done);
+	if (timeout_ms > MESH_TIMEOUT_MOST_MS)
+		timeout_ms = MESH_TIMEOUT_MOST_MS;
 	call->mesh = c->mesh;
 	call->method = mesh_find_method(c->mesh, name);
 	call->message = message;

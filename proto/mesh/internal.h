@@ -30,6 +30,7 @@
 #define MESH_LISTENER_MAX      512  /* connections */
 #define MESH_HANDSHAKE_MS      10000
 #define MESH_REFUSAL_LINGER_MS 500 /* for the peer to read why it was refused */
+#define MESH_TIMEOUT_MOST_MS   (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
 #define MESH_BACKOFF_FIRST_MS  1000
 #define MESH_BACKOFF_MOST_MS   15000
 

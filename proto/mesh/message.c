@@ -14,9 +14,6 @@ struct span {
 	const uint8_t *at, *end;
 };
 
-/* Fields with numbers up to this are counted; the highest of ours is below 32. */
-#define COUNTED_FIELDS 64
-
 static int bad(const ProtobufCMessageDescriptor *type, struct error *err, const char *what)
 {
 	return error_set(err, ERROR_PROTOCOL, "%s %s", type->short_name, what);
@@ -181,7 +178,7 @@ static int check_field(const ProtobufCMessageDescriptor *type,
 static int check_message(const ProtobufCMessageDescriptor *type, struct span s, unsigned depth,
                          struct error *err)
 {
-	unsigned counts[COUNTED_FIELDS] = { 0 };
+	unsigned counts[MESSAGE_FIELD_MAX] = { 0 };
 	unsigned unknown = 0;
 	int rc;
 
@@ -198,7 +195,7 @@ static int check_message(const ProtobufCMessageDescriptor *type, struct span s, 
 		if (!field && ++unknown > MESSAGE_UNKNOWN_MAX)
 			return bad(type, err, "has too many unknown fields");
 
-		count = &counts[(key >> 3) % COUNTED_FIELDS];
+		count = &counts[(key >> 3) % MESSAGE_FIELD_MAX];
 		rc = check_field(type, field, (enum wire)(key & 7), &s, depth, count, err);
 		if (rc < 0)
 			return rc;

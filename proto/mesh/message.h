@@ -17,6 +17,7 @@
 
 #define MESSAGE_DEPTH_MAX    16    /* our own messages nest 4 deep */
 #define MESSAGE_REPEATED_MAX 10000 /* elements of one field */
+#define MESSAGE_FIELD_MAX    64    /* our field numbers are below; a test holds that */
 #define MESSAGE_UNKNOWN_MAX  32    /* fields that only a newer peer knows, per message */
 
 /* -ERROR_PROTOCOL with the field's name, or 0. */

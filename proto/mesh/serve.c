@@ -322,7 +322,8 @@ static void begin(struct mesh_connection *c, uint32_t stream, const struct metho
 	in->method = method;
 	in->timer = (struct loop_timer){ .fire = deadline_passed, .context = in };
 	if (timeout_us > 0)
-		loop_timer_start(c->mesh->loop, &in->timer, (timeout_us + 999) / 1000);
+		loop_timer_start(c->mesh->loop, &in->timer,
+		                 timeout_us / 1000 + (timeout_us % 1000 > 0));
 	HASH_ADD(hh, c->incoming, stream, sizeof(in->stream), in);
 	handler->handle(in, request, c->mesh->service_context);
 }

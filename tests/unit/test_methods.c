@@ -110,6 +110,9 @@ static unsigned depth_of(const ProtobufCMessageDescriptor *type, unsigned above)
 	for (unsigned i = 0; i < type->n_fields && above <= MESSAGE_DEPTH_MAX; i++) {
 		unsigned depth = above;
 
+		if (type->fields[i].id >= MESSAGE_FIELD_MAX)
+			fail_msg("%s.%s has a number over the limit", type->name,
+			         type->fields[i].name);
 		if (type->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
 			depth = depth_of(type->fields[i].descriptor, above + 1);
 		if (depth > deepest)
@@ -118,7 +121,8 @@ static unsigned depth_of(const ProtobufCMessageDescriptor *type, unsigned above)
 	return deepest;
 }
 
-/* No message can contain itself: protobuf-c would follow it until the stack ends. */
+/* No message can contain itself: protobuf-c would follow it until the stack ends. And fields have
+ * numbers that the check of received messages counts one by one. */
 static void test_no_recursive_messages(void **state)
 {
 	const struct method *all;

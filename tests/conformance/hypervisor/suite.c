@@ -185,6 +185,7 @@ static void test_host_facts(void **state)
 
 	(void)state;
 	assert_ok(stage->source->ops->host_facts(stage->source, &facts, &err));
+	assert_true(facts.migration_tls_dir[0] == '/');
 	assert_true(facts.hostname[0] && facts.libvirt_version[0] && facts.hypervisor_version[0]);
 	assert_string_equal(facts.arch, "x86_64");
 	assert_true(facts.cpus > 0);
@@ -330,7 +331,8 @@ static void test_move(void **state)
 {
 	/* A move leaves the guest running there and absent here; what it cost is told. */
 	struct move move = { .request = request() };
-	struct hypervisor_event done = { 0 };
+	struct hypervisor_event done = { 0 }, stopped = { 0 };
+	uint64_t start_ms = clock_now_ms();
 	struct vm_job job = { 0 };
 	size_t source_mark, target_mark;
 
@@ -357,6 +359,10 @@ static void test_move(void **state)
 	                             NULL));
 	assert_true(suite_watch_wait(target_watch, target_mark, HYPERVISOR_VM_CHANGED, uuid, SOON_S,
 	                             NULL));
+	/* When its vCPUs were stopped is told by the source alone. */
+	assert_true(suite_watch_wait_switchover(source_watch, source_mark, uuid, SOON_S, &stopped));
+	assert_true(stopped.at_ms >= start_ms && stopped.at_ms <= clock_now_ms());
+	assert_false(suite_watch_wait_switchover(target_watch, target_mark, uuid, 0, NULL));
 	/* The destination keeps the figures, and asking does not use them up. */
 	for (int i = 0; i < 2; i++) {
 		assert_ok(stage->target->ops->last_job(stage->target, uuid, &job, &err));

@@ -77,14 +77,22 @@ size_t suite_watch_mark(struct suite_watch *watch)
 	return mark;
 }
 
-static bool find_locked(const struct suite_watch *watch, size_t mark,
-                        enum hypervisor_event_kind kind, const char *uuid,
+/* What a test waits for. */
+struct wanted {
+	size_t mark;
+	enum hypervisor_event_kind kind;
+	const char *uuid; /* NULL: any */
+	bool switchover;
+};
+
+static bool find_locked(const struct suite_watch *watch, const struct wanted *wanted,
                         struct hypervisor_event *ret)
 {
-	for (size_t i = mark; i < watch->count; i++) {
+	for (size_t i = wanted->mark; i < watch->count; i++) {
 		const struct hypervisor_event *event = &watch->events[i];
 
-		if (event->kind != kind || (uuid && strcmp(event->uuid, uuid) != 0))
+		if (event->kind != wanted->kind || (wanted->switchover && !event->switchover) ||
+		    (wanted->uuid && strcmp(event->uuid, wanted->uuid) != 0))
 			continue;
 		if (ret)
 			*ret = *event;
@@ -93,8 +101,8 @@ static bool find_locked(const struct suite_watch *watch, size_t mark,
 	return false;
 }
 
-bool suite_watch_wait(struct suite_watch *watch, size_t mark, enum hypervisor_event_kind kind,
-                      const char *uuid, unsigned int deadline_s, struct hypervisor_event *ret)
+static bool wait_for(struct suite_watch *watch, const struct wanted *wanted,
+                     unsigned int deadline_s, struct hypervisor_event *ret)
 {
 	struct timespec deadline;
 	bool found;
@@ -102,11 +110,29 @@ bool suite_watch_wait(struct suite_watch *watch, size_t mark, enum hypervisor_ev
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += deadline_s;
 	pthread_mutex_lock(&watch->lock);
-	while (!(found = find_locked(watch, mark, kind, uuid, ret)))
+	while (!(found = find_locked(watch, wanted, ret)))
 		if (pthread_cond_timedwait(&watch->arrived, &watch->lock, &deadline))
 			break;
 	pthread_mutex_unlock(&watch->lock);
 	return found;
+}
+
+bool suite_watch_wait(struct suite_watch *watch, size_t mark, enum hypervisor_event_kind kind,
+                      const char *uuid, unsigned int deadline_s, struct hypervisor_event *ret)
+{
+	struct wanted wanted = { .mark = mark, .kind = kind, .uuid = uuid };
+
+	return wait_for(watch, &wanted, deadline_s, ret);
+}
+
+bool suite_watch_wait_switchover(struct suite_watch *watch, size_t mark, const char *uuid,
+                                 unsigned int deadline_s, struct hypervisor_event *ret)
+{
+	struct wanted wanted = {
+		.mark = mark, .kind = HYPERVISOR_VM_CHANGED, .uuid = uuid, .switchover = true
+	};
+
+	return wait_for(watch, &wanted, deadline_s, ret);
 }
 
 bool suite_wait_until(bool (*holds)(void *context), void *context, unsigned int deadline_s)

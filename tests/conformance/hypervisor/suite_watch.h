@@ -21,5 +21,9 @@ size_t suite_watch_mark(struct suite_watch *watch);
 bool suite_watch_wait(struct suite_watch *watch, size_t mark, enum hypervisor_event_kind kind,
                       const char *uuid, unsigned int deadline_s, struct hypervisor_event *ret);
 
+/* As suite_watch_wait, for the change that stops a guest for its switchover. */
+bool suite_watch_wait_switchover(struct suite_watch *watch, size_t mark, const char *uuid,
+                                 unsigned int deadline_s, struct hypervisor_event *ret);
+
 /* Asks @holds again and again until it is true or the deadline passes. */
 bool suite_wait_until(bool (*holds)(void *context), void *context, unsigned int deadline_s);

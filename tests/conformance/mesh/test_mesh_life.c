@@ -311,14 +311,15 @@ static pid_t start_server_process(struct harness *h)
 	return pid;
 }
 
-static void setup_process(struct harness *h, struct outcome *o, pid_t *ret_pid)
+static void setup_process(struct harness *h, struct outcome *o, uint32_t keepalive_ms,
+                          pid_t *ret_pid)
 {
 	struct mesh_options options;
 
 	harness_open(h, harness_transport);
 	*ret_pid = start_server_process(h);
 	options = harness_options(h, &h->client, MESH_ROLE_AGENT, "host1");
-	options.keepalive_ms = 300;
+	options.keepalive_ms = keepalive_ms;
 	harness_start(h, &h->client, &options, false);
 	mesh_dial(h->client.mesh, h->dial_url, MESH_ROLE_COORDINATOR, "c1");
 	harness_wait_count(h, &h->client.connects, 1);
@@ -335,11 +336,11 @@ static void test_killed_peer(void **state)
 	pid_t pid;
 
 	(void)state;
-	setup_process(&h, &o, &pid);
+	setup_process(&h, &o, 60000, &pid);
 	begin_ms = clock_now_ms();
 	kill(pid, SIGKILL);
 	harness_wait_count(&h, &h.client.disconnects, 1);
-	assert_true(clock_now_ms() - begin_ms < 600);
+	assert_true(clock_now_ms() - begin_ms < 5000);
 	assert_int_equal(o.status, MESH_UNAVAILABLE);
 	assert_false(o.never_sent);
 	waitpid(pid, NULL, 0);
@@ -356,14 +357,14 @@ static void test_stopped_peer(void **state)
 	pid_t pid;
 
 	(void)state;
-	setup_process(&h, &o, &pid);
+	setup_process(&h, &o, 300, &pid);
 	harness_run(&h, 1500);
 	assert_int_equal(h.client.disconnects, 0);
 
 	begin_ms = clock_now_ms();
 	kill(pid, SIGSTOP);
 	harness_wait_count(&h, &h.client.disconnects, 1);
-	assert_in_range(clock_now_ms() - begin_ms, 500, 3 * 300 + 300);
+	assert_in_range(clock_now_ms() - begin_ms, 500, 3 * 300 + 2000);
 	assert_non_null(strstr(h.client.why.text, "nothing was heard of the peer for 900 ms"));
 	assert_int_equal(o.status, MESH_UNAVAILABLE);
 	kill(pid, SIGKILL);
@@ -380,7 +381,7 @@ static void test_never_sent_is_true(void **state)
 	pid_t pid;
 
 	(void)state;
-	setup_process(&h, &first, &pid);
+	setup_process(&h, &first, 60000, &pid);
 	kill(pid, SIGSTOP);
 	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
 		mesh_call(h.client.connection, "drover.test.Test/UnaryCall", &request->base,
