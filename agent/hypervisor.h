@@ -166,7 +166,7 @@ struct hypervisor_event {
 	enum hypervisor_event_kind kind;
 	char uuid[VM_UUID_BYTES];
 	bool switchover; /* VM_CHANGED: its vCPUs were stopped here for the switchover ... */
-	uint64_t at_ms;	 /* ... at this time, clock_now_ms scale */
+	uint64_t at_ms;  /* ... at this time, clock_now_ms scale */
 	uint32_t iteration;
 	struct vm_job job;
 	struct error error;

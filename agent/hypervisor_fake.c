@@ -207,6 +207,7 @@ static int fake_host_facts(struct hypervisor *h, struct host_facts *ret, struct 
 	COPY_TEXT(facts.arch, "x86_64");
 	COPY_TEXT(facts.lock_manager, host->lock_manager);
 	COPY_TEXT(facts.lockspace, host->lockspace);
+	COPY_TEXT(facts.migration_tls_dir, "/etc/pki/libvirt-migrate");
 	for (struct fake_copy *copy = host->copies; copy; copy = copy->next) {
 		uint64_t used = copy->guest->description.summary.memory_bytes;
 

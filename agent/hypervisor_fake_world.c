@@ -6,6 +6,7 @@
 
 #include "agent/overhead.h"
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "common/units.h"
 
 #include <assert.h>
@@ -243,6 +244,10 @@ static void tell_changed_locked(struct fake_world *world, struct fake_copy *copy
 {
 	struct hypervisor_event event = { .kind = HYPERVISOR_VM_CHANGED };
 
+	/* Watchers measure with their own clock, whatever the time of this world. */
+	event.at_ms = clock_now_ms();
+	event.switchover = copy->state == VM_PAUSED && copy->pause_reason == VM_PAUSE_MIGRATION &&
+	                   fake_has_job_out(copy);
 	COPY_TEXT(event.uuid, copy->guest->description.summary.uuid);
 	fake_host_tell_locked(world, copy->host, &event);
 }

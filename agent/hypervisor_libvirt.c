@@ -211,7 +211,8 @@ static int libvirt_undefine(struct hypervisor *h, const char *uuid, struct error
 			return result;
 	}
 	/* Firmware variables and TPM state may be in use by the same guest elsewhere. */
-	if (virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM) < 0)
+	if (virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
+	                                           VIR_DOMAIN_UNDEFINE_KEEP_TPM) < 0)
 		return libvirt_error(err, connection, LIBVIRT_COMMAND, "undefining guest %s", uuid);
 	return 0;
 }

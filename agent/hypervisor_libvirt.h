@@ -91,7 +91,7 @@ enum libvirt_job_kind {
 	LIBVIRT_JOB_OTHER,    /* save, dump, backup ... */
 };
 
-/* @ret_job may be NULL. */
+/* @ret_job may be NULL. ERROR_BUSY: the guest's QEMU does not answer. */
 int libvirt_read_job(virConnectPtr connection, virDomainPtr domain, enum libvirt_job_kind *ret_kind,
                      struct vm_job *ret_job, struct error *err);
 

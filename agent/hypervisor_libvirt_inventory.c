@@ -100,6 +100,22 @@ static void fill_state(int state, int reason, enum libvirt_job_kind job, struct 
 	}
 }
 
+/* A guest that hangs must not hide the others, and what it is doing is not known: libvirt would still
+ * say "running". */
+static int summarize_stuck(const virDomainInfo *info, int persistent, int autostart,
+                           struct vm_summary *s, struct vm_summary *ret)
+{
+	s->state = VM_UNKNOWN;
+	snprintf(s->reason, sizeof(s->reason), "QEMU does not answer");
+	s->memory_bytes = (uint64_t)info->maxMem * KIB;
+	s->vcpus = info->nrVirtCpu;
+	s->active = true;
+	s->persistent = persistent;
+	s->autostart = autostart;
+	*ret = *s;
+	return 0;
+}
+
 static int summarize(virConnectPtr connection, virDomainPtr domain, struct vm_summary *ret,
                      struct error *err)
 {
@@ -119,7 +135,13 @@ static int summarize(virConnectPtr connection, virDomainPtr domain, struct vm_su
 		return libvirt_error(err, connection, LIBVIRT_QUESTION, "reading guest %s", s.name);
 	/* The job first: when it ends in between, the state that is read then is the final one. */
 	if (active) {
-		result = libvirt_read_job(connection, domain, &job, NULL, err);
+		struct error why = { 0 };
+
+		result = libvirt_read_job(connection, domain, &job, NULL, &why);
+		if (result == -ERROR_BUSY)
+			return summarize_stuck(&info, persistent, autostart, &s, ret);
+		if (result && err)
+			*err = why;
 		if (result)
 			return result;
 	}
@@ -166,11 +188,15 @@ int libvirt_list(struct hypervisor *h, struct vm_list *ret, struct error *err)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION, "listing guests");
 	list.items = xcalloc((size_t)count + 1, sizeof(*list.items));
 	for (int i = 0; i < count && !result; i++) {
-		result = summarize(connection, domains[i], &list.items[list.count], err);
+		struct error why = { 0 };
+
+		result = summarize(connection, domains[i], &list.items[list.count], &why);
 		if (!result)
 			list.count++;
 		else if (result == -ERROR_NOT_FOUND)
 			result = 0; /* gone since the list was made */
+		else if (err)
+			*err = why;
 	}
 	free_domains(domains, count);
 	if (result) {
@@ -200,10 +226,12 @@ static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm
 	checkpoints = virDomainListAllCheckpoints(domain, NULL, 0);
 	if (checkpoints < 0)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION, "counting checkpoints");
+	/* Unlike with snapshots, libvirt moves the guest, and its bitmaps with the image, but not
+	 * its own record of them (measured). */
 	if (checkpoints)
-		domain_blockers_add(list, CHECK_BLOCK, "checkpoints", "NotMigratable",
-		                    "delete them: virsh checkpoint-delete",
-		                    "%d checkpoints, which libvirt does not move", checkpoints);
+		domain_blockers_add(
+			list, CHECK_WARN, "checkpoints", "", "plan a full backup after the move",
+			"%d checkpoints, which the destination will not know", checkpoints);
 	saved = virDomainHasManagedSaveImage(domain, 0);
 	if (saved < 0)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION,

@@ -22,6 +22,9 @@
 /* "No limit" as libvirt itself writes it: INT64_MAX in MiB. Zero would mean "as last time". */
 #define UNLIMITED_MIB_PER_S (INT64_MAX / MIB)
 
+/* A command to QEMU takes milliseconds. */
+#define STUCK_MS 1000
+
 /* QEMU's limit. */
 #define DOWNTIME_MAX_MS (2000 * 1000)
 
@@ -71,6 +74,19 @@ void libvirt_fill_job(virTypedParameterPtr parameters, int n_parameters, bool co
 	*ret = job;
 }
 
+/* Whether somebody's command to the guest's QEMU has been without an answer for so long that asking
+ * another thing would hold this thread for libvirt's 30 seconds. */
+static bool is_stuck(virDomainPtr domain, unsigned long long *ret_ms)
+{
+	virDomainControlInfo info;
+
+	if (virDomainGetControlInfo(domain, &info, 0) < 0 ||
+	    info.state != VIR_DOMAIN_CONTROL_OCCUPIED || info.stateTime < STUCK_MS)
+		return false;
+	*ret_ms = info.stateTime;
+	return true;
+}
+
 int libvirt_read_job(virConnectPtr connection, virDomainPtr domain, enum libvirt_job_kind *ret_kind,
                      struct vm_job *ret_job, struct error *err)
 {
@@ -78,7 +94,11 @@ int libvirt_read_job(virConnectPtr connection, virDomainPtr domain, enum libvirt
 	const char *name = virDomainGetName(domain);
 	virTypedParameterPtr parameters = NULL;
 	int n_parameters = 0, type = 0, operation = 0;
+	unsigned long long stuck_ms;
 
+	if (is_stuck(domain, &stuck_ms))
+		return error_set(err, ERROR_BUSY, "guest %s: QEMU has not answered for %llu ms",
+		                 name, stuck_ms);
 	if (virDomainGetJobStats(domain, &type, &parameters, &n_parameters, 0) < 0) {
 		switch (virGetLastErrorCode()) {
 		case VIR_ERR_OPERATION_UNSUPPORTED:
