@@ -163,7 +163,9 @@ static char *format_part(double part, double whole, const char *whole_text, char
 {
 	double shown = strtod(whole_text, NULL);
 	double value = shown > 0 ? part / whole * shown : 0;
-	int decimals = value == floor(value) || value >= 9.95 ? 0 : value < 0.095 ? 2 : 1;
+	int decimals = value == floor(value) || value >= 9.95 || value < 0.005 ? 0
+	               : value < 0.095                                         ? 2
+	                                                                       : 1;
 
 	snprintf(ret_text, OUTPUT_TEXT_BYTES, "%.*f/%s", decimals, value, whole_text);
 	return ret_text;
