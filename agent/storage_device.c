@@ -77,6 +77,7 @@ static bool read_attribute(dev_t device, const char *name, char *ret, size_t byt
 	return n > 0;
 }
 
+/* STACK_MAX bounds it. NOLINTBEGIN(misc-no-recursion) */
 static int identify(struct identity *id, dev_t device, unsigned int depth);
 
 static int identify_loop(struct identity *id, int fd)
@@ -195,6 +196,8 @@ static int identify(struct identity *id, dev_t device, unsigned int depth)
 	               "block device %u:%u has neither WWN nor serial number", major(device),
 	               minor(device));
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 int storage_device_identify(int fd, char *ret_identity, size_t identity_bytes, char *ret_why,
                             size_t why_bytes)

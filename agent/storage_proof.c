@@ -284,7 +284,7 @@ static void prove_device(const struct storage_place *place, struct storage_proof
 void storage_proof_make(const struct vm_disk *disk, const struct attempt_name *attempt,
                         struct storage_proof *ret)
 {
-	struct storage_place place;
+	struct storage_place place = { .fd = -1, .directory = -1 };
 	char why[128];
 
 	memset(ret, 0, sizeof(*ret));
@@ -319,7 +319,7 @@ void storage_proof_make(const struct vm_disk *disk, const struct attempt_name *a
 void storage_proof_make_directory(const char *path, const struct attempt_name *attempt,
                                   struct storage_proof *ret)
 {
-	struct storage_place place;
+	struct storage_place place = { .fd = -1, .directory = -1 };
 	char why[128];
 
 	memset(ret, 0, sizeof(*ret));

@@ -158,7 +158,7 @@ void storage_proof_verify(const struct vm_disk *disk, const struct storage_proof
                           struct storage_finding *ret)
 {
 	struct storage_finding f = { .needed = true, .measured = true, .method = proof->method };
-	struct storage_place place;
+	struct storage_place place = { .fd = -1, .directory = -1 };
 	char why[128];
 	int rc;
 
@@ -205,7 +205,7 @@ void storage_proof_verify_directory(const char *own_path, const struct storage_p
 {
 	struct storage_finding f = { .needed = true, .measured = true, .method = proof->method };
 	unsigned long long inode, size;
-	struct storage_place place;
+	struct storage_place place = { .fd = -1, .directory = -1 };
 	char why[128];
 
 	*ret = f;

@@ -127,15 +127,19 @@ invalid:
 
 static uint16_t port_of(const struct sockaddr_storage *at)
 {
-	return ntohs(at->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)at)->sin6_port
-	                                       : ((const struct sockaddr_in *)at)->sin_port);
+	struct sockaddr_in6 v6;
+	struct sockaddr_in v4;
+
+	memcpy(&v6, at, sizeof(v6));
+	memcpy(&v4, at, sizeof(v4));
+	return ntohs(at->ss_family == AF_INET6 ? v6.sin6_port : v4.sin_port);
 }
 
 int tunnel_tcp_listen(const char *address, int *ret_fd, uint16_t *ret_port, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
-	struct sockaddr_storage at;
-	socklen_t bytes;
+	struct sockaddr_storage at = { 0 };
+	socklen_t bytes = 0;
 	int rc = tcp_address(address, &at, &bytes, err);
 
 	if (rc < 0)
@@ -170,8 +174,8 @@ int tunnel_tcp_accept(int listener, int *ret_fd, char *ret_peer, struct error *e
 int tunnel_tcp_dial(const char *address, int *ret_fd, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
-	struct sockaddr_storage at;
-	socklen_t bytes;
+	struct sockaddr_storage at = { 0 };
+	socklen_t bytes = 0;
 	int rc = tcp_address(address, &at, &bytes, err);
 
 	if (rc < 0)

@@ -61,10 +61,10 @@ static bool wants_link_bytes(const struct tunnel_relay *r)
 
 void tunnel_relay_get_polls(const struct tunnel_relay *r, struct pollfd ret[2])
 {
-	short link_events = 0, local_events = 0;
+	unsigned int link_events = 0, local_events = 0;
 
 	if (wants_link_bytes(r))
-		link_events |= tunnel_link_get_events(r->link);
+		link_events |= (unsigned int)tunnel_link_get_events(r->link);
 	if (tunnel_buffer_bytes(&r->to_link))
 		link_events |= POLLOUT;
 	if (wants_local_bytes(r))
@@ -73,8 +73,9 @@ void tunnel_relay_get_polls(const struct tunnel_relay *r, struct pollfd ret[2])
 		local_events |= POLLOUT;
 	/* Without a wish they are not polled at all: a hang-up would wake us for ever. */
 	ret[0] = (struct pollfd){ .fd = link_events ? tunnel_link_get_fd(r->link) : -1,
-		                  .events = link_events };
-	ret[1] = (struct pollfd){ .fd = local_events ? r->local : -1, .events = local_events };
+		                  .events = (short)link_events };
+	ret[1] = (struct pollfd){ .fd = local_events ? r->local : -1,
+		                  .events = (short)local_events };
 }
 
 /* libvirt's end of the connection is gone for good. */

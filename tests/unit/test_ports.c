@@ -62,14 +62,14 @@ static void test_listener_is_named(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		_cleanup_close_ int fd = -1;
+		uint16_t port = 0;
+		_cleanup_close_ int fd = listener(addresses[i], &port);
 		char text[192], remedy[192];
 		struct port_pool pool = { 49152, 49153 };
 		struct port_holder h;
 		struct error err;
-		uint16_t port = 0;
 
-		fd = listener(addresses[i], &port);
+		assert_true(fd >= 0);
 		assert_int_equal(ports_test("127.0.0.1", port, &err), -ERROR_BUSY);
 		ports_find_holder("127.0.0.1", port, &h);
 		assert_true(h.taken);

@@ -542,14 +542,14 @@ static void test_nobody_comes(void **state)
 
 	(void)state;
 	t.wait_ms = 100;
-	start_target(&t);
+	assert_int_equal(tunnel_spawn(&t, &target, &status, &err), 0);
 	wait_for(&target, TUNNEL_FAILED, NULL, 0);
 	assert_int_equal(status.error_code, ERROR_TIMEOUT);
 	assert_non_null(strstr(status.error_text, "the other end did not come"));
 
 	start_libvirtd();
 	t.wait_ms = 0;
-	s.wait_ms = 300;
+	s.wait_ms = 1000;
 	s.connect = start_target(&t);
 	assert_int_equal(tunnel_spawn(&s, &source, &status, &err), 0);
 	wait_for(&source, TUNNEL_FAILED, NULL, 0);
