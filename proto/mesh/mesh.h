@@ -12,10 +12,13 @@
  * needs something slow keeps its mesh_incoming and replies later.
  *
  * Identity: over TCP the certificate's SAN (drover://CLUSTER/ROLE/NAME) is the peer, and its HELLO
- * must say the same. Over ipc:// the peer is the uid of the process: root, and the uid of this process,
- * are believed (admin, if they claim no role), all others are viewers. In-process peers say who
- * they are. proto/methods.h says which role may call what; others get
- * MESH_PERMISSION_DENIED before a handler runs.
+ * must say the same. Over ipc:// the peer is the uid of the process: root, and the uid that this
+ * process has itself, are believed (admin, if they claim no role); all others are viewers.
+ * In-process peers say who they are. proto/methods.h says which role may call what; others get
+ * MESH_PERMISSION_DENIED before a handler runs. Peers that are refused before they have a name are
+ * logged here, for no callback tells of them.
+ *
+ * nng starts its threads with the first mesh_listen or mesh_dial: loop_watch_signal comes before.
  */
 #pragma once
 

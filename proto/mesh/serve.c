@@ -40,7 +40,7 @@ struct mesh_incoming {
 	struct mesh_incoming *prev, *next; /* waiting, or abandoned */
 };
 
-static void cancel(struct mesh_incoming *in);
+static void cancel(void *incoming);
 
 /* --- answers --- */
 
@@ -120,11 +120,6 @@ void mesh_finish(struct mesh_incoming *in)
 	end_call(in, MESH_OK, NULL, NULL);
 }
 
-static void cancel_later(void *context)
-{
-	cancel(context);
-}
-
 bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message)
 {
 	struct mesh_connection *c = in->connection;
@@ -138,7 +133,7 @@ bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message)
 		 * because it does not expect to lose @in in here. */
 		send_end(c, in->stream, MESH_RESOURCE_EXHAUSTED, &err, NULL);
 		in->ended = true;
-		in->timer.fire = cancel_later;
+		in->timer.fire = cancel;
 		loop_timer_start(in->mesh->loop, &in->timer, 0);
 		return false;
 	}
@@ -165,8 +160,9 @@ static void tell_late(void *context)
 	cancelled(cancelled_context);
 }
 
-static void cancel(struct mesh_incoming *in)
+static void cancel(void *incoming)
 {
+	struct mesh_incoming *in = incoming;
 	struct mesh_connection *c = in->connection;
 
 	assert(c); /* abandoned once only */
