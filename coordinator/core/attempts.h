@@ -28,3 +28,6 @@ void attempts_reconcile(struct fleet *fleet);
 /* Frees the slot of an attempt that surely has no effect any more, back to PLANNED (or CANCELLED,
  * if that was asked for). */
 void attempts_release(struct fleet *fleet, struct migration *m, const char *reason);
+
+/* One sentence for people: why it waits, failed or is unresolved. */
+void attempts_set_reason(struct fleet *fleet, struct migration *m, const char *reason);

@@ -65,6 +65,9 @@ void reply_send_stored(struct fleet *fleet, struct reply *reply);
 /* With the epoch, once the newest one is durable. */
 void reply_send_epoch(struct fleet *fleet, struct reply *reply);
 void reply_send_error(struct fleet *fleet, uint64_t request, const struct error *err);
+/* At the end of a step: those that were to be sent _stored wait for @ticket; 0: nothing is stored,
+ * so they go now. */
+void reply_settle(struct fleet *fleet, uint64_t ticket);
 /* After EVENT_STORED: sends those that waited for it. */
 void reply_release(struct fleet *fleet);
 void reply_drop_all(struct fleet *fleet);

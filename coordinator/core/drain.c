@@ -11,6 +11,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/drain_vms.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
@@ -44,22 +45,6 @@ struct drain_vm *drain_find_vm(struct drain *drain, const char *uuid)
 	return NULL;
 }
 
-/* Hardest first: the largest guest has the fewest destinations. */
-static struct drain_vm *add_vm(struct drain *drain, const struct vm *vm, uint64_t memory_bytes)
-{
-	size_t at = 0;
-
-	while (at < drain->n_vms && drain->vms[at].memory_bytes >= memory_bytes)
-		at++;
-	drain->vms = xreallocarray(drain->vms, drain->n_vms + 1, sizeof(*drain->vms));
-	memmove(&drain->vms[at + 1], &drain->vms[at], (drain->n_vms - at) * sizeof(*drain->vms));
-	drain->n_vms++;
-	drain->vms[at] = (struct drain_vm){ .memory_bytes = memory_bytes };
-	text_copy(drain->vms[at].uuid, sizeof(drain->vms[at].uuid), vm->uuid);
-	text_copy(drain->vms[at].name, sizeof(drain->vms[at].name), vm->name);
-	return &drain->vms[at];
-}
-
 static void set_vm(struct fleet *fleet, struct drain *drain, struct drain_vm *dv,
                    enum drain_vm_state state, const char *target, const char *reason)
 {
@@ -72,41 +57,6 @@ static void set_vm(struct fleet *fleet, struct drain *drain, struct drain_vm *dv
 	change_drain(fleet, drain);
 }
 
-static void set_checks(struct drain_vm *dv, const struct checks *checks)
-{
-	checks_deinit(&dv->checks);
-	checks_copy(&dv->checks, checks);
-}
-
-/* Cannot leave at all, wherever to: a BLOCK in the guest itself, or larger than any host. */
-static bool is_hopeless(const struct fleet *fleet, const struct vm *vm, char *ret_reason)
-{
-	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
-
-	if (home && checks_find_worst(&home->state.blockers, CHECK_BLOCK)) {
-		text_copy(ret_reason, REASON_BYTES, vm->why_not);
-		return true;
-	}
-	return !plan_could_ever_fit(fleet, vm, ret_reason);
-}
-
-static bool is_named(const struct drain *drain, const struct vm *vm)
-{
-	return names_contain(&drain->kept.leave, vm->uuid) ||
-	       names_contain(&drain->kept.leave, vm->name);
-}
-
-/* May it stay? */
-static bool is_allowed(const struct fleet *fleet, const struct drain *drain, const struct vm *vm,
-                       char *ret_reason)
-{
-	if (is_named(drain, vm)) {
-		text_copy(ret_reason, REASON_BYTES, "left as asked");
-		return true;
-	}
-	return drain->kept.leave_unmovable && is_hopeless(fleet, vm, ret_reason);
-}
-
 /* --- look --- */
 
 static struct drain_vm *get_vm(struct fleet *fleet, struct drain *drain, const struct sighting *s)
@@ -114,7 +64,7 @@ static struct drain_vm *get_vm(struct fleet *fleet, struct drain *drain, const s
 	struct drain_vm *dv = drain_find_vm(drain, s->vm->uuid);
 
 	if (!dv) {
-		dv = add_vm(drain, s->vm, s->state.memory_bytes);
+		dv = drain_add_vm(drain, s->vm, s->state.memory_bytes);
 		change_drain(fleet, drain);
 	}
 	return dv;
@@ -135,7 +85,7 @@ static void look_at_present(struct fleet *fleet, struct drain *drain, const stru
 		snprintf(reason, sizeof(reason), "waits: migration/%" PRIu64 " brings it here",
 		         m->kept.number);
 		set_vm(fleet, drain, dv, DRAIN_VM_WAITING, "", reason);
-	} else if (is_allowed(fleet, drain, vm, reason)) {
+	} else if (drain_allows(fleet, drain, vm, reason)) {
 		set_vm(fleet, drain, dv, DRAIN_VM_LEFT, "", reason);
 	} else if (m && m->kept.drain_number != drain->kept.number) {
 		snprintf(reason, sizeof(reason), "migration/%" PRIu64 " was asked for already: %s",
@@ -205,7 +155,7 @@ static void take_verdict(struct fleet *fleet, struct drain *drain, struct drain_
 	}
 	note_reason(fleet, dv, reason);
 	if (vm->refusals)
-		set_checks(dv, &vm->refusals->checks);
+		drain_set_checks(dv, &vm->refusals->checks);
 	/* The planned target stays until a better is planned. */
 	set_vm(fleet, drain, dv, verdict == LAUNCH_WAITS ? DRAIN_VM_WAITING : DRAIN_VM_BLOCKED,
 	       verdict == LAUNCH_WAITS ? dv->target : "", reason);
@@ -284,83 +234,6 @@ static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 
 /* --- judge --- */
 
-struct counts {
-	size_t by_state[DRAIN_VM_STATES];
-};
-
-static struct counts count_vms(const struct drain *drain)
-{
-	struct counts counts = { 0 };
-
-	for (size_t i = 0; i < drain->n_vms; i++)
-		counts.by_state[drain->vms[i].state]++;
-	return counts;
-}
-
-static uint64_t estimate_vm(const struct fleet *fleet, const struct drain *drain,
-                            const struct drain_vm *dv)
-{
-	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
-	const struct node *node = fleet_find_node(fleet, drain->kept.node);
-	const struct progress *progress = m ? &m->kept.report.progress : NULL;
-	uint64_t whole = plan_estimate_ms(node, dv->memory_bytes,
-	                                  drain->kept.bandwidth_bytes_per_s);
-
-	if (dv->state != DRAIN_VM_MOVING || !progress)
-		return whole;
-	if (progress->eta_known)
-		return progress->eta_ms;
-	return whole > progress->elapsed_ms ? whole - progress->elapsed_ms : 0;
-}
-
-static void judge_amounts(struct fleet *fleet, struct drain *drain, const struct counts *counts)
-{
-	uint64_t *durations = xcalloc(drain->n_vms + 1, sizeof(*durations));
-	uint64_t total = 0, done = 0, eta_ms;
-	uint32_t slots = launch_get_parallel(fleet, drain);
-	size_t n = 0;
-
-	if (slots > fleet->options.caps.cluster)
-		slots = fleet->options.caps.cluster;
-	/* Those that move first: they have their slots already. */
-	for (int moving = 1; moving >= 0; moving--) {
-		for (size_t i = 0; i < drain->n_vms; i++) {
-			struct drain_vm *dv = &drain->vms[i];
-			bool moves = dv->state == DRAIN_VM_MOVING;
-
-			if (moves != moving || (!moves && dv->state != DRAIN_VM_WAITING))
-				continue;
-			dv->eta_ms = estimate_vm(fleet, drain, dv);
-			durations[n++] = dv->eta_ms;
-		}
-	}
-	for (size_t i = 0; i < drain->n_vms; i++) {
-		const struct drain_vm *dv = &drain->vms[i];
-		const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
-
-		if (dv->state == DRAIN_VM_LEFT || dv->state == DRAIN_VM_STOPPED)
-			continue;
-		total += dv->memory_bytes;
-		if (dv->state == DRAIN_VM_MOVED)
-			done += dv->memory_bytes;
-		else if (dv->state == DRAIN_VM_MOVING && m)
-			done += dv->memory_bytes / 100 * m->kept.report.progress.percent;
-	}
-	eta_ms = plan_schedule_ms(durations, n, slots);
-	free(durations);
-
-	if (done < drain->bytes_done)
-		done = drain->bytes_done; /* a failed move starts anew; shown progress does not */
-	if (done > total)
-		done = total;
-	if (total != drain->bytes_total || done != drain->bytes_done || eta_ms != drain->eta_ms)
-		change_drain(fleet, drain);
-	drain->bytes_total = total;
-	drain->bytes_done = done;
-	drain->eta_ms = eta_ms;
-	drain->eta_known = !counts->by_state[DRAIN_VM_BLOCKED];
-}
-
 static void set_status(struct fleet *fleet, struct drain *drain, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 static void set_status(struct fleet *fleet, struct drain *drain, const char *format, ...)
@@ -387,7 +260,7 @@ static const struct drain_vm *find_blocked(const struct drain *drain)
 }
 
 static void finish(struct fleet *fleet, struct drain *drain, struct node *node,
-                   const struct counts *counts)
+                   const struct drain_counts *counts)
 {
 	size_t left = counts->by_state[DRAIN_VM_LEFT], moved = counts->by_state[DRAIN_VM_MOVED];
 
@@ -415,14 +288,14 @@ static bool is_confirmed(struct fleet *fleet, struct node *node)
 
 static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 {
-	struct counts counts = count_vms(drain);
+	struct drain_counts counts = drain_count(drain);
 	size_t moving = counts.by_state[DRAIN_VM_MOVING];
 	size_t waiting = counts.by_state[DRAIN_VM_WAITING];
 	size_t blocked = counts.by_state[DRAIN_VM_BLOCKED];
 	enum drain_state state = blocked && !moving && !waiting ? DRAIN_BLOCKED : DRAIN_RUNNING;
 	const struct drain_vm *first = find_blocked(drain);
 
-	judge_amounts(fleet, drain, &counts);
+	drain_judge_amounts(fleet, drain, &counts);
 	if (!moving && !waiting && !blocked && (node->migrations_in || node->migrations_out)) {
 		set_status(fleet, drain, "%u migrations still concern %s",
 		           node->migrations_in + node->migrations_out, node->kept.name);
@@ -464,98 +337,4 @@ void drain_reconcile_all(struct fleet *fleet)
 	for (size_t i = 0; i < count; i++)
 		judge(fleet, list[i], fleet_add_node(fleet, list[i]->kept.node));
 	free(list);
-}
-
-void drain_restore(struct fleet *fleet, struct drain *drain)
-{
-	for (struct migration *m = fleet->migrations; m; m = m->hh.next) {
-		struct drain_vm *dv;
-
-		if (m->kept.drain_number != drain->kept.number)
-			continue;
-		dv = drain_find_vm(drain, m->kept.vm_uuid);
-		if (!dv) {
-			struct vm vm = { 0 };
-
-			text_copy(vm.uuid, sizeof(vm.uuid), m->kept.vm_uuid);
-			text_copy(vm.name, sizeof(vm.name), m->kept.vm_name);
-			dv = add_vm(drain, &vm, m->kept.memory_bytes);
-		}
-		if (m->kept.number < dv->migration_number)
-			continue;
-		dv->migration_number = m->kept.number;
-		text_copy(dv->target, sizeof(dv->target), m->kept.target);
-		if (m->kept.state == MIGRATION_DONE)
-			dv->state = DRAIN_VM_MOVED;
-		else
-			dv->state = m->kept.holds_slot ? DRAIN_VM_MOVING : DRAIN_VM_WAITING;
-	}
-	if (drain_state_is_final(drain->kept.state)) {
-		struct counts counts = count_vms(drain);
-
-		snprintf(drain->status, sizeof(drain->status), "%zu moved, %u left",
-		         counts.by_state[DRAIN_VM_MOVED], drain->kept.left_count);
-		judge_amounts(fleet, drain, &counts);
-	}
-}
-
-/* --- drafts --- */
-
-static void draft_vm(struct fleet *fleet, struct drain *drain, struct plan *plan,
-                     struct drain_vm *dv)
-{
-	struct vm *vm = fleet_find_vm(fleet, dv->uuid);
-	const struct sighting *home = vm ? fleet_find_sighting(vm, vm->node) : NULL;
-	struct plan_node *target;
-	char reason[REASON_BYTES];
-
-	if (!home)
-		return;
-	if (is_allowed(fleet, drain, vm, dv->reason)) {
-		dv->state = DRAIN_VM_LEFT;
-		return;
-	}
-	if (is_hopeless(fleet, vm, dv->reason)) {
-		dv->state = DRAIN_VM_BLOCKED;
-		dv->hopeless = true;
-		set_checks(dv, &home->state.blockers);
-		return;
-	}
-	target = plan_pick_target(plan, fleet, vm, NULL, true, change_now(fleet), reason);
-	if (!target) {
-		dv->state = DRAIN_VM_BLOCKED;
-		snprintf(dv->reason, sizeof(dv->reason), "no destination: %.*s", REASON_BYTES - 32,
-		         reason);
-		return;
-	}
-	text_copy(dv->target, sizeof(dv->target), target->node->kept.name);
-}
-
-struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record)
-{
-	struct drain *drain = xnew(struct drain);
-	struct node *node = fleet_find_node(fleet, record->node);
-	struct counts counts;
-	struct plan plan;
-
-	assert(node);
-	drain_record_copy(&drain->kept, record);
-	drain->kept.state = DRAIN_PLANNED;
-	drain->dirty = true; /* in no fleet: nobody is to be told of its changes */
-	for (struct sighting *s = node->sightings; s; s = s->next) {
-		if (vm_state_is_active(&s->state))
-			add_vm(drain, s->vm, s->state.memory_bytes);
-	}
-	plan_init(&plan, fleet, change_now(fleet));
-	for (size_t i = 0; i < plan.count; i++) {
-		/* The node itself takes none of them back. */
-		if (plan.nodes[i].node == node)
-			plan.nodes[i].headroom_bytes = 0;
-	}
-	for (size_t i = 0; i < drain->n_vms; i++)
-		draft_vm(fleet, drain, &plan, &drain->vms[i]);
-	plan_deinit(&plan);
-	counts = count_vms(drain);
-	judge_amounts(fleet, drain, &counts);
-	return drain;
 }

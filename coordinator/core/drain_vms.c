@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What drains and drafts of drains share: their guests, who may stay, amounts and estimates. */
+#include "coordinator/core/drain_vms.h"
+
+#include "common/alloc.h"
+#include "coordinator/core/change.h"
+#include "coordinator/core/launch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Hardest first: the largest guest has the fewest destinations. */
+struct drain_vm *drain_add_vm(struct drain *drain, const struct vm *vm, uint64_t memory_bytes)
+{
+	size_t at = 0;
+
+	while (at < drain->n_vms && drain->vms[at].memory_bytes >= memory_bytes)
+		at++;
+	drain->vms = xreallocarray(drain->vms, drain->n_vms + 1, sizeof(*drain->vms));
+	memmove(&drain->vms[at + 1], &drain->vms[at], (drain->n_vms - at) * sizeof(*drain->vms));
+	drain->n_vms++;
+	drain->vms[at] = (struct drain_vm){ .memory_bytes = memory_bytes };
+	text_copy(drain->vms[at].uuid, sizeof(drain->vms[at].uuid), vm->uuid);
+	text_copy(drain->vms[at].name, sizeof(drain->vms[at].name), vm->name);
+	return &drain->vms[at];
+}
+
+void drain_set_checks(struct drain_vm *dv, const struct checks *checks)
+{
+	checks_deinit(&dv->checks);
+	checks_copy(&dv->checks, checks);
+}
+
+/* Cannot leave at all, wherever to: a BLOCK in the guest itself, or larger than any host. */
+bool drain_is_hopeless(const struct fleet *fleet, const struct vm *vm, char *ret_reason)
+{
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+
+	if (home && checks_find_worst(&home->state.blockers, CHECK_BLOCK)) {
+		text_copy(ret_reason, REASON_BYTES, vm->why_not);
+		return true;
+	}
+	return !plan_could_ever_fit(fleet, vm, ret_reason);
+}
+
+static bool is_named(const struct drain *drain, const struct vm *vm)
+{
+	return names_contain(&drain->kept.leave, vm->uuid) ||
+	       names_contain(&drain->kept.leave, vm->name);
+}
+
+/* May it stay? */
+bool drain_allows(const struct fleet *fleet, const struct drain *drain, const struct vm *vm,
+                  char *ret_reason)
+{
+	if (is_named(drain, vm)) {
+		text_copy(ret_reason, REASON_BYTES, "left as asked");
+		return true;
+	}
+	return drain->kept.leave_unmovable && drain_is_hopeless(fleet, vm, ret_reason);
+}
+
+struct drain_counts drain_count(const struct drain *drain)
+{
+	struct drain_counts counts = { 0 };
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		counts.by_state[drain->vms[i].state]++;
+	return counts;
+}
+
+static uint64_t estimate_vm(const struct fleet *fleet, const struct drain *drain,
+                            const struct drain_vm *dv)
+{
+	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
+	const struct node *node = fleet_find_node(fleet, drain->kept.node);
+	const struct progress *progress = m ? &m->kept.report.progress : NULL;
+	uint64_t whole = plan_estimate_ms(node, dv->memory_bytes,
+	                                  drain->kept.bandwidth_bytes_per_s);
+
+	if (dv->state != DRAIN_VM_MOVING || !progress)
+		return whole;
+	if (progress->eta_known)
+		return progress->eta_ms;
+	return whole > progress->elapsed_ms ? whole - progress->elapsed_ms : 0;
+}
+
+void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
+                         const struct drain_counts *counts)
+{
+	uint64_t *durations = xcalloc(drain->n_vms + 1, sizeof(*durations));
+	uint64_t total = 0, done = 0, eta_ms;
+	uint32_t slots = launch_get_parallel(fleet, drain);
+	size_t n = 0;
+
+	if (slots > fleet->options.caps.cluster)
+		slots = fleet->options.caps.cluster;
+	/* Those that move first: they have their slots already. */
+	for (int moving = 1; moving >= 0; moving--) {
+		for (size_t i = 0; i < drain->n_vms; i++) {
+			struct drain_vm *dv = &drain->vms[i];
+			bool moves = dv->state == DRAIN_VM_MOVING;
+
+			if (moves != moving || (!moves && dv->state != DRAIN_VM_WAITING))
+				continue;
+			dv->eta_ms = estimate_vm(fleet, drain, dv);
+			durations[n++] = dv->eta_ms;
+		}
+	}
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const struct drain_vm *dv = &drain->vms[i];
+		const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
+
+		if (dv->state == DRAIN_VM_LEFT || dv->state == DRAIN_VM_STOPPED)
+			continue;
+		total += dv->memory_bytes;
+		if (dv->state == DRAIN_VM_MOVED)
+			done += dv->memory_bytes;
+		else if (dv->state == DRAIN_VM_MOVING && m)
+			done += dv->memory_bytes / 100 * m->kept.report.progress.percent;
+	}
+	eta_ms = plan_schedule_ms(durations, n, slots);
+	free(durations);
+
+	if (done < drain->bytes_done)
+		done = drain->bytes_done; /* a failed move starts anew; shown progress does not */
+	if (done > total)
+		done = total;
+	if (total != drain->bytes_total || done != drain->bytes_done || eta_ms != drain->eta_ms)
+		change_drain(fleet, drain);
+	drain->bytes_total = total;
+	drain->bytes_done = done;
+	drain->eta_ms = eta_ms;
+	drain->eta_known = !counts->by_state[DRAIN_VM_BLOCKED];
+}

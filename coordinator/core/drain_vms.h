@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guests of a drain: private to core/. */
+#pragma once
+
+#include "coordinator/core/drain.h"
+
+struct vm;
+
+struct drain_counts {
+	size_t by_state[DRAIN_VM_STATES];
+};
+
+/* Keeps the order: hardest first. */
+struct drain_vm *drain_add_vm(struct drain *drain, const struct vm *vm, uint64_t memory_bytes);
+void drain_set_checks(struct drain_vm *dv, const struct checks *checks);
+
+/* Cannot leave at all, wherever to: a BLOCK in the guest itself, or larger than any host. */
+bool drain_is_hopeless(const struct fleet *fleet, const struct vm *vm, char *ret_reason);
+/* May it stay on the node? */
+bool drain_allows(const struct fleet *fleet, const struct drain *drain, const struct vm *vm,
+                  char *ret_reason);
+
+struct drain_counts drain_count(const struct drain *drain);
+/* Bytes and times, from the guests' states; the estimates are estimates. */
+void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
+                         const struct drain_counts *counts);

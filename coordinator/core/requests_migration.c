@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people ask of single guests: migrate, explain, cancel. As requests.c: checked in full first,
+ * answered when durable. */
+#include "common/alloc.h"
+#include "coordinator/core/intent.h"
+#include "coordinator/core/inventory.h"
+#include "coordinator/core/launch.h"
+#include "coordinator/core/preview.h"
+#include "coordinator/core/requests.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* `explain` and dry runs ask at most so many destinations: those with the most room. */
+#define ASK_MOST 32
+
+/* --- migrate --- */
+
+static const struct migration *find_migration_request(const struct fleet *fleet,
+                                                      const struct id *request_id)
+{
+	if (id_is_zero(request_id))
+		return NULL;
+	for (const struct migration *m = fleet->migrations; m; m = m->hh.next) {
+		if (id_equal(&m->kept.request_id, request_id))
+			return m;
+	}
+	return NULL;
+}
+
+static void reply_migration(struct fleet *fleet, const struct event *event,
+                            const struct migration *m, bool already)
+{
+	struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
+
+	reply->migration = m->kept.number;
+	reply->already = already;
+	reply->changed = !already;
+	reply_send_stored(fleet, reply);
+}
+
+/* What makes the request itself wrong, whatever the room. */
+static int check_migration(const struct fleet *fleet, const struct vm *vm, const char *target,
+                           struct error *err)
+{
+	char reason[REASON_BYTES];
+	struct node *node;
+
+	if (!vm->node)
+		return error_set(err, ERROR_NOT_FOUND, "no host lists %s now", vm->name);
+	if (vm->migration)
+		return error_set(err, ERROR_BUSY, "%s is already being moved: migration/%" PRIu64,
+		                 vm->name, vm->migration->kept.number);
+	if (!vm->movable)
+		return error_set(err, ERROR_REFUSED, "%s cannot move: %s", vm->name, vm->why_not);
+	if (!target[0])
+		return plan_could_ever_fit(fleet, vm, reason)
+		               ? 0
+		               : error_set(err, ERROR_REFUSED, "%s cannot move: %s", vm->name,
+		                           reason);
+	if (fleet_get_node(fleet, target, &node, err) < 0)
+		return -ERROR_NOT_FOUND;
+	if (node == vm->node)
+		return error_set(err, ERROR_REFUSED, "%s runs on %s already", vm->name, target);
+	if (node->kept.cordoned || node->kept.maintenance || node->kept.drain_number)
+		return error_set(err, ERROR_REFUSED,
+		                 "%s takes no guests: it is %s; to change that: drover uncordon %s",
+		                 target, node_state_name(node->state), target);
+	return 0;
+}
+
+static void refuse_migration(struct fleet *fleet, const struct event *event,
+                             const struct error *err)
+{
+	struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
+
+	reply->refused = true;
+	reply->refusal = xstrdup(err->text);
+	reply->error = *err;
+	reply_send(fleet, reply);
+}
+
+void request_migrate(struct fleet *fleet, const struct event *event)
+{
+	const struct migration *known = find_migration_request(fleet, &event->migrate.request_id);
+	const char *target = event->migrate.target;
+	struct error err = { 0 };
+	struct migration *m;
+	struct vm *vm;
+	int rc;
+
+	if (known) {
+		reply_migration(fleet, event, known, true);
+		return;
+	}
+	if (fleet_get_vm(fleet, event->migrate.vm, &vm, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	rc = check_migration(fleet, vm, target, &err);
+	if (rc < 0) {
+		if (err.code == ERROR_REFUSED)
+			refuse_migration(fleet, event, &err);
+		else
+			reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	if (event->migrate.dry_run) {
+		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
+		const struct sighting *home = fleet_find_sighting(vm, vm->node);
+
+		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
+		                                 event->migrate.bandwidth_bytes_per_s);
+		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, ASK_MOST);
+		return;
+	}
+	m = launch_plan_migration(fleet, vm, NULL);
+	m->kept.request_id = event->migrate.request_id;
+	text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), target);
+	if (event->migrate.bandwidth_bytes_per_s)
+		m->kept.settings.bandwidth_bytes_per_s = event->migrate.bandwidth_bytes_per_s;
+	if (event->migrate.max_downtime_ms)
+		m->kept.settings.max_downtime_ms = event->migrate.max_downtime_ms;
+	/* Somebody asked now: earlier failures of this guest are no reason to wait. */
+	vm->retry_ms = 0;
+	fleet->reconcile_wanted = true;
+	reply_migration(fleet, event, m, false);
+}
+
+void request_explain(struct fleet *fleet, const struct event *event)
+{
+	struct error err = { 0 };
+	struct vm *vm;
+
+	if (fleet_get_vm(fleet, event->explain.vm, &vm, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	preview_start_targets(fleet, reply_new(REPLY_EXPLAIN, event->request), vm, NULL, ASK_MOST);
+}
+
+/* --- cancel --- */
+
+static void cancel_migration(struct fleet *fleet, const struct event *event, struct migration *m)
+{
+	struct reply *reply = reply_new(REPLY_CANCEL, event->request);
+
+	reply->migration = m->kept.number;
+	if (migration_state_is_final(m->kept.state)) {
+		snprintf(reply->text, sizeof(reply->text),
+		         "migration/%" PRIu64 " of %s is over: %s", m->kept.number, m->kept.vm_name,
+		         migration_state_name(m->kept.state));
+	} else if (m->kept.cancel_requested) {
+		snprintf(reply->text, sizeof(reply->text),
+		         "migration/%" PRIu64 " of %s is being cancelled already", m->kept.number,
+		         m->kept.vm_name);
+	} else {
+		m->kept.cancel_requested = true;
+		save_migration(fleet, m);
+		reply->changed = true;
+		snprintf(reply->text, sizeof(reply->text),
+		         "migration/%" PRIu64 " of %s is being "
+		         "cancelled; the guest stays on %s",
+		         m->kept.number, m->kept.vm_name, m->kept.source);
+		fleet->reconcile_wanted = true;
+	}
+	reply_send_stored(fleet, reply);
+}
+
+static void cancel_drain(struct fleet *fleet, const struct event *event, struct drain *drain)
+{
+	struct node *node = fleet_find_node(fleet, drain->kept.node);
+	struct reply *reply = reply_new(REPLY_CANCEL, event->request);
+
+	reply->drain = drain->kept.number;
+	if (drain_state_is_final(drain->kept.state) || !node) {
+		snprintf(reply->text, sizeof(reply->text), "drain/%" PRIu64 " of %s is over: %s",
+		         drain->kept.number, drain->kept.node, drain_state_name(drain->kept.state));
+	} else {
+		intent_end_drain(fleet, node, drain, DRAIN_CANCELLED);
+		change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
+		                   "cancelled; what moves already goes on");
+		reply->changed = true;
+		snprintf(reply->text, sizeof(reply->text),
+		         "drain/%" PRIu64
+		         " is cancelled: nothing more starts, %u running go on; %s stays "
+		         "cordoned until: drover uncordon %s",
+		         drain->kept.number, node->migrations_out, node->kept.name,
+		         node->kept.name);
+	}
+	reply_send_stored(fleet, reply);
+}
+
+static int parse_number(const char *text, uint64_t *ret)
+{
+	char *end;
+	unsigned long long number;
+
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (errno || end == text || *end || text[0] == '-' || text[0] == '+')
+		return -ERROR_INVALID;
+	*ret = number;
+	return 0;
+}
+
+void request_cancel(struct fleet *fleet, const struct event *event)
+{
+	const char *kind = event->cancel.kind, *name = event->cancel.name;
+	struct error err = { 0 };
+	struct migration *m;
+	struct drain *drain;
+	uint64_t number = 0;
+	struct vm *vm;
+
+	if (strcmp(kind, "vm") == 0) {
+		if (fleet_get_vm(fleet, name, &vm, &err) == 0) {
+			if (vm->migration) {
+				cancel_migration(fleet, event, vm->migration);
+				return;
+			}
+			error_set(&err, ERROR_NOT_FOUND, "%s is not being moved", vm->name);
+		}
+	} else if (strcmp(kind, "migration") != 0 && strcmp(kind, "drain") != 0) {
+		error_set(&err, ERROR_INVALID,
+		          "cannot cancel %s/%s: a migration, a drain or a vm can be cancelled",
+		          kind, name);
+	} else if (parse_number(name, &number) < 0) {
+		error_set(&err, ERROR_INVALID, "%s/%s: the number of a %s is expected", kind, name,
+		          kind);
+	} else if (strcmp(kind, "migration") == 0) {
+		m = fleet_find_migration(fleet, number);
+		if (m) {
+			cancel_migration(fleet, event, m);
+			return;
+		}
+		error_set(&err, ERROR_NOT_FOUND, "there is no migration/%s", name);
+	} else {
+		drain = fleet_find_drain(fleet, number);
+		if (drain) {
+			cancel_drain(fleet, event, drain);
+			return;
+		}
+		error_set(&err, ERROR_NOT_FOUND, "there is no drain/%s", name);
+	}
+	reply_send_error(fleet, event->request, &err);
+}
