@@ -296,7 +296,10 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 	const struct drain_vm *first = find_blocked(drain);
 
 	drain_judge_amounts(fleet, drain, &counts);
-	if (!moving && !waiting && !blocked && (node->migrations_in || node->migrations_out)) {
+	if (!node_is_heard(node, change_now(fleet))) {
+		set_status(fleet, drain, "%s cannot be reached; its guests wait", node->kept.name);
+	} else if (!moving && !waiting && !blocked &&
+	           (node->migrations_in || node->migrations_out)) {
 		set_status(fleet, drain, "%u migrations still concern %s",
 		           node->migrations_in + node->migrations_out, node->kept.name);
 	} else if (!moving && !waiting && !blocked) {
@@ -305,10 +308,6 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 			return;
 		}
 		set_status(fleet, drain, "asks %s whether it is empty", node->kept.name);
-	} else if (!node_is_heard(node, change_now(fleet))) {
-		set_status(fleet, drain,
-		           "%s cannot be reached; %zu of its guests are not yet moved",
-		           node->kept.name, moving + waiting + blocked);
 	} else if (first) {
 		set_status(fleet, drain, "%zu blocked: %s: %.300s", blocked, first->name,
 		           first->reason);
@@ -319,9 +318,12 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 	if (state != drain->kept.state) {
 		drain->kept.state = state;
 		save_drain(fleet, drain);
-		if (state == DRAIN_BLOCKED)
+		/* Each retry leads through "running"; people are told once. */
+		if (state == DRAIN_BLOCKED && strcmp(drain->told, drain->status) != 0) {
+			text_copy(drain->told, sizeof(drain->told), drain->status);
 			change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number,
 			                   "blocked: %s", drain->status);
+		}
 	}
 }
 

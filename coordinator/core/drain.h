@@ -45,6 +45,7 @@ struct drain {
 	struct drain_vm *vms;     /* owned; hardest first, then as they appeared */
 	size_t n_vms;
 	char status[REASON_BYTES]; /* what it does or waits for now, one sentence */
+	char told[REASON_BYTES];   /* private: the last blockade that people were told of */
 	uint64_t eta_ms;           /* estimate for what is left; meaningful if eta_known */
 	bool eta_known;
 	uint64_t bytes_total, bytes_done; /* RAM; done never runs backwards */

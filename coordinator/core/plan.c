@@ -289,12 +289,11 @@ bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *r
 		const struct host_state *host = &node->host;
 		uint64_t room = subtract(host->memory_capacity_bytes, host->memory_reserve_bytes);
 
-		if (node == vm->node || node->kept.drain_number || node->kept.maintenance ||
-		    node->kept.cordoned)
+		if (node == vm->node)
 			continue;
-		/* A node that is silent may come back; nobody knows yet what it holds. */
+		/* It has not reported yet: nobody knows what it holds. */
 		if (!host->memory_capacity_bytes)
-			continue;
+			return true;
 		if (!name || room > largest) {
 			largest = room;
 			name = node->kept.name;
@@ -303,7 +302,7 @@ bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *r
 	if (name && largest >= need)
 		return true;
 	if (!name)
-		snprintf(ret_reason, REASON_BYTES, "there is no other node that takes guests");
+		snprintf(ret_reason, REASON_BYTES, "there is no other node");
 	else
 		snprintf(ret_reason, REASON_BYTES,
 		         "it needs %s and %s, the largest other node, holds %s even when empty",

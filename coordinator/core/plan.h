@@ -65,8 +65,8 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
                                    const struct vm *vm, const char *only, bool ignore_slots,
                                    uint64_t now_ms, char *ret_reason);
 
-/* Whether some node that takes guests could hold @vm were it empty. False: @ret_reason says what
- * the largest lacks. */
+/* Whether some other node could hold @vm were it empty and open, as far as is known: a node that
+ * has not reported counts as large enough. False: @ret_reason says what the largest lacks. */
 bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *ret_reason);
 
 /* RAM that a node can still take, never below 0. */

@@ -129,7 +129,7 @@ static void handle_attach(struct mesh_incoming *in, const ProtobufCMessage *m, v
 
 	t->connections[i] = c;
 	reply.epoch = t->epoch;
-	reply.cluster = "test";
+	reply.cluster = (char *)"test";
 	mesh_reply(in, &reply.base);
 	watch.epoch = t->epoch;
 	watchings[i] = (struct watching){ t, i };

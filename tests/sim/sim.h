@@ -97,6 +97,7 @@ struct sim {
 	uint64_t last_revision;
 	struct batch **unwritten; /* handed to the store thread, not yet written */
 	size_t n_unwritten;
+	bool leave_unmovable; /* asked for with every drain */
 	uint64_t next_request;
 	size_t open_requests;
 	struct reply *last_reply; /* the newest, of any request but attaches; owned */

@@ -402,6 +402,7 @@ void sim_drain(struct sim *sim, const char *node, const char *leave, bool dry_ru
 	event.drain.node = node;
 	event.drain.dry_run = dry_run;
 	event.drain.leave = &names;
+	event.drain.leave_unmovable = sim->leave_unmovable;
 	event.drain.reason = "";
 	sim_trace(sim, "operator", "drain %s%s%s%s", node, dry_run ? " --dry-run" : "",
 	          leave ? " --leave " : "", leave ? leave : "");

@@ -158,6 +158,7 @@ static bool run_seed(uint64_t seed, FILE *trace, uint64_t *ret_events, uint64_t 
 	bool ok;
 
 	sim->trace = trace;
+	sim->leave_unmovable = seed % 2;
 	build(sim);
 	sim_agents_start(sim);
 	sim_coordinator_start(sim);

@@ -379,6 +379,91 @@ static void test_drains_take_turns(void **state)
 	core_world_free(world);
 }
 
+/* After a restart a drain goes on; guests are not "left" because other hosts have not reported. */
+static void test_drain_after_restart(void **state)
+{
+	struct core_world *world = core_world_new();
+	struct core_options options = world->fleet->options;
+	struct node_record nodes[2] = { { .name = "host1", .drain_number = 1 },
+		                        { .name = "host2" } };
+	struct drain_record drain = { .number = 1,
+		                      .state = DRAIN_RUNNING,
+		                      .node = "host1",
+		                      .leave_unmovable = true,
+		                      .id = { { 7 } } };
+	struct store_contents contents = { .epoch = 4,
+		                           .nodes = nodes,
+		                           .n_nodes = 2,
+		                           .drains = &drain,
+		                           .n_drains = 1,
+		                           .last_drain_number = 1 };
+	struct event event = { .kind = EVENT_LOADED, .loaded = &contents };
+
+	(void)state;
+	fleet_free(world->fleet);
+	world->fleet = fleet_new(&options);
+	core_world_step(world, &event);
+	core_world_host(world, "host1", 4096, four, 1);
+	core_world_wait(world, 5);
+	assert_int_equal(guest(world, "web1")->state, DRAIN_VM_WAITING);
+	assert_string_equal(guest(world, "web1")->reason,
+	                    "waits for agents to report: host2 unreachable");
+	core_world_host(world, "host2", 4096, NULL, 0);
+	assert_int_equal(guest(world, "web1")->state, DRAIN_VM_MOVING);
+	core_world_free(world);
+}
+
+/* Explaining a guest asks every host that could take it, and tells of the others why not. */
+static void test_explain(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct event event = { .kind = EVENT_CORDON, .request = 3 };
+	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+	struct checks checks = { 0 };
+	const struct reply *reply;
+
+	(void)state;
+	event.node.node = "host3";
+	event.node.reason = "";
+	core_world_step(world, &event);
+	event = (struct event){ .kind = EVENT_EXPLAIN_VM, .request = 9 };
+	event.explain.vm = "web1";
+	core_world_step(world, &event);
+	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 1);
+	answer.preview.preview = core_world_find(world, ACTION_PREVIEW)->preview.preview;
+	answer.preview.admitted = true;
+	answer.preview.checks = &checks;
+	core_world_step(world, &answer);
+	reply = core_world_reply(world);
+	assert_int_equal(reply->kind, REPLY_EXPLAIN);
+	assert_int_equal(reply->n_targets, 2);
+	assert_string_equal(reply->targets[0].node, "host2");
+	assert_true(reply->targets[0].fits);
+	assert_string_equal(reply->targets[1].reason, "host3 cordoned");
+	assert_false(reply->targets[1].asked);
+	core_world_free(world);
+}
+
+/* A guest asked to go where there is no room waits five minutes for it, then fails and says why. */
+static void test_migrate_waits_for_room(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	const struct migration *m;
+
+	(void)state;
+	core_world_figures(world, "host2", 200, 0);
+	core_world_migrate(world, "web1", "host2");
+	m = fleet_find_migration(world->fleet, 1);
+	assert_int_equal(m->kept.state, MIGRATION_PLANNED);
+	assert_string_equal(m->kept.reason, "no destination: host2 136 MiB short of memory");
+	core_world_wait(world, 290);
+	assert_int_equal(m->kept.state, MIGRATION_PLANNED);
+	core_world_wait(world, 20);
+	assert_int_equal(m->kept.state, MIGRATION_FAILED);
+	assert_int_equal(core_world_count(world, ACTION_START), 0);
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +481,9 @@ int main(void)
 		cmocka_unit_test(test_dry_run_has_a_deadline),
 		cmocka_unit_test(test_undrain),
 		cmocka_unit_test(test_drains_take_turns),
+		cmocka_unit_test(test_drain_after_restart),
+		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_migrate_waits_for_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
