@@ -184,6 +184,14 @@ static void look_for_tls(struct admit *a)
 	a->tls_ready = true;
 }
 
+static void survey_ports(struct errand *e)
+{
+	struct admit *a = (struct admit *)e;
+
+	a->port = (struct port_survey){ 0 };
+	ports_survey(&a->pool, a->agent->settings->migration_address, port_is_leased, a, &a->port);
+}
+
 static void measure(struct errand *e)
 {
 	struct admit *a = (struct admit *)e;
@@ -198,7 +206,7 @@ static void measure(struct errand *e)
 	}
 	look_at_devices(a, h);
 	look_for_conflicts(a, h);
-	ports_survey(&a->pool, a->agent->settings->migration_address, port_is_leased, a, &a->port);
+	survey_ports(e);
 	if (a->facts.lockspace[0] && a->lockspace_proof.method != STORAGE_UNPROVED)
 		storage_proof_verify_directory(a->facts.lockspace, &a->lockspace_proof,
 		                               &a->lockspace);
@@ -288,6 +296,28 @@ static int take(struct admit *a, struct error *err)
 	return 0;
 }
 
+static void copy_leased_ports(struct admit *a)
+{
+	size_t count;
+	const struct reservation *all = reservations_get_all(a->agent->reservations, &count);
+
+	a->n_leased_ports = 0;
+	for (size_t i = 0; i < count && a->n_leased_ports < ARRAY_SIZE(a->leased_ports); i++)
+		a->leased_ports[a->n_leased_ports++] = all[i].port;
+}
+
+/* Another admission may have taken the port that was found free, while we measured. Each time that
+ * happens one more is leased, so this ends. */
+static bool port_was_taken(struct admit *a)
+{
+	if (!a->port.free_port || !reservations_has_port(a->agent->reservations, a->port.free_port))
+		return false;
+	copy_leased_ports(a);
+	a->errand.work = survey_ports;
+	courier_send(a->agent->couriers, &a->errand);
+	return true;
+}
+
 static void measured(struct errand *e)
 {
 	struct admit *a = (struct admit *)e;
@@ -311,6 +341,8 @@ static void measured(struct errand *e)
 		reply(a);
 		return;
 	}
+	if (port_was_taken(a))
+		return;
 	judge(a);
 	if (!a->admitted || a->dry_run) {
 		reply(a);
@@ -453,15 +485,6 @@ static int read_request(struct admit *a, const Drover__V1__AdmitRequest *r, stru
 	return 0;
 }
 
-static void copy_leased_ports(struct admit *a)
-{
-	size_t count;
-	const struct reservation *all = reservations_get_all(a->agent->reservations, &count);
-
-	for (size_t i = 0; i < count && a->n_leased_ports < ARRAY_SIZE(a->leased_ports); i++)
-		a->leased_ports[a->n_leased_ports++] = all[i].port;
-}
-
 void target_admit(struct agent *agent, struct mesh_incoming *in,
                   const Drover__V1__AdmitRequest *request)
 {
@@ -471,8 +494,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->agent = agent;
 	if (target_check_source(agent, in, request->attempt, request->source_node, &a->name, &err) <
 	            0 ||
-	    agent_see_epoch(agent, a->name.epoch, &err) < 0 ||
-	    read_request(a, request, &err) < 0) {
+	    agent_see_epoch(agent, a->name.epoch, &err) < 0 || read_request(a, request, &err) < 0) {
 		mesh_fail_error(in, &err);
 		admit_free(a);
 		return;
