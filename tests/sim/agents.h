@@ -69,7 +69,7 @@ void agents_order_again(struct agents *t);
 void agents_probe(struct agents *t);
 void agents_cancel(struct agents *t);
 
-/* Until the report of the latest order has that state; false after 15 s. */
+/* Until the report of the latest order has that state; false after 40 s. */
 bool agents_wait(struct agents *t, Drover__V1__MigrationState state);
 /* Until the guest is that far: its move is under way and percent of RAM are sent. */
 bool agents_wait_moving(struct agents *t);
