@@ -4,7 +4,8 @@
  *
  *	sim.c        the world: clock, queue of what will happen, trace
  *	sim_edge.c   the coordinator's edge: carries out actions, crashes, starts again
- *	sim_agent.c  hosts, their guests, and what their agents promise (proto/agent.proto)
+ *	sim_host.c   hosts, their guests, and what their agents say
+ *	sim_agent.c  migrations, and what agents answer (proto/agent.proto)
  *	sim_check.c  what must hold after every single event
  *
  * The same seed gives the same run, to the millisecond. A story is a world without faults and with
@@ -17,8 +18,11 @@
 
 #include <stdio.h>
 
-#define SIM_HOSTS_MAX 8
-#define SIM_VMS_MAX   64
+#define SIM_HOSTS_MAX      8
+#define SIM_OVERHEAD_BYTES ((uint64_t)16 << 20)
+#define SIM_PORTS          3 /* more than the cap, so that the cap is seen to hold */
+#define SIM_SWITCH_MS      50
+#define SIM_VMS_MAX        64
 
 struct sim;
 
@@ -164,6 +168,12 @@ void sim_agent_take_call(struct sim *sim, struct sim_call *call);
 void sim_agent_attached(struct sim *sim, int host, uint32_t session, uint64_t epoch);
 int sim_find_host(const struct sim *sim, const char *name);
 uint64_t sim_host_free_bytes(const struct sim *sim, int host);
+uint64_t sim_host_leased_bytes(const struct sim *sim, int host, unsigned *ret_count);
+/* The agents' word, to whoever listens. */
+void sim_say_host(struct sim *sim, int host);
+void sim_say_vm(struct sim *sim, int host, int vm);
+void sim_say_attempt(struct sim *sim, const struct sim_attempt *a);
+struct attempt_report sim_report_of(const struct sim *sim, const struct sim_attempt *a);
 unsigned sim_host_count_guests(const struct sim *sim, int host);
 
 struct sim_call {

@@ -5,6 +5,7 @@
 #include "tests/conformance/store/store_bench.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -64,6 +65,7 @@ static void test_kill_loses_nothing_confirmed(void **state)
 	for (int round = 0; round < ROUNDS; round++) {
 		struct store_contents got;
 		struct error err = { 0 };
+		struct pollfd next = { .events = POLLIN };
 		int fds[2], status;
 		uint64_t i, seen = 0;
 		pid_t child;
@@ -82,7 +84,9 @@ static void test_kill_loses_nothing_confirmed(void **state)
 		while (seen++ < (uint64_t)(1 + round * 3 % 7) &&
 		       read(fds[0], &i, sizeof(i)) == sizeof(i))
 			confirmed = i;
-		usleep((useconds_t)(round * 397 % 3000));
+		/* Until the next one is confirmed, or a moment before. */
+		next.fd = fds[0];
+		poll(&next, 1, round % 4);
 		kill(child, SIGKILL);
 		waitpid(child, &status, 0);
 		assert_true(WIFSIGNALED(status));
