@@ -32,19 +32,23 @@ int store_sqlite_error(const struct store_sqlite *s, struct error *err, const ch
 
 /* --- SQL --- */
 
-static char *join(const char *const *columns, const char *format)
+enum column_form { AS_NAME, AS_MARK, AS_UPDATE };
+
+/* "a, b", "?, ?" or "a = excluded.a, b = excluded.b". */
+static char *join(const char *const *columns, enum column_form form)
 {
 	char *text = xstrdup("");
 
 	for (size_t i = 0; columns[i]; i++) {
-		char item[128], *longer;
+		const char *comma = i ? ", " : "";
+		char *longer;
 
-		/* The format is one of ours and takes the column's name once or twice. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(item, sizeof(item), format, columns[i], columns[i]);
-#pragma GCC diagnostic pop
-		longer = xasprintf("%s%s%s", text, i ? ", " : "", item);
+		if (form == AS_UPDATE)
+			longer = xasprintf("%s%s%s = excluded.%s", text, comma, columns[i],
+			                   columns[i]);
+		else
+			longer = xasprintf("%s%s%s", text, comma,
+			                   form == AS_NAME ? columns[i] : "?");
 		free(text);
 		text = longer;
 	}
@@ -54,9 +58,9 @@ static char *join(const char *const *columns, const char *format)
 /* @key NULL: rows are only ever added. */
 static char *put_sql(const char *table, const char *key, const char *const *columns)
 {
-	_cleanup_free_ char *names = join(columns, "%s");
-	_cleanup_free_ char *marks = join(columns, "?%.0s%.0s");
-	_cleanup_free_ char *updates = join(columns, "%s = excluded.%s");
+	_cleanup_free_ char *names = join(columns, AS_NAME);
+	_cleanup_free_ char *marks = join(columns, AS_MARK);
+	_cleanup_free_ char *updates = join(columns, AS_UPDATE);
 
 	if (!key)
 		return xasprintf("INSERT INTO %s (%s) VALUES (%s)", table, names, marks);
@@ -66,7 +70,7 @@ static char *put_sql(const char *table, const char *key, const char *const *colu
 
 static char *select_sql(const char *table, const char *const *columns, const char *rest)
 {
-	_cleanup_free_ char *names = join(columns, "%s");
+	_cleanup_free_ char *names = join(columns, AS_NAME);
 
 	return xasprintf("SELECT %s FROM %s %s", names, table, rest);
 }
@@ -92,10 +96,10 @@ int store_sqlite_prepare(struct store_sqlite *s, struct error *err)
 		[ROLLBACK] = "ROLLBACK",
 		[GET_META] = "SELECT epoch, last_migration, last_drain FROM meta",
 		[SET_EPOCH] = "UPDATE meta SET epoch = ?",
-		[SET_LAST] = "UPDATE meta SET last_migration = max(last_migration, ?), "
-			     "last_drain = max(last_drain, ?)",
-		[COUNT_SLOTS] = "SELECT count(*), total(source = ?2), total(target = ?3) "
-				"FROM migrations WHERE holds_slot = 1 AND number <> ?1",
+		[SET_LAST] = ("UPDATE meta SET last_migration = max(last_migration, ?), "
+		              "last_drain = max(last_drain, ?)"),
+		[COUNT_SLOTS] = ("SELECT count(*), total(source = ?2), total(target = ?3) "
+		                 "FROM migrations WHERE holds_slot = 1 AND number <> ?1"),
 		[PUT_ROW_NODE] = node,
 		[PUT_ROW_DRAIN] = drain,
 		[PUT_ROW_MIGRATION] = migration,
