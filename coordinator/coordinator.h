@@ -66,6 +66,9 @@ extern const struct mesh_service coordinator_service;
 
 /* A number for the event; the reply goes to @in. */
 uint64_t requests_add(struct coordinator *c, struct mesh_incoming *in);
+/* What the answer is about: "vm/web1". */
+void requests_set_subject(struct coordinator *c, uint64_t number, const char *kind,
+                          const char *name);
 /* Answers and forgets; quietly if nobody waits any more. */
 void requests_reply(struct coordinator *c, const struct reply *reply);
 void requests_stop(struct coordinator *c);

@@ -7,6 +7,7 @@
 #include "coordinator/view.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -14,6 +15,7 @@ struct request {
 	uint64_t number; /* key */
 	struct coordinator *coordinator;
 	struct mesh_incoming *in;
+	char subject[VM_NAME_BYTES + 16]; /* what an explanation is about */
 	UT_hash_handle hh;
 };
 
@@ -38,6 +40,16 @@ uint64_t requests_add(struct coordinator *c, struct mesh_incoming *in)
 	HASH_ADD(hh, c->requests, number, sizeof(r->number), r);
 	mesh_incoming_on_cancel(in, unwanted, r);
 	return r->number;
+}
+
+void requests_set_subject(struct coordinator *c, uint64_t number, const char *kind,
+                          const char *name)
+{
+	struct request *r;
+
+	HASH_FIND(hh, c->requests, &number, sizeof(number), r);
+	assert(r);
+	snprintf(r->subject, sizeof(r->subject), "%s/%s", kind, name);
 }
 
 void requests_stop(struct coordinator *c)
@@ -140,11 +152,12 @@ static Drover__V1__Explanation__Target *target_new(const struct target_view *fro
 	return t;
 }
 
-static void reply_explain(struct mesh_incoming *in, const struct reply *reply)
+static void reply_explain(struct mesh_incoming *in, const char *subject, const struct reply *reply)
 {
 	Drover__V1__Explanation *m = xmalloc(sizeof(*m));
 
 	drover__v1__explanation__init(m);
+	m->subject = xstrdup(subject);
 	if (reply->text[0]) {
 		m->lines = xcalloc(1, sizeof(*m->lines));
 		m->lines[m->n_lines++] = xstrdup(reply->text);
@@ -156,8 +169,10 @@ static void reply_explain(struct mesh_incoming *in, const struct reply *reply)
 	view_free(m);
 }
 
-static void answer(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)
+static void answer(struct coordinator *c, const struct request *r, const struct reply *reply)
 {
+	struct mesh_incoming *in = r->in;
+
 	switch (reply->kind) {
 	case REPLY_FAILED:
 		mesh_fail_error(in, &reply->error);
@@ -178,7 +193,7 @@ static void answer(struct coordinator *c, struct mesh_incoming *in, const struct
 		reply_cancel(in, reply);
 		break;
 	case REPLY_EXPLAIN:
-		reply_explain(in, reply);
+		reply_explain(in, r->subject, reply);
 		break;
 	}
 }
@@ -190,6 +205,6 @@ void requests_reply(struct coordinator *c, const struct reply *reply)
 	HASH_FIND(hh, c->requests, &reply->request, sizeof(reply->request), r);
 	if (!r)
 		return;
-	answer(c, r->in, reply);
+	answer(c, r, reply);
 	forget(r);
 }

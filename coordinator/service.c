@@ -178,8 +178,20 @@ static void handle_events(struct mesh_incoming *in, const ProtobufCMessage *m, v
 static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__WatchRequest *r = (const Drover__V1__WatchRequest *)m;
+	struct coordinator *c = context;
+	struct error err;
 
-	watchers_add(context, in, r->since_revision, r->drain_number, r->migration_number);
+	if (r->drain_number && !fleet_find_drain(c->fleet, r->drain_number)) {
+		error_set(&err, ERROR_NOT_FOUND, "there is no drain/%llu",
+		          (unsigned long long)r->drain_number);
+		mesh_fail_error(in, &err);
+	} else if (r->migration_number && !fleet_find_migration(c->fleet, r->migration_number)) {
+		error_set(&err, ERROR_NOT_FOUND, "there is no migration/%llu",
+		          (unsigned long long)r->migration_number);
+		mesh_fail_error(in, &err);
+	} else {
+		watchers_add(c, in, r->since_revision, r->drain_number, r->migration_number);
+	}
 }
 
 /* --- status --- */
@@ -313,6 +325,7 @@ static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, 
 
 		e.explain.vm = r->name;
 		e.request = requests_add(c, in);
+		requests_set_subject(c, e.request, "vm", r->name);
 		coordinator_step(c, &e);
 		return;
 	}
