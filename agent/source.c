@@ -216,8 +216,8 @@ static void finish(struct source_attempt *a)
 		traffic_unregister(a->agent->traffic, &a->endpoint);
 	a->endpoint_registered = false;
 	write_end(a);
-	log_info("%s -> %s ended: state %d%s%s", a->order.vm_name, a->order.target_node,
-	         (int)a->state, a->reason.text[0] ? ": " : "", a->reason.text);
+	log_info("%s -> %s %s%s%s", a->order.vm_name, a->order.target_node,
+	         source_state_name(a->state), a->reason.text[0] ? ": " : "", a->reason.text);
 	inventory_refresh(&a->agent->inventory);
 }
 

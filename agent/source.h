@@ -122,6 +122,8 @@ struct source_attempt *source_find(struct agent *agent, const struct attempt_nam
 struct source_attempt *source_find_vm(struct agent *agent, const char *uuid);
 unsigned source_count_active(const struct agent *agent);
 
+const char *source_state_name(Drover__V1__MigrationState state); /* "running" */
+
 /* What is known of it, for the wire; wire_free. */
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a);
 

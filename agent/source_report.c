@@ -6,6 +6,26 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 
+#include <assert.h>
+
+const char *source_state_name(Drover__V1__MigrationState state)
+{
+	static const char *const names[] = {
+		[DROVER__V1__MIGRATION_STATE__MIGRATION_STATE_UNSPECIFIED] = "unknown",
+		[DROVER__V1__MIGRATION_STATE__PLANNED] = "planned",
+		[DROVER__V1__MIGRATION_STATE__RESERVED] = "reserved",
+		[DROVER__V1__MIGRATION_STATE__RUNNING] = "running",
+		[DROVER__V1__MIGRATION_STATE__SWITCHING] = "switching",
+		[DROVER__V1__MIGRATION_STATE__DONE] = "done",
+		[DROVER__V1__MIGRATION_STATE__FAILED] = "failed",
+		[DROVER__V1__MIGRATION_STATE__CANCELLED] = "cancelled",
+		[DROVER__V1__MIGRATION_STATE__UNRESOLVED] = "unresolved",
+	};
+
+	assert((unsigned)state < ARRAY_SIZE(names));
+	return names[state];
+}
+
 static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 {
 	Drover__V1__Progress *p = xmalloc(sizeof(*p));
