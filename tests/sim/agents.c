@@ -257,7 +257,8 @@ struct agents *agents_new(const struct agents_options *o)
 		                    &(struct fake_host_settings){
 					    .name = names[i],
 					    .lock_manager = o->lock_manager ? "lockd" : "",
-					    .lockspace = o->lock_manager ? lockspace : "" });
+					    .lockspace = o->lock_manager ? lockspace : "",
+					    .keepalive_timeout_ms = 4000 });
 		fill_settings(t, i, o);
 	}
 	free(lockspace);
