@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const run_state_names[] = {
 	[VM_UNKNOWN] = "unknown",   [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
@@ -33,6 +34,15 @@ const char *vm_pause_reason_name(enum vm_pause_reason reason)
 	if ((unsigned int)reason >= VM_PAUSE_REASONS)
 		return pause_reason_names[VM_PAUSE_OTHER];
 	return pause_reason_names[reason];
+}
+
+bool vm_summary_equal(const struct vm_summary *a, const struct vm_summary *b)
+{
+	return strcmp(a->uuid, b->uuid) == 0 && strcmp(a->name, b->name) == 0 &&
+	       a->state == b->state && a->pause_reason == b->pause_reason &&
+	       strcmp(a->reason, b->reason) == 0 && a->memory_bytes == b->memory_bytes &&
+	       a->vcpus == b->vcpus && a->active == b->active && a->persistent == b->persistent &&
+	       a->autostart == b->autostart && a->job_out == b->job_out;
 }
 
 void vm_description_deinit(struct vm_description *d)

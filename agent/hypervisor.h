@@ -65,6 +65,9 @@ struct vm_summary {
 	bool job_out; /* an outgoing migration job runs */
 };
 
+/* By what they say: bytes after a text's end do not count. */
+bool vm_summary_equal(const struct vm_summary *a, const struct vm_summary *b);
+
 struct vm_disk {
 	char target[32]; /* "vda"; "vda[1]" is the image that vda's is built on */
 	char type[16];   /* "file", "block", "network"; "none": an empty drive */

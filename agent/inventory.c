@@ -62,12 +62,23 @@ static void vm_free(struct inventory_vm *vm)
 	free(vm);
 }
 
+static bool same_check(const struct check *a, const struct check *b)
+{
+	return a->verdict == b->verdict && strcmp(a->id, b->id) == 0 &&
+	       strcmp(a->measured, b->measured) == 0 && strcmp(a->required, b->required) == 0 &&
+	       strcmp(a->remedy, b->remedy) == 0 && strcmp(a->reason, b->reason) == 0;
+}
+
 static bool same(const struct inventory_vm *a, const struct inventory_vm *b)
 {
-	return memcmp(&a->summary, &b->summary, sizeof(a->summary)) == 0 &&
-	       a->overhead_bytes == b->overhead_bytes && a->n_blockers == b->n_blockers &&
-	       (a->n_blockers == 0 ||
-	        memcmp(a->blockers, b->blockers, a->n_blockers * sizeof(a->blockers[0])) == 0);
+	if (!vm_summary_equal(&a->summary, &b->summary) || a->overhead_bytes != b->overhead_bytes ||
+	    a->n_blockers != b->n_blockers)
+		return false;
+	for (size_t i = 0; i < a->n_blockers; i++) {
+		if (!same_check(&a->blockers[i], &b->blockers[i]))
+			return false;
+	}
+	return true;
 }
 
 static void take_in(struct inventory *inv, struct reading *r)

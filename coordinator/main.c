@@ -99,9 +99,8 @@ static int run(const struct coordinator_settings *settings, const char *path)
 	loop_watch_signal(loop, SIGINT, stop, loop);
 	signal(SIGPIPE, SIG_IGN);
 	options.contents = &contents;
-	if (open_store(settings, &options.store, &contents, &err) < 0) {
-		log_error("%s", err.text);
-	} else if (coordinator_start(&options, &coordinator, &err) < 0) {
+	if (open_store(settings, &options.store, &contents, &err) < 0 ||
+	    coordinator_start(&options, &coordinator, &err) < 0) {
 		log_error("%s", err.text);
 	} else {
 		sd_notify(0, "READY=1");

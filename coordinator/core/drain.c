@@ -150,6 +150,7 @@ static void take_verdict(struct fleet *fleet, struct drain *drain, struct drain_
 	if (vm->migration)
 		dv->migration_number = vm->migration->kept.number;
 	if (verdict == LAUNCH_DONE) {
+		assert(vm->migration);
 		set_vm(fleet, drain, dv, DRAIN_VM_MOVING, vm->migration->kept.target, "");
 		return;
 	}

@@ -58,6 +58,8 @@ static void take_over(struct core_world *world, struct action_list *list)
 	free(list->items);
 }
 
+/* What is stored may ask for more to be stored: each round ends one request, and the core asks for
+ * finitely many. NOLINTBEGIN(misc-no-recursion) */
 void core_world_store(struct core_world *world)
 {
 	struct event event = { .kind = EVENT_STORED };
@@ -80,6 +82,7 @@ void core_world_step(struct core_world *world, struct event *event)
 	if (stores && !world->store_slowly)
 		core_world_store(world);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 void core_world_wait(struct core_world *world, unsigned seconds)
 {
