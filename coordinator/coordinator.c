@@ -123,6 +123,16 @@ static void disconnected(struct mesh_connection *connection, const struct error 
 	}
 }
 
+/* Without it there is no need of certificates: local tools only. */
+static bool listens_on_tcp(const struct coordinator_settings *s)
+{
+	for (size_t i = 0; i < s->listen.count; i++) {
+		if (strncmp(s->listen.items[i], "tcp://", 6) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int open_mesh(struct coordinator *c, const struct coordinator_options *options,
                      struct error *err)
 {
@@ -132,7 +142,7 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 
 	if (options->mesh_override) {
 		mesh = *options->mesh_override;
-	} else {
+	} else if (listens_on_tcp(s)) {
 		mesh.tls_ca = s->tls_ca;
 		mesh.tls_certificate = s->tls_certificate;
 		mesh.tls_key = s->tls_key;
