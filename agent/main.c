@@ -2,9 +2,9 @@
 /* drover-agent: options, wiring, order of start and stop. */
 #include "agent/agent.h"
 #include "agent/source.h"
+#include "common/daemon.h"
 #include "common/log.h"
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,59 +12,11 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-static const char usage[] =
-	"usage: drover-agent [--config FILE] [--debug] [--check]\n"
-	"\n"
-	"The agent of one host: admits and migrates its guests. Runs in the foreground.\n"
-	"\n"
-	"  --config FILE   default /etc/drover/agent.yaml\n"
-	"  --check         read the configuration, say what is wrong with it, and end\n"
-	"  --debug         log more\n"
-	"  --help, --version\n";
-
-struct arguments {
-	const char *config;
-	bool debug, check;
+static const struct daemon_about about = {
+	.program = "drover-agent",
+	.purpose = "The agent of one host: admits and migrates its guests.",
+	.config = "/etc/drover/agent.yaml",
 };
-
-static int parse(int argc, char **argv, struct arguments *a)
-{
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "debug", no_argument, NULL, 'd' },
-		{ "check", no_argument, NULL, 'k' },        { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },      { 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			a->config = optarg;
-			break;
-		case 'd':
-			a->debug = true;
-			break;
-		case 'k':
-			a->check = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			exit(EXIT_SUCCESS);
-		case 'v':
-			puts("drover-agent " DROVER_VERSION);
-			exit(EXIT_SUCCESS);
-		default:
-			fputs(usage, stderr);
-			return -1;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "drover-agent: unexpected argument \"%s\"\n%s", argv[optind],
-		        usage);
-		return -1;
-	}
-	return 0;
-}
 
 static void stop(int signal_number, void *loop)
 {
@@ -110,14 +62,14 @@ static int run(const struct agent_settings *settings)
 
 int main(int argc, char **argv)
 {
-	struct arguments arguments = { .config = "/etc/drover/agent.yaml" };
+	struct daemon_arguments arguments;
 	struct agent_settings settings;
 	struct error err;
 	char who[64];
-	int status;
+	int status = daemon_parse(&about, argc, argv, &arguments);
 
-	if (parse(argc, argv, &arguments) < 0)
-		return 2;
+	if (status >= 0)
+		return status;
 	if (agent_settings_load(arguments.config, &settings, &err) < 0) {
 		fprintf(stderr, "drover-agent: %s\n", err.text);
 		return 2;

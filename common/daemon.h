@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line that drover's daemons share. Everything else is in their configuration file. */
+#pragma once
+
+#include <stdbool.h>
+
+struct daemon_about {
+	const char *program; /* "drover-agent" */
+	const char *purpose; /* one sentence */
+	const char *config;  /* the default file */
+};
+
+struct daemon_arguments {
+	const char *config;
+	bool debug;
+	bool check; /* only read the configuration and say what is wrong with it */
+};
+
+/* Returns -1 to go on, else the exit status: 0 after --help and --version, 2 for wrong usage, which
+ * is explained on stderr. */
+int daemon_parse(const struct daemon_about *about, int argc, char **argv,
+                 struct daemon_arguments *ret);
