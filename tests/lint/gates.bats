@@ -137,6 +137,33 @@ END
 	refuses common/bad.c "$gates/tidy" "$here" "$here/build"
 }
 
+@test "tidy: what is kept of an earlier look does not hide what is new, in a header or a comment" {
+	add common/bad.h <<'END'
+static inline int one(int a)
+{
+	return a & 1;
+}
+END
+	add common/bad.c <<'END'
+#include "common/bad.h"
+int f(int a);
+int f(int a)
+{
+	return one(a) & 1 && one(a) & 1; /* NOLINT */
+}
+END
+	commands
+	passes "$gates/tidy" "$here" "$here/build"
+	passes "$gates/tidy" "$here" "$here/build"
+	sed -i 's/a & 1;/a \& 1 \&\& a \& 1;/' "$here/common/bad.h"
+	refuses common/bad.h "$gates/tidy" "$here" "$here/build"
+	refuses common/bad.h "$gates/tidy" "$here" "$here/build"
+	sed -i 's/a & 1 && a & 1;/a \& 1;/' "$here/common/bad.h"
+	passes "$gates/tidy" "$here" "$here/build"
+	sed -i 's/ .. NOLINT ..$//' "$here/common/bad.c"
+	refuses common/bad.c "$gates/tidy" "$here" "$here/build"
+}
+
 @test "tidy: no list of files" {
 	run "$gates/tidy" "$here" "$here/nowhere"
 	[ "$status" -eq 2 ]
