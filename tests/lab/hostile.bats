@@ -23,7 +23,7 @@ teardown() { lab_show_failure; }
 
 # Who runs, and what the fleet looks like: what no stranger may change.
 daemons() {
-	lab status -o json | jq -S '[.. | objects | select(has("agent")) | .agent]'
+	lab status -o json | jq -S '[.. | objects | .agent_pid?, .coordinator_pid? | numbers]'
 	drover nodes -o json | jq -S '[.nodes[] | {name, state, vms, bootId: .host.bootId}]'
 	drover drains -o json | jq '.drains | length'
 	drover migrations -o json | jq '.migrations | length'
