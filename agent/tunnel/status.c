@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +22,8 @@ static const char *const state_names[] = {
 static_assert(ARRAY_SIZE(state_names) == TUNNEL_STATES, "every state has a name");
 static_assert(sizeof(struct tunnel_status) <= 4096, "one page: written and read in one call");
 
+#define READ_TRIES    20
+#define READ_PAUSE_MS 1
 #define CHECKED_BYTES offsetof(struct tunnel_status, crc)
 
 const char *tunnel_state_name(enum tunnel_state state)
@@ -46,8 +48,8 @@ int tunnel_status_read(const char *path, struct tunnel_status *ret, struct error
 	if (fd < 0)
 		return error_set_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_SYSTEM, errno,
 		                       "opening %s", path);
-	/* A few tries: one may fall into the moment in which it is rewritten. */
-	for (int tries = 0; tries < 10; tries++) {
+	/* It may be in the middle of being rewritten, by a process that waits for a processor. */
+	for (int tries = 0; tries < READ_TRIES; tries++) {
 		struct tunnel_status s;
 		ssize_t n = pread(fd, &s, sizeof(s), 0);
 
@@ -60,7 +62,7 @@ int tunnel_status_read(const char *path, struct tunnel_status *ret, struct error
 			*ret = s;
 			return 0;
 		}
-		sched_yield();
+		poll(NULL, 0, READ_PAUSE_MS);
 	}
 	return error_set(err, ERROR_INVALID, "%s is not the status of a tunnel", path);
 }

@@ -202,7 +202,7 @@ static void test_headers_out_of_direct_reach(void **state)
 	veth_set_mtu(9000);
 	veth_bring_up();
 	veth_send_raw(frame, bytes);
-	sample = fixture_read_settled(traffic);
+	sample = fixture_read_arrived(traffic, TX, 1);
 	assert_int_equal(sample->endpoints[0].counters.payload_bytes[TX], 8000);
 	assert_int_equal(sample->endpoints[0].counters.wire_bytes[TX], bytes);
 }
@@ -221,7 +221,7 @@ static void test_tag_kept_aside(void **state)
 	fixture_register(traffic, VETH_PEER4, 49152, true);
 	veth_bring_up();
 	veth_peer_send_raw(frame, bytes);
-	sample = fixture_read_settled(traffic);
+	sample = fixture_read_arrived(traffic, RX, 1);
 	assert_int_equal(bytes, 14 + 4 + 40 + 1000);
 	assert_int_equal(sample->endpoints[0].counters.wire_bytes[RX], bytes);
 	assert_int_equal(sample->endpoints[0].counters.payload_bytes[RX], 1000);

@@ -92,6 +92,22 @@ struct traffic_sample *fixture_read_settled(struct traffic *traffic)
 	}
 }
 
+struct traffic_sample *fixture_read_arrived(struct traffic *traffic, int direction, uint64_t frames)
+{
+	uint64_t deadline_ms = clock_now_ms() + DEADLINE_MS, counted;
+
+	do {
+		_cleanup_free_ struct traffic_sample *sample = fixture_read(traffic);
+
+		assert_true(sample->n_endpoints > 0);
+		counted = sample->endpoints[0].counters.frames[direction];
+		if (clock_now_ms() > deadline_ms)
+			fail_msg("%llu of %llu frames were counted", (unsigned long long)counted,
+			         (unsigned long long)frames);
+	} while (counted < frames);
+	return fixture_read_settled(traffic);
+}
+
 void fixture_assert_same_packets(const struct traffic_sample *before,
                                  const struct traffic_sample *after)
 {

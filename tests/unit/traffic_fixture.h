@@ -23,6 +23,11 @@ struct traffic_sample *fixture_read(struct traffic *traffic);
 /* Reads until nothing moves any more: the last acknowledgements come after the last data. */
 struct traffic_sample *fixture_read_settled(struct traffic *traffic);
 
+/* The same, from when the first endpoint has counted @frames frames: what was sent may wait for a
+ * processor before it arrives. */
+struct traffic_sample *fixture_read_arrived(struct traffic *traffic, int direction,
+                                            uint64_t frames);
+
 /* Between two samples, the kernel counted exactly the packets on the link that we did. */
 void fixture_assert_same_packets(const struct traffic_sample *before,
                                  const struct traffic_sample *after);
