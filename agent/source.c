@@ -17,6 +17,10 @@
 
 /* Ended attempts that stay in memory, so that a coordinator which was away hears of them. */
 #define ENDED_KEPT 256
+/* A reservation that could not be given back: asked again this often, and so many times (an hour). A
+ * guest that lives there keeps it from expiring, and with it a port and a tunnel. */
+#define RELEASE_AGAIN_MS 5000
+#define RELEASE_TRIES    720
 
 static const char *const stage_names[] = {
 	[SOURCE_ACCEPTING] = "accepting", [SOURCE_DESCRIBING] = "describing",
@@ -194,16 +198,32 @@ static void ended_in_journal(int rc, const struct error *err, void *context)
 	source_changed(a);
 }
 
-static void write_end(struct source_attempt *a)
+static struct journal_write write_outcome(struct source_attempt *a)
 {
 	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
 
-	a->order.phase = JOURNAL_ENDED;
 	a->order.state = (uint32_t)a->state;
 	a->order.error_code = (uint32_t)a->reason.code;
 	memcpy(a->order.reason, a->reason.text, sizeof(a->order.reason));
 	a->order.wall_ms = clock_wall_ms();
 	w.attempt = a->order;
+	return w;
+}
+
+/* Before the things are removed by which a later agent could judge. */
+static void write_decided(struct source_attempt *a)
+{
+	struct journal_write w = write_outcome(a);
+
+	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+}
+
+static void write_end(struct source_attempt *a)
+{
+	struct journal_write w;
+
+	a->order.phase = JOURNAL_ENDED;
+	w = write_outcome(a);
 	a->errands++;
 	journal_keeper_write(a->agent->journal, &w, ended_in_journal, a);
 }
@@ -215,10 +235,45 @@ static void finish(struct source_attempt *a)
 	if (a->endpoint_registered)
 		traffic_unregister(a->agent->traffic, &a->endpoint);
 	a->endpoint_registered = false;
+	/* Its call has returned: after MOVING there is none, and before there was none. */
+	courier_pool_free(a->mover);
+	a->mover = NULL;
 	write_end(a);
 	log_info("%s -> %s %s%s%s", a->order.vm_name, a->order.target_node,
 	         source_state_name(a->state), a->reason.text[0] ? ": " : "", a->reason.text);
 	inventory_refresh(&a->agent->inventory);
+}
+
+static void release_lease(struct mesh_connection *c, const struct error *err, void *context);
+
+static void release(struct source_attempt *a)
+{
+	a->errands++;
+	peers_with_connection(a->agent, a->order.target_node, a->order.target_address, 3000,
+	                      release_lease, a);
+}
+
+static void release_again(void *context)
+{
+	struct source_attempt *a = context;
+
+	a->errands--;
+	release(a);
+}
+
+/* The attempt ends without waiting for it: the destination may be gone for good. */
+static void release_later(struct source_attempt *a, const struct error *why)
+{
+	if (a->stage == SOURCE_CLEANING) {
+		log_warning("%s: %s still holds the reservation and is asked again: %s",
+		            a->order.vm_name, a->order.target_node, why->text);
+		finish(a);
+	}
+	if (a->agent->stopping || ++a->release_tries > RELEASE_TRIES)
+		return;
+	a->errands++; /* for the timer */
+	a->timer.fire = release_again;
+	loop_timer_start(a->agent->loop, &a->timer, RELEASE_AGAIN_MS);
 }
 
 static void lease_released(const struct mesh_result *result, void *context)
@@ -226,13 +281,10 @@ static void lease_released(const struct mesh_result *result, void *context)
 	struct source_attempt *a = context;
 
 	a->errands--;
-	if (a->stage != SOURCE_CLEANING)
-		return;
-	/* Not released: it ends by itself, TTL after the last renewal. */
 	if (result->status != MESH_OK)
-		log_warning("%s: %s keeps the reservation until it expires: %s", a->order.vm_name,
-		            a->order.target_node, result->error.text);
-	finish(a);
+		release_later(a, &result->error);
+	if (a->stage == SOURCE_CLEANING)
+		finish(a);
 }
 
 static void release_lease(struct mesh_connection *c, const struct error *err, void *context)
@@ -240,14 +292,9 @@ static void release_lease(struct mesh_connection *c, const struct error *err, vo
 	struct source_attempt *a = context;
 	Drover__V1__AttemptRequest request = DROVER__V1__ATTEMPT_REQUEST__INIT;
 
-	if (a->stage != SOURCE_CLEANING) {
-		a->errands--;
-		return;
-	}
 	if (!c) {
 		a->errands--;
-		log_warning("%s: the reservation ends by itself: %s", a->order.vm_name, err->text);
-		finish(a);
+		release_later(a, err);
 		return;
 	}
 	request.attempt = wire_attempt_new(&a->order.attempt);
@@ -274,24 +321,20 @@ static void cleaned(struct errand *e)
 				                     c->tunnel.status_path, &c->tunnel);
 		}
 		a->tunnel_made = false;
-		if (a->lease_taken) {
-			a->errands++;
-			peers_with_connection(a->agent, a->order.target_node,
-			                      a->order.target_address, 3000, release_lease, a);
-		} else {
+		if (a->lease_taken)
+			release(a);
+		else
 			finish(a);
-		}
 	}
 	free(c->proofs);
 	free(c);
 }
 
-static void clean_up(struct source_attempt *a)
+void source_clean(struct source_attempt *a)
 {
 	struct clean_errand *c = xnew(struct clean_errand);
 	char text[ATTEMPT_TEXT_BYTES];
 
-	source_enter(a, SOURCE_CLEANING);
 	c->base.errand.work = clean_work;
 	c->base.errand.done = cleaned;
 	c->tunnel = a->tunnel;
@@ -303,7 +346,6 @@ static void clean_up(struct source_attempt *a)
 	a->proofs = NULL;
 	a->n_proofs = 0;
 	source_send(a, &c->base, a->agent->couriers);
-	source_changed(a);
 }
 
 void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
@@ -314,7 +356,11 @@ void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
 	a->state = state;
 	if (why)
 		a->reason = *why;
-	clean_up(a);
+	source_enter(a, SOURCE_CLEANING);
+	write_decided(a);
+	if (!a->preparing)
+		source_clean(a);
+	source_changed(a);
 }
 
 /* --- orders --- */
@@ -349,6 +395,7 @@ static void order_in_journal(int rc, const struct error *err, void *context)
 	if (rc < 0) {
 		/* Not durable, so not accepted: nothing was done, and the attempt never was. */
 		a->stage = SOURCE_ENDED;
+		a->ended_ms = clock_now_ms();
 		a->state = DROVER__V1__MIGRATION_STATE__FAILED;
 		a->reason = *err;
 		if (w->in)
@@ -591,6 +638,7 @@ void source_cancel(struct agent *agent, struct mesh_incoming *in,
 			source_fail(a, DROVER__V1__MIGRATION_STATE__CANCELLED, &why);
 		}
 	}
+	a->closing_wanted |= a->stage == SOURCE_RESOLVING;
 	reply_report(in, a);
 }
 
@@ -638,6 +686,13 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 		}
 	}
 	a->lease_taken = true; /* or may have been: releasing what is not there is harmless */
+	if (order->state != DROVER__V1__MIGRATION_STATE__MIGRATION_STATE_UNSPECIFIED) {
+		/* Decided, and not yet cleaned up. */
+		why.code = (enum error_code)order->error_code;
+		memcpy(why.text, order->reason, sizeof(why.text));
+		source_fail(a, (Drover__V1__MigrationState)order->state, &why);
+		return;
+	}
 	if (a->tunnel_made) {
 		log_info("%s -> %s: adopted from the agent before", order->vm_name,
 		         order->target_node);

@@ -73,6 +73,7 @@ struct source_attempt {
 	bool storage_proved;
 	struct tunnel tunnel;
 	bool tunnel_made;
+	bool preparing; /* a courier is making something of it; cleaned up when it is home */
 	bool endpoint_registered;
 	struct traffic_endpoint endpoint;
 
@@ -136,6 +137,8 @@ void source_enter(struct source_attempt *a, enum source_stage stage);
 /* Ends with that state and reason after cleaning up. Before MOVING: at once. */
 void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
                  const struct error *why);
+/* In CLEANING, when no courier makes anything for it any more. */
+void source_clean(struct source_attempt *a);
 void source_changed(struct source_attempt *a);
 /* Notes that something was made for the attempt, or removed: what a later agent must clean up. An
  * empty path is nothing. */

@@ -112,10 +112,11 @@ static void ask_admission(struct mesh_connection *c, const struct error *err, vo
 	struct admit_wait *w = context;
 	struct source_attempt *a = w->attempt;
 
-	if (!c) {
+	if (a->stage != SOURCE_ADMITTING) {
+		a->errands--; /* cancelled meanwhile: nothing was asked */
+	} else if (!c) {
 		a->errands--;
-		if (a->stage == SOURCE_ADMITTING)
-			source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, err);
+		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, err);
 	} else {
 		a->lease_taken = true; /* from now on it may be */
 		mesh_call(c, "drover.v1.Agent/Admit", &w->request->base, ADMIT_TIMEOUT_MS,
@@ -123,6 +124,13 @@ static void ask_admission(struct mesh_connection *c, const struct error *err, vo
 	}
 	wire_free(w->request);
 	free(w);
+}
+
+/* From here on the attempt removes them. */
+static void keep_proofs(struct source_attempt *a, struct gathered *g)
+{
+	a->proofs = take_pointer(g->proofs);
+	a->n_proofs = g->n_proofs;
 }
 
 static void described(struct errand *e)
@@ -138,16 +146,14 @@ static void described(struct errand *e)
 			source_journal_thing(a, JOURNAL_WRITE_MADE, JOURNAL_PROOF_FILE,
 			                     g->proofs[i].nonce_path, NULL);
 	}
+	a->preparing = false;
 	if (!source_home(&d->base, SOURCE_DESCRIBING)) {
-		for (size_t i = 0; i < g->n_proofs; i++) {
-			struct error err;
-
-			if (storage_proof_clean(&g->proofs[i], &err) < 0)
-				log_warning("%s", err.text);
-		}
+		keep_proofs(a, g);
 		gathered_deinit(g);
+		source_clean(a);
 	} else if (g->rc < 0) {
 		error_context(&g->error, "describing the guest on %s", a->agent->settings->node);
+		keep_proofs(a, g);
 		gathered_deinit(g);
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &g->error);
 	} else {
@@ -159,8 +165,7 @@ static void described(struct errand *e)
 		w = xnew(struct admit_wait);
 		w->attempt = a;
 		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls);
-		a->proofs = take_pointer(g->proofs);
-		a->n_proofs = g->n_proofs;
+		keep_proofs(a, g);
 		gathered_deinit(g);
 		source_enter(a, SOURCE_ADMITTING);
 		a->errands++;
@@ -180,6 +185,7 @@ void source_prepare(struct source_attempt *a)
 	d->hypervisor = a->agent->hypervisor;
 	memcpy(d->uuid, a->order.vm_uuid, sizeof(d->uuid));
 	d->name = a->order.attempt;
+	a->preparing = true;
 	source_send(a, &d->base, a->agent->couriers);
 }
 
@@ -359,17 +365,15 @@ static void linked(struct errand *e)
 	if (l->rc == 0)
 		source_journal_thing(a, JOURNAL_WRITE_MADE, JOURNAL_TUNNEL, l->tunnel.status_path,
 		                     &l->tunnel);
+	a->preparing = false;
+	a->tunnel = l->tunnel;
+	a->tunnel_made = l->rc == 0;
 	if (!wanted) {
-		struct error err;
-
-		if (l->rc == 0 && a->agent->tunnels->stop(&l->tunnel, 1000, &err) < 0)
-			log_warning("%s", err.text);
+		source_clean(a);
 	} else if (l->rc < 0) {
 		error_context(&l->error, "starting the tunnel to %s", a->order.target_node);
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &l->error);
 	} else {
-		a->tunnel = l->tunnel;
-		a->tunnel_made = true;
 		a->timer.fire = link_poll;
 		loop_timer_start(a->agent->loop, &a->timer, LINK_POLL_MS);
 	}
@@ -415,6 +419,7 @@ static void link_tunnel(struct source_attempt *a)
 	l->proofs = take_pointer(a->proofs);
 	l->n_proofs = a->n_proofs;
 	a->n_proofs = 0;
+	a->preparing = true;
 	source_send(a, &l->base, a->agent->couriers);
 }
 

@@ -447,6 +447,15 @@ static void tunnel_started(struct errand *e)
 	w.thing.start_ticks = a->tunnel.start_ticks;
 	snprintf(w.thing.path, sizeof(w.thing.path), "%s", a->tunnel.status_path);
 	journal_keeper_write(agent->journal, &w, NULL, NULL);
+	if (!reservations_find(agent->reservations, &a->name)) {
+		struct error why;
+
+		/* Released while its tunnel was being started. */
+		error_set(&why, ERROR_STALE, "the attempt has ended on %s", agent->settings->node);
+		inbound_end(agent, &a->name);
+		fail(a, &why);
+		return;
+	}
 	expect_its_bytes(a, inbound);
 	log_info("admitted %s from %s: port %u, guard %s", a->vm.summary.name, a->source_node,
 	         a->reserved_port, guard_name(a->guard));

@@ -76,13 +76,10 @@ wait_mid_copy() { wait_until "is_copying $1 $2 ${3:-}" 20; } # GUEST HOST [BYTES
 link_bytes() { lab shell "$1" sh -c "cat /sys/class/net/$2/statistics/[rt]x_bytes" | awk '{ n += $1 } END { print n }'; }
 
 # How often a QEMU was started for GUEST on HOST: once to boot, once for each copy that came in.
-qemu_starts() { lab shell "$2" grep -c ': starting up' "/var/log/libvirt/qemu/$1.log" 2>/dev/null || true; }
+qemu_starts() { lab shell "$2" cat "/var/log/libvirt/qemu/$1.log" 2>/dev/null | grep -c ': starting up' || true; }
 qemu_starts_everywhere() {
-	local host sum=0 n
-	for host in $(lab_hosts); do
-		n=$(qemu_starts "$1" "$host")
-		sum=$((sum + ${n:-0}))
-	done
+	local host sum=0
+	for host in $(lab_hosts); do sum=$((sum + $(qemu_starts "$1" "$host"))); done
 	printf '%s\n' "$sum"
 }
 
