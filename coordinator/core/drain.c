@@ -154,6 +154,8 @@ static void take_verdict(struct fleet *fleet, struct drain *drain, struct drain_
 		set_vm(fleet, drain, dv, DRAIN_VM_MOVING, vm->migration->kept.target, "");
 		return;
 	}
+	if (verdict == LAUNCH_SETTLES)
+		return; /* it is as it was: on its way, and a moment later moved */
 	note_reason(fleet, dv, reason);
 	if (vm->refusals)
 		drain_set_checks(dv, &vm->refusals->checks);

@@ -80,9 +80,13 @@ static uint64_t estimate_vm(const struct fleet *fleet, const struct drain *drain
 
 	if (dv->state != DRAIN_VM_MOVING || !progress)
 		return whole;
+	/* What the agent expects is the copy; then come the switchover and the clean-up. And what
+	 * still runs is not over, however long it was thought to take. */
 	if (progress->eta_known)
-		return progress->eta_ms;
-	return whole > progress->elapsed_ms ? whole - progress->elapsed_ms : 0;
+		return progress->eta_ms + PLAN_OVERHEAD_MS / 2;
+	if (whole < progress->elapsed_ms + PLAN_OVERHEAD_MS / 2)
+		return PLAN_OVERHEAD_MS / 2;
+	return whole - progress->elapsed_ms;
 }
 
 void drain_judge_amounts(struct fleet *fleet, struct drain *drain,

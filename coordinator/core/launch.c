@@ -112,7 +112,7 @@ static enum launch judge_vm(const struct fleet *fleet, const struct vm *vm, char
 	if (vm->moved_ms && now_ms - vm->moved_ms < SETTLE_MS) {
 		snprintf(ret_reason, REASON_BYTES,
 		         "waits: it has just moved, and %s still lists it", vm->node->kept.name);
-		return LAUNCH_WAITS;
+		return LAUNCH_SETTLES;
 	}
 	if (now_ms < vm->retry_ms) {
 		snprintf(ret_reason, REASON_BYTES, "waits: tried again in %" PRIu64 " s",

@@ -14,6 +14,7 @@
 enum launch {
 	LAUNCH_DONE,    /* the slot is taken; START follows once that is stored */
 	LAUNCH_WAITS,   /* for a slot or for time: `reason` */
+	LAUNCH_SETTLES, /* it has moved, and the list of its old host is not yet the newest */
 	LAUNCH_BLOCKED, /* no destination as things are: `reason` */
 };
 
