@@ -168,6 +168,7 @@ enum hypervisor_event_kind {
 struct hypervisor_event {
 	enum hypervisor_event_kind kind;
 	char uuid[VM_UUID_BYTES];
+	bool ended;      /* VM_CHANGED: it shut down, crashed or was destroyed; it did not move */
 	bool switchover; /* VM_CHANGED: its vCPUs were stopped here for the switchover ... */
 	uint64_t at_ms;  /* ... at this time, clock_now_ms scale */
 	uint32_t iteration;

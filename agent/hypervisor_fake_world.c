@@ -248,6 +248,8 @@ static void tell_changed_locked(struct fake_world *world, struct fake_copy *copy
 	event.at_ms = clock_now_ms();
 	event.switchover = copy->state == VM_PAUSED && copy->pause_reason == VM_PAUSE_MIGRATION &&
 	                   fake_has_job_out(copy);
+	event.ended = copy->ended;
+	copy->ended = false;
 	COPY_TEXT(event.uuid, copy->guest->description.summary.uuid);
 	fake_host_tell_locked(world, copy->host, &event);
 }
@@ -462,6 +464,7 @@ void fake_world_kill_guest(struct fake_world *world, const char *host, const cha
 	copy = fake_host_find_copy_locked(fake_world_get_host_locked(world, host), uuid);
 	if (copy) {
 		fake_move_lose_copy_locked(world, copy);
+		copy->ended = true;
 		fake_copy_remove_locked(world, copy);
 	}
 	pthread_mutex_unlock(&world->lock);

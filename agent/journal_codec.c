@@ -99,6 +99,7 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.persistent = a->persistent;
 	m.autostart = a->autostart;
 	m.wall_ms = a->wall_ms;
+	m.paused = a->paused;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -136,6 +137,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.persistent = m->persistent;
 	a.autostart = m->autostart;
 	a.wall_ms = m->wall_ms;
+	a.paused = m->paused;
 	*ret = a;
 	return 0;
 }

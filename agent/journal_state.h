@@ -34,7 +34,7 @@ struct journal_attempt {
 	char target_node[128];
 	char target_address[128];
 	uint32_t guard; /* enum guard, once known */
-	uint32_t state; /* drover.v1.MigrationState at the end */
+	uint32_t state; /* drover.v1.MigrationState at the end; decided before it is ENDED */
 	uint32_t error_code;
 	char reason[ERROR_TEXT_BYTES];
 	uint64_t bandwidth_bytes_per_s; /* the settings, to go on after a restart */
@@ -43,6 +43,7 @@ struct journal_attempt {
 	uint64_t progress_timeout_ms;
 	bool tls;
 	bool persistent, autostart; /* as the guest was before the move */
+	bool paused;                /* not by the move: it arrives paused and stays so */
 	uint64_t wall_ms;           /* when the last record was written; display */
 };
 

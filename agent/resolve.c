@@ -282,6 +282,16 @@ bool may_destroy(enum destroy_side side, const struct resolve_input *in, bool op
 	       (in->job == JOB_NONE || (in->job == JOB_RUNNING && in->guard == GUARD_TWO_STEP));
 }
 
+bool may_undefine_source(const struct resolve_input *in)
+{
+	if (in->postcopy || !in->target_is_ours || in->job != JOB_NONE)
+		return false;
+	if (in->source == SOURCE_GONE && in->target == TARGET_PAUSED)
+		return in->paused_before;
+	return (in->source == SOURCE_GONE || in->source == SOURCE_STOPPED) &&
+	       in->target == TARGET_RUNNING;
+}
+
 enum source_view source_view_from(bool reachable, bool found, const struct vm_summary *vm)
 {
 	if (!reachable)

@@ -84,9 +84,13 @@ bool resolution_is_final(enum resolution r);
 
 enum destroy_side { DESTROY_SOURCE_SIDE, DESTROY_TARGET_SIDE };
 
-/* May the domain on that side be destroyed or undefined (invariants I7, I10)? The only permission
- * there is; asked immediately before the act, with fresh views. */
+/* May the domain on that side be destroyed (invariants I7, I10)? The only permission there is; asked
+ * immediately before the act, with fresh views. */
 bool may_destroy(enum destroy_side side, const struct resolve_input *in, bool operator_asked);
+
+/* May the definition that is left of the guest at its source be removed? It is not active there, and
+ * it lives at the destination, whose libvirt has written its own before the guest could run. */
+bool may_undefine_source(const struct resolve_input *in);
 
 /* The views from what libvirt says. @found false: libvirt answered that it knows no such guest. */
 enum source_view source_view_from(bool reachable, bool found, const struct vm_summary *vm);

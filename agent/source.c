@@ -686,7 +686,7 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 		}
 	}
 	a->lease_taken = true; /* or may have been: releasing what is not there is harmless */
-	if (order->state != DROVER__V1__MIGRATION_STATE__MIGRATION_STATE_UNSPECIFIED) {
+	if (order->state != 0) {
 		/* Decided, and not yet cleaned up. */
 		why.code = (enum error_code)order->error_code;
 		memcpy(why.text, order->reason, sizeof(why.text));

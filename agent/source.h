@@ -94,8 +94,12 @@ struct source_attempt {
 	/* RESOLVING. */
 	bool looking;
 	unsigned looks;
-	bool acted; /* an act was asked for: look again before the next */
 	bool finish_sent;
+	bool guest_ended;    /* libvirt told that it shut down, crashed or was destroyed here */
+	bool lives_there;    /* it was seen running at the destination, and gone here */
+	bool closing_wanted; /* cancelled: a guest that is nowhere is not looked for any more */
+	unsigned undefine_tries, commit_tries;
+	unsigned release_tries; /* of the lease, also after the end */
 };
 
 /* The order, once its epoch was checked. Answers @in by itself. */

@@ -144,11 +144,28 @@ static void switchover_seen(struct source_attempt *a, uint64_t at_ms)
 		a->state = DROVER__V1__MIGRATION_STATE__SWITCHING;
 }
 
+/* A guest that a person or a disk error paused stays paused at its destination; the next agent has to
+ * know as well. */
+static void note_paused(struct source_attempt *a, bool paused)
+{
+	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
+
+	if (a->order.paused == paused)
+		return;
+	a->order.paused = paused;
+	w.attempt = a->order;
+	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+}
+
 /* @asked_ms: when the question was sent; what is older than the switchover says nothing of it. */
 static void judge_guest(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms)
 {
 	bool paused = vm->state == VM_PAUSED && vm->pause_reason == VM_PAUSE_MIGRATION;
 
+	if (vm->state == VM_RUNNING)
+		note_paused(a, false);
+	else if (vm->state == VM_PAUSED && !paused && vm->pause_reason != VM_PAUSE_POSTCOPY_FAILED)
+		note_paused(a, true);
 	if (paused) {
 		switchover_seen(a, clock_now_ms());
 	} else if (a->switching && vm->state == VM_RUNNING && asked_ms > a->switched_ms) {
@@ -328,6 +345,7 @@ void source_vm_event(struct agent *agent, const struct hypervisor_event *e)
 
 	if (!a)
 		return;
+	a->guest_ended |= e->ended;
 	if (e->kind == HYPERVISOR_JOB_COMPLETED) {
 		a->downtime_ms = e->job.downtime_ms;
 		a->transferred_bytes = e->job.memory_processed_bytes + e->job.disk_processed_bytes;

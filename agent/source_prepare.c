@@ -162,6 +162,7 @@ static void described(struct errand *e)
 		/* A coordinator that took over since the order has this attempt as its own: it
 		 * heard of it when we attached. */
 		name.epoch = a->agent->highest_epoch;
+		a->order.paused = g->description.summary.state == VM_PAUSED;
 		w = xnew(struct admit_wait);
 		w->attempt = a;
 		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls);

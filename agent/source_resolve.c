@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,9 @@
 /* How long a silent destination is waited for before what is known is reported. The question goes
  * on: an unconfirmed outcome is not an end. */
 #define SILENT_REPORT_MS 15000
+/* After so many vain tries what is left is said, and the attempt ends. */
+#define UNDEFINE_TRIES 3
+#define COMMIT_TRIES   5
 
 struct look_errand {
 	struct source_errand base;
@@ -40,6 +44,7 @@ struct look {
 	struct source_attempt *attempt;
 	struct resolve_input in;
 	bool source_listed; /* the domain object is still there, whatever its state */
+	bool may_undefine;  /* ... and its definition, if any, is at the destination by now */
 };
 
 static void look_again(struct source_attempt *a, uint64_t in_ms);
@@ -120,7 +125,11 @@ static void looked(struct errand *e)
 	look->attempt = a;
 	look->in.source = source_view_from(l->find_rc == 0 || l->find_rc == -ERROR_NOT_FOUND,
 	                                   l->find_rc == 0, &l->vm);
+	/* libvirt forgets a transient guest with its end. That it ended is not that it is gone. */
+	if (l->find_rc == -ERROR_NOT_FOUND && a->guest_ended)
+		look->in.source = SOURCE_STOPPED;
 	look->source_listed = l->find_rc == 0;
+	look->may_undefine = l->find_rc == 0 && (a->order.persistent || !l->vm.persistent);
 	if (l->find_rc == -ERROR_NOT_FOUND)
 		look->in.job = JOB_NONE;
 	else if (l->job_rc == 0)
@@ -129,6 +138,7 @@ static void looked(struct errand *e)
 		look->in.job = JOB_UNKNOWN;
 	look->in.target = TARGET_UNREACHABLE;
 	look->in.guard = a->guard;
+	look->in.paused_before = a->order.paused;
 	look->in.deadline_passed = clock_now_ms() - a->stage_since_ms > SETTLE_DEADLINE_MS;
 	free(l);
 	a->errands++;
@@ -245,6 +255,8 @@ static void target_finished(const struct mesh_result *result, void *context)
 		look_again(a, LOOK_SLOW_MS);
 		return;
 	}
+	if (commit && a->order.paused && r->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED)
+		a->finish_sent = true;
 	if (commit && r->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE) {
 		a->finish_sent = true;
 		/* The pause of a two-step commit ends here; libvirt counted only its own part. */
@@ -273,6 +285,7 @@ static void finish_target(struct mesh_connection *c, const struct error *err, vo
 	request.source_node = a->agent->settings->node;
 	request.commit = f->commit;
 	request.autostart = a->order.autostart;
+	request.keep_paused = a->order.paused;
 	mesh_call(c, "drover.v1.Agent/FinishTarget", &request.base, 10000, target_finished, f);
 	wire_free(request.attempt);
 }
@@ -304,9 +317,11 @@ static void count_wire_bytes(struct source_attempt *a)
 
 static void end_failed(struct source_attempt *a, const char *how)
 {
-	struct error why = a->reason;
+	struct error why = { 0 };
 
 	/* What we decided ourselves says more than what libvirt says of our abort. */
+	if (a->state != DROVER__V1__MIGRATION_STATE__UNRESOLVED)
+		why = a->reason;
 	if (why.code == ERROR_NONE && a->call_error.code != ERROR_NONE)
 		why = a->call_error;
 	if (why.code == ERROR_NONE)
@@ -319,7 +334,12 @@ static void end_failed(struct source_attempt *a, const char *how)
 
 static void stay_unresolved(struct source_attempt *a, enum resolution r)
 {
-	if (a->state != DROVER__V1__MIGRATION_STATE__UNRESOLVED) {
+	if (a->state != DROVER__V1__MIGRATION_STATE__UNRESOLVED ||
+	    strcmp(a->reason.text, resolution_sentence(r)) != 0) {
+		/* Why it was given up is what is reported if it turns out to have failed. */
+		if (a->state != DROVER__V1__MIGRATION_STATE__UNRESOLVED &&
+		    a->reason.code != ERROR_NONE)
+			a->call_error = a->reason;
 		log_error("%s -> %s: %s", a->order.vm_name, a->order.target_node,
 		          resolution_sentence(r));
 		a->state = DROVER__V1__MIGRATION_STATE__UNRESOLVED;
@@ -329,17 +349,63 @@ static void stay_unresolved(struct source_attempt *a, enum resolution r)
 	look_again(a, LOOK_SLOW_MS);
 }
 
-static void done(struct source_attempt *a)
+static void end_done(struct source_attempt *a)
 {
-	count_wire_bytes(a);
-	/* The destination's commit carries autostart and ends its reservation's duty, also where
-	 * the guest resumed by itself. */
-	if (!a->finish_sent) {
-		order_target(a, true);
-		return;
-	}
 	error_clear(&a->reason);
 	source_fail(a, DROVER__V1__MIGRATION_STATE__DONE, NULL);
+}
+
+static void done(struct look *look)
+{
+	struct source_attempt *a = look->attempt;
+
+	count_wire_bytes(a);
+	/* Whatever becomes of the guest from now on, it becomes there. */
+	a->lives_there |= look->in.target == TARGET_RUNNING;
+	/* The destination's commit carries autostart and ends its reservation's duty, also where
+	 * the guest resumed by itself. */
+	if (a->finish_sent) {
+		end_done(a);
+	} else if (a->commit_tries++ < COMMIT_TRIES) {
+		order_target(a, true);
+	} else if (a->lives_there) {
+		if (a->order.autostart)
+			snprintf(a->leftover, sizeof(a->leftover),
+			         "autostart is not set on %s: virsh autostart %s",
+			         a->order.target_node, a->order.vm_name);
+		end_done(a);
+	} else {
+		stay_unresolved(a, RESOLVE_HOLD);
+		a->commit_tries = 0;
+	}
+}
+
+/* Both hosts were asked and neither has it, and an operator does not want to wait for more. */
+static void close_lost(struct source_attempt *a)
+{
+	struct error why;
+
+	error_set(&why, ERROR_UNKNOWN_OUTCOME, "%s; closed by cancelling",
+	          resolution_sentence(RESOLVE_LOST));
+	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
+}
+
+/* What libvirt has left here is only a name: the guest is elsewhere, and somebody might start it. */
+static bool removes_definition(struct look *look)
+{
+	struct source_attempt *a = look->attempt;
+
+	if (!look->source_listed)
+		return false;
+	if (look->may_undefine && may_undefine_source(&look->in) &&
+	    a->undefine_tries++ < UNDEFINE_TRIES) {
+		act(a, ACT_UNDEFINE);
+		return true;
+	}
+	snprintf(a->leftover, sizeof(a->leftover),
+	         "%s is still defined on %s, and must not be started there: virsh undefine %s",
+	         a->order.vm_name, a->agent->settings->node, a->order.vm_name);
+	return false;
 }
 
 static void carry_out(struct look *look, enum resolution r)
@@ -374,32 +440,32 @@ static void carry_out(struct look *look, enum resolution r)
 			stay_unresolved(a, RESOLVE_HOLD);
 		break;
 	case RESOLVE_DONE:
-		/* "Shut off (migrated)": the shell of a guest that is elsewhere. Somebody might
-		 * start it. */
-		if (look->source_listed && may_destroy(DESTROY_SOURCE_SIDE, &look->in, false) &&
-		    !a->acted) {
-			a->acted = true;
-			act(a, ACT_UNDEFINE);
-		} else {
-			done(a);
-		}
+		if (!removes_definition(look))
+			done(look);
 		break;
 	case RESOLVE_STOPPED:
 		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, NULL);
 		break;
 	case RESOLVE_SPLIT_BRAIN:
-		if (look->in.source == SOURCE_RUNNING && !a->acted) {
-			a->acted = true;
-			act(a, ACT_SUSPEND);
-		}
+		/* As often as it takes: each moment in which both run costs data. */
+		act(a, ACT_SUSPEND);
 		stay_unresolved(a, r);
+		break;
+	case RESOLVE_LOST: /* it may yet be found: a libvirtd that starts lists its guests late */
+		if (a->lives_there)
+			end_done(a);
+		else if (silent_long && a->closing_wanted)
+			close_lost(a);
+		else if (silent_long)
+			stay_unresolved(a, r);
+		else
+			look_again(a, LOOK_SLOW_MS / 2);
 		break;
 	case RESOLVE_FAILED_UNCONFIRMED:
 	case RESOLVE_DONE_UNCONFIRMED:
 	case RESOLVE_THERE_UNCONFIRMED:
 	case RESOLVE_RECOVER_POSTCOPY:
-	case RESOLVE_LOST: /* it may yet be found: a libvirtd that starts lists its guests late */
 	case RESOLVE_LOST_POSTCOPY:
 	case RESOLVE_HOLD:
 	case RESOLVE_UNKNOWN:

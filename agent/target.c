@@ -173,7 +173,7 @@ struct inspect {
 	struct agent *agent;
 	struct mesh_incoming *in; /* NULL: nobody waits any more */
 	enum inspect_order order;
-	bool autostart;
+	bool autostart, keep_paused;
 	bool ours;
 	enum guard guard;
 	struct attempt_name name;
@@ -211,7 +211,8 @@ static void commit(struct inspect *i)
 {
 	struct hypervisor *h = i->agent->hypervisor;
 
-	if (view(i) == TARGET_PAUSED && h->ops->resume(h, i->uuid, &i->error) < 0)
+	if (view(i) == TARGET_PAUSED && !i->keep_paused &&
+	    h->ops->resume(h, i->uuid, &i->error) < 0)
 		return;
 	if (i->autostart && i->vm.persistent &&
 	    h->ops->set_autostart(h, i->uuid, true, &i->error) < 0)
@@ -295,7 +296,8 @@ static void inspected(struct errand *e)
 }
 
 static void inspect(struct agent *agent, struct mesh_incoming *in, const struct attempt_name *name,
-                    const char *vm_uuid, enum inspect_order order, bool autostart)
+                    const char *vm_uuid, enum inspect_order order,
+                    const Drover__V1__FinishTargetRequest *finish)
 {
 	const struct reservation *r = reservations_find(agent->reservations, name);
 	const struct inbound *inbound = inbound_find(agent, name);
@@ -315,7 +317,8 @@ static void inspect(struct agent *agent, struct mesh_incoming *in, const struct 
 	i->agent = agent;
 	i->in = in;
 	i->order = order;
-	i->autostart = autostart;
+	i->autostart = finish && finish->autostart;
+	i->keep_paused = finish && finish->keep_paused;
 	i->name = *name;
 	i->ours = r && strcmp(r->vm_uuid, vm_uuid) == 0;
 	i->guard = inbound ? inbound->guard : GUARD_NONE;
@@ -333,7 +336,7 @@ void target_inspect(struct agent *agent, struct mesh_incoming *in,
 	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) < 0)
 		mesh_fail_error(in, &err);
 	else
-		inspect(agent, in, &name, request->vm_uuid, INSPECT_ONLY, false);
+		inspect(agent, in, &name, request->vm_uuid, INSPECT_ONLY, NULL);
 }
 
 void target_finish(struct agent *agent, struct mesh_incoming *in,
@@ -346,7 +349,7 @@ void target_finish(struct agent *agent, struct mesh_incoming *in,
 		mesh_fail_error(in, &err);
 	else
 		inspect(agent, in, &name, request->vm_uuid,
-		        request->commit ? INSPECT_COMMIT : INSPECT_ABORT, request->autostart);
+		        request->commit ? INSPECT_COMMIT : INSPECT_ABORT, request);
 }
 
 /* --- the books --- */

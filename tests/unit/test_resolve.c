@@ -260,6 +260,14 @@ static void assert_rules_of_destroy(const struct resolve_input *in)
 	/* I7 c, but I10: not even an operator destroys half a guest while the other half lives. */
 	assert_int_equal(may_destroy(DESTROY_SOURCE_SIDE, in, true), !halves || source_alone);
 	assert_int_equal(may_destroy(DESTROY_TARGET_SIDE, in, true), !halves || target_alone);
+	/* What is undefined was not active, and the guest lives at the destination. */
+	if (may_undefine_source(in)) {
+		assert_true(target_alone && in->job == JOB_NONE);
+		assert_true(in->target_is_ours && !in->postcopy);
+		assert_true(in->target == TARGET_RUNNING ||
+		            (in->target == TARGET_PAUSED && in->paused_before &&
+		             in->source == SOURCE_GONE));
+	}
 }
 
 /* Permission to destroy is exactly what the invariants say, in all combinations. */

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How moves end that other hands interfere with: persons, the guest itself, an agent's death at an
+ * awkward moment. What may be left behind, and what must not be said. See tests/sim/agents.h. */
+#include "tests/sim/agents.h"
+
+#include "agent/source.h"
+#include "common/log.h"
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DONE       DROVER__V1__MIGRATION_STATE__DONE
+#define FAILED     DROVER__V1__MIGRATION_STATE__FAILED
+#define CANCELLED  DROVER__V1__MIGRATION_STATE__CANCELLED
+#define UNRESOLVED DROVER__V1__MIGRATION_STATE__UNRESOLVED
+
+static const struct fake_guest_settings small = { .name = "web", .memory_bytes = 64 * MIB };
+static const struct fake_guest_settings large = { .name = "db", .memory_bytes = 512 * MIB };
+
+static bool is_clean(void *context)
+{
+	struct agents *t = context;
+
+	return agents_leftovers(t) == 0 && (!t->agents[1] || agents_leases(t, 1) == 0);
+}
+
+static void finish(struct agents *t)
+{
+	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
+	assert_true(agents_until(t, is_clean, t));
+	agents_free(t);
+}
+
+static void suspend(struct agents *t, size_t i)
+{
+	struct hypervisor *h = t->hypervisors[i];
+	struct error err;
+
+	assert_int_equal(h->ops->suspend(h, t->uuid, &err), 0);
+	fake_world_settle(t->world);
+}
+
+/* A guest with a disk that a lock manager guards. */
+static void add_locked_guest(struct agents *t, bool persistent)
+{
+	struct fake_guest_settings guest = small;
+	struct vm_disk disk = {
+		.target = "vda", .type = "file", .device = "disk", .format = "raw"
+	};
+	FILE *image;
+
+	snprintf(disk.source, sizeof(disk.source), "%s/web.img", t->directory);
+	image = fopen(disk.source, "we");
+	assert_non_null(image);
+	fclose(image);
+	guest.disks = &disk;
+	guest.n_disks = 1;
+	guest.image_lock = true;
+	guest.persistent = persistent;
+	guest.autostart = persistent;
+	agents_add_guest(t, &guest);
+}
+
+/* A guest that a person paused arrives paused: nobody but that person lets it run again. */
+static void test_paused_before(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	suspend(t, 0);
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
+	finish(t);
+}
+
+/* Also when it is paused in mid-copy. */
+static void test_paused_meanwhile(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	suspend(t, 0);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
+	finish(t);
+}
+
+/* And when the agent that knew it was paused is not the one that ends the move. */
+static void test_paused_before_restart(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	suspend(t, 0);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
+	finish(t);
+}
+
+/* The rest of a persistent guest that drover had to remove at its source takes its definition along:
+ * with autostart, a reboot of that host would start a second one. */
+static void test_no_definition_is_left(void **state)
+{
+	struct agents_options o = { .lock_manager = true };
+	struct agents *t = agents_new(&o);
+
+	(void)state;
+	add_locked_guest(t, true);
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	finish(t);
+}
+
+/* A guest that ends in mid-copy has ended, whether libvirt keeps its definition or forgets it. */
+static void test_guest_ends(void **state)
+{
+	(void)state;
+	for (int persistent = 0; persistent <= 1; persistent++) {
+		struct fake_guest_settings guest = large;
+		struct agents *t = agents_new(NULL);
+		struct hypervisor *h = t->hypervisors[0];
+		struct error err;
+
+		guest.persistent = persistent;
+		agents_add_guest(t, &guest);
+		agents_order(t);
+		assert_true(agents_wait_moving(t));
+		assert_int_equal(h->ops->destroy(h, t->uuid, &err), 0);
+		assert_true(agents_wait(t, FAILED));
+		assert_non_null(strstr(t->report.reason, "ended"));
+		finish(t);
+	}
+}
+
+/* A guest that nobody can find stays unresolved, until an operator says that this is all. */
+static void test_lost_and_cancelled(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_SUCCESS_LOST);
+	agents_order(t);
+	assert_true(agents_wait(t, UNRESOLVED));
+	agents_cancel(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_non_null(strstr(t->report.reason, "neither"));
+	finish(t);
+}
+
+static bool is_cleaning(void *context)
+{
+	struct agents *t = context;
+
+	return t->agents[0]->attempts && t->agents[0]->attempts->stage == SOURCE_CLEANING;
+}
+
+static bool is_releasing(void *context)
+{
+	struct agents *t = context;
+
+	return is_cleaning(t) && !t->agents[0]->attempts->tunnel_made;
+}
+
+/* What was decided is not forgotten: an agent that dies while it cleans up after a move has moved
+ * the guest all the same. */
+static void test_killed_while_cleaning(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	assert_true(agents_until(t, is_releasing, t));
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	finish(t);
+}
+
+/* A destination that was away when its reservation should have been given back hears of it later:
+ * else port and tunnel would be in use as long as the guest lives there. */
+static void test_release_is_repeated(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	assert_true(agents_until(t, is_cleaning, t));
+	agents_kill(t, 1);
+	assert_true(agents_wait(t, DONE));
+	agents_start(t, 1);
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	finish(t);
+}
+
+struct delay {
+	struct loop_timer timer;
+	bool over;
+};
+
+static void delay_over(void *context)
+{
+	((struct delay *)context)->over = true;
+}
+
+static bool is_over(void *context)
+{
+	return ((struct delay *)context)->over;
+}
+
+static void wait_ms(struct agents *t, uint64_t ms)
+{
+	struct delay d = { .timer = { .fire = delay_over } };
+
+	d.timer.context = &d;
+	loop_timer_start(t->loop, &d.timer, ms);
+	assert_true(agents_until(t, is_over, &d));
+}
+
+static bool has_ended(void *context)
+{
+	struct agents *t = context;
+
+	return t->report.tombstoned;
+}
+
+/* Cancelled at any moment of its beginnings, a move leaves nothing, here or there. */
+static void test_cancel_early(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	for (uint64_t ms = 0; ms <= 120; ms += 4) {
+		agents_order(t);
+		assert_true(t->accepted);
+		wait_ms(t, ms);
+		agents_cancel(t);
+		assert_true(agents_until(t, has_ended, t));
+		assert_int_equal(t->report.state, CANCELLED);
+		assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+		wait_ms(t, 60);
+		assert_int_equal(agents_leases(t, 1), 0);
+		assert_int_equal(agents_leftovers(t), 0);
+	}
+	finish(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_paused_before),
+		cmocka_unit_test(test_paused_meanwhile),
+		cmocka_unit_test(test_paused_before_restart),
+		cmocka_unit_test(test_no_definition_is_left),
+		cmocka_unit_test(test_guest_ends),
+		cmocka_unit_test(test_lost_and_cancelled),
+		cmocka_unit_test(test_killed_while_cleaning),
+		cmocka_unit_test(test_release_is_repeated),
+		cmocka_unit_test(test_cancel_early),
+	};
+
+	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
