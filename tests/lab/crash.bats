@@ -16,7 +16,7 @@ teardown() { lab_show_failure; }
 begin_long_move() { # GUEST [STORAGE]
 	lab vm "$1" host1 --memory 96MiB --working-set 64MiB --storage "${2:-none}"
 	wait_until "drover vms $1 -o json | jq -e '.vms[0].movable' >/dev/null" 10
-	lab link host1 migration rate 50mbit
+	lab link host1 migration rate 80mbit
 	drover -q migrate "$1" --to host2 --detach
 	wait_mid_copy "$1" host1
 }
