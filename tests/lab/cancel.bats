@@ -39,7 +39,7 @@ big_vm() {
 
 @test "a cancel that comes before the copy begins ends it as well" {
 	big_vm early
-	for round in 1 2 3; do
+	for _ in 1 2 3; do
 		drover -q migrate early --to host2 --detach
 		drover -q cancel vm/early
 		wait_until '[ -z "$(drover migrations --active -o name)" ]' 20

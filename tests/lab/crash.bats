@@ -96,7 +96,7 @@ assert_moved_once() { # GUEST...
 	for i in 1 2 3 4 5 6; do lab vm "g$i" host1 --memory 64MiB --working-set 8MiB; done
 	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 6 ]' 10
 	drover -q drain host1 --detach
-	for kills in 1 2 3 4 5 6 7 8 9 10; do
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		sleep "0.$((RANDOM % 10))"
 		lab drover kill coordinator
 		lab drover start coordinator

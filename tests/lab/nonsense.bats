@@ -125,6 +125,7 @@ as() {
 }
 
 @test "nonsense on the wire is dropped, whatever it claims to be" {
+	# shellcheck disable=SC2086 # an address and a port
 	for address in "10.77.0.100 7780" "10.77.0.1 7788"; do
 		head -c 100000 /dev/urandom | send host2 $address >/dev/null
 		printf 'GET / HTTP/1.1\r\nHost: drover\r\n\r\n' | send host2 $address >/dev/null
