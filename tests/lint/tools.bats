@@ -111,8 +111,9 @@ last_line() {
 @test "install: knows its groups, and lists what is missing without installing it" {
 	run -1 "$here/tools/install" --check nonsense
 	[[ $output == *'no group "nonsense"'* ]]
-	printf '\n[none]\ndrover-no-such-package # never there\n' >>"$here/tools/packages"
-	run -1 "$here/tools/install" --check none
+	printf '\n[none]\ndrover-no-such-package # never there\n[also]\ndrover-no-such-package\n' \
+		>>"$here/tools/packages"
+	run -1 "$here/tools/install" --check none also
 	[ "$output" = drover-no-such-package ]
 }
 
