@@ -394,7 +394,8 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 
 /* What is under way is left where it is: nothing new begins, what couriers bring home is thrown away,
  * and the next agent looks for itself. So everybody who could still call back is waited for, and finds
- * attempts that do not go on. */
+ * attempts that do not go on. The mesh goes first: it tells each question in the couriers' queues
+ * that nobody waits for its answer any more, as long as that question is there to be told. */
 void agent_stop(struct agent *agent)
 {
 	if (!agent)
@@ -402,17 +403,18 @@ void agent_stop(struct agent *agent)
 	agent->stopping = true;
 	loop_timer_stop(agent->loop, &agent->second);
 	source_freeze(agent);
+	if (agent->mesh) {
+		coordinators_stop(agent);
+		peers_stop(agent);
+		mesh_free(agent->mesh);
+		agent->mesh = NULL;
+	}
 	courier_pool_free(agent->couriers);
 	agent->couriers = NULL;
 	agent->inventory.couriers = NULL;
 	journal_keeper_close(agent->journal);
 	agent->journal = NULL;
 	(void)loop_run_until(agent->loop, 2 * PEERS_POLL_MS, NULL, NULL);
-	if (agent->mesh) {
-		coordinators_stop(agent);
-		peers_stop(agent);
-		mesh_free(agent->mesh);
-	}
 	traffic_close(agent->traffic);
 	source_stop(agent);
 	target_stop(agent);

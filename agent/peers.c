@@ -95,7 +95,8 @@ void peers_with_connection(struct agent *agent, const char *node, const char *ad
 {
 	struct waiter *w = xnew(struct waiter);
 
-	get_peer(agent, node, address);
+	if (!agent->stopping)
+		get_peer(agent, node, address);
 	w->agent = agent;
 	snprintf(w->node, sizeof(w->node), "%s", node);
 	w->give_up_ms = clock_now_ms() + timeout_ms;

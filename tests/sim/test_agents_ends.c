@@ -272,6 +272,41 @@ static void test_cancel_early(void **state)
 	finish(t);
 }
 
+static void ignore(const struct mesh_result *result, void *context)
+{
+	(void)result;
+	(void)context;
+}
+
+/* An agent that is stopped with questions in its queues forgets them without a trace. */
+static void test_stopped_while_asked(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	/* Every courier waits, and the rest of the questions with them. */
+	fake_world_set_libvirtd(t->world, "host1", FAKE_LIBVIRTD_HUNG);
+	for (unsigned i = 0; i < 40; i++) {
+		Drover__V1__PreviewRequest request = DROVER__V1__PREVIEW_REQUEST__INIT;
+
+		request.vm_uuid = t->uuid;
+		request.target_node = t->settings[1].node;
+		request.target_address = t->settings[1].listen;
+		request.epoch = t->epoch;
+		mesh_call(t->connections[0], "drover.v1.Agent/Preview", &request.base, 5000, ignore,
+		          t);
+	}
+	t->operation = id_new();
+	agents_probe(t); /* is answered after all of them were heard */
+	agents_kill(t, 0);
+	fake_world_set_libvirtd(t->world, "host1", FAKE_LIBVIRTD_UP);
+	agents_start(t, 0);
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	finish(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_killed_while_cleaning),
 		cmocka_unit_test(test_release_is_repeated),
 		cmocka_unit_test(test_cancel_early),
+		cmocka_unit_test(test_stopped_while_asked),
 	};
 
 	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
