@@ -195,3 +195,20 @@ as() {
 	run -0 as drover/operator drain host1 --dry-run
 	assert_nothing_changed
 }
+
+@test "an agent that claims another node's name is not let in" {
+	local etc=$LAB_STATE/hosts/host1/etc-drover
+	# host1's certificate, host2's name.
+	sed 's/^node: .*/node: host2/; s/7788/7799/; s|state_dir: .*|state_dir: /run/drover/impostor|' \
+		"$etc/agent.yaml" >"$etc/impostor.yaml"
+	run lab shell host1 timeout 4 "$DROVER_BUILD_DIR/agent/drover-agent" --config /etc/drover/impostor.yaml
+	lab shell host1 rm -r /etc/drover/impostor.yaml /run/drover/impostor
+	[[ $output == *host1*host2* || $output == *host2*host1* ]] || fail "$output"
+	assert_nothing_changed
+}
+
+@test "whoever speaks an older TLS than 1.3 is refused at the handshake" {
+	run lab shell coordinator timeout 5 openssl s_client -connect 10.77.0.100:7780 -tls1_2 </dev/null
+	[[ $output == *"alert protocol version"* ]] || fail "$output"
+	assert_nothing_changed
+}
