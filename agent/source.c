@@ -4,6 +4,7 @@
  * source_resolve.c. */
 #include "agent/source.h"
 
+#include "agent/leftovers.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -162,6 +163,9 @@ struct clean_errand {
 	char directory[VM_PATH_BYTES];
 	struct storage_proof *proofs; /* owned */
 	size_t n_proofs;
+	bool search_proofs; /* some may have been made that the journal does not know */
+	struct attempt_name name;
+	char uuid[VM_UUID_BYTES];
 	struct error error; /* the first thing that could not be removed */
 };
 
@@ -176,15 +180,10 @@ static void clean_work(struct errand *e)
 		if (storage_proof_clean(&c->proofs[i], &err) < 0)
 			c->error = err;
 	}
-	if (c->directory[0]) {
-		char socket_path[VM_PATH_BYTES + 16];
-
-		snprintf(socket_path, sizeof(socket_path), "%s/libvirt.sock", c->directory);
-		unlink(socket_path);
-		snprintf(socket_path, sizeof(socket_path), "%s/tunnel.log", c->directory);
-		unlink(socket_path);
-		rmdir(c->directory);
-	}
+	if (leftovers_remove_directory(c->base.attempt->agent->tunnels, c->directory, &err) < 0)
+		c->error = err;
+	if (c->search_proofs)
+		leftovers_remove_proofs(c->base.attempt->agent->hypervisor, c->uuid, &c->name);
 }
 
 static void ended_in_journal(int rc, const struct error *err, void *context)
@@ -343,6 +342,9 @@ void source_clean(struct source_attempt *a)
 	         attempt_name_format(&a->order.attempt, text));
 	c->proofs = a->proofs;
 	c->n_proofs = a->n_proofs;
+	c->search_proofs = a->adopted && !a->tunnel_made;
+	c->name = a->order.attempt;
+	memcpy(c->uuid, a->order.vm_uuid, sizeof(c->uuid));
 	a->proofs = NULL;
 	a->n_proofs = 0;
 	source_send(a, &c->base, a->agent->couriers);

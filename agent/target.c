@@ -2,6 +2,7 @@
 /* See target.h. Here: leases after admission, evidence, commit and abort, and the books. */
 #include "agent/target.h"
 
+#include "agent/leftovers.h"
 #include "agent/resolve.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -39,6 +40,15 @@ struct inbound *inbound_find(struct agent *agent, const struct attempt_name *nam
 	return NULL;
 }
 
+static void inbound_format_directory(const struct agent *agent, const struct attempt_name *name,
+                                     char *ret)
+{
+	char text[ATTEMPT_TEXT_BYTES];
+
+	snprintf(ret, VM_PATH_BYTES, "%s/inbound/%s", agent->settings->run_dir,
+	         attempt_name_format(name, text));
+}
+
 struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name)
 {
 	struct inbound *i = inbound_find(agent, name);
@@ -46,6 +56,7 @@ struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name
 	if (!i) {
 		i = xnew(struct inbound);
 		i->attempt = *name;
+		inbound_format_directory(agent, name, i->directory);
 		i->next = agent->inbound;
 		agent->inbound = i;
 	}
@@ -64,15 +75,12 @@ struct end_errand {
 static void end_work(struct errand *e)
 {
 	struct end_errand *w = (struct end_errand *)e;
-	char path[VM_PATH_BYTES + 16];
 
 	if (w->inbound.tunnel_made)
 		(void)w->agent->tunnels->stop(&w->inbound.tunnel, 2000, &w->error);
-	if (w->inbound.directory[0]) {
-		snprintf(path, sizeof(path), "%s/tunnel.log", w->inbound.directory);
-		unlink(path);
-		rmdir(w->inbound.directory);
-	}
+	if (w->error.code == ERROR_NONE)
+		(void)leftovers_remove_directory(w->agent->tunnels, w->inbound.directory,
+		                                 &w->error);
 }
 
 static void end_done(struct errand *e)
@@ -80,7 +88,7 @@ static void end_done(struct errand *e)
 	struct end_errand *w = (struct end_errand *)e;
 
 	if (w->error.code != ERROR_NONE) {
-		log_warning("a tunnel is left: %s", w->error.text);
+		log_warning("something of a tunnel is left: %s", w->error.text);
 	} else if (w->inbound.tunnel_made) {
 		struct journal_write removed = { .kind = JOURNAL_WRITE_REMOVED };
 
@@ -387,6 +395,24 @@ void target_tick(struct agent *agent)
 	}
 }
 
+/* What has a directory and no reservation: released, or never recorded, when the agent died. */
+static void sweep(struct agent *agent)
+{
+	char *parent = xasprintf("%s/inbound", agent->settings->run_dir);
+	struct attempt_name *names = NULL;
+	size_t n = leftovers_list(parent, &names);
+
+	for (size_t i = 0; i < n; i++) {
+		if (reservations_find(agent->reservations, &names[i]))
+			continue;
+		log_info("removing what is left in %s of an attempt that has ended", parent);
+		inbound_get(agent, &names[i]);
+		inbound_end(agent, &names[i]);
+	}
+	free(names);
+	free(parent);
+}
+
 void target_adopt(struct agent *agent, const struct journal_state *past)
 {
 	struct error err;
@@ -404,7 +430,6 @@ void target_adopt(struct agent *agent, const struct journal_state *past)
 		inbound = inbound_get(agent, &r->attempt);
 		for (size_t t = 0; t < past->n_things; t++) {
 			const struct journal_thing *thing = &past->things[t];
-			char *slash;
 
 			if (thing->kind != JOURNAL_TUNNEL ||
 			    !attempt_name_equal(&thing->attempt, &r->attempt))
@@ -414,13 +439,10 @@ void target_adopt(struct agent *agent, const struct journal_state *past)
 			snprintf(inbound->tunnel.status_path, sizeof(inbound->tunnel.status_path),
 			         "%s", thing->path);
 			inbound->tunnel_made = true;
-			snprintf(inbound->directory, sizeof(inbound->directory), "%s", thing->path);
-			slash = strrchr(inbound->directory, '/');
-			if (slash)
-				*slash = '\0';
 		}
 		log_info("the reservation for %s from %s goes on", r->vm_name, r->source_node);
 	}
+	sweep(agent);
 }
 
 void target_stop(struct agent *agent)

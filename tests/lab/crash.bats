@@ -112,7 +112,7 @@ assert_moved_once() { # GUEST...
 	lab vm hunted host1 --memory 64MiB --working-set 16MiB
 	wait_until "drover vms hunted -o json | jq -e '.vms[0].movable' >/dev/null" 10
 	from=host1
-	for round in 1 2 3 4 5 6; do
+	for round in 1 2 3 4; do
 		to=host$((1 + ${from#host} % 2))
 		drover -q migrate hunted --to "$to" --detach
 		sleep "$((RANDOM % 2)).$((RANDOM % 10))"
@@ -129,7 +129,7 @@ assert_moved_once() { # GUEST...
 	lab vm prey host1 --memory 64MiB --working-set 16MiB --storage lun
 	wait_until "drover vms prey -o json | jq -e '.vms[0].movable' >/dev/null" 10
 	from=host1
-	for round in 1 2 3 4 5 6; do
+	for round in 1 2 3 4; do
 		to=host$((1 + ${from#host} % 2))
 		drover -q migrate prey --to "$to" --detach
 		sleep "$((RANDOM % 2)).$((RANDOM % 10))"
