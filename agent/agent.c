@@ -82,6 +82,7 @@ static void inventory_settled(void *context)
 	struct agent *agent = context;
 
 	target_guests_listed(agent);
+	service_guests_listed(agent);
 	if (agent->inventory_was_valid != agent->inventory.valid) {
 		agent->inventory_was_valid = agent->inventory.valid;
 		if (!agent->inventory.valid)

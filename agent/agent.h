@@ -29,6 +29,7 @@ struct inbound;        /* agent/target.c */
 struct watcher;        /* agent/watchers.c */
 struct peer;           /* agent/peers.c */
 struct link;           /* agent/coordinators.c */
+struct marking;        /* agent/service.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -58,6 +59,7 @@ struct agent {
 
 	uint64_t highest_epoch;
 	struct journal_drain_mark drain_mark;
+	struct marking *markings; /* whose count of guests is awaited */
 	bool safe_mode; /* the journal was damaged: observe only, until a restart finds it whole */
 
 	struct loop_timer second; /* bandwidth, leases, host state to watchers */
@@ -92,6 +94,8 @@ void agent_read_traffic(struct agent *agent);
 
 /* --- service.c --- */
 extern const struct mesh_service agent_service;
+/* Who asked for a count of active guests gets it, if the list is new enough. */
+void service_guests_listed(struct agent *agent);
 
 /* --- coordinators.c: connections to coordinators --- */
 void coordinators_start(struct agent *agent);

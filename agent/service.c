@@ -44,30 +44,83 @@ struct marking {
 	struct agent *agent;
 	struct mesh_incoming *in;
 	struct journal_drain_mark mark;
+	bool counting;           /* in agent->markings */
+	uint64_t wanted_reading; /* the first that began after the mark was durable */
+	struct marking *next;
 };
+
+static void count_no_more(struct marking *w)
+{
+	for (struct marking **at = &w->agent->markings; *at; at = &(*at)->next) {
+		if (*at == w) {
+			*at = w->next;
+			break;
+		}
+	}
+	free(w);
+}
 
 static void marking_unwanted(void *context)
 {
-	((struct marking *)context)->in = NULL;
+	struct marking *w = context;
+
+	w->in = NULL;
+	if (w->counting)
+		count_no_more(w);
+}
+
+static void reply_count(struct marking *w)
+{
+	Drover__V1__SetDrainMarkReply reply = DROVER__V1__SET_DRAIN_MARK_REPLY__INIT;
+	struct inventory_vm *vm, *next;
+
+	HASH_ITER (hh, w->agent->inventory.vms, vm, next)
+		reply.active_vms += vm->summary.active;
+	mesh_reply(w->in, &reply.base);
+}
+
+void service_guests_listed(struct agent *agent)
+{
+	for (struct marking *w = agent->markings, *next; w; w = next) {
+		next = w->next;
+		if (agent->inventory.valid && agent->inventory.readings < w->wanted_reading)
+			continue;
+		reply_count(w);
+		count_no_more(w);
+	}
+}
+
+/* "Empty" is said of a list taken after the mark: before it guests could still be admitted
+ * (invariant I9). Without libvirt there is no such list, and nobody relies on the last one. */
+static void count_guests(struct marking *w)
+{
+	struct inventory *inv = &w->agent->inventory;
+
+	/* A reading that is under way began before. */
+	w->wanted_reading = inv->readings + (inv->reading ? 2 : 1);
+	inventory_refresh(inv);
+	if (!inv->valid) {
+		reply_count(w);
+		free(w);
+		return;
+	}
+	w->counting = true;
+	w->next = w->agent->markings;
+	w->agent->markings = w;
 }
 
 static void mark_in_journal(int rc, const struct error *err, void *context)
 {
 	struct marking *w = context;
-	Drover__V1__SetDrainMarkReply reply = DROVER__V1__SET_DRAIN_MARK_REPLY__INIT;
-	struct inventory_vm *vm, *next;
 
-	if (rc == 0) {
+	if (rc == 0)
 		w->agent->drain_mark = w->mark;
-		/* The count must be of a list taken after the mark: ask for one, too. */
-		inventory_refresh(&w->agent->inventory);
-		HASH_ITER (hh, w->agent->inventory.vms, vm, next)
-			reply.active_vms += vm->summary.active;
+	if (rc == 0 && w->in) {
+		count_guests(w);
+		return;
 	}
-	if (w->in && rc < 0)
+	if (w->in)
 		mesh_fail_error(w->in, err);
-	else if (w->in)
-		mesh_reply(w->in, &reply.base);
 	free(w);
 }
 

@@ -191,6 +191,7 @@ static void ended_in_journal(int rc, const struct error *err, void *context)
 	struct source_attempt *a = context;
 
 	a->errands--;
+	a->ending = false;
 	if (rc < 0)
 		/* It is over all the same; after a restart it will be judged once more, by looking. */
 		log_error("%s: the end could not be journaled: %s", a->order.vm_name, err->text);
@@ -223,6 +224,7 @@ static void write_end(struct source_attempt *a)
 
 	a->order.phase = JOURNAL_ENDED;
 	w = write_outcome(a);
+	a->ending = true;
 	a->errands++;
 	journal_keeper_write(a->agent->journal, &w, ended_in_journal, a);
 }
@@ -394,6 +396,8 @@ static void order_in_journal(int rc, const struct error *err, void *context)
 	struct source_attempt *a = w->attempt;
 
 	a->errands--;
+	if (w->refused)
+		a->ending = false;
 	if (rc < 0) {
 		/* Not durable, so not accepted: nothing was done, and the attempt never was. */
 		a->stage = SOURCE_ENDED;
@@ -420,6 +424,8 @@ static void journal_order(struct source_attempt *a, struct mesh_incoming *in, bo
 	waiting->attempt = a;
 	waiting->in = in;
 	waiting->refused = refused;
+	if (refused)
+		a->ending = true;
 	if (in)
 		mesh_incoming_on_cancel(in, nobody_waits, waiting);
 	a->errands++;
@@ -552,6 +558,7 @@ static void tombstone_in_journal(int rc, const struct error *err, void *context)
 	struct asking *w = context;
 
 	w->attempt->errands--;
+	w->attempt->ending = false;
 	if (w->in && rc < 0)
 		mesh_fail_error(w->in, err);
 	else if (w->in)
@@ -591,6 +598,7 @@ static void tombstone(struct agent *agent, struct mesh_incoming *in,
 	waiting->attempt = a;
 	waiting->in = in;
 	mesh_incoming_on_cancel(in, asker_gone, waiting);
+	a->ending = true;
 	a->errands++;
 	journal_keeper_write(agent->journal, &w, tombstone_in_journal, waiting);
 }

@@ -47,6 +47,7 @@ struct source_attempt {
 	struct loop_timer timer; /* the stage's own: polls and retries */
 	uint64_t stage_since_ms;
 	uint64_t started_ms, ended_ms;
+	bool ending;      /* its end or tombstone is being written: not yet to be relied on */
 	unsigned errands; /* of this attempt under way; it is not freed before they are home */
 
 	/* What is reported. */

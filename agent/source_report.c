@@ -70,8 +70,9 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->vm_name = xstrdup(a->order.vm_name);
 	r->source_node = xstrdup(a->agent->settings->node);
 	r->target_node = xstrdup(a->order.target_node);
-	/* Until the clean-up is through the attempt has not ended: its slot is still in use. */
-	r->state = a->stage == SOURCE_CLEANING
+	/* Until the clean-up is through and written down the attempt has not ended: its slot is
+	 * still in use. */
+	r->state = a->stage == SOURCE_CLEANING || a->ending
 	                   ? (a->job_seen ? DROVER__V1__MIGRATION_STATE__SWITCHING
 	                                  : DROVER__V1__MIGRATION_STATE__RESERVED)
 	                   : a->state;
@@ -87,7 +88,7 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->downtime_ms = a->downtime_ms;
 	r->transferred_bytes = a->transferred_bytes;
 	r->wire_bytes = a->wire_bytes;
-	r->tombstoned = a->stage == SOURCE_ENDED;
+	r->tombstoned = a->stage == SOURCE_ENDED && !a->ending;
 	if (a->leftover[0]) {
 		r->leftovers = xcalloc(1, sizeof(*r->leftovers));
 		r->leftovers[0] = xstrdup(a->leftover);

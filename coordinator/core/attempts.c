@@ -298,8 +298,11 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 	    report->attempt.number < m->kept.attempt.number)
 		return;
 	/* The store is older than the attempt: what the agent has is what there is. */
-	if (report->attempt.number > m->kept.attempt.number)
+	if (report->attempt.number > m->kept.attempt.number) {
 		m->kept.attempt.number = report->attempt.number;
+		/* Outcomes of calls about the former one are not for it. */
+		m->start_asked = m->probe_asked = m->cancel_asked = false;
+	}
 
 	keep_report(m, report);
 	m->heard = true;
@@ -346,6 +349,11 @@ static void start_outcome(struct fleet *fleet, struct migration *m, const struct
 			m->probe_wanted = true;
 		break;
 	case CALL_NOT_SENT:
+		/* It runs all the same: from another life of the store. */
+		if (m->heard) {
+			m->probe_wanted = true;
+			break;
+		}
 		/* Nothing was sent, and nothing was before: a START is asked for once an attempt. */
 		if (vm)
 			vm->retry_ms = change_now(fleet) + NOT_SENT_RETRY_MS;

@@ -272,6 +272,44 @@ static void test_cancel_early(void **state)
 	finish(t);
 }
 
+static void mark_answered(const struct mesh_result *result, void *context)
+{
+	const Drover__V1__SetDrainMarkReply *r = (const Drover__V1__SetDrainMarkReply *)
+	                                                 result->message;
+	struct agents *t = context;
+
+	t->answered = true;
+	t->status = result->status;
+	t->active_vms = r ? r->active_vms : UINT32_MAX;
+}
+
+static bool is_answered(void *context)
+{
+	return ((struct agents *)context)->answered;
+}
+
+/* The count of guests that a drain's mark is answered with is taken after the mark: a guest that the
+ * agent has not heard of yet is in it. */
+static void test_count_after_mark(void **state)
+{
+	Drover__V1__SetDrainMarkRequest request = DROVER__V1__SET_DRAIN_MARK_REQUEST__INIT;
+	Drover__V1__DrainMark mark = DROVER__V1__DRAIN_MARK__INIT;
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	mark.epoch = t->epoch;
+	mark.draining = mark.cordoned = true;
+	request.mark = &mark;
+	fake_world_add_guest(t->world, "host1", &small, t->uuid);
+	mesh_call(t->connections[0], "drover.v1.Agent/SetDrainMark", &request.base, 5000,
+	          mark_answered, t);
+	t->answered = false;
+	assert_true(agents_until(t, is_answered, t));
+	assert_int_equal(t->status, MESH_OK);
+	assert_int_equal(t->active_vms, 1);
+	finish(t);
+}
+
 static void ignore(const struct mesh_result *result, void *context)
 {
 	(void)result;
@@ -320,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_release_is_repeated),
 		cmocka_unit_test(test_cancel_early),
 		cmocka_unit_test(test_stopped_while_asked),
+		cmocka_unit_test(test_count_after_mark),
 	};
 
 	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
