@@ -176,21 +176,28 @@ int fleet_get_vm(const struct fleet *fleet, const char *name_or_uuid, struct vm 
                  struct error *err)
 {
 	struct vm *found = fleet_find_vm(fleet, name_or_uuid);
+	const struct vm *other = NULL;
 
 	if (found) {
 		*ret_vm = found;
 		return 0;
 	}
+	/* One that is gone is remembered for a while; its name means the one that is there. */
 	for (struct vm *vm = fleet->vms; vm; vm = vm->hh.next) {
 		if (strcmp(vm->name, name_or_uuid) != 0)
 			continue;
-		if (found)
-			return error_set(err, ERROR_INVALID,
-			                 "several guests are called %s: %s and %s among them; "
-			                 "say which by its uuid",
-			                 name_or_uuid, found->uuid, vm->uuid);
-		found = vm;
+		if (!found || (vm->sightings && !found->sightings)) {
+			found = vm;
+			other = NULL;
+		} else if (!vm->sightings == !found->sightings) {
+			other = vm;
+		}
 	}
+	if (other)
+		return error_set(err, ERROR_INVALID,
+		                 "several guests are called %s: %s and %s among them; "
+		                 "say which by its uuid",
+		                 name_or_uuid, found->uuid, other->uuid);
 	if (!found)
 		return error_set(err, ERROR_NOT_FOUND,
 		                 "no host lists a guest %s; `drover vms` shows those there are",

@@ -43,6 +43,25 @@ static void test_find_vm(void **state)
 	core_world_free(world);
 }
 
+/* A name means the guest that is there, not one that had it before. */
+static void test_find_vm_of_a_gone_name(void **state)
+{
+	struct core_world *world = two_hosts();
+	struct vm_state heir = core_world_vm("web2", 256);
+	struct error err = { 0 };
+	struct vm *vm;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, two, 1);
+	assert_int_equal(fleet_get_vm(world->fleet, "web2", &vm, &err), 0);
+	assert_string_equal(vm->uuid, "uuid-web2");
+	text_copy(heir.uuid, sizeof(heir.uuid), "uuid-heir");
+	core_world_see(world, "host2", &heir);
+	assert_int_equal(fleet_get_vm(world->fleet, "web2", &vm, &err), 0);
+	assert_string_equal(vm->uuid, "uuid-heir");
+	core_world_free(world);
+}
+
 /* A snapshot replaces all that was known of its host; one without libvirt says nothing of guests. */
 static void test_snapshot_replaces(void **state)
 {
@@ -214,6 +233,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find_vm),
+		cmocka_unit_test(test_find_vm_of_a_gone_name),
 		cmocka_unit_test(test_snapshot_replaces),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_twice_is_an_alarm),
