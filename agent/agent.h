@@ -26,6 +26,7 @@
 
 struct source_attempt; /* agent/source.h */
 struct inbound;        /* agent/target.c */
+struct inspect;        /* agent/target.c */
 struct watcher;        /* agent/watchers.c */
 struct peer;           /* agent/peers.c */
 struct link;           /* agent/coordinators.c */
@@ -48,6 +49,7 @@ struct agent {
 
 	struct reservations *reservations;
 	struct inbound *inbound;         /* list: tunnels and guards of reservations */
+	struct inspect *acting;          /* list: commits and aborts under way */
 	struct source_attempt *attempts; /* list, newest first; some ended ones too */
 	struct watcher *watchers;
 	struct peer *peers;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See source.h. Here: orders, their journal, the list of attempts, and the end of each. What happens
  * before the guest is touched is in source_prepare.c, the move in source_move.c, the judgement in
- * source_resolve.c. */
+ * source_resolve.c, what an agent before us began in source_adopt.c. */
 #include "agent/source.h"
 
 #include "agent/leftovers.h"
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* Ended attempts that stay in memory, so that a coordinator which was away hears of them. */
-#define ENDED_KEPT 256
+#define SOURCE_ENDED_KEPT 256
 /* A reservation that could not be given back: asked again this often, and so many times (an hour). A
  * guest that lives there keeps it from expiring, and with it a port and a tunnel. */
 #define RELEASE_AGAIN_MS 5000
@@ -83,7 +83,7 @@ static void forget_oldest(struct agent *agent)
 			oldest = at;
 		}
 	}
-	if (ended > ENDED_KEPT) {
+	if (ended > SOURCE_ENDED_KEPT) {
 		struct source_attempt *a = *oldest;
 
 		*oldest = a->next;
@@ -91,7 +91,7 @@ static void forget_oldest(struct agent *agent)
 	}
 }
 
-static struct source_attempt *attempt_new(struct agent *agent, const struct journal_attempt *order)
+struct source_attempt *source_new(struct agent *agent, const struct journal_attempt *order)
 {
 	struct source_attempt *a = xnew(struct source_attempt);
 
@@ -520,7 +520,7 @@ void source_start(struct agent *agent, struct mesh_incoming *in,
 	if (may_begin(agent, &order, &err) < 0) {
 		/* Refused for good: this attempt must not begin later, when the order comes again. */
 		order.phase = JOURNAL_TOMBSTONED;
-		a = attempt_new(agent, &order);
+		a = source_new(agent, &order);
 		a->stage = SOURCE_ENDED;
 		a->ended_ms = a->started_ms;
 		a->state = DROVER__V1__MIGRATION_STATE__FAILED;
@@ -528,7 +528,7 @@ void source_start(struct agent *agent, struct mesh_incoming *in,
 		journal_order(a, in, true);
 		return;
 	}
-	a = attempt_new(agent, &order);
+	a = source_new(agent, &order);
 	source_changed(a);
 	journal_order(a, in, false);
 }
@@ -588,7 +588,7 @@ static void tombstone(struct agent *agent, struct mesh_incoming *in,
 
 	snprintf(order.vm_uuid, sizeof(order.vm_uuid), "%s", vm_uuid);
 	order.wall_ms = clock_wall_ms();
-	a = attempt_new(agent, &order);
+	a = source_new(agent, &order);
 	a->stage = SOURCE_ENDED;
 	a->ended_ms = a->started_ms;
 	a->state = DROVER__V1__MIGRATION_STATE__CANCELLED;
@@ -650,82 +650,6 @@ void source_cancel(struct agent *agent, struct mesh_incoming *in,
 	}
 	a->closing_wanted |= a->stage == SOURCE_RESOLVING;
 	reply_report(in, a);
-}
-
-/* --- after a restart --- */
-
-static void adopt_ended(struct agent *agent, const struct journal_attempt *order)
-{
-	struct source_attempt *a = attempt_new(agent, order);
-
-	a->stage = SOURCE_ENDED;
-	a->ended_ms = a->started_ms;
-	a->state = order->phase == JOURNAL_TOMBSTONED ? DROVER__V1__MIGRATION_STATE__CANCELLED
-	                                              : (Drover__V1__MigrationState)order->state;
-	a->reason.code = (enum error_code)order->error_code;
-	memcpy(a->reason.text, order->reason, sizeof(a->reason.text));
-}
-
-static void adopt_running(struct agent *agent, const struct journal_attempt *order,
-                          const struct journal_state *past)
-{
-	struct source_attempt *a = attempt_new(agent, order);
-	struct error why;
-
-	a->guard = (enum guard)order->guard;
-	a->adopted = true;
-	for (size_t i = 0; i < past->n_things; i++) {
-		const struct journal_thing *t = &past->things[i];
-
-		if (!attempt_name_equal(&t->attempt, &order->attempt))
-			continue;
-		if (t->kind == JOURNAL_TUNNEL) {
-			a->tunnel.pid = (pid_t)t->pid;
-			a->tunnel.start_ticks = t->start_ticks;
-			snprintf(a->tunnel.status_path, sizeof(a->tunnel.status_path), "%s",
-			         t->path);
-			a->tunnel_made = true;
-		} else if (t->kind == JOURNAL_PROOF_FILE) {
-			a->proofs = xreallocarray(a->proofs, a->n_proofs + 1, sizeof(*a->proofs));
-			a->proofs[a->n_proofs] = (struct storage_proof){
-				.method = STORAGE_INODE_NONCE
-			};
-			snprintf(a->proofs[a->n_proofs].nonce_path, sizeof(a->proofs[0].nonce_path),
-			         "%s", t->path);
-			a->n_proofs++;
-		}
-	}
-	a->lease_taken = true; /* or may have been: releasing what is not there is harmless */
-	if (order->state != 0) {
-		/* Decided, and not yet cleaned up. */
-		why.code = (enum error_code)order->error_code;
-		memcpy(why.text, order->reason, sizeof(why.text));
-		source_fail(a, (Drover__V1__MigrationState)order->state, &why);
-		return;
-	}
-	if (a->tunnel_made) {
-		log_info("%s -> %s: adopted from the agent before", order->vm_name,
-		         order->target_node);
-		source_move_start(a);
-		return;
-	}
-	/* Without a tunnel libvirt was never asked to do anything. */
-	error_set(&why, ERROR_CANCELLED,
-	          "the agent of %s was restarted before the guest was touched",
-	          agent->settings->node);
-	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
-}
-
-void source_adopt(struct agent *agent, const struct journal_state *past)
-{
-	size_t first = past->n_attempts > ENDED_KEPT ? past->n_attempts - ENDED_KEPT : 0;
-
-	for (size_t i = 0; i < past->n_attempts; i++) {
-		if (past->attempts[i].phase == JOURNAL_STARTED)
-			adopt_running(agent, &past->attempts[i], past);
-		else if (i >= first)
-			adopt_ended(agent, &past->attempts[i]);
-	}
 }
 
 void source_freeze(struct agent *agent)

@@ -190,8 +190,18 @@ struct inspect {
 	struct vm_summary vm;
 	struct vm_job last;
 	int last_rc;
-	struct error error; /* of an act */
+	struct error error;   /* of an act */
+	struct inspect *next; /* in agent->acting */
 };
+
+bool target_is_acting_on(const struct agent *agent, const char *vm_uuid)
+{
+	for (const struct inspect *i = agent->acting; i; i = i->next) {
+		if (strcmp(i->uuid, vm_uuid) == 0)
+			return true;
+	}
+	return false;
+}
 
 static void inspect_unwanted(void *context)
 {
@@ -282,8 +292,14 @@ static void inspected(struct errand *e)
 	if (i->error.code != ERROR_NONE)
 		log_warning("%s of %s: %s", i->order == INSPECT_COMMIT ? "commit" : "abort",
 		            i->uuid, i->error.text);
-	if (i->order != INSPECT_ONLY)
+	if (i->order != INSPECT_ONLY) {
+		struct inspect **at = &i->agent->acting;
+
+		while (*at != i)
+			at = &(*at)->next;
+		*at = i->next;
 		inventory_refresh(&i->agent->inventory);
+	}
 	/* A guest that runs was committed, whatever a later step said; see the log for that. */
 	if (i->in && i->error.code != ERROR_NONE && view(i) != TARGET_RUNNING) {
 		mesh_fail_error(i->in, &i->error);
@@ -331,6 +347,10 @@ static void inspect(struct agent *agent, struct mesh_incoming *in, const struct 
 	i->ours = r && strcmp(r->vm_uuid, vm_uuid) == 0;
 	i->guard = inbound ? inbound->guard : GUARD_NONE;
 	snprintf(i->uuid, sizeof(i->uuid), "%s", vm_uuid);
+	if (order != INSPECT_ONLY) {
+		i->next = agent->acting;
+		agent->acting = i;
+	}
 	mesh_incoming_on_cancel(in, inspect_unwanted, i);
 	courier_send(agent->couriers, &i->errand);
 }

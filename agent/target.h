@@ -36,6 +36,10 @@ void target_guests_listed(struct agent *agent);
 
 void target_stop(struct agent *agent);
 
+/* A commit or an abort of that guest is on its way to libvirt. It was checked against its own attempt
+ * and acts on the guest: no other attempt may bring the guest here before it is through. */
+bool target_is_acting_on(const struct agent *agent, const char *vm_uuid);
+
 /* --- between target.c and target_admit.c --- */
 
 /* What belongs to a reservation and is not in it. */

@@ -281,6 +281,10 @@ static int take(struct admit *a, struct error *err)
 	struct journal_write w = { .kind = JOURNAL_WRITE_TAKEN };
 	const struct reservation *got;
 
+	if (target_is_acting_on(a->agent, a->vm.summary.uuid))
+		return error_set(err, ERROR_BUSY,
+		                 "the end of an earlier attempt of %s is still under way on %s",
+		                 a->vm.summary.name, a->agent->settings->node);
 	memcpy(want.vm_uuid, a->vm.summary.uuid, sizeof(want.vm_uuid));
 	memcpy(want.vm_name, a->vm.summary.name, sizeof(want.vm_name));
 	snprintf(want.source_node, sizeof(want.source_node), "%s", a->source_node);
