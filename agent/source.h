@@ -138,6 +138,11 @@ void source_freeze(struct agent *agent);
 void source_stop(struct agent *agent);
 
 /* --- between the source_*.c files --- */
+
+/* Ended attempts that stay in memory, so that a coordinator which was away hears of them. */
+#define SOURCE_ENDED_KEPT 256
+
+struct source_attempt *source_new(struct agent *agent, const struct journal_attempt *order);
 void source_enter(struct source_attempt *a, enum source_stage stage);
 /* Ends with that state and reason after cleaning up. Before MOVING: at once. */
 void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an agent before us began, taken up from the journal: what had a tunnel may be moving or moved
+ * and is watched and judged as any other; what had none never touched its guest. Owner thread only. */
+#include "agent/source.h"
+
+#include "common/alloc.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void adopt_ended(struct agent *agent, const struct journal_attempt *order)
+{
+	struct source_attempt *a = source_new(agent, order);
+
+	a->stage = SOURCE_ENDED;
+	a->ended_ms = a->started_ms;
+	a->state = order->phase == JOURNAL_TOMBSTONED ? DROVER__V1__MIGRATION_STATE__CANCELLED
+	                                              : (Drover__V1__MigrationState)order->state;
+	a->reason.code = (enum error_code)order->error_code;
+	memcpy(a->reason.text, order->reason, sizeof(a->reason.text));
+}
+
+static void adopt_running(struct agent *agent, const struct journal_attempt *order,
+                          const struct journal_state *past)
+{
+	struct source_attempt *a = source_new(agent, order);
+	struct error why;
+
+	a->guard = (enum guard)order->guard;
+	a->adopted = true;
+	for (size_t i = 0; i < past->n_things; i++) {
+		const struct journal_thing *t = &past->things[i];
+
+		if (!attempt_name_equal(&t->attempt, &order->attempt))
+			continue;
+		if (t->kind == JOURNAL_TUNNEL) {
+			a->tunnel.pid = (pid_t)t->pid;
+			a->tunnel.start_ticks = t->start_ticks;
+			snprintf(a->tunnel.status_path, sizeof(a->tunnel.status_path), "%s",
+			         t->path);
+			a->tunnel_made = true;
+		} else if (t->kind == JOURNAL_PROOF_FILE) {
+			a->proofs = xreallocarray(a->proofs, a->n_proofs + 1, sizeof(*a->proofs));
+			a->proofs[a->n_proofs] = (struct storage_proof){
+				.method = STORAGE_INODE_NONCE
+			};
+			snprintf(a->proofs[a->n_proofs].nonce_path, sizeof(a->proofs[0].nonce_path),
+			         "%s", t->path);
+			a->n_proofs++;
+		}
+	}
+	a->lease_taken = true; /* or may have been: releasing what is not there is harmless */
+	if (order->state != 0) {
+		/* Decided, and not yet cleaned up. */
+		why.code = (enum error_code)order->error_code;
+		memcpy(why.text, order->reason, sizeof(why.text));
+		source_fail(a, (Drover__V1__MigrationState)order->state, &why);
+		return;
+	}
+	/* The guard is written down as the last thing before libvirt is asked. */
+	if (a->tunnel_made || a->guard != GUARD_NONE) {
+		log_info("%s -> %s: adopted from the agent before", order->vm_name,
+		         order->target_node);
+		source_move_start(a);
+		return;
+	}
+	/* Without a tunnel libvirt was never asked to do anything. */
+	error_set(&why, ERROR_CANCELLED,
+	          "the agent of %s was restarted before the guest was touched",
+	          agent->settings->node);
+	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
+}
+
+void source_adopt(struct agent *agent, const struct journal_state *past)
+{
+	size_t first = past->n_attempts > SOURCE_ENDED_KEPT ? past->n_attempts - SOURCE_ENDED_KEPT
+	                                                    : 0;
+
+	for (size_t i = 0; i < past->n_attempts; i++) {
+		if (past->attempts[i].phase == JOURNAL_STARTED)
+			adopt_running(agent, &past->attempts[i], past);
+		else if (i >= first)
+			adopt_ended(agent, &past->attempts[i]);
+	}
+}
