@@ -47,8 +47,8 @@ assert_untouched() {
 	lab vm ballast host2 --memory 128MiB
 	lab vm ram1 host1 --memory 128MiB
 	lab vm ram2 host1 --memory 128MiB
-	seen ram1 && seen ram2 && seen ballast
-	drover -q drain host1 --detach --no-input || true
+	for guest in ballast ram1 ram2; do seen "$guest"; done
+	drover -q drain host1 --detach --no-input
 	wait_until '[ "$(drover vms --node host2 -o json | jq ".vms | length")" = 2 ]' 20
 	wait_until '[ -z "$(drover migrations --active -o json | jq -r ".migrations[] | select(.state == \"RUNNING\" or .state == \"SWITCHING\").number")" ]' 20
 	moved=$(lab virsh host2 -q list --name | grep ram)

@@ -79,6 +79,16 @@ assert_moved_once() { # GUEST...
 	assert_all_well alldied@host2
 }
 
+@test "agents that are restarted in order in mid-copy, as for an upgrade, leave the move alone" {
+	begin_long_move upgraded
+	lab drover restart host1
+	lab drover restart host2
+	wait_until 'view_is_right upgraded' 10
+	wait_until '[ "$(migration_get upgraded .state)" = DONE ]' 40
+	assert_moved_once upgraded
+	assert_all_well upgraded@host2
+}
+
 @test "a migration that ended while its agents and the coordinator were dead is resolved when they are back" {
 	begin_long_move ended
 	lab drover kill all
