@@ -100,6 +100,10 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.autostart = a->autostart;
 	m.wall_ms = a->wall_ms;
 	m.paused = a->paused;
+	m.duration_ms = a->duration_ms;
+	m.downtime_ms = a->downtime_ms;
+	m.transferred_bytes = a->transferred_bytes;
+	m.wire_bytes = a->wire_bytes;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -138,6 +142,10 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.autostart = m->autostart;
 	a.wall_ms = m->wall_ms;
 	a.paused = m->paused;
+	a.duration_ms = m->duration_ms;
+	a.downtime_ms = m->downtime_ms;
+	a.transferred_bytes = m->transferred_bytes;
+	a.wire_bytes = m->wire_bytes;
 	*ret = a;
 	return 0;
 }

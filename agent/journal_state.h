@@ -45,6 +45,8 @@ struct journal_attempt {
 	bool persistent, autostart; /* as the guest was before the move */
 	bool paused;                /* not by the move: it arrives paused and stays so */
 	uint64_t wall_ms;           /* when the last record was written; display */
+	/* Of the outcome; 0 = not known, or not decided yet. */
+	uint64_t duration_ms, downtime_ms, transferred_bytes, wire_bytes;
 };
 
 enum journal_thing_kind {

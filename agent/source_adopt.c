@@ -9,12 +9,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What the agent before had measured. The clock may have begun anew since (a reboot), so the start is
+ * counted back from now. */
+static void take_figures(struct source_attempt *a)
+{
+	a->guard = (enum guard)a->order.guard;
+	if (a->order.duration_ms < a->started_ms)
+		a->started_ms -= a->order.duration_ms;
+	a->downtime_ms = a->order.downtime_ms;
+	a->transferred_bytes = a->order.transferred_bytes;
+	a->wire_bytes = a->order.wire_bytes;
+}
+
 static void adopt_ended(struct agent *agent, const struct journal_attempt *order)
 {
 	struct source_attempt *a = source_new(agent, order);
 
 	a->stage = SOURCE_ENDED;
 	a->ended_ms = a->started_ms;
+	take_figures(a);
 	a->state = order->phase == JOURNAL_TOMBSTONED ? DROVER__V1__MIGRATION_STATE__CANCELLED
 	                                              : (Drover__V1__MigrationState)order->state;
 	a->reason.code = (enum error_code)order->error_code;
@@ -27,7 +40,7 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 	struct source_attempt *a = source_new(agent, order);
 	struct error why;
 
-	a->guard = (enum guard)order->guard;
+	take_figures(a);
 	a->adopted = true;
 	for (size_t i = 0; i < past->n_things; i++) {
 		const struct journal_thing *t = &past->things[i];

@@ -266,6 +266,33 @@ static void test_source_agent_killed(void **state)
 	finish(t);
 }
 
+static bool is_reported(void *context)
+{
+	return ((struct agents *)context)->report.count > 0;
+}
+
+/* What a finished move took is still known to the agent's successor. */
+static void test_figures_outlive_the_agent(void **state)
+{
+	struct agents *t = agents_new(NULL);
+	uint64_t downtime_ms;
+
+	(void)state;
+	agents_add_guest(t, &small);
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	downtime_ms = t->report.downtime_ms;
+	assert_true(downtime_ms > 0);
+	agents_kill(t, 0);
+	memset(&t->report, 0, sizeof(t->report));
+	agents_start(t, 0);
+	assert_true(agents_until(t, is_reported, t));
+	assert_int_equal(t->report.state, DONE);
+	assert_int_equal(t->report.downtime_ms, downtime_ms);
+	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_TWO_STEP);
+	finish(t);
+}
+
 /* The destination agent is killed in mid-copy: its reservation comes back from the journal, and the
  * move ends as if nothing had been. */
 static void test_target_agent_killed(void **state)
@@ -298,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_lost_finish_lock),
 		cmocka_unit_test(test_target_dies),
 		cmocka_unit_test(test_success_lost),
+		cmocka_unit_test(test_figures_outlive_the_agent),
 		cmocka_unit_test(test_source_agent_killed),
 		cmocka_unit_test(test_target_agent_killed),
 	};

@@ -88,7 +88,11 @@ static struct journal_attempt some_attempt(void)
 		                     .tls = true,
 		                     .persistent = true,
 		                     .autostart = true,
-		                     .wall_ms = 5 };
+		                     .wall_ms = 5,
+		                     .duration_ms = 6,
+		                     .downtime_ms = 7,
+		                     .transferred_bytes = 8,
+		                     .wire_bytes = 9 };
 
 	return a;
 }
