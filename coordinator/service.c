@@ -238,6 +238,25 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 /* What happened longer ago is in `drover events`. */
 #define ATTENTION_MS MINUTES_MS(15)
 
+/* Whether what an event was about is over: it needs nobody any more. */
+static bool is_settled(const struct fleet *fleet, const struct event_record *e)
+{
+	unsigned long long number;
+	char rest;
+
+	if (sscanf(e->subject, "drain/%llu%c", &number, &rest) == 1) {
+		const struct drain *drain = fleet_find_drain(fleet, number);
+
+		return drain && drain_state_is_final(drain->kept.state);
+	}
+	if (strncmp(e->subject, "node/", 5) == 0) {
+		const struct node *node = fleet_find_node(fleet, e->subject + 5);
+
+		return node && node->state != NODE_UNREACHABLE && node->host.libvirt_connected;
+	}
+	return false;
+}
+
 static void fill_attention(struct coordinator *c, Drover__V1__Status *s)
 {
 	uint64_t wall_ms = clock_wall_ms();
@@ -246,7 +265,8 @@ static void fill_attention(struct coordinator *c, Drover__V1__Status *s)
 	for (size_t i = c->fleet->n_events; i > 0 && s->n_needs_attention < ATTENTION_LIMIT; i--) {
 		const struct event_record *e = fleet_get_event(c->fleet, i - 1);
 
-		if (e->severity != SEVERITY_INFO && e->wall_ms + ATTENTION_MS > wall_ms)
+		if (e->severity != SEVERITY_INFO && e->wall_ms + ATTENTION_MS > wall_ms &&
+		    (e->severity == SEVERITY_ALARM || !is_settled(c->fleet, e)))
 			s->needs_attention[s->n_needs_attention++] = view_event_new(e);
 	}
 }

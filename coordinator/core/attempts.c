@@ -169,6 +169,12 @@ static void apply_end(struct fleet *fleet, struct migration *m)
 	case MIGRATION_FAILED:
 		if (worst && never_ran(m))
 			end_refused(fleet, m, worst);
+		else if (never_ran(m) && !m->kept.cancel_requested &&
+		         (report->error_code == ERROR_STALE ||
+		          report->error_code == ERROR_CANCELLED))
+			/* A coordinator or an agent was restarted between the order and the move:
+			 * nobody's failure, and the guest was not touched. */
+			attempts_release(fleet, m, report->reason);
 		else
 			end_failed(fleet, m,
 			           report->reason[0] ? report->reason

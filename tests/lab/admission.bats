@@ -107,7 +107,7 @@ assert_untouched() {
 	own=$(lab virsh host1 -q domuuid twin)
 	run -4 drover migrate "$own" --to host2 --dry-run
 	[[ $output == *name* && $output == *"$other"* ]]
-	run -0 drover drain host1 --dry-run
+	run -4 drover drain host1 --dry-run
 	[[ $output == *"not move"*name* ]]
 	[ "$(lab virsh host2 -q domuuid twin)" = "$other" ]
 	lab virsh host2 -q undefine twin
@@ -121,7 +121,7 @@ assert_untouched() {
 	drover -q cordon host2 -m "new disks"
 	run -4 drover migrate shy --to host2 --dry-run
 	[[ $output == *cordoned* ]]
-	run -0 drover drain host1 --dry-run
+	run -4 drover drain host1 --dry-run
 	[[ $output == *"not move"*cordoned* ]]
 	assert_untouched shy
 	drover -q uncordon host2

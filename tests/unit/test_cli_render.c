@@ -258,6 +258,7 @@ static void test_refusal(void **state)
 	assert_screen(&s, "drover: host1 cannot be emptied: build7 cannot move "
 	                  "(HostDeviceNotLiveMigratable: PCI 0000:3b:00.0)\n"
 	                  "  leave it running     drover drain host1 --leave build7\n"
+	                  "  or all such guests   drover drain host1 --unmovable leave\n"
 	                  "  details              drover explain vm/build7\n");
 	screen_deinit(&s);
 	reply.n_blockers = 2;
@@ -269,6 +270,7 @@ static void test_refusal(void **state)
 	                  "  what would help      free memory on host2\n"
 	                  "  leave them running   drover drain host1 --leave build7 --leave "
 	                  "'$(reboot)'\n"
+	                  "  or all such guests   drover drain host1 --unmovable leave\n"
 	                  "  details              drover explain vm/build7\n");
 	screen_deinit(&s);
 	reply.n_blockers = 0;

@@ -56,10 +56,12 @@ static void fill_request(const struct options *options, const char *node, struct
 static enum exit_code show_plan(struct session *s, const char *node,
                                 const Drover__V1__DrainReply *reply)
 {
+	size_t blocked = reply->drain ? drain_plan_count_blocked(reply->drain) : 0;
+
 	if (s->out.format != OUTPUT_TABLE) {
 		output_message(&s->out, &reply->base);
 	} else if (reply->drain && reply->drain->n_vms) {
-		if (!reply->refused && !s->options->quiet)
+		if (!reply->refused && !blocked && !s->options->quiet)
 			progress_print_plan(&s->err, reply->drain,
 			                    s->options->bandwidth_bytes_per_s);
 		drain_plan_print(&s->out, reply->drain);
@@ -69,6 +71,15 @@ static enum exit_code show_plan(struct session *s, const char *node,
 	fflush(s->out.file);
 	if (reply->refused) {
 		drain_refusal_print(&s->err, node, reply, true);
+		return EXIT_REFUSED;
+	}
+	/* Such a drain would be taken: it waits for room and says for what. But who asks beforehand
+	 * asks whether it ends. */
+	if (blocked) {
+		session_say(s,
+		            "%s would not become empty: %zu of %zu guests have no destination as "
+		            "things are. A drain would move the others and wait for room.",
+		            node, blocked, reply->drain->n_vms);
 		return EXIT_REFUSED;
 	}
 	return EXIT_DONE;

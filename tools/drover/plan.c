@@ -66,6 +66,15 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 	table_print(t);
 }
 
+size_t drain_plan_count_blocked(const Drover__V1__Drain *drain)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		count += strcmp(drain->vms[i]->state, "blocked") == 0;
+	return count;
+}
+
 /* --- refusals --- */
 
 /* The guest that blocker @check is about: "vm/build7" -> "build7". */
@@ -99,7 +108,7 @@ static void print_leave(const struct output *o, const char *node,
 
 		fprintf(o->file, " --leave %s", shown);
 	}
-	fputc('\n', o->file);
+	fprintf(o->file, "\n  or all such guests   drover drain %s --unmovable leave\n", node_word);
 }
 
 void drain_refusal_print(const struct output *o, const char *node,

@@ -33,6 +33,8 @@ void checks_print(const struct output *o, Drover__V1__Check *const *checks, size
 
 /* The dry run of a drain. */
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain);
+/* Guests that have no destination as things are. */
+size_t drain_plan_count_blocked(const Drover__V1__Drain *drain);
 /* Why a drain was refused, with the flags that allow going on. @would: a dry run. */
 void drain_refusal_print(const struct output *o, const char *node,
                          const Drover__V1__DrainReply *reply, bool would);
