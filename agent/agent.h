@@ -14,10 +14,10 @@
 
 #include "agent/bandwidth.h"
 #include "agent/courier.h"
-#include "agent/hypervisor.h"
+#include "agent/hypervisor/hypervisor.h"
 #include "agent/inventory.h"
 #include "agent/journal_keeper.h"
-#include "agent/reservations.h"
+#include "agent/kernel/reservations.h"
 #include "agent/settings.h"
 #include "agent/tunnels.h"
 #include "common/loop.h"

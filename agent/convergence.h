@@ -16,7 +16,7 @@
  */
 #pragma once
 
-#include "agent/hypervisor.h"
+#include "agent/hypervisor/hypervisor.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "agent/courier.h"
-#include "agent/hypervisor.h"
+#include "agent/hypervisor/hypervisor.h"
 
 #include <uthash.h>
 

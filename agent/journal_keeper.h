@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "agent/journal_state.h"
+#include "agent/journal/journal_state.h"
 #include "common/loop.h"
 
 struct journal_keeper;

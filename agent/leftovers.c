@@ -2,7 +2,7 @@
 /* See leftovers.h. No state. */
 #include "agent/leftovers.h"
 
-#include "agent/storage_proof.h"
+#include "agent/storage/storage_proof.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/log.h"

@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "agent/attempt.h"
-#include "agent/hypervisor.h"
+#include "agent/hypervisor/hypervisor.h"
+#include "agent/kernel/attempt.h"
 #include "agent/tunnels.h"
 
 /* Stops the tunnel that the directory's status file names, if there is one, and removes the

@@ -17,11 +17,11 @@
 #pragma once
 
 #include "agent/agent.h"
-#include "agent/attempt.h"
 #include "agent/convergence.h"
-#include "agent/guard.h"
-#include "agent/resolve.h"
-#include "agent/storage_proof.h"
+#include "agent/kernel/attempt.h"
+#include "agent/kernel/guard.h"
+#include "agent/kernel/resolve.h"
+#include "agent/storage/storage_proof.h"
 #include "agent/tunnel/spawn.h"
 #include "proto/agent.pb-c.h"
 

@@ -5,7 +5,7 @@
  * The same description and question serve dry runs (source_preview), which reserve nothing. */
 #include "agent/source.h"
 
-#include "agent/storage_proof_wire.h"
+#include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"

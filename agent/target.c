@@ -2,8 +2,8 @@
 /* See target.h. Here: leases after admission, evidence, commit and abort, and the books. */
 #include "agent/target.h"
 
+#include "agent/kernel/resolve.h"
 #include "agent/leftovers.h"
-#include "agent/resolve.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"

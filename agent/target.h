@@ -10,7 +10,7 @@
 #pragma once
 
 #include "agent/agent.h"
-#include "agent/guard.h"
+#include "agent/kernel/guard.h"
 #include "agent/tunnel/spawn.h"
 #include "proto/agent.pb-c.h"
 

@@ -3,8 +3,8 @@
  * write it down, start the tunnel, answer. See target.h. */
 #include "agent/target.h"
 
-#include "agent/admission.h"
-#include "agent/storage_proof_wire.h"
+#include "agent/kernel/admission.h"
+#include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"

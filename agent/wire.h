@@ -7,9 +7,9 @@
  */
 #pragma once
 
-#include "agent/attempt.h"
-#include "agent/hypervisor.h"
+#include "agent/hypervisor/hypervisor.h"
 #include "agent/inventory.h"
+#include "agent/kernel/attempt.h"
 #include "common/check.h"
 #include "proto/agent.pb-c.h"
 #include "proto/types.pb-c.h"

@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "agent/attempt.h"
+#include "agent/kernel/attempt.h"
 #include "common/error.h"
 
 #include <stdbool.h>

@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "agent/attempt.h"
+#include "agent/kernel/attempt.h"
 #include "agent/tunnel/status.h"
 
 #include <sys/types.h>

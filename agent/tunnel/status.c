@@ -2,9 +2,9 @@
 /* See status.h. */
 #include "agent/tunnel/status.h"
 
-#include "agent/crc32c.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/crc32c.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-# One suite for every implementation of agent/hypervisor.h.
+# One suite for every implementation of agent/hypervisor/hypervisor.h.
 set(suite conformance/hypervisor/suite.c conformance/hypervisor/suite_watch.c)
 
 drover_test(NAME test_hypervisor_fake LABEL conformance LIBS drover_hypervisor_fake

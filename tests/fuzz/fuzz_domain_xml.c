@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Domain XML of any content: an error or a description, never more memory than its size allows. */
-#include "agent/domain_xml.h"
+#include "agent/hypervisor/domain_xml.h"
 
 #include "common/alloc.h"
 

@@ -4,7 +4,7 @@
  *
  * Checksums would stop the fuzzer at the first record, so the input is also given to the fold as
  * payloads: first byte the type, second the length, and so on. */
-#include "agent/journal_state.h"
+#include "agent/journal/journal_state.h"
 
 #include <assert.h>
 #include <string.h>

@@ -218,13 +218,13 @@ END
 	passes "$gates/layering" "$here"
 	local row file include
 	for row in \
-		'common/bad.c "agent/journal.h"' \
-		'proto/bad.c "agent/journal.h"' \
-		'ebpf/bad.c "agent/journal.h"' \
+		'common/bad.c "agent/journal/journal.h"' \
+		'proto/bad.c "agent/journal/journal.h"' \
+		'ebpf/bad.c "agent/journal/journal.h"' \
 		'ebpf/bad.c "proto/agent.pb-c.h"' \
 		'agent/bad.c "coordinator/core/plan.h"' \
 		'agent/bad.c "tools/drover/text.h"' \
-		'coordinator/bad.c "agent/journal.h"' \
+		'coordinator/bad.c "agent/journal/journal.h"' \
 		'coordinator/bad.c "ebpf/traffic.h"' \
 		'coordinator/core/bad.c "coordinator/store.h"' \
 		'coordinator/core/bad.c "proto/mesh/mesh.h"' \
@@ -232,11 +232,15 @@ END
 		'coordinator/core/bad.c "common/clock.h"' \
 		'coordinator/core/bad.c "common/log.h"' \
 		'coordinator/core/bad.c "common/loop.h"' \
-		'tools/bad.c "agent/journal.h"' \
+		'tools/bad.c "agent/journal/journal.h"' \
 		'tools/bad.c "coordinator/core/plan.h"' \
 		'agent/bad.c "../common/error.h"' \
 		'agent/bad.c "journal.h"' \
 		'elsewhere/bad.c "common/error.h"' \
+		'agent/kernel/bad.c "agent/agent.h"' \
+		'agent/kernel/bad.c "agent/journal/journal.h"' \
+		'agent/kernel/bad.c "common/clock.h"' \
+		'agent/kernel/bad.c <unistd.h>' \
 		'coordinator/core/bad.c <nng/nng.h>' \
 		'coordinator/core/bad.c <time.h>' \
 		'coordinator/core/bad.c <unistd.h>' \
@@ -268,7 +272,8 @@ END
 	for row in \
 		'agent/a.c "ebpf/traffic.h"' \
 		'agent/a.c "proto/agent.pb-c.h"' \
-		'agent/hypervisor_libvirt.c <libvirt/libvirt.h>' \
+		'agent/hypervisor/hypervisor_libvirt.c <libvirt/libvirt.h>' \
+		'agent/kernel/a.c "agent/hypervisor/hypervisor.h"' \
 		'coordinator/a.c "coordinator/core/plan.h"' \
 		'coordinator/core/a.c "common/units.h"' \
 		'coordinator/store_sqlite.c <sqlite3.h>' \

@@ -11,7 +11,7 @@
 #pragma once
 
 #include "agent/agent.h"
-#include "agent/hypervisor_fake.h"
+#include "agent/hypervisor/hypervisor_fake.h"
 #include "proto/agent.pb-c.h"
 
 #include <stdbool.h>

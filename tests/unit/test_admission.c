@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Admission: all checks, always, in one order, each with its numbers and the next step; what was
  * not measured does not pass. */
-#include "agent/admission.h"
+#include "agent/kernel/admission.h"
 
 #include "common/alloc.h"
 #include "common/units.h"

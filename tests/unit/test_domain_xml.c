@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Domain XML becomes a description with its blockers, or an error and nothing. data/domain_xml has
  * a running guest's two texts as libvirt 9.0 gave them, and one guest with every obstacle. */
-#include "agent/domain_xml.h"
+#include "agent/hypervisor/domain_xml.h"
 
-#include "agent/overhead.h"
+#include "agent/kernel/overhead.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which guard a guest gets: a lock that both hosts see if there is one, else two-step within its
  * limit, else none and a refusal. */
-#include "agent/guard.h"
+#include "agent/kernel/guard.h"
 
 #include "common/alloc.h"
 #include "common/units.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What goes wrong in the fake goes wrong as libvirt was measured to: with these faults the logic of
  * agents is tried. Time moves only in the tests' own steps. */
-#include "agent/hypervisor_fake.h"
+#include "agent/hypervisor/hypervisor_fake.h"
 
 #include "common/clock.h"
 #include "common/units.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The journal's file: what was acknowledged comes back, what a crash tore is dropped, what is
  * damaged is set aside and said. */
-#include "agent/crc32c.h"
-#include "agent/journal.h"
-#include "agent/journal_format.h"
+#include "agent/journal/journal.h"
+#include "agent/journal/journal_format.h"
+#include "common/crc32c.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the agent remembers: after a restart, and after a compaction, it is what it was before. */
-#include "agent/journal_state.h"
+#include "agent/journal/journal_state.h"
 
-#include "agent/guard.h"
-#include "agent/journal_codec.h"
+#include "agent/journal/journal_codec.h"
+#include "agent/kernel/guard.h"
 #include "common/alloc.h"
 
 #include <ftw.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leases at the destination: one room is given once, nothing is counted twice, nothing expires that
  * is in use or unknown. */
-#include "agent/reservations.h"
+#include "agent/kernel/reservations.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The judge of how a migration ended: every cell of its table, and over all combinations of all
  * inputs the rules that no cell may break. */
-#include "agent/resolve.h"
+#include "agent/kernel/resolve.h"
 
 #include "common/alloc.h"
 

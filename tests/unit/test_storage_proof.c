@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proofs of shared storage, with real files, locks, loop devices and mounts. Two directories stand
  * for two hosts. */
-#include "agent/storage_proof.h"
-#include "agent/storage_proof_wire.h"
+#include "agent/storage/storage_proof.h"
+#include "agent/storage/storage_proof_wire.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every hypervisor behind agent/hypervisor.h must do, as one set of cases.
+/* What every hypervisor behind agent/hypervisor/hypervisor.h must do, as one set of cases.
  *
  * An implementation provides a stage: two hosts, and the hands that put guests on them and stop
  * their libvirtd. suite_run plays all cases on it, each with a guest of its own.
  */
 #pragma once
 
-#include "agent/hypervisor.h"
+#include "agent/hypervisor/hypervisor.h"
 
 #include <stddef.h>
 #include <stdint.h>

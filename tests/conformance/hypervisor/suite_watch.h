@@ -3,7 +3,7 @@
  * whatever else becomes true. */
 #pragma once
 
-#include "agent/hypervisor.h"
+#include "agent/hypervisor/hypervisor.h"
 
 #include <stddef.h>
 

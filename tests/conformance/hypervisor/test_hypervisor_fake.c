@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The conformance suite on the fake: two hosts in one world, whose time runs ten times as fast. */
-#include "agent/hypervisor_fake.h"
+#include "agent/hypervisor/hypervisor_fake.h"
 
 #include "tests/conformance/hypervisor/suite.h"
 

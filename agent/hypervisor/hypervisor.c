@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See hypervisor.h. Names of states, and what frees the values that cross the seam. Used from any
+ * thread; holds nothing. */
+#include "agent/hypervisor/hypervisor.h"
+
+#include "common/alloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const run_state_names[] = {
+	[VM_UNKNOWN] = "unknown",   [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
+	[VM_INCOMING] = "incoming", [VM_SHUTOFF] = "shutoff", [VM_CRASHED] = "crashed",
+};
+static_assert(ARRAY_SIZE(run_state_names) == VM_RUN_STATES, "every state has a name");
+
+const char *vm_run_state_name(enum vm_run_state state)
+{
+	if ((unsigned int)state >= VM_RUN_STATES)
+		return run_state_names[VM_UNKNOWN];
+	return run_state_names[state];
+}
+
+static const char *const pause_reason_names[] = {
+	[VM_PAUSE_NONE] = "none",           [VM_PAUSE_USER] = "user",
+	[VM_PAUSE_MIGRATION] = "migration", [VM_PAUSE_POSTCOPY_FAILED] = "postcopy-failed",
+	[VM_PAUSE_IO_ERROR] = "io-error",   [VM_PAUSE_OTHER] = "other",
+};
+static_assert(ARRAY_SIZE(pause_reason_names) == VM_PAUSE_REASONS, "every reason has a name");
+
+const char *vm_pause_reason_name(enum vm_pause_reason reason)
+{
+	if ((unsigned int)reason >= VM_PAUSE_REASONS)
+		return pause_reason_names[VM_PAUSE_OTHER];
+	return pause_reason_names[reason];
+}
+
+bool vm_summary_equal(const struct vm_summary *a, const struct vm_summary *b)
+{
+	return strcmp(a->uuid, b->uuid) == 0 && strcmp(a->name, b->name) == 0 &&
+	       a->state == b->state && a->pause_reason == b->pause_reason &&
+	       strcmp(a->reason, b->reason) == 0 && a->memory_bytes == b->memory_bytes &&
+	       a->vcpus == b->vcpus && a->active == b->active && a->persistent == b->persistent &&
+	       a->autostart == b->autostart && a->job_out == b->job_out;
+}
+
+void vm_description_deinit(struct vm_description *d)
+{
+	free(d->cpu_xml);
+	d->cpu_xml = NULL;
+}
+
+void vm_list_deinit(struct vm_list *list)
+{
+	free(list->items);
+	*list = (struct vm_list){ 0 };
+}

@@ -1,0 +1,23 @@
+# The seam to libvirt: hypervisor.h, its two implementations, and what they share.
+add_library(drover_hypervisor STATIC
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor.c
+	${CMAKE_CURRENT_LIST_DIR}/domain_xml.c
+	${CMAKE_CURRENT_LIST_DIR}/domain_blockers.c
+	${CMAKE_CURRENT_LIST_DIR}/domain_disks.c
+	${CMAKE_CURRENT_LIST_DIR}/libvirt_conf.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_loop.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_watch.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_inventory.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_host.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c)
+target_link_libraries(drover_hypervisor PUBLIC drover_kernel drover_common PRIVATE PkgConfig::LIBXML
+	PkgConfig::LIBVIRT)
+
+# Its twin in memory, for tests of what stands on the seam.
+add_library(drover_hypervisor_fake STATIC
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_commands.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_move.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_world.c)
+target_link_libraries(drover_hypervisor_fake PUBLIC drover_hypervisor)

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an agent needs from a hypervisor: the seam to libvirt.
+ *
+ *	agent.c (owner thread)  -- questions -->  courier threads  -->  struct hypervisor_ops
+ *	                        <-- messages ---                        |-- hypervisor_libvirt
+ *	                                                                '-- hypervisor_fake
+ *
+ * All operations may block and are called on courier threads, several at a time. Nothing of libvirt
+ * passes through here but its words in error texts. Both implementations pass the conformance suite
+ * (tests/conformance/hypervisor).
+ *
+ * A lost connection to libvirt is not "no guests": operations then fail with ERROR_UNREACHABLE and
+ * nothing may be concluded from it (invariant I8).
+ */
+#pragma once
+
+#include "common/check.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VM_NAME_BYTES     256
+#define VM_UUID_BYTES     37
+#define VM_PATH_BYTES     1024
+#define VM_DISKS_MAX      32
+#define VM_INTERFACES_MAX 16
+
+enum vm_run_state {
+	VM_UNKNOWN,
+	VM_RUNNING,
+	VM_PAUSED,   /* stopped vCPUs, memory complete */
+	VM_INCOMING, /* paused, memory still arriving: not a second guest */
+	VM_SHUTOFF,  /* defined, not active */
+	VM_CRASHED,
+	VM_RUN_STATES
+};
+
+const char *vm_run_state_name(enum vm_run_state state); /* "running" */
+
+enum vm_pause_reason {
+	VM_PAUSE_NONE,
+	VM_PAUSE_USER,
+	VM_PAUSE_MIGRATION, /* this guest is being switched over, or was and libvirt stopped */
+	VM_PAUSE_POSTCOPY_FAILED,
+	VM_PAUSE_IO_ERROR,
+	VM_PAUSE_OTHER,
+	VM_PAUSE_REASONS
+};
+
+const char *vm_pause_reason_name(enum vm_pause_reason reason); /* "migration" */
+
+/* One guest as libvirt lists it. */
+struct vm_summary {
+	char uuid[VM_UUID_BYTES];
+	char name[VM_NAME_BYTES];
+	enum vm_run_state state;
+	enum vm_pause_reason pause_reason;
+	char reason[48]; /* libvirt's word, as virsh has it: "migrated", "migrating", "user" */
+	uint64_t memory_bytes; /* maximum */
+	uint32_t vcpus;
+	bool active; /* a QEMU process exists */
+	bool persistent;
+	bool autostart;
+	bool job_out; /* an outgoing migration job runs */
+};
+
+/* By what they say: bytes after a text's end do not count. */
+bool vm_summary_equal(const struct vm_summary *a, const struct vm_summary *b);
+
+struct vm_disk {
+	char target[32]; /* "vda"; "vda[1]" is the image that vda's is built on */
+	char type[16];   /* "file", "block", "network"; "none": an empty drive */
+	char device[16]; /* "disk", "cdrom", "floppy" */
+	char source[VM_PATH_BYTES];
+	char format[16];
+	bool read_only, shareable;
+};
+
+struct vm_interface {
+	char mac[24];
+	char type[16];
+	char source[64];
+	char model[32];
+	char target[32]; /* "vnet0" */
+};
+
+/* One guest in depth, from its live, migratable XML. */
+struct vm_description {
+	struct vm_summary summary;
+	uint64_t overhead_bytes; /* QEMU's own memory, estimated: see agent/kernel/overhead.h */
+	char arch[16];
+	char machine[64];
+	char virt_type[16];
+	char emulator[256];
+	char cpu_mode[24];
+	char *cpu_xml; /* owned; the <cpu> element */
+	uint64_t hugepage_bytes;
+	struct vm_disk disks[VM_DISKS_MAX];
+	size_t n_disks;
+	struct vm_interface interfaces[VM_INTERFACES_MAX];
+	size_t n_interfaces;
+	/* CHECK_BLOCK: cannot move (host devices, snapshots ...); CHECK_FAIL: not now (a block job);
+	 * CHECK_WARN: moves. Ids begin with "guest/". See agent/hypervisor/domain_blockers.h. */
+	struct check_list blockers;
+};
+
+void vm_description_deinit(struct vm_description *d);
+
+struct vm_list {
+	struct vm_summary *items; /* owned */
+	size_t count;
+};
+
+void vm_list_deinit(struct vm_list *list);
+
+struct host_facts {
+	char hostname[128];
+	char libvirt_version[24];
+	char hypervisor_version[24];
+	char arch[16];
+	uint32_t cpus;
+	uint64_t memory_total_bytes;     /* /proc/meminfo; libvirt's own figures lag (measured) */
+	uint64_t memory_available_bytes; /* MemAvailable */
+	char lock_manager[32];           /* "", "lockd", "sanlock", as QEMU's driver has it */
+	char lockspace[VM_PATH_BYTES];
+	char migration_tls_dir[VM_PATH_BYTES]; /* where QEMU takes its migration certificates */
+};
+
+/* A job as virDomainGetJobStats tells it. All zero with active false: no job. */
+struct vm_job {
+	bool active;
+	uint64_t elapsed_ms;
+	uint64_t memory_total_bytes, memory_processed_bytes, memory_remaining_bytes;
+	uint64_t disk_total_bytes, disk_processed_bytes, disk_remaining_bytes;
+	uint64_t transfer_bytes_per_s; /* stale when the network is dead: see libvirt's behaviour */
+	uint64_t dirty_bytes_per_s;
+	uint64_t page_bytes;
+	uint32_t iteration;
+	uint64_t expected_downtime_ms;
+	uint64_t downtime_ms; /* completed jobs */
+	uint32_t throttle_percent;
+	bool completed; /* statistics of the last, finished job */
+};
+
+struct migrate_request {
+	const char *uuid;
+	const char *control_socket;  /* the local tunnel's socket: qemu+unix:///system?socket=... */
+	const char *migrate_uri;     /* "tcp://10.78.0.2:49152" */
+	const char *listen_address;  /* "10.78.0.2" */
+	const char *tls_destination; /* name in the peer's migration certificate; NULL = address */
+	uint64_t bandwidth_bytes_per_s;
+	uint64_t max_downtime_ms;
+	bool tls;
+	bool paused;                /* two-step commit: stay paused at the destination */
+	bool persistent;            /* persist there, undefine here */
+	bool storage_proved_shared; /* only then libvirt's own storage check is switched off */
+};
+
+enum hypervisor_event_kind {
+	HYPERVISOR_VM_CHANGED,    /* uuid: list it again */
+	HYPERVISOR_ITERATION,     /* uuid, iteration */
+	HYPERVISOR_JOB_COMPLETED, /* uuid, job: the final statistics; on success only */
+	HYPERVISOR_CONNECTED,
+	HYPERVISOR_DISCONNECTED, /* error says why */
+};
+
+struct hypervisor_event {
+	enum hypervisor_event_kind kind;
+	char uuid[VM_UUID_BYTES];
+	bool ended;      /* VM_CHANGED: it shut down, crashed or was destroyed; it did not move */
+	bool switchover; /* VM_CHANGED: its vCPUs were stopped here for the switchover ... */
+	uint64_t at_ms;  /* ... at this time, clock_now_ms scale */
+	uint32_t iteration;
+	struct vm_job job;
+	struct error error;
+};
+
+struct hypervisor; /* each implementation embeds it first */
+
+struct hypervisor_ops {
+	void (*free)(struct hypervisor *h);
+
+	/* Starts watching: @event is called on a courier thread (never concurrently), first with
+	 * CONNECTED or DISCONNECTED; reconnects by itself, at least every second. The callback posts
+	 * a message and calls no operation of @h. */
+	int (*watch)(struct hypervisor *h,
+	             void (*event)(const struct hypervisor_event *e, void *context), void *context,
+	             struct error *err);
+
+	int (*host_facts)(struct hypervisor *h, struct host_facts *ret, struct error *err);
+
+	/* All guests, active and defined. */
+	int (*list)(struct hypervisor *h, struct vm_list *ret, struct error *err);
+
+	/* -ERROR_NOT_FOUND when libvirt does not know it: that is evidence of absence. */
+	int (*find)(struct hypervisor *h, const char *uuid, struct vm_summary *ret,
+	            struct error *err);
+	int (*describe)(struct hypervisor *h, const char *uuid, struct vm_description *ret,
+	                struct error *err);
+
+	/* Could this host run a guest with this CPU and machine? Fills two checks, "cpu" and
+	 * "machine", with what is missing. An error means that it could not be asked. */
+	int (*compare_cpu)(struct hypervisor *h, const struct vm_description *d,
+	                   struct check *ret_cpu, struct check *ret_machine, struct error *err);
+
+	/* Is there a bridge or libvirt network of that name, and active? */
+	int (*has_network)(struct hypervisor *h, const char *type, const char *source,
+	                   bool *ret_present, struct error *err);
+
+	/* Blocks until libvirt's call returns, on a connection of its own. The return value is no
+	 * proof of anything: look at both hosts. */
+	int (*migrate)(struct hypervisor *h, const struct migrate_request *r, struct error *err);
+
+	int (*job)(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
+	int (*last_job)(struct hypervisor *h, const char *uuid, struct vm_job *ret,
+	                struct error *err);
+	int (*abort_job)(struct hypervisor *h, const char *uuid, struct error *err);
+	int (*set_max_downtime)(struct hypervisor *h, const char *uuid, uint64_t ms,
+	                        struct error *err);
+
+	int (*suspend)(struct hypervisor *h, const char *uuid, struct error *err);
+	int (*resume)(struct hypervisor *h, const char *uuid, struct error *err);
+	/* Kills its QEMU. Callers ask may_destroy() first; see agent/kernel/resolve.h. */
+	int (*destroy)(struct hypervisor *h, const char *uuid, struct error *err);
+	/* Removes the definition; also clears libvirt's "shut off (migrated)" ghost of a transient
+	 * guest (define, then undefine). */
+	int (*undefine)(struct hypervisor *h, const char *uuid, struct error *err);
+	int (*set_autostart)(struct hypervisor *h, const char *uuid, bool on, struct error *err);
+};
+
+struct hypervisor {
+	const struct hypervisor_ops *ops;
+};
+
+/* @uri: "qemu:///system". Nothing is connected until watch or the first question. */
+struct hypervisor *hypervisor_libvirt_new(const char *uri);
+
+/* For tests: files of the host (/etc/libvirt, /proc/meminfo) are looked up under @root. */
+void hypervisor_libvirt_set_root(struct hypervisor *h, const char *root);

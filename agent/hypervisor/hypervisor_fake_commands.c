@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See hypervisor_fake.h. What changes the fake world through the seam: moves, jobs, and commands to a
+ * guest. What libvirt refuses at once is refused here; the rest of a move is hypervisor_fake_move.c. */
+#include "agent/hypervisor/hypervisor_fake_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- moves ---- */
+
+#define DOWNTIME_MAX_MS (2000 * 1000)
+
+static int refuse_downtime(uint64_t ms, struct error *err)
+{
+	return error_set(err, ERROR_INVALID, "a downtime of %llu ms is over QEMU's limit of %d ms",
+	                 (unsigned long long)ms, DOWNTIME_MAX_MS);
+}
+
+static struct fake_host *find_by_socket(struct fake_world *world, const char *socket)
+{
+	struct fake_host *host = world->hosts;
+
+	while (host && strcmp(host->socket, socket) != 0)
+		host = host->next;
+	return host;
+}
+
+/* What libvirt would refuse at once. */
+static int judge_request(const struct fake_copy *copy, const struct fake_host *target,
+                         const struct migrate_request *r, struct error *err)
+{
+	const struct fake_copy *there;
+
+	if (!fake_is_active(copy))
+		return fake_refuse(err, "domain is not running");
+	if (r->max_downtime_ms > DOWNTIME_MAX_MS)
+		return refuse_downtime(r->max_downtime_ms, err);
+	if (copy->move)
+		return error_set(err, ERROR_BUSY,
+		                 "libvirt: Timed out during operation: cannot acquire state change "
+		                 "lock (libvirt error 68)");
+	if (target == copy->host)
+		return error_set(err, ERROR_INVALID,
+		                 "libvirt: invalid argument: Attempt to migrate guest to the same "
+		                 "host %s (libvirt error 8)",
+		                 copy->host->name);
+	if (!target || !target->control_up || target->libvirtd != FAKE_LIBVIRTD_UP)
+		return error_set(err, ERROR_HYPERVISOR,
+		                 "libvirt: operation failed: Failed to connect to remote libvirt "
+		                 "URI qemu+unix:///system?socket=%.100s (libvirt error 9)",
+		                 r->control_socket);
+	there = fake_host_find_copy_locked((struct fake_host *)target, r->uuid);
+	if (there && fake_is_active(there))
+		return error_set(err, ERROR_HYPERVISOR,
+		                 "libvirt: operation failed: domain '%.64s' already exists with "
+		                 "uuid %s (libvirt error 9)",
+		                 copy->guest->description.summary.name, r->uuid);
+	return 0;
+}
+
+int fake_migrate(struct hypervisor *h, const struct migrate_request *r, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_world *world = handle->world;
+	struct fake_move **link, *move;
+	struct fake_host *target;
+	struct fake_copy *copy;
+	uint32_t dropped;
+	int result = fake_enter_copy(handle, r->uuid, &copy, err);
+
+	if (result)
+		return result;
+	target = find_by_socket(world, r->control_socket);
+	result = judge_request(copy, target, r, err);
+	if (result) {
+		fake_leave(handle);
+		return result;
+	}
+	dropped = handle->host->callers_dropped;
+	move = fake_move_start_locked(world, copy, target, r);
+	while (move->phase != FAKE_PHASE_OVER && handle->host->callers_dropped == dropped)
+		pthread_cond_wait(&world->changed, &world->lock);
+	if (move->phase != FAKE_PHASE_OVER) {
+		move->abandoned = true;
+		fake_leave(handle);
+		return error_set(err, ERROR_UNKNOWN_OUTCOME,
+		                 "the connection to libvirt was closed");
+	}
+	result = move->result;
+	if (result && err)
+		*err = move->error;
+	for (link = &world->moves; *link != move; link = &(*link)->next)
+		continue;
+	*link = move->next;
+	free(move);
+	fake_leave(handle);
+	return result;
+}
+
+int fake_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	*ret = (struct vm_job){ 0 };
+	if (fake_has_job_out(copy))
+		*ret = copy->move->job;
+	fake_leave(handle);
+	return 0;
+}
+
+int fake_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	*ret = copy->last_job;
+	fake_leave(handle);
+	return 0;
+}
+
+int fake_abort_job(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (fake_has_job_out(copy))
+		copy->move->aborted = true;
+	else
+		result = fake_refuse(err, "no job is active on the domain");
+	fake_leave(handle);
+	return result;
+}
+
+int fake_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (ms > DOWNTIME_MAX_MS)
+		result = refuse_downtime(ms, err);
+	else
+		copy->max_downtime_ms = ms;
+	fake_leave(handle);
+	return result;
+}
+
+/* ---- commands ---- */
+
+int fake_suspend(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (!fake_is_active(copy))
+		result = fake_refuse(err, "domain is not running");
+	else if (copy->state == VM_RUNNING)
+		fake_copy_set_locked(handle->world, copy, VM_PAUSED, VM_PAUSE_USER, "user");
+	fake_leave(handle);
+	return result;
+}
+
+int fake_resume(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (!fake_is_active(copy))
+		result = fake_refuse(err, "domain is not running");
+	else if (copy->state == VM_INCOMING)
+		result = error_set(err, ERROR_BUSY,
+		                   "libvirt: Timed out during operation: cannot acquire state "
+		                   "change lock (libvirt error 68)");
+	else if (copy->state == VM_PAUSED)
+		fake_copy_set_locked(handle->world, copy, VM_RUNNING, VM_PAUSE_NONE, "unpaused");
+	fake_leave(handle);
+	return result;
+}
+
+int fake_destroy(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (!fake_is_active(copy)) {
+		result = fake_refuse(err, "domain is not running");
+	} else {
+		fake_move_lose_copy_locked(handle->world, copy);
+		copy->ended = true;
+		if (copy->persistent)
+			fake_copy_set_locked(handle->world, copy, VM_SHUTOFF, VM_PAUSE_NONE,
+			                     "destroyed");
+		else
+			fake_copy_remove_locked(handle->world, copy);
+	}
+	fake_leave(handle);
+	return result;
+}
+
+int fake_undefine(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (!fake_is_active(copy))
+		fake_copy_remove_locked(handle->world, copy);
+	else if (copy->persistent)
+		copy->persistent = copy->autostart = false;
+	else
+		result = fake_refuse(err, "cannot undefine transient domain");
+	fake_leave(handle);
+	return result;
+}
+
+int fake_set_autostart(struct hypervisor *h, const char *uuid, bool on, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (copy->persistent)
+		copy->autostart = on;
+	else
+		result = fake_refuse(err, "cannot set autostart for transient domain");
+	fake_leave(handle);
+	return result;
+}

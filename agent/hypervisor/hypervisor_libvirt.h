@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to hypervisor_libvirt*.c: the connection, errors, and what each file contributes.
+ *
+ *	hypervisor_libvirt.c		the connection questions use, errors, the table of operations
+ *	hypervisor_libvirt_loop.c	libvirt's event loop
+ *	hypervisor_libvirt_watch.c	reconnecting, events
+ *	hypervisor_libvirt_inventory.c	list, find, describe
+ *	hypervisor_libvirt_host.c	facts of the host; may a guest come here
+ *	hypervisor_libvirt_migrate.c	moving, jobs, and the small commands
+ *
+ * Connections. Questions share one connection: libvirt's handles are thread-safe, and libvirtd
+ * serves five calls of a connection at a time, so a stuck guest does not hold up the others. A move
+ * blocks for minutes and has a connection of its own, for with five of them on one connection
+ * nothing else would be answered, not even an abort (measured).
+ */
+#pragma once
+
+#include "agent/hypervisor/hypervisor.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <pthread.h>
+
+struct hypervisor_libvirt {
+	struct hypervisor base;
+	char *uri;
+	char *root; /* "" or where the host's files are looked up, for tests */
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	/* Under lock. */
+	virConnectPtr connection; /* owned; NULL: there is none */
+	struct error why;         /* while watching without a connection: why there is none */
+	bool watching, closing;
+	bool lost;          /* the watched connection is dead */
+	char lost_why[160]; /* libvirt's reason for that */
+
+	/* Written before the watcher starts. */
+	void (*event)(const struct hypervisor_event *e, void *context);
+	void *context;
+	pthread_t watcher;
+};
+
+/* Cleaners of what libvirt hands out. */
+static inline void libvirt_closep(virConnectPtr *connection)
+{
+	if (*connection)
+		virConnectClose(*connection);
+}
+
+static inline void libvirt_domain_freep(virDomainPtr *domain)
+{
+	if (*domain)
+		virDomainFree(*domain);
+}
+
+#define _cleanup_connection_ __attribute__((cleanup(libvirt_closep)))
+#define _cleanup_domain_     __attribute__((cleanup(libvirt_domain_freep)))
+
+static inline struct hypervisor_libvirt *libvirt_of(struct hypervisor *h)
+{
+	return (struct hypervisor_libvirt *)h;
+}
+
+/* Whether a failed call might have had an effect. */
+enum libvirt_call { LIBVIRT_QUESTION, LIBVIRT_COMMAND };
+
+/* Turns libvirt's last error on this thread into ours and returns it. The arguments must not call
+ * libvirt: any call, also virDomainGetName, resets the error. When @connection itself is
+ * dead, a question is unreachable, and a command has an unknown outcome. */
+int libvirt_error(struct error *err, virConnectPtr connection, enum libvirt_call call,
+                  const char *what_format, ...) __attribute__((format(printf, 4, 5)));
+
+/* A new connection (owned) whose death is noticed after @keepalive_s * 3 seconds of silence. */
+int libvirt_open(struct hypervisor_libvirt *h, unsigned int keepalive_s, virConnectPtr *ret,
+                 struct error *err);
+
+/* The shared connection, as a reference of the caller's own. Without a watcher it is opened here;
+ * with one, opening is its business, and this fails at once while there is none. */
+int libvirt_get_connection(struct hypervisor_libvirt *h, virConnectPtr *ret, struct error *err);
+
+/* Both are the caller's own; -ERROR_NOT_FOUND if libvirt does not know the guest. */
+int libvirt_find_domain(struct hypervisor_libvirt *h, const char *uuid,
+                        virConnectPtr *ret_connection, virDomainPtr *ret, struct error *err);
+
+/* What a domain's job looks like at this moment. */
+enum libvirt_job_kind {
+	LIBVIRT_JOB_NONE,
+	LIBVIRT_JOB_OUT,      /* an outgoing migration */
+	LIBVIRT_JOB_INCOMING, /* an incoming one; has no statistics */
+	LIBVIRT_JOB_OTHER,    /* save, dump, backup ... */
+};
+
+/* @ret_job may be NULL. ERROR_BUSY: the guest's QEMU does not answer. */
+int libvirt_read_job(virConnectPtr connection, virDomainPtr domain, enum libvirt_job_kind *ret_kind,
+                     struct vm_job *ret_job, struct error *err);
+
+/* Statistics as libvirt lists them, for running jobs and finished ones. */
+void libvirt_fill_job(virTypedParameterPtr parameters, int n_parameters, bool completed,
+                      struct vm_job *ret);
+
+int libvirt_watch(struct hypervisor *h,
+                  void (*event)(const struct hypervisor_event *e, void *context), void *context,
+                  struct error *err);
+/* Ends watching; no callback runs after it. */
+void libvirt_unwatch(struct hypervisor_libvirt *h);
+/* Once per process: libvirt's default event loop and the thread that runs it. Before any open. */
+void libvirt_start_loop(void);
+
+int libvirt_host_facts(struct hypervisor *h, struct host_facts *ret, struct error *err);
+int libvirt_compare_cpu(struct hypervisor *h, const struct vm_description *d, struct check *ret_cpu,
+                        struct check *ret_machine, struct error *err);
+int libvirt_has_network(struct hypervisor *h, const char *type, const char *source,
+                        bool *ret_present, struct error *err);
+
+int libvirt_list(struct hypervisor *h, struct vm_list *ret, struct error *err);
+int libvirt_find(struct hypervisor *h, const char *uuid, struct vm_summary *ret, struct error *err);
+int libvirt_describe(struct hypervisor *h, const char *uuid, struct vm_description *ret,
+                     struct error *err);
+
+int libvirt_migrate(struct hypervisor *h, const struct migrate_request *r, struct error *err);
+int libvirt_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
+int libvirt_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
+int libvirt_abort_job(struct hypervisor *h, const char *uuid, struct error *err);
+int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms,
+                             struct error *err);

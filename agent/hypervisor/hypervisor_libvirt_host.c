@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See hypervisor_libvirt.h. What this host is, and whether a guest could run here: the questions of
+ * admission that libvirt can answer. Any thread. */
+#include "agent/hypervisor/hypervisor_libvirt.h"
+
+#include "agent/hypervisor/libvirt_conf.h"
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/units.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define COPY_TEXT(to, from) snprintf(to, sizeof(to), "%s", from)
+
+/* ---- facts ---- */
+
+static void format_version(unsigned long version, char *to, size_t bytes)
+{
+	snprintf(to, bytes, "%lu.%lu.%lu", version / 1000000, version / 1000 % 1000,
+	         version % 1000);
+}
+
+/* Not from libvirt: its figures follow the NUMA node's, which lag behind (measured). */
+static int read_memory(const char *root, struct host_facts *facts, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/proc/meminfo", root);
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	unsigned long long kib;
+	char line[128];
+
+	if (!file)
+		return error_set_errno(err, ERROR_SYSTEM, errno, "opening %s", path);
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "MemTotal: %llu kB", &kib) == 1)
+			facts->memory_total_bytes = kib * KIB;
+		else if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+			facts->memory_available_bytes = kib * KIB;
+	}
+	if (!facts->memory_total_bytes || !facts->memory_available_bytes)
+		return error_set(err, ERROR_SYSTEM, "%s has no MemTotal or no MemAvailable", path);
+	return 0;
+}
+
+static int read_lock_manager(const char *root, struct host_facts *facts, struct error *err)
+{
+	_cleanup_free_ char *driver = xasprintf("%s/etc/libvirt/qemu.conf", root);
+	_cleanup_free_ char *manager = NULL;
+	int result = libvirt_conf_get_string(driver, "lock_manager", facts->lock_manager,
+	                                     sizeof(facts->lock_manager), err);
+
+	if (result || strcmp(facts->lock_manager, "lockd") != 0)
+		return result;
+	manager = xasprintf("%s/etc/libvirt/qemu-lockd.conf", root);
+	return libvirt_conf_get_string(manager, "file_lockspace_dir", facts->lockspace,
+	                               sizeof(facts->lockspace), err);
+}
+
+/* libvirt's rule: its own key, else /etc/pki/libvirt-migrate if that exists, else the default that
+ * all of QEMU's TLS shares. */
+static int read_tls_directory(const char *root, struct host_facts *facts, struct error *err)
+{
+	_cleanup_free_ char *driver = xasprintf("%s/etc/libvirt/qemu.conf", root);
+	_cleanup_free_ char *usual = xasprintf("%s/etc/pki/libvirt-migrate", root);
+	char *directory = facts->migration_tls_dir;
+	size_t bytes = sizeof(facts->migration_tls_dir);
+	int result = libvirt_conf_get_string(driver, "migrate_tls_x509_cert_dir", directory, bytes,
+	                                     err);
+
+	if (result || directory[0])
+		return result;
+	if (access(usual, F_OK) == 0) {
+		snprintf(directory, bytes, "/etc/pki/libvirt-migrate");
+		return 0;
+	}
+	result = libvirt_conf_get_string(driver, "default_tls_x509_cert_dir", directory, bytes,
+	                                 err);
+	if (result == 0 && !directory[0])
+		snprintf(directory, bytes, "/etc/pki/qemu");
+	return result;
+}
+
+int libvirt_host_facts(struct hypervisor *base, struct host_facts *ret, struct error *err)
+{
+	struct hypervisor_libvirt *h = libvirt_of(base);
+	_cleanup_connection_ virConnectPtr connection = NULL;
+	_cleanup_free_ char *hostname = NULL;
+	struct host_facts facts = { 0 };
+	unsigned long libvirt_version, hypervisor_version;
+	virNodeInfo node;
+	int result = libvirt_get_connection(h, &connection, err);
+
+	if (result)
+		return result;
+	hostname = virConnectGetHostname(connection);
+	if (!hostname || virConnectGetLibVersion(connection, &libvirt_version) < 0 ||
+	    virConnectGetVersion(connection, &hypervisor_version) < 0 ||
+	    virNodeGetInfo(connection, &node) < 0)
+		return libvirt_error(err, connection, LIBVIRT_QUESTION, "reading the host's facts");
+	COPY_TEXT(facts.hostname, hostname);
+	format_version(libvirt_version, facts.libvirt_version, sizeof(facts.libvirt_version));
+	format_version(hypervisor_version, facts.hypervisor_version,
+	               sizeof(facts.hypervisor_version));
+	snprintf(facts.arch, sizeof(facts.arch), "%.*s", (int)sizeof(facts.arch) - 1, node.model);
+	facts.cpus = node.cpus;
+	result = read_memory(h->root, &facts, err);
+	if (!result)
+		result = read_lock_manager(h->root, &facts, err);
+	if (!result)
+		result = read_tls_directory(h->root, &facts, err);
+	if (!result)
+		*ret = facts;
+	return result;
+}
+
+/* ---- CPU and machine ---- */
+
+/* libvirt's list of what is missing, without the sentence in front. */
+static const char *cut_missing(const char *message)
+{
+	const char *list = strstr(message, "features: ");
+
+	return list ? list + strlen("features: ") : message;
+}
+
+static void judge_cpu(int compared, const virError *error, struct check *cpu)
+{
+	if (compared > 0) {
+		cpu->verdict = CHECK_PASS;
+		COPY_TEXT(cpu->measured, compared == VIR_CPU_COMPARE_IDENTICAL
+		                                 ? "the host provides exactly this CPU"
+		                                 : "the host provides this CPU and more");
+		return;
+	}
+	cpu->verdict = CHECK_FAIL;
+	snprintf(cpu->measured, sizeof(cpu->measured), "missing: %.180s",
+	         error && error->message ? cut_missing(error->message)
+	                                 : "libvirt does not say what");
+	COPY_TEXT(cpu->remedy, "choose a node with these features, or give the guest a CPU model "
+	                       "that all nodes provide");
+}
+
+/* Such a guest sees its source's CPU as it is, in ways that XML does not spell out; libvirt calls
+ * every host compatible with it. Only an equal host will do, and this one cannot know the source. */
+static bool is_source_bound(const struct vm_description *d, struct check *cpu)
+{
+	if (strcmp(d->cpu_mode, "host-passthrough") != 0 && strcmp(d->cpu_mode, "maximum") != 0)
+		return false;
+	cpu->verdict = CHECK_FAIL;
+	snprintf(cpu->measured, sizeof(cpu->measured),
+	         "mode '%s' shows the guest all of its source's CPU; equality cannot be proved",
+	         d->cpu_mode);
+	COPY_TEXT(cpu->required, "a CPU that is spelled out");
+	COPY_TEXT(cpu->remedy, "give the guest a named CPU model or mode='host-model'");
+	COPY_TEXT(cpu->reason, "CPUModeLiveMigratable");
+	return true;
+}
+
+/* An unknown machine type is an invalid argument that names it; so is an unknown emulator. */
+static bool is_machine_refused(const virError *error, const struct vm_description *d)
+{
+	return error && error->code == VIR_ERR_INVALID_ARG && error->message && d->machine[0] &&
+	       strstr(error->message, d->machine);
+}
+
+/* libvirt's answer: compared as it returns it, with the reason (owned) if it is negative. */
+struct comparison {
+	int compared;
+	virErrorPtr error;
+	struct error failure; /* the same as ours, should it not be an answer at all */
+};
+
+static void comparison_deinit(struct comparison *c)
+{
+	virFreeError(c->error);
+}
+
+static void compare(virConnectPtr connection, const struct vm_description *d, const char *machine,
+                    const char *cpu_xml, struct comparison *ret)
+{
+	virFreeError(ret->error);
+	ret->error = NULL;
+	/* The type is always named: without, libvirt takes kvm wherever /dev/kvm opens. */
+	ret->compared = virConnectCompareHypervisorCPU(
+		connection, NULL, d->arch[0] ? d->arch : NULL, machine,
+		d->virt_type[0] ? d->virt_type : NULL, cpu_xml,
+		VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE);
+	if (ret->compared >= 0)
+		return;
+	ret->error = virSaveLastError();
+	libvirt_error(&ret->failure, connection, LIBVIRT_QUESTION, "comparing CPUs");
+}
+
+static bool is_answer(const struct comparison *c)
+{
+	return c->compared >= 0 || (c->error && c->error->code == VIR_ERR_CPU_INCOMPATIBLE);
+}
+
+/* QEMU's own default, which every host of the architecture provides. */
+#define DEFAULT_CPU "<cpu mode='custom' match='exact'><model fallback='allow'>qemu64</model></cpu>"
+
+int libvirt_compare_cpu(struct hypervisor *h, const struct vm_description *d, struct check *ret_cpu,
+                        struct check *ret_machine, struct error *err)
+{
+	_cleanup_connection_ virConnectPtr connection = NULL;
+	__attribute__((cleanup(comparison_deinit))) struct comparison c = { 0 };
+	struct check cpu = { .id = "cpu" }, machine = { .id = "machine", .verdict = CHECK_PASS };
+	const char *cpu_xml = d->cpu_xml ? d->cpu_xml : DEFAULT_CPU;
+	int result = libvirt_get_connection(libvirt_of(h), &connection, err);
+
+	if (result)
+		return result;
+	COPY_TEXT(cpu.required, "every CPU feature that the guest sees");
+	COPY_TEXT(machine.required, d->machine);
+	COPY_TEXT(machine.measured, "supported by this host's QEMU");
+
+	compare(connection, d, d->machine[0] ? d->machine : NULL, cpu_xml, &c);
+	if (is_machine_refused(c.error, d)) {
+		machine.verdict = CHECK_FAIL;
+		COPY_TEXT(machine.measured, "not supported by this host's QEMU");
+		COPY_TEXT(machine.remedy, "choose a node whose QEMU has this machine type");
+		/* The CPU is asked for all the same: every check always answers. */
+		compare(connection, d, NULL, cpu_xml, &c);
+	}
+	if (!is_answer(&c)) {
+		if (err)
+			*err = c.failure;
+		return -(int)c.failure.code;
+	}
+	if (machine.verdict == CHECK_PASS && d->emulator[0] && access(d->emulator, X_OK)) {
+		machine.verdict = CHECK_FAIL;
+		snprintf(machine.measured, sizeof(machine.measured), "%.120s: %s", d->emulator,
+		         strerror(errno));
+		COPY_TEXT(machine.remedy, "install the guest's emulator here under that path");
+	}
+	if (!is_source_bound(d, &cpu))
+		judge_cpu(c.compared, c.error, &cpu);
+	*ret_cpu = cpu;
+	*ret_machine = machine;
+	return 0;
+}
+
+/* ---- networks ---- */
+
+/* Asked of the kernel, not of sysfs, which may show another namespace's devices. */
+static int is_device_up(const char *name, bool *ret, struct error *err)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { 0 };
+
+	if (fd < 0)
+		return error_set_errno(err, ERROR_SYSTEM, errno, "opening a socket");
+	if (strlen(name) >= sizeof(request.ifr_name)) {
+		*ret = false; /* no device has such a name */
+		return 0;
+	}
+	memcpy(request.ifr_name, name, strlen(name));
+	if (ioctl(fd, SIOCGIFFLAGS, &request) < 0) {
+		if (errno != ENODEV && errno != ENXIO)
+			return error_set_errno(err, ERROR_SYSTEM, errno, "asking for device %s",
+			                       name);
+		*ret = false;
+		return 0;
+	}
+	*ret = request.ifr_flags & IFF_UP;
+	return 0;
+}
+
+static int is_network_active(struct hypervisor_libvirt *h, const char *name, bool *ret,
+                             struct error *err)
+{
+	_cleanup_connection_ virConnectPtr connection = NULL;
+	virNetworkPtr network;
+	int result = libvirt_get_connection(h, &connection, err), active;
+
+	if (result)
+		return result;
+	network = virNetworkLookupByName(connection, name);
+	if (!network && virGetLastErrorCode() == VIR_ERR_NO_NETWORK) {
+		*ret = false;
+		return 0;
+	}
+	active = network ? virNetworkIsActive(network) : -1;
+	if (active < 0)
+		result = libvirt_error(err, connection, LIBVIRT_QUESTION, "asking for network %s",
+		                       name);
+	else
+		*ret = active;
+	if (network)
+		virNetworkFree(network);
+	return result;
+}
+
+int libvirt_has_network(struct hypervisor *h, const char *type, const char *source,
+                        bool *ret_present, struct error *err)
+{
+	if (!strcmp(type, "network"))
+		return is_network_active(libvirt_of(h), source, ret_present, err);
+	if (!strcmp(type, "bridge") || !strcmp(type, "direct"))
+		return is_device_up(source, ret_present, err);
+	if (!strcmp(type, "user") || !strcmp(type, "ethernet")) {
+		*ret_present = true; /* needs nothing of the host that has a name */
+		return 0;
+	}
+	return error_set(err, ERROR_UNSUPPORTED, "no check for interfaces of type %.32s", type);
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See journal_codec.h. Pure.
+ *
+ * The file is ours, but it is read after crashes and by other versions: every text and number is
+ * checked before it goes into a fixed-size field.
+ */
+#include "agent/journal/journal_codec.h"
+
+#include "agent/journal/journal.pb-c.h"
+#include "agent/kernel/guard.h"
+#include "common/alloc.h"
+#include "common/cleanup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint8_t *pack(const ProtobufCMessage *m, size_t *ret_bytes)
+{
+	uint8_t *bytes = xmalloc(protobuf_c_message_get_packed_size(m) + 1);
+
+	*ret_bytes = protobuf_c_message_pack(m, bytes);
+	return bytes;
+}
+
+static void free_message(ProtobufCMessage *m)
+{
+	protobuf_c_message_free_unpacked(m, NULL);
+}
+
+DEFINE_CLEANUP(ProtobufCMessage *, free_message);
+#define _cleanup_message_ _cleanup_(free_messagep)
+
+static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type,
+                                const struct journal_record *r, struct error *err)
+{
+	ProtobufCMessage *m = protobuf_c_message_unpack(type, NULL, r->bytes, r->payload);
+
+	if (!m)
+		error_set(err, ERROR_INVALID, "its payload is no %s", type->short_name);
+	return m;
+}
+
+static int copy(const char *from, char *to, size_t bytes, const char *what, struct error *err)
+{
+	size_t n = strlen(from);
+
+	if (n >= bytes)
+		return error_set(err, ERROR_INVALID, "its %s has %zu bytes, at most %zu", what, n,
+		                 bytes - 1);
+	memcpy(to, from, n + 1);
+	return 0;
+}
+
+/* The message borrows @a. */
+static void fill_attempt(Drover__Journal__Attempt *m, const struct attempt_name *a)
+{
+	drover__journal__attempt__init(m);
+	m->operation_id.data = (uint8_t *)a->operation.bytes;
+	m->operation_id.len = ID_BYTES;
+	m->number = a->number;
+	m->epoch = a->epoch;
+}
+
+static int read_attempt(const Drover__Journal__Attempt *m, struct attempt_name *ret,
+                        struct error *err)
+{
+	struct attempt_name a;
+
+	if (!m || id_from_bytes(m->operation_id.data, m->operation_id.len, &a.operation) < 0 ||
+	    m->number == 0 || m->number > ATTEMPT_NUMBER_MAX)
+		return error_set(err, ERROR_INVALID, "it names no attempt");
+	a.number = m->number;
+	a.epoch = m->epoch;
+	*ret = a;
+	return 0;
+}
+
+uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_bytes)
+{
+	Drover__Journal__SourceAttempt m = DROVER__JOURNAL__SOURCE_ATTEMPT__INIT;
+	Drover__Journal__Attempt name;
+
+	fill_attempt(&name, &a->attempt);
+	m.attempt = &name;
+	m.phase = a->phase;
+	m.vm_uuid = (char *)a->vm_uuid;
+	m.vm_name = (char *)a->vm_name;
+	m.target_node = (char *)a->target_node;
+	m.target_address = (char *)a->target_address;
+	m.guard = a->guard;
+	m.state = a->state;
+	m.error_code = a->error_code;
+	m.reason = (char *)a->reason;
+	m.bandwidth_bytes_per_s = a->bandwidth_bytes_per_s;
+	m.max_downtime_ms = a->max_downtime_ms;
+	m.completion_timeout_ms_per_gib = a->completion_timeout_ms_per_gib;
+	m.progress_timeout_ms = a->progress_timeout_ms;
+	m.tls = a->tls;
+	m.persistent = a->persistent;
+	m.autostart = a->autostart;
+	m.wall_ms = a->wall_ms;
+	m.paused = a->paused;
+	m.duration_ms = a->duration_ms;
+	m.downtime_ms = a->downtime_ms;
+	m.transferred_bytes = a->transferred_bytes;
+	m.wire_bytes = a->wire_bytes;
+	return pack(&m.base, ret_bytes);
+}
+
+int journal_decode_attempt(const struct journal_record *r, struct journal_attempt *ret,
+                           struct error *err)
+{
+	_cleanup_message_ ProtobufCMessage *base = unpack(
+		&drover__journal__source_attempt__descriptor, r, err);
+	const Drover__Journal__SourceAttempt *m = (void *)base;
+	struct journal_attempt a = { 0 };
+
+	if (!base)
+		return -ERROR_INVALID;
+	if (read_attempt(m->attempt, &a.attempt, err) < 0 ||
+	    copy(m->vm_uuid, a.vm_uuid, sizeof(a.vm_uuid), "UUID", err) < 0 ||
+	    copy(m->vm_name, a.vm_name, sizeof(a.vm_name), "name", err) < 0 ||
+	    copy(m->target_node, a.target_node, sizeof(a.target_node), "target", err) < 0 ||
+	    copy(m->target_address, a.target_address, sizeof(a.target_address), "address", err) <
+	            0 ||
+	    copy(m->reason, a.reason, sizeof(a.reason), "reason", err) < 0)
+		return -ERROR_INVALID;
+	if (m->phase < JOURNAL_STARTED || m->phase > JOURNAL_TOMBSTONED)
+		return error_set(err, ERROR_INVALID, "it has the unknown phase %u", m->phase);
+	if (m->guard >= GUARDS)
+		return error_set(err, ERROR_INVALID, "it has the unknown guard %u", m->guard);
+	a.phase = (enum journal_phase)m->phase;
+	a.guard = m->guard;
+	a.state = m->state;
+	a.error_code = m->error_code;
+	a.bandwidth_bytes_per_s = m->bandwidth_bytes_per_s;
+	a.max_downtime_ms = m->max_downtime_ms;
+	a.completion_timeout_ms_per_gib = m->completion_timeout_ms_per_gib;
+	a.progress_timeout_ms = m->progress_timeout_ms;
+	a.tls = m->tls;
+	a.persistent = m->persistent;
+	a.autostart = m->autostart;
+	a.wall_ms = m->wall_ms;
+	a.paused = m->paused;
+	a.duration_ms = m->duration_ms;
+	a.downtime_ms = m->downtime_ms;
+	a.transferred_bytes = m->transferred_bytes;
+	a.wire_bytes = m->wire_bytes;
+	*ret = a;
+	return 0;
+}
+
+uint8_t *journal_encode_taken(const struct reservation *r, size_t *ret_bytes)
+{
+	Drover__Journal__ReservationTaken m = DROVER__JOURNAL__RESERVATION_TAKEN__INIT;
+	Drover__Journal__Attempt name;
+
+	fill_attempt(&name, &r->attempt);
+	m.attempt = &name;
+	m.vm_uuid = (char *)r->vm_uuid;
+	m.vm_name = (char *)r->vm_name;
+	m.source_node = (char *)r->source_node;
+	m.memory_bytes = r->memory_bytes;
+	m.port = r->port;
+	m.ttl_ms = r->ttl_ms;
+	return pack(&m.base, ret_bytes);
+}
+
+int journal_decode_taken(const struct journal_record *r, struct reservation *ret, struct error *err)
+{
+	_cleanup_message_ ProtobufCMessage *base = unpack(
+		&drover__journal__reservation_taken__descriptor, r, err);
+	const Drover__Journal__ReservationTaken *m = (void *)base;
+	struct reservation v = { 0 };
+
+	if (!base)
+		return -ERROR_INVALID;
+	if (read_attempt(m->attempt, &v.attempt, err) < 0 ||
+	    copy(m->vm_uuid, v.vm_uuid, sizeof(v.vm_uuid), "UUID", err) < 0 ||
+	    copy(m->vm_name, v.vm_name, sizeof(v.vm_name), "name", err) < 0 ||
+	    copy(m->source_node, v.source_node, sizeof(v.source_node), "source", err) < 0)
+		return -ERROR_INVALID;
+	if (m->memory_bytes == 0 || m->port == 0 || m->port > UINT16_MAX)
+		return error_set(err, ERROR_INVALID, "it reserves %llu bytes and port %u",
+		                 (unsigned long long)m->memory_bytes, m->port);
+	v.memory_bytes = m->memory_bytes;
+	v.port = (uint16_t)m->port;
+	v.ttl_ms = m->ttl_ms;
+	*ret = v;
+	return 0;
+}
+
+uint8_t *journal_encode_released(const struct attempt_name *a, size_t *ret_bytes)
+{
+	Drover__Journal__ReservationReleased m = DROVER__JOURNAL__RESERVATION_RELEASED__INIT;
+	Drover__Journal__Attempt name;
+
+	fill_attempt(&name, a);
+	m.attempt = &name;
+	return pack(&m.base, ret_bytes);
+}
+
+int journal_decode_released(const struct journal_record *r, struct attempt_name *ret,
+                            struct error *err)
+{
+	_cleanup_message_ ProtobufCMessage *base = unpack(
+		&drover__journal__reservation_released__descriptor, r, err);
+
+	if (!base)
+		return -ERROR_INVALID;
+	return read_attempt(((Drover__Journal__ReservationReleased *)(void *)base)->attempt, ret,
+	                    err);
+}
+
+uint8_t *journal_encode_thing(const struct journal_thing *t, size_t *ret_bytes)
+{
+	Drover__Journal__Thing m = DROVER__JOURNAL__THING__INIT;
+	Drover__Journal__Attempt name;
+
+	fill_attempt(&name, &t->attempt);
+	m.attempt = &name;
+	m.kind = t->kind;
+	m.pid = t->pid;
+	m.start_ticks = t->start_ticks;
+	m.path = (char *)t->path;
+	return pack(&m.base, ret_bytes);
+}
+
+int journal_decode_thing(const struct journal_record *r, struct journal_thing *ret,
+                         struct error *err)
+{
+	_cleanup_message_ ProtobufCMessage *base = unpack(&drover__journal__thing__descriptor, r,
+	                                                  err);
+	const Drover__Journal__Thing *m = (void *)base;
+	struct journal_thing t = { 0 };
+
+	if (!base)
+		return -ERROR_INVALID;
+	if (read_attempt(m->attempt, &t.attempt, err) < 0 ||
+	    copy(m->path, t.path, sizeof(t.path), "path", err) < 0)
+		return -ERROR_INVALID;
+	if (m->kind < JOURNAL_TUNNEL || m->kind > JOURNAL_OTHER_FILE)
+		return error_set(err, ERROR_INVALID, "it has the unknown kind %u", m->kind);
+	t.kind = (enum journal_thing_kind)m->kind;
+	t.pid = m->pid;
+	t.start_ticks = m->start_ticks;
+	*ret = t;
+	return 0;
+}
+
+uint8_t *journal_encode_epoch(uint64_t epoch, size_t *ret_bytes)
+{
+	Drover__Journal__Epoch m = DROVER__JOURNAL__EPOCH__INIT;
+
+	m.epoch = epoch;
+	return pack(&m.base, ret_bytes);
+}
+
+int journal_decode_epoch(const struct journal_record *r, uint64_t *ret, struct error *err)
+{
+	_cleanup_message_ ProtobufCMessage *base = unpack(&drover__journal__epoch__descriptor, r,
+	                                                  err);
+
+	if (!base)
+		return -ERROR_INVALID;
+	*ret = ((Drover__Journal__Epoch *)(void *)base)->epoch;
+	return 0;
+}
+
+uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *d, size_t *ret_bytes)
+{
+	Drover__Journal__DrainMark m = DROVER__JOURNAL__DRAIN_MARK__INIT;
+	char *leave[JOURNAL_LEAVE_MAX];
+
+	m.drain_id.data = (uint8_t *)d->drain_id.bytes;
+	m.drain_id.len = ID_BYTES;
+	m.epoch = d->epoch;
+	m.draining = d->draining;
+	m.cordoned = d->cordoned;
+	m.reason = (char *)d->reason;
+	for (size_t i = 0; i < d->n_leave; i++)
+		leave[i] = (char *)d->leave[i];
+	m.leave = leave;
+	m.n_leave = d->n_leave;
+	return pack(&m.base, ret_bytes);
+}
+
+int journal_decode_drain_mark(const struct journal_record *r, struct journal_drain_mark *ret,
+                              struct error *err)
+{
+	_cleanup_message_ ProtobufCMessage *base = unpack(&drover__journal__drain_mark__descriptor,
+	                                                  r, err);
+	const Drover__Journal__DrainMark *m = (void *)base;
+	_cleanup_free_ struct journal_drain_mark *d = xnew(struct journal_drain_mark);
+
+	if (!base)
+		return -ERROR_INVALID;
+	if (id_from_bytes(m->drain_id.data, m->drain_id.len, &d->drain_id) < 0)
+		return error_set(err, ERROR_INVALID, "its drain has no id");
+	if (m->n_leave > JOURNAL_LEAVE_MAX)
+		return error_set(err, ERROR_INVALID, "it leaves %zu guests, at most %d", m->n_leave,
+		                 JOURNAL_LEAVE_MAX);
+	if (copy(m->reason, d->reason, sizeof(d->reason), "reason", err) < 0)
+		return -ERROR_INVALID;
+	for (size_t i = 0; i < m->n_leave; i++)
+		if (copy(m->leave[i], d->leave[i], sizeof(d->leave[i]), "guest's name", err) < 0)
+			return -ERROR_INVALID;
+	d->n_leave = m->n_leave;
+	d->epoch = m->epoch;
+	d->draining = m->draining;
+	d->cordoned = m->cordoned;
+	*ret = *d;
+	return 0;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the journal says: attempts, reservations, things that must be removed, epoch, drain mark.
+ *
+ *	journal_open(... journal_state_apply ...)     the past, folded
+ *	journal_state_write_*                         record -> disk -> folded; then act
+ *	journal_state_compact                         the fold, as a new and short journal
+ *
+ * Used by one courier at a time (the journal's thread). The owner gets copies. Payloads are
+ * agent/journal/journal.proto, so that a newer agent can read an older one's file; a record type that this
+ * agent does not know is damage, because forgetting a tombstone is worse than stopping.
+ */
+#pragma once
+
+#include "agent/journal/journal.h"
+#include "agent/kernel/attempt.h"
+#include "agent/kernel/reservations.h"
+
+#define JOURNAL_THINGS_MAX   256
+#define JOURNAL_ATTEMPTS_MAX 4096 /* the oldest ended ones are forgotten by compaction */
+#define JOURNAL_LEAVE_MAX    64
+
+enum journal_phase {
+	JOURNAL_STARTED = 1, /* accepted at the source; it may be running */
+	JOURNAL_ENDED,
+	JOURNAL_TOMBSTONED, /* will never act here */
+};
+
+/* One attempt at its source. */
+struct journal_attempt {
+	struct attempt_name attempt;
+	enum journal_phase phase;
+	char vm_uuid[VM_UUID_BYTES];
+	char vm_name[VM_NAME_BYTES];
+	char target_node[128];
+	char target_address[128];
+	uint32_t guard; /* enum guard, once known */
+	uint32_t state; /* drover.v1.MigrationState at the end; decided before it is ENDED */
+	uint32_t error_code;
+	char reason[ERROR_TEXT_BYTES];
+	uint64_t bandwidth_bytes_per_s; /* the settings, to go on after a restart */
+	uint64_t max_downtime_ms;
+	uint64_t completion_timeout_ms_per_gib;
+	uint64_t progress_timeout_ms;
+	bool tls;
+	bool persistent, autostart; /* as the guest was before the move */
+	bool paused;                /* not by the move: it arrives paused and stays so */
+	uint64_t wall_ms;           /* when the last record was written; display */
+	/* Of the outcome; 0 = not known, or not decided yet. */
+	uint64_t duration_ms, downtime_ms, transferred_bytes, wire_bytes;
+};
+
+enum journal_thing_kind {
+	JOURNAL_TUNNEL = 1, /* pid, start_ticks, path: its status file */
+	JOURNAL_SOCKET,     /* path */
+	JOURNAL_PROOF_FILE, /* path */
+	JOURNAL_OTHER_FILE, /* path */
+};
+
+/* Something made for an attempt that must be gone after it (invariant I15). */
+struct journal_thing {
+	struct attempt_name attempt;
+	enum journal_thing_kind kind;
+	uint32_t pid;
+	uint64_t start_ticks;
+	char path[VM_PATH_BYTES];
+};
+
+struct journal_drain_mark {
+	struct id drain_id;
+	uint64_t epoch;
+	bool draining, cordoned;
+	char reason[256];
+	char leave[JOURNAL_LEAVE_MAX][VM_NAME_BYTES];
+	size_t n_leave;
+};
+
+struct journal_state {
+	uint64_t epoch;
+	struct journal_drain_mark drain_mark;
+	struct journal_attempt *attempts; /* owned; oldest first */
+	size_t n_attempts;
+	struct reservation *reservations; /* owned; taken and not released */
+	size_t n_reservations;
+	struct attempt_name *released; /* owned; ended at this destination, oldest first */
+	size_t n_released;
+	struct journal_thing *things; /* owned; made and not removed */
+	size_t n_things;
+};
+
+void journal_state_deinit(struct journal_state *s);
+
+/* For journal_open; @context is a struct journal_state. */
+int journal_state_apply(const struct journal_record *r, void *context, struct error *err);
+
+/* Each: the record is on the disk and in @s on return 0; nothing has changed on failure. */
+int journal_state_write_attempt(struct journal_state *s, struct journal *j,
+                                const struct journal_attempt *a, struct error *err);
+int journal_state_write_taken(struct journal_state *s, struct journal *j,
+                              const struct reservation *r, struct error *err);
+int journal_state_write_released(struct journal_state *s, struct journal *j,
+                                 const struct attempt_name *a, struct error *err);
+int journal_state_write_made(struct journal_state *s, struct journal *j,
+                             const struct journal_thing *t, struct error *err);
+int journal_state_write_removed(struct journal_state *s, struct journal *j,
+                                const struct journal_thing *t, struct error *err);
+int journal_state_write_epoch(struct journal_state *s, struct journal *j, uint64_t epoch,
+                              struct error *err);
+int journal_state_write_drain_mark(struct journal_state *s, struct journal *j,
+                                   const struct journal_drain_mark *m, struct error *err);
+
+/* Worth it when the journal has grown past 1 MiB and a good part of it is past. */
+bool journal_state_wants_compaction(const struct journal_state *s, const struct journal *j);
+int journal_state_compact(struct journal_state *s, struct journal *j, struct error *err);
+
+const struct journal_attempt *journal_state_find_attempt(const struct journal_state *s,
+                                                         const struct attempt_name *a);

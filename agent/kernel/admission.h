@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Can this host take that guest? Every check, always, each with what was measured, what is
+ * required, and the next step.
+ *
+ *	couriers measure            owner thread, one step
+ *	  cpu, machine  ---.
+ *	  disks, networks  |        reservations_get_totals
+ *	  ports            +----->  admission_judge --> check_list --> admitted? reservations_take
+ *	  guard, conflicts |
+ *	  tls  ------------'
+ *
+ * Pure: no I/O, no clock, no state. What was not measured (a courier failed, libvirt is away) is a
+ * failing check that says so, never a passing one. Values from peers are range-checked first, so a
+ * guest of 2^63 bytes is refused and not added up.
+ *
+ * Order of the answers: limits, memory, hugepages, cpu, machine, port, disk/..., network/...,
+ * guard, conflict/uuid, conflict/name, node, tls, and last what the source said of the guest.
+ */
+#pragma once
+
+#include "agent/hypervisor/hypervisor.h"
+#include "agent/kernel/guard.h"
+#include "agent/kernel/reservations.h"
+#include "agent/ports.h"
+#include "agent/storage/storage_proof.h"
+#include "common/check.h"
+
+/* No host of today holds a guest above this. */
+#define ADMISSION_MEMORY_MAX_BYTES ((uint64_t)64 << 40)
+#define ADMISSION_VCPUS_MAX        8192
+
+/* Whether the bridge or libvirt network of one interface is here. */
+struct network_finding {
+	bool needed; /* false: type "user", no source */
+	bool measured;
+	bool present;
+	char why[160]; /* if not measured */
+};
+
+/* What libvirt here knows under the guest's UUID and name. */
+struct conflict_finding {
+	bool measured;
+	bool uuid_active;   /* the same guest runs here: maybe a second copy */
+	bool uuid_inactive; /* a definition left from earlier */
+	bool name_taken;    /* by another UUID */
+	char name_uuid[VM_UUID_BYTES];
+	char why[160]; /* if not measured */
+};
+
+struct admission_input {
+	const struct vm_description *vm;
+	const char *source_node;
+	const char *node; /* this one */
+
+	struct memory_totals memory; /* taken in the same step as the judgement */
+	uint64_t available_bytes; /* MemAvailable: a warning when less than needed; 0 = unknown */
+	bool hugepages_measured;  /* only looked at if the guest wants them */
+	uint64_t hugepages_free_bytes;
+
+	struct check cpu, machine; /* hypervisor's compare_cpu; CHECK_UNSPECIFIED = not measured */
+	char cpu_why[160];         /* why it could not be */
+
+	struct port_survey port;
+	const struct storage_finding *disks;    /* vm->n_disks */
+	const struct network_finding *networks; /* vm->n_interfaces */
+	enum guard guard;
+	struct check guard_check; /* guard_choose */
+	struct conflict_finding conflict;
+
+	bool cordoned, draining;
+	const char *node_reason; /* what the operator said; may be NULL */
+	bool incoming_allowed;   /* false: this agent is in safe mode or going down */
+
+	bool tls_required; /* by policy or by the request */
+	bool tls_ready;    /* certificates for migration are installed here */
+	char tls_problem[160];
+
+	bool already_reserved; /* this attempt has a reservation: memory and port are its own */
+	uint16_t reserved_port;
+};
+
+void admission_judge(const struct admission_input *in, struct check_list *ret);
+
+/* No FAIL and no BLOCK, and nothing left unspecified. */
+bool admission_passes(const struct check_list *checks);
+
+/* Maximum memory and overhead, or 0 if the values make no sense (memory 0, above the maximum). */
+uint64_t admission_memory_needed(const struct vm_description *vm);
+
+/* The interface needs a bridge or network here: not "user", "null", "hostdev". */
+bool admission_interface_needs_network(const struct vm_interface *i);

@@ -1,0 +1,11 @@
+# The safety kernel, the ports and proofs it judges by, the agent's journal.
+foreach(module admission reservations guard resolve)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
+		LIBS drover_kernel)
+endforeach()
+drover_test(NAME test_ports LABEL unit SOURCES unit/test_ports.c LIBS drover_ports)
+drover_test(NAME test_storage_proof LABEL unit SOURCES unit/test_storage_proof.c LIBS drover_storage)
+foreach(module journal journal_state)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
+		LIBS drover_journal)
+endforeach()
