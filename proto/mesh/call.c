@@ -24,7 +24,9 @@ struct mesh_call {
 	struct mesh_connection *connection; /* NULL: stillborn */
 	uint32_t stream;
 	const struct method *method;
-	uint64_t end_bytes;      /* in the connection's count, after our OPEN */
+	uint64_t end_bytes;    /* in the connection's count, after our OPEN; UINT64_MAX: it waits */
+	uint32_t unread_bytes; /* of its stream, which the peer was not yet told that we took */
+	bool paused;
 	struct loop_timer timer; /* the deadline; stillborn: completion */
 	void (*message)(const ProtobufCMessage *m, void *context);
 	void (*done)(const struct mesh_result *result, void *context);
@@ -36,10 +38,14 @@ struct mesh_call {
 
 static void complete(struct mesh_call *call, const struct mesh_result *result)
 {
-	if (call->connection)
+	if (call->connection) {
+		/* What waits points here, and what has come in part is of no use. */
+		(void)connection_drop(call->connection, call->stream);
+		parts_drop(&call->connection->parts, call->stream);
 		HASH_DEL(call->connection->calls, call);
-	else
+	} else {
 		DL_DELETE(call->mesh->stillborn, call);
+	}
 	loop_timer_stop(call->mesh->loop, &call->timer);
 	call->done(result, call->context);
 	free(call);
@@ -52,24 +58,28 @@ static void complete_error(struct mesh_call *call, enum mesh_status status, cons
 	complete(call, &result);
 }
 
-static void tell_cancelled(struct mesh_call *call, enum mesh_status code, const char *reason)
+/* Whether the peer has surely not acted on the call: what it got of it was not all. */
+static bool tell_cancelled(struct mesh_call *call, enum mesh_status code, const char *reason)
 {
 	Drover__Mesh__Cancel header = DROVER__MESH__CANCEL__INIT;
+	enum outbox_dropped dropped = connection_drop(call->connection, call->stream);
 
 	header.code = code;
 	header.reason = (char *)reason;
-	connection_send(call->connection, FRAME_CANCEL, call->stream, &header.base, NULL);
+	if (dropped != OUTBOX_DROPPED_WHOLE)
+		connection_send(call->connection, FRAME_CANCEL, call->stream, &header.base);
+	return dropped != OUTBOX_HAD_NOTHING;
 }
 
 static void deadline_passed(void *context)
 {
 	struct mesh_call *call = context;
-	struct error err;
+	struct mesh_result result = { .status = MESH_DEADLINE_EXCEEDED };
 
-	tell_cancelled(call, MESH_DEADLINE_EXCEEDED, "deadline passed");
-	error_set(&err, ERROR_TIMEOUT, "%s: no answer from %s within the deadline",
+	result.never_sent = tell_cancelled(call, MESH_DEADLINE_EXCEEDED, "deadline passed");
+	error_set(&result.error, ERROR_TIMEOUT, "%s: no answer from %s within the deadline",
 	          call->method->name, call->connection->identity.name);
-	complete_error(call, MESH_DEADLINE_EXCEEDED, &err);
+	complete(call, &result);
 }
 
 static void complete_stillborn(void *context)
@@ -117,7 +127,7 @@ static enum mesh_status refuse(const struct mesh_connection *c, const char *name
 		          HASH_COUNT(c->calls), c->identity.name);
 		return MESH_RESOURCE_EXHAUSTED;
 	}
-	if (link_get_queued_bytes(c->link) + bytes + FRAME_BYTES + FRAME_HEADER_MAX >
+	if (connection_get_queued_bytes(c) + bytes + FRAME_BYTES + FRAME_HEADER_MAX >
 	    LINK_QUEUE_MAX) {
 		error_set(err, ERROR_BUSY, "%s: %s does not read; too much is waiting for it", name,
 		          c->identity.name);
@@ -163,8 +173,8 @@ static struct mesh_call *begin(struct mesh_connection *c, const char *name,
 
 	open.method = (char *)name;
 	open.timeout_us = timeout_ms * 1000;
-	connection_send(c, FRAME_OPEN, call->stream, &open.base, request);
-	call->end_bytes = c->sent_bytes;
+	call->end_bytes = UINT64_MAX;
+	connection_send_message(c, FRAME_OPEN, call->stream, &open.base, request, &call->end_bytes);
 	return call;
 }
 
@@ -189,13 +199,31 @@ struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method
 
 void mesh_call_cancel(struct mesh_call *call)
 {
-	struct error err;
+	struct mesh_result result = { .status = MESH_CANCELLED, .never_sent = true };
 
 	if (call->connection)
-		tell_cancelled(call, MESH_CANCELLED, "cancelled by the caller");
-	error_set(&err, ERROR_CANCELLED, "%s: cancelled",
+		result.never_sent = tell_cancelled(call, MESH_CANCELLED, "cancelled by the caller");
+	error_set(&result.error, ERROR_CANCELLED, "%s: cancelled",
 	          call->method ? call->method->name : "call");
-	complete_error(call, MESH_CANCELLED, &err);
+	complete(call, &result);
+}
+
+/* --- flow --- */
+
+/* The peer may send so much more. Half a window at a time: not a frame for each message. */
+static void grant(struct mesh_call *call)
+{
+	if (call->paused || call->unread_bytes < MESH_WINDOW_BYTES / 2)
+		return;
+	connection_send_window(call->connection, call->stream, call->unread_bytes);
+	call->unread_bytes = 0;
+}
+
+void mesh_call_pause(struct mesh_call *call, bool pause)
+{
+	call->paused = pause;
+	if (call->connection)
+		grant(call);
 }
 
 /* --- what the peer answers --- */
@@ -226,6 +254,11 @@ static void complete_unreadable(struct mesh_call *call, struct error *err)
 	complete_error(call, MESH_INTERNAL, err);
 }
 
+bool call_expects(struct mesh_connection *c, const struct frame *f)
+{
+	return find(c, f->head.stream) != NULL;
+}
+
 void call_take_message(struct mesh_connection *c, const struct frame *f)
 {
 	struct mesh_call *call = find(c, f->head.stream);
@@ -237,6 +270,8 @@ void call_take_message(struct mesh_connection *c, const struct frame *f)
 	if (!call)
 		return;
 	payload = frame_get_payload(f, &bytes);
+	call->unread_bytes += (uint32_t)bytes;
+	grant(call);
 	if (!call->method->server_streaming) {
 		error_set(&err, ERROR_PROTOCOL, "is a stream, but the method is none");
 		complete_unreadable(call, &err);

@@ -62,7 +62,7 @@ void connection_refuse(struct mesh_connection *c, const struct error *why)
 		return;
 	header.last_stream = c->last_peer_stream;
 	header.reason = (char *)why->text;
-	connection_send(c, FRAME_GOAWAY, 0, &header.base, NULL);
+	connection_send(c, FRAME_GOAWAY, 0, &header.base);
 	if (c->state == CONNECTION_ENDING)
 		return;
 	c->why = *why;
@@ -101,6 +101,8 @@ void connection_finish(struct mesh_connection *c)
 	assert(c->state == CONNECTION_ENDING);
 	loop_timer_stop(mesh->loop, &c->finish);
 	loop_timer_stop(mesh->loop, &c->writable);
+	outbox_deinit(&c->outbox);
+	parts_deinit(&c->parts);
 	call_fail_all(c);
 	serve_cancel_all(c);
 	if (c->announced && mesh->disconnected)
@@ -119,31 +121,96 @@ void connection_finish(struct mesh_connection *c)
 
 /* --- sending --- */
 
-void connection_send(struct mesh_connection *c, enum frame_type type, uint32_t stream,
-                     const ProtobufCMessage *header, const ProtobufCMessage *payload)
+static void unread(struct error *err)
 {
-	struct chunk *chunk;
+	error_set(err, ERROR_TOO_LARGE, "the peer does not read: %zu MiB are waiting for it",
+	          LINK_QUEUE_MAX / 1024 / 1024);
+}
+
+static void give(struct mesh_connection *c, struct chunk *chunk)
+{
+	c->sent_bytes += chunk->bytes;
+	link_send(c->link, chunk);
+}
+
+void connection_send(struct mesh_connection *c, enum frame_type type, uint32_t stream,
+                     const ProtobufCMessage *header)
+{
 	struct error err;
 
 	if (c->state == CONNECTION_ENDING || c->state == CONNECTION_REFUSING)
 		return;
-	chunk = frame_pack(type, stream, header, payload);
-	if (link_get_queued_bytes(c->link) + chunk->bytes > LINK_QUEUE_MAX) {
-		free(chunk);
-		error_set(&err, ERROR_TOO_LARGE,
-		          "the peer does not read: %zu MiB are waiting for it",
-		          LINK_QUEUE_MAX / 1024 / 1024);
+	/* A peer can make us answer, with PONGs for instance, and not read the answers. */
+	if (connection_get_queued_bytes(c) > LINK_QUEUE_MAX) {
+		unread(&err);
 		connection_fail(c, &err);
 		return;
 	}
-	c->sent_bytes += chunk->bytes;
-	link_send(c->link, chunk);
+	give(c, frame_pack(type, stream, header, NULL));
+}
+
+void connection_send_window(struct mesh_connection *c, uint32_t stream, uint32_t bytes)
+{
+	struct frame_head head = { .stream = stream, .type = FRAME_WINDOW, .aux = bytes };
+	uint8_t encoded[FRAME_BYTES];
+
+	if (c->state != CONNECTION_READY)
+		return;
+	frame_head_encode(&head, encoded);
+	give(c, chunk_new(encoded, sizeof(encoded)));
+}
+
+/* What waits goes out, while the link's own queue is short: the longer that is, the longer whoever
+ * comes next has to wait behind it. */
+static void pump(struct mesh_connection *c)
+{
+	while (c->state == CONNECTION_READY && !outbox_is_empty(&c->outbox) &&
+	       link_get_queued_bytes(c->link) <= LINK_HIGH_BYTES) {
+		uint64_t *sent_at;
+
+		give(c, outbox_take(&c->outbox, c->peer_piece_bytes, &sent_at));
+		if (sent_at)
+			*sent_at = c->sent_bytes;
+	}
+}
+
+size_t connection_get_queued_bytes(const struct mesh_connection *c)
+{
+	return c->outbox.bytes + link_get_queued_bytes(c->link);
+}
+
+bool connection_is_full(const struct mesh_connection *c)
+{
+	return connection_get_queued_bytes(c) > LINK_HIGH_BYTES;
+}
+
+void connection_send_message(struct mesh_connection *c, enum frame_type type, uint32_t stream,
+                             const ProtobufCMessage *header, const ProtobufCMessage *payload,
+                             uint64_t *sent_at)
+{
+	struct error err;
+
+	if (c->state != CONNECTION_READY)
+		return;
+	outbox_add(&c->outbox, type, stream, header, payload, sent_at);
+	if (connection_get_queued_bytes(c) > LINK_QUEUE_MAX) {
+		unread(&err);
+		connection_fail(c, &err);
+		return;
+	}
+	pump(c);
+}
+
+enum outbox_dropped connection_drop(struct mesh_connection *c, uint32_t stream)
+{
+	return outbox_drop(&c->outbox, stream);
 }
 
 /* --- time --- */
 
 static void tick(struct mesh_connection *c)
 {
+	uint64_t oldest_ms;
 	struct error err;
 
 	c->silent_ticks = c->heard ? 0 : c->silent_ticks + 1;
@@ -154,8 +221,16 @@ static void tick(struct mesh_connection *c)
 		connection_fail(c, &err);
 		return;
 	}
+	oldest_ms = parts_get_oldest_ms(&c->parts);
+	if (oldest_ms != UINT64_MAX && clock_now_ms() - oldest_ms > MESH_PARTIAL_MS) {
+		error_set(&err, ERROR_TIMEOUT,
+		          "the peer began a message and did not end it in %d s",
+		          MESH_PARTIAL_MS / 1000);
+		connection_refuse(c, &err);
+		return;
+	}
 	if (c->ping_next)
-		connection_send(c, FRAME_PING, 0, NULL, NULL);
+		connection_send(c, FRAME_PING, 0, NULL);
 	c->ping_next = !c->ping_next;
 	if (c->state == CONNECTION_READY)
 		loop_timer_start(c->mesh->loop, &c->timer, c->mesh->keepalive_ms / 2);
@@ -209,11 +284,9 @@ static void take_goaway(struct mesh_connection *c, const struct frame *f)
 	connection_fail(c, &err);
 }
 
-static void take_frame(struct mesh_connection *c, const struct frame *f)
+/* The frame, or the whole message that it completed. */
+static void take_whole(struct mesh_connection *c, const struct frame *f)
 {
-	char name[16];
-	struct error err;
-
 	switch (f->head.type) {
 	case FRAME_OPEN:
 		serve_take_open(c, f);
@@ -224,11 +297,56 @@ static void take_frame(struct mesh_connection *c, const struct frame *f)
 	case FRAME_END:
 		call_take_end(c, f);
 		return;
+	}
+}
+
+/* Nothing is kept of a message for which there is no call, or no leave to call. */
+static void take_message(struct mesh_connection *c, const struct frame *f)
+{
+	struct error err;
+
+	if (f->head.type == FRAME_OPEN ? !serve_may_open(c, f) : !call_expects(c, f))
+		return;
+	if (!(f->head.flags & FRAME_MORE))
+		take_whole(c, f);
+	else if (parts_begin(&c->parts, f, c->mesh->max_message_bytes, clock_now_ms(), &err) < 0)
+		connection_refuse(c, &err);
+}
+
+static void take_part(struct mesh_connection *c, const struct frame *f)
+{
+	struct frame *whole;
+	struct error err;
+
+	if (parts_add(&c->parts, f, &whole, &err) < 0)
+		connection_refuse(c, &err);
+	else if (whole)
+		take_whole(c, whole);
+	frame_free(whole);
+}
+
+static void take_frame(struct mesh_connection *c, const struct frame *f)
+{
+	char name[16];
+	struct error err;
+
+	switch (f->head.type) {
+	case FRAME_OPEN:
+	case FRAME_MSG:
+	case FRAME_END:
+		take_message(c, f);
+		return;
+	case FRAME_PART:
+		take_part(c, f);
+		return;
+	case FRAME_WINDOW:
+		serve_take_window(c, f);
+		return;
 	case FRAME_CANCEL:
 		serve_take_cancel(c, f);
 		return;
 	case FRAME_PING:
-		connection_send(c, FRAME_PONG, 0, NULL, NULL);
+		connection_send(c, FRAME_PONG, 0, NULL);
 		return;
 	case FRAME_PONG:
 		return;
@@ -266,7 +384,10 @@ static void link_opened(const struct link_peer *peer, void *context)
 
 static void link_drained(void *context)
 {
-	serve_writable(context);
+	struct mesh_connection *c = context;
+
+	pump(c);
+	serve_writable(c);
 }
 
 static void link_failed(const struct error *why, void *context)

@@ -50,8 +50,8 @@ void frame_head_decode(const uint8_t *bytes, struct frame_head *ret_head)
 
 const char *frame_type_name(uint8_t type, char *ret_text)
 {
-	static const char *const names[] = { NULL,     "HELLO", "OPEN", "MSG",   "END",
-		                             "CANCEL", "PING",  "PONG", "GOAWAY" };
+	static const char *const names[] = { NULL,   "HELLO", "OPEN",   "MSG",  "END",   "CANCEL",
+		                             "PING", "PONG",  "GOAWAY", "PART", "WINDOW" };
 
 	if (type > 0 && type < ARRAY_SIZE(names))
 		return names[type];

@@ -9,6 +9,11 @@
  * 2, 4, 6 .. of the other; 0 is the connection itself. A call is one OPEN with its request as
  * payload; a unary answer is one END with the reply as payload; a stream's are MSGs, then an END.
  *
+ * A payload longer than a piece (the receiver's HELLO says how long) comes in several frames: the
+ * first has FRAME_MORE and the bytes of the whole in aux, then PARTs, the last without FRAME_MORE.
+ * Pieces of different streams may alternate. A WINDOW adds aux bytes to what the sender of a
+ * stream's MSGs may send before it must wait; each stream begins with the receiver's window_bytes.
+ *
  * The reader takes bytes as they come, on a courier thread. It believes no length: it is compared
  * with the limit first, and memory grows with the bytes that really arrive. Until a HELLO has come
  * the limit is FRAME_HELLO_MAX, for by then nobody has said who they are.
@@ -37,10 +42,14 @@ enum frame_type {
 	FRAME_PING = 6,
 	FRAME_PONG = 7,
 	FRAME_GOAWAY = 8,
+	FRAME_PART = 9,
+	FRAME_WINDOW = 10,
 };
 
 /* A receiver that does not know the type skips the frame; without it, it closes. */
 #define FRAME_OPTIONAL 0x80
+/* The message goes on in PARTs of the same stream. */
+#define FRAME_MORE 0x01
 
 struct frame_head {
 	uint32_t length;
@@ -48,7 +57,7 @@ struct frame_head {
 	uint8_t type;
 	uint8_t flags;
 	uint16_t header_bytes;
-	uint32_t aux; /* reserved, 0 */
+	uint32_t aux; /* with FRAME_MORE: bytes of the whole payload; of a WINDOW: more bytes */
 };
 
 void frame_head_encode(const struct frame_head *head, uint8_t *ret_bytes);

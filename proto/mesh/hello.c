@@ -31,10 +31,12 @@ void hello_send(struct mesh_connection *c)
 	hello.max_streams = MESH_MAX_STREAMS;
 	hello.keepalive_ms = mesh->keepalive_ms;
 	hello.build = (char *)DROVER_VERSION;
+	hello.window_bytes = MESH_WINDOW_BYTES;
+	hello.piece_bytes = MESH_PIECE_BYTES;
 
 	c->sent_bytes += preface->bytes;
 	link_send(c->link, preface);
-	connection_send(c, FRAME_HELLO, 0, &hello.base, NULL);
+	connection_send(c, FRAME_HELLO, 0, &hello.base);
 }
 
 static int check_certificate(const struct mesh_connection *c, const struct mesh_identity *claim,
@@ -142,10 +144,16 @@ int hello_take(struct mesh_connection *c, const struct frame *f, struct error *e
 	if (rc < 0)
 		return rc;
 	hello = (const Drover__Mesh__Hello *)message;
+	if (hello->piece_bytes > 0 && hello->piece_bytes < MESH_PIECE_LEAST_BYTES)
+		return error_set(err, ERROR_PROTOCOL,
+		                 "it wants messages in pieces of %u bytes; the least is %d",
+		                 hello->piece_bytes, MESH_PIECE_LEAST_BYTES);
 	rc = check_claim(c, hello, &c->identity, err);
 	if (rc < 0)
 		return rc;
 	c->peer_max_message_bytes = hello->max_message_bytes;
 	c->peer_max_streams = hello->max_streams;
+	c->peer_window_bytes = hello->window_bytes;
+	c->peer_piece_bytes = hello->piece_bytes ? hello->piece_bytes : UINT32_MAX;
 	return 0;
 }

@@ -19,6 +19,8 @@
 #include "proto/mesh/frame.h"
 #include "proto/mesh/link.h"
 #include "proto/mesh/mesh.h"
+#include "proto/mesh/outbox.h"
+#include "proto/mesh/parts.h"
 #include "proto/methods.h"
 
 #include <uthash.h>
@@ -29,7 +31,11 @@
 #define MESH_MAX_STREAMS       1024 /* at once, per connection and direction */
 #define MESH_LISTENER_MAX      512  /* connections */
 #define MESH_HANDSHAKE_MS      10000
-#define MESH_REFUSAL_LINGER_MS 500 /* for the peer to read why it was refused */
+#define MESH_WINDOW_BYTES      (256 * 1024) /* of a stream, on its way and unread */
+#define MESH_PIECE_BYTES       (16 * 1024)
+#define MESH_PIECE_LEAST_BYTES 1024  /* a peer that asks for less only wants to make work */
+#define MESH_PARTIAL_MS        60000 /* a message in pieces is all there by then */
+#define MESH_REFUSAL_LINGER_MS 500   /* for the peer to read why it was refused */
 #define MESH_TIMEOUT_MOST_MS   (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
 #define MESH_BACKOFF_FIRST_MS  1000
 #define MESH_BACKOFF_MOST_MS   15000
@@ -112,6 +118,8 @@ struct mesh_connection {
 	struct mesh_identity identity;
 	uint32_t peer_max_message_bytes;
 	uint32_t peer_max_streams;
+	uint32_t peer_window_bytes;    /* 0: it has none */
+	uint32_t peer_piece_bytes;     /* UINT32_MAX: it takes messages whole */
 	char address[MESH_NAME_BYTES]; /* for texts, before the peer has a name */
 	void *context;
 
@@ -124,6 +132,8 @@ struct mesh_connection {
 
 	uint32_t next_stream;      /* of ours */
 	uint32_t last_peer_stream; /* highest of the peer's */
+	struct outbox outbox;      /* not yet given to the link */
+	struct parts parts;        /* of the peer's messages */
 	uint64_t sent_bytes;       /* given to the link */
 	uint64_t taken_bytes;      /* of these, how many may have left; set when ending */
 	struct mesh_call *calls;
@@ -145,10 +155,22 @@ void connection_refuse(struct mesh_connection *c, const struct error *why);
 /* Completes and cancels what is under way, tells the owner and the dialer, frees. Top level only. */
 void connection_finish(struct mesh_connection *c);
 
-/* Packs and sends; the connection is READY (or opening, for HELLO). Fails the connection when its
- * peer has not read for too long. */
+/* A frame of the connection's own, past all messages that wait: HELLO, CANCEL, PING, GOAWAY ... */
 void connection_send(struct mesh_connection *c, enum frame_type type, uint32_t stream,
-                     const ProtobufCMessage *header, const ProtobufCMessage *payload);
+                     const ProtobufCMessage *header);
+void connection_send_window(struct mesh_connection *c, uint32_t stream, uint32_t bytes);
+
+/* OPEN, MSG or END, when its turn comes; the connection is READY. Fails the connection when its
+ * peer has not read for too long. @sent_at (may be NULL): gets the connection's sent_bytes once the
+ * last byte was given to the link; borrowed until then, or until connection_drop. */
+void connection_send_message(struct mesh_connection *c, enum frame_type type, uint32_t stream,
+                             const ProtobufCMessage *header, const ProtobufCMessage *payload,
+                             uint64_t *sent_at);
+enum outbox_dropped connection_drop(struct mesh_connection *c, uint32_t stream);
+
+/* Whoever sends a stream should wait. */
+bool connection_is_full(const struct mesh_connection *c);
+size_t connection_get_queued_bytes(const struct mesh_connection *c);
 
 /* --- hello.c --- */
 
@@ -165,6 +187,8 @@ void dialer_connection_ended(struct mesh_dialer *dialer, bool was_ready, const s
 
 /* --- call.c --- */
 
+/* Whether the answer that begins with @f is waited for. */
+bool call_expects(struct mesh_connection *c, const struct frame *f);
 void call_take_message(struct mesh_connection *c, const struct frame *f);
 void call_take_end(struct mesh_connection *c, const struct frame *f);
 void call_fail_all(struct mesh_connection *c);
@@ -172,7 +196,11 @@ void call_fail_stillborn(struct mesh *mesh);
 
 /* --- serve.c --- */
 
+/* @f begins a call; whether it may go on. Else it was refused. */
+bool serve_may_open(struct mesh_connection *c, const struct frame *f);
+/* All of its request is there. */
 void serve_take_open(struct mesh_connection *c, const struct frame *f);
+void serve_take_window(struct mesh_connection *c, const struct frame *f);
 void serve_take_cancel(struct mesh_connection *c, const struct frame *f);
 /* The link's queue is short again. */
 void serve_writable(struct mesh_connection *c);

@@ -168,6 +168,10 @@ struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method
                                    void (*done)(const struct mesh_result *result, void *context),
                                    void *context);
 
+/* While a stream is paused its sender stops once 256 KiB are on their way; what is on its way still
+ * comes. Other streams of the connection go on. */
+void mesh_call_pause(struct mesh_call *call, bool pause);
+
 /* @done has come with MESH_CANCELLED when this returns; the peer's handler is told. */
 void mesh_call_cancel(struct mesh_call *call);
 
@@ -206,8 +210,8 @@ void mesh_fail(struct mesh_incoming *in, enum mesh_status status, const struct e
 void mesh_fail_error(struct mesh_incoming *in, const struct error *err);
 
 /* Streaming: any number of messages, then mesh_finish or mesh_fail. Returns false when the reader
- * is slow (over 64 KiB queued for it): this message still goes out; stop, and continue when
- * @writable was called. Also false, for good, once nobody reads any more: on_cancel tells. */
+ * is slow (over 64 KiB queued for it, or 256 KiB of this stream unread by it): this message still
+ * goes out; stop, and continue when @writable was called. Also false, for good, once nobody reads any more: on_cancel tells. */
 bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message);
 void mesh_incoming_on_writable(struct mesh_incoming *in, void (*writable)(void *context),
                                void *context);

@@ -33,6 +33,7 @@ struct mesh_incoming {
 	void *cancelled_context;
 	void (*writable)(void *context);
 	void *writable_context;
+	int64_t credit;  /* bytes that the caller takes now; of no meaning if it has no window */
 	bool told_slow;  /* mesh_send said false; in the connection's list of waiting */
 	bool ended;      /* the END is sent; the handler is about to be told */
 	bool cancelling; /* the handler is being told */
@@ -54,7 +55,7 @@ static void send_end(struct mesh_connection *c, uint32_t stream, enum mesh_statu
 		end.error_code = err->code;
 		end.message = (char *)err->text;
 	}
-	connection_send(c, FRAME_END, stream, &end.base, reply);
+	connection_send_message(c, FRAME_END, stream, &end.base, reply, NULL);
 }
 
 static void forget(struct mesh_incoming *in)
@@ -120,6 +121,11 @@ void mesh_finish(struct mesh_incoming *in)
 	end_call(in, MESH_OK, NULL, NULL);
 }
 
+static bool has_credit(const struct mesh_incoming *in)
+{
+	return in->connection->peer_window_bytes == 0 || in->credit > 0;
+}
+
 bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message)
 {
 	struct mesh_connection *c = in->connection;
@@ -137,10 +143,11 @@ bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message)
 		loop_timer_start(in->mesh->loop, &in->timer, 0);
 		return false;
 	}
-	connection_send(c, FRAME_MSG, in->stream, NULL, message);
+	connection_send_message(c, FRAME_MSG, in->stream, NULL, message, NULL);
 	if (c->state != CONNECTION_READY)
 		return false;
-	if (link_get_queued_bytes(c->link) <= LINK_HIGH_BYTES)
+	in->credit -= (int64_t)protobuf_c_message_get_packed_size(message);
+	if (has_credit(in) && !connection_is_full(c))
 		return true;
 	if (!in->told_slow)
 		DL_APPEND(c->waiting, in);
@@ -188,6 +195,7 @@ static void deadline_passed(void *context)
 	struct mesh_incoming *in = context;
 	struct error err;
 
+	(void)connection_drop(in->connection, in->stream);
 	error_set(&err, ERROR_TIMEOUT, "%s: the deadline passed", in->method->name);
 	send_end(in->connection, in->stream, MESH_DEADLINE_EXCEEDED, &err, NULL);
 	cancel(in);
@@ -197,6 +205,9 @@ void serve_take_cancel(struct mesh_connection *c, const struct frame *f)
 {
 	struct mesh_incoming *in;
 
+	/* Nobody reads what still waits, nor the request that has not all come. */
+	(void)connection_drop(c, f->head.stream);
+	parts_drop(&c->parts, f->head.stream);
 	/* It may have been answered already, which the caller could not know. */
 	HASH_FIND(hh, c->incoming, &f->head.stream, sizeof(f->head.stream), in);
 	if (in)
@@ -225,11 +236,11 @@ void serve_writable(struct mesh_connection *c)
 	/* One turn for each that waits now; who fills the queue again goes to the end. */
 	DL_COUNT(c->waiting, in, turns);
 	for (; turns > 0 && c->waiting && c->state == CONNECTION_READY; turns--) {
-		if (link_get_queued_bytes(c->link) > LINK_HIGH_BYTES)
+		if (connection_is_full(c))
 			return; /* drained() comes again */
 		in = c->waiting;
 		DL_DELETE(c->waiting, in);
-		if (!in->writable) {
+		if (!in->writable || !has_credit(in)) {
 			DL_APPEND(c->waiting, in);
 			continue;
 		}
@@ -246,6 +257,26 @@ void mesh_incoming_on_writable(struct mesh_incoming *in, void (*writable)(void *
 	/* It may have drained between mesh_send and now. */
 	if (in->told_slow && in->connection)
 		loop_timer_start(in->mesh->loop, &in->connection->writable, 0);
+}
+
+void serve_take_window(struct mesh_connection *c, const struct frame *f)
+{
+	struct mesh_incoming *in;
+	struct error err;
+
+	HASH_FIND(hh, c->incoming, &f->head.stream, sizeof(f->head.stream), in);
+	if (!in)
+		return; /* it was answered meanwhile */
+	in->credit += f->head.aux;
+	if (in->credit > INT32_MAX) {
+		error_set(&err, ERROR_PROTOCOL,
+		          "the peer opened the window of call %u to %lld bytes", in->stream,
+		          (long long)in->credit);
+		connection_refuse(c, &err);
+		return;
+	}
+	if (in->told_slow)
+		loop_timer_start(c->mesh->loop, &c->writable, 0);
 }
 
 /* --- a new call --- */
@@ -315,6 +346,7 @@ static void begin(struct mesh_connection *c, uint32_t stream, const struct metho
 	in->mesh = c->mesh;
 	in->connection = c;
 	in->stream = stream;
+	in->credit = c->peer_window_bytes;
 	in->method = method;
 	in->timer = (struct loop_timer){ .fire = deadline_passed, .context = in };
 	if (timeout_us > 0)
@@ -324,38 +356,56 @@ static void begin(struct mesh_connection *c, uint32_t stream, const struct metho
 	handler->handle(in, request, c->mesh->service_context);
 }
 
-void serve_take_open(struct mesh_connection *c, const struct frame *f)
+static const Drover__Mesh__Open *decode_header(struct mesh_connection *c, const struct frame *f)
+{
+	ProtobufCMessage *header;
+	struct error err;
+
+	if (message_decode(&drover__mesh__open__descriptor, f->body, f->head.header_bytes,
+	                   &c->mesh->headers, &header, &err) == 0)
+		return (const Drover__Mesh__Open *)header;
+	connection_refuse(c, &err);
+	return NULL;
+}
+
+bool serve_may_open(struct mesh_connection *c, const struct frame *f)
 {
 	uint32_t stream = f->head.stream;
-	const struct mesh_handler *handler;
 	const Drover__Mesh__Open *open;
-	const struct method *method;
 	enum mesh_status status;
-	ProtobufCMessage *header, *request;
-	const uint8_t *payload;
 	struct error err;
-	size_t bytes;
 
 	if (stream == 0 || stream % 2 == c->next_stream % 2 || stream <= c->last_peer_stream) {
 		error_set(&err, ERROR_PROTOCOL, "the peer opened call %u after %u", stream,
 		          c->last_peer_stream);
 		connection_refuse(c, &err);
-		return;
+		return false;
 	}
 	c->last_peer_stream = stream;
-	if (message_decode(&drover__mesh__open__descriptor, f->body, f->head.header_bytes,
-	                   &c->mesh->headers, &header, &err) < 0) {
-		connection_refuse(c, &err);
-		return;
-	}
-	open = (const Drover__Mesh__Open *)header;
-	method = mesh_find_method(c->mesh, open->method);
-	handler = find_handler(c->mesh, open->method);
-	status = admit(c, open->method, method, handler, &err);
-	if (status != MESH_OK) {
+	open = decode_header(c, f);
+	if (!open)
+		return false;
+	status = admit(c, open->method, mesh_find_method(c->mesh, open->method),
+	               find_handler(c->mesh, open->method), &err);
+	if (status != MESH_OK)
 		send_end(c, stream, status, &err, NULL);
+	return status == MESH_OK;
+}
+
+void serve_take_open(struct mesh_connection *c, const struct frame *f)
+{
+	const Drover__Mesh__Open *open = decode_header(c, f);
+	uint32_t stream = f->head.stream;
+	const struct method *method;
+	enum mesh_status status;
+	ProtobufCMessage *request;
+	const uint8_t *payload;
+	struct error err;
+	size_t bytes;
+
+	if (!open)
 		return;
-	}
+	method = mesh_find_method(c->mesh, open->method);
 	payload = frame_get_payload(f, &bytes);
 	if (message_decode(method->input, payload, bytes, &c->mesh->payloads, &request, &err) < 0) {
 		status = err.code == ERROR_TOO_LARGE ? MESH_RESOURCE_EXHAUSTED
@@ -364,7 +414,7 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 		send_end(c, stream, status, &err, NULL);
 		return;
 	}
-	begin(c, stream, method, open->timeout_us, handler, request);
+	begin(c, stream, method, open->timeout_us, find_handler(c->mesh, open->method), request);
 }
 
 /* --- for handlers --- */

@@ -2,7 +2,7 @@
 drover_test(NAME test_json LABEL unit SOURCES unit/test_json.c
 	LIBS drover_proto PkgConfig::JANSSON)
 drover_test(NAME test_methods LABEL unit SOURCES unit/test_methods.c LIBS drover_mesh)
-foreach(module frame message)
+foreach(module frame message pieces)
 	drover_test(NAME test_mesh_${module} LABEL unit SOURCES unit/test_mesh_${module}.c
 		LIBS drover_mesh)
 endforeach()

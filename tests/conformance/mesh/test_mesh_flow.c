@@ -93,6 +93,90 @@ static void test_streams_share_a_connection(void **state)
 	assert_int_equal(h->client.disconnects, 0);
 }
 
+/* A paused stream stops its sender after a window, and only it: another stream of the connection and
+ * calls go on; resumed, it goes on. */
+static void test_paused_stream(void **state)
+{
+	struct harness *h = *state;
+	Drover__Test__Request request = DROVER__TEST__REQUEST__INIT;
+	Drover__Test__Empty empty = DROVER__TEST__EMPTY__INIT;
+	struct outcome paused = { 0 }, other = { 0 }, o;
+	struct mesh_call *first, *second;
+	unsigned stopped_at;
+
+	request.reply_bytes = MESSAGE_BYTES;
+	first = mesh_call_stream(h->client.connection, "drover.test.Test/Flood", &request.base, 0,
+	                         outcome_message, outcome_done, &paused);
+	mesh_call_pause(first, true);
+	harness_wait_count(h, &h->server.slow, 1);
+	harness_run(h, 200);
+	stopped_at = paused.messages;
+	assert_in_range(stopped_at * MESSAGE_BYTES, 128 * 1024, 512 * 1024);
+
+	second = mesh_call_stream(h->client.connection, "drover.test.Test/Flood", &request.base, 0,
+	                          outcome_message, outcome_done, &other);
+	harness_wait_count(h, &other.messages, 500);
+	harness_unary(h, h->client.connection, "drover.test.Test/EmptyCall", &empty.base, &o);
+	assert_int_equal(o.status, MESH_OK);
+	assert_int_equal(paused.messages, stopped_at);
+
+	mesh_call_pause(first, false);
+	harness_wait_count(h, &paused.messages, stopped_at + 500);
+	mesh_call_cancel(first);
+	mesh_call_cancel(second);
+	harness_wait_count(h, &h->server.cancelled, 2);
+	assert_int_equal(h->client.disconnects, 0);
+}
+
+/* A big answer is on its way; a small one, asked for later, is there before it. */
+static void test_small_answers_pass_big_ones(void **state)
+{
+	struct harness *h = *state;
+	Drover__Test__Request request = DROVER__TEST__REQUEST__INIT;
+	Drover__Test__Empty empty = DROVER__TEST__EMPTY__INIT;
+	struct outcome big[3] = { 0 }, small = { 0 };
+
+	request.reply_bytes = 4 * 1024 * 1024 - 100;
+	for (size_t i = 0; i < ARRAY_SIZE(big); i++)
+		mesh_call(h->client.connection, "drover.test.Test/UnaryCall", &request.base, 60000,
+		          outcome_done, &big[i]);
+	mesh_call(h->client.connection, "drover.test.Test/EmptyCall", &empty.base, 60000,
+	          outcome_done, &small);
+	harness_wait_flag(h, &small.done);
+	assert_int_equal(small.status, MESH_OK);
+	for (size_t i = 0; i < ARRAY_SIZE(big); i++)
+		assert_false(big[i].done);
+	for (size_t i = 0; i < ARRAY_SIZE(big); i++) {
+		harness_wait_flag(h, &big[i].done);
+		assert_int_equal(big[i].status, MESH_OK);
+		assert_int_equal(big[i].reply_bytes, request.reply_bytes);
+		assert_true(big[i].reply_is_filled);
+	}
+}
+
+/* A long request that is cancelled while it waits was never sent, and the peer hears nothing of it. */
+static void test_cancelled_before_it_left(void **state)
+{
+	struct harness *h = *state;
+	Drover__Test__Request *request = request_new(4 * 1024 * 1024 - 100, 0);
+	struct outcome o[4] = { 0 };
+	struct mesh_call *calls[ARRAY_SIZE(o)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
+		calls[i] = mesh_call(h->client.connection, "drover.test.Test/UnaryCall",
+		                     &request->base, 60000, outcome_done, &o[i]);
+	mesh_call_cancel(calls[3]);
+	assert_true(o[3].done);
+	assert_int_equal(o[3].status, MESH_CANCELLED);
+	assert_true(o[3].never_sent);
+	for (size_t i = 0; i < 3; i++) {
+		harness_wait_flag(h, &o[i].done);
+		assert_int_equal(o[i].status, MESH_OK);
+	}
+	assert_int_equal(h->client.disconnects, 0);
+	request_free(request);
+}
+
 /* A caller that sends more than its peer reads is told so, and memory stays bounded. */
 static void test_caller_is_bounded(void **state)
 {
@@ -122,7 +206,8 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
-		CASE(test_streams_share_a_connection),
+		CASE(test_streams_share_a_connection),  CASE(test_paused_stream),
+		CASE(test_small_answers_pass_big_ones), CASE(test_cancelled_before_it_left),
 		CASE(test_caller_is_bounded),
 	};
 	static const struct CMUnitTest socket_tests[] = {

@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "proto/mesh/frame.pb-c.h"
+#include "proto/mesh/outbox.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,83 @@ static void test_malformed_request(void **state)
 	raw_free(&r);
 }
 
+/* The first frame of a request that claims @whole bytes, with 5 of them. */
+static void add_begun(struct raw *r, uint32_t stream, const char *method, uint32_t whole)
+{
+	Drover__Mesh__Open open = DROVER__MESH__OPEN__INIT;
+	struct frame_head head = {
+		.stream = stream, .type = FRAME_OPEN, .flags = FRAME_MORE, .aux = whole
+	};
+	uint8_t header[64];
+
+	open.method = (char *)method;
+	head.header_bytes = (uint16_t)drover__mesh__open__pack(&open, header);
+	head.length = head.header_bytes + 5u;
+	raw_add_head(r, &head);
+	raw_add(r, header, head.header_bytes);
+	raw_add(r,
+	        "\x22\x7f"
+	        "aaa",
+	        5);
+}
+
+static void add_piece(struct raw *r, uint32_t stream, uint32_t bytes, bool more)
+{
+	struct frame_head head = { .length = bytes,
+		                   .stream = stream,
+		                   .type = FRAME_PART,
+		                   .flags = more ? FRAME_MORE : 0 };
+
+	raw_add_head(r, &head);
+	for (uint32_t i = 0; i < bytes; i++)
+		raw_add(r, "a", 1);
+}
+
+/* A request in pieces of five bytes is one request; pieces of a refused one are passed over. */
+static void test_small_pieces(void **state)
+{
+	struct raw r = raw_greeted(*state);
+	const Drover__Mesh__End *end;
+
+	add_begun(&r, 1, "drover.test.Test/UnaryCall", 129);
+	add_begun(&r, 3, "drover.test.Test/NoSuchMethod", 129);
+	for (unsigned i = 0; i < 24; i++) {
+		add_piece(&r, 1, 5, true);
+		add_piece(&r, 3, 5, true);
+	}
+	add_piece(&r, 1, 4, false);
+	raw_add_frame(&r, FRAME_PING, 0, NULL, NULL);
+	r.until_pong = true;
+	raw_run(&r);
+	end = unpack_end(raw_find(&r, FRAME_END, 0));
+	assert_int_equal(end->code, MESH_UNIMPLEMENTED);
+	drover__mesh__end__free_unpacked((Drover__Mesh__End *)end, NULL);
+	end = unpack_end(raw_find(&r, FRAME_END, 1));
+	assert_int_equal(end->code, MESH_OK);
+	drover__mesh__end__free_unpacked((Drover__Mesh__End *)end, NULL);
+	assert_null(raw_find(&r, FRAME_END, 2));
+	raw_free(&r);
+}
+
+/* Messages in pieces are bounded in length and number, and a window in size. */
+static void test_pieces_and_windows_are_bounded(void **state)
+{
+	struct raw r = raw_greeted(*state), s = raw_greeted(*state), t = raw_greeted(*state);
+	struct frame_head window = { .stream = 1, .type = FRAME_WINDOW, .aux = UINT32_MAX };
+	Drover__Test__Empty empty = DROVER__TEST__EMPTY__INIT;
+
+	add_begun(&r, 1, "drover.test.Test/UnaryCall", 4 * 1024 * 1024 + 1);
+	expect_told(&r, "the peer began a message of 4194305 bytes; the limit is 4194304");
+
+	for (uint32_t i = 0; i <= PARTIAL_MAX; i++)
+		add_begun(&s, 2 * i + 1, "drover.test.Test/UnaryCall", 129);
+	expect_told(&s, "the peer sends more than 8 messages in pieces at a time");
+
+	raw_add_open(&t, 1, "drover.test.Test/OneThenSilence", &empty.base);
+	raw_add_head(&t, &window);
+	expect_told(&t, "the peer opened the window of call 1 to 4294967295 bytes");
+}
+
 /* Of 1,100 calls at once 1,024 are taken, the others told that it is too many. */
 static void test_too_many_calls(void **state)
 {
@@ -278,6 +356,8 @@ int main(int argc, char **argv)
 		CASE(test_malformed_open),
 		CASE(test_unknown_frames),
 		CASE(test_malformed_request),
+		CASE(test_small_pieces),
+		CASE(test_pieces_and_windows_are_bounded),
 		CASE(test_too_many_calls),
 		cmocka_unit_test_setup_teardown(test_stalled_handshake, setup_quick_handshake,
 		                                harness_teardown),
