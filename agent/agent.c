@@ -326,6 +326,7 @@ static int open_mesh(struct agent *agent, const struct agent_options *options, s
 		mesh.tls_ca = s->tls_ca;
 		mesh.tls_certificate = s->tls_certificate;
 		mesh.tls_key = s->tls_key;
+		mesh.tls_crl = s->tls_crl;
 	}
 	mesh.loop = agent->loop;
 	mesh.role = MESH_ROLE_AGENT;

@@ -29,6 +29,7 @@ static const struct config_key keys[] = {
 	{ "tls/ca",               CONFIG_STRING, AT(tls_ca) },
 	{ "tls/certificate",      CONFIG_STRING, AT(tls_certificate) },
 	{ "tls/key",              CONFIG_STRING, AT(tls_key) },
+	{ "tls/crl",              CONFIG_STRING, AT(tls_crl) },
 	{ "libvirt/uri",          CONFIG_STRING, AT(libvirt_uri) },
 	{ "libvirt/socket",       CONFIG_STRING, AT(libvirt_socket) },
 	{ "memory/capacity",      CONFIG_BYTES,  AT(memory_capacity_bytes) },
@@ -50,6 +51,7 @@ static void set_defaults(struct raw_settings *raw)
 			.tls_ca = xstrdup("/etc/drover/ca.pem"),
 			.tls_certificate = xstrdup("/etc/drover/cert.pem"),
 			.tls_key = xstrdup("/etc/drover/key.pem"),
+			.tls_crl = xstrdup("/etc/drover/crl.pem"),
 			.libvirt_uri = xstrdup("qemu:///system"),
 			.libvirt_socket = xstrdup("/run/libvirt/libvirt-sock"),
 			/* Kernel, libvirtd, agent and page cache of a small host. */

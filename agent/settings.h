@@ -16,6 +16,7 @@ struct agent_settings {
 	struct config_list coordinators; /* tcp:// addresses to dial */
 	char *listen;                    /* where other agents reach this one */
 	char *tls_ca, *tls_certificate, *tls_key;
+	char *tls_crl; /* need not exist */
 
 	char *libvirt_uri;
 	char *libvirt_socket; /* where drover-tunnel connects on the destination side */

@@ -146,6 +146,7 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 		mesh.tls_ca = s->tls_ca;
 		mesh.tls_certificate = s->tls_certificate;
 		mesh.tls_key = s->tls_key;
+		mesh.tls_crl = s->tls_crl;
 	}
 	mesh.loop = c->loop;
 	mesh.role = MESH_ROLE_COORDINATOR;

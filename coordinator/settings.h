@@ -14,6 +14,7 @@ struct coordinator_settings {
 	struct config_list listen; /* tcp:// for agents and remote tools, ipc:// for local ones */
 	char *store_sqlite;        /* the file; its directory holds lock and journal, too */
 	char *tls_ca, *tls_certificate, *tls_key;
+	char *tls_crl; /* need not exist */
 
 	uint64_t migrations_per_cluster;
 	uint64_t outbound_per_node;

@@ -221,6 +221,13 @@ static void tick(struct mesh_connection *c)
 		connection_fail(c, &err);
 		return;
 	}
+	if (c->tls_generation != c->mesh->tls_generation) {
+		c->tls_generation = c->mesh->tls_generation;
+		if (link_check_peer(c->link, &err) < 0) {
+			connection_refuse(c, &err);
+			return;
+		}
+	}
 	oldest_ms = parts_get_oldest_ms(&c->parts);
 	if (oldest_ms != UINT64_MAX && clock_now_ms() - oldest_ms > MESH_PARTIAL_MS) {
 		error_set(&err, ERROR_TIMEOUT,
@@ -411,6 +418,7 @@ static struct mesh_connection *connection_new(struct mesh *mesh, bool dialled)
 	c->mesh = mesh;
 	c->dialled = dialled;
 	c->next_stream = dialled ? 1 : 2;
+	c->tls_generation = mesh->tls_generation;
 	c->timer = (struct loop_timer){ .fire = timer_fired, .context = c };
 	c->finish = (struct loop_timer){ .fire = finish_now, .context = c };
 	c->writable = (struct loop_timer){ .fire = link_drained, .context = c };

@@ -31,6 +31,7 @@
 #define MESH_MAX_STREAMS       1024 /* at once, per connection and direction */
 #define MESH_LISTENER_MAX      512  /* connections */
 #define MESH_HANDSHAKE_MS      10000
+#define MESH_TLS_REFRESH_MS    5000
 #define MESH_WINDOW_BYTES      (256 * 1024) /* of a stream, on its way and unread */
 #define MESH_PIECE_BYTES       (16 * 1024)
 #define MESH_PIECE_LEAST_BYTES 1024  /* a peer that asks for less only wants to make work */
@@ -80,7 +81,10 @@ struct mesh {
 	void *context;
 
 	struct id boot_id;
-	struct tls *tls; /* NULL: no tcp:// */
+	struct tls *tls;             /* NULL: no tcp:// */
+	unsigned tls_generation;     /* of its files */
+	struct loop_timer tls_timer; /* looks whether they are new */
+	uint32_t tls_refresh_ms;
 	struct link_group links;
 	struct arena headers, payloads; /* what is being looked at right now */
 	struct mesh_listener *listeners;
@@ -129,6 +133,7 @@ struct mesh_connection {
 	bool heard;                 /* something came since the last tick */
 	unsigned silent_ticks;
 	bool ping_next;
+	unsigned tls_generation; /* of the files by which the peer was judged */
 
 	uint32_t next_stream;      /* of ours */
 	uint32_t last_peer_stream; /* highest of the peer's */

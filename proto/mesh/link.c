@@ -96,6 +96,11 @@ uint64_t link_get_taken_bytes(const struct link *l)
 	return l->ops->get_taken_bytes(l);
 }
 
+int link_check_peer(struct link *l, struct error *err)
+{
+	return l->ops->check_peer ? l->ops->check_peer(l, err) : 0;
+}
+
 uint64_t link_close(struct link *l)
 {
 	uint64_t taken;

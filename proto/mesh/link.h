@@ -63,7 +63,7 @@ struct link_events {
 /* All links of one mesh, and what they have in common. */
 struct link_group {
 	struct loop *loop;
-	const struct tls *tls; /* NULL: no tcp:// */
+	struct tls *tls; /* NULL: no tcp:// */
 	uint32_t max_frame_bytes;
 	struct link *first;
 };
@@ -74,6 +74,9 @@ size_t link_get_queued_bytes(const struct link *l);
 uint64_t link_get_taken_bytes(const struct link *l);
 /* No more bytes leave; returns link_get_taken_bytes as it will stay. Then closes. */
 uint64_t link_close(struct link *l);
+
+/* Whether the peer's proof would pass today; 0 where there is nothing to prove. */
+int link_check_peer(struct link *l, struct error *err);
 
 /* Closes all links and waits for their couriers. */
 void link_group_close(struct link_group *group);
@@ -118,6 +121,7 @@ struct link_ops {
 	void (*send)(struct link *l, struct chunk *chunk);
 	size_t (*get_queued_bytes)(const struct link *l);
 	uint64_t (*get_taken_bytes)(const struct link *l);
+	int (*check_peer)(struct link *l, struct error *err); /* NULL: nothing to check */
 	/* The owner has looked at @bytes of frames. */
 	void (*consumed)(struct link *l, size_t bytes);
 	/* Stops; link_post_closed when no courier will touch it any more. */

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "proto/mesh/identity.h"
 #include "proto/mesh/tls.h"
 
@@ -55,6 +56,27 @@ static int set_identity(struct mesh *mesh, const struct mesh_options *options, s
 	return 0;
 }
 
+/* Whoever renews certificates writes several files; if we come in the middle, or they are no good,
+ * the old ones stay in use and we look again when something has changed again. */
+static void refresh_tls(void *context)
+{
+	struct mesh *mesh = context;
+	char until[64];
+	struct error err;
+
+	loop_timer_start(mesh->loop, &mesh->tls_timer, mesh->tls_refresh_ms);
+	if (!tls_is_outdated(mesh->tls))
+		return;
+	if (tls_reload(mesh->tls, &err) < 0) {
+		log_warning("mesh: the certificates that were loaded before stay in use: %s",
+		            err.text);
+		return;
+	}
+	mesh->tls_generation++;
+	tls_format_expiry(mesh->tls, until, sizeof(until));
+	log_info("mesh: took new certificate files; our own is valid until %s", until);
+}
+
 struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 {
 	_cleanup_(mesh_freep) struct mesh *mesh = xnew(struct mesh);
@@ -84,10 +106,17 @@ struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 			          "TLS needs all three: a CA, a certificate and its key");
 			return NULL;
 		}
-		mesh->tls = tls_new(options->tls_ca, options->tls_certificate, options->tls_key,
+		mesh->tls = tls_new(&(struct tls_files){ .ca = options->tls_ca,
+		                                         .certificate = options->tls_certificate,
+		                                         .key = options->tls_key,
+		                                         .crl = options->tls_crl },
 		                    err);
 		if (!mesh->tls)
 			return NULL;
+		mesh->tls_refresh_ms = options->tls_refresh_ms ? options->tls_refresh_ms
+		                                               : MESH_TLS_REFRESH_MS;
+		mesh->tls_timer = (struct loop_timer){ .fire = refresh_tls, .context = mesh };
+		loop_timer_start(mesh->loop, &mesh->tls_timer, mesh->tls_refresh_ms);
 	}
 	mesh->links.tls = mesh->tls;
 	if (set_identity(mesh, options, err) < 0)
@@ -124,6 +153,8 @@ void mesh_free(struct mesh *mesh)
 	call_fail_stillborn(mesh);
 	serve_forget_abandoned(mesh);
 	link_group_close(&mesh->links);
+	if (mesh->tls)
+		loop_timer_stop(mesh->loop, &mesh->tls_timer);
 	tls_free(mesh->tls);
 	arena_deinit(&mesh->headers);
 	arena_deinit(&mesh->payloads);

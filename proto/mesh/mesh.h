@@ -18,6 +18,9 @@
  * MESH_PERMISSION_DENIED before a handler runs. Peers that are refused before they have a name are
  * logged here, for no callback tells of them.
  *
+ * The PEM files may be replaced at any time: new connections use the new ones at most tls_refresh_ms
+ * later, and a live connection whose peer would not be let in any more ends within a keepalive more.
+ *
  * nng starts its threads with the first mesh_listen or mesh_dial: loop_watch_signal comes before.
  */
 #pragma once
@@ -97,6 +100,8 @@ struct mesh_options {
 	const char *tls_ca; /* PEM files; NULL for a process that never uses tcp:// */
 	const char *tls_certificate;
 	const char *tls_key;
+	const char *tls_crl;        /* revoked certificates; NULL or no such file: none */
+	uint32_t tls_refresh_ms;    /* 0 = 5000; how often it is seen whether these files are new */
 	uint32_t max_message_bytes; /* 0 = 4 MiB */
 	uint32_t keepalive_ms;      /* 0 = 5000; a peer silent for three of these is gone */
 	uint32_t handshake_ms;      /* 0 = 10000; from connecting to the peer's HELLO */

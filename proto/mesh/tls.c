@@ -13,11 +13,24 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum file { FILE_CA, FILE_CERTIFICATE, FILE_KEY, FILE_CRL, FILES };
+
+struct file_stamp {
+	ino_t inode;
+	dev_t device;
+	off_t size;
+	time_t seconds;
+	long nanoseconds;
+};
 
 struct tls {
 	SSL_CTX *server, *client;
 	struct mesh_identity identity;
-	char *ca_path; /* for texts */
+	char *paths[FILES]; /* constant; couriers read them for texts */
+	struct file_stamp stamps[FILES];
 };
 
 struct tls_session {
@@ -103,6 +116,9 @@ static int verify_error(long result, X509 *certificate, const char *whose, const
 		return error_set(err, ERROR_IDENTITY,
 		                 "%s certificate is not signed by the cluster's CA (%s)", whose,
 		                 ca_path);
+	case X509_V_ERR_CERT_REVOKED:
+		return error_set(err, ERROR_IDENTITY,
+		                 "%s certificate was revoked; it must be issued anew", whose);
 	default:
 		return error_set(err, ERROR_IDENTITY, "%s certificate does not pass: %s", whose,
 		                 X509_verify_cert_error_string(result));
@@ -125,8 +141,34 @@ static int check_own(SSL_CTX *context, const char *path, const char *ca_path, st
 	return 0;
 }
 
-static SSL_CTX *context_new(const SSL_METHOD *method, const char *ca_path,
-                            const char *certificate_path, const char *key_path, struct error *err)
+/* A revoked certificate fails; a list that is old or missing fails nobody (tls.h). */
+static int verify_callback(int ok, X509_STORE_CTX *check)
+{
+	int result = X509_STORE_CTX_get_error(check);
+
+	if (result != X509_V_ERR_UNABLE_TO_GET_CRL && result != X509_V_ERR_CRL_HAS_EXPIRED)
+		return ok;
+	X509_STORE_CTX_set_error(check, X509_V_OK);
+	return 1;
+}
+
+static int load_crl(SSL_CTX *context, const char *path, struct error *err)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+	if (!path || access(path, F_OK) < 0)
+		return 0;
+	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
+		return error_set(err, ERROR_INVALID,
+		                 "cannot read the list of revoked certificates %s: %s", path,
+		                 openssl_reason());
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	X509_STORE_set_verify_cb(store, verify_callback);
+	return 0;
+}
+
+static SSL_CTX *context_new(const SSL_METHOD *method, const struct tls *tls, struct error *err)
 {
 	_cleanup_(SSL_CTX_freep) SSL_CTX *context = SSL_CTX_new(method);
 
@@ -142,40 +184,112 @@ static SSL_CTX *context_new(const SSL_METHOD *method, const char *ca_path,
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 
-	if (SSL_CTX_load_verify_locations(context, ca_path, NULL) != 1)
-		error_set(err, ERROR_INVALID, "cannot read the CA's certificate %s: %s", ca_path,
-		          openssl_reason());
-	else if (SSL_CTX_use_certificate_chain_file(context, certificate_path) != 1)
+	if (SSL_CTX_load_verify_locations(context, tls->paths[FILE_CA], NULL) != 1)
+		error_set(err, ERROR_INVALID, "cannot read the CA's certificate %s: %s",
+		          tls->paths[FILE_CA], openssl_reason());
+	else if (SSL_CTX_use_certificate_chain_file(context, tls->paths[FILE_CERTIFICATE]) != 1)
 		error_set(err, ERROR_INVALID, "cannot read our certificate %s: %s",
-		          certificate_path, openssl_reason());
-	else if (SSL_CTX_use_PrivateKey_file(context, key_path, SSL_FILETYPE_PEM) != 1)
-		error_set(err, ERROR_INVALID, "cannot use the private key %s for %s: %s", key_path,
-		          certificate_path, openssl_reason());
-	else
+		          tls->paths[FILE_CERTIFICATE], openssl_reason());
+	else if (SSL_CTX_use_PrivateKey_file(context, tls->paths[FILE_KEY], SSL_FILETYPE_PEM) != 1)
+		error_set(err, ERROR_INVALID, "cannot use the private key %s for %s: %s",
+		          tls->paths[FILE_KEY], tls->paths[FILE_CERTIFICATE], openssl_reason());
+	else if (load_crl(context, tls->paths[FILE_CRL], err) == 0)
 		return take_pointer(context);
 	return NULL;
 }
 
-struct tls *tls_new(const char *ca_path, const char *certificate_path, const char *key_path,
-                    struct error *err)
+/* What tells one version of a file from another without reading it. All zero: there is none. */
+static struct file_stamp file_look(const char *path)
+{
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0)
+		return (struct file_stamp){ 0 };
+	return (struct file_stamp){ .inode = st.st_ino,
+		                    .device = st.st_dev,
+		                    .size = st.st_size,
+		                    .seconds = st.st_mtim.tv_sec,
+		                    .nanoseconds = st.st_mtim.tv_nsec };
+}
+
+static bool stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
+{
+	return a->inode == b->inode && a->device == b->device && a->size == b->size &&
+	       a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
+}
+
+static int load(struct tls *tls, struct error *err)
+{
+	_cleanup_(SSL_CTX_freep) SSL_CTX *server = NULL;
+	_cleanup_(SSL_CTX_freep) SSL_CTX *client = NULL;
+	const char *path = tls->paths[FILE_CERTIFICATE];
+	struct mesh_identity identity = { 0 };
+	int rc;
+
+	ERR_clear_error();
+	/* Before they are read: what changes in between is noticed the next time. */
+	for (size_t i = 0; i < FILES; i++)
+		tls->stamps[i] = file_look(tls->paths[i]);
+	server = context_new(TLS_server_method(), tls, err);
+	if (!server)
+		return -(int)err->code;
+	client = context_new(TLS_client_method(), tls, err);
+	if (!client)
+		return -(int)err->code;
+	rc = check_own(client, path, tls->paths[FILE_CA], err);
+	if (rc < 0)
+		return rc;
+	rc = certificate_identity(SSL_CTX_get0_certificate(client), &identity, err);
+	if (rc < 0)
+		return error_context(err, "%s", path);
+	if (tls->client && (identity.role != tls->identity.role ||
+	                    strcmp(identity.name, tls->identity.name) != 0 ||
+	                    strcmp(identity.cluster, tls->identity.cluster) != 0))
+		return error_set(err, ERROR_IDENTITY,
+		                 "%s is now that of %s %s of cluster %s; restart to become that",
+		                 path, mesh_role_name(identity.role), identity.name,
+		                 identity.cluster);
+	/* Sessions that live hold their own references. */
+	SSL_CTX_free(tls->server);
+	SSL_CTX_free(tls->client);
+	tls->server = take_pointer(server);
+	tls->client = take_pointer(client);
+	tls->identity = identity;
+	return 0;
+}
+
+struct tls *tls_new(const struct tls_files *files, struct error *err)
 {
 	_cleanup_(tls_freep) struct tls *tls = xnew(struct tls);
 
-	ERR_clear_error();
-	tls->ca_path = xstrdup(ca_path);
-	tls->server = context_new(TLS_server_method(), ca_path, certificate_path, key_path, err);
-	if (!tls->server)
+	tls->paths[FILE_CA] = xstrdup(files->ca);
+	tls->paths[FILE_CERTIFICATE] = xstrdup(files->certificate);
+	tls->paths[FILE_KEY] = xstrdup(files->key);
+	tls->paths[FILE_CRL] = files->crl ? xstrdup(files->crl) : NULL;
+	if (load(tls, err) < 0)
 		return NULL;
-	tls->client = context_new(TLS_client_method(), ca_path, certificate_path, key_path, err);
-	if (!tls->client)
-		return NULL;
-	if (check_own(tls->client, certificate_path, ca_path, err) < 0)
-		return NULL;
-	if (certificate_identity(SSL_CTX_get0_certificate(tls->client), &tls->identity, err) < 0) {
-		error_context(err, "%s", certificate_path);
-		return NULL;
-	}
 	return take_pointer(tls);
+}
+
+bool tls_is_outdated(const struct tls *tls)
+{
+	for (size_t i = 0; i < FILES; i++) {
+		struct file_stamp now = file_look(tls->paths[i]);
+
+		if (!stamp_equal(&now, &tls->stamps[i]))
+			return true;
+	}
+	return false;
+}
+
+int tls_reload(struct tls *tls, struct error *err)
+{
+	return load(tls, err);
+}
+
+void tls_format_expiry(const struct tls *tls, char *ret_text, size_t room)
+{
+	format_time(X509_get0_notAfter(SSL_CTX_get0_certificate(tls->client)), ret_text, room);
 }
 
 void tls_free(struct tls *tls)
@@ -184,7 +298,8 @@ void tls_free(struct tls *tls)
 		return;
 	SSL_CTX_free(tls->server);
 	SSL_CTX_free(tls->client);
-	free(tls->ca_path);
+	for (size_t i = 0; i < FILES; i++)
+		free(tls->paths[i]);
 	free(tls);
 }
 
@@ -280,7 +395,8 @@ static int session_error(struct tls_session *s, int ssl_error, struct error *err
 		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 			_cleanup_(X509_freep) X509 *peer = SSL_get1_peer_certificate(s->ssl);
 
-			return verify_error(verify, peer, "the peer's", s->tls->ca_path, err);
+			return verify_error(verify, peer, "the peer's", s->tls->paths[FILE_CA],
+			                    err);
 		}
 		if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 			return error_set(err, ERROR_IDENTITY, "the peer showed no certificate");
@@ -325,6 +441,23 @@ int tls_session_get_peer(const struct tls_session *s, struct mesh_identity *ret_
 	memcpy(identity.address, ret_peer->address, sizeof(identity.address));
 	*ret_peer = identity;
 	return 0;
+}
+
+int tls_session_check_peer(const struct tls_session *s, const struct tls *tls, struct error *err)
+{
+	_cleanup_(X509_freep) X509 *peer = SSL_get1_peer_certificate(s->ssl);
+	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *check = X509_STORE_CTX_new();
+
+	ERR_clear_error();
+	if (!peer || !check ||
+	    !X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(tls->server), peer,
+	                         SSL_get_peer_cert_chain(s->ssl)))
+		return error_set(err, ERROR_SYSTEM, "checking the peer's certificate: %s",
+		                 openssl_reason());
+	if (X509_verify_cert(check) == 1)
+		return 0;
+	return verify_error(X509_STORE_CTX_get_error(check), peer, "the peer's",
+	                    tls->paths[FILE_CA], err);
 }
 
 int tls_session_read(struct tls_session *s, void *ret_plain, size_t room, size_t *ret_bytes,

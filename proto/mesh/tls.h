@@ -10,7 +10,13 @@
  * cluster's CA whose SAN has exactly one URI drover://CLUSTER/ROLE/NAME. No session tickets: a
  * resumed session would outlive the certificate that was checked.
  *
- * struct tls is made by the owner and then only read; a session is used under its link's lock.
+ * Files may be replaced while we run: tls_is_outdated notices, tls_reload takes the new ones for the
+ * sessions that begin then, or keeps the old ones if the new ones are no good. A list of revoked
+ * certificates (CRL) is one of the files; while it is not there nothing is revoked. Neither its age
+ * nor a CA without a list is held against a certificate: a forgotten renewal must not cut off every
+ * host at once.
+ *
+ * struct tls belongs to the owner; a session is used under its link's lock.
  */
 #pragma once
 
@@ -24,16 +30,32 @@
 struct tls;
 struct tls_session;
 
+struct tls_files {
+	const char *ca; /* one certificate, or old and new while the CA is replaced */
+	const char *certificate;
+	const char *key;
+	const char *crl; /* NULL: none. Need not exist */
+};
+
 /* PEM files. Refuses a certificate without our URI, of another CA, expired, or that does not fit
  * its key, saying which file and what to do: better at the start than at the first connection. */
-struct tls *tls_new(const char *ca_path, const char *certificate_path, const char *key_path,
-                    struct error *err);
+struct tls *tls_new(const struct tls_files *files, struct error *err);
 void tls_free(struct tls *tls);
+
+/* Whether a file is another one than when it was last looked at, by tls_new or tls_reload. */
+bool tls_is_outdated(const struct tls *tls);
+
+/* Takes the files as they are now. A certificate that names somebody else than the old one is
+ * refused. On failure nothing changes, but that the files were looked at. */
+int tls_reload(struct tls *tls, struct error *err);
+
+/* When our own certificate ends. */
+void tls_format_expiry(const struct tls *tls, char *ret_text, size_t room);
 
 /* Who our own certificate says we are. */
 const struct mesh_identity *tls_get_identity(const struct tls *tls);
 
-/* @server: the side that accepted. @tls must outlive the session. */
+/* @server: the side that accepted. @tls must outlive the session. Owner thread. */
 struct tls_session *tls_session_new(const struct tls *tls, bool server);
 void tls_session_free(struct tls_session *s);
 
@@ -48,6 +70,9 @@ int tls_session_handshake(struct tls_session *s, bool *ret_done, struct error *e
  * @ret_peer on failure. */
 int tls_session_get_peer(const struct tls_session *s, struct mesh_identity *ret_peer,
                          struct error *err);
+
+/* Would the peer's certificate still pass, by the files as @tls has them now? */
+int tls_session_check_peer(const struct tls_session *s, const struct tls *tls, struct error *err);
 
 /* *ret_bytes == 0: feed more. */
 int tls_session_read(struct tls_session *s, void *ret_plain, size_t room, size_t *ret_bytes,

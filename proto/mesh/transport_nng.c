@@ -109,6 +109,20 @@ static struct link *dial_ipc(struct link_group *group, const char *url,
 	return dial(group, url, false, events, context);
 }
 
+static int nng_link_check_peer(struct link *l, struct error *err)
+{
+	struct nng_link *nl = (struct nng_link *)l;
+	int rc = 0;
+
+	if (!nl->secure)
+		return 0;
+	pthread_mutex_lock(&nl->lock);
+	if (nl->tls)
+		rc = tls_session_check_peer(nl->tls, l->group->tls, err);
+	pthread_mutex_unlock(&nl->lock);
+	return rc;
+}
+
 static void nng_link_send(struct link *l, struct chunk *chunk)
 {
 	struct nng_link *nl = (struct nng_link *)l;
@@ -210,6 +224,7 @@ static const struct link_ops ops = {
 	.send = nng_link_send,
 	.get_queued_bytes = nng_link_get_queued_bytes,
 	.get_taken_bytes = nng_link_get_taken_bytes,
+	.check_peer = nng_link_check_peer,
 	.consumed = nng_link_consumed,
 	.close = nng_link_close,
 	.release = nng_link_release,

@@ -25,5 +25,7 @@ mesh_suite(threads inproc ipc tcp)
 
 drover_test(NAME test_mesh_roles LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_roles.c)
+drover_test(NAME test_mesh_renewal LABEL conformance LIBS drover_mesh_test
+	SOURCES conformance/mesh/test_mesh_renewal.c)
 drover_test(NAME test_mesh_identity LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_identity.c)

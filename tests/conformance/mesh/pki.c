@@ -100,3 +100,48 @@ void pki_leaf_make(const struct pki_ca *ca, const char *directory, const char *n
 	X509_free(certificate);
 	EVP_PKEY_free(key);
 }
+
+void pki_crl_write(const struct pki_ca *ca, const struct pki_leaf *leaf, const char *path)
+{
+	ASN1_TIME *now = X509_gmtime_adj(NULL, -60);
+	X509_CRL *crl = X509_CRL_new();
+	FILE *file;
+
+	assert_true(now && crl);
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->certificate));
+	X509_CRL_set1_lastUpdate(crl, now);
+	if (leaf) {
+		X509_REVOKED *revoked = X509_REVOKED_new();
+		X509 *certificate;
+
+		file = fopen(leaf->certificate_path, "r");
+		assert_non_null(file);
+		certificate = PEM_read_X509(file, NULL, NULL, NULL);
+		assert_non_null(certificate);
+		fclose(file);
+		X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(certificate));
+		X509_REVOKED_set_revocationDate(revoked, now);
+		X509_CRL_add0_revoked(crl, revoked);
+		X509_free(certificate);
+	}
+	X509_CRL_sort(crl);
+	assert_true(X509_CRL_sign(crl, ca->key, EVP_sha256()) > 0);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(PEM_write_X509_CRL(file, crl));
+	fclose(file);
+	X509_CRL_free(crl);
+	ASN1_TIME_free(now);
+}
+
+void pki_bundle_write(const struct pki_ca *first, const struct pki_ca *second, const char *path)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(PEM_write_X509(file, first->certificate));
+	if (second)
+		assert_true(PEM_write_X509(file, second->certificate));
+	fclose(file);
+}
