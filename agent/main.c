@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* drover-agent: options, wiring, order of start and stop. */
 #include "agent/agent.h"
+#include "agent/failpoints.h"
 #include "agent/source.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -16,6 +17,7 @@ static const struct daemon_about about = {
 	.program = "drover-agent",
 	.purpose = "The agent of one host: admits and migrates its guests.",
 	.config = "/etc/drover/agent.yaml",
+	.failpoints = FAILPOINTS_OF(agent_failpoints),
 };
 
 static void stop(int signal_number, void *loop)
@@ -79,6 +81,10 @@ int main(int argc, char **argv)
 		       settings.cluster);
 		agent_settings_deinit(&settings);
 		return EXIT_SUCCESS;
+	}
+	if (failpoints_begin(&agent_failpoints, settings.run_dir, &err) < 0) {
+		fprintf(stderr, "drover-agent: %s\n", err.text);
+		return 2;
 	}
 	snprintf(who, sizeof(who), "agent %.50s", settings.node);
 	log_open(who, arguments.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);

@@ -4,6 +4,7 @@
  * source_resolve.c, what an agent before us began in source_adopt.c. */
 #include "agent/source.h"
 
+#include "agent/failpoints.h"
 #include "agent/leftovers.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -174,6 +175,7 @@ static void clean_work(struct errand *e)
 	struct clean_errand *c = (struct clean_errand *)e;
 	struct error err;
 
+	FAILPOINT(source_before_cleaning);
 	if (c->has_tunnel && c->base.attempt->agent->tunnels->stop(&c->tunnel, 2000, &err) < 0)
 		c->error = err;
 	for (size_t i = 0; i < c->n_proofs; i++) {
@@ -184,12 +186,14 @@ static void clean_work(struct errand *e)
 		c->error = err;
 	if (c->search_proofs)
 		leftovers_remove_proofs(c->base.attempt->agent->hypervisor, c->uuid, &c->name);
+	FAILPOINT(source_after_cleaning);
 }
 
 static void ended_in_journal(int rc, const struct error *err, void *context)
 {
 	struct source_attempt *a = context;
 
+	FAILPOINT(source_after_end_journaled);
 	a->errands--;
 	a->ending = false;
 	if (rc < 0)
@@ -214,12 +218,21 @@ static struct journal_write write_outcome(struct source_attempt *a)
 	return w;
 }
 
+static void decided_in_journal(int rc, const struct error *err, void *context)
+{
+	(void)context;
+	FAILPOINT(source_after_decided_journaled);
+	if (rc < 0)
+		log_error("journal: %s", err->text);
+}
+
 /* Before the things are removed by which a later agent could judge. */
 static void write_decided(struct source_attempt *a)
 {
 	struct journal_write w = write_outcome(a);
 
-	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+	FAILPOINT(source_before_decided_journaled);
+	journal_keeper_write(a->agent->journal, &w, decided_in_journal, NULL);
 }
 
 static void write_end(struct source_attempt *a)
@@ -285,6 +298,7 @@ static void lease_released(const struct mesh_result *result, void *context)
 {
 	struct source_attempt *a = context;
 
+	FAILPOINT(source_after_release);
 	a->errands--;
 	if (result->status != MESH_OK)
 		release_later(a, &result->error);
@@ -305,6 +319,7 @@ static void release_lease(struct mesh_connection *c, const struct error *err, vo
 	request.attempt = wire_attempt_new(&a->order.attempt);
 	request.vm_uuid = a->order.vm_uuid;
 	request.source_node = a->agent->settings->node;
+	FAILPOINT(source_before_release);
 	mesh_call(c, "drover.v1.Agent/ReleaseLease", &request.base, 5000, lease_released, a);
 	wire_free(request.attempt);
 }
@@ -399,6 +414,7 @@ static void order_in_journal(int rc, const struct error *err, void *context)
 	struct accepting *w = context;
 	struct source_attempt *a = w->attempt;
 
+	FAILPOINT(source_after_order_journaled);
 	a->errands--;
 	if (w->refused)
 		a->ending = false;
@@ -413,6 +429,7 @@ static void order_in_journal(int rc, const struct error *err, void *context)
 	} else {
 		if (w->in)
 			reply_start(w->in, a, !w->refused);
+		FAILPOINT(source_after_order_answered);
 		if (!w->refused && a->stage == SOURCE_ACCEPTING)
 			source_prepare(a);
 	}
@@ -433,6 +450,7 @@ static void journal_order(struct source_attempt *a, struct mesh_incoming *in, bo
 	if (in)
 		mesh_incoming_on_cancel(in, nobody_waits, waiting);
 	a->errands++;
+	FAILPOINT(source_before_order_journaled);
 	journal_keeper_write(a->agent->journal, &w, order_in_journal, waiting);
 }
 
@@ -561,6 +579,7 @@ static void tombstone_in_journal(int rc, const struct error *err, void *context)
 {
 	struct asking *w = context;
 
+	FAILPOINT(source_after_tombstone_journaled);
 	w->attempt->errands--;
 	w->attempt->ending = false;
 	if (w->in && rc < 0)
@@ -604,6 +623,7 @@ static void tombstone(struct agent *agent, struct mesh_incoming *in,
 	mesh_incoming_on_cancel(in, asker_gone, waiting);
 	a->ending = true;
 	a->errands++;
+	FAILPOINT(source_before_tombstone_journaled);
 	journal_keeper_write(agent->journal, &w, tombstone_in_journal, waiting);
 }
 

@@ -9,6 +9,7 @@
  * and its end is seen by the job that is no more. */
 #include "agent/source.h"
 
+#include "agent/failpoints.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -41,7 +42,10 @@ static void move_work(struct errand *e)
 {
 	struct move_errand *m = (struct move_errand *)e;
 
-	m->rc = m->hypervisor->ops->migrate(m->hypervisor, &m->request, &m->error);
+	m->rc = FAILPOINT_ERROR(source_before_migrate, &m->error);
+	if (m->rc == 0)
+		m->rc = m->hypervisor->ops->migrate(m->hypervisor, &m->request, &m->error);
+	FAILPOINT(source_after_migrate);
 }
 
 static void moved(struct errand *e)
@@ -104,6 +108,7 @@ static void judge_job(struct source_attempt *a, const struct vm_job *job)
 	struct error why;
 	uint64_t now_ms = clock_now_ms();
 
+	FAILPOINT(source_in_migrate);
 	a->job = *job;
 	a->job_seen = true;
 	a->no_job_since_ms = 0;
@@ -138,6 +143,7 @@ static void switchover_seen(struct source_attempt *a, uint64_t at_ms)
 {
 	if (a->switching)
 		return;
+	FAILPOINT(source_at_switchover);
 	a->switching = true;
 	a->switched_ms = at_ms;
 	if (a->stage == SOURCE_MOVING)

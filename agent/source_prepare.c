@@ -5,6 +5,7 @@
  * The same description and question serve dry runs (source_preview), which reserve nothing. */
 #include "agent/source.h"
 
+#include "agent/failpoints.h"
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -97,6 +98,7 @@ static void describe_work(struct errand *e)
 	struct describe_errand *d = (struct describe_errand *)e;
 
 	gather(d->hypervisor, d->uuid, &d->name, &d->gathered);
+	FAILPOINT(source_after_proofs_made);
 }
 
 static void admit_answered(const struct mesh_result *result, void *context);
@@ -119,6 +121,7 @@ static void ask_admission(struct mesh_connection *c, const struct error *err, vo
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, err);
 	} else {
 		a->lease_taken = true; /* from now on it may be */
+		FAILPOINT(source_before_admit);
 		mesh_call(c, "drover.v1.Agent/Admit", &w->request->base, ADMIT_TIMEOUT_MS,
 		          admit_answered, a);
 	}
@@ -251,6 +254,7 @@ static void admit_answered(const struct mesh_result *result, void *context)
 	const Drover__V1__AdmitReply *reply = (const Drover__V1__AdmitReply *)result->message;
 	struct error err;
 
+	FAILPOINT(source_after_admit);
 	a->errands--;
 	if (a->stage != SOURCE_ADMITTING)
 		return;
@@ -317,7 +321,10 @@ static void link_work(struct errand *e)
 	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
 		l->rc = error_set_errno(&l->error, ERROR_SYSTEM, errno, "creating %s", directory);
 	else
+		l->rc = FAILPOINT_ERROR(source_before_tunnel_made, &l->error);
+	if (l->rc == 0)
 		l->rc = l->base.attempt->agent->tunnels->spawn(&o, &l->tunnel, &status, &l->error);
+	FAILPOINT(source_after_tunnel_made);
 	free(directory);
 	free(socket_path);
 	free(status_path);
@@ -390,6 +397,7 @@ static void link_poll(void *context)
 	int rc = a->agent->tunnels->read_status(&a->tunnel, &status, &err);
 
 	if (rc == 0 && status.state == TUNNEL_LINKED) {
+		FAILPOINT(source_after_linked);
 		journal_guard(a);
 		return;
 	}

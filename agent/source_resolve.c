@@ -10,6 +10,7 @@
  * resolve.h asks. Nothing is destroyed without may_destroy() on views just taken. */
 #include "agent/source.h"
 
+#include "agent/failpoints.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -193,16 +194,28 @@ static void act_work(struct errand *e)
 
 	switch (w->act) {
 	case ACT_RESUME:
-		w->rc = ops->resume(w->hypervisor, w->uuid, &w->error);
+		w->rc = FAILPOINT_ERROR(source_before_resume, &w->error);
+		if (w->rc == 0)
+			w->rc = ops->resume(w->hypervisor, w->uuid, &w->error);
+		FAILPOINT(source_after_resume);
 		break;
 	case ACT_SUSPEND:
-		w->rc = ops->suspend(w->hypervisor, w->uuid, &w->error);
+		w->rc = FAILPOINT_ERROR(source_before_suspend, &w->error);
+		if (w->rc == 0)
+			w->rc = ops->suspend(w->hypervisor, w->uuid, &w->error);
+		FAILPOINT(source_after_suspend);
 		break;
 	case ACT_DESTROY:
-		w->rc = ops->destroy(w->hypervisor, w->uuid, &w->error);
+		w->rc = FAILPOINT_ERROR(source_before_destroy, &w->error);
+		if (w->rc == 0)
+			w->rc = ops->destroy(w->hypervisor, w->uuid, &w->error);
+		FAILPOINT(source_after_destroy);
 		break;
 	case ACT_UNDEFINE:
-		w->rc = ops->undefine(w->hypervisor, w->uuid, &w->error);
+		w->rc = FAILPOINT_ERROR(source_before_undefine, &w->error);
+		if (w->rc == 0)
+			w->rc = ops->undefine(w->hypervisor, w->uuid, &w->error);
+		FAILPOINT(source_after_undefine);
 		break;
 	}
 }
@@ -245,6 +258,10 @@ static void target_finished(const struct mesh_result *result, void *context)
 	const Drover__V1__InspectReply *r = (const Drover__V1__InspectReply *)result->message;
 	bool commit = f->commit;
 
+	if (commit)
+		FAILPOINT(source_after_commit);
+	else
+		FAILPOINT(source_after_abort);
 	free(f);
 	a->errands--;
 	if (a->stage != SOURCE_RESOLVING)
@@ -286,6 +303,10 @@ static void finish_target(struct mesh_connection *c, const struct error *err, vo
 	request.commit = f->commit;
 	request.autostart = a->order.autostart;
 	request.keep_paused = a->order.paused;
+	if (f->commit)
+		FAILPOINT(source_before_commit);
+	else
+		FAILPOINT(source_before_abort);
 	mesh_call(c, "drover.v1.Agent/FinishTarget", &request.base, 10000, target_finished, f);
 	wire_free(request.attempt);
 }
@@ -484,6 +505,7 @@ static void conclude(struct look *look)
 	struct source_attempt *a = look->attempt;
 	enum resolution r;
 
+	FAILPOINT(source_before_judging);
 	a->errands--;
 	a->looking = false;
 	if (a->stage == SOURCE_RESOLVING) {

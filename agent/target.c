@@ -2,6 +2,7 @@
 /* See target.h. Here: leases after admission, evidence, commit and abort, and the books. */
 #include "agent/target.h"
 
+#include "agent/failpoints.h"
 #include "agent/kernel/resolve.h"
 #include "agent/leftovers.h"
 #include "agent/wire.h"
@@ -76,11 +77,13 @@ static void end_work(struct errand *e)
 {
 	struct end_errand *w = (struct end_errand *)e;
 
+	FAILPOINT(target_before_cleaning);
 	if (w->inbound.tunnel_made)
 		(void)w->agent->tunnels->stop(&w->inbound.tunnel, 2000, &w->error);
 	if (w->error.code == ERROR_NONE)
 		(void)leftovers_remove_directory(w->agent->tunnels, w->inbound.directory,
 		                                 &w->error);
+	FAILPOINT(target_after_cleaning);
 }
 
 static void end_done(struct errand *e)
@@ -151,10 +154,12 @@ void target_renew(struct agent *agent, struct mesh_incoming *in,
 
 	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) <
 	            0 ||
-	    reservations_renew(agent->reservations, &name, clock_now_ms(), &r, &err) < 0)
+	    reservations_renew(agent->reservations, &name, clock_now_ms(), &r, &err) < 0) {
 		mesh_fail_error(in, &err);
-	else
+	} else {
+		FAILPOINT(target_before_renew_reply);
 		reply_lease(in, true, r->ttl_ms);
+	}
 }
 
 void target_release(struct agent *agent, struct mesh_incoming *in,
@@ -168,6 +173,7 @@ void target_release(struct agent *agent, struct mesh_incoming *in,
 		mesh_fail_error(in, &err);
 		return;
 	}
+	FAILPOINT(target_before_release);
 	inbound_end(agent, &name);
 	reply_lease(in, false, 0);
 }
@@ -229,13 +235,19 @@ static void commit(struct inspect *i)
 {
 	struct hypervisor *h = i->agent->hypervisor;
 
-	if (view(i) == TARGET_PAUSED && !i->keep_paused &&
-	    h->ops->resume(h, i->uuid, &i->error) < 0)
-		return;
-	if (i->autostart && i->vm.persistent &&
-	    h->ops->set_autostart(h, i->uuid, true, &i->error) < 0)
-		/* The guest runs; that it would not start by itself after a reboot is said. */
-		error_context(&i->error, "autostart of %s", i->vm.name);
+	if (view(i) == TARGET_PAUSED && !i->keep_paused) {
+		if (FAILPOINT_ERROR(target_before_resume, &i->error) < 0 ||
+		    h->ops->resume(h, i->uuid, &i->error) < 0)
+			return;
+		FAILPOINT(target_after_resume);
+	}
+	if (i->autostart && i->vm.persistent) {
+		if (FAILPOINT_ERROR(target_before_autostart, &i->error) < 0 ||
+		    h->ops->set_autostart(h, i->uuid, true, &i->error) < 0)
+			/* The guest runs; that it would not start by itself after a reboot is said. */
+			error_context(&i->error, "autostart of %s", i->vm.name);
+		FAILPOINT(target_after_autostart);
+	}
 }
 
 static void abort_here(struct inspect *i)
@@ -259,7 +271,9 @@ static void abort_here(struct inspect *i)
 		          vm_run_state_name(i->vm.state));
 		return;
 	}
-	(void)h->ops->destroy(h, i->uuid, &i->error);
+	if (FAILPOINT_ERROR(target_before_destroy, &i->error) == 0)
+		(void)h->ops->destroy(h, i->uuid, &i->error);
+	FAILPOINT(target_after_destroy);
 }
 
 static void inspect_work(struct errand *e)
@@ -289,6 +303,10 @@ static void inspected(struct errand *e)
 		[TARGET_RUNNING] = DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE,
 	};
 
+	if (i->order == INSPECT_ONLY)
+		FAILPOINT(target_before_inspect_reply);
+	else
+		FAILPOINT(target_before_finish_reply);
 	if (i->error.code != ERROR_NONE)
 		log_warning("%s of %s: %s", i->order == INSPECT_COMMIT ? "commit" : "abort",
 		            i->uuid, i->error.text);

@@ -3,6 +3,7 @@
  * write it down, start the tunnel, answer. See target.h. */
 #include "agent/target.h"
 
+#include "agent/failpoints.h"
 #include "agent/kernel/admission.h"
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
@@ -264,6 +265,7 @@ static void taken_in_journal(int rc, const struct error *err, void *context)
 {
 	struct admit *a = context;
 
+	FAILPOINT(target_after_take_journaled);
 	if (rc < 0) {
 		struct error why = *err;
 
@@ -296,6 +298,7 @@ static int take(struct admit *a, struct error *err)
 	a->reserved_port = got->port;
 	a->lease_ttl_ms = got->ttl_ms;
 	w.taken = *got;
+	FAILPOINT(target_before_take_journaled);
 	journal_keeper_write(a->agent->journal, &w, taken_in_journal, a);
 	return 0;
 }
@@ -398,8 +401,11 @@ static void tunnel_work(struct errand *e)
 		a->tunnel_rc = error_set_errno(&a->tunnel_error, ERROR_SYSTEM, errno, "creating %s",
 		                               a->directory);
 	else
+		a->tunnel_rc = FAILPOINT_ERROR(target_before_tunnel_made, &a->tunnel_error);
+	if (a->tunnel_rc == 0)
 		a->tunnel_rc = a->agent->tunnels->spawn(&o, &a->tunnel, &a->tunnel_status,
 		                                        &a->tunnel_error);
+	FAILPOINT(target_after_tunnel_made);
 	free(expect);
 	free(status_path);
 	free(log_path);
@@ -463,6 +469,7 @@ static void tunnel_started(struct errand *e)
 	expect_its_bytes(a, inbound);
 	log_info("admitted %s from %s: port %u, guard %s", a->vm.summary.name, a->source_node,
 	         a->reserved_port, guard_name(a->guard));
+	FAILPOINT(target_before_admit_reply);
 	reply(a);
 }
 

@@ -2,6 +2,8 @@
 /* See daemon.h. */
 #include "common/daemon.h"
 
+#include "common/failpoint.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,15 +20,24 @@ static void print_usage(const struct daemon_about *about, FILE *to)
 	        "  --debug         log more\n"
 	        "  --help, --version\n",
 	        about->program, about->purpose, about->config);
+#ifdef DROVER_FAILPOINTS
+	fputs("  --failpoints    list the places where tests can make it die\n", to);
+#endif
 }
 
 int daemon_parse(const struct daemon_about *about, int argc, char **argv,
                  struct daemon_arguments *ret)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "debug", no_argument, NULL, 'd' },
-		{ "check", no_argument, NULL, 'k' },        { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },      { 0 },
+		{ "config", required_argument, NULL, 'c' },
+		{ "debug", no_argument, NULL, 'd' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+#ifdef DROVER_FAILPOINTS
+		{ "failpoints", no_argument, NULL, 'f' },
+#endif
+		{ 0 },
 	};
 	int c;
 
@@ -48,6 +59,11 @@ int daemon_parse(const struct daemon_about *about, int argc, char **argv,
 		case 'v':
 			printf("%s %s\n", about->program, DROVER_VERSION);
 			return EXIT_SUCCESS;
+#ifdef DROVER_FAILPOINTS
+		case 'f':
+			failpoints_print(about->failpoints);
+			return EXIT_SUCCESS;
+#endif
 		default:
 			print_usage(about, stderr);
 			return 2;

@@ -4,10 +4,13 @@
 
 #include <stdbool.h>
 
+struct failpoint_table;
+
 struct daemon_about {
-	const char *program; /* "drover-agent" */
-	const char *purpose; /* one sentence */
-	const char *config;  /* the default file */
+	const char *program;                      /* "drover-agent" */
+	const char *purpose;                      /* one sentence */
+	const char *config;                       /* the default file */
+	const struct failpoint_table *failpoints; /* NULL: a build without */
 };
 
 struct daemon_arguments {
@@ -16,7 +19,7 @@ struct daemon_arguments {
 	bool check; /* only read the configuration and say what is wrong with it */
 };
 
-/* Returns -1 to go on, else the exit status: 0 after --help and --version, 2 for wrong usage, which
+/* Returns -1 to go on, else the exit status: 0 after --help, --version and --failpoints, 2 for wrong usage, which
  * is explained on stderr. */
 int daemon_parse(const struct daemon_about *about, int argc, char **argv,
                  struct daemon_arguments *ret);

@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "coordinator/facts_read.h"
+#include "coordinator/failpoints.h"
 #include "proto/agent.pb-c.h"
 
 #include <stdio.h>
@@ -294,6 +295,7 @@ static void call_done(const struct mesh_result *result, void *context)
 	struct attempt_report report = { 0 };
 	struct checks checks = { 0 };
 
+	failpoints_after_answer(call->outcome_kind);
 	switch (call->outcome_kind) {
 	case EVENT_START_OUTCOME: {
 		const Drover__V1__StartMigrationReply *r = (const Drover__V1__StartMigrationReply *)
@@ -376,6 +378,7 @@ static void send_call(struct call *call, const char *method, const ProtobufCMess
 {
 	struct mesh_connection *connection = agents_find_connection(call->coordinator, call->node);
 
+	failpoints_before_call(call->outcome_kind);
 	if (connection && !call->coordinator->stopping)
 		mesh_call(connection, method, request, timeout_ms, call_done, call);
 	else

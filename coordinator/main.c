@@ -3,7 +3,10 @@
 #include "common/daemon.h"
 #include "common/log.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/failpoints.h"
 
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +17,7 @@ static const struct daemon_about about = {
 	.program = "drover-coordinator",
 	.purpose = "Plans and schedules migrations, and keeps what people want.",
 	.config = "/etc/drover/coordinator.yaml",
+	.failpoints = FAILPOINTS_OF(coordinator_failpoints),
 };
 
 static void stop(int signal_number, void *loop)
@@ -78,7 +82,7 @@ int main(int argc, char **argv)
 	struct daemon_arguments arguments;
 	struct coordinator_settings settings;
 	struct error err;
-	char who[64];
+	char who[64], beside[PATH_MAX];
 	int status = daemon_parse(&about, argc, argv, &arguments);
 
 	if (status >= 0)
@@ -92,6 +96,11 @@ int main(int argc, char **argv)
 		       settings.cluster);
 		coordinator_settings_deinit(&settings);
 		return EXIT_SUCCESS;
+	}
+	snprintf(beside, sizeof(beside), "%s", settings.store_sqlite);
+	if (failpoints_begin(&coordinator_failpoints, dirname(beside), &err) < 0) {
+		fprintf(stderr, "drover-coordinator: %s\n", err.text);
+		return 2;
 	}
 	snprintf(who, sizeof(who), "coordinator %.40s", settings.name);
 	log_open(who, arguments.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "coordinator/failpoints.h"
 #include "coordinator/view.h"
 
 #include <assert.h>
@@ -205,6 +206,8 @@ void requests_reply(struct coordinator *c, const struct reply *reply)
 	HASH_FIND(hh, c->requests, &reply->request, sizeof(reply->request), r);
 	if (!r)
 		return;
+	if (reply->kind != REPLY_ATTACH)
+		FAILPOINT(coordinator_before_reply);
 	answer(c, r, reply);
 	forget(r);
 }

@@ -3,6 +3,7 @@
 #include "coordinator/store_thread.h"
 
 #include "common/alloc.h"
+#include "coordinator/failpoints.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -77,9 +78,12 @@ static void *store_main(void *argument)
 			o->message.run = bring_outcome;
 			o->thread = t;
 			o->ticket = q->batch->ticket;
-			if (store_write(t->store, q->batch, &o->error) < 0) {
+			if (failpoints_before_stored(q->batch, &o->error) < 0 ||
+			    store_write(t->store, q->batch, &o->error) < 0) {
 				assert(o->error.code != ERROR_NONE);
 				broken = true;
+			} else {
+				failpoints_after_stored(q->batch);
 			}
 			loop_post(t->loop, &o->message);
 		}

@@ -8,6 +8,7 @@
  */
 #include "agent/journal/journal.h"
 
+#include "agent/failpoints.h"
 #include "agent/journal/journal_format.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
@@ -290,17 +291,22 @@ int journal_append(struct journal *j, uint32_t type, const void *payload, size_t
 	journal_format_header(type, payload, bytes, record);
 	if (bytes)
 		memcpy(record + JOURNAL_HEADER_BYTES, payload, bytes);
+	rc = FAILPOINT_ERROR(journal_before_append, err);
+	if (rc < 0)
+		return rc;
 	if (write_at(j->fd, record, JOURNAL_HEADER_BYTES + bytes, (off_t)j->bytes) < 0) {
 		rc = system_error(err, "writing", j->path);
 		if (ftruncate(j->fd, (off_t)j->bytes) < 0)
 			j->broken = true;
 		return rc;
 	}
+	FAILPOINT(journal_before_sync);
 	if (fdatasync(j->fd) < 0) {
 		j->broken = true;
 		return system_error(err, "syncing", j->path);
 	}
 	j->bytes += JOURNAL_HEADER_BYTES + bytes;
+	FAILPOINT(journal_after_append);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
  * agent/tunnel/spawn.c: forks away from its parent, which returns as soon as this end is ready (0)
  * or has failed (1, reason in the status file; 2, not even that far: reason on stderr).
  */
+#include "agent/tunnel/failpoints.h"
 #include "agent/tunnel/process.h"
 #include "common/cleanup.h"
 #include "common/units.h"
@@ -74,6 +75,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 		CONNECT_UNIX,
 		WAIT,
 		FOREGROUND,
+		FAILPOINTS,
 		HELP,
 		OPTIONS
 	};
@@ -93,6 +95,9 @@ static void parse(int argc, char **argv, struct arguments *a)
 		{ "connect-unix", required_argument, NULL, CONNECT_UNIX },
 		{ "wait", required_argument, NULL, WAIT },
 		{ "foreground", no_argument, NULL, FOREGROUND },
+#ifdef DROVER_FAILPOINTS
+		{ "failpoints", no_argument, NULL, FAILPOINTS },
+#endif
 		{ "help", no_argument, NULL, HELP },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -119,6 +124,12 @@ static void parse(int argc, char **argv, struct arguments *a)
 			fputs(usage, stdout);
 			exit(0);
 		}
+#ifdef DROVER_FAILPOINTS
+		if (c == FAILPOINTS) {
+			failpoints_print(&tunnel_failpoints);
+			exit(0);
+		}
+#endif
 		if (c == FOREGROUND)
 			a->foreground = true;
 		else if (c > 0 && c < OPTIONS && values[c])
@@ -226,6 +237,8 @@ int main(int argc, char **argv)
 
 	if (close_range(3, ~0U, 0) < 0)
 		refuse("closing what was inherited: %s", strerror(errno));
+	if (failpoints_begin(&tunnel_failpoints, NULL, &err) < 0)
+		refuse("%s", err.text);
 	umask(0077);
 	parse(argc, argv, &a);
 	check(&a);

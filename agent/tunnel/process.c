@@ -8,6 +8,7 @@
  */
 #include "agent/tunnel/process.h"
 
+#include "agent/tunnel/failpoints.h"
 #include "agent/tunnel/link.h"
 #include "agent/tunnel/local.h"
 #include "agent/tunnel/relay.h"
@@ -114,7 +115,9 @@ static void take_twin(struct process *p, size_t i, uint64_t now_ms)
 	p->give_up_ms = now_ms + p->options->wait_ms;
 	p->status.error_code = ERROR_NONE;
 	p->status.error_text[0] = '\0';
+	FAILPOINT(tunnel_before_linked);
 	set_state(p, TUNNEL_LINKED);
+	FAILPOINT(tunnel_after_linked);
 	if (p->options->source && p->options->ready)
 		p->options->ready(p->options->context);
 }
@@ -163,6 +166,7 @@ static void accept_libvirt(struct process *p)
 	/* A stranger, who was hung up on, or nobody after all: the next one may be libvirt. */
 	if (tunnel_local_accept(p->listener, &fd, NULL) < 0)
 		return;
+	FAILPOINT(tunnel_before_connected);
 	close_listener(p);
 	tunnel_relay_open(&p->relay, fd);
 }
@@ -239,8 +243,10 @@ static int run_once(struct process *p, struct error *err)
 		rc = tunnel_relay_run(&p->relay, now_ms, err);
 		if (rc < 0)
 			return rc;
-		if (p->relay.opened && p->status.state == TUNNEL_LINKED)
+		if (p->relay.opened && p->status.state == TUNNEL_LINKED) {
 			set_state(p, TUNNEL_CONNECTED);
+			FAILPOINT(tunnel_after_connected);
+		}
 	}
 	rc = refuse_waiting(p, now_ms, err);
 	if (rc < 0)
@@ -287,6 +293,7 @@ static int open_all(struct process *p, struct error *err)
 	                    err);
 	if (rc < 0)
 		return rc;
+	FAILPOINT(tunnel_before_listening);
 	if (o->source)
 		rc = tunnel_local_listen(o->listen_unix, &p->listener, err);
 	else
@@ -302,6 +309,7 @@ static int open_all(struct process *p, struct error *err)
 		add_pending(p, fd, true, o->connect, now_ms);
 	}
 	set_state(p, TUNNEL_LISTENING);
+	FAILPOINT(tunnel_after_listening);
 	if (!o->source && o->ready)
 		o->ready(o->context);
 	return 0;
@@ -336,11 +344,15 @@ int tunnel_process_run(const struct tunnel_process_options *options, struct erro
 		wait_for_something(&p, clock_now_ms());
 		rc = run_once(&p, err);
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		note_error(&p, err);
-	else
+	} else {
+		FAILPOINT(tunnel_before_closed);
 		linger(&p);
+	}
 	set_state(&p, rc < 0 ? TUNNEL_FAILED : TUNNEL_CLOSED);
+	if (rc == 0)
+		FAILPOINT(tunnel_after_closed);
 	close_all(&p);
 	return rc;
 }

@@ -2,6 +2,7 @@
 /* See relay.h. */
 #include "agent/tunnel/relay.h"
 
+#include "agent/tunnel/failpoints.h"
 #include "agent/tunnel/local.h"
 #include "agent/tunnel/status.h"
 #include "common/cleanup.h"
@@ -153,6 +154,7 @@ static int open_local(struct tunnel_relay *r, struct error *err)
 	if (!r->connect_unix || r->opened)
 		return error_set(err, ERROR_PROTOCOL, "%s opened a second connection",
 		                 tunnel_link_get_peer(r->link));
+	FAILPOINT(tunnel_before_connected);
 	rc = tunnel_local_connect(r->connect_unix, &r->local, err);
 	if (rc < 0) {
 		tunnel_link_refuse(r->link, err->text);
@@ -172,6 +174,8 @@ static int take_frame(struct tunnel_relay *r, const struct tunnel_frame *frame, 
 	case TUNNEL_FRAME_DATA:
 		if (!r->opened || r->peer_ended)
 			break;
+		if (FAILPOINT_ERROR(tunnel_in_stream, err) < 0)
+			return -ERROR_SYSTEM;
 		r->bytes_from_peer += frame->bytes;
 		/* libvirt here has hung up: the twin will hear of it, these bytes have no reader. */
 		if (!r->local_shut)

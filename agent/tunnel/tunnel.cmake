@@ -7,6 +7,7 @@ add_library(drover_tunnel_client STATIC
 target_link_libraries(drover_tunnel_client PUBLIC drover_kernel)
 
 add_library(drover_tunnel STATIC
+	${CMAKE_CURRENT_LIST_DIR}/failpoints.c
 	${CMAKE_CURRENT_LIST_DIR}/frame.c
 	${CMAKE_CURRENT_LIST_DIR}/link.c
 	${CMAKE_CURRENT_LIST_DIR}/local.c

@@ -335,3 +335,7 @@ END
 	yes 'int f(void);' | head -n 750 | add common/bad.c
 	refuses common/bad.c "$gates/length" "$here"
 }
+
+@test "release: a build with failpoints is refused" {
+	refuses "$DROVER_BUILD_DIR/agent/drover-agent" "$gates/release" "$DROVER_BUILD_DIR"
+}

@@ -4,6 +4,8 @@ foreach(gate format cppcheck shell layering spdx words length)
 endforeach()
 drover_command_test(NAME lint_tidy LABEL lint TIMEOUT 1800
 	COMMAND tests/lint/tidy ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+# It builds the release preset, which nothing else here does.
+drover_command_test(NAME lint_release LABEL lint SLOW TIMEOUT 1200 COMMAND tests/lint/release)
 drover_command_test(NAME lint_gates_can_fail LABEL lint TIMEOUT 120 COMMAND bats tests/lint/gates.bats)
 drover_command_test(NAME lint_tools LABEL lint TIMEOUT 120 COMMAND bats tests/lint/tools.bats)
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every place where tests make an agent die: wherever it changes the world, before and after. */
+#pragma once
+
+#include "common/failpoint.h"
+
+/* Names begin with the side. That of the journal is passed by both, for each record. */
+#define AGENT_FAILPOINTS(X)                                                                        \
+	X(journal_before_append, FAILS, "a record is to be written")                               \
+	X(journal_before_sync, PASSES, "a record is written, and not yet on the disk")             \
+	X(journal_after_append, PASSES, "a record is on the disk, and nobody knows")               \
+	X(source_before_order_journaled, PASSES, "an order has come and may begin")                \
+	X(source_after_order_journaled, PASSES, "the order is durable and not answered")           \
+	X(source_after_order_answered, PASSES, "the order is answered, nothing else is done")      \
+	X(source_before_tombstone_journaled, PASSES, "an attempt never seen is to be tombstoned")  \
+	X(source_after_tombstone_journaled, PASSES, "the tombstone is durable and not answered")   \
+	X(source_after_proofs_made, PASSES, "storage proofs lie on the disks, not in the journal") \
+	X(source_before_admit, PASSES, "the destination is to be asked")                           \
+	X(source_after_admit, PASSES, "the destination has reserved and waits for us")             \
+	X(source_before_tunnel_made, FAILS, "the proofs are removed, the tunnel is not there")     \
+	X(source_after_tunnel_made, PASSES, "the tunnel runs, the journal does not know")          \
+	X(source_after_linked, PASSES, "both tunnels are linked, the guard is not in the journal") \
+	X(source_before_migrate, FAILS, "everything is journaled, libvirt is to be asked")         \
+	X(source_in_migrate, PASSES, "libvirt's job was seen; passed at each look at it")          \
+	X(source_at_switchover, PASSES, "the guest is paused for the switchover")                  \
+	X(source_after_migrate, PASSES, "libvirt's call has returned, nothing is judged")          \
+	X(source_before_judging, PASSES, "both hosts were looked at; passed at each look")         \
+	X(source_before_commit, PASSES, "the destination is to be told to resume or keep it")      \
+	X(source_after_commit, PASSES, "the destination has committed, nothing is written")        \
+	X(source_before_abort, PASSES, "the destination is to be told to destroy its copy")        \
+	X(source_after_abort, PASSES, "the destination has destroyed its copy")                    \
+	X(source_before_resume, FAILS, "the guest here is to run again")                           \
+	X(source_after_resume, PASSES, "the guest here runs again")                                \
+	X(source_before_suspend, FAILS, "two run: the guest here is to be suspended")              \
+	X(source_after_suspend, PASSES, "the guest here is suspended")                             \
+	X(source_before_destroy, FAILS, "what is left of the guest here is to be destroyed")       \
+	X(source_after_destroy, PASSES, "what was left of the guest here is destroyed")            \
+	X(source_before_undefine, FAILS, "the guest's definition here is to be removed")           \
+	X(source_after_undefine, PASSES, "the guest's definition here is removed")                 \
+	X(source_before_decided_journaled, PASSES, "how it ended is known and nowhere written")    \
+	X(source_after_decided_journaled, PASSES, "how it ended is durable, all is still there")   \
+	X(source_before_cleaning, PASSES, "tunnel, files and proofs are to be removed")            \
+	X(source_after_cleaning, PASSES, "they are removed, the journal does not know")            \
+	X(source_before_release, PASSES, "the reservation is to be given back")                    \
+	X(source_after_release, PASSES, "the reservation is given back, the end is not written")   \
+	X(source_after_end_journaled, PASSES, "the end is durable, the coordinator has not heard") \
+	X(target_before_take_journaled, PASSES, "admitted and reserved in memory alone")           \
+	X(target_after_take_journaled, PASSES, "the reservation is durable, there is no tunnel")   \
+	X(target_before_tunnel_made, FAILS, "the tunnel is to be started")                         \
+	X(target_after_tunnel_made, PASSES, "the tunnel runs, the journal does not know")          \
+	X(target_before_admit_reply, PASSES, "all is ready, the source does not know")             \
+	X(target_before_renew_reply, PASSES, "the lease is renewed, the source does not know")     \
+	X(target_before_inspect_reply, PASSES, "the guest here was looked at for the source")      \
+	X(target_before_resume, FAILS, "the guest is to run here from now on")                     \
+	X(target_after_resume, PASSES, "the guest runs here, nobody knows")                        \
+	X(target_before_autostart, FAILS, "autostart is to be set here")                           \
+	X(target_after_autostart, PASSES, "autostart is set here")                                 \
+	X(target_before_destroy, FAILS, "the copy here is to be destroyed")                        \
+	X(target_after_destroy, PASSES, "the copy here is destroyed, nobody knows")                \
+	X(target_before_finish_reply, PASSES, "committed or aborted, the source does not know")    \
+	X(target_before_release, PASSES, "the reservation is to be given back")                    \
+	X(target_before_cleaning, PASSES, "the reservation is gone, the tunnel is to be stopped")  \
+	X(target_after_cleaning, PASSES, "the tunnel is stopped, the journal does not know")
+
+FAILPOINTS_DECLARE(AGENT_FAILPOINTS, agent_failpoints);
