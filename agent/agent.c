@@ -5,10 +5,14 @@
  * nobody can ask before we know what we are in the middle of. Stopping is the other way round. */
 #include "agent/agent.h"
 
+#include "agent/fence.h"
+#include "agent/mark.h"
 #include "agent/source.h"
+#include "agent/start_block.h"
 #include "agent/target.h"
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/epoch.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -32,6 +36,11 @@ int agent_see_epoch(struct agent *agent, uint64_t epoch, struct error *err)
 {
 	struct journal_write w = { .kind = JOURNAL_WRITE_EPOCH, .epoch = epoch };
 
+	if (epoch > EPOCH_MAX)
+		return error_set(err, ERROR_INVALID,
+		                 "epoch %llu is no coordinator's: they count their starts, and the "
+		                 "highest is %llu",
+		                 (unsigned long long)epoch, (unsigned long long)EPOCH_MAX);
 	if (epoch < agent->highest_epoch || epoch == 0)
 		return error_set(
 			err, ERROR_STALE,
@@ -82,7 +91,7 @@ static void inventory_settled(void *context)
 	struct agent *agent = context;
 
 	target_guests_listed(agent);
-	service_guests_listed(agent);
+	mark_guests_listed(agent);
 	if (agent->inventory_was_valid != agent->inventory.valid) {
 		agent->inventory_was_valid = agent->inventory.valid;
 		if (!agent->inventory.valid)
@@ -198,6 +207,8 @@ static void second(void *context)
 	agent->seconds++;
 	agent_read_traffic(agent);
 	target_tick(agent);
+	target_settle_fenced(agent);
+	start_block_update(agent);
 	if (agent->seconds % RELIST_SECONDS == 0)
 		inventory_refresh(&agent->inventory);
 	if (!agent->facts_known || agent->seconds % KERNEL_FACTS_SECONDS == 0)
@@ -368,6 +379,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	}
 	agent->highest_epoch = past.epoch;
 	agent->drain_mark = past.drain_mark;
+	fences_copy(&agent->fences, &past.fences);
 	agent->couriers = courier_pool_new(agent->loop, COURIERS);
 	inventory_init(&agent->inventory, agent->hypervisor, agent->couriers, &callbacks);
 	agent->reservations = reservations_new(s->memory_capacity_bytes, s->memory_reserve_bytes);
@@ -384,6 +396,8 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	}
 	target_adopt(agent, &past);
 	source_adopt(agent, &past);
+	source_take_fences(agent);
+	start_block_update(agent);
 	journal_state_deinit(&past);
 
 	agent->second.fire = second;
@@ -420,6 +434,8 @@ void agent_stop(struct agent *agent)
 	traffic_close(agent->traffic);
 	source_stop(agent);
 	target_stop(agent);
+	fence_stop(agent);
+	start_block_stop(agent);
 	watchers_stop(agent);
 	inventory_deinit(&agent->inventory);
 	reservations_free(agent->reservations);

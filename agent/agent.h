@@ -30,7 +30,8 @@ struct inspect;        /* agent/target.c */
 struct watcher;        /* agent/watchers.c */
 struct peer;           /* agent/peers.c */
 struct link;           /* agent/coordinators.c */
-struct marking;        /* agent/service.c */
+struct marking;        /* agent/mark.c */
+struct settlement;     /* agent/target_fence.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -62,6 +63,10 @@ struct agent {
 	uint64_t highest_epoch;
 	struct journal_drain_mark drain_mark;
 	struct marking *markings; /* whose count of guests is awaited */
+	char *start_block;        /* what the file says that libvirt's hook reads; NULL: no file */
+	bool start_block_known, start_block_failed;
+	struct fences fences;           /* hosts declared dead, as journaled */
+	struct settlement *settlements; /* list: guests on their way here from such hosts */
 	bool safe_mode; /* the journal was damaged: observe only, until a restart finds it whole */
 
 	struct loop_timer second; /* bandwidth, leases, host state to watchers */
@@ -96,8 +101,6 @@ void agent_read_traffic(struct agent *agent);
 
 /* --- service.c --- */
 extern const struct mesh_service agent_service;
-/* Who asked for a count of active guests gets it, if the list is new enough. */
-void service_guests_listed(struct agent *agent);
 
 /* --- coordinators.c: connections to coordinators --- */
 void coordinators_start(struct agent *agent);

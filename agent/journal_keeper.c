@@ -42,6 +42,8 @@ static int write_record(struct journal_keeper *k, const struct journal_write *w,
 		return journal_state_write_epoch(&k->state, k->journal, w->epoch, err);
 	case JOURNAL_WRITE_DRAIN_MARK:
 		return journal_state_write_drain_mark(&k->state, k->journal, &w->drain_mark, err);
+	case JOURNAL_WRITE_FENCE:
+		return journal_state_write_fence(&k->state, k->journal, &w->fence, err);
 	}
 	abort();
 }
@@ -80,6 +82,7 @@ static struct journal_state copy_state(const struct journal_state *from)
 	COPY(released, n_released);
 	COPY(things, n_things);
 #undef COPY
+	fences_copy(&to.fences, &from->fences);
 	return to;
 }
 

@@ -31,6 +31,7 @@ enum journal_record_kind {
 	JOURNAL_WRITE_REMOVED,
 	JOURNAL_WRITE_EPOCH,
 	JOURNAL_WRITE_DRAIN_MARK,
+	JOURNAL_WRITE_FENCE,
 };
 
 struct journal_write {
@@ -42,6 +43,7 @@ struct journal_write {
 		struct journal_thing thing; /* MADE and REMOVED */
 		uint64_t epoch;
 		struct journal_drain_mark drain_mark;
+		struct fence fence;
 	};
 };
 

@@ -287,7 +287,7 @@ static void release_later(struct source_attempt *a, const struct error *why)
 		            a->order.vm_name, a->order.target_node, why->text);
 		finish(a);
 	}
-	if (a->agent->stopping || ++a->release_tries > RELEASE_TRIES)
+	if (a->agent->stopping || a->target_fenced || ++a->release_tries > RELEASE_TRIES)
 		return;
 	a->errands++; /* for the timer */
 	a->timer.fire = release_again;

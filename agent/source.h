@@ -47,8 +47,10 @@ struct source_attempt {
 	struct loop_timer timer; /* the stage's own: polls and retries */
 	uint64_t stage_since_ms;
 	uint64_t started_ms, ended_ms;
-	bool ending;      /* its end or tombstone is being written: not yet to be relied on */
-	unsigned errands; /* of this attempt under way; it is not freed before they are home */
+	bool fenced;        /* this host was declared dead since: it acts no more */
+	bool target_fenced; /* the destination was: it has nothing of the guest any more */
+	bool ending;        /* its end or tombstone is being written: not yet to be relied on */
+	unsigned errands;   /* of this attempt under way; it is not freed before they are home */
 
 	/* What is reported. */
 	Drover__V1__MigrationState state;

@@ -143,6 +143,12 @@ static void looked(struct errand *e)
 	look->in.deadline_passed = clock_now_ms() - a->stage_since_ms > SETTLE_DEADLINE_MS;
 	free(l);
 	a->errands++;
+	if (a->fenced || a->target_fenced) {
+		/* A dead host holds nothing; and one that was declared dead itself asks for nothing. */
+		look->in.target = a->fenced ? TARGET_UNREACHABLE : TARGET_ABSENT;
+		conclude(look);
+		return;
+	}
 	peers_with_connection(a->agent, a->order.target_node, a->order.target_address, 2000,
 	                      ask_target, look);
 }
@@ -411,6 +417,30 @@ static void close_lost(struct source_attempt *a)
 	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
 }
 
+/* It had left for a host that was then declared dead. */
+static void end_with_its_host(struct source_attempt *a)
+{
+	struct error why;
+
+	error_set(&why, ERROR_UNKNOWN_OUTCOME,
+	          "the guest had left for %s, which was declared dead: it ended there with it",
+	          a->order.target_node);
+	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
+}
+
+/* Settled without us, by an operator and the other host: whatever is here stays as it is. */
+static void give_up(struct source_attempt *a)
+{
+	struct error why;
+
+	error_set(
+		&why, ERROR_STALE,
+		"%s was declared dead while the guest moved: this attempt is over, and nothing was "
+		"done about what it left here",
+		a->agent->settings->node);
+	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
+}
+
 /* What libvirt has left here is only a name: the guest is elsewhere, and somebody might start it. */
 static bool removes_definition(struct look *look)
 {
@@ -476,6 +506,8 @@ static void carry_out(struct look *look, enum resolution r)
 	case RESOLVE_LOST: /* it may yet be found: a libvirtd that starts lists its guests late */
 		if (a->lives_there)
 			end_done(a);
+		else if (silent_long && a->target_fenced)
+			end_with_its_host(a);
 		else if (silent_long && a->closing_wanted)
 			close_lost(a);
 		else if (silent_long)
@@ -508,7 +540,9 @@ static void conclude(struct look *look)
 	FAILPOINT(source_before_judging);
 	a->errands--;
 	a->looking = false;
-	if (a->stage == SOURCE_RESOLVING) {
+	if (a->stage == SOURCE_RESOLVING && a->fenced) {
+		give_up(a);
+	} else if (a->stage == SOURCE_RESOLVING) {
 		/* An outcome that became unclear may have become clear again. */
 		r = resolve(&look->in);
 		log_debug("%s: source %d, target %d, job %d: %s", a->order.vm_name,

@@ -28,6 +28,12 @@ int target_check_source(struct agent *agent, const struct mesh_incoming *in,
 	if (strcmp(source_node, agent->settings->node) == 0)
 		return error_set(err, ERROR_INVALID, "source and destination are both %s",
 		                 source_node);
+	if (fences_cover(&agent->fences, source_node, name.epoch))
+		return error_set(
+			err, ERROR_STALE,
+			"%s was declared dead: what it began up to epoch %llu is over, and "
+			"was settled on %s without it",
+			source_node, (unsigned long long)name.epoch, agent->settings->node);
 	*ret_name = name;
 	return 0;
 }
@@ -466,6 +472,7 @@ void target_adopt(struct agent *agent, const struct journal_state *past)
 			continue;
 		}
 		inbound = inbound_get(agent, &r->attempt);
+		inbound->guard = r->guard;
 		for (size_t t = 0; t < past->n_things; t++) {
 			const struct journal_thing *thing = &past->things[t];
 

@@ -4,6 +4,7 @@
 #include "agent/target.h"
 
 #include "agent/failpoints.h"
+#include "agent/fence.h"
 #include "agent/kernel/admission.h"
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
@@ -283,7 +284,11 @@ static int take(struct admit *a, struct error *err)
 	struct journal_write w = { .kind = JOURNAL_WRITE_TAKEN };
 	const struct reservation *got;
 
-	if (target_is_acting_on(a->agent, a->vm.summary.uuid))
+	if (fences_cover(&a->agent->fences, a->source_node, a->name.epoch))
+		return error_set(err, ERROR_STALE, "%s was declared dead meanwhile",
+		                 a->source_node);
+	if (target_is_acting_on(a->agent, a->vm.summary.uuid) ||
+	    target_is_settling(a->agent, a->vm.summary.uuid))
 		return error_set(err, ERROR_BUSY,
 		                 "the end of an earlier attempt of %s is still under way on %s",
 		                 a->vm.summary.name, a->agent->settings->node);
@@ -293,6 +298,8 @@ static int take(struct admit *a, struct error *err)
 	want.memory_bytes = admission_memory_needed(&a->vm);
 	want.port = a->port.free_port;
 	want.ttl_ms = a->lease_ttl_ms;
+	want.guard = a->guard;
+	want.arrives_paused = a->vm.summary.state == VM_PAUSED;
 	if (reservations_take(a->agent->reservations, &want, clock_now_ms(), &got, err) < 0)
 		return -(int)err->code;
 	a->reserved_port = got->port;

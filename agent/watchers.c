@@ -6,6 +6,7 @@
  */
 #include "agent/agent.h"
 
+#include "agent/mark.h"
 #include "agent/source.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -38,6 +39,19 @@ static Drover__V1__InterfaceRate *rate_new(const struct bandwidth_interface *i,
 	r->link_bytes_per_s = link_bytes_per_s;
 	r->source = xstrdup(traffic_source_name(i->known ? i->source : TRAFFIC_SOURCE_NONE));
 	return r;
+}
+
+static void fill_fences(Drover__V1__HostState *h, const struct fences *fences)
+{
+	h->fences = xcalloc(fences->count, sizeof(*h->fences));
+	for (size_t i = 0; i < fences->count; i++) {
+		Drover__V1__FenceMark *m = xmalloc(sizeof(*m));
+
+		drover__v1__fence_mark__init(m);
+		m->node = xstrdup(fences->items[i].node);
+		m->epoch = fences->items[i].epoch;
+		h->fences[h->n_fences++] = m;
+	}
 }
 
 static Drover__V1__HostState *host_new(struct agent *agent)
@@ -73,30 +87,14 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
 		h->interfaces[h->n_interfaces++] = rate_new(&agent->bandwidth.interfaces[i],
 		                                            agent->link_bytes_per_s);
+	h->drain_mark = mark_new(&agent->drain_mark);
+	fill_fences(h, &agent->fences);
 	return h;
 }
 
 static Drover__V1__VmState *vm_new(struct agent *agent, const struct inventory_vm *vm)
 {
 	return wire_vm_state_new(vm, source_find_vm(agent, vm->uuid) != NULL);
-}
-
-static Drover__V1__DrainMark *mark_new(const struct journal_drain_mark *from)
-{
-	Drover__V1__DrainMark *m = xmalloc(sizeof(*m));
-
-	drover__v1__drain_mark__init(m);
-	m->drain_id.data = xmemdup(from->drain_id.bytes, ID_BYTES);
-	m->drain_id.len = ID_BYTES;
-	m->epoch = from->epoch;
-	m->draining = from->draining;
-	m->cordoned = from->cordoned;
-	m->reason = xstrdup(from->reason);
-	m->leave = xcalloc(from->n_leave, sizeof(*m->leave));
-	m->n_leave = from->n_leave;
-	for (size_t i = 0; i < from->n_leave; i++)
-		m->leave[i] = xstrdup(from->leave[i]);
-	return m;
 }
 
 static Drover__V1__AgentEvent__Snapshot *snapshot_new(struct agent *agent)

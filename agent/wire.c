@@ -3,6 +3,7 @@
 #include "agent/wire.h"
 
 #include "common/alloc.h"
+#include "common/epoch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,8 @@ int wire_attempt_read(const Drover__V1__Attempt *from, struct attempt_name *ret,
 	    id_is_zero(&name.operation))
 		return error_set(err, ERROR_INVALID, "the operation id must be 16 bytes, not %zu",
 		                 from->operation_id.len);
-	if (from->number == 0 || from->number > ATTEMPT_NUMBER_MAX || from->epoch == 0)
+	if (from->number == 0 || from->number > ATTEMPT_NUMBER_MAX || from->epoch == 0 ||
+	    from->epoch > EPOCH_MAX)
 		return error_set(err, ERROR_INVALID,
 		                 "attempt number %u or epoch %llu is out of range", from->number,
 		                 (unsigned long long)from->epoch);

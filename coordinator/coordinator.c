@@ -48,6 +48,7 @@ static void carry_out(struct coordinator *c, struct action *action)
 	case ACTION_CANCEL:
 	case ACTION_PROBE:
 	case ACTION_SET_DRAIN_MARK:
+	case ACTION_SET_FENCE:
 	case ACTION_PREVIEW:
 		agents_carry_out(c, action);
 		break;

@@ -73,7 +73,7 @@ void requests_set_subject(struct coordinator *c, uint64_t number, const char *ki
 void requests_reply(struct coordinator *c, const struct reply *reply);
 void requests_stop(struct coordinator *c);
 
-/* --- agents.c: connections to agents, and calls to them --- */
+/* --- agents.c, agents_calls.c: connections to agents, and calls to them --- */
 void agents_attached(struct coordinator *c, const char *node, struct mesh_connection *connection);
 void agents_disconnected(struct coordinator *c, struct mesh_connection *connection);
 /* After the core accepted it: open Agent.Watch. */

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/units.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* 64 TiB per guest and 1 PiB per host: far over what there is, and no sum of them overflows. */
@@ -13,6 +14,8 @@
 /* More interfaces than an agent watches. */
 #define INTERFACES_MAX    64
 #define LEAVE_MAX         4096
+#define FENCES_MAX        4096
+#define FENCED_GUESTS_MAX 4096
 #define LEFTOVERS_MAX     64
 #define REPORT_CHECKS_MAX 256
 
@@ -95,6 +98,46 @@ static void read_rate(const Drover__V1__InterfaceRate *from, struct interface_ra
 	text_copy(to->source, sizeof(to->source), from->source);
 }
 
+int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, struct error *err)
+{
+	struct drain_mark mark = { 0 };
+
+	if (from->drain_id.len &&
+	    id_from_bytes(from->drain_id.data, from->drain_id.len, &mark.drain_id) < 0)
+		return error_set(err, ERROR_INVALID, "a drain id has 16 bytes, not %zu",
+		                 from->drain_id.len);
+	if (from->n_leave > LEAVE_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu guests to leave", from->n_leave);
+	mark.epoch = from->epoch;
+	mark.draining = from->draining;
+	mark.cordoned = from->cordoned;
+	mark.maintenance = from->maintenance;
+	mark.leave_unmovable = from->leave_unmovable;
+	mark.parallel = from->parallel;
+	mark.bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
+	text_copy(mark.reason, sizeof(mark.reason), from->reason);
+	for (size_t i = 0; i < from->n_leave; i++)
+		names_add(&mark.leave, from->leave[i]);
+	*ret = mark;
+	return 0;
+}
+
+static int read_fences(Drover__V1__FenceMark *const *from, size_t count, struct host_state *to,
+                       struct error *err)
+{
+	if (count > FENCES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu fences", count);
+	to->fences = xcalloc(count, sizeof(*to->fences));
+	for (size_t i = 0; i < count; i++) {
+		if (take_name(to->fences[i].node, sizeof(to->fences[i].node), from[i]->node,
+		              "a fenced node's name", err) < 0)
+			return -(int)err->code;
+		to->fences[i].epoch = from[i]->epoch;
+	}
+	to->n_fences = count;
+	return 0;
+}
+
 int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, struct error *err)
 {
 	struct host_state h = { 0 };
@@ -136,6 +179,15 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	h.interfaces = xcalloc(from->n_interfaces, sizeof(*h.interfaces));
 	for (size_t i = 0; i < from->n_interfaces; i++)
 		read_rate(from->interfaces[i], &h.interfaces[h.n_interfaces++]);
+	if (from->drain_mark && facts_read_mark(from->drain_mark, &h.mark, err) < 0) {
+		host_state_deinit(&h);
+		return -(int)err->code;
+	}
+	h.mark_told = from->drain_mark != NULL;
+	if (read_fences(from->fences, from->n_fences, &h, err) < 0) {
+		host_state_deinit(&h);
+		return -(int)err->code;
+	}
 	*ret = h;
 	return 0;
 }
@@ -206,22 +258,28 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	return 0;
 }
 
-int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, struct error *err)
+int facts_read_fenced(const Drover__V1__SetFenceReply *from, struct fenced_guest **ret,
+                      size_t *ret_count, struct error *err)
 {
-	struct drain_mark mark = { 0 };
+	struct fenced_guest *guests;
 
-	if (from->drain_id.len &&
-	    id_from_bytes(from->drain_id.data, from->drain_id.len, &mark.drain_id) < 0)
-		return error_set(err, ERROR_INVALID, "a drain id has 16 bytes, not %zu",
-		                 from->drain_id.len);
-	if (from->n_leave > LEAVE_MAX)
-		return error_set(err, ERROR_TOO_LARGE, "%zu guests to leave", from->n_leave);
-	mark.epoch = from->epoch;
-	mark.draining = from->draining;
-	mark.cordoned = from->cordoned;
-	text_copy(mark.reason, sizeof(mark.reason), from->reason);
-	for (size_t i = 0; i < from->n_leave; i++)
-		names_add(&mark.leave, from->leave[i]);
-	*ret = mark;
+	if (from->n_guests > FENCED_GUESTS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu guests of a fenced node",
+		                 from->n_guests);
+	guests = xcalloc(from->n_guests, sizeof(*guests));
+	for (size_t i = 0; i < from->n_guests; i++) {
+		const Drover__V1__FencedGuest *g = from->guests[i];
+
+		if (read_attempt(g->attempt, &guests[i].attempt, err) < 0) {
+			free(guests);
+			return -(int)err->code;
+		}
+		guests[i].here = g->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE ||
+		                 g->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED;
+		guests[i].settled = g->settled;
+		text_copy(guests[i].text, sizeof(guests[i].text), g->text);
+	}
+	*ret = guests;
+	*ret_count = from->n_guests;
 	return 0;
 }

@@ -16,6 +16,9 @@ int facts_read_vm(const Drover__V1__VmState *from, struct vm_state *ret, struct 
 int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, struct error *err);
 int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_report *ret,
                       struct error *err);
+/* free(*ret). */
+int facts_read_fenced(const Drover__V1__SetFenceReply *from, struct fenced_guest **ret,
+                      size_t *ret_count, struct error *err);
 int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, struct error *err);
 int facts_read_checks(Drover__V1__Check *const *from, size_t count, struct checks *ret,
                       struct error *err);

@@ -103,6 +103,22 @@ static void reply_node(struct coordinator *c, struct mesh_incoming *in, const st
 	view_free(m.node);
 }
 
+static void reply_fence(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)
+{
+	Drover__V1__FenceReply m = DROVER__V1__FENCE_REPLY__INIT;
+	const struct node *node = fleet_find_node(c->fleet, reply->node);
+
+	if (node)
+		m.node = view_node_new(c->fleet, node, clock_now_ms());
+	m.changed = reply->changed;
+	m.refused = reply->refused;
+	m.refusal = (char *)(reply->refusal ? reply->refusal : "");
+	m.effects = reply->effects.items; /* only read */
+	m.n_effects = reply->effects.count;
+	mesh_reply(in, &m.base);
+	view_free(m.node);
+}
+
 static void reply_migrate(struct coordinator *c, struct mesh_incoming *in,
                           const struct reply *reply)
 {
@@ -192,6 +208,9 @@ static void answer(struct coordinator *c, const struct request *r, const struct 
 		break;
 	case REPLY_CANCEL:
 		reply_cancel(in, reply);
+		break;
+	case REPLY_FENCE:
+		reply_fence(c, in, reply);
 		break;
 	case REPLY_EXPLAIN:
 		reply_explain(in, r->subject, reply);

@@ -461,6 +461,48 @@ static void handle_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	coordinator_step(c, &e);
 }
 
+/* "root (uid 0)", as the events have it. */
+static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
+{
+	const struct mesh_identity *who = mesh_incoming_get_identity(in);
+
+	if (strncmp(who->address, "uid ", 4) == 0)
+		snprintf(ret, bytes, "%.60s (%.60s)", who->name, who->address);
+	else
+		snprintf(ret, bytes, "%.120s", who->name);
+}
+
+static void handle_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__FenceRequest *r = (const Drover__V1__FenceRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_FENCE };
+	char by[NODE_NAME_BYTES];
+
+	name_caller(in, by, sizeof(by));
+	e.fence.node = r->node;
+	e.fence.reason = r->reason;
+	e.fence.by = by;
+	e.fence.dry_run = r->dry_run;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+static void handle_unfence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__NodeRequest *r = (const Drover__V1__NodeRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_UNFENCE };
+	char by[NODE_NAME_BYTES];
+
+	name_caller(in, by, sizeof(by));
+	e.fence.node = r->node;
+	e.fence.reason = r->reason;
+	e.fence.by = by;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
 static const struct mesh_handler handlers[] = {
 	{ "Attach", handle_attach },
 	{ "GetStatus", handle_status },
@@ -477,6 +519,8 @@ static const struct mesh_handler handlers[] = {
 	{ "Uncordon", handle_uncordon },
 	{ "Migrate", handle_migrate },
 	{ "Cancel", handle_cancel },
+	{ "Fence", handle_fence },
+	{ "Unfence", handle_unfence },
 };
 
 const struct mesh_service coordinator_service = {

@@ -62,7 +62,8 @@ static uint32_t big_endian(const unsigned char *bytes)
 
 /* Looks at the file without SQLite. Its header has the version at 60 and the application at 68
  * (sqlite.org/fileformat.html); our first transaction writes both, outside of the WAL. */
-static int inspect(const char *path, bool *ret_is_new, struct error *err)
+/* @ret_version 0: a new one. */
+static int inspect(const char *path, uint32_t *ret_version, struct error *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	unsigned char header[100];
@@ -74,9 +75,10 @@ static int inspect(const char *path, bool *ret_is_new, struct error *err)
 	n = pread(fd, header, sizeof(header), 0);
 	if (n < 0)
 		return error_set_errno(err, ERROR_STORE, errno, "reading %s", path);
-	*ret_is_new = n == 0;
-	if (n == 0)
+	if (n == 0) {
+		*ret_version = 0;
 		return 0;
+	}
 	if (n < (ssize_t)sizeof(header) || memcmp(header, "SQLite format 3", 16) != 0)
 		return error_set(
 			err, ERROR_STORE,
@@ -95,6 +97,12 @@ static int inspect(const char *path, bool *ret_is_new, struct error *err)
 			"%s is of a newer drover (store version %u, this one knows %d); it was "
 			"not touched. Run that version, or restore an older backup",
 			path, version, STORE_VERSION);
+	if (version == 0)
+		return error_set(err, ERROR_STORE,
+		                 "%s has no store version; it was not touched. Restore it from a "
+		                 "backup",
+		                 path);
+	*ret_version = version;
 	return 0;
 }
 
@@ -130,16 +138,40 @@ static int quick_check(struct store_sqlite *s, struct error *err)
 	return strcmp(verdict, "ok") == 0 ? 0 : refuse_damaged(s, verdict, err);
 }
 
-static int create(struct store_sqlite *s, struct error *err)
+/* Creates it, or brings one of an older drover to the present form: all of it or nothing. */
+static int bring_up(struct store_sqlite *s, uint32_t version, struct error *err)
 {
-	_cleanup_free_ char *sql = xasprintf(
-		"BEGIN EXCLUSIVE; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT;",
-		STORE_APPLICATION_ID, STORE_VERSION, store_schema_sql);
+	_cleanup_free_ char *sql = xasprintf("BEGIN EXCLUSIVE; PRAGMA application_id = %d;"
+	                                     "PRAGMA user_version = %d; %s",
+	                                     STORE_APPLICATION_ID, STORE_VERSION,
+	                                     version ? "" : store_schema_sql);
 
-	return execute(s, sql, err);
+	for (uint32_t from = version ? version : 1; from < STORE_VERSION; from++) {
+		char *longer = xasprintf("%s%s", sql, store_upgrade_sql[from]);
+
+		free(sql);
+		sql = longer;
+	}
+	if (execute(s, sql, err) < 0)
+		return -(int)err->code;
+	return execute(s, "COMMIT", err);
 }
 
-static int open_database(struct store_sqlite *s, bool is_new, struct error *err)
+/* The file's header may be older than what its WAL says. */
+static int read_version(struct store_sqlite *s, uint32_t *ret_version, struct error *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &stmt, NULL);
+
+	if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+		*ret_version = (uint32_t)sqlite3_column_int(stmt, 0);
+	else
+		rc = SQLITE_ERROR;
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_OK ? 0 : store_sqlite_error(s, err, "reading its version");
+}
+
+static int open_database(struct store_sqlite *s, uint32_t version, struct error *err)
 {
 	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
 	                         NULL);
@@ -156,8 +188,12 @@ static int open_database(struct store_sqlite *s, bool is_new, struct error *err)
 	if (rc < 0 && is_damage(sqlite3_extended_errcode(s->db)))
 		return refuse_damaged(s, sqlite3_errmsg(s->db), err);
 	/* Made with a rollback journal, so that the file itself says whose it is from the start. */
-	if (rc == 0)
-		rc = is_new ? create(s, err) : quick_check(s, err);
+	if (rc == 0 && version)
+		rc = quick_check(s, err);
+	if (rc == 0 && version)
+		rc = read_version(s, &version, err);
+	if (rc == 0 && version < STORE_VERSION)
+		rc = bring_up(s, version, err);
 	if (rc == 0)
 		rc = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
 	if (rc == 0)
@@ -176,7 +212,7 @@ static int open_database(struct store_sqlite *s, bool is_new, struct error *err)
 int store_sqlite_open(const char *path, struct store **ret, struct error *err)
 {
 	struct store_sqlite *s = xnew(struct store_sqlite);
-	bool is_new = false;
+	uint32_t version = 0;
 	int rc;
 
 	s->store.ops = &store_sqlite_ops;
@@ -184,9 +220,9 @@ int store_sqlite_open(const char *path, struct store **ret, struct error *err)
 	s->path = xstrdup(path);
 	rc = lock(s, err);
 	if (rc == 0)
-		rc = inspect(path, &is_new, err);
+		rc = inspect(path, &version, err);
 	if (rc == 0)
-		rc = open_database(s, is_new, err);
+		rc = open_database(s, version, err);
 	if (rc < 0) {
 		store_close(&s->store);
 		return rc;

@@ -51,9 +51,19 @@ const char store_schema_sql[] =
 	"  severity TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL"
 	") STRICT;";
 
+const char *const store_upgrade_sql[STORE_VERSION] = {
+	/* 1 to 2: hosts that were declared dead */
+	[1] = "ALTER TABLE nodes ADD COLUMN fenced INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE nodes ADD COLUMN fence_epoch INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE nodes ADD COLUMN fenced_by TEXT NOT NULL DEFAULT '';"
+	      "ALTER TABLE nodes ADD COLUMN fenced_reason TEXT NOT NULL DEFAULT '';"
+	      "ALTER TABLE nodes ADD COLUMN fenced_wall_ms INTEGER NOT NULL DEFAULT 0;",
+};
+
 /* clang-format off */
 const char *const store_node_columns[] = {
-	"name", "mesh_address", "cordoned", "maintenance", "drain_number", "reason", NULL
+	"name", "mesh_address", "cordoned", "maintenance", "drain_number", "reason",
+	"fenced", "fence_epoch", "fenced_by", "fenced_reason", "fenced_wall_ms", NULL
 };
 const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
@@ -313,6 +323,11 @@ void store_bind_node(sqlite3_stmt *stmt, const struct node_record *node)
 	put_number(&row, node->maintenance);
 	put_number(&row, node->drain_number);
 	put_text(&row, node->reason);
+	put_number(&row, node->fenced);
+	put_number(&row, node->fence_epoch);
+	put_text(&row, node->fenced_by);
+	put_text(&row, node->fenced_reason);
+	put_number(&row, node->fenced_wall_ms);
 }
 
 int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *err)
@@ -325,6 +340,11 @@ int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *e
 	ret->maintenance = get_number(&row);
 	ret->drain_number = get_number(&row);
 	get_text(&row, ret->reason, sizeof(ret->reason));
+	ret->fenced = get_number(&row);
+	ret->fence_epoch = get_number(&row);
+	get_text(&row, ret->fenced_by, sizeof(ret->fenced_by));
+	get_text(&row, ret->fenced_reason, sizeof(ret->fenced_reason));
+	ret->fenced_wall_ms = get_number(&row);
 	if (row.bad || !ret->name[0])
 		return error_set(err, ERROR_STORE, "a row of a node makes no sense");
 	return 0;

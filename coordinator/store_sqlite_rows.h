@@ -12,9 +12,12 @@
 #include <sqlite3.h>
 
 #define STORE_APPLICATION_ID 0x44524f56 /* "DROV" */
-#define STORE_VERSION        1
+#define STORE_VERSION        2
 
+/* Version 1, and by index what leads from each version to the next one. A new store takes all steps:
+ * there is one way to the present form. */
 extern const char store_schema_sql[];
+extern const char *const store_upgrade_sql[STORE_VERSION];
 
 /* Columns in the order in which they are bound and read. NULL-terminated. */
 extern const char *const store_node_columns[];

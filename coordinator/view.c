@@ -103,6 +103,12 @@ Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *no
 	m->migrations_out = node->migrations_out;
 	m->known = node->known;
 	m->revision = node->revision;
+	m->fenced = node->kept.fenced;
+	if (node->kept.fenced) {
+		m->fenced_by = xstrdup(node->kept.fenced_by);
+		m->fenced_reason = xstrdup(node->kept.fenced_reason);
+		m->fenced_wall_ms = node->kept.fenced_wall_ms;
+	}
 	return m;
 }
 

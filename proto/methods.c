@@ -32,6 +32,7 @@ static const struct method methods[] = {
 	UNARY(Agent, CancelMigration, attempt_request, attempt_report, MESH_ROLE_COORDINATOR),
 	UNARY(Agent, ProbeAttempt, attempt_request, attempt_report, MESH_ROLE_COORDINATOR),
 	UNARY(Agent, SetDrainMark, set_drain_mark_request, set_drain_mark_reply, MESH_ROLE_COORDINATOR),
+	UNARY(Agent, SetFence, set_fence_request, set_fence_reply, MESH_ROLE_COORDINATOR),
 	UNARY(Agent, Preview, preview_request, admit_reply, MESH_ROLE_COORDINATOR),
 	UNARY(Agent, Admit, admit_request, admit_reply, MESH_ROLE_AGENT),
 	UNARY(Agent, RenewLease, attempt_request, lease_reply, MESH_ROLE_AGENT),
@@ -54,6 +55,8 @@ static const struct method methods[] = {
 	UNARY(Coordinator, Uncordon, node_request, node_reply, ACT),
 	UNARY(Coordinator, Migrate, migrate_request, migrate_reply, ACT),
 	UNARY(Coordinator, Cancel, cancel_request, cancel_reply, ACT),
+	UNARY(Coordinator, Fence, fence_request, fence_reply, MESH_ROLE_ADMIN),
+	UNARY(Coordinator, Unfence, node_request, node_reply, MESH_ROLE_ADMIN),
 };
 /* clang-format on */
 

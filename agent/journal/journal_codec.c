@@ -163,6 +163,8 @@ uint8_t *journal_encode_taken(const struct reservation *r, size_t *ret_bytes)
 	m.memory_bytes = r->memory_bytes;
 	m.port = r->port;
 	m.ttl_ms = r->ttl_ms;
+	m.guard = r->guard;
+	m.arrives_paused = r->arrives_paused;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -183,9 +185,13 @@ int journal_decode_taken(const struct journal_record *r, struct reservation *ret
 	if (m->memory_bytes == 0 || m->port == 0 || m->port > UINT16_MAX)
 		return error_set(err, ERROR_INVALID, "it reserves %llu bytes and port %u",
 		                 (unsigned long long)m->memory_bytes, m->port);
+	if (m->guard >= GUARDS)
+		return error_set(err, ERROR_INVALID, "it has the unknown guard %u", m->guard);
 	v.memory_bytes = m->memory_bytes;
 	v.port = (uint16_t)m->port;
 	v.ttl_ms = m->ttl_ms;
+	v.guard = (enum guard)m->guard;
+	v.arrives_paused = m->arrives_paused;
 	*ret = v;
 	return 0;
 }
@@ -282,6 +288,10 @@ uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *d, size_t *r
 		leave[i] = (char *)d->leave[i];
 	m.leave = leave;
 	m.n_leave = d->n_leave;
+	m.leave_unmovable = d->leave_unmovable;
+	m.parallel = d->parallel;
+	m.bandwidth_bytes_per_s = d->bandwidth_bytes_per_s;
+	m.maintenance = d->maintenance;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -309,6 +319,35 @@ int journal_decode_drain_mark(const struct journal_record *r, struct journal_dra
 	d->epoch = m->epoch;
 	d->draining = m->draining;
 	d->cordoned = m->cordoned;
+	d->leave_unmovable = m->leave_unmovable;
+	d->parallel = m->parallel;
+	d->bandwidth_bytes_per_s = m->bandwidth_bytes_per_s;
+	d->maintenance = m->maintenance;
 	*ret = *d;
+	return 0;
+}
+
+uint8_t *journal_encode_fence(const struct fence *f, size_t *ret_bytes)
+{
+	Drover__Journal__Fence m = DROVER__JOURNAL__FENCE__INIT;
+
+	m.node = (char *)f->node;
+	m.epoch = f->epoch;
+	return pack(&m.base, ret_bytes);
+}
+
+int journal_decode_fence(const struct journal_record *r, struct fence *ret, struct error *err)
+{
+	_cleanup_message_ ProtobufCMessage *base = unpack(&drover__journal__fence__descriptor, r,
+	                                                  err);
+	const Drover__Journal__Fence *m = (void *)base;
+	struct fence f = { 0 };
+
+	if (!base)
+		return -ERROR_INVALID;
+	if (copy(m->node, f.node, sizeof(f.node), "fenced node", err) < 0)
+		return -ERROR_INVALID;
+	f.epoch = m->epoch;
+	*ret = f;
 	return 0;
 }

@@ -17,6 +17,7 @@ enum journal_type {
 	JOURNAL_TYPE_REMOVED = 5,
 	JOURNAL_TYPE_EPOCH = 6,
 	JOURNAL_TYPE_DRAIN_MARK = 7,
+	JOURNAL_TYPE_FENCE = 12,
 };
 
 uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_bytes);
@@ -25,6 +26,7 @@ uint8_t *journal_encode_released(const struct attempt_name *a, size_t *ret_bytes
 uint8_t *journal_encode_thing(const struct journal_thing *t, size_t *ret_bytes);
 uint8_t *journal_encode_epoch(uint64_t epoch, size_t *ret_bytes);
 uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *m, size_t *ret_bytes);
+uint8_t *journal_encode_fence(const struct fence *f, size_t *ret_bytes);
 
 int journal_decode_attempt(const struct journal_record *r, struct journal_attempt *ret,
                            struct error *err);
@@ -37,3 +39,4 @@ int journal_decode_thing(const struct journal_record *r, struct journal_thing *r
 int journal_decode_epoch(const struct journal_record *r, uint64_t *ret, struct error *err);
 int journal_decode_drain_mark(const struct journal_record *r, struct journal_drain_mark *ret,
                               struct error *err);
+int journal_decode_fence(const struct journal_record *r, struct fence *ret, struct error *err);

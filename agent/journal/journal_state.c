@@ -22,6 +22,7 @@ void journal_state_deinit(struct journal_state *s)
 	free(s->reservations);
 	free(s->released);
 	free(s->things);
+	fences_deinit(&s->fences);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -195,6 +196,16 @@ static int apply_drain_mark(struct journal_state *s, const struct journal_record
 	return 0;
 }
 
+static int apply_fence(struct journal_state *s, const struct journal_record *r, struct error *err)
+{
+	struct fence f;
+	int rc = journal_decode_fence(r, &f, err);
+
+	if (rc == 0)
+		(void)fences_raise(&s->fences, &f);
+	return rc;
+}
+
 int journal_state_apply(const struct journal_record *r, void *context, struct error *err)
 {
 	struct journal_state *s = context;
@@ -213,6 +224,8 @@ int journal_state_apply(const struct journal_record *r, void *context, struct er
 		return apply_epoch(s, r, err);
 	case JOURNAL_TYPE_DRAIN_MARK:
 		return apply_drain_mark(s, r, err);
+	case JOURNAL_TYPE_FENCE:
+		return apply_fence(s, r, err);
 	default:
 		return error_set(err, ERROR_UNSUPPORTED,
 		                 "its type %u is not known to this version of drover", r->type);
@@ -316,10 +329,24 @@ int journal_state_write_drain_mark(struct journal_state *s, struct journal *j,
 	return write_record(s, j, JOURNAL_TYPE_DRAIN_MARK, payload, bytes, err);
 }
 
+int journal_state_write_fence(struct journal_state *s, struct journal *j, const struct fence *f,
+                              struct error *err)
+{
+	uint8_t *payload;
+	size_t bytes;
+
+	if (s->fences.count >= FENCES_MAX)
+		return error_set(err, ERROR_NO_SPACE, "%d hosts were declared dead already",
+		                 FENCES_MAX);
+	payload = journal_encode_fence(f, &bytes);
+	return write_record(s, j, JOURNAL_TYPE_FENCE, payload, bytes, err);
+}
+
 /* About what the fold would take as a file. */
 static size_t live_bytes(const struct journal_state *s)
 {
-	return 4096 + 300 * (s->n_attempts + s->n_reservations + s->n_things) + 64 * s->n_released;
+	return 4096 + 300 * (s->n_attempts + s->n_reservations + s->n_things) + 64 * s->n_released +
+	       64 * s->fences.count;
 }
 
 bool journal_state_wants_compaction(const struct journal_state *s, const struct journal *j)
@@ -330,7 +357,8 @@ bool journal_state_wants_compaction(const struct journal_state *s, const struct 
 
 int journal_state_compact(struct journal_state *s, struct journal *j, struct error *err)
 {
-	size_t most = 2 + s->n_attempts + s->n_reservations + s->n_released + s->n_things;
+	size_t most = 2 + s->n_attempts + s->n_reservations + s->n_released + s->n_things +
+	              s->fences.count;
 	_cleanup_free_ struct journal_record *records = xcalloc(most, sizeof(*records));
 	size_t n = 0;
 	int rc;
@@ -354,6 +382,9 @@ int journal_state_compact(struct journal_state *s, struct journal *j, struct err
 		    journal_encode_taken(&s->reservations[i], &records[n].bytes));
 	for (size_t i = 0; i < s->n_things; i++)
 		PUT(JOURNAL_TYPE_MADE, journal_encode_thing(&s->things[i], &records[n].bytes));
+	for (size_t i = 0; i < s->fences.count; i++)
+		PUT(JOURNAL_TYPE_FENCE,
+		    journal_encode_fence(&s->fences.items[i], &records[n].bytes));
 #undef PUT
 	assert(n == most);
 	rc = journal_compact(j, records, n, err);

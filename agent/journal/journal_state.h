@@ -13,6 +13,7 @@
 
 #include "agent/journal/journal.h"
 #include "agent/kernel/attempt.h"
+#include "agent/kernel/fences.h"
 #include "agent/kernel/reservations.h"
 
 #define JOURNAL_THINGS_MAX   256
@@ -72,6 +73,11 @@ struct journal_drain_mark {
 	char reason[256];
 	char leave[JOURNAL_LEAVE_MAX][VM_NAME_BYTES];
 	size_t n_leave;
+	/* The rest of the drain, for a coordinator whose store was lost. */
+	bool leave_unmovable;
+	uint32_t parallel;
+	uint64_t bandwidth_bytes_per_s;
+	bool maintenance; /* emptied: nothing is to start here */
 };
 
 struct journal_state {
@@ -85,6 +91,7 @@ struct journal_state {
 	size_t n_released;
 	struct journal_thing *things; /* owned; made and not removed */
 	size_t n_things;
+	struct fences fences; /* hosts declared dead */
 };
 
 void journal_state_deinit(struct journal_state *s);
@@ -107,6 +114,8 @@ int journal_state_write_epoch(struct journal_state *s, struct journal *j, uint64
                               struct error *err);
 int journal_state_write_drain_mark(struct journal_state *s, struct journal *j,
                                    const struct journal_drain_mark *m, struct error *err);
+int journal_state_write_fence(struct journal_state *s, struct journal *j, const struct fence *f,
+                              struct error *err);
 
 /* Worth it when the journal has grown past 1 MiB and a good part of it is past. */
 bool journal_state_wants_compaction(const struct journal_state *s, const struct journal *j);

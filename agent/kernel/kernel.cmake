@@ -3,6 +3,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/admission.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_memory.c
 	${CMAKE_CURRENT_LIST_DIR}/attempt.c
+	${CMAKE_CURRENT_LIST_DIR}/fences.c
 	${CMAKE_CURRENT_LIST_DIR}/guard.c
 	${CMAKE_CURRENT_LIST_DIR}/overhead.c
 	${CMAKE_CURRENT_LIST_DIR}/reservations.c

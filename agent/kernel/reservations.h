@@ -18,6 +18,7 @@
 
 #include "agent/hypervisor/hypervisor.h"
 #include "agent/kernel/attempt.h"
+#include "agent/kernel/guard.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +39,9 @@ struct reservation {
 	uint16_t port;
 	uint64_t ttl_ms;
 	uint64_t expires_ms; /* clock_now_ms scale */
+	/* How the guest arrives, for the day its source cannot say any more. */
+	enum guard guard;
+	bool arrives_paused; /* a person had paused it before the move */
 	bool in_use;         /* libvirt lists the guest: counted there */
 	bool was_in_use;     /* it did once: an ended move is not a new one */
 };

@@ -3,7 +3,7 @@
  * then the EVENTs; the core itself waits for EVENT_STORED before it asks for anything that rests on it, so the edge may
  * carry out a list in order and without thinking.
  *
- * Every START, CANCEL, PROBE, SET_DRAIN_MARK and PREVIEW must come back as exactly one _OUTCOME
+ * Every START, CANCEL, PROBE, SET_DRAIN_MARK, SET_FENCE and PREVIEW must come back as exactly one _OUTCOME
  * event (the edge sets a deadline). Each REPLY answers one request.
  */
 #pragma once
@@ -17,6 +17,7 @@ enum action_kind {
 	ACTION_CANCEL, /* Agent.CancelMigration at the source */
 	ACTION_PROBE,  /* Agent.ProbeAttempt at the source */
 	ACTION_SET_DRAIN_MARK,
+	ACTION_SET_FENCE,
 	ACTION_PREVIEW, /* Agent.Preview at the source */
 	ACTION_REPLY,
 	ACTION_CHANGED, /* wake the watchers */
@@ -63,6 +64,7 @@ enum reply_kind {
 	REPLY_MIGRATE,
 	REPLY_CANCEL,
 	REPLY_EXPLAIN,
+	REPLY_FENCE,
 };
 
 struct reply {
@@ -85,6 +87,7 @@ struct reply {
 	struct target_view *targets; /* owned; REPLY_EXPLAIN, best first */
 	size_t n_targets;
 	char text[REASON_BYTES];
+	struct names effects; /* owned; REPLY_FENCE: what it allows, a sentence each */
 };
 
 struct action {
@@ -97,6 +100,11 @@ struct action {
 			char node[NODE_NAME_BYTES];
 			struct drain_mark mark;
 		} mark;
+		struct {
+			char node[NODE_NAME_BYTES]; /* who is told */
+			struct fence_mark fence;
+			uint64_t epoch;
+		} fence;
 		struct reply *reply; /* owned; take it and leave NULL */
 		struct {
 			enum object_kind object;

@@ -26,7 +26,7 @@ void attempts_set_reason(struct fleet *fleet, struct migration *m, const char *r
 	change_migration(fleet, m);
 }
 
-static void forget_attempt(struct migration *m)
+void attempts_forget(struct migration *m)
 {
 	m->start_sent = m->start_asked = m->probe_asked = m->cancel_asked = false;
 	m->probe_wanted = m->heard = false;
@@ -36,7 +36,7 @@ static void forget_attempt(struct migration *m)
 void attempts_release(struct fleet *fleet, struct migration *m, const char *reason)
 {
 	migration_free_slot(fleet, m);
-	forget_attempt(m);
+	attempts_forget(m);
 	attempts_set_reason(fleet, m, reason);
 	if (m->kept.cancel_requested) {
 		migration_move(fleet, m, MIGRATION_CANCELLED);
@@ -259,11 +259,17 @@ static void keep_report(struct migration *m, const struct attempt_report *report
 static struct migration *adopt(struct fleet *fleet, const struct attempt_report *report)
 {
 	struct vm *vm = fleet_add_vm(fleet, report->vm_uuid, report->vm_name);
-	struct migration_record kept = { .number = ++fleet->last_migration_number };
+	struct migration_record kept = { 0 };
 	struct migration *m;
 
+	/* One that only waits gives way: two attempts of a guest cannot be, and this one is. */
+	if (vm->migration && vm->migration->kept.state == MIGRATION_PLANNED) {
+		attempts_set_reason(fleet, vm->migration, "the guest was being moved already");
+		migration_move(fleet, vm->migration, MIGRATION_CANCELLED);
+	}
 	if (vm->migration)
 		return NULL;
+	kept.number = ++fleet->last_migration_number;
 	kept.attempt = report->attempt;
 	kept.state = MIGRATION_RESERVED;
 	kept.settings = fleet->options.settings;
@@ -293,7 +299,8 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 	if (strcmp(report->source, node->kept.name) != 0)
 		return;
 	if (!m) {
-		if (is_end(report) || !report->target[0] || !report->vm_uuid[0])
+		if (is_end(report) || !report->target[0] || !report->vm_uuid[0] ||
+		    report->attempt.epoch <= node->kept.fence_epoch)
 			return;
 		m = adopt(fleet, report);
 		if (!m)

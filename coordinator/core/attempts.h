@@ -29,5 +29,8 @@ void attempts_reconcile(struct fleet *fleet);
  * if that was asked for). */
 void attempts_release(struct fleet *fleet, struct migration *m, const char *reason);
 
+/* Nothing is known any more of what was asked and heard. */
+void attempts_forget(struct migration *m);
+
 /* One sentence for people: why it waits, failed or is unresolved. */
 void attempts_set_reason(struct fleet *fleet, struct migration *m, const char *reason);

@@ -18,6 +18,7 @@ static void call(struct fleet *fleet, struct migration *m, enum action_kind kind
 {
 	struct action *action = change_act(fleet, kind);
 	struct node *target = fleet_find_node(fleet, m->kept.target);
+	struct node *source = fleet_find_node(fleet, m->kept.source);
 
 	action->call.migration = m->kept.number;
 	action->call.attempt = m->kept.attempt;
@@ -27,6 +28,11 @@ static void call(struct fleet *fleet, struct migration *m, enum action_kind kind
 	text_copy(action->call.vm_uuid, sizeof(action->call.vm_uuid), m->kept.vm_uuid);
 	text_copy(action->call.source, sizeof(action->call.source), m->kept.source);
 	text_copy(action->call.target, sizeof(action->call.target), m->kept.target);
+	/* The source tells it to the destination, too. */
+	if (target && kind == ACTION_START)
+		target->told_epoch = fleet->epoch;
+	if (source)
+		source->told_epoch = fleet->epoch;
 	if (target)
 		text_copy(action->call.target_address, sizeof(action->call.target_address),
 		          target->kept.mesh_address);
@@ -118,6 +124,12 @@ static void drive_planned(struct fleet *fleet, struct migration *m, struct plan 
 		end_planned(fleet, m, MIGRATION_CANCELLED, "cancelled before it began");
 		return;
 	}
+	if (source && source->kept.fenced) {
+		snprintf(reason, sizeof(reason), "%s was declared dead before it began",
+		         m->kept.source);
+		end_planned(fleet, m, MIGRATION_CANCELLED, reason);
+		return;
+	}
 	if (source && node_is_sure(source, change_now(fleet))) {
 		const struct sighting *here = vm ? fleet_find_sighting(vm, source) : NULL;
 
@@ -156,6 +168,9 @@ void attempts_reconcile(struct fleet *fleet)
 			drive_slot_holder(fleet, m);
 			continue;
 		}
+		/* Its source was declared dead: fence.c asks the destination. */
+		if (m->kept.state != MIGRATION_PLANNED)
+			continue;
 		if (!plan.nodes)
 			plan_init(&plan, fleet, change_now(fleet));
 		drive_planned(fleet, m, &plan);

@@ -72,6 +72,9 @@ void reply_settle(struct fleet *fleet, uint64_t ticket);
 void reply_release(struct fleet *fleet);
 void reply_drop_all(struct fleet *fleet);
 
+/* From now on (once it is stored) this epoch is over, and the next one is ours. */
+void fleet_raise_epoch(struct fleet *fleet, uint64_t above);
+
 /* Does this coordinator have effect: loaded, its epoch durable, not stopped? */
 bool fleet_leads(const struct fleet *fleet);
 

@@ -87,7 +87,8 @@ static void look_at_present(struct fleet *fleet, struct drain *drain, const stru
 		set_vm(fleet, drain, dv, DRAIN_VM_WAITING, "", reason);
 	} else if (drain_allows(fleet, drain, vm, reason)) {
 		set_vm(fleet, drain, dv, DRAIN_VM_LEFT, "", reason);
-	} else if (m && m->kept.drain_number != drain->kept.number) {
+	} else if (m && (m->kept.drain_number != drain->kept.number ||
+	                 m->kept.state != MIGRATION_PLANNED)) {
 		snprintf(reason, sizeof(reason), "migration/%" PRIu64 " was asked for already: %s",
 		         m->kept.number, m->kept.reason);
 		dv->migration_number = m->kept.number;

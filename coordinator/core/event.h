@@ -30,6 +30,7 @@ enum event_kind {
 	EVENT_PROBE_OUTCOME,
 	EVENT_MARK_OUTCOME,
 	EVENT_PREVIEW_OUTCOME,
+	EVENT_FENCE_OUTCOME,
 
 	/* --- people and programs --- */
 	EVENT_DRAIN,
@@ -38,6 +39,8 @@ enum event_kind {
 	EVENT_UNCORDON,
 	EVENT_MIGRATE,
 	EVENT_CANCEL,
+	EVENT_FENCE,
+	EVENT_UNFENCE,
 	EVENT_EXPLAIN_VM, /* asks every possible destination */
 
 	EVENT_TICK, /* every second */
@@ -118,6 +121,15 @@ struct event {
 			struct error error;
 		} mark;
 		struct {
+			const char *node; /* who was told, and of whom: as in the action */
+			const char *fenced;
+			uint64_t fence_epoch;
+			enum call_outcome outcome;
+			const struct fenced_guest *guests; /* that were on their way to it */
+			size_t n_guests;
+			struct error error;
+		} fence_outcome;
+		struct {
 			uint64_t preview; /* as in the action */
 			enum call_outcome outcome;
 			bool admitted;
@@ -140,6 +152,12 @@ struct event {
 			const char *node;
 			const char *reason;
 		} node; /* EVENT_UNDRAIN, _CORDON, _UNCORDON */
+		struct {
+			const char *node;
+			const char *reason;
+			const char *by; /* who says so */
+			bool dry_run;
+		} fence; /* EVENT_FENCE, _UNFENCE */
 		struct {
 			const char *vm;     /* name or uuid */
 			const char *target; /* "" = ours to choose */

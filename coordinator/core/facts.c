@@ -127,6 +127,9 @@ void host_state_copy(struct host_state *to, const struct host_state *from)
 	                         ? xmemdup(from->interfaces,
 	                                   from->n_interfaces * sizeof(*from->interfaces))
 	                         : NULL;
+	to->fences = from->n_fences ? xmemdup(from->fences, from->n_fences * sizeof(*from->fences))
+	                            : NULL;
+	drain_mark_copy(&to->mark, &from->mark);
 }
 
 void host_state_deinit(struct host_state *host)
@@ -134,6 +137,10 @@ void host_state_deinit(struct host_state *host)
 	free(host->interfaces);
 	host->interfaces = NULL;
 	host->n_interfaces = 0;
+	free(host->fences);
+	host->fences = NULL;
+	host->n_fences = 0;
+	drain_mark_deinit(&host->mark);
 }
 
 void drain_mark_copy(struct drain_mark *to, const struct drain_mark *from)

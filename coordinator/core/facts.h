@@ -132,6 +132,26 @@ struct interface_rate {
 	char source[16];
 };
 
+/* A drain as the drained host remembers it. */
+struct drain_mark {
+	struct id drain_id; /* zero: none */
+	uint64_t epoch;
+	bool draining;
+	bool cordoned;
+	bool maintenance;
+	char reason[REASON_BYTES];
+	struct names leave;
+	bool leave_unmovable;
+	uint32_t parallel;
+	uint64_t bandwidth_bytes_per_s;
+};
+
+/* An operator's word that a host was dead: its attempts up to that epoch are over. */
+struct fence_mark {
+	char node[NODE_NAME_BYTES];
+	uint64_t epoch;
+};
+
 struct host_state {
 	char agent_version[VERSION_BYTES];
 	struct id boot_id;
@@ -152,16 +172,18 @@ struct host_state {
 	size_t n_interfaces;
 	uint32_t slots_in;
 	uint32_t slots_out;
+	bool mark_told; /* an agent that tells its mark each second */
+	struct drain_mark mark;
+	struct fence_mark *fences; /* owned; that it knows of */
+	size_t n_fences;
 };
 
-/* A drain as the drained host remembers it. */
-struct drain_mark {
-	struct id drain_id; /* zero: none */
-	uint64_t epoch;
-	bool draining;
-	bool cordoned;
-	char reason[REASON_BYTES];
-	struct names leave;
+/* A guest that was on its way to a host when its source was declared dead, as that host has it. */
+struct fenced_guest {
+	struct attempt attempt;
+	bool here;    /* complete there: running, or paused */
+	bool settled; /* its lease, port and tunnel are gone */
+	char text[REASON_BYTES];
 };
 
 /* Copies are deep; @to must own nothing yet (it is overwritten, not freed). */

@@ -47,6 +47,7 @@ enum node_state {
 	NODE_DRAINING,
 	NODE_MAINTENANCE,
 	NODE_UNREACHABLE,
+	NODE_FENCED,
 	NODE_STATES
 };
 
@@ -58,6 +59,7 @@ struct node {
 	char reason[REASON_BYTES];
 	bool known;            /* an agent has reported since this coordinator started */
 	bool attached;         /* its agent is connected now */
+	bool listed;           /* its guests were listed since this coordinator started */
 	bool inventory_valid;  /* false: its vms are what was last seen, nothing may be concluded */
 	uint64_t last_seen_ms; /* when its agent last said anything; 0 = never */
 	struct id boot_id;
@@ -75,13 +77,18 @@ struct node {
 	bool adopt_mark; /* the store does not know this node: its mark is all there is */
 	bool mark_known; /* a snapshot has said what the agent has */
 	bool mark_asked; /* a SET_DRAIN_MARK is under way ... */
-	bool mark_sent_draining, mark_sent_cordoned;
+	bool mark_sent_draining, mark_sent_cordoned, mark_sent_maintenance;
 	struct id mark_sent_id;
 	uint64_t mark_retry_ms;
 	bool mark_counted; /* the two below are of the present drain and connection */
 	uint32_t mark_active_vms;
 	uint64_t mark_inventory_sequence;
 	uint64_t inventory_sequence; /* grows with every change of its list of active guests */
+	/* Fences: this node is being told of one; when it may be told again. */
+	bool fence_asked;
+	uint64_t fence_retry_ms;
+	uint64_t returned_ms;       /* when it came back after it was declared dead; 0 = did not */
+	char suspect[REASON_BYTES]; /* what it claims and is not believed; "" = nothing */
 	/* RAM moved out of here per second, from history; 0 = none. */
 	uint64_t measured_bytes_per_s;
 	uint64_t revision;
@@ -143,6 +150,8 @@ struct fleet {
 	bool stopped;   /* the store failed or somebody else leads: nothing has effect */
 	uint64_t epoch; /* ours; valid once it is stored */
 	uint64_t epoch_ticket;
+	uint64_t
+		loaded_epoch; /* what the store had when it was read: later ones are ours, or lost */
 	uint64_t store_epoch; /* what the store will have after the batches asked for so far */
 	uint64_t revision;
 	uint64_t oldest_revision; /* Watch from before this needs a full snapshot */

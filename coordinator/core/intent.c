@@ -30,7 +30,9 @@ static bool mark_matches(const struct fleet *fleet, const struct node *node)
 	struct id id = wanted_id(fleet, node);
 
 	return node->mark.draining == (node->kept.drain_number != 0) &&
-	       node->mark.cordoned == wanted_cordon(node) && id_equal(&node->mark.drain_id, &id);
+	       node->mark.cordoned == wanted_cordon(node) &&
+	       node->mark.maintenance == node->kept.maintenance &&
+	       id_equal(&node->mark.drain_id, &id);
 }
 
 static void send_mark(struct fleet *fleet, struct node *node)
@@ -44,6 +46,12 @@ static void send_mark(struct fleet *fleet, struct node *node)
 	mark->epoch = fleet->epoch;
 	mark->draining = drain != NULL;
 	mark->cordoned = wanted_cordon(node);
+	mark->maintenance = node->kept.maintenance;
+	if (drain) {
+		mark->leave_unmovable = drain->kept.leave_unmovable;
+		mark->parallel = drain->kept.parallel;
+		mark->bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
+	}
 	text_copy(mark->reason, sizeof(mark->reason), node->kept.reason);
 	for (size_t i = 0; drain && i < drain->kept.leave.count; i++) {
 		const struct vm *vm = fleet_find_vm(fleet, drain->kept.leave.items[i]);
@@ -53,7 +61,9 @@ static void send_mark(struct fleet *fleet, struct node *node)
 	node->mark_asked = true;
 	node->mark_sent_draining = mark->draining;
 	node->mark_sent_cordoned = mark->cordoned;
+	node->mark_sent_maintenance = mark->maintenance;
 	node->mark_sent_id = mark->drain_id;
+	node->told_epoch = fleet->epoch;
 }
 
 static bool may_ask(const struct fleet *fleet, const struct node *node)
@@ -95,6 +105,7 @@ void intent_take_mark_outcome(struct fleet *fleet, const struct event *event)
 	node->mark.drain_id = node->mark_sent_id;
 	node->mark.draining = node->mark_sent_draining;
 	node->mark.cordoned = node->mark_sent_cordoned;
+	node->mark.maintenance = node->mark_sent_maintenance;
 	node->mark_counted = true;
 	node->mark_active_vms = event->mark.active_vms;
 	node->mark_inventory_sequence = node->inventory_sequence;
@@ -113,6 +124,9 @@ static void adopt_drain(struct fleet *fleet, struct node *node, const struct dra
 	text_copy(kept.node, sizeof(kept.node), node->kept.name);
 	text_copy(kept.reason, sizeof(kept.reason), mark->reason);
 	names_copy(&kept.leave, &mark->leave);
+	kept.leave_unmovable = mark->leave_unmovable;
+	kept.parallel = mark->parallel;
+	kept.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
 	drain = fleet_add_drain(fleet, &kept);
 	intent_start_drain(fleet, node, drain);
 	change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number,
@@ -137,10 +151,26 @@ void intent_take_mark(struct fleet *fleet, struct node *node, const struct drain
 		adopt_drain(fleet, node, mark);
 	} else if (is_new && mark->cordoned && !wanted_cordon(node)) {
 		node->kept.cordoned = true;
+		node->kept.maintenance = mark->maintenance;
 		text_copy(node->kept.reason, sizeof(node->kept.reason), mark->reason);
 		save_node(fleet, node);
 		node_refresh(fleet, node);
 	}
+}
+
+void intent_see_mark(struct fleet *fleet, struct node *node, const struct host_state *host)
+{
+	/* While a mark is on its way to it, what it tells may be from before; its answer is not. */
+	if (!host->mark_told || !node->mark_known || node->mark_asked)
+		return;
+	if (node->mark.draining == host->mark.draining &&
+	    node->mark.cordoned == host->mark.cordoned &&
+	    node->mark.maintenance == host->mark.maintenance &&
+	    id_equal(&node->mark.drain_id, &host->mark.drain_id))
+		return;
+	node->mark_counted = false;
+	intent_take_mark(fleet, node, &host->mark);
+	fleet->reconcile_wanted = true;
 }
 
 /* --- drains of a node --- */

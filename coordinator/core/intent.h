@@ -13,6 +13,9 @@
 void intent_take_mark(struct fleet *fleet, struct node *node, const struct drain_mark *mark);
 void intent_take_mark_outcome(struct fleet *fleet, const struct event *event);
 
+/* The copy as its agent tells it each second: one that was lost or changed is put right. */
+void intent_see_mark(struct fleet *fleet, struct node *node, const struct host_state *host);
+
 /* Sends marks that differ from what is wanted and is stored. */
 void intent_reconcile(struct fleet *fleet);
 /* Asks @node again, now, how many active guests it sees after the mark. */

@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/attempts.h"
+#include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 
 #include <stdio.h>
@@ -19,6 +20,8 @@
 
 /* Both agents report a switchover within this time, so two sightings are no alarm before it. */
 #define TWICE_AFTER_MS ((uint64_t)5000)
+/* For so long after a host that was declared dead is back there is no such time. */
+#define RETURNED_MS ((uint64_t)60000)
 
 bool node_is_heard(const struct node *node, uint64_t now_ms)
 {
@@ -37,6 +40,8 @@ static enum node_state judge_state(const struct node *node, uint64_t now_ms)
 {
 	bool silent = !node->last_seen_ms || now_ms - node->last_seen_ms > NODE_SILENT_MS;
 
+	if (node->kept.fenced)
+		return NODE_FENCED;
 	if (silent)
 		return NODE_UNREACHABLE;
 	if (node->kept.drain_number)
@@ -51,7 +56,13 @@ void node_refresh(struct fleet *fleet, struct node *node)
 	enum node_state state = judge_state(node, change_now(fleet));
 	char reason[REASON_BYTES];
 
-	if (state == NODE_UNREACHABLE)
+	if (state == NODE_FENCED)
+		snprintf(reason, sizeof(reason), "declared dead by %.64s%s%.300s",
+		         node->kept.fenced_by, node->kept.fenced_reason[0] ? ": " : "",
+		         node->kept.fenced_reason);
+	else if (state == NODE_UNREACHABLE && node->suspect[0])
+		text_copy(reason, sizeof(reason), node->suspect);
+	else if (state == NODE_UNREACHABLE)
 		text_copy(reason, sizeof(reason),
 		          node->known ? "its agent is silent; what is shown is what was last seen"
 		                      : "its agent has not reported since the coordinator started");
@@ -82,6 +93,9 @@ static struct node *judge_home(const struct vm *vm)
 	struct node *home = NULL, *listed = NULL;
 
 	for (struct sighting *s = vm->sightings; s; s = s->next_vm) {
+		/* What was last seen on a dead host is not there any more. */
+		if (s->node->kept.fenced)
+			continue;
 		if (!listed)
 			listed = s->node;
 		if (!vm_state_is_home(&s->state))
@@ -99,6 +113,11 @@ static bool judge_movable(const struct vm *vm, char *ret_why)
 	const struct check *block;
 
 	*ret_why = '\0';
+	if (!vm->node && vm->sightings) {
+		snprintf(ret_why, REASON_BYTES, "it was last seen on %s, which was declared dead",
+		         vm->sightings->node->kept.name);
+		return false;
+	}
 	if (!home || !vm_state_is_active(&home->state)) {
 		text_copy(ret_why, REASON_BYTES, "it is not running");
 		return false;
@@ -126,6 +145,7 @@ static bool judge_twice(struct fleet *fleet, struct vm *vm)
 {
 	const struct sighting *first = NULL, *second = NULL;
 	uint64_t now_ms = change_now(fleet);
+	bool moving, came_back;
 
 	for (struct sighting *s = vm->sightings; s; s = s->next_vm) {
 		if (strcmp(s->state.state, "running") != 0 || !node_is_sure(s->node, now_ms))
@@ -135,15 +155,20 @@ static bool judge_twice(struct fleet *fleet, struct vm *vm)
 		else
 			second = s;
 	}
-	if (!second || vm->migration) {
+	moving = vm->migration && vm->migration->kept.holds_slot;
+	if (!second || moving) {
 		vm->twice_since_ms = 0;
-		return vm->migration && second ? vm->twice : false;
+		return moving && second ? vm->twice : false;
 	}
+	/* A host is back that was said to be dead: there is no switchover to wait for. */
+	came_back = (first->node->returned_ms && now_ms - first->node->returned_ms < RETURNED_MS) ||
+	            (second->node->returned_ms && now_ms - second->node->returned_ms < RETURNED_MS);
 	if (!vm->twice_since_ms) {
 		vm->twice_since_ms = now_ms;
-		return false;
+		if (!came_back)
+			return false;
 	}
-	if (vm->twice || now_ms - vm->twice_since_ms < TWICE_AFTER_MS)
+	if (vm->twice || (!came_back && now_ms - vm->twice_since_ms < TWICE_AFTER_MS))
 		return vm->twice;
 	change_tell(
 		fleet, SEVERITY_ALARM, "vm", vm->name,
@@ -204,6 +229,30 @@ static bool is_same(const struct vm_state *a, const struct vm_state *b)
 	                                     a->blockers.count * sizeof(*a->blockers.items)) == 0);
 }
 
+/* A guest that somebody starts on a host which is to become empty, or is: the drain takes it in, as it
+ * looks at what is there; and people are told (F62). */
+static void note_start(struct fleet *fleet, const struct node *node, const struct vm *vm)
+{
+	const struct drain *drain = fleet_find_node_drain(fleet, node);
+
+	/* Before the first list nobody knows what is new; and what we bring is no surprise. */
+	if (!node->listed || (!drain && !node->kept.maintenance) ||
+	    (vm->migration && strcmp(vm->migration->kept.target, node->kept.name) == 0))
+		return;
+	if (drain && names_contain(&drain->kept.leave, vm->uuid))
+		return;
+	if (drain)
+		change_tell(fleet, SEVERITY_WARNING, "vm", vm->name,
+		            "%s was started on %s, which is being drained: the drain takes it in",
+		            vm->name, node->kept.name);
+	else
+		change_tell(
+			fleet, SEVERITY_WARNING, "vm", vm->name,
+			"%s was started on %s, which is in maintenance and not empty any more; to "
+			"move it: drover migrate %s",
+			vm->name, node->kept.name, vm->name);
+}
+
 static void see(struct fleet *fleet, struct node *node, const struct vm_state *state)
 {
 	struct vm *vm = fleet_add_vm(fleet, state->uuid, state->name);
@@ -220,6 +269,8 @@ static void see(struct fleet *fleet, struct node *node, const struct vm_state *s
 		vm_refresh(fleet, vm);
 		return;
 	}
+	if (vm_state_is_home(state) && !vm_state_is_active(&sighting->state))
+		note_start(fleet, node, vm);
 	count_active(node, &sighting->state, state);
 	vm_state_deinit(&sighting->state);
 	vm_state_copy(&sighting->state, state);
@@ -305,10 +356,17 @@ void inventory_attach(struct fleet *fleet, const struct event *event)
 	struct node *node = inventory_hear(fleet, event->attach.node);
 
 	node->attached = true;
+	node->suspect[0] = '\0';
 	node->inventory_valid = false;
 	node->mark_counted = false;
 	node->mark_known = false;
-	node->adopt_mark = is_new;
+	/* It obeyed a coordinator of which the store knows nothing: the store is the older one. */
+	node->adopt_mark = is_new ||
+	                   (event->attach.highest_epoch > fleet->loaded_epoch && !node->told_epoch);
+	if (node->kept.fenced)
+		fence_end_by_return(fleet, node, id_equal(&node->boot_id, &event->attach.boot_id));
+	node->fence_asked = false;
+	node->fence_retry_ms = 0;
 	node->boot_id = event->attach.boot_id;
 	node->highest_epoch = event->attach.highest_epoch;
 	text_copy(node->host.agent_version, sizeof(node->host.agent_version),
@@ -357,6 +415,7 @@ void inventory_take_snapshot(struct fleet *fleet, const struct event *event)
 			if (!sighting->confirmed)
 				unsee(fleet, sighting);
 		}
+		node->listed = true;
 		node->inventory_sequence++;
 	}
 	intent_take_mark(fleet, node, event->snapshot.mark);
@@ -371,6 +430,7 @@ void inventory_take_host(struct fleet *fleet, const struct event *event)
 	struct node *node = inventory_hear(fleet, event->host.node);
 
 	take_figures(fleet, node, event->host.host);
+	intent_see_mark(fleet, node, event->host.host);
 	node_refresh(fleet, node);
 }
 

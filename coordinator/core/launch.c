@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/fence.h"
 #include "coordinator/core/inventory.h"
 
 #include <assert.h>
@@ -102,6 +103,13 @@ static enum launch judge_vm(const struct fleet *fleet, const struct vm *vm, char
 		snprintf(ret_reason, REASON_BYTES, "waits: %s %s", vm->node->kept.name,
 		         node_is_heard(vm->node, now_ms) ? "has no connection to libvirt"
 		                                         : "cannot be reached");
+		return LAUNCH_WAITS;
+	}
+	if (!fence_is_known(vm->node, vm->node)) {
+		snprintf(ret_reason, REASON_BYTES,
+		         "waits: %s has not yet confirmed that what it began before it was "
+		         "declared dead is over",
+		         vm->node->kept.name);
 		return LAUNCH_WAITS;
 	}
 	if (!vm->movable) {

@@ -45,6 +45,7 @@ static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
 {
 	switch (node->state) {
 	case NODE_UNREACHABLE:
+	case NODE_FENCED:
 		return PLAN_UNREACHABLE;
 	case NODE_DRAINING:
 		return PLAN_DRAINING;

@@ -48,10 +48,13 @@ void preview_drop_all(struct fleet *fleet)
 }
 
 static void ask(struct fleet *fleet, struct preview_round *round, struct question *q,
-                const struct vm *vm, const struct node *target)
+                const struct vm *vm, struct node *target)
 {
 	struct action *action = change_act(fleet, ACTION_PREVIEW);
 
+	/* The source tells it to the destination, too. */
+	vm->node->told_epoch = fleet->epoch;
+	target->told_epoch = fleet->epoch;
 	q->preview = ++fleet->next_preview;
 	round->open++;
 	text_copy(q->vm_uuid, sizeof(q->vm_uuid), vm->uuid);

@@ -24,6 +24,13 @@ struct node_record {
 	bool maintenance;      /* a drain completed and nobody has undrained it */
 	uint64_t drain_number; /* the drain that is under way, 0 = none */
 	char reason[REASON_BYTES];
+	/* Declared dead by an operator, and not heard of since. What it began up to fence_epoch is
+	 * over, and stays so when it is back. */
+	bool fenced;
+	uint64_t fence_epoch; /* 0 = never */
+	char fenced_by[NODE_NAME_BYTES];
+	char fenced_reason[REASON_BYTES];
+	uint64_t fenced_wall_ms;
 };
 
 enum drain_state {

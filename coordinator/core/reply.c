@@ -49,6 +49,7 @@ void reply_free(struct reply *reply)
 	checks_deinit(&reply->checks);
 	free(reply->refusal);
 	drain_free(reply->plan);
+	names_deinit(&reply->effects);
 	free(reply);
 }
 
@@ -123,7 +124,7 @@ static const char *const action_names[] = {
 	[ACTION_STORE] = "store", [ACTION_START] = "start",         [ACTION_CANCEL] = "cancel",
 	[ACTION_PROBE] = "probe", [ACTION_SET_DRAIN_MARK] = "mark", [ACTION_PREVIEW] = "preview",
 	[ACTION_REPLY] = "reply", [ACTION_CHANGED] = "changed",     [ACTION_EVENT] = "event",
-	[ACTION_STOP] = "stop",
+	[ACTION_STOP] = "stop",   [ACTION_SET_FENCE] = "fence",
 };
 static_assert(ARRAY_SIZE(action_names) == ACTION_KINDS, "an action without a name");
 

@@ -4,8 +4,10 @@
 #include "coordinator/core/step.h"
 
 #include "common/alloc.h"
+#include "common/epoch.h"
 #include "coordinator/core/attempts.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/preview.h"
@@ -15,6 +17,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const event_names[] = {
 	[EVENT_LOADED] = "loaded",
@@ -32,12 +35,15 @@ static const char *const event_names[] = {
 	[EVENT_PROBE_OUTCOME] = "probe-outcome",
 	[EVENT_MARK_OUTCOME] = "mark-outcome",
 	[EVENT_PREVIEW_OUTCOME] = "preview-outcome",
+	[EVENT_FENCE_OUTCOME] = "fence-outcome",
 	[EVENT_DRAIN] = "drain",
 	[EVENT_UNDRAIN] = "undrain",
 	[EVENT_CORDON] = "cordon",
 	[EVENT_UNCORDON] = "uncordon",
 	[EVENT_MIGRATE] = "migrate",
 	[EVENT_CANCEL] = "cancel",
+	[EVENT_FENCE] = "fence",
+	[EVENT_UNFENCE] = "unfence",
 	[EVENT_EXPLAIN_VM] = "explain-vm",
 	[EVENT_TICK] = "tick",
 };
@@ -55,6 +61,7 @@ static const char *const node_state_names[] = {
 	[NODE_DRAINING] = "draining",
 	[NODE_MAINTENANCE] = "maintenance",
 	[NODE_UNREACHABLE] = "unreachable",
+	[NODE_FENCED] = "fenced",
 };
 static_assert(ARRAY_SIZE(node_state_names) == NODE_STATES, "a node state without a name");
 
@@ -68,7 +75,7 @@ const char *node_state_name(enum node_state state)
 
 /* The new epoch is stored before anything else is: whoever led before is refused by the store from
  * then on, and by every agent that hears of us. */
-static void raise_epoch(struct fleet *fleet, uint64_t above)
+void fleet_raise_epoch(struct fleet *fleet, uint64_t above)
 {
 	fleet->epoch = above + 1;
 	fleet->step->new_epoch = fleet->epoch;
@@ -98,8 +105,9 @@ static void load(struct fleet *fleet, const struct store_contents *contents)
 	assert(!fleet->loaded);
 	fleet->loaded = true;
 	fleet->started_ms = change_now(fleet);
+	fleet->loaded_epoch = contents->epoch;
 	fleet->store_epoch = contents->epoch;
-	raise_epoch(fleet, contents->epoch);
+	fleet_raise_epoch(fleet, contents->epoch);
 	fleet->last_migration_number = contents->last_migration_number;
 	fleet->last_drain_number = contents->last_drain_number;
 
@@ -146,12 +154,41 @@ static bool is_taken(const struct fleet *fleet, const char *name, uint64_t highe
 	       (highest_epoch == fleet->epoch && (!node || node->told_epoch != fleet->epoch));
 }
 
+/* No coordinator ever led there: the agent's journal is damaged, or somebody lies. Following it would
+ * take the numbers from every coordinator to come. */
+static bool is_absurd(struct fleet *fleet, const struct event *event)
+{
+	uint64_t epoch = event->attach.highest_epoch;
+	struct node *node;
+	struct error err;
+
+	if (epoch <= fleet->epoch + EPOCH_LEAP_MAX && epoch < EPOCH_MAX)
+		return false;
+	error_set(
+		&err, ERROR_INVALID,
+		"%s claims to have obeyed epoch %" PRIu64 ", this is epoch %" PRIu64
+		", and epochs count coordinators' starts: its journal is damaged, or it is not "
+		"what it says; it is not taken in. If that host is yours: stop its agent, look at "
+		"its journal, and move it away once nothing moves there",
+		event->attach.node, epoch, fleet->epoch);
+	node = fleet_add_node(fleet, event->attach.node);
+	if (strcmp(node->suspect, err.text) != 0) {
+		text_copy(node->suspect, sizeof(node->suspect), err.text);
+		change_tell(fleet, SEVERITY_ALARM, "node", node->kept.name, "%s", err.text);
+		node_refresh(fleet, node);
+	}
+	reply_send_error(fleet, event->request, &err);
+	return true;
+}
+
 static void attach(struct fleet *fleet, const struct event *event)
 {
 	struct reply *reply;
 
+	if (is_absurd(fleet, event))
+		return;
 	if (is_taken(fleet, event->attach.node, event->attach.highest_epoch)) {
-		raise_epoch(fleet, event->attach.highest_epoch);
+		fleet_raise_epoch(fleet, event->attach.highest_epoch);
 		change_tell(fleet, SEVERITY_WARNING, "coordinator", fleet->options.cluster,
 		            "%s obeyed epoch %" PRIu64 " in another life of the store; this is "
 		            "epoch %" PRIu64 " now",
@@ -172,6 +209,7 @@ static void reconcile(struct fleet *fleet)
 	 * passes settle all of it; what is left over waits for the next event or tick. */
 	for (int pass = 0; pass < 2; pass++) {
 		fleet->reconcile_wanted = false;
+		fence_reconcile(fleet);
 		attempts_reconcile(fleet);
 		drain_reconcile_all(fleet);
 		intent_reconcile(fleet);
@@ -225,6 +263,12 @@ static void dispatch_request(struct fleet *fleet, const struct event *event)
 	case EVENT_CANCEL:
 		request_cancel(fleet, event);
 		break;
+	case EVENT_FENCE:
+		request_fence(fleet, event);
+		break;
+	case EVENT_UNFENCE:
+		request_unfence(fleet, event);
+		break;
 	case EVENT_EXPLAIN_VM:
 		request_explain(fleet, event);
 		break;
@@ -277,6 +321,9 @@ static void dispatch(struct fleet *fleet, const struct event *event)
 		break;
 	case EVENT_MARK_OUTCOME:
 		intent_take_mark_outcome(fleet, event);
+		break;
+	case EVENT_FENCE_OUTCOME:
+		fence_take_outcome(fleet, event);
 		break;
 	case EVENT_PREVIEW_OUTCOME:
 		preview_take_outcome(fleet, event);

@@ -257,6 +257,10 @@ static void carry_out(struct sim *sim, struct action *action)
 		          call.mark.cordoned ? ", cordoned" : "");
 		send_call(sim, &call);
 		return;
+	case ACTION_SET_FENCE:
+		sim_break(sim, "nobody declares a host dead", "%s is told of %s",
+		          action->fence.node, action->fence.fence.node);
+		return;
 	case ACTION_PREVIEW:
 		call.host = sim_find_host(sim, action->preview.source);
 		call.preview = action->preview;

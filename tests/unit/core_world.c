@@ -24,12 +24,16 @@ static struct id next_id(void *context)
 
 struct core_world *core_world_new(void)
 {
+	return core_world_load(&(struct store_contents){ 0 });
+}
+
+struct core_world *core_world_load(const struct store_contents *contents)
+{
 	struct core_world *world = xnew(struct core_world);
 	struct core_options options = {
 		.cluster = "test", .next_id = next_id, .next_id_context = world, .event_ring = 16
 	};
-	struct store_contents empty = { 0 };
-	struct event event = { .kind = EVENT_LOADED, .loaded = &empty };
+	struct event event = { .kind = EVENT_LOADED, .loaded = contents };
 
 	world->now_ms = 1000000;
 	world->fleet = fleet_new(&options);
@@ -91,7 +95,7 @@ void core_world_wait(struct core_world *world, unsigned seconds)
 
 		world->now_ms += 1000;
 		for (struct node *node = world->fleet->nodes; node; node = node->hh.next) {
-			struct host_state host = node->host;
+			struct host_state host;
 			struct event event = { .kind = EVENT_HOST };
 
 			if (!node->attached)
@@ -99,9 +103,9 @@ void core_world_wait(struct core_world *world, unsigned seconds)
 			event.host.node = node->kept.name;
 			event.host.host = &host;
 			/* A copy: the core replaces what it has by it. */
-			host.interfaces = NULL;
-			host.n_interfaces = 0;
+			host_state_copy(&host, &node->host);
 			core_world_step(world, &event);
+			host_state_deinit(&host);
 		}
 		core_world_step(world, &tick);
 	}

@@ -15,6 +15,8 @@ struct core_world {
 };
 
 struct core_world *core_world_new(void);
+/* As started on a store that holds this. */
+struct core_world *core_world_load(const struct store_contents *contents);
 void core_world_free(struct core_world *world);
 
 /* Runs one event; the time stands still. */

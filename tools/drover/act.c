@@ -80,6 +80,13 @@ enum exit_code uncordon_run(const struct invocation *invocation)
 	                 "was not cordoned; nothing to do.");
 }
 
+enum exit_code unfence_run(const struct invocation *invocation)
+{
+	return node_call(invocation, "Unfence", "unfencing",
+	                 "is not declared dead any more, and stays cordoned.",
+	                 "was not declared dead; nothing to do.");
+}
+
 enum exit_code cancel_run(const struct invocation *invocation)
 {
 	static const char *const kinds[] = { "migration", "drain", "vm" };

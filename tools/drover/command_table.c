@@ -56,7 +56,7 @@ static const struct option options[] = {
 	  "what to do about guests that cannot move: refuse the drain, or leave them running",
 	  .choices = unmovable_choices },
 	{ OPTION_YES, 'y', "yes", NULL, OPTION_FLAG, AT(yes),
-	  "answer yes when asked whether to leave guests that cannot move" },
+	  "answer yes to what would be asked" },
 	{ OPTION_NO_INPUT, 0, "no-input", NULL, OPTION_FLAG, AT(no_input), "never ask" },
 	{ OPTION_PARALLEL, 0, "parallel", "N", OPTION_NUMBER, AT(parallel),
 	  "move at most this many guests at a time (default: the cluster's limit)" },
@@ -195,6 +195,28 @@ static const struct command commands[] = {
 	  .run = cancel_run, .completion = COMPLETE_CANCEL,
 	  .summary = "stop a migration or a drain; guests stay where they run",
 	  .examples = "drover cancel drain/7\ndrover cancel vm/web1" },
+	{ .name = "fence", .arguments = "NODE", .words_min = 1, .words_max = 1,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(REASON) | O(DRY_RUN) | O(YES) | O(NO_INPUT),
+	  .formats = SHOWABLE, .group = ACT, .run = fence_run, .completion = COMPLETE_NODES,
+	  .summary = "declare a host dead that is powered off for good",
+	  .description = "When a host dies in the middle of a migration, nobody can tell any more what "
+			 "it had: its migrations stay unresolved, and other hosts keep memory, ports "
+			 "and slots for them. With this you say that the host is powered off and its "
+			 "guests certainly do not run. drover then settles what it had begun by what "
+			 "the other hosts have. It starts no guest by itself.\n\n"
+			 "Refused while the host's agent speaks, and for 30 s after. drover says first "
+			 "what it means, and asks for the host's name, unless --yes is given. Needs the "
+			 "role admin and a reason (-m).\n\n"
+			 "When the host comes back the declaration ends by itself: its old migrations "
+			 "act no more, guests seen on two hosts are not touched, and it stays cordoned "
+			 "until you uncordon it.",
+	  .examples = "drover fence host1 --dry-run\ndrover fence host1 -m \"board burnt, unplugged\"" },
+	{ .name = "unfence", .arguments = "NODE", .words_min = 1, .words_max = 1,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(REASON), .formats = SHOWABLE, .group = ACT,
+	  .run = unfence_run, .completion = COMPLETE_NODES,
+	  .summary = "take back that a host is dead; what was settled stays so",
+	  .description = "Not needed for a host that is repaired: its return ends the declaration.",
+	  .examples = "drover unfence host1" },
 	{ .name = "maintenance enter", .alias_of = "drain" },
 	{ .name = "maintenance exit", .alias_of = "undrain" },
 	{ .name = "evacuate", .alias_of = "drain" },

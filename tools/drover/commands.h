@@ -16,6 +16,8 @@ enum exit_code drain_run(const struct invocation *invocation);
 enum exit_code undrain_run(const struct invocation *invocation);
 enum exit_code cordon_run(const struct invocation *invocation);
 enum exit_code uncordon_run(const struct invocation *invocation);
+enum exit_code fence_run(const struct invocation *invocation);
+enum exit_code unfence_run(const struct invocation *invocation);
 enum exit_code migrate_run(const struct invocation *invocation);
 enum exit_code cancel_run(const struct invocation *invocation);
 enum exit_code watch_run(const struct invocation *invocation);

@@ -25,7 +25,7 @@ static enum output_colour node_colour(const char *state)
 {
 	if (strcmp(state, "ready") == 0)
 		return COLOUR_GREEN;
-	if (strcmp(state, "unreachable") == 0)
+	if (strcmp(state, "unreachable") == 0 || strcmp(state, "fenced") == 0)
 		return COLOUR_RED;
 	return COLOUR_YELLOW;
 }
@@ -118,7 +118,8 @@ void nodes_print(const struct output *o, Drover__V1__Node *const *nodes, size_t 
 
 	for (size_t i = 0; i < n; i++) {
 		const Drover__V1__Node *node = nodes[i];
-		bool reachable = strcmp(node->state, "unreachable") != 0;
+		bool reachable = strcmp(node->state, "unreachable") != 0 &&
+		                 strcmp(node->state, "fenced") != 0;
 
 		if (o->format == OUTPUT_NAME) {
 			print_name(o, "node", node->name);

@@ -26,6 +26,7 @@ static const struct {
 	{ "Agent/CancelMigration", C },
 	{ "Agent/ProbeAttempt", C },
 	{ "Agent/SetDrainMark", C },
+	{ "Agent/SetFence", C },
 	{ "Agent/Preview", C },
 	{ "Agent/Admit", A },
 	{ "Agent/RenewLease", A },
@@ -47,6 +48,8 @@ static const struct {
 	{ "Coordinator/Uncordon", O | X },
 	{ "Coordinator/Migrate", O | X },
 	{ "Coordinator/Cancel", O | X },
+	{ "Coordinator/Fence", X },
+	{ "Coordinator/Unfence", X },
 };
 
 static unsigned handled;

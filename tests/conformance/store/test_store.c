@@ -49,7 +49,12 @@ static void test_reload_equals_what_was_stored(void **state)
 {
 	struct store_bench *bench = *state;
 	struct batch *batch = xnew(struct batch);
-	struct node_record node = { .cordoned = true, .maintenance = true, .drain_number = 4 };
+	struct node_record node = { .cordoned = true,
+		                    .maintenance = true,
+		                    .drain_number = 4,
+		                    .fenced = true,
+		                    .fence_epoch = 17,
+		                    .fenced_wall_ms = 99 };
 	struct event_record event = { .revision = 1, .wall_ms = 2, .severity = SEVERITY_ALARM };
 	struct migration_record expected = store_bench_migration(41, "web1", "host1", "host2");
 	struct drain_record drain = store_bench_drain(4, "host1");
@@ -59,6 +64,8 @@ static void test_reload_equals_what_was_stored(void **state)
 	text_copy(node.name, sizeof(node.name), "host1");
 	text_copy(node.mesh_address, sizeof(node.mesh_address), "tcp://10.0.0.1:7788");
 	text_copy(node.reason, sizeof(node.reason), "because");
+	text_copy(node.fenced_by, sizeof(node.fenced_by), "root (uid 0)");
+	text_copy(node.fenced_reason, sizeof(node.fenced_reason), "it burns");
 	text_copy(event.subject, sizeof(event.subject), "drain/4");
 	text_copy(event.text, sizeof(event.text), "it's \"so\"");
 	batch_add(batch, PUT_NODE)->node = node;

@@ -2,6 +2,7 @@
 /* What only a store in a file must do: survive being killed, and refuse what is not its own. */
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "coordinator/store_sqlite_rows.h"
 #include "tests/conformance/store/store_bench.h"
 
 #include <fcntl.h>
@@ -186,6 +187,39 @@ static void test_newer_version_is_refused(void **state)
 	assert_refused_untouched(bench, "newer drover");
 }
 
+/* A store of the first version is brought to the present one, once, and keeps what it had. */
+static void test_older_version_is_brought_up(void **state)
+{
+	struct store_bench *bench = *state;
+	_cleanup_free_ char *sql = xasprintf(
+		"PRAGMA application_id = %d; PRAGMA user_version = 1; %s"
+		"INSERT INTO nodes VALUES ('host1', 'tcp://10.0.0.1:7788', 1, 0, 0, 'because');"
+		"UPDATE meta SET epoch = 5",
+		STORE_APPLICATION_ID, store_schema_sql);
+	sqlite3 *db;
+
+	close_store(bench);
+	assert_int_equal(unlink(bench->path), 0);
+	assert_int_equal(sqlite3_open(bench->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	for (int i = 0; i < 2; i++) {
+		struct store_contents got = { 0 };
+		struct error err = { 0 };
+
+		assert_int_equal(store_sqlite_open(bench->path, &bench->store, &err), 0);
+		assert_int_equal(store_load(bench->store, &got, &err), 0);
+		assert_int_equal(got.epoch, 5);
+		assert_int_equal(got.n_nodes, 1);
+		assert_true(got.nodes[0].cordoned);
+		assert_false(got.nodes[0].fenced);
+		assert_int_equal(got.nodes[0].fence_epoch, 0);
+		store_contents_deinit(&got);
+		close_store(bench);
+	}
+	assert_int_equal(store_sqlite_open(bench->path, &bench->store, &(struct error){ 0 }), 0);
+}
+
 /* A damaged store is refused before anything is read from it or written to it. */
 static void test_damaged_store_is_refused(void **state)
 {
@@ -243,6 +277,7 @@ int main(void)
 		FILE_TEST(test_text_file_is_refused),
 		FILE_TEST(test_foreign_database_is_refused),
 		FILE_TEST(test_newer_version_is_refused),
+		FILE_TEST(test_older_version_is_brought_up),
 		FILE_TEST(test_damaged_store_is_refused),
 		FILE_TEST(test_truncated_store_is_refused),
 		FILE_TEST(test_store_is_private),

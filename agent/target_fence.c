@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guests on their way here when their source was declared dead: the matrix of resolve.h, with the
+ * source as "gone" where it would have been "unreachable" for ever.
+ *
+ *	the tunnel is cut first      nothing of the source can reach libvirt here any more
+ *	running here                 it has arrived: lease, port and tunnel go
+ *	paused, two-step             complete, and nobody else can resume it: commit, then as above
+ *	paused otherwise             a person's pause: it stays, the lease goes
+ *	incoming                     incomplete; libvirt drops it with the control connection, once that is
+ *	                             cut. If it does not, that is said: we destroy nothing (invariant I7)
+ *	not here                     the lease goes; the guest was on the dead host
+ *
+ * Level-triggered: each second every reservation that a fence covers and that is not settled. */
+#include "agent/fence.h"
+
+#include "agent/kernel/resolve.h"
+#include "agent/target.h"
+#include "agent/wire.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How many settled ones are told about. */
+#define SETTLED_KEPT 64
+/* How long libvirt may take to drop an incomplete guest before people are asked. */
+#define DROP_PATIENCE_MS 15000
+
+struct settlement {
+	struct attempt_name attempt;
+	char vm_uuid[VM_UUID_BYTES];
+	char vm_name[VM_NAME_BYTES];
+	char source_node[128];
+	enum target_view view; /* the last one taken */
+	bool settled;
+	bool looking; /* an errand is under way */
+	bool told;
+	uint64_t since_ms;
+	char text[256];
+	struct settlement *next;
+};
+
+struct settle_errand {
+	struct errand errand;
+	struct agent *agent;
+	struct settlement *settlement; /* borrowed; not freed while it is looking */
+	struct hypervisor *hypervisor;
+	char uuid[VM_UUID_BYTES];
+	struct tunnel tunnel;
+	bool has_tunnel;
+	enum guard guard;
+	bool arrives_paused;
+	enum target_view view;
+	enum resolution resolution;
+	struct error error;
+};
+
+static enum target_view look(struct settle_errand *s)
+{
+	struct error ignored; /* the code says all: not found, or cannot be asked */
+	struct vm_summary vm;
+	int rc = s->hypervisor->ops->find(s->hypervisor, s->uuid, &vm, &ignored);
+
+	return target_view_from(rc == 0 || rc == -ERROR_NOT_FOUND, rc == 0, &vm);
+}
+
+static enum resolution judge(const struct settle_errand *s)
+{
+	struct resolve_input in = {
+		.source = SOURCE_GONE,
+		.target = s->view,
+		.job = JOB_NONE,
+		.guard = s->guard,
+		.target_is_ours = true,
+		.paused_before = s->arrives_paused,
+	};
+
+	return resolve(&in);
+}
+
+static void settle_work(struct errand *e)
+{
+	struct settle_errand *s = (struct settle_errand *)e;
+
+	if (s->has_tunnel && s->agent->tunnels->stop(&s->tunnel, 2000, &s->error) < 0) {
+		/* The source, if it lived, could still reach libvirt here: do nothing yet. */
+		s->view = TARGET_UNREACHABLE;
+		s->resolution = RESOLVE_WAIT;
+		return;
+	}
+	s->view = look(s);
+	s->resolution = judge(s);
+	if (s->resolution != RESOLVE_COMMIT_TARGET)
+		return;
+	if (s->hypervisor->ops->resume(s->hypervisor, s->uuid, &s->error) < 0)
+		return;
+	s->view = look(s);
+	s->resolution = judge(s);
+}
+
+static void say(struct settlement *t, const struct settle_errand *s, const char *node)
+{
+	if (s->error.code != ERROR_NONE)
+		snprintf(t->text, sizeof(t->text), "%.250s", s->error.text);
+	else if (t->view == TARGET_UNREACHABLE)
+		snprintf(t->text, sizeof(t->text), "libvirt on %s does not answer", node);
+	else
+		snprintf(t->text, sizeof(t->text),
+		         "an incomplete copy of %.64s is still on %.64s; it can never run: virsh "
+		         "destroy %.64s",
+		         t->vm_name, node, t->vm_name);
+	if (!t->told && clock_now_ms() - t->since_ms > DROP_PATIENCE_MS) {
+		log_error("%s from %s, which was declared dead: %s", t->vm_name, t->source_node,
+		          t->text);
+		t->told = true;
+	}
+}
+
+static void settled(struct errand *e)
+{
+	struct settle_errand *s = (struct settle_errand *)e;
+	struct settlement *t = s->settlement;
+	struct agent *agent = s->agent;
+
+	t->looking = false;
+	t->view = s->view;
+	switch (s->resolution) {
+	case RESOLVE_DONE:
+	case RESOLVE_LOST: /* not here: it was on the dead host */
+		t->settled = true;
+		snprintf(t->text, sizeof(t->text), "%s",
+		         s->view == TARGET_PAUSED ? "complete, and paused" : "");
+		log_warning("%s from %s, which was declared dead: %s; its reservation ends",
+		            t->vm_name, t->source_node,
+		            s->view == TARGET_RUNNING  ? "it runs here"
+		            : s->view == TARGET_PAUSED ? "it is here, paused"
+		                                       : "it is not here");
+		if (!agent->stopping)
+			inbound_end(agent, &t->attempt);
+		break;
+	default:
+		say(t, s, agent->settings->node);
+		break;
+	}
+	if (!agent->stopping)
+		inventory_refresh(&agent->inventory);
+	free(s);
+}
+
+static struct settlement *find(const struct agent *agent, const struct attempt_name *name)
+{
+	for (struct settlement *t = agent->settlements; t; t = t->next) {
+		if (attempt_name_equal(&t->attempt, name))
+			return t;
+	}
+	return NULL;
+}
+
+static struct settlement *get(struct agent *agent, const struct reservation *r)
+{
+	struct settlement *t = find(agent, &r->attempt);
+
+	if (t)
+		return t;
+	t = xnew(struct settlement);
+	t->attempt = r->attempt;
+	memcpy(t->vm_uuid, r->vm_uuid, sizeof(t->vm_uuid));
+	memcpy(t->vm_name, r->vm_name, sizeof(t->vm_name));
+	memcpy(t->source_node, r->source_node, sizeof(t->source_node));
+	t->since_ms = clock_now_ms();
+	t->next = agent->settlements;
+	agent->settlements = t;
+	return t;
+}
+
+static void forget_old(struct agent *agent)
+{
+	unsigned kept = 0;
+
+	for (struct settlement **at = &agent->settlements; *at;) {
+		struct settlement *t = *at;
+
+		if (!t->settled || t->looking || kept++ < SETTLED_KEPT) {
+			at = &t->next;
+			continue;
+		}
+		*at = t->next;
+		free(t);
+	}
+}
+
+static void send_errand(struct agent *agent, const struct reservation *r)
+{
+	struct settlement *t = get(agent, r);
+	const struct inbound *inbound = inbound_find(agent, &r->attempt);
+	struct settle_errand *s;
+
+	/* An admission still starts its tunnel; it is ended as soon as that stands. */
+	if (t->looking || target_is_acting_on(agent, r->vm_uuid))
+		return;
+	t->looking = true;
+	s = xnew(struct settle_errand);
+	s->errand.work = settle_work;
+	s->errand.done = settled;
+	s->agent = agent;
+	s->settlement = t;
+	s->hypervisor = agent->hypervisor;
+	memcpy(s->uuid, r->vm_uuid, sizeof(s->uuid));
+	s->has_tunnel = inbound && inbound->tunnel_made;
+	if (s->has_tunnel)
+		s->tunnel = inbound->tunnel;
+	s->guard = r->guard;
+	s->arrives_paused = r->arrives_paused;
+	courier_send(agent->couriers, &s->errand);
+}
+
+void target_settle_fenced(struct agent *agent)
+{
+	const struct reservation *all;
+	size_t count;
+
+	if (!agent->fences.count || agent->stopping)
+		return;
+	all = reservations_get_all(agent->reservations, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (fences_cover(&agent->fences, all[i].source_node, all[i].attempt.epoch))
+			send_errand(agent, &all[i]);
+	}
+	forget_old(agent);
+}
+
+bool target_is_settling(const struct agent *agent, const char *vm_uuid)
+{
+	for (const struct settlement *t = agent->settlements; t; t = t->next) {
+		if (t->looking && strcmp(t->vm_uuid, vm_uuid) == 0)
+			return true;
+	}
+	return false;
+}
+
+Drover__V1__FencedGuest **target_list_fenced(const struct agent *agent, const char *node,
+                                             size_t *ret_count)
+{
+	static const Drover__V1__InspectReply__Presence presences[] = {
+		[TARGET_UNREACHABLE] = DROVER__V1__INSPECT_REPLY__PRESENCE__UNKNOWN,
+		[TARGET_ABSENT] = DROVER__V1__INSPECT_REPLY__PRESENCE__ABSENT,
+		[TARGET_SHUTOFF] = DROVER__V1__INSPECT_REPLY__PRESENCE__SHUTOFF,
+		[TARGET_INCOMING] = DROVER__V1__INSPECT_REPLY__PRESENCE__INCOMING,
+		[TARGET_PAUSED] = DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED,
+		[TARGET_RUNNING] = DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE,
+	};
+	Drover__V1__FencedGuest **list = NULL;
+	size_t n = 0;
+
+	for (const struct settlement *t = agent->settlements; t; t = t->next) {
+		Drover__V1__FencedGuest *g;
+
+		if (strcmp(t->source_node, node) != 0)
+			continue;
+		g = xmalloc(sizeof(*g));
+		drover__v1__fenced_guest__init(g);
+		g->attempt = wire_attempt_new(&t->attempt);
+		g->vm_uuid = xstrdup(t->vm_uuid);
+		g->presence = presences[t->view];
+		g->settled = t->settled;
+		g->text = xstrdup(t->text);
+		list = xreallocarray(list, n + 1, sizeof(*list));
+		list[n++] = g;
+	}
+	*ret_count = n;
+	return list;
+}
+
+void target_settlements_free(struct agent *agent)
+{
+	for (struct settlement *t = agent->settlements, *next; t; t = next) {
+		next = t->next;
+		free(t);
+	}
+	agent->settlements = NULL;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls to agents. What the core asks for becomes a call, and each call comes back as exactly one
+ * outcome event, also when there is nobody to call: then the outcome is posted, because the core is
+ * not re-entered. Owner thread. */
+#include "coordinator/coordinator.h"
+
+#include "common/alloc.h"
+#include "coordinator/facts_read.h"
+#include "coordinator/failpoints.h"
+#include "proto/agent.pb-c.h"
+
+#include <stdlib.h>
+
+#define CALL_TIMEOUT_MS    10000
+#define PREVIEW_TIMEOUT_MS 9000 /* within the core's own PREVIEW_DEADLINE_MS */
+
+struct call {
+	struct message message; /* for an outcome that is known before the call */
+	struct coordinator *coordinator;
+	enum event_kind outcome_kind;
+	uint64_t migration;
+	uint32_t attempt_number;
+	char node[NODE_NAME_BYTES];
+	struct id drain_id;
+	struct fence_mark fence;
+	uint64_t preview;
+};
+
+/* What the mesh's status says about what happened at the agent. */
+static enum call_outcome outcome_of(const struct mesh_result *result)
+{
+	if (result->status == MESH_OK)
+		return CALL_ANSWERED;
+	if (result->never_sent)
+		return CALL_NOT_SENT;
+	switch (result->status) {
+	case MESH_UNAVAILABLE:
+	case MESH_DEADLINE_EXCEEDED:
+	case MESH_CANCELLED:
+	case MESH_STATUS_UNKNOWN:
+	case MESH_INTERNAL:
+	case MESH_DATA_LOSS:
+		return CALL_UNKNOWN;
+	default:
+		return CALL_REFUSED;
+	}
+}
+
+static void report_outcome(const struct mesh_result *result, struct event *e,
+                           struct attempt_report *report, const Drover__V1__AttemptReport *from)
+{
+	e->call.outcome = outcome_of(result);
+	e->call.error = result->error;
+	if (e->call.outcome != CALL_ANSWERED || !from)
+		return;
+	if (facts_read_report(from, report, &e->call.error) == 0)
+		e->call.report = report;
+	else
+		e->call.outcome = CALL_UNKNOWN;
+}
+
+static void call_done(const struct mesh_result *result, void *context)
+{
+	struct call *call = context;
+	struct coordinator *c = call->coordinator;
+	struct event e = { .kind = call->outcome_kind };
+	struct attempt_report report = { 0 };
+	struct checks checks = { 0 };
+	struct fenced_guest *guests = NULL;
+
+	failpoints_after_answer(call->outcome_kind);
+	switch (call->outcome_kind) {
+	case EVENT_START_OUTCOME: {
+		const Drover__V1__StartMigrationReply *r = (const Drover__V1__StartMigrationReply *)
+		                                                   result->message;
+
+		e.call.accepted = r && r->accepted;
+		report_outcome(result, &e, &report, r ? r->report : NULL);
+		break;
+	}
+	case EVENT_CANCEL_OUTCOME:
+	case EVENT_PROBE_OUTCOME:
+		report_outcome(result, &e, &report,
+		               (const Drover__V1__AttemptReport *)result->message);
+		break;
+	case EVENT_MARK_OUTCOME: {
+		const Drover__V1__SetDrainMarkReply *r = (const Drover__V1__SetDrainMarkReply *)
+		                                                 result->message;
+
+		e.mark.node = call->node;
+		e.mark.drain_id = call->drain_id;
+		e.mark.outcome = outcome_of(result);
+		e.mark.active_vms = r ? r->active_vms : 0;
+		e.mark.error = result->error;
+		break;
+	}
+	case EVENT_FENCE_OUTCOME: {
+		const Drover__V1__SetFenceReply *r = (const Drover__V1__SetFenceReply *)
+		                                             result->message;
+
+		e.fence_outcome.node = call->node;
+		e.fence_outcome.fenced = call->fence.node;
+		e.fence_outcome.fence_epoch = call->fence.epoch;
+		e.fence_outcome.outcome = outcome_of(result);
+		e.fence_outcome.error = result->error;
+		if (r && facts_read_fenced(r, &guests, &e.fence_outcome.n_guests,
+		                           &e.fence_outcome.error) < 0)
+			e.fence_outcome.outcome = CALL_UNKNOWN;
+		e.fence_outcome.guests = guests;
+		break;
+	}
+	case EVENT_PREVIEW_OUTCOME: {
+		const Drover__V1__AdmitReply *r = (const Drover__V1__AdmitReply *)result->message;
+
+		e.preview.preview = call->preview;
+		e.preview.outcome = outcome_of(result);
+		e.preview.error = result->error;
+		e.preview.checks = &checks;
+		if (r && (unsigned)r->guard <= GUARD_TWO_STEP &&
+		    facts_read_checks(r->checks, r->n_checks, &checks, &e.preview.error) == 0) {
+			e.preview.admitted = r->admitted;
+			e.preview.guard = (enum guard)r->guard;
+		} else if (r) {
+			e.preview.outcome = CALL_UNKNOWN;
+		}
+		break;
+	}
+	default:
+		abort();
+	}
+	if (call->outcome_kind == EVENT_START_OUTCOME ||
+	    call->outcome_kind == EVENT_CANCEL_OUTCOME ||
+	    call->outcome_kind == EVENT_PROBE_OUTCOME) {
+		e.call.migration = call->migration;
+		e.call.attempt_number = call->attempt_number;
+	}
+	if (!c->stopping)
+		coordinator_step(c, &e);
+	attempt_report_deinit(&report);
+	checks_deinit(&checks);
+	free(guests);
+	free(call);
+}
+
+static void not_sent(struct message *m)
+{
+	struct call *call = (struct call *)m;
+	struct mesh_result result = { .status = MESH_UNAVAILABLE, .never_sent = true };
+
+	error_set(&result.error, ERROR_UNREACHABLE, "the agent of %s is not connected", call->node);
+	call_done(&result, call);
+}
+
+static struct call *call_new(struct coordinator *c, enum event_kind outcome_kind, const char *node)
+{
+	struct call *call = xnew(struct call);
+
+	call->message.run = not_sent;
+	call->coordinator = c;
+	call->outcome_kind = outcome_kind;
+	text_copy(call->node, sizeof(call->node), node);
+	return call;
+}
+
+static void send_call(struct call *call, const char *method, const ProtobufCMessage *request,
+                      uint64_t timeout_ms)
+{
+	struct mesh_connection *connection = agents_find_connection(call->coordinator, call->node);
+
+	failpoints_before_call(call->outcome_kind);
+	if (connection && !call->coordinator->stopping)
+		mesh_call(connection, method, request, timeout_ms, call_done, call);
+	else
+		loop_post(call->coordinator->loop, &call->message);
+}
+
+static void fill_attempt(Drover__V1__Attempt *to, const struct attempt *from)
+{
+	drover__v1__attempt__init(to);
+	to->operation_id.data = (uint8_t *)from->operation.bytes; /* only read */
+	to->operation_id.len = ID_BYTES;
+	to->number = from->number;
+	to->epoch = from->epoch;
+}
+
+static void start(struct coordinator *c, const struct attempt_call *a)
+{
+	Drover__V1__StartMigrationRequest request = DROVER__V1__START_MIGRATION_REQUEST__INIT;
+	Drover__V1__MigrationSettings settings = DROVER__V1__MIGRATION_SETTINGS__INIT;
+	Drover__V1__Attempt attempt;
+	struct call *call = call_new(c, EVENT_START_OUTCOME, a->source);
+
+	call->migration = a->migration;
+	call->attempt_number = a->attempt.number;
+	fill_attempt(&attempt, &a->attempt);
+	settings.bandwidth_bytes_per_s = a->settings.bandwidth_bytes_per_s;
+	settings.max_downtime_ms = a->settings.max_downtime_ms;
+	settings.completion_timeout_ms_per_gib = a->settings.completion_timeout_ms_per_gib;
+	settings.progress_timeout_ms = a->settings.progress_timeout_ms;
+	settings.tls = a->settings.tls;
+	request.attempt = &attempt;
+	request.vm_uuid = (char *)a->vm_uuid;
+	request.target_node = (char *)a->target;
+	request.target_address = (char *)a->target_address;
+	request.settings = &settings;
+	send_call(call, "drover.v1.Agent/StartMigration", &request.base, CALL_TIMEOUT_MS);
+}
+
+static void ask(struct coordinator *c, const struct attempt_call *a, enum event_kind outcome_kind,
+                const char *method)
+{
+	Drover__V1__AttemptRequest request = DROVER__V1__ATTEMPT_REQUEST__INIT;
+	Drover__V1__Attempt attempt;
+	struct call *call = call_new(c, outcome_kind, a->source);
+
+	call->migration = a->migration;
+	call->attempt_number = a->attempt.number;
+	fill_attempt(&attempt, &a->attempt);
+	request.attempt = &attempt;
+	request.vm_uuid = (char *)a->vm_uuid;
+	request.source_node = (char *)a->source;
+	send_call(call, method, &request.base, CALL_TIMEOUT_MS);
+}
+
+static void set_mark(struct coordinator *c, const char *node, const struct drain_mark *mark)
+{
+	Drover__V1__SetDrainMarkRequest request = DROVER__V1__SET_DRAIN_MARK_REQUEST__INIT;
+	Drover__V1__DrainMark m = DROVER__V1__DRAIN_MARK__INIT;
+	struct call *call = call_new(c, EVENT_MARK_OUTCOME, node);
+
+	call->drain_id = mark->drain_id;
+	m.drain_id.data = (uint8_t *)mark->drain_id.bytes; /* only read */
+	m.drain_id.len = ID_BYTES;
+	m.epoch = mark->epoch;
+	m.draining = mark->draining;
+	m.cordoned = mark->cordoned;
+	m.reason = (char *)mark->reason;
+	m.leave = mark->leave.items;
+	m.n_leave = mark->leave.count;
+	request.mark = &m;
+	send_call(call, "drover.v1.Agent/SetDrainMark", &request.base, CALL_TIMEOUT_MS);
+}
+
+static void set_fence(struct coordinator *c, const struct action *action)
+{
+	Drover__V1__SetFenceRequest request = DROVER__V1__SET_FENCE_REQUEST__INIT;
+	Drover__V1__FenceMark mark = DROVER__V1__FENCE_MARK__INIT;
+	struct call *call = call_new(c, EVENT_FENCE_OUTCOME, action->fence.node);
+
+	call->fence = action->fence.fence;
+	mark.node = call->fence.node;
+	mark.epoch = call->fence.epoch;
+	request.fence = &mark;
+	request.epoch = action->fence.epoch;
+	send_call(call, "drover.v1.Agent/SetFence", &request.base, CALL_TIMEOUT_MS);
+}
+
+static void preview(struct coordinator *c, const struct preview_call *p)
+{
+	Drover__V1__PreviewRequest request = DROVER__V1__PREVIEW_REQUEST__INIT;
+	struct call *call = call_new(c, EVENT_PREVIEW_OUTCOME, p->source);
+
+	call->preview = p->preview;
+	request.vm_uuid = (char *)p->vm_uuid;
+	request.target_node = (char *)p->target;
+	request.target_address = (char *)p->target_address;
+	request.epoch = p->epoch;
+	send_call(call, "drover.v1.Agent/Preview", &request.base, PREVIEW_TIMEOUT_MS);
+}
+
+void agents_carry_out(struct coordinator *c, const struct action *action)
+{
+	switch (action->kind) {
+	case ACTION_START:
+		start(c, &action->call);
+		break;
+	case ACTION_CANCEL:
+		ask(c, &action->call, EVENT_CANCEL_OUTCOME, "drover.v1.Agent/CancelMigration");
+		break;
+	case ACTION_PROBE:
+		ask(c, &action->call, EVENT_PROBE_OUTCOME, "drover.v1.Agent/ProbeAttempt");
+		break;
+	case ACTION_SET_DRAIN_MARK:
+		set_mark(c, action->mark.node, &action->mark.mark);
+		break;
+	case ACTION_SET_FENCE:
+		set_fence(c, action);
+		break;
+	case ACTION_PREVIEW:
+		preview(c, &action->preview);
+		break;
+	default:
+		abort();
+	}
+}
