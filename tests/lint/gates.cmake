@@ -10,3 +10,4 @@ drover_command_test(NAME lint_gates_can_fail LABEL lint TIMEOUT 120 COMMAND bats
 drover_command_test(NAME lint_tools LABEL lint TIMEOUT 120 COMMAND bats tests/lint/tools.bats)
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
 set_tests_properties(lint_tidy lint_cppcheck PROPERTIES PROCESSORS ${cores})
+drover_command_test(NAME lint_kernel_tools LABEL lint TIMEOUT 300 COMMAND bats tests/lint/kernel.bats)
