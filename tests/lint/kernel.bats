@@ -88,3 +88,24 @@ mutant() { # NAME FROM TO
 	[[ $output == *'coordinator/core/migration.c:6: 1 never taken: if (a > 3)'* ]]
 	run -0 "$here/tools/coverage" --no-run --min 90
 }
+
+@test "faults: a case that is shown, one that fails, one that nobody shows" {
+	mkdir -p "$here/tests/lab"
+	cp "$root/tools/faults" "$here/tools"
+	printf 'F%s\tlab\tsomething breaks\tnothing is lost\n' 01 02 03 >"$here/tests/faults.tsv"
+	printf '%s\n' '@test "F01, F02: it (really) breaks" {' true '}' '@test "later, F03: no" {' true '}' \
+		>"$here/tests/lab/a.bats"
+	run -0 "$here/tools/faults" F01-F02
+	[[ $output == *'lab/a.bats: F01, F02: it (really) breaks'* ]]
+	run -1 "$here/tools/faults" --plain F03
+	[ "$output" = 'F03  not shown' ]
+	run -0 "$here/tools/faults" --run --plain F01
+	[[ $output == 'F01  passed in '* ]] || {
+		echo "$output" && cat "$here/build/faults.log" && false
+	}
+	sed -i 's/^true/false/' "$here/tests/lab/a.bats"
+	run -1 "$here/tools/faults" --run --plain F01
+	[[ $output == 'F01  FAILED in '* ]]
+	run -2 "$here/tools/faults" F99
+	[ "$output" = 'faults: there is no case F99' ]
+}

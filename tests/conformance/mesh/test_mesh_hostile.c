@@ -88,7 +88,7 @@ static void test_random_frames(void **state)
 }
 
 /* A frame that announces four gigabytes. */
-static void test_length_bomb(void **state)
+static void f67_length_bomb(void **state)
 {
 	struct raw r = raw_greeted(*state);
 
@@ -98,7 +98,7 @@ static void test_length_bomb(void **state)
 }
 
 /* A frame just over the limit. */
-static void test_oversized_frame(void **state)
+static void f67_oversized_frame(void **state)
 {
 	struct raw r = raw_greeted(*state);
 
@@ -348,8 +348,8 @@ int main(int argc, char **argv)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 		CASE(test_random_bytes),
 		CASE(test_random_frames),
-		CASE(test_length_bomb),
-		CASE(test_oversized_frame),
+		CASE(f67_length_bomb),
+		CASE(f67_oversized_frame),
 		CASE(test_stream_numbers),
 		CASE(test_answer_without_call),
 		CASE(test_second_hello),

@@ -93,7 +93,7 @@ static void settle(struct world *w)
 
 /* A revoked certificate loses its live connection, and gets no new one; a list that revokes nobody
  * hurts nobody. */
-static void test_revoked(void **state)
+static void f75_revoked(void **state)
 {
 	struct world *w = *state;
 	struct harness *h = &w->h;
@@ -141,7 +141,7 @@ static void test_bad_files(void **state)
 /* The CA is replaced in three steps: trust both, new certificates, trust the new one only. Nobody
  * loses a connection before the last step, and then whoever still used an old certificate is back
  * at once with the new one. */
-static void test_new_ca(void **state)
+static void f76_new_ca(void **state)
 {
 	struct world *w = *state;
 	struct harness *h = &w->h;
@@ -166,9 +166,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		CASE(test_revoked),
+		CASE(f75_revoked),
 		CASE(test_bad_files),
-		CASE(test_new_ca),
+		CASE(f76_new_ca),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
