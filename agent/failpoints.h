@@ -20,6 +20,8 @@
 	X(source_before_tunnel_made, FAILS, "the proofs are removed, the tunnel is not there")     \
 	X(source_after_tunnel_made, PASSES, "the tunnel runs, the journal does not know")          \
 	X(source_after_linked, PASSES, "both tunnels are linked, the guard is not in the journal") \
+	X(source_before_autostart_off, FAILS, "the guest's autostart here is to be switched off")  \
+	X(source_after_autostart_off, PASSES, "it is off here and not yet on at the destination")  \
 	X(source_before_migrate, FAILS, "everything is journaled, libvirt is to be asked")         \
 	X(source_in_migrate, PASSES, "libvirt's job was seen; passed at each look at it")          \
 	X(source_at_switchover, PASSES, "the guest is paused for the switchover")                  \
@@ -35,6 +37,8 @@
 	X(source_after_suspend, PASSES, "the guest here is suspended")                             \
 	X(source_before_destroy, FAILS, "what is left of the guest here is to be destroyed")       \
 	X(source_after_destroy, PASSES, "what was left of the guest here is destroyed")            \
+	X(source_before_autostart_on, FAILS, "the guest stayed: its autostart is to be restored")  \
+	X(source_after_autostart_on, PASSES, "it is restored")                                     \
 	X(source_before_undefine, FAILS, "the guest's definition here is to be removed")           \
 	X(source_after_undefine, PASSES, "the guest's definition here is removed")                 \
 	X(source_before_decided_journaled, PASSES, "how it ended is known and nowhere written")    \

@@ -34,15 +34,34 @@ struct move_errand {
 	char control_socket[VM_PATH_BYTES];
 	char migrate_uri[160];
 	char listen_address[64];
+	bool autostart; /* the guest starts with its host */
 	int rc;
 	struct error error;
 };
+
+/* A host that dies between the switchover and its own clean-up, and starts anew, would start a
+ * second copy. The destination switches it on when the guest is there; if the guest stays, the
+ * journaled order says that it was on (source_resolve.c). */
+static int switch_autostart_off(struct move_errand *m)
+{
+	int rc;
+
+	if (!m->autostart)
+		return 0;
+	rc = FAILPOINT_ERROR(source_before_autostart_off, &m->error);
+	if (rc == 0)
+		rc = m->hypervisor->ops->set_autostart(m->hypervisor, m->uuid, false, &m->error);
+	FAILPOINT(source_after_autostart_off);
+	return rc;
+}
 
 static void move_work(struct errand *e)
 {
 	struct move_errand *m = (struct move_errand *)e;
 
-	m->rc = FAILPOINT_ERROR(source_before_migrate, &m->error);
+	m->rc = switch_autostart_off(m);
+	if (m->rc == 0)
+		m->rc = FAILPOINT_ERROR(source_before_migrate, &m->error);
 	if (m->rc == 0)
 		m->rc = m->hypervisor->ops->migrate(m->hypervisor, &m->request, &m->error);
 	FAILPOINT(source_after_migrate);
@@ -297,6 +316,7 @@ static void start_call(struct source_attempt *a)
 	m->base.errand.work = move_work;
 	m->base.errand.done = moved;
 	m->hypervisor = a->agent->hypervisor;
+	m->autostart = a->order.autostart && a->order.persistent;
 	memcpy(m->uuid, a->order.vm_uuid, sizeof(m->uuid));
 	if (a->agent->tunnels->control_socket)
 		a->agent->tunnels->control_socket(a->order.target_node, m->control_socket,

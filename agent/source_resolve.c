@@ -27,8 +27,9 @@
  * on: an unconfirmed outcome is not an end. */
 #define SILENT_REPORT_MS 15000
 /* After so many vain tries what is left is said, and the attempt ends. */
-#define UNDEFINE_TRIES 3
-#define COMMIT_TRIES   5
+#define UNDEFINE_TRIES  3
+#define COMMIT_TRIES    5
+#define AUTOSTART_TRIES 3
 
 struct look_errand {
 	struct source_errand base;
@@ -45,6 +46,7 @@ struct look {
 	struct source_attempt *attempt;
 	struct resolve_input in;
 	bool source_listed; /* the domain object is still there, whatever its state */
+	bool autostart;     /* on, here */
 	bool may_undefine;  /* ... and its definition, if any, is at the destination by now */
 };
 
@@ -130,6 +132,7 @@ static void looked(struct errand *e)
 	if (l->find_rc == -ERROR_NOT_FOUND && a->guest_ended)
 		look->in.source = SOURCE_STOPPED;
 	look->source_listed = l->find_rc == 0;
+	look->autostart = l->find_rc == 0 && l->vm.autostart;
 	look->may_undefine = l->find_rc == 0 && (a->order.persistent || !l->vm.persistent);
 	if (l->find_rc == -ERROR_NOT_FOUND)
 		look->in.job = JOB_NONE;
@@ -182,7 +185,7 @@ static void look_again(struct source_attempt *a, uint64_t in_ms)
 
 /* --- acts --- */
 
-enum own_act { ACT_RESUME, ACT_SUSPEND, ACT_DESTROY, ACT_UNDEFINE };
+enum own_act { ACT_RESUME, ACT_SUSPEND, ACT_DESTROY, ACT_UNDEFINE, ACT_AUTOSTART };
 
 struct act_errand {
 	struct source_errand base;
@@ -222,6 +225,12 @@ static void act_work(struct errand *e)
 		if (w->rc == 0)
 			w->rc = ops->undefine(w->hypervisor, w->uuid, &w->error);
 		FAILPOINT(source_after_undefine);
+		break;
+	case ACT_AUTOSTART:
+		w->rc = FAILPOINT_ERROR(source_before_autostart_on, &w->error);
+		if (w->rc == 0)
+			w->rc = ops->set_autostart(w->hypervisor, w->uuid, true, &w->error);
+		FAILPOINT(source_after_autostart_on);
 		break;
 	}
 }
@@ -459,6 +468,23 @@ static bool removes_definition(struct look *look)
 	return false;
 }
 
+/* It was switched off for the move (source_move.c), and the guest has stayed. */
+static bool restores_autostart(struct look *look)
+{
+	struct source_attempt *a = look->attempt;
+
+	if (!a->order.autostart || !a->order.persistent || !look->source_listed || look->autostart)
+		return false;
+	if (a->autostart_tries++ < AUTOSTART_TRIES) {
+		act(a, ACT_AUTOSTART);
+		return true;
+	}
+	snprintf(a->leftover, sizeof(a->leftover),
+	         "autostart is not set on %s any more: virsh autostart %s",
+	         a->agent->settings->node, a->order.vm_name);
+	return false;
+}
+
 static void carry_out(struct look *look, enum resolution r)
 {
 	struct source_attempt *a = look->attempt;
@@ -473,7 +499,8 @@ static void carry_out(struct look *look, enum resolution r)
 			look_again(a, LOOK_EVERY_MS);
 		break;
 	case RESOLVE_FAILED:
-		end_failed(a, resolution_sentence(r));
+		if (!restores_autostart(look))
+			end_failed(a, resolution_sentence(r));
 		break;
 	case RESOLVE_ABORT_TARGET:
 		order_target(a, false);
@@ -495,6 +522,8 @@ static void carry_out(struct look *look, enum resolution r)
 			done(look);
 		break;
 	case RESOLVE_STOPPED:
+		if (restores_autostart(look))
+			break;
 		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, NULL);
 		break;

@@ -132,6 +132,60 @@ static void test_no_definition_is_left(void **state)
 	finish(t);
 }
 
+static struct vm_summary look_at(struct agents *t, size_t i)
+{
+	struct vm_summary vm = { 0 };
+	struct error err;
+
+	(void)t->hypervisors[i]->ops->find(t->hypervisors[i], t->uuid, &vm, &err);
+	return vm;
+}
+
+/* While a guest with autostart moves, its old host would not start it again after a reboot; at its
+ * new host it starts with that. */
+static void f21_autostart_moves_along(void **state)
+{
+	struct agents *t = agents_new(&(struct agents_options){ 0 });
+	struct fake_guest_settings guest = large;
+
+	(void)state;
+	guest.persistent = guest.autostart = true;
+	agents_add_guest(t, &guest);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	assert_false(look_at(t, 0).autostart);
+	assert_true(agents_wait(t, DONE));
+	assert_false(look_at(t, 0).persistent);
+	assert_true(look_at(t, 1).autostart);
+	finish(t);
+}
+
+/* A guest that stays is as it was: defined and with its autostart, also when the agent that switched
+ * it off has died in between; nothing is defined at the destination. */
+static void f22_autostart_stays_with_the_guest(void **state)
+{
+	(void)state;
+	for (int killed = 0; killed <= 1; killed++) {
+		struct agents *t = agents_new(&(struct agents_options){ 0 });
+		struct fake_guest_settings guest = large;
+
+		guest.persistent = guest.autostart = true;
+		agents_add_guest(t, &guest);
+		agents_order(t);
+		assert_true(agents_wait_moving(t));
+		if (killed) {
+			agents_kill(t, 0);
+			agents_start(t, 0);
+		}
+		agents_cancel(t);
+		assert_true(agents_wait(t, CANCELLED));
+		assert_true(look_at(t, 0).persistent);
+		assert_true(look_at(t, 0).autostart);
+		assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+		finish(t);
+	}
+}
+
 /* A guest that ends in mid-copy has ended, whether libvirt keeps its definition or forgets it. */
 static void test_guest_ends(void **state)
 {
@@ -352,6 +406,8 @@ int main(void)
 		cmocka_unit_test(test_paused_meanwhile),
 		cmocka_unit_test(test_paused_before_restart),
 		cmocka_unit_test(test_no_definition_is_left),
+		cmocka_unit_test(f21_autostart_moves_along),
+		cmocka_unit_test(f22_autostart_stays_with_the_guest),
 		cmocka_unit_test(test_guest_ends),
 		cmocka_unit_test(test_lost_and_cancelled),
 		cmocka_unit_test(test_killed_while_cleaning),
