@@ -166,9 +166,12 @@ static void facts_done(struct errand *e)
 	struct facts_errand *f = (struct facts_errand *)e;
 
 	if (f->rc == 0) {
+		if (!f->agent->facts_known)
+			f->agent->oom_kills_at_start = f->facts.oom_kills;
 		f->agent->facts = f->facts;
 		f->agent->facts_known = true;
 	}
+	target_judge_figures(f->agent, &f->facts, f->rc < 0 ? &f->error : NULL);
 	free(f);
 }
 
@@ -382,7 +385,12 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	fences_copy(&agent->fences, &past.fences);
 	agent->couriers = courier_pool_new(agent->loop, COURIERS);
 	inventory_init(&agent->inventory, agent->hypervisor, agent->couriers, &callbacks);
-	agent->reservations = reservations_new(s->memory_capacity_bytes, s->memory_reserve_bytes);
+	agent->reservations = reservations_new(&(struct reservations_limits){
+		.capacity_bytes = s->memory_capacity_bytes,
+		.reserve_bytes = s->memory_reserve_bytes,
+		.overcommit_percent = s->memory_overcommit_percent,
+		.slots = (uint32_t)s->parallel_inbound,
+	});
 	reservations_see_epoch(agent->reservations, past.epoch);
 	open_traffic(agent);
 

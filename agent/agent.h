@@ -32,6 +32,7 @@ struct peer;           /* agent/peers.c */
 struct link;           /* agent/coordinators.c */
 struct marking;        /* agent/mark.c */
 struct settlement;     /* agent/target_fence.c */
+struct starting;       /* agent/target_lease.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -50,6 +51,7 @@ struct agent {
 
 	struct reservations *reservations;
 	struct inbound *inbound;         /* list: tunnels and guards of reservations */
+	struct starting *starting;       /* list: sources that ask whether they may start */
 	struct inspect *acting;          /* list: commits and aborts under way */
 	struct source_attempt *attempts; /* list, newest first; some ended ones too */
 	struct watcher *watchers;
@@ -59,6 +61,11 @@ struct agent {
 	struct traffic *traffic; /* NULL: not even rtnetlink */
 	struct bandwidth bandwidth;
 	uint64_t link_bytes_per_s; /* what the migration interface claims; 0 = nothing */
+
+	char suspect[192];          /* why this host's figures are not believed; "" = they are */
+	char pressure[192];         /* why no guest is taken until then */
+	uint64_t pressure_until_ms; /* 0 = never was */
+	uint64_t oom_kills_at_start;
 
 	uint64_t highest_epoch;
 	struct journal_drain_mark drain_mark;

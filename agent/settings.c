@@ -14,6 +14,7 @@
 struct raw_settings {
 	struct agent_settings settings;
 	char *ports;
+	char *overcommit;
 };
 
 #define AT(field) offsetof(struct raw_settings, settings.field)
@@ -34,11 +35,16 @@ static const struct config_key keys[] = {
 	{ "libvirt/socket",       CONFIG_STRING, AT(libvirt_socket) },
 	{ "memory/capacity",      CONFIG_BYTES,  AT(memory_capacity_bytes) },
 	{ "memory/reserve",       CONFIG_BYTES,  AT(memory_reserve_bytes) },
+	{ "memory/overcommit",    CONFIG_STRING, offsetof(struct raw_settings, overcommit) },
 	{ "migration/address",    CONFIG_STRING, AT(migration_address), .required = true },
 	{ "migration/interface",  CONFIG_STRING, AT(migration_interface), .required = true },
 	{ "migration/ports",      CONFIG_STRING, offsetof(struct raw_settings, ports) },
 	{ "migration/tls",        CONFIG_BOOL,   AT(migration_tls) },
 	{ "migration/link",       CONFIG_RATE,   AT(link_bytes_per_s) },
+	{ "migration/parallelInbound",  CONFIG_UINT,     AT(parallel_inbound), .min = 1, .max = 64 },
+	{ "migration/parallelOutbound", CONFIG_UINT,     AT(parallel_outbound), .min = 1, .max = 64 },
+	{ "migration/minBandwidth",     CONFIG_RATE,     AT(min_bytes_per_s) },
+	{ "migration/maxRoundTrip",     CONFIG_DURATION, AT(max_round_trip_ms), .min = 1, .max = 10000 },
 };
 /* clang-format on */
 
@@ -57,9 +63,18 @@ static void set_defaults(struct raw_settings *raw)
 			/* Kernel, libvirtd, agent and page cache of a small host. */
 			.memory_reserve_bytes = 1 * GIB,
 			.migration_tls = true,
+			/* As the coordinator's: the field's default out, and in what two ports
+			 * carry. */
+			.parallel_inbound = 2,
+			.parallel_outbound = 2,
+			/* A GiB in 128 s: inside the 150 s that the field gives to each. */
+			.min_bytes_per_s = 8 * MIB,
+			/* What others support at most between the hosts of a move. */
+			.max_round_trip_ms = 150,
 		},
 		/* The two ports that the field opens in firewalls for migration. */
 		.ports = xstrdup("49152-49153"),
+		.overcommit = xstrdup("1.0"),
 	};
 }
 
@@ -83,6 +98,28 @@ static int parse_ports(const char *text, struct agent_settings *s, struct error 
 		                 text);
 	s->port_first = first;
 	s->port_last = last;
+	return 0;
+}
+
+/* "1.5": what guests are promised of the RAM that is there for them. */
+static int parse_overcommit(const char *text, struct agent_settings *s, struct error *err)
+{
+	unsigned whole, part = 0;
+	char digits[3] = "", rest;
+	int n = sscanf(text, "%2u.%2[0-9]%c", &whole, digits, &rest);
+
+	if (n == 2)
+		part = (unsigned)(digits[0] - '0') * 10 +
+		       (digits[1] ? (unsigned)(digits[1] - '0') : 0);
+	else if (sscanf(text, "%2u%c", &whole, &rest) != 1)
+		n = 0;
+	if (n < 1 || n > 2 || whole * 100 + part < 100 || whole * 100 + part > 1000)
+		return error_set(
+			err, ERROR_INVALID,
+			"memory/overcommit: \"%s\" is not a ratio from 1.0 to 10.0 with at "
+			"most two decimals",
+			text);
+	s->memory_overcommit_percent = whole * 100 + part;
 	return 0;
 }
 
@@ -123,11 +160,14 @@ int agent_settings_load(const char *path, struct agent_settings *ret, struct err
 	if (rc == 0) {
 		rc = parse_ports(raw.ports, &raw.settings, err);
 		if (rc == 0)
+			rc = parse_overcommit(raw.overcommit, &raw.settings, err);
+		if (rc == 0)
 			rc = check(&raw.settings, err);
 		if (rc < 0)
 			error_context(err, "%s", path);
 	}
 	free(raw.ports);
+	free(raw.overcommit);
 	if (rc < 0) {
 		agent_settings_deinit(&raw.settings);
 		return rc;

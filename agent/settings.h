@@ -21,14 +21,19 @@ struct agent_settings {
 	char *libvirt_uri;
 	char *libvirt_socket; /* where drover-tunnel connects on the destination side */
 
-	uint64_t memory_capacity_bytes; /* 0 = what the kernel says */
-	uint64_t memory_reserve_bytes;  /* never promised to guests */
+	uint64_t memory_capacity_bytes;     /* 0 = what the kernel says */
+	uint64_t memory_reserve_bytes;      /* never promised to guests */
+	uint32_t memory_overcommit_percent; /* of (capacity - reserve); 100 = 1.0 */
 
 	char *migration_address;
 	char *migration_interface;
 	uint64_t port_first, port_last;
 	bool migration_tls;
 	uint64_t link_bytes_per_s; /* what the migration network carries; 0 = ask the device */
+	/* This host's own caps: a second fence behind the coordinator's. */
+	uint64_t parallel_inbound, parallel_outbound;
+	uint64_t min_bytes_per_s;   /* a move that cannot have this much is not admitted */
+	uint64_t max_round_trip_ms; /* to the source, on the migration network */
 };
 
 /* Defaults, then the file. */

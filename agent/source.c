@@ -511,7 +511,7 @@ static int may_begin(struct agent *agent, struct journal_attempt *order, struct 
 	if (vm->summary.state == VM_INCOMING)
 		return error_set(err, ERROR_BUSY, "guest %s is still on its way in",
 		                 vm->summary.name);
-	return 0;
+	return source_check_slot(agent, err);
 }
 
 void source_start(struct agent *agent, struct mesh_incoming *in,
@@ -547,6 +547,7 @@ void source_start(struct agent *agent, struct mesh_incoming *in,
 		a->ended_ms = a->started_ms;
 		a->state = DROVER__V1__MIGRATION_STATE__FAILED;
 		a->reason = err;
+		source_add_slot_check(a);
 		journal_order(a, in, true);
 		return;
 	}

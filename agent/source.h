@@ -4,7 +4,7 @@
  *	ACCEPTING   the order is in the journal
  *	DESCRIBING  live XML, proofs of storage
  *	ADMITTING   the destination checks everything and reserves        } up to here nothing of the
- *	LINKING     the tunnel to the destination's libvirt stands        } guest was touched: a failure
+ *	LINKING     the tunnel stands, the reservation is confirmed       } guest was touched: a failure
  *	MOVING      libvirt migrates; watched, limited, lease renewed     } just cleans up
  *	RESOLVING   both hosts are looked at until the outcome is certain (resolve.h)
  *	CLEANING    lease, tunnel, files: gone or listed
@@ -157,9 +157,13 @@ void source_changed(struct source_attempt *a);
 void source_journal_thing(struct source_attempt *a, enum journal_record_kind made_or_removed,
                           enum journal_thing_kind kind, const char *path,
                           const struct tunnel *tunnel);
-void source_prepare(struct source_attempt *a);       /* source_prepare.c */
-void source_move_start(struct source_attempt *a);    /* source_move.c */
-void source_resolve_start(struct source_attempt *a); /* source_resolve.c */
+void source_prepare(struct source_attempt *a);    /* source_prepare.c */
+void source_confirm(struct source_attempt *a);    /* source_gate.c: then source_move_start */
+void source_move_start(struct source_attempt *a); /* source_move.c */
+/* -ERROR_BUSY with the holders if this host's own outbound cap is reached. */
+int source_check_slot(const struct agent *agent, struct error *err);
+void source_add_slot_check(struct source_attempt *a); /* the same as a check of its report */
+void source_resolve_start(struct source_attempt *a);  /* source_resolve.c */
 void source_resolve_look(struct source_attempt *a);
 
 /* An errand that belongs to an attempt: keeps it alive until it is home. */

@@ -63,7 +63,7 @@ static void gathered_deinit(struct gathered *g)
 static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
                                                    const struct attempt_name *name,
                                                    const struct agent_settings *own, bool dry_run,
-                                                   bool tls)
+                                                   bool tls, uint64_t bandwidth_bytes_per_s)
 {
 	Drover__V1__AdmitRequest *r = xmalloc(sizeof(*r));
 
@@ -77,6 +77,7 @@ static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
 	r->dry_run = dry_run;
 	r->lease_ttl_ms = LEASE_TTL_MS;
 	r->tls = tls;
+	r->bandwidth_bytes_per_s = bandwidth_bytes_per_s;
 	r->lock_manager = xstrdup(g->facts.lock_manager);
 	if (g->has_lockspace)
 		r->lockspace = storage_proof_message_new(&g->proofs[g->n_proofs - 1]);
@@ -168,7 +169,8 @@ static void described(struct errand *e)
 		a->order.paused = g->description.summary.state == VM_PAUSED;
 		w = xnew(struct admit_wait);
 		w->attempt = a;
-		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls);
+		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls,
+		                               a->order.bandwidth_bytes_per_s);
 		keep_proofs(a, g);
 		gathered_deinit(g);
 		source_enter(a, SOURCE_ADMITTING);
@@ -345,7 +347,7 @@ static void move_when_journaled(int rc, const struct error *err, void *context)
 	if (rc < 0)
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, err);
 	else
-		source_move_start(a);
+		source_confirm(a);
 }
 
 static void journal_guard(struct source_attempt *a)
@@ -506,7 +508,7 @@ static void preview_ask(struct mesh_connection *c, const struct error *err, void
 		return;
 	}
 	request = admit_request_new(&p->gathered, &p->name, p->agent->settings, true,
-	                            p->agent->settings->migration_tls);
+	                            p->agent->settings->migration_tls, 0);
 	mesh_call(c, "drover.v1.Agent/Admit", &request->base, ADMIT_TIMEOUT_MS, preview_answered,
 	          p);
 	wire_free(request);

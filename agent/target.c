@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See target.h. Here: leases after admission, evidence, commit and abort, and the books. */
+/* See target.h. Here: evidence, commit and abort, the end of a reservation and its adoption. Leases are
+ * renewed in target_lease.c, the books kept in target_books.c. */
 #include "agent/target.h"
 
 #include "agent/failpoints.h"
@@ -138,50 +139,6 @@ void inbound_end(struct agent *agent, const struct attempt_name *name)
 		break;
 	}
 	watchers_host(agent);
-}
-
-/* --- leases --- */
-
-static void reply_lease(struct mesh_incoming *in, bool held, uint64_t ttl_ms)
-{
-	Drover__V1__LeaseReply reply = DROVER__V1__LEASE_REPLY__INIT;
-
-	reply.held = held;
-	reply.lease_ttl_ms = ttl_ms;
-	mesh_reply(in, &reply.base);
-}
-
-void target_renew(struct agent *agent, struct mesh_incoming *in,
-                  const Drover__V1__AttemptRequest *request)
-{
-	struct attempt_name name;
-	const struct reservation *r;
-	struct error err;
-
-	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) <
-	            0 ||
-	    reservations_renew(agent->reservations, &name, clock_now_ms(), &r, &err) < 0) {
-		mesh_fail_error(in, &err);
-	} else {
-		FAILPOINT(target_before_renew_reply);
-		reply_lease(in, true, r->ttl_ms);
-	}
-}
-
-void target_release(struct agent *agent, struct mesh_incoming *in,
-                    const Drover__V1__AttemptRequest *request)
-{
-	struct attempt_name name;
-	struct error err;
-
-	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) <
-	    0) {
-		mesh_fail_error(in, &err);
-		return;
-	}
-	FAILPOINT(target_before_release);
-	inbound_end(agent, &name);
-	reply_lease(in, false, 0);
 }
 
 /* --- evidence, commit, abort --- */
@@ -404,40 +361,7 @@ void target_finish(struct agent *agent, struct mesh_incoming *in,
 		        request->commit ? INSPECT_COMMIT : INSPECT_ABORT, request);
 }
 
-/* --- the books --- */
-
-void target_guests_listed(struct agent *agent)
-{
-	struct guest_memory *guests;
-	struct inventory_vm *vm, *next;
-	size_t n = 0;
-
-	if (!agent->inventory.valid) {
-		reservations_set_guests_unknown(agent->reservations);
-		return;
-	}
-	guests = xcalloc(HASH_COUNT(agent->inventory.vms), sizeof(*guests));
-	HASH_ITER (hh, agent->inventory.vms, vm, next) {
-		if (!vm->summary.active)
-			continue;
-		memcpy(guests[n].uuid, vm->uuid, sizeof(guests[n].uuid));
-		guests[n].bytes = vm->summary.memory_bytes + vm->overhead_bytes;
-		n++;
-	}
-	reservations_set_guests(agent->reservations, guests, n);
-	free(guests);
-}
-
-void target_tick(struct agent *agent)
-{
-	struct reservation expired;
-
-	while (reservations_expire(agent->reservations, clock_now_ms(), &expired)) {
-		log_info("the reservation for %s from %s was not renewed and ends", expired.vm_name,
-		         expired.source_node);
-		inbound_end(agent, &expired.attempt);
-	}
-}
+/* --- what an agent before us promised --- */
 
 /* What has a directory and no reservation: released, or never recorded, when the agent died. */
 static void sweep(struct agent *agent)

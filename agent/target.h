@@ -10,6 +10,7 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/kernel/admission.h"
 #include "agent/kernel/guard.h"
 #include "agent/tunnel/spawn.h"
 #include "proto/agent.pb-c.h"
@@ -34,13 +35,21 @@ void target_tick(struct agent *agent);
 /* The guests of libvirt's latest list, for the books. */
 void target_guests_listed(struct agent *agent);
 
+/* This host's memory by its kernel, or @err: why there is none. Figures that make no sense make the host
+ * suspect; it takes no guest until they do. */
+void target_judge_figures(struct agent *agent, const struct host_facts *facts,
+                          const struct error *err);
+
+/* Memory, slots, leases, suspicion and pressure, for those who watch. */
+void target_fill_host(const struct agent *agent, Drover__V1__HostState *h);
+
 void target_stop(struct agent *agent);
 
 /* A commit or an abort of that guest is on its way to libvirt. It was checked against its own attempt
  * and acts on the guest: no other attempt may bring the guest here before it is through. */
 bool target_is_acting_on(const struct agent *agent, const char *vm_uuid);
 
-/* --- between target.c and target_admit.c --- */
+/* --- between the target*.c files --- */
 
 /* What belongs to a reservation and is not in it. */
 struct inbound {
@@ -52,6 +61,8 @@ struct inbound {
 	char directory[VM_PATH_BYTES];
 	bool endpoint_registered;
 	struct traffic_endpoint endpoint;
+	bool oom_kills_known;
+	uint64_t oom_kills; /* the kernel's count at the admission */
 	struct inbound *next;
 };
 
@@ -67,3 +78,13 @@ void inbound_end(struct agent *agent, const struct attempt_name *name);
 int target_check_source(struct agent *agent, const struct mesh_incoming *in,
                         const Drover__V1__Attempt *attempt, const char *source_node,
                         struct attempt_name *ret_name, struct error *err);
+
+/* Why no guest is taken now: suspect figures, pressure; "" = none. */
+void target_describe_problem(const struct agent *agent, char *ret, size_t bytes);
+
+/* The migration link as it is now, for a move with that limit (0 = none). */
+void target_look_at_link(const struct agent *agent, uint64_t limit_bytes_per_s,
+                         struct link_finding *ret);
+
+/* Sources that are about to start get their answer, if the list is new enough. */
+void target_lease_guests_listed(struct agent *agent);

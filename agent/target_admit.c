@@ -5,6 +5,7 @@
 
 #include "agent/failpoints.h"
 #include "agent/fence.h"
+#include "agent/hugepages.h"
 #include "agent/kernel/admission.h"
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
@@ -31,6 +32,7 @@ struct admit {
 	uint64_t lease_ttl_ms;
 	char source_node[128];
 	char source_address[64];
+	uint64_t limit_bytes_per_s;
 	char lock_manager[32];
 
 	/* The guest, as sent. */
@@ -51,6 +53,8 @@ struct admit {
 	struct storage_finding lockspace;
 	struct network_finding networks[VM_INTERFACES_MAX];
 	struct port_survey port;
+	struct hugepage_finding hugepages;
+	struct round_trip round_trip;
 	struct conflict_finding conflict;
 	char cpu_why[160];
 	bool tls_ready;
@@ -61,6 +65,7 @@ struct admit {
 	enum guard guard;
 	bool admitted;
 	uint16_t reserved_port;
+	uint64_t share_bytes_per_s;
 
 	/* Made. */
 	struct tunnel tunnel;
@@ -102,6 +107,7 @@ static void reply(struct admit *a)
 		r.memory_port = a->reserved_port ? a->reserved_port : a->port.free_port;
 		r.tunnel_address = (char *)(inbound ? inbound->tunnel_address : "");
 		r.lease_ttl_ms = a->lease_ttl_ms;
+		r.bandwidth_share_bytes_per_s = a->share_bytes_per_s;
 		r.vm = wire_description_new(&a->vm);
 		mesh_reply(a->in, &r.base);
 		wire_free(r.vm);
@@ -209,6 +215,10 @@ static void measure(struct errand *e)
 	look_at_devices(a, h);
 	look_for_conflicts(a, h);
 	survey_ports(e);
+	round_trip_measure(a->source_address, a->agent->settings->migration_address,
+	                   a->agent->settings->migration_interface, &a->round_trip);
+	if (a->vm.hugepage_bytes)
+		hugepages_measure("", a->vm.hugepage_bytes, &a->hugepages);
 	if (a->facts.lockspace[0] && a->lockspace_proof.method != STORAGE_UNPROVED)
 		storage_proof_verify_directory(a->facts.lockspace, &a->lockspace_proof,
 		                               &a->lockspace);
@@ -224,6 +234,7 @@ static void judge(struct admit *a)
 {
 	struct agent *agent = a->agent;
 	const struct reservation *own = reservations_find(agent->reservations, &a->name);
+	char problem[256];
 	struct guard_input guard = {
 		.vm = &a->vm,
 		.disks = a->disks,
@@ -240,6 +251,12 @@ static void judge(struct admit *a)
 		.cpu = a->cpu,
 		.machine = a->machine,
 		.port = a->port,
+		.hugepages = a->hugepages,
+		.hugepages_promised_bytes = reservations_get_pages(agent->reservations,
+		                                                   a->vm.hugepage_bytes),
+		.memory_problem = problem,
+		.round_trip = a->round_trip,
+		.round_trip_limit_ms = agent->settings->max_round_trip_ms,
 		.disks = a->disks,
 		.networks = a->networks,
 		.conflict = a->conflict,
@@ -251,15 +268,20 @@ static void judge(struct admit *a)
 		.tls_ready = a->tls_ready,
 		.already_reserved = own != NULL,
 		.reserved_port = own ? own->port : 0,
+		.reserved_bytes_per_s = own ? own->bandwidth_bytes_per_s : 0,
 	};
 
 	memcpy(in.cpu_why, a->cpu_why, sizeof(in.cpu_why));
 	memcpy(in.tls_problem, a->tls_problem, sizeof(in.tls_problem));
 	a->guard = guard_choose(&guard, &in.guard_check);
 	in.guard = a->guard;
+	target_describe_problem(agent, problem, sizeof(problem));
+	target_look_at_link(agent, a->limit_bytes_per_s, &in.link);
 	reservations_get_totals(agent->reservations, &in.memory);
+	reservations_get_leases(agent->reservations, &in.leases);
 	admission_judge(&in, &a->checks);
 	a->admitted = admission_passes(&a->checks);
+	a->share_bytes_per_s = own ? own->bandwidth_bytes_per_s : admission_bandwidth_share(&in);
 }
 
 static void taken_in_journal(int rc, const struct error *err, void *context)
@@ -300,6 +322,9 @@ static int take(struct admit *a, struct error *err)
 	want.ttl_ms = a->lease_ttl_ms;
 	want.guard = a->guard;
 	want.arrives_paused = a->vm.summary.state == VM_PAUSED;
+	want.page_bytes = a->vm.hugepage_bytes;
+	want.bandwidth_bytes_per_s = a->share_bytes_per_s;
+	want.taken_wall_ms = clock_wall_ms();
 	if (reservations_take(a->agent->reservations, &want, clock_now_ms(), &got, err) < 0)
 		return -(int)err->code;
 	a->reserved_port = got->port;
@@ -452,6 +477,8 @@ static void tunnel_started(struct errand *e)
 	}
 	inbound = inbound_get(agent, &a->name);
 	inbound->guard = a->guard;
+	inbound->oom_kills = a->facts.oom_kills;
+	inbound->oom_kills_known = true;
 	inbound->tunnel = a->tunnel;
 	inbound->tunnel_made = true;
 	memcpy(inbound->directory, a->directory, sizeof(inbound->directory));
@@ -530,6 +557,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->dry_run = request->dry_run;
 	a->tls = request->tls;
 	a->lease_ttl_ms = request->lease_ttl_ms;
+	a->limit_bytes_per_s = request->bandwidth_bytes_per_s;
 	snprintf(a->source_node, sizeof(a->source_node), "%s", request->source_node);
 	a->pool = (struct port_pool){ .first = (uint16_t)agent->settings->port_first,
 		                      .last = (uint16_t)agent->settings->port_last };

@@ -8,6 +8,7 @@
 
 #include "agent/mark.h"
 #include "agent/source.h"
+#include "agent/target.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 
@@ -58,31 +59,20 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 {
 	const struct agent_settings *s = agent->settings;
 	Drover__V1__HostState *h = xmalloc(sizeof(*h));
-	struct memory_totals totals;
-	size_t n_reservations;
 
 	drover__v1__host_state__init(h);
-	reservations_get_totals(agent->reservations, &totals);
-	(void)reservations_get_all(agent->reservations, &n_reservations);
 	h->node = xstrdup(s->node);
 	h->agent_version = xstrdup(DROVER_VERSION);
 	h->boot_id.data = xmemdup(agent->boot_id.bytes, ID_BYTES);
 	h->boot_id.len = ID_BYTES;
 	h->migration_address = xstrdup(s->migration_address);
 	h->mesh_address = xstrdup(s->listen);
-	h->memory_capacity_bytes = totals.capacity_bytes;
-	h->memory_reserve_bytes = totals.reserve_bytes;
-	h->memory_guests_bytes = totals.guests_bytes;
-	h->memory_reserved_bytes = totals.reserved_bytes;
 	h->cpus = agent->facts.cpus;
 	h->libvirt_version = xstrdup(agent->facts.libvirt_version);
 	h->hypervisor_version = xstrdup(agent->facts.hypervisor_version);
 	h->libvirt_connected = agent->inventory.valid;
 	h->libvirt_problem = xstrdup(agent->inventory.valid ? "" : agent->inventory.problem.text);
-	h->port_pool = (uint32_t)(s->port_last - s->port_first + 1);
-	h->ports_in_use = (uint32_t)n_reservations;
-	h->slots_in = (uint32_t)n_reservations;
-	h->slots_out = source_count_active(agent);
+	target_fill_host(agent, h);
 	h->interfaces = xcalloc(agent->bandwidth.n_interfaces, sizeof(*h->interfaces));
 	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
 		h->interfaces[h->n_interfaces++] = rate_new(&agent->bandwidth.interfaces[i],

@@ -27,7 +27,7 @@ struct check {
 
 /* Enough for every check of a guest with CHECKS_MAX - 16 disks and interfaces; admission refuses
  * guests that need more, naming the limit. */
-#define CHECKS_MAX 64
+#define CHECKS_MAX 96
 
 struct check_list {
 	struct check items[CHECKS_MAX];

@@ -36,6 +36,7 @@ static const char *const code_names[] = {
 	[ERROR_STORE] = "store",
 	[ERROR_SYSTEM] = "system",
 	[ERROR_UNSUPPORTED] = "unsupported",
+	[ERROR_RESERVATION_LOST] = "reservation-lost",
 };
 static_assert(sizeof(code_names) / sizeof(code_names[0]) == ERROR_CODES,
               "every error code has a name");

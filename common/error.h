@@ -20,25 +20,26 @@
 /* The names go over the wire and into the store by number: append only. */
 enum error_code {
 	ERROR_NONE,
-	ERROR_INVALID,         /* the input is malformed or out of range */
-	ERROR_NOT_FOUND,       /* no such node, vm, migration, drain, file */
-	ERROR_EXISTS,          /* it is there already, and differs */
-	ERROR_REFUSED,         /* a check or a policy says no; the text says which */
-	ERROR_BUSY,            /* not now: a slot, lock, port or job is taken */
-	ERROR_UNREACHABLE,     /* the peer cannot be reached; nothing was sent */
-	ERROR_UNKNOWN_OUTCOME, /* it was sent; whether it had effect is not known */
-	ERROR_TIMEOUT,         /* a deadline passed */
-	ERROR_CANCELLED,       /* somebody asked to stop */
-	ERROR_PERMISSION,      /* the caller's role does not allow it */
-	ERROR_IDENTITY,        /* the peer is not who it must be */
-	ERROR_PROTOCOL,        /* the peer broke the protocol */
-	ERROR_TOO_LARGE,       /* over a size limit */
-	ERROR_STALE,           /* an older epoch or attempt than one already seen */
-	ERROR_NO_SPACE,        /* RAM, disk or pool exhausted */
-	ERROR_HYPERVISOR,      /* libvirt or QEMU failed; the text has its words */
-	ERROR_STORE,           /* the coordinator's store failed */
-	ERROR_SYSTEM,          /* a system call failed; the text has strerror */
-	ERROR_UNSUPPORTED,     /* this build, kernel or peer cannot do it */
+	ERROR_INVALID,          /* the input is malformed or out of range */
+	ERROR_NOT_FOUND,        /* no such node, vm, migration, drain, file */
+	ERROR_EXISTS,           /* it is there already, and differs */
+	ERROR_REFUSED,          /* a check or a policy says no; the text says which */
+	ERROR_BUSY,             /* not now: a slot, lock, port or job is taken */
+	ERROR_UNREACHABLE,      /* the peer cannot be reached; nothing was sent */
+	ERROR_UNKNOWN_OUTCOME,  /* it was sent; whether it had effect is not known */
+	ERROR_TIMEOUT,          /* a deadline passed */
+	ERROR_CANCELLED,        /* somebody asked to stop */
+	ERROR_PERMISSION,       /* the caller's role does not allow it */
+	ERROR_IDENTITY,         /* the peer is not who it must be */
+	ERROR_PROTOCOL,         /* the peer broke the protocol */
+	ERROR_TOO_LARGE,        /* over a size limit */
+	ERROR_STALE,            /* an older epoch or attempt than one already seen */
+	ERROR_NO_SPACE,         /* RAM, disk or pool exhausted */
+	ERROR_HYPERVISOR,       /* libvirt or QEMU failed; the text has its words */
+	ERROR_STORE,            /* the coordinator's store failed */
+	ERROR_SYSTEM,           /* a system call failed; the text has strerror */
+	ERROR_UNSUPPORTED,      /* this build, kernel or peer cannot do it */
+	ERROR_RESERVATION_LOST, /* what was promised was given to others; nothing was started */
 	ERROR_CODES
 };
 

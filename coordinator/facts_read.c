@@ -3,21 +3,25 @@
 #include "coordinator/facts_read.h"
 
 #include "common/alloc.h"
+#include "common/host_memory.h"
 #include "common/units.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* 64 TiB per guest and 1 PiB per host: far over what there is, and no sum of them overflows. */
+/* 64 TiB per guest: far over what there is, and no sum of them overflows. A host's: host_memory.h. */
 #define GUEST_BYTES_MAX (64 * 1024 * GIB)
-#define HOST_BYTES_MAX  (1024 * 1024 * GIB)
 /* More interfaces than an agent watches. */
-#define INTERFACES_MAX    64
-#define LEAVE_MAX         4096
-#define FENCES_MAX        4096
-#define FENCED_GUESTS_MAX 4096
-#define LEFTOVERS_MAX     64
-#define REPORT_CHECKS_MAX 256
+#define INTERFACES_MAX 64
+/* A host that ran out of memory is shut out for minutes, whatever it says. */
+#define PRESSURE_MOST_MS       3600000
+#define LEAVE_MAX              4096
+#define FENCES_MAX             4096
+#define FENCED_GUESTS_MAX      4096
+#define LEFTOVERS_MAX          64
+#define LEASES_MAX             256
+#define OVERCOMMIT_MAX_PERCENT 1000
+#define REPORT_CHECKS_MAX      256
 
 static int take_name(char *to, size_t bytes, const char *from, const char *what, struct error *err)
 {
@@ -138,19 +142,86 @@ static int read_fences(Drover__V1__FenceMark *const *from, size_t count, struct 
 	return 0;
 }
 
+static int read_attempt(const Drover__V1__Attempt *from, struct attempt *to, struct error *err)
+{
+	if (!from ||
+	    id_from_bytes(from->operation_id.data, from->operation_id.len, &to->operation) < 0)
+		return error_set(err, ERROR_INVALID, "a report without a valid attempt");
+	to->number = from->number;
+	to->epoch = from->epoch;
+	return 0;
+}
+
+/* Figures that make no sense are not taken over; who reports them is heard all the same, because a
+ * host that is drained must be seen. */
+static void read_memory(const Drover__V1__HostState *from, struct host_state *to)
+{
+	struct host_memory m = { .physical_bytes = from->memory_physical_bytes,
+		                 .capacity_bytes = from->memory_capacity_bytes,
+		                 .reserve_bytes = from->memory_reserve_bytes,
+		                 .guests_bytes = from->memory_guests_bytes,
+		                 .reserved_bytes = from->memory_reserved_bytes };
+	char why[HOST_MEMORY_TEXT_BYTES];
+
+	text_copy(to->suspect, sizeof(to->suspect), from->suspect);
+	if (!host_memory_makes_sense(&m, why)) {
+		text_copy(to->suspect, sizeof(to->suspect), why);
+		return;
+	}
+	if (from->memory_overcommit_percent > OVERCOMMIT_MAX_PERCENT) {
+		text_copy(to->suspect, sizeof(to->suspect),
+		          "it overcommits its memory more than ten times");
+		return;
+	}
+	to->memory_physical_bytes = m.physical_bytes;
+	to->memory_capacity_bytes = m.capacity_bytes;
+	to->memory_reserve_bytes = m.reserve_bytes;
+	to->memory_guests_bytes = m.guests_bytes;
+	to->memory_reserved_bytes = m.reserved_bytes;
+	to->memory_overcommit_percent = from->memory_overcommit_percent;
+}
+
+static int read_lease(const Drover__V1__Lease *from, struct lease *ret, struct error *err)
+{
+	struct lease l = { .memory_bytes = from->memory_bytes,
+		           .page_bytes = from->page_bytes,
+		           .bandwidth_bytes_per_s = from->bandwidth_bytes_per_s,
+		           .port = from->port,
+		           .since_wall_ms = from->since_wall_ms,
+		           .expires_ms = from->expires_ms,
+		           .in_use = from->in_use };
+
+	if (read_attempt(from->attempt, &l.attempt, err) < 0 ||
+	    take_name(l.vm_uuid, sizeof(l.vm_uuid), from->vm_uuid, "a UUID", err) < 0 ||
+	    take_name(l.vm_name, sizeof(l.vm_name), from->vm_name, "a guest's name", err) < 0 ||
+	    take_name(l.source, sizeof(l.source), from->source_node, "a node's name", err) < 0)
+		return -(int)err->code;
+	*ret = l;
+	return 0;
+}
+
+static int read_leases(const Drover__V1__HostState *from, struct host_state *to, struct error *err)
+{
+	if (from->n_leases > LEASES_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu leases", from->n_leases);
+	to->leases = xcalloc(from->n_leases, sizeof(*to->leases));
+	for (size_t i = 0; i < from->n_leases; i++) {
+		if (read_lease(from->leases[i], &to->leases[i], err) < 0) {
+			free(to->leases);
+			to->leases = NULL;
+			return -(int)err->code;
+		}
+	}
+	to->n_leases = from->n_leases;
+	return 0;
+}
+
 int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, struct error *err)
 {
 	struct host_state h = { 0 };
 
 	if (!from)
 		return error_set(err, ERROR_INVALID, "the state of the host is missing");
-	if (from->memory_capacity_bytes > HOST_BYTES_MAX ||
-	    from->memory_reserve_bytes > HOST_BYTES_MAX ||
-	    from->memory_guests_bytes > HOST_BYTES_MAX ||
-	    from->memory_reserved_bytes > HOST_BYTES_MAX)
-		return error_set(err, ERROR_INVALID,
-		                 "a host with %llu bytes of memory is not believed",
-		                 (unsigned long long)from->memory_capacity_bytes);
 	if (from->n_interfaces > INTERFACES_MAX)
 		return error_set(err, ERROR_TOO_LARGE, "%zu interfaces", from->n_interfaces);
 	if (from->boot_id.len &&
@@ -163,10 +234,7 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	              "a migration address", err) < 0)
 		return -(int)err->code;
 	text_copy(h.agent_version, sizeof(h.agent_version), from->agent_version);
-	h.memory_capacity_bytes = from->memory_capacity_bytes;
-	h.memory_reserve_bytes = from->memory_reserve_bytes;
-	h.memory_guests_bytes = from->memory_guests_bytes;
-	h.memory_reserved_bytes = from->memory_reserved_bytes;
+	read_memory(from, &h);
 	h.cpus = from->cpus;
 	text_copy(h.libvirt_version, sizeof(h.libvirt_version), from->libvirt_version);
 	text_copy(h.hypervisor_version, sizeof(h.hypervisor_version), from->hypervisor_version);
@@ -176,6 +244,13 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	h.ports_in_use = from->ports_in_use;
 	h.slots_in = from->slots_in;
 	h.slots_out = from->slots_out;
+	text_copy(h.pressure, sizeof(h.pressure), from->pressure);
+	h.pressure_ms = from->pressure_ms < PRESSURE_MOST_MS ? from->pressure_ms : PRESSURE_MOST_MS;
+	h.slots_in_max = from->slots_in_max;
+	h.slots_out_max = from->slots_out_max;
+	h.link_promised_bytes_per_s = from->link_promised_bytes_per_s;
+	if (read_leases(from, &h, err) < 0)
+		return -(int)err->code;
 	h.interfaces = xcalloc(from->n_interfaces, sizeof(*h.interfaces));
 	for (size_t i = 0; i < from->n_interfaces; i++)
 		read_rate(from->interfaces[i], &h.interfaces[h.n_interfaces++]);
@@ -208,16 +283,6 @@ static void read_progress(const Drover__V1__Progress *from, struct progress *to)
 	to->eta_known = from->eta_known;
 	to->percent = from->percent > 100 ? 100 : from->percent;
 	text_copy(to->rate_source, sizeof(to->rate_source), from->rate_source);
-}
-
-static int read_attempt(const Drover__V1__Attempt *from, struct attempt *to, struct error *err)
-{
-	if (!from ||
-	    id_from_bytes(from->operation_id.data, from->operation_id.len, &to->operation) < 0)
-		return error_set(err, ERROR_INVALID, "a report without a valid attempt");
-	to->number = from->number;
-	to->epoch = from->epoch;
-	return 0;
 }
 
 int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_report *ret,

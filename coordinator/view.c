@@ -59,7 +59,35 @@ static Drover__V1__InterfaceRate *rate_new(const struct interface_rate *from)
 	return m;
 }
 
-static Drover__V1__HostState *host_new(const struct node *node)
+static Drover__V1__Attempt *attempt_new(const struct attempt *a)
+{
+	NEW_MESSAGE(m, Drover__V1__Attempt, drover__v1__attempt__init);
+
+	set_id(&m->operation_id, &a->operation);
+	m->number = a->number;
+	m->epoch = a->epoch;
+	return m;
+}
+
+static Drover__V1__Lease *lease_new(const struct lease *l)
+{
+	NEW_MESSAGE(m, Drover__V1__Lease, drover__v1__lease__init);
+
+	m->attempt = attempt_new(&l->attempt);
+	m->vm_uuid = xstrdup(l->vm_uuid);
+	m->vm_name = xstrdup(l->vm_name);
+	m->source_node = xstrdup(l->source);
+	m->memory_bytes = l->memory_bytes;
+	m->page_bytes = l->page_bytes;
+	m->bandwidth_bytes_per_s = l->bandwidth_bytes_per_s;
+	m->port = l->port;
+	m->since_wall_ms = l->since_wall_ms;
+	m->expires_ms = l->expires_ms;
+	m->in_use = l->in_use;
+	return m;
+}
+
+static Drover__V1__HostState *host_new(const struct node *node, uint64_t now_ms)
 {
 	const struct host_state *h = &node->host;
 	NEW_MESSAGE(m, Drover__V1__HostState, drover__v1__host_state__init);
@@ -82,6 +110,17 @@ static Drover__V1__HostState *host_new(const struct node *node)
 	m->ports_in_use = h->ports_in_use;
 	m->slots_in = h->slots_in;
 	m->slots_out = h->slots_out;
+	m->memory_overcommit_percent = h->memory_overcommit_percent;
+	m->memory_physical_bytes = h->memory_physical_bytes;
+	m->suspect = xstrdup(h->suspect);
+	m->pressure = xstrdup(now_ms < node->pressured_until_ms ? h->pressure : "");
+	m->pressure_ms = now_ms < node->pressured_until_ms ? node->pressured_until_ms - now_ms : 0;
+	m->slots_in_max = h->slots_in_max;
+	m->slots_out_max = h->slots_out_max;
+	m->link_promised_bytes_per_s = h->link_promised_bytes_per_s;
+	m->leases = xcalloc(h->n_leases, sizeof(*m->leases));
+	for (size_t i = 0; i < h->n_leases; i++)
+		m->leases[m->n_leases++] = lease_new(&h->leases[i]);
 	m->interfaces = xcalloc(h->n_interfaces, sizeof(*m->interfaces));
 	for (size_t i = 0; i < h->n_interfaces; i++)
 		m->interfaces[m->n_interfaces++] = rate_new(&h->interfaces[i]);
@@ -96,7 +135,7 @@ Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *no
 	m->name = xstrdup(node->kept.name);
 	m->state = xstrdup(node_state_name(node->state));
 	m->reason = xstrdup(node->reason);
-	m->host = host_new(node);
+	m->host = host_new(node, now_ms);
 	m->last_seen_ms = node->last_seen_ms ? now_ms - node->last_seen_ms : 0;
 	m->vms = (uint32_t)node->active_vms;
 	m->migrations_in = node->migrations_in;
@@ -152,16 +191,6 @@ Drover__V1__Vm *view_vm_new(const struct vm *vm)
 	for (const struct sighting *s = vm->sightings; s; s = s->next_vm)
 		m->seen_on[m->n_seen_on++] = xstrdup(s->node->kept.name);
 	m->revision = vm->revision;
-	return m;
-}
-
-static Drover__V1__Attempt *attempt_new(const struct attempt *a)
-{
-	NEW_MESSAGE(m, Drover__V1__Attempt, drover__v1__attempt__init);
-
-	set_id(&m->operation_id, &a->operation);
-	m->number = a->number;
-	m->epoch = a->epoch;
 	return m;
 }
 

@@ -5,6 +5,7 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/domain_blockers.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_disks.c
 	${CMAKE_CURRENT_LIST_DIR}/libvirt_conf.c
+	${CMAKE_CURRENT_LIST_DIR}/meminfo.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_loop.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_watch.c

@@ -122,7 +122,8 @@ struct host_facts {
 	uint32_t cpus;
 	uint64_t memory_total_bytes;     /* /proc/meminfo; libvirt's own figures lag (measured) */
 	uint64_t memory_available_bytes; /* MemAvailable */
-	char lock_manager[32];           /* "", "lockd", "sanlock", as QEMU's driver has it */
+	uint64_t oom_kills; /* processes that the kernel ended for want of memory since its boot */
+	char lock_manager[32]; /* "", "lockd", "sanlock", as QEMU's driver has it */
 	char lockspace[VM_PATH_BYTES];
 	char migration_tls_dir[VM_PATH_BYTES]; /* where QEMU takes its migration certificates */
 };

@@ -4,6 +4,7 @@
 #include "agent/hypervisor/hypervisor_libvirt.h"
 
 #include "agent/hypervisor/libvirt_conf.h"
+#include "agent/hypervisor/meminfo.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"
@@ -26,25 +27,33 @@ static void format_version(unsigned long version, char *to, size_t bytes)
 	         version % 1000);
 }
 
-/* Not from libvirt: its figures follow the NUMA node's, which lag behind (measured). */
-static int read_memory(const char *root, struct host_facts *facts, struct error *err)
+/* Whole, but for what is beyond the buffer; @to is terminated. */
+static int read_text(const char *root, const char *name, char *to, size_t bytes, struct error *err)
 {
-	_cleanup_free_ char *path = xasprintf("%s/proc/meminfo", root);
+	_cleanup_free_ char *path = xasprintf("%s%s", root, name);
 	_cleanup_fclose_ FILE *file = fopen(path, "re");
-	unsigned long long kib;
-	char line[128];
+	size_t n;
 
 	if (!file)
 		return error_set_errno(err, ERROR_SYSTEM, errno, "opening %s", path);
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "MemTotal: %llu kB", &kib) == 1)
-			facts->memory_total_bytes = kib * KIB;
-		else if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			facts->memory_available_bytes = kib * KIB;
-	}
-	if (!facts->memory_total_bytes || !facts->memory_available_bytes)
-		return error_set(err, ERROR_SYSTEM, "%s has no MemTotal or no MemAvailable", path);
+	n = fread(to, 1, bytes - 1, file);
+	to[n] = '\0';
 	return 0;
+}
+
+/* Not from libvirt: its figures follow the NUMA node's, which lag behind (measured). */
+static int read_memory(const char *root, struct host_facts *facts, struct error *err)
+{
+	char text[16384];
+	struct error ignored; /* a kernel without the count: none is known */
+	int rc = read_text(root, "/proc/meminfo", text, sizeof(text), err);
+
+	if (rc == 0)
+		rc = meminfo_parse(text, &facts->memory_total_bytes, &facts->memory_available_bytes,
+		                   err);
+	if (rc == 0 && read_text(root, "/proc/vmstat", text, sizeof(text), &ignored) == 0)
+		facts->oom_kills = vmstat_parse_oom_kills(text);
+	return rc;
 }
 
 static int read_lock_manager(const char *root, struct host_facts *facts, struct error *err)

@@ -14,8 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* limits, memory, hugepages, cpu, machine, port, guard, conflict/uuid, conflict/name, node, tls. */
-#define FIXED_CHECKS 11
+/* limits, memory, hugepages, cpu, machine, port, slot, bandwidth, latency, guard, conflict/uuid,
+ * conflict/name, node, tls. */
+#define FIXED_CHECKS 14
 static_assert(FIXED_CHECKS + VM_DISKS_MAX + VM_INTERFACES_MAX + 1 <= CHECKS_MAX,
               "every guest within the limits has room for its checks and one blocker");
 
@@ -303,6 +304,9 @@ void admission_judge(const struct admission_input *in, struct check_list *ret)
 	take_over(ret, "cpu", &in->cpu, in->cpu_why);
 	take_over(ret, "machine", &in->machine, in->cpu_why);
 	judge_port(in, ret);
+	admission_judge_slot(in, ret);
+	admission_judge_bandwidth(in, ret);
+	admission_judge_latency(in, ret);
 	judge_disks(in, ret);
 	judge_networks(in, ret);
 	take_over(ret, "guard", &in->guard_check, "");

@@ -13,8 +13,8 @@
  * failing check that says so, never a passing one. Values from peers are range-checked first, so a
  * guest of 2^63 bytes is refused and not added up.
  *
- * Order of the answers: limits, memory, hugepages, cpu, machine, port, disk/..., network/...,
- * guard, conflict/uuid, conflict/name, node, tls, and last what the source said of the guest.
+ * Order of the answers: limits, memory, hugepages, cpu, machine, port, slot, bandwidth, latency,
+ * disk/..., network/..., guard, conflict/uuid, conflict/name, node, tls, and last what the source said of the guest.
  */
 #pragma once
 
@@ -22,6 +22,7 @@
 #include "agent/kernel/guard.h"
 #include "agent/kernel/reservations.h"
 #include "agent/ports.h"
+#include "agent/round_trip.h"
 #include "agent/storage/storage_proof.h"
 #include "common/check.h"
 
@@ -47,6 +48,25 @@ struct conflict_finding {
 	char why[160]; /* if not measured */
 };
 
+/* The migration link as it is now, and what the move asks of it. */
+struct link_finding {
+	uint64_t link_bytes_per_s;  /* configured, or the device's word; 0 = unknown */
+	bool measured;              /* other_bytes_per_s is known */
+	bool classified;            /* and has no migrations inside */
+	uint64_t other_bytes_per_s; /* received on it now */
+	uint64_t limit_bytes_per_s; /* the move's own; 0 = none */
+	uint64_t minimum_bytes_per_s;
+};
+
+/* Pages of the size that the guest needs, as the kernel counts them now. */
+#define HUGEPAGE_NODES_MAX 16
+struct hugepage_finding {
+	bool measured;       /* only looked at if the guest wants them */
+	uint64_t free_bytes; /* not in use and not promised to a running process */
+	uint32_t n_nodes;
+	uint64_t node_free_bytes[HUGEPAGE_NODES_MAX]; /* per NUMA node */
+};
+
 struct admission_input {
 	const struct vm_description *vm;
 	const char *source_node;
@@ -54,8 +74,13 @@ struct admission_input {
 
 	struct memory_totals memory; /* taken in the same step as the judgement */
 	uint64_t available_bytes; /* MemAvailable: a warning when less than needed; 0 = unknown */
-	bool hugepages_measured;  /* only looked at if the guest wants them */
-	uint64_t hugepages_free_bytes;
+	struct hugepage_finding hugepages;
+	uint64_t hugepages_promised_bytes; /* of that size, to guests on their way here */
+	const char *memory_problem;        /* suspect figures, or pressure; NULL or "" = none */
+	struct lease_totals leases;        /* in the same step, too */
+	struct link_finding link;
+	struct round_trip round_trip;
+	uint64_t round_trip_limit_ms;
 
 	struct check cpu, machine; /* hypervisor's compare_cpu; CHECK_UNSPECIFIED = not measured */
 	char cpu_why[160];         /* why it could not be */
@@ -77,12 +102,16 @@ struct admission_input {
 
 	bool already_reserved; /* this attempt has a reservation: memory and port are its own */
 	uint16_t reserved_port;
+	uint64_t reserved_bytes_per_s;
 };
 
 void admission_judge(const struct admission_input *in, struct check_list *ret);
 
 /* No FAIL and no BLOCK, and nothing left unspecified. */
 bool admission_passes(const struct check_list *checks);
+
+/* What a lease takes of the migration link; 0 = no figure. */
+uint64_t admission_bandwidth_share(const struct admission_input *in);
 
 /* Maximum memory and overhead, or 0 if the values make no sense (memory 0, above the maximum). */
 uint64_t admission_memory_needed(const struct vm_description *vm);

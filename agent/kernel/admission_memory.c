@@ -52,19 +52,25 @@ void admission_judge_limits(const struct admission_input *in, struct check_list 
 	}
 }
 
-/* "212 MiB free: 1 GiB capacity - 64 MiB reserve - 3 guests 748 MiB" */
+/* "212 MiB free: 1 GiB capacity - 64 MiB reserve - 3 guests 748 MiB", and with a ratio other than 1
+ * "712 MiB free: (1 GiB capacity - 64 MiB reserve) x 1.50 - 3 guests 748 MiB". */
 static void explain_memory(struct check *c, const struct memory_totals *m)
 {
 	char room[UNITS_TEXT_BYTES], capacity[UNITS_TEXT_BYTES], reserve[UNITS_TEXT_BYTES];
 	char guests[UNITS_TEXT_BYTES], reserved[UNITS_TEXT_BYTES], tail[64] = "";
+	char ratio[24] = "";
+	bool multiplied = m->overcommit_percent && m->overcommit_percent != 100;
 
 	if (m->n_reserved)
 		snprintf(tail, sizeof(tail), " - %u reserved %s", m->n_reserved,
 		         units_format_bytes(m->reserved_bytes, reserved));
-	admission_measured(c, "%s free: %s capacity - %s reserve - %u %s %s%s",
-	                   units_format_bytes(m->free_bytes, room),
+	if (multiplied)
+		snprintf(ratio, sizeof(ratio), ") x %u.%02u", m->overcommit_percent / 100,
+		         m->overcommit_percent % 100);
+	admission_measured(c, "%s free: %s%s capacity - %s reserve%s - %u %s %s%s",
+	                   units_format_bytes(m->free_bytes, room), multiplied ? "(" : "",
 	                   units_format_bytes(m->capacity_bytes, capacity),
-	                   units_format_bytes(m->reserve_bytes, reserve), m->n_guests,
+	                   units_format_bytes(m->reserve_bytes, reserve), ratio, m->n_guests,
 	                   m->n_guests == 1 ? "guest" : "guests",
 	                   units_format_bytes(m->guests_bytes, guests), tail);
 }
@@ -92,6 +98,12 @@ void admission_judge_memory(const struct admission_input *in, struct check_list 
 	if (in->already_reserved) {
 		admission_measured(c, "%s reserved for this attempt", need);
 		c->verdict = CHECK_PASS;
+		return;
+	}
+	if (in->memory_problem && in->memory_problem[0]) {
+		admission_measured(c, "%.190s", in->memory_problem);
+		admission_remedy(c, "no guest is taken until that is over; see memory/capacity and "
+		                    "the log of this agent, or choose another node");
 		return;
 	}
 	explain_memory(c, m);
@@ -122,10 +134,23 @@ void admission_judge_memory(const struct admission_input *in, struct check_list 
 	}
 }
 
+/* "node0 512 MiB, node1 0 B" */
+static void explain_nodes(const struct hugepage_finding *h, char *to, size_t bytes)
+{
+	char room[UNITS_TEXT_BYTES];
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (uint32_t i = 0; i < h->n_nodes && i < HUGEPAGE_NODES_MAX && used < bytes; i++)
+		used += (size_t)snprintf(to + used, bytes - used, "%snode%u %s", i ? ", " : "", i,
+		                         units_format_bytes(h->node_free_bytes[i], room));
+}
+
 void admission_judge_hugepages(const struct admission_input *in, struct check_list *list)
 {
 	char page[UNITS_TEXT_BYTES], room[UNITS_TEXT_BYTES], need[UNITS_TEXT_BYTES];
-	uint64_t ram = in->vm->summary.memory_bytes;
+	char promised[UNITS_TEXT_BYTES], nodes[80];
+	uint64_t ram = in->vm->summary.memory_bytes, free_bytes = in->hugepages.free_bytes;
 	struct check *c = admission_add(list, "hugepages");
 
 	if (!in->vm->hugepage_bytes) {
@@ -135,13 +160,22 @@ void admission_judge_hugepages(const struct admission_input *in, struct check_li
 	}
 	admission_required(c, "%s in pages of %s", units_format_bytes(ram, need),
 	                   units_format_bytes(in->vm->hugepage_bytes, page));
-	if (!in->hugepages_measured) {
+	if (in->already_reserved) {
+		admission_measured(c, "reserved for this attempt");
+		c->verdict = CHECK_PASS;
+		return;
+	}
+	if (!in->hugepages.measured) {
 		admission_not_measured(c, "");
 		return;
 	}
-	admission_measured(c, "%s free in pages of %s",
-	                   units_format_bytes(in->hugepages_free_bytes, room), page);
-	if (in->already_reserved || in->hugepages_free_bytes >= ram)
+	free_bytes -= free_bytes < in->hugepages_promised_bytes ? free_bytes
+	                                                        : in->hugepages_promised_bytes;
+	explain_nodes(&in->hugepages, nodes, sizeof(nodes));
+	admission_measured(c, "%s free in pages of %s (%s), %s of them promised",
+	                   units_format_bytes(in->hugepages.free_bytes, room), page, nodes,
+	                   units_format_bytes(in->hugepages_promised_bytes, promised));
+	if (free_bytes >= ram)
 		c->verdict = CHECK_PASS;
 	else
 		admission_remedy(

@@ -6,38 +6,23 @@
  * released cannot take the room again; what falls out of the ring is so old that its caller has
  * long given up, and the highest epoch still stands against it.
  */
-#include "agent/kernel/reservations.h"
+#include "agent/kernel/reservations_internal.h"
 
 #include "common/alloc.h"
-#include "common/units.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct reservations {
-	uint64_t capacity_bytes;
-	uint64_t reserve_bytes;
-
-	struct guest_memory *guests; /* owned; as libvirt listed them last */
-	size_t n_guests;
-	bool guests_known;
-
-	struct reservation items[RESERVATIONS_MAX];
-	size_t count;
-
-	struct attempt_name ended[RESERVATION_TOMBSTONES_MAX]; /* a ring */
-	size_t n_ended, next_ended;
-
-	uint64_t epoch;
-};
-
-struct reservations *reservations_new(uint64_t capacity_bytes, uint64_t reserve_bytes)
+struct reservations *reservations_new(const struct reservations_limits *limits)
 {
 	struct reservations *r = xnew(struct reservations);
 
-	r->capacity_bytes = capacity_bytes;
-	r->reserve_bytes = reserve_bytes;
+	r->limits = *limits;
+	if (!r->limits.overcommit_percent)
+		r->limits.overcommit_percent = 100;
+	if (!r->limits.slots || r->limits.slots > RESERVATIONS_MAX)
+		r->limits.slots = RESERVATIONS_MAX;
 	return r;
 }
 
@@ -49,36 +34,12 @@ void reservations_free(struct reservations *r)
 	free(r);
 }
 
-/* Sums of peers' and libvirt's numbers: a nonsense value must not wrap round to free memory. */
-static uint64_t add(uint64_t a, uint64_t b)
+void reservations_set_capacity(struct reservations *r, uint64_t capacity_bytes)
 {
-	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+	r->limits.capacity_bytes = capacity_bytes;
 }
 
-void reservations_get_totals(const struct reservations *r, struct memory_totals *ret)
-{
-	struct memory_totals t = {
-		.capacity_bytes = r->capacity_bytes,
-		.reserve_bytes = r->reserve_bytes,
-		.n_guests = (uint32_t)r->n_guests,
-		.guests_known = r->guests_known,
-	};
-	uint64_t used;
-
-	for (size_t i = 0; i < r->n_guests; i++)
-		t.guests_bytes = add(t.guests_bytes, r->guests[i].bytes);
-	for (size_t i = 0; i < r->count; i++) {
-		if (r->items[i].in_use)
-			continue;
-		t.reserved_bytes = add(t.reserved_bytes, r->items[i].memory_bytes);
-		t.n_reserved++;
-	}
-	used = add(add(t.reserve_bytes, t.guests_bytes), t.reserved_bytes);
-	t.free_bytes = used < t.capacity_bytes ? t.capacity_bytes - used : 0;
-	*ret = t;
-}
-
-static const struct guest_memory *find_guest(const struct reservations *r, const char *uuid)
+const struct guest_memory *reservations_find_guest(const struct reservations *r, const char *uuid)
 {
 	for (size_t i = 0; i < r->n_guests; i++)
 		if (strcmp(r->guests[i].uuid, uuid) == 0)
@@ -97,7 +58,7 @@ void reservations_set_guests(struct reservations *r, const struct guest_memory *
 	for (size_t i = 0; i < r->count; i++) {
 		struct reservation *item = &r->items[i];
 
-		item->in_use = find_guest(r, item->vm_uuid) != NULL;
+		item->in_use = reservations_find_guest(r, item->vm_uuid) != NULL;
 		item->was_in_use |= item->in_use;
 	}
 }
@@ -187,8 +148,8 @@ static int refuse_stale_epoch(const struct reservations *r, const struct attempt
 	                 (unsigned long long)attempt->epoch, (unsigned long long)r->epoch);
 }
 
-static int refuse_ended(const struct reservations *r, const struct attempt_name *attempt,
-                        struct error *err)
+int reservations_refuse_ended(const struct reservations *r, const struct attempt_name *attempt,
+                              struct error *err)
 {
 	char name[ATTEMPT_TEXT_BYTES];
 
@@ -237,25 +198,6 @@ static int refuse_taken(const struct reservations *r, const struct reservation *
 	return 0;
 }
 
-static int refuse_no_room(const struct reservations *r, const struct reservation *want,
-                          struct error *err)
-{
-	char need[UNITS_TEXT_BYTES], room[UNITS_TEXT_BYTES], reserved[UNITS_TEXT_BYTES];
-	struct memory_totals t;
-
-	/* A guest that libvirt lists already (an agent restarted in mid-move) is in the sum. */
-	if (find_guest(r, want->vm_uuid))
-		return 0;
-	reservations_get_totals(r, &t);
-	if (want->memory_bytes <= t.free_bytes)
-		return 0;
-	return error_set(err, ERROR_NO_SPACE,
-	                 "%s needed, %s free (%s reserved for %u on the way here)",
-	                 units_format_bytes(want->memory_bytes, need),
-	                 units_format_bytes(t.free_bytes, room),
-	                 units_format_bytes(t.reserved_bytes, reserved), t.n_reserved);
-}
-
 static struct reservation *insert(struct reservations *r, const struct reservation *from,
                                   uint64_t now_ms)
 {
@@ -265,7 +207,7 @@ static struct reservation *insert(struct reservations *r, const struct reservati
 	if (!item->ttl_ms)
 		item->ttl_ms = RESERVATION_TTL_MS_DEFAULT;
 	item->expires_ms = now_ms + item->ttl_ms;
-	item->in_use = r->guests_known && find_guest(r, item->vm_uuid) != NULL;
+	item->in_use = r->guests_known && reservations_find_guest(r, item->vm_uuid) != NULL;
 	item->was_in_use |= item->in_use;
 	return item;
 }
@@ -282,7 +224,7 @@ int reservations_take(struct reservations *r, const struct reservation *want, ui
 	rc = refuse_stale_epoch(r, &want->attempt, err);
 	if (rc < 0)
 		return rc;
-	rc = refuse_ended(r, &want->attempt, err);
+	rc = reservations_refuse_ended(r, &want->attempt, err);
 	if (rc < 0)
 		return rc;
 
@@ -303,7 +245,10 @@ int reservations_take(struct reservations *r, const struct reservation *want, ui
 		rc = refuse_taken(r, want, err);
 		if (rc < 0)
 			return rc;
-		rc = refuse_no_room(r, want, err);
+		rc = reservations_refuse_no_slot(r, err);
+		if (rc < 0)
+			return rc;
+		rc = reservations_refuse_no_room(r, want, err);
 		if (rc < 0)
 			return rc;
 		item = insert(r, want, now_ms);
@@ -319,7 +264,7 @@ int reservations_renew(struct reservations *r, const struct attempt_name *attemp
                        const struct reservation **ret, struct error *err)
 {
 	struct reservation *item;
-	int rc = refuse_ended(r, attempt, err);
+	int rc = reservations_refuse_ended(r, attempt, err);
 
 	if (rc < 0)
 		return rc;

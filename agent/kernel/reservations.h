@@ -1,15 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this host has promised to guests on their way in: memory and a migration port, as leases.
+/* What this host has promised to guests on their way in, as leases: memory, an inbound slot, a
+ * migration port, a share of the migration link.
  *
- *	take --renew--> ... --> libvirt lists the guest (in use) --release--> gone
- *	  |                         counted by libvirt now, and no more by us
+ *	take --renew--> ... --check--> libvirt lists the guest (in use) --release--> gone
+ *	  |                   |            counted by libvirt now, and no more by us
+ *	  |                   '-- guests took the room meanwhile --> lost, nothing is started
  *	  '-- nobody renews for the TTL, and no guest appeared --> expired
  *
  * Owner thread only; now_ms is passed in. The owner is one thread, so looking and taking are one
- * step: of two admissions for one room exactly one passes. Totals: capacity - reserve >= guests'
- * maximum and overhead + reservations (invariant I2). A reservation whose guest libvirt lists is
- * counted with the guests and not here, by UUID, from the same list in the same call: never twice
- * and never not at all.
+ * step: of two admissions for one room exactly one passes. Totals (invariant I2):
+ *
+ *	(capacity - reserve) x overcommit >= guests' maximum and overhead + reservations
+ *
+ * Overcommit multiplies what guests may have, never the reserve: 1.00 promises no byte twice. A
+ * reservation whose guest libvirt lists is counted with the guests and not here, by UUID, from the
+ * same list in the same call: never twice and never not at all. Slots and ports are held from take
+ * to release, whether the guest is listed or not.
+ *
+ * Leases are kept in the order they were taken, also by the journal. Where what runs here has grown
+ * into promised room (virsh start), reservations_check lets the older leases keep it: the youngest
+ * lose. The race that remains: libvirt asks nobody before it starts a guest, so one started by hand
+ * between the check and QEMU's own allocation (a fraction of a second) still overcommits the host;
+ * it is then in the books with the next list, and nothing more is admitted.
+ *
+ * Freed: by release, at the end of any attempt; by the TTL when its source is silent and no guest
+ * came, 30 s by default and so within 45 s of a source's death; never while libvirt lists the guest
+ * or cannot be asked.
  *
  * Persist, then act, then confirm: after reservations_take write it to the journal, and only then
  * answer the peer; if writing fails, release it.
@@ -35,10 +51,13 @@ struct reservation {
 	char vm_uuid[VM_UUID_BYTES];
 	char vm_name[VM_NAME_BYTES];
 	char source_node[128];
-	uint64_t memory_bytes; /* maximum RAM and overhead */
+	uint64_t memory_bytes;          /* maximum RAM and overhead */
+	uint64_t page_bytes;            /* its RAM is in pages of this size; 0 = ordinary ones */
+	uint64_t bandwidth_bytes_per_s; /* its share of the migration link; 0 = none was promised */
 	uint16_t port;
 	uint64_t ttl_ms;
-	uint64_t expires_ms; /* clock_now_ms scale */
+	uint64_t taken_wall_ms; /* display */
+	uint64_t expires_ms;    /* clock_now_ms scale */
 	/* How the guest arrives, for the day its source cannot say any more. */
 	enum guard guard;
 	bool arrives_paused; /* a person had paused it before the move */
@@ -48,13 +67,25 @@ struct reservation {
 
 struct reservations;
 
-struct reservations *reservations_new(uint64_t capacity_bytes, uint64_t reserve_bytes);
+struct reservations_limits {
+	uint64_t capacity_bytes;
+	uint64_t reserve_bytes;      /* never promised to guests, nor multiplied */
+	uint32_t overcommit_percent; /* 100 = 1.00; 0 = 100 */
+	uint32_t slots;              /* leases at a time; 0 = RESERVATIONS_MAX */
+};
+
+struct reservations *reservations_new(const struct reservations_limits *limits);
 void reservations_free(struct reservations *r);
+
+/* What the kernel says, once it was asked: for a host whose capacity nobody configured. */
+void reservations_set_capacity(struct reservations *r, uint64_t capacity_bytes);
 
 /* What is full and by whom: for the "memory" check and for HostState. */
 struct memory_totals {
 	uint64_t capacity_bytes;
 	uint64_t reserve_bytes;
+	uint32_t overcommit_percent;
+	uint64_t limit_bytes; /* (capacity - reserve) x overcommit */
 	uint64_t guests_bytes;
 	uint32_t n_guests;
 	uint64_t reserved_bytes; /* leases whose guest is not listed yet */
@@ -64,6 +95,18 @@ struct memory_totals {
 };
 
 void reservations_get_totals(const struct reservations *r, struct memory_totals *ret);
+
+/* Slots, and what else leases have taken: for the checks "slot", "bandwidth" and "hugepages". */
+struct lease_totals {
+	uint32_t slots, taken;
+	char holders[96];              /* "web1 from host1, db1 from host3" */
+	uint64_t promised_bytes_per_s; /* all shares of the link */
+};
+
+void reservations_get_leases(const struct reservations *r, struct lease_totals *ret);
+
+/* RAM in pages of that size, promised to guests that are not listed yet. */
+uint64_t reservations_get_pages(const struct reservations *r, uint64_t page_bytes);
 
 struct guest_memory {
 	char uuid[VM_UUID_BYTES];
@@ -77,11 +120,11 @@ void reservations_set_guests(struct reservations *r, const struct guest_memory *
 void reservations_set_guests_unknown(struct reservations *r);
 
 /* For the same attempt again: renews and returns the same reservation, whatever else is asked.
- * Else -ERROR_NO_SPACE (no room; text with the arithmetic), -ERROR_BUSY (port leased, or the guest
- * has a reservation by another attempt), -ERROR_STALE (lower epoch than seen, ended attempt, or a
+ * Else -ERROR_NO_SPACE (no room; text with the arithmetic), -ERROR_BUSY (port leased, no slot, or
+ * the guest has a reservation by another attempt), -ERROR_STALE (lower epoch than seen, ended attempt, or a
  * lower number than one seen of this operation), -ERROR_UNREACHABLE (guests unknown),
- * -ERROR_INVALID. Of @want the caller fills attempt, vm_*, source_node, memory_bytes, port and
- * ttl_ms (0 = default). @ret (borrowed until the next call; may be NULL). */
+ * -ERROR_INVALID. Of @want the caller fills all but expires_ms, in_use and was_in_use; ttl_ms 0 is
+ * the default. @ret (borrowed until the next call; may be NULL). */
 int reservations_take(struct reservations *r, const struct reservation *want, uint64_t now_ms,
                       const struct reservation **ret, struct error *err);
 
@@ -89,6 +132,12 @@ int reservations_take(struct reservations *r, const struct reservation *want, ui
  * coordinator, so its epoch does not matter any more, here and below. */
 int reservations_renew(struct reservations *r, const struct attempt_name *attempt, uint64_t now_ms,
                        const struct reservation **ret, struct error *err);
+
+/* Right before the start: can the promise still be kept? -ERROR_NO_SPACE if guests and older leases
+ * leave too little (text with the arithmetic), -ERROR_NOT_FOUND, -ERROR_STALE, -ERROR_UNREACHABLE
+ * (guests unknown). Changes nothing; make sure that the list of guests is fresh. */
+int reservations_check(const struct reservations *r, const struct attempt_name *attempt,
+                       struct error *err);
 
 /* Gives it back and remembers the attempt as ended, also if there is none (so that a release that
  * overtakes its admission wins). Says whether there was one. */

@@ -120,6 +120,25 @@ uint64_t vm_state_need_bytes(const struct vm_state *vm)
 	return vm->memory_bytes + vm->overhead_bytes;
 }
 
+uint64_t host_state_limit_bytes(const struct host_state *host)
+{
+	uint64_t bytes = host->memory_capacity_bytes > host->memory_reserve_bytes
+	                         ? host->memory_capacity_bytes - host->memory_reserve_bytes
+	                         : 0;
+	uint32_t percent = host->memory_overcommit_percent;
+
+	/* At most 1 PiB (facts_read.c) times 10. */
+	return percent ? bytes / 100 * percent + bytes % 100 * percent / 100 : bytes;
+}
+
+uint64_t host_state_room_bytes(const struct host_state *host)
+{
+	uint64_t used = host->memory_guests_bytes + host->memory_reserved_bytes;
+	uint64_t limit = host_state_limit_bytes(host);
+
+	return limit > used && !host->suspect[0] ? limit - used : 0;
+}
+
 void host_state_copy(struct host_state *to, const struct host_state *from)
 {
 	*to = *from;
@@ -130,6 +149,8 @@ void host_state_copy(struct host_state *to, const struct host_state *from)
 	to->fences = from->n_fences ? xmemdup(from->fences, from->n_fences * sizeof(*from->fences))
 	                            : NULL;
 	drain_mark_copy(&to->mark, &from->mark);
+	to->leases = from->n_leases ? xmemdup(from->leases, from->n_leases * sizeof(*from->leases))
+	                            : NULL;
 }
 
 void host_state_deinit(struct host_state *host)
@@ -141,6 +162,9 @@ void host_state_deinit(struct host_state *host)
 	host->fences = NULL;
 	host->n_fences = 0;
 	drain_mark_deinit(&host->mark);
+	free(host->leases);
+	host->leases = NULL;
+	host->n_leases = 0;
 }
 
 void drain_mark_copy(struct drain_mark *to, const struct drain_mark *from)

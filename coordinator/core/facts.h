@@ -152,6 +152,21 @@ struct fence_mark {
 	uint64_t epoch;
 };
 
+/* What a host has promised to a guest on its way in. */
+struct lease {
+	struct attempt attempt;
+	char vm_uuid[VM_UUID_BYTES];
+	char vm_name[VM_NAME_BYTES];
+	char source[NODE_NAME_BYTES];
+	uint64_t memory_bytes;
+	uint64_t page_bytes; /* 0 = ordinary pages */
+	uint64_t bandwidth_bytes_per_s;
+	uint32_t port;
+	uint64_t since_wall_ms;
+	uint64_t expires_ms; /* from when it was reported, if nobody renews it */
+	bool in_use;
+};
+
 struct host_state {
 	char agent_version[VERSION_BYTES];
 	struct id boot_id;
@@ -176,6 +191,15 @@ struct host_state {
 	struct drain_mark mark;
 	struct fence_mark *fences; /* owned; that it knows of */
 	size_t n_fences;
+	uint32_t memory_overcommit_percent;   /* 0 = 100 */
+	uint64_t memory_physical_bytes;       /* 0 = unknown */
+	char suspect[REASON_BYTES];           /* why its figures are not believed; "" = they are */
+	char pressure[REASON_BYTES];          /* why it takes no guest for a while */
+	uint64_t pressure_ms;                 /* from when it was reported */
+	uint32_t slots_in_max, slots_out_max; /* its own caps; 0 = unknown */
+	uint64_t link_promised_bytes_per_s;
+	struct lease *leases; /* owned */
+	size_t n_leases;
 };
 
 /* A guest that was on its way to a host when its source was declared dead, as that host has it. */
@@ -209,6 +233,12 @@ bool vm_state_is_active(const struct vm_state *vm);
 bool vm_state_is_home(const struct vm_state *vm);
 /* What a destination must have: maximum RAM plus QEMU's own. */
 uint64_t vm_state_need_bytes(const struct vm_state *vm);
+
+/* What guests may still be given there: (capacity - reserve) x overcommit - guests - reserved, never
+ * below 0, and nothing while its figures are suspect. */
+uint64_t host_state_room_bytes(const struct host_state *host);
+/* The same for an empty host. */
+uint64_t host_state_limit_bytes(const struct host_state *host);
 
 void host_state_copy(struct host_state *to, const struct host_state *from);
 void host_state_deinit(struct host_state *host);

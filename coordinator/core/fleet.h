@@ -72,7 +72,8 @@ struct node {
 	uint32_t migrations_in, migrations_out; /* slots held */
 	/* Private to plan: RAM of moves on their way which its figures do not include yet. */
 	uint64_t room_bytes_asked;
-	uint64_t room_sequence; /* grows when room appeared: refusals may be tried again */
+	uint64_t pressured_until_ms; /* takes no guest before; 0 = it does */
+	uint64_t room_sequence;      /* grows when room appeared: refusals may be tried again */
 	/* The drain mark: what was sent last, and what the agent counted after it was durable. */
 	bool adopt_mark; /* the store does not know this node: its mark is all there is */
 	bool mark_known; /* a snapshot has said what the agent has */

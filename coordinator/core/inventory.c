@@ -68,6 +68,10 @@ void node_refresh(struct fleet *fleet, struct node *node)
 		                      : "its agent has not reported since the coordinator started");
 	else if (node->host.libvirt_problem[0] && !node->inventory_valid)
 		text_copy(reason, sizeof(reason), node->host.libvirt_problem);
+	else if (node->host.suspect[0])
+		snprintf(reason, sizeof(reason), "suspect: %.400s", node->host.suspect);
+	else if (node->host.pressure[0] && !node->kept.reason[0])
+		text_copy(reason, sizeof(reason), node->host.pressure);
 	else
 		text_copy(reason, sizeof(reason), node->kept.reason);
 
@@ -300,19 +304,12 @@ static void unsee(struct fleet *fleet, struct sighting *sighting)
 
 /* --- host figures --- */
 
-static uint64_t free_bytes(const struct host_state *host)
-{
-	uint64_t used = host->memory_reserve_bytes + host->memory_guests_bytes +
-	                host->memory_reserved_bytes;
-
-	return host->memory_capacity_bytes > used ? host->memory_capacity_bytes - used : 0;
-}
-
 static void take_figures(struct fleet *fleet, struct node *node, const struct host_state *host)
 {
-	bool roomier = free_bytes(host) > free_bytes(&node->host) ||
+	bool roomier = host_state_room_bytes(host) > host_state_room_bytes(&node->host) ||
 	               host->ports_in_use < node->host.ports_in_use ||
-	               host->port_pool > node->host.port_pool;
+	               host->port_pool > node->host.port_pool ||
+	               (node->host.pressure[0] && !host->pressure[0]);
 
 	if (roomier)
 		node->room_sequence++;
@@ -320,6 +317,15 @@ static void take_figures(struct fleet *fleet, struct node *node, const struct ho
 		node->inventory_valid = false;
 	if (roomier && (fleet->n_active || fleet->n_draining))
 		fleet->reconcile_wanted = true;
+	if (host->suspect[0] && strcmp(host->suspect, node->host.suspect) != 0)
+		change_tell(fleet, SEVERITY_WARNING, "node", node->kept.name,
+		            "%s is suspect and takes no guest: %.400s", node->kept.name,
+		            host->suspect);
+	if (host->pressure[0] && !node->host.pressure[0])
+		change_tell(fleet, SEVERITY_WARNING, "node", node->kept.name,
+		            "%s takes no guest for a while: %.400s", node->kept.name,
+		            host->pressure);
+	node->pressured_until_ms = host->pressure[0] ? change_now(fleet) + host->pressure_ms : 0;
 	host_state_deinit(&node->host);
 	host_state_copy(&node->host, host);
 	if (host->mesh_address[0] && strcmp(host->mesh_address, node->kept.mesh_address) != 0) {

@@ -34,6 +34,10 @@ bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
 {
 	uint32_t outbound = launch_get_parallel(fleet, drain);
 
+	/* Its own agent refuses what is over its cap. */
+	if (source->host.slots_out_max && source->host.slots_out_max < outbound)
+		outbound = source->host.slots_out_max;
+
 	if (source->migrations_out >= outbound) {
 		snprintf(ret_reason, REASON_BYTES, "waits: %u of %u outbound slots of %s in use",
 		         source->migrations_out, outbound, source->kept.name);

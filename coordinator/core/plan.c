@@ -16,14 +16,6 @@
 /* A refusal names this many hosts, then "and 17 more". */
 #define NAMED_MAX 5
 
-static uint64_t room_of(const struct host_state *host)
-{
-	uint64_t used = host->memory_reserve_bytes + host->memory_guests_bytes +
-	                host->memory_reserved_bytes;
-
-	return host->memory_capacity_bytes > used ? host->memory_capacity_bytes - used : 0;
-}
-
 static uint64_t subtract(uint64_t from, uint64_t bytes)
 {
 	return from > bytes ? from - bytes : 0;
@@ -38,7 +30,7 @@ uint64_t plan_get_headroom(const struct fleet *fleet, const struct node *node)
 		    strcmp(m->kept.target, node->kept.name) == 0)
 			asked += m->kept.need_bytes;
 	}
-	return subtract(room_of(&node->host), asked);
+	return subtract(host_state_room_bytes(&node->host), asked);
 }
 
 static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
@@ -58,6 +50,10 @@ static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
 	}
 	if (!node_is_heard(node, now_ms))
 		return PLAN_UNREACHABLE;
+	if (node->host.suspect[0])
+		return PLAN_SUSPECT;
+	if (now_ms < node->pressured_until_ms)
+		return PLAN_PRESSURED;
 	return node_is_sure(node, now_ms) ? PLAN_FITS : PLAN_NO_INVENTORY;
 }
 
@@ -83,7 +79,7 @@ void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
 	for (i = 0; i < plan->count; i++) {
 		const struct node *node = plan->nodes[i].node;
 
-		plan->nodes[i].headroom_bytes = subtract(room_of(&node->host),
+		plan->nodes[i].headroom_bytes = subtract(host_state_room_bytes(&node->host),
 		                                         node->room_bytes_asked);
 	}
 }
@@ -133,8 +129,18 @@ static const char *const words[] = {
 	[PLAN_NO_PORTS] = "migration ports in use",
 	[PLAN_REFUSED] = "refused",
 	[PLAN_LISTS_IT] = "lists an active guest of this uuid already",
+	[PLAN_SUSPECT] = "suspect",
+	[PLAN_PRESSURED] = "out of memory",
 };
 static_assert(ARRAY_SIZE(words) == PLAN_REFUSALS, "a refusal without a word");
+
+/* The host's own agent refuses what is over its cap: then it is not asked. */
+static uint32_t inbound_cap(const struct fleet *fleet, const struct node *node)
+{
+	uint32_t own = node->host.slots_in_max;
+
+	return own && own < fleet->options.caps.inbound ? own : fleet->options.caps.inbound;
+}
 
 static void describe(enum plan_refusal why, const struct fleet *fleet, const struct plan_node *p,
                      const struct vm *vm, uint64_t now_ms, char *ret_text)
@@ -150,11 +156,20 @@ static void describe(enum plan_refusal why, const struct fleet *fleet, const str
 		break;
 	case PLAN_NO_INBOUND:
 		snprintf(ret_text, REASON_BYTES, "%u of %u inbound slots of %s in use", p->inbound,
-		         fleet->options.caps.inbound, name);
+		         inbound_cap(fleet, p->node), name);
 		break;
 	case PLAN_NO_PORTS:
 		snprintf(ret_text, REASON_BYTES, "%u of %u migration ports of %s in use",
 		         p->inbound, p->node->host.port_pool, name);
+		break;
+	case PLAN_SUSPECT:
+		snprintf(ret_text, REASON_BYTES, "%s is suspect: %.400s", name,
+		         p->node->host.suspect);
+		break;
+	case PLAN_PRESSURED:
+		snprintf(ret_text, REASON_BYTES, "%s takes no guest for another %s: %.400s", name,
+		         units_format_duration(p->node->pressured_until_ms - now_ms, amount),
+		         p->node->host.pressure);
 		break;
 	case PLAN_REFUSED:
 		refusal = find_refusal(vm, p->node, now_ms);
@@ -186,7 +201,7 @@ static enum plan_refusal judge(const struct fleet *fleet, const struct plan_node
 		return PLAN_REFUSED;
 	if (ignore_slots)
 		return p->node->host.port_pool ? PLAN_FITS : PLAN_NO_PORTS;
-	if (p->inbound >= fleet->options.caps.inbound)
+	if (p->inbound >= inbound_cap(fleet, p->node))
 		return PLAN_NO_INBOUND;
 	if (p->inbound >= p->node->host.port_pool)
 		return PLAN_NO_PORTS;
@@ -288,7 +303,7 @@ bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *r
 
 	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
 		const struct host_state *host = &node->host;
-		uint64_t room = subtract(host->memory_capacity_bytes, host->memory_reserve_bytes);
+		uint64_t room = host_state_limit_bytes(host);
 
 		if (node == vm->node)
 			continue;

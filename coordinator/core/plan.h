@@ -28,8 +28,10 @@ enum plan_refusal {
 	PLAN_NO_MEMORY,
 	PLAN_NO_INBOUND, /* its inbound cap is reached */
 	PLAN_NO_PORTS,
-	PLAN_REFUSED,  /* it has refused this guest and nothing has changed since */
-	PLAN_LISTS_IT, /* an active guest with this uuid is there already */
+	PLAN_REFUSED,   /* it has refused this guest and nothing has changed since */
+	PLAN_LISTS_IT,  /* an active guest with this uuid is there already */
+	PLAN_SUSPECT,   /* its memory figures make no sense */
+	PLAN_PRESSURED, /* it ran out of memory a moment ago */
 	PLAN_REFUSALS
 };
 

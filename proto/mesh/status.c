@@ -49,6 +49,7 @@ static const enum mesh_status from_error[] = {
 	[ERROR_STORE] = MESH_INTERNAL,
 	[ERROR_SYSTEM] = MESH_INTERNAL,
 	[ERROR_UNSUPPORTED] = MESH_UNIMPLEMENTED,
+	[ERROR_RESERVATION_LOST] = MESH_RESOURCE_EXHAUSTED,
 };
 static_assert(ARRAY_SIZE(from_error) == ERROR_CODES, "every error has a status");
 

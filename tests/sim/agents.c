@@ -225,6 +225,9 @@ static void fill_settings(struct agents *t, size_t i, const struct agents_option
 	/* Below the ephemeral ports, and not those of a real libvirt on this machine. */
 	s->port_first = 26152;
 	s->port_last = 26153;
+	s->parallel_inbound = 2;
+	s->parallel_outbound = 2;
+	s->max_round_trip_ms = 150;
 }
 
 struct agents *agents_new(const struct agents_options *o)

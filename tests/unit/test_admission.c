@@ -42,6 +42,17 @@ static struct admission_input fitting(void)
 		          .measured = true,
 		          .free_port = 49152,
 		          .n_free = 2 },
+		.leases = { .slots = 2 },
+		.link = { .link_bytes_per_s = 125000000,
+		          .measured = true,
+		          .classified = true,
+		          .minimum_bytes_per_s = 8 * MIB },
+		.round_trip = { .outcome = ROUND_TRIP_MEASURED,
+		                .address = "10.78.0.1",
+		                .n_answers = 5,
+		                .smallest_us = 120,
+		                .median_us = 150 },
+		.round_trip_limit_ms = 150,
 		.disks = disks,
 		.networks = networks,
 		.guard = GUARD_IMAGE_LOCK,
@@ -99,9 +110,9 @@ static const struct check *refused(const struct admission_input *in, const char 
 static void test_all_checks_in_order(void **state)
 {
 	static const char *const order[] = {
-		"limits",   "memory",        "hugepages", "cpu",           "machine",       "port",
-		"disk/vda", "network/vnet0", "guard",     "conflict/uuid", "conflict/name", "node",
-		"tls"
+		"limits",        "memory",        "hugepages", "cpu",      "machine",       "port",
+		"slot",          "bandwidth",     "latency",   "disk/vda", "network/vnet0", "guard",
+		"conflict/uuid", "conflict/name", "node",      "tls"
 	};
 	struct admission_input in = fitting();
 
@@ -129,7 +140,7 @@ static void test_failures_do_not_hide_each_other(void **state)
 	networks[0].present = false;
 	in.draining = true;
 	admission_judge(&in, &list);
-	assert_int_equal(list.count, 13);
+	assert_int_equal(list.count, 16);
 	for (size_t i = 0; i < list.count; i++)
 		failed += list.items[i].verdict == CHECK_FAIL;
 	assert_int_equal(failed, 5);
@@ -214,7 +225,7 @@ static void test_too_many_disks(void **state)
 	vm.n_disks = VM_DISKS_MAX;
 	vm.n_interfaces = VM_INTERFACES_MAX;
 	judged(&in, "limits");
-	assert_int_equal(list.count, 11 + VM_DISKS_MAX + VM_INTERFACES_MAX);
+	assert_int_equal(list.count, 14 + VM_DISKS_MAX + VM_INTERFACES_MAX);
 
 	vm.n_disks = VM_DISKS_MAX + 8;
 	vm.n_interfaces = VM_INTERFACES_MAX + 100;
@@ -427,7 +438,7 @@ static void test_blockers(void **state)
 		snprintf(vm.blockers.items[i].id, sizeof(vm.blockers.items[i].id), "b%zu", i);
 	c = refused(&in, "blockers");
 	assert_int_equal(list.count, CHECKS_MAX);
-	assert_string_equal(c->measured, "60 more, the first is b4");
+	assert_string_equal(c->measured, "63 more, the first is b33");
 	/* A blocker without a verdict blocks. */
 	assert_int_equal(judged(&in, "b1")->verdict, CHECK_BLOCK);
 }

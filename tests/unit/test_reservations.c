@@ -51,7 +51,8 @@ static struct guest_memory guest(const char *uuid, uint64_t mib)
 /* 1024 MiB, 64 of them in reserve, no guests. */
 static struct reservations *host(void)
 {
-	struct reservations *r = reservations_new(1024 * MIB, 64 * MIB);
+	struct reservations *r = reservations_new(&(struct reservations_limits){
+		.capacity_bytes = 1024 * MIB, .reserve_bytes = 64 * MIB });
 
 	reservations_set_guests(r, NULL, 0);
 	return r;
@@ -202,7 +203,8 @@ static void test_no_expiry_in_use_or_unknown(void **state)
 /* Nothing is admitted on a host whose guests are not known, at the start or later. */
 static void test_unknown_guests_admit_nothing(void **state)
 {
-	_cleanup_reservations_ struct reservations *r = reservations_new(1024 * MIB, 0);
+	_cleanup_reservations_ struct reservations *r = reservations_new(
+		&(struct reservations_limits){ .capacity_bytes = 1024 * MIB });
 
 	(void)state;
 	assert_int_equal(take(r, want(1, "a", 1, 49152), 0), -ERROR_UNREACHABLE);
@@ -308,7 +310,8 @@ static void test_nonsense(void **state)
 /* After a restart the promises stand, with a whole lease, and are judged by nobody again. */
 static void test_restore(void **state)
 {
-	_cleanup_reservations_ struct reservations *r = reservations_new(100 * MIB, 0);
+	_cleanup_reservations_ struct reservations *r = reservations_new(
+		&(struct reservations_limits){ .capacity_bytes = 100 * MIB });
 	struct reservation saved = want(1, "a", 600, 49152);
 	struct guest_memory a = guest("a", 600);
 	struct error err;

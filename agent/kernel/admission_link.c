@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Admission on the way in: a slot, a share of the migration link, and the way between the two hosts.
+ * Pure.
+ *
+ * A share is a promise in the books, not a shaper: nobody is slowed down to it. It is what the move may
+ * use at most (its limit), or an equal part of the link for each slot; and it must not be less than
+ * the minimum, so that no admitted guest crawls because the link was promised away. The eBPF counters
+ * say what others use now.
+ */
+#include "agent/kernel/admission_internal.h"
+#include "common/units.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t subtract(uint64_t from, uint64_t amount)
+{
+	return from > amount ? from - amount : 0;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+void admission_judge_slot(const struct admission_input *in, struct check_list *list)
+{
+	struct check *c = admission_add(list, "slot");
+	const struct lease_totals *l = &in->leases;
+
+	admission_required(c, "one of %u inbound slots free", l->slots);
+	if (in->already_reserved) {
+		admission_measured(c, "one is reserved for this attempt");
+		c->verdict = CHECK_PASS;
+		return;
+	}
+	if (!l->slots) {
+		admission_not_measured(c, "");
+		return;
+	}
+	if (l->taken < l->slots) {
+		admission_measured(c, "%u of %u taken%s%s", l->taken, l->slots,
+		                   l->taken ? ": " : "", l->holders);
+		c->verdict = CHECK_PASS;
+		return;
+	}
+	admission_measured(c, "%u of %u taken: %s", l->taken, l->slots, l->holders);
+	admission_remedy(c,
+	                 "wait for one of them, or raise migration/parallelInbound of this agent");
+}
+
+/* What is left of the link for one more move. */
+static uint64_t free_rate(const struct admission_input *in)
+{
+	const struct link_finding *l = &in->link;
+	uint64_t others = l->other_bytes_per_s;
+
+	/* Counters that do not tell moves apart have the promised ones inside. */
+	if (!l->classified)
+		others = subtract(others, in->leases.promised_bytes_per_s);
+	return subtract(subtract(l->link_bytes_per_s, others), in->leases.promised_bytes_per_s);
+}
+
+static uint64_t wanted_rate(const struct admission_input *in)
+{
+	const struct link_finding *l = &in->link;
+
+	if (l->limit_bytes_per_s)
+		return lesser(l->limit_bytes_per_s, l->link_bytes_per_s);
+	return l->link_bytes_per_s / (in->leases.slots ? in->leases.slots : 1);
+}
+
+uint64_t admission_bandwidth_share(const struct admission_input *in)
+{
+	if (!in->link.link_bytes_per_s)
+		return in->link.limit_bytes_per_s;
+	return lesser(wanted_rate(in), free_rate(in));
+}
+
+void admission_judge_bandwidth(const struct admission_input *in, struct check_list *list)
+{
+	struct check *c = admission_add(list, "bandwidth");
+	const struct link_finding *l = &in->link;
+	char link[UNITS_TEXT_BYTES], room[UNITS_TEXT_BYTES], others[UNITS_TEXT_BYTES];
+	char promised[UNITS_TEXT_BYTES], least[UNITS_TEXT_BYTES];
+	uint64_t required = l->minimum_bytes_per_s;
+
+	if (l->limit_bytes_per_s)
+		required = lesser(required, l->limit_bytes_per_s);
+	admission_required(c, "%s%s", units_format_rate(required, least),
+	                   required == l->minimum_bytes_per_s ? ", migration/minBandwidth here"
+	                                                      : ", the move's own limit");
+	if (in->already_reserved) {
+		admission_measured(c, "%s reserved for this attempt",
+		                   units_format_rate(in->reserved_bytes_per_s, promised));
+		c->verdict = CHECK_PASS;
+		return;
+	}
+	if (!l->link_bytes_per_s) {
+		admission_measured(c, "what the migration link carries is unknown; %s promised",
+		                   units_format_rate(in->leases.promised_bytes_per_s, promised));
+		c->verdict = CHECK_WARN;
+		admission_remedy(c, "set migration/link of this agent, for example 10Gbit/s");
+		return;
+	}
+	admission_measured(c, "%s free: %s link - %s other traffic%s - %s promised to %u",
+	                   units_format_rate(free_rate(in), room),
+	                   units_format_rate(l->link_bytes_per_s, link),
+	                   units_format_rate(l->other_bytes_per_s, others),
+	                   !l->measured    ? " (not measured)"
+	                   : l->classified ? ""
+	                                   : " (with migrations)",
+	                   units_format_rate(in->leases.promised_bytes_per_s, promised),
+	                   in->leases.taken);
+	if (free_rate(in) < required) {
+		admission_remedy(c, "wait until the link is less busy, or lower "
+		                    "migration/minBandwidth of this agent");
+		return;
+	}
+	c->verdict = CHECK_PASS;
+	if (!l->measured) {
+		c->verdict = CHECK_WARN;
+		admission_remedy(c,
+		                 "see this agent's log for why the link's traffic is not counted");
+	}
+}
+
+static void format_round_trip(uint64_t us, char *to, size_t bytes)
+{
+	snprintf(to, bytes, "%llu.%llu ms", (unsigned long long)us / 1000,
+	         (unsigned long long)us % 1000 / 100);
+}
+
+void admission_judge_latency(const struct admission_input *in, struct check_list *list)
+{
+	struct check *c = admission_add(list, "latency");
+	const struct round_trip *r = &in->round_trip;
+	char smallest[32], median[32];
+
+	admission_required(c, "a round trip of at most %llu ms on the migration network",
+	                   (unsigned long long)in->round_trip_limit_ms);
+	switch (r->outcome) {
+	case ROUND_TRIP_NOT_MEASURED:
+		admission_not_measured(c, r->why);
+		return;
+	case ROUND_TRIP_UNREACHABLE:
+		admission_measured(c, "the migration network does not reach %.40s: %.90s",
+		                   r->address, r->why);
+		admission_remedy(
+			c, "look at migration/interface on both hosts: ip link, ip neigh, and "
+			   "the switch between them");
+		return;
+	case ROUND_TRIP_NO_ANSWER:
+		admission_measured(c, "unknown: %.40s answers nothing, as behind a firewall",
+		                   r->address);
+		c->verdict = CHECK_WARN;
+		admission_remedy(c,
+		                 "let TCP port %d answer with a reset on the migration network, or "
+		                 "measure by hand: ping",
+		                 ROUND_TRIP_PORT);
+		return;
+	case ROUND_TRIP_MEASURED:
+		break;
+	}
+	format_round_trip(r->smallest_us, smallest, sizeof(smallest));
+	format_round_trip(r->median_us, median, sizeof(median));
+	admission_measured(c, "%s to %.40s, median %s of %u", smallest, r->address, median,
+	                   r->n_answers);
+	if (!in->round_trip_limit_ms || r->smallest_us <= in->round_trip_limit_ms * 1000) {
+		c->verdict = CHECK_PASS;
+		return;
+	}
+	admission_remedy(c, "find what delays the migration network, or raise "
+	                    "migration/maxRoundTrip of this agent");
+	/* Our own moves fill the queue: that passes. */
+	if (in->leases.taken)
+		c->verdict = CHECK_WARN;
+}
