@@ -166,7 +166,10 @@ static void described(struct errand *e)
 		/* A coordinator that took over since the order has this attempt as its own: it
 		 * heard of it when we attached. */
 		name.epoch = a->agent->highest_epoch;
+		/* libvirt tells nobody that these were changed; the inventory may be older. */
 		a->order.paused = g->description.summary.state == VM_PAUSED;
+		a->order.persistent = g->description.summary.persistent;
+		a->order.autostart = g->description.summary.autostart;
 		w = xnew(struct admit_wait);
 		w->attempt = a;
 		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls,

@@ -99,7 +99,8 @@ static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event
 		          (event == VIR_DOMAIN_EVENT_STOPPED &&
 		           (detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN ||
 		            detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED ||
-		            detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED));
+		            detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED ||
+		            detail == VIR_DOMAIN_EVENT_STOPPED_FAILED /* its QEMU died */));
 		e.at_ms = clock_now_ms();
 		tell(opaque, &e);
 	}

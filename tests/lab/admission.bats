@@ -43,7 +43,7 @@ assert_untouched() {
 	[ "$(migration_get "$1" '.report.progress.memoryProcessedBytes // 0 | tonumber')" = 0 ]
 }
 
-@test "of two guests with room for one, one moves and the other waits, says for what, and moves when there is room" {
+@test "F60: of two guests with room for one, one moves and the other waits, says for what, and moves when there is room" {
 	lab vm ballast host2 --memory 128MiB
 	lab vm ram1 host1 --memory 128MiB
 	lab vm ram2 host1 --memory 128MiB
@@ -66,7 +66,7 @@ assert_untouched() {
 	assert_all_well "$moved@host2" "$waits@host2"
 }
 
-@test "a port held by somebody else is passed over, and admission says who holds it" {
+@test "F16: a port held by somebody else is passed over, and admission says who holds it" {
 	lab vm oneport host1 --memory 64MiB
 	seen oneport
 	hold_port 49152
@@ -76,7 +76,7 @@ assert_untouched() {
 	assert_all_well oneport@host2
 }
 
-@test "with every port held admission names the process and what to do, and nothing is touched" {
+@test "F16: with every port held admission names the process and what to do, and nothing is touched" {
 	lab vm noport host1 --memory 64MiB
 	seen noport
 	hold_port 49152

@@ -47,7 +47,7 @@ big_vm() {
 	done
 }
 
-@test "a cancelled drain starts nothing more; what moves may be cancelled too" {
+@test "F61: a cancelled drain starts nothing more; what moves may be cancelled too" {
 	for i in 1 2 3; do big_vm "c$i"; done
 	drover -q drain host1 --detach
 	wait_until '[ "$(drover migrations --active -o json | jq "[.migrations[] | select(.state == \"RUNNING\")] | length")" = 2 ]' 20

@@ -102,7 +102,7 @@ assert_moved_once() { # GUEST...
 	assert_all_well ended@host2
 }
 
-@test "killing the coordinator at any moment of a drain costs nothing: each guest moves once" {
+@test "F32: killing the coordinator at any moment of a drain costs nothing: each guest moves once" {
 	for i in 1 2 3 4 5 6; do lab vm "g$i" host1 --memory 64MiB --working-set 8MiB; done
 	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 6 ]' 10
 	drover -q drain host1 --detach
@@ -166,7 +166,7 @@ assert_moved_once() { # GUEST...
 	assert_all_well steady@host2
 }
 
-@test "a libvirtd killed in mid-copy ends the move, not the guest" {
+@test "F06, F07: a libvirtd killed in mid-copy ends the move, not the guest" {
 	for host in host1 host2; do
 		guest=cut-$host
 		begin_long_move $guest lun

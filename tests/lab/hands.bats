@@ -11,7 +11,7 @@ teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() { lab_show_failure; }
 
-@test "a guest that a person paused arrives paused, and runs when that person says so" {
+@test "F12: a guest that a person paused arrives paused, and runs when that person says so" {
 	lab vm still host1
 	wait_until "drover vms still -o json | jq -e '.vms[0].movable' >/dev/null" 10
 	lab virsh host1 -q suspend still
@@ -22,7 +22,7 @@ teardown() { lab_show_failure; }
 	assert_all_well still@host2
 }
 
-@test "a guest that is destroyed in mid-copy has ended: the migration failed and says so" {
+@test "F12: a guest that is destroyed in mid-copy has ended: the migration failed and says so" {
 	lab link host1 migration rate 80mbit
 	lab vm gone host1 --memory 96MiB --working-set 64MiB
 	wait_until "drover vms gone -o json | jq -e '.vms[0].movable' >/dev/null" 10

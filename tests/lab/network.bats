@@ -21,7 +21,7 @@ begin_long_move() { # GUEST
 	wait_mid_copy "$1" host1
 }
 
-@test "the migration network goes down in mid-copy: the guest stays and runs, nothing takes the management network, the reason is shown, leftovers are gone" {
+@test "F46: the migration network goes down in mid-copy: the guest stays and runs, nothing takes the management network, the reason is shown, leftovers are gone" {
 	begin_long_move stays
 	control=$(link_bytes host1 mg0)
 	lab link host2 migration down
@@ -52,7 +52,7 @@ begin_long_move() { # GUEST
 	[ "$(qemu_starts blip host2)" = 1 ]
 }
 
-@test "a management network that is back within seconds leaves a running copy alone" {
+@test "F45: a management network that is back within seconds leaves a running copy alone" {
 	begin_long_move talk
 	lab link host1 mgmt down
 	wait_until '[ "$(node_get host1 .state)" != ready ]' 15
@@ -66,7 +66,7 @@ begin_long_move() { # GUEST
 	assert_all_well talk@host2
 }
 
-@test "a management network that stays away in mid-copy ends the move, not the guest" {
+@test "F45: a management network that stays away in mid-copy ends the move, not the guest" {
 	begin_long_move alone
 	lab link host1 migration rate 8mbit
 	lab link host1 mgmt down

@@ -124,7 +124,7 @@ as() {
 	assert_nothing_changed
 }
 
-@test "nonsense on the wire is dropped, whatever it claims to be" {
+@test "F66: nonsense on the wire is dropped, whatever it claims to be" {
 	# shellcheck disable=SC2086 # an address and a port
 	for address in "10.77.0.100 7780" "10.77.0.1 7788"; do
 		head -c 100000 /dev/urandom | send host2 $address >/dev/null
@@ -157,7 +157,7 @@ as() {
 	assert_nothing_changed
 }
 
-@test "a hundred connections that say nothing keep nobody from being served" {
+@test "F69: a hundred connections that say nothing keep nobody from being served" {
 	lab shell host2 timeout 60 perl -MIO::Socket::INET -e '
 		exit if fork;
 		for my $to ("10.77.0.100:7780", "10.77.0.1:7788") {
@@ -169,7 +169,7 @@ as() {
 	assert_nothing_changed
 }
 
-@test "who has no certificate of this cluster is not let in, and who has a wrong one is told" {
+@test "F73: who has no certificate of this cluster is not let in, and who has a wrong one is told" {
 	# Another CA, an expired one, an agent's: none of them may act as an operator.
 	for certificate in rogue/agent-host1 drover/expired; do
 		run as "$certificate" drain host1 --no-input
@@ -181,7 +181,7 @@ as() {
 	assert_nothing_changed
 }
 
-@test "a viewer may look and may not act" {
+@test "F74: a viewer may look and may not act" {
 	run -0 as drover/viewer nodes
 	[[ $output == *host1* ]]
 	run -0 as drover/viewer vms
@@ -196,7 +196,7 @@ as() {
 	assert_nothing_changed
 }
 
-@test "an agent that claims another node's name is not let in" {
+@test "F71: an agent that claims another node's name is not let in" {
 	local etc=$LAB_STATE/hosts/host1/etc-drover
 	# host1's certificate, host2's name.
 	sed 's/^node: .*/node: host2/; s/7788/7799/; s|state_dir: .*|state_dir: /run/drover/impostor|' \
