@@ -311,19 +311,29 @@ static int open_journal(struct agent *agent, struct journal_state *past, struct 
 {
 	char *path = xasprintf("%s/agent.journal", agent->settings->state_dir);
 	struct journal_report report;
+	char aside[VM_PATH_BYTES];
 	int rc = journal_keeper_open(agent->loop, path, &agent->journal, past, &report, err);
 
-	free(path);
-	if (rc < 0)
+	if (rc < 0) {
+		free(path);
 		return rc;
+	}
 	if (report.dropped_bytes)
 		log_info("journal: %zu bytes of a record cut short by a crash were dropped",
 		         report.dropped_bytes);
-	if (report.quarantined) {
-		agent->safe_mode = true;
-		log_error("journal: %s; the damaged file is kept as %s. This agent only observes "
-		          "now and starts no move. Look at the file, then restart the agent",
-		          report.damage, report.quarantine_path);
+	if (report.quarantined)
+		log_error("journal: %s; the damaged file was set aside as %s", report.damage,
+		          report.quarantine_path);
+	/* A restart alone must not forget that something was forgotten. */
+	agent->safe_mode = journal_find_quarantined(path, aside, sizeof(aside));
+	free(path);
+	if (agent->safe_mode) {
+		error_set(&agent->problem, ERROR_REFUSED,
+		          "only observes, because its journal was damaged: wait until no guest of "
+		          "%s is moving, look that each runs once, then remove %s and restart the "
+		          "agent",
+		          agent->settings->node, aside);
+		log_error("this agent %s", agent->problem.text);
 	}
 	return 0;
 }

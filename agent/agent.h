@@ -74,7 +74,8 @@ struct agent {
 	bool start_block_known, start_block_failed;
 	struct fences fences;           /* hosts declared dead, as journaled */
 	struct settlement *settlements; /* list: guests on their way here from such hosts */
-	bool safe_mode; /* the journal was damaged: observe only, until a restart finds it whole */
+	bool safe_mode; /* a damaged journal lies here: observe only until an operator removed it */
+	struct error problem; /* why it only observes, and what to do */
 
 	struct loop_timer second; /* bandwidth, leases, host state to watchers */
 	unsigned seconds;

@@ -491,10 +491,8 @@ static int may_begin(struct agent *agent, struct journal_attempt *order, struct 
 	const struct source_attempt *other = source_find_vm(agent, order->vm_uuid);
 
 	if (agent->safe_mode)
-		return error_set(
-			err, ERROR_REFUSED,
-			"the agent of %s only observes: its journal was damaged; see its log",
-			agent->settings->node);
+		return error_set(err, ERROR_REFUSED, "the agent of %s %s", agent->settings->node,
+		                 agent->problem.text);
 	if (!agent->inventory.valid)
 		return error_set(err, ERROR_UNREACHABLE, "libvirt on %s does not answer: %s",
 		                 agent->settings->node, agent->inventory.problem.text);

@@ -3,10 +3,12 @@
  * and is watched and judged as any other; what had none never touched its guest. Owner thread only. */
 #include "agent/source.h"
 
+#include "agent/leftovers.h"
 #include "common/alloc.h"
 #include "common/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What the agent before had measured. The clock may have begun anew since (a reboot), so the start is
@@ -85,6 +87,57 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
 }
 
+/* --- what no record speaks of --- */
+
+struct sweep_errand {
+	struct errand errand;
+	struct agent *agent;
+	char directory[VM_PATH_BYTES];
+	struct error error;
+};
+
+static void sweep_work(struct errand *e)
+{
+	struct sweep_errand *w = (struct sweep_errand *)e;
+
+	(void)leftovers_remove_directory(w->agent->tunnels, w->directory, &w->error);
+}
+
+static void swept(struct errand *e)
+{
+	struct sweep_errand *w = (struct sweep_errand *)e;
+
+	if (w->error.code != ERROR_NONE)
+		log_warning("something of an attempt is left: %s", w->error.text);
+	free(w);
+}
+
+/* Their records were in a journal that was damaged, and somebody has said since that all is over. */
+static void sweep(struct agent *agent)
+{
+	char *parent = xasprintf("%s/attempts", agent->settings->run_dir);
+	struct attempt_name *names = NULL;
+	size_t n = leftovers_list(parent, &names);
+	char text[ATTEMPT_TEXT_BYTES];
+
+	for (size_t i = 0; i < n; i++) {
+		struct sweep_errand *w;
+
+		if (source_find(agent, &names[i]))
+			continue;
+		w = xnew(struct sweep_errand);
+		w->errand.work = sweep_work;
+		w->errand.done = swept;
+		w->agent = agent;
+		snprintf(w->directory, sizeof(w->directory), "%s/%s", parent,
+		         attempt_name_format(&names[i], text));
+		log_info("removing %s, of an attempt that the journal does not know", w->directory);
+		courier_send(agent->couriers, &w->errand);
+	}
+	free(names);
+	free(parent);
+}
+
 void source_adopt(struct agent *agent, const struct journal_state *past)
 {
 	size_t first = past->n_attempts > SOURCE_ENDED_KEPT ? past->n_attempts - SOURCE_ENDED_KEPT
@@ -96,4 +149,6 @@ void source_adopt(struct agent *agent, const struct journal_state *past)
 		else if (i >= first)
 			adopt_ended(agent, &past->attempts[i]);
 	}
+	if (!agent->safe_mode)
+		sweep(agent);
 }

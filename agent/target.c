@@ -411,7 +411,9 @@ void target_adopt(struct agent *agent, const struct journal_state *past)
 		}
 		log_info("the reservation for %s from %s goes on", r->vm_name, r->source_node);
 	}
-	sweep(agent);
+	/* Whose reservation was in the part that cannot be read may be moving right now. */
+	if (!agent->safe_mode)
+		sweep(agent);
 }
 
 void target_stop(struct agent *agent)

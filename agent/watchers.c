@@ -73,6 +73,7 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	h->libvirt_connected = agent->inventory.valid;
 	h->libvirt_problem = xstrdup(agent->inventory.valid ? "" : agent->inventory.problem.text);
 	target_fill_host(agent, h);
+	h->agent_problem = xstrdup(agent->problem.text);
 	h->interfaces = xcalloc(agent->bandwidth.n_interfaces, sizeof(*h->interfaces));
 	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
 		h->interfaces[h->n_interfaces++] = rate_new(&agent->bandwidth.interfaces[i],

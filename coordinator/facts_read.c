@@ -240,6 +240,7 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	text_copy(h.hypervisor_version, sizeof(h.hypervisor_version), from->hypervisor_version);
 	h.libvirt_connected = from->libvirt_connected;
 	text_copy(h.libvirt_problem, sizeof(h.libvirt_problem), from->libvirt_problem);
+	text_copy(h.agent_problem, sizeof(h.agent_problem), from->agent_problem);
 	h.port_pool = from->port_pool;
 	h.ports_in_use = from->ports_in_use;
 	h.slots_in = from->slots_in;

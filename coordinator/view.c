@@ -106,6 +106,7 @@ static Drover__V1__HostState *host_new(const struct node *node, uint64_t now_ms)
 	m->hypervisor_version = xstrdup(h->hypervisor_version);
 	m->libvirt_connected = h->libvirt_connected;
 	m->libvirt_problem = xstrdup(h->libvirt_problem);
+	m->agent_problem = xstrdup(h->agent_problem);
 	m->port_pool = h->port_pool;
 	m->ports_in_use = h->ports_in_use;
 	m->slots_in = h->slots_in;

@@ -10,6 +10,7 @@ endif()
 add_library(drover_journal STATIC
 	${CMAKE_CURRENT_LIST_DIR}/journal.c
 	${CMAKE_CURRENT_LIST_DIR}/journal_codec.c
+	${CMAKE_CURRENT_LIST_DIR}/journal_quarantine.c
 	${CMAKE_CURRENT_LIST_DIR}/journal_scan.c
 	${CMAKE_CURRENT_LIST_DIR}/journal_state.c)
 target_link_libraries(drover_journal PUBLIC drover_kernel PRIVATE drover_journal_messages)

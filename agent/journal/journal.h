@@ -61,6 +61,11 @@ int journal_append(struct journal *j, uint32_t type, const void *payload, size_t
 int journal_compact(struct journal *j, const struct journal_record *records, size_t n,
                     struct error *err);
 
+/* A damaged file that was set aside beside the journal @path, now or earlier, and is still there: what
+ * this agent once knew and does not know any more. False: none; on failure to look, true with the
+ * directory, because "none" would not be known. */
+bool journal_find_quarantined(const char *path, char *ret, size_t bytes);
+
 size_t journal_get_bytes(const struct journal *j);
 
 /* Reads records from memory: the reader of journal_open, for tests and fuzzing. Returns 0 and the

@@ -181,6 +181,7 @@ struct host_state {
 	char hypervisor_version[VERSION_BYTES];
 	bool libvirt_connected;
 	char libvirt_problem[REASON_BYTES];
+	char agent_problem[REASON_BYTES]; /* why it only observes; empty: it acts */
 	uint32_t port_pool;
 	uint32_t ports_in_use;
 	struct interface_rate *interfaces; /* owned */

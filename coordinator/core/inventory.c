@@ -68,6 +68,9 @@ void node_refresh(struct fleet *fleet, struct node *node)
 		                      : "its agent has not reported since the coordinator started");
 	else if (node->host.libvirt_problem[0] && !node->inventory_valid)
 		text_copy(reason, sizeof(reason), node->host.libvirt_problem);
+	else if (node->host.agent_problem[0])
+		snprintf(reason, sizeof(reason), "its agent %.*s", REASON_BYTES - 16,
+		         node->host.agent_problem);
 	else if (node->host.suspect[0])
 		snprintf(reason, sizeof(reason), "suspect: %.400s", node->host.suspect);
 	else if (node->host.pressure[0] && !node->kept.reason[0])

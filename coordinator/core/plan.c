@@ -54,7 +54,9 @@ static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
 		return PLAN_SUSPECT;
 	if (now_ms < node->pressured_until_ms)
 		return PLAN_PRESSURED;
-	return node_is_sure(node, now_ms) ? PLAN_FITS : PLAN_NO_INVENTORY;
+	if (!node_is_sure(node, now_ms))
+		return PLAN_NO_INVENTORY;
+	return node->host.agent_problem[0] ? PLAN_OBSERVES : PLAN_FITS;
 }
 
 void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
@@ -121,6 +123,7 @@ static const char *const words[] = {
 	[PLAN_IS_SOURCE] = "is where it runs",
 	[PLAN_UNREACHABLE] = "unreachable",
 	[PLAN_NO_INVENTORY] = "without libvirt",
+	[PLAN_OBSERVES] = "only observing",
 	[PLAN_CORDONED] = "cordoned",
 	[PLAN_DRAINING] = "draining",
 	[PLAN_MAINTENANCE] = "in maintenance",

@@ -22,6 +22,7 @@ enum plan_refusal {
 	PLAN_IS_SOURCE,
 	PLAN_UNREACHABLE,
 	PLAN_NO_INVENTORY, /* attached, but libvirt there is not */
+	PLAN_OBSERVES,     /* its agent says that it only observes */
 	PLAN_CORDONED,
 	PLAN_DRAINING,
 	PLAN_MAINTENANCE,

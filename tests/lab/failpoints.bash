@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# failpoints - for tests that make a program die at a named place (common/failpoint.h) while a guest
+# moves: arming, the moves that lead there, and what must hold when it is started again.
+#
+# That a program died at its point is read from the file it leaves behind, with its pid: a point that
+# nothing passes is a finding, not a success.
+
+# shellcheck disable=SC2034,SC2016 # conditions are evaluated by wait_until
+
+load drover.bash
+
+# Where NODE's programs look for what is armed.
+failpoint_file() {
+	case $1 in
+	coordinator) printf '%s/hosts/coordinator/var-drover/failpoint\n' "$LAB_STATE" ;;
+	*) printf '%s/hosts/%s/run/drover/failpoint\n' "$LAB_STATE" "$1" ;;
+	esac
+}
+
+# arm NODE NAME[:N][=ACTION]
+arm() {
+	local file
+	file=$(failpoint_file "$1")
+	rm -f "$file.fired"
+	printf '%s\n' "$2" >"$file.new"
+	mv "$file.new" "$file"
+}
+disarm() { rm -f "$(failpoint_file "$1")" "$(failpoint_file "$1").fired"; }
+has_fired() { [[ -e $(failpoint_file "$1").fired ]]; }
+fired_pid() { sed -n 's/^pid //p' "$(failpoint_file "$1").fired" 2>/dev/null; }
+has_died() { has_fired "$1" && [[ -n $(fired_pid "$1") && ! -e /proc/$(fired_pid "$1") ]]; }
+
+# names PROGRAM [PREFIX]: all its points, or those whose names begin so.
+names() { "$DROVER_BUILD_DIR/$1" --failpoints | cut -f1 | grep "^${2-}"; }
+
+# Points that no move here passes, each with who does. What is not in this list and is not passed is
+# a finding.
+elsewhere() {
+	case $1 in
+	source_*_abort | source_*_resume | source_*_suspend | source_*_destroy | target_*_destroy)
+		echo "the answer of libvirt's last step must be lost for it" ;;
+	source_*_undefine)
+		echo "libvirt removes the definition itself; drover does when libvirt could not" ;;
+	*) return 1 ;;
+	esac
+}
+
+# ---- guests ----
+
+# A new guest NAME on HOST that drover knows. Its disk is one that no lock crosses hosts with, so that
+# its move takes the most steps: the two-step commit.
+new_guest() { # NAME HOST [OPTION...]
+	lab vm "$1" "$2" --memory 64MiB --working-set 8MiB --storage lun "${@:3}" || return 1
+	wait_until "drover vms $1 -o json 2>/dev/null | jq -e '.vms[0].movable' >/dev/null" 15
+}
+
+# The one host that runs GUEST, by libvirt's word; nothing if it is none or several.
+home_of() {
+	local host found=()
+	for host in $(lab_hosts); do
+		[[ $(guest_state "$1" "$host") != running ]] || found+=("$host")
+	done
+	if ((${#found[@]} == 1)); then printf '%s\n' "${found[0]}"; fi
+}
+
+none_active() {
+	local active
+	active=$(drover migrations --active -o name 2>/dev/null) && [[ -z $active ]]
+}
+
+# Not a QEMU more than one to boot and one for each attempt to move it.
+assert_starts() {
+	local attempts starts
+	attempts=$(drover migrations --vm "$1" -o json | jq '[.migrations[].attemptNumber // .migrations[].report.attempt.number // 1] | length')
+	starts=$(qemu_starts_everywhere "$1")
+	((starts <= 1 + attempts)) || fail "$starts QEMUs were started for $1, which was to move $attempts times"
+}
+
+# ---- the moves, each the shortest that leads there ----
+
+order_move() { drover -q migrate "$1" --to "$3" --detach; } # GUEST FROM TO
+
+# Copied for longer than a third of a lease, so that it is renewed.
+order_long_move() {
+	lab link "$2" migration rate 20mbit
+	lab tell "$1" ws=16384 >/dev/null || true
+	order_move "$@"
+}
+
+order_cancelled_move() {
+	lab link "$2" migration rate 20mbit
+	order_move "$@" || return 1
+	wait_mid_copy "$1" "$2" 1000000 || return 1
+	drover -q cancel "vm/$1"
+}
+
+# The order is lost with the coordinator: the next one asks the source, who has never heard of it.
+order_lost_move() {
+	arm coordinator coordinator_before_start_call
+	order_move "$@" || true
+	wait_until 'has_died coordinator' 15 || return 1
+	[[ ${NODE-} == coordinator ]] || disarm coordinator
+	[[ ${NODE-} != coordinator ]] || arm coordinator "$POINT"
+	lab_drover_start coordinator >/dev/null
+}
+
+order_drain() { drover -q drain "$2" --detach; }
+order_dry_run() { drover -q migrate "$1" --to "$3" --dry-run >/dev/null; }
+
+# Which of them leads to a point; a new point is led to by a plain move, or seen not to be.
+order_for() {
+	case $1 in
+	coordinator_*_cancel_*) echo order_cancelled_move ;;
+	coordinator_*_probe_* | source_*_tombstone_*) echo order_lost_move ;;
+	coordinator_*_mark_*) echo order_drain ;;
+	coordinator_*_preview_*) echo order_dry_run ;;
+	target_before_renew_reply) echo order_long_move ;;
+	*) echo order_move ;;
+	esac
+}
+
+options_for() {
+	case $1 in
+	*_autostart) echo --persistent ;;
+	esac
+}
+
+# ---- one point ----
+
+# sweep_point NODE POINT GUEST: FROM is where the guest is, TO where it goes; NODE is one of them or
+# the coordinator, whose program dies.
+sweep_point() {
+	local NODE=$1 POINT=$2 guest=$3 from=host1 to=host2 home began=$SECONDS
+	local options=()
+	mapfile -t options < <(options_for "$POINT")
+	new_guest "$guest" "$from" "${options[@]}" || return 1
+	[[ $POINT != *_autostart ]] || lab virsh "$from" -q autostart "$guest" || return 1
+
+	[[ $(order_for "$POINT") == order_lost_move && $NODE == coordinator ]] || arm "$NODE" "$POINT"
+	# The command may lose its coordinator, which is not its fault.
+	"$(order_for "$POINT")" "$guest" "$from" "$to" || true
+	wait_until "has_died $NODE" 30 || { disarm "$NODE"; fail "$POINT: nothing on $NODE has passed it and died"; return 1; }
+	lab link "$from" migration rate 1gbit
+	lab_drover_start "$NODE" >/dev/null || return 1
+
+	# The truth, at once: who is there, and where the guest is.
+	wait_until all_ready 10 || return 1
+	wait_until none_active 60 || { fail "$POINT: $(drover migrations --active -o wide)"; return 1; }
+	home=$(home_of "$guest")
+	[[ -n $home ]] || { fail "$POINT: $guest runs on none of the hosts, or on several"; return 1; }
+	wait_until "[ \"\$(vm_node $guest)\" = $home ]" 10 || return 1
+	printf '# %-36s %-12s %s on %s after %d s\n' "$POINT" "$NODE" \
+		"$(migration_get "$guest" '"\(.state // "NEVER") \(.reason // "")"' | cut -c1-70)" "$home" $((SECONDS - began)) >&3
+	drover -q undrain "$from" >/dev/null 2>&1 || true
+	wait_until all_ready 10 || return 1
+	if [[ $home == "$from" ]]; then
+		drover -q migrate "$guest" --to "$to" || { fail "$POINT: and it cannot be moved any more"; return 1; }
+	fi
+	assert_starts "$guest" || return 1
+	assert_all_well "$guest@$to" || return 1
+	lab rm "$guest" >/dev/null
+}
+
+# sweep NODE POINT...: all of them, also when one fails; each failure is told at the end.
+sweep() {
+	local node=$1 point failed=() i=0
+	shift
+	for point in "$@"; do
+		if elsewhere "$point" >/dev/null; then
+			printf '# %-36s not here: %s\n' "$point" "$(elsewhere "$point")" >&3
+			continue
+		fi
+		i=$((i + 1))
+		# shellcheck disable=SC2310 # sweep_point says itself what fails
+		if ! sweep_point "$node" "$point" "g$i"; then
+			failed+=("$point")
+			lab drover log all | tail -n 60
+			disarm "$node"
+			drover_reset || true
+		fi
+	done
+	((${#failed[@]} == 0)) || fail "${#failed[@]} of $# failed on $node: ${failed[*]}"
+}

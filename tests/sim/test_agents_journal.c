@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An agent whose journal is damaged, cut short or cannot be written: see tests/sim/agents.h. */
+#include "agent/failpoints.h"
+#include "tests/sim/agents.h"
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/units.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define DONE DROVER__V1__MIGRATION_STATE__DONE
+
+static const struct fake_guest_settings first = { .name = "first", .memory_bytes = 64 * MIB };
+static const struct fake_guest_settings second = { .name = "second", .memory_bytes = 64 * MIB };
+
+static const char *journal_of(const struct agents *t, size_t i)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), "%s/agent.journal", t->settings[i].state_dir);
+	return path;
+}
+
+/* Of the files that were set aside; with @remove they are gone then. */
+static unsigned count_set_aside(const struct agents *t, size_t i, bool remove)
+{
+	char path[512];
+	unsigned count = 0;
+	const struct dirent *e;
+	DIR *d = opendir(t->settings[i].state_dir);
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (strncmp(e->d_name, "agent.journal.corrupt-", 22) != 0)
+			continue;
+		count++;
+		snprintf(path, sizeof(path), "%s/%s", t->settings[i].state_dir, e->d_name);
+		if (remove)
+			assert_int_equal(unlink(path), 0);
+	}
+	closedir(d);
+	return count;
+}
+
+static void flip_byte(const char *path, off_t at)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+	unsigned char byte;
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 0x55;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
+static off_t bytes_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+static bool nothing_left(void *context)
+{
+	return agents_leftovers(context) == 0;
+}
+
+static bool is_clean(void *context)
+{
+	struct agents *t = context;
+
+	return agents_leftovers(t) == 0 && agents_leases(t, 1) == 0;
+}
+
+static void move(struct agents *t, const struct fake_guest_settings *guest)
+{
+	agents_add_guest(t, guest);
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
+	assert_true(agents_until(t, is_clean, t));
+}
+
+/* A damaged journal is set aside, and its agent begins and takes nothing, also after restarts, until
+ * somebody has removed that file. */
+static void f28_damaged_journal_observes_until_reconciled(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	move(t, &first);
+	agents_kill(t, 0);
+	flip_byte(journal_of(t, 0), bytes_of(journal_of(t, 0)) / 2);
+	agents_add_guest(t, &second);
+	for (int restart = 0; restart < 3; restart++) {
+		agents_start(t, 0);
+		assert_true(t->agents[0]->safe_mode);
+		assert_int_equal(count_set_aside(t, 0, false), 1);
+		agents_order(t);
+		assert_false(t->accepted);
+		assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+		agents_kill(t, 0);
+	}
+	assert_int_equal(count_set_aside(t, 0, true), 1);
+	agents_start(t, 0);
+	assert_false(t->agents[0]->safe_mode);
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, DONE));
+	assert_true(agents_until(t, is_clean, t));
+	agents_free(t);
+}
+
+/* A destination with a damaged journal does not know what it has promised: it takes no guest. */
+static void f28_damaged_destination_admits_nothing(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	move(t, &first);
+	agents_kill(t, 1);
+	flip_byte(journal_of(t, 1), bytes_of(journal_of(t, 1)) / 2);
+	agents_start(t, 1);
+	assert_true(t->agents[1]->safe_mode);
+	agents_add_guest(t, &second);
+	agents_order(t);
+	assert_true(agents_wait(t, DROVER__V1__MIGRATION_STATE__FAILED));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+	assert_int_equal(count_set_aside(t, 1, true), 1);
+	assert_true(agents_until(t, nothing_left, t));
+	agents_free(t);
+}
+
+/* A record cut short by a crash was never promised to anybody: it is dropped, and all goes on. */
+static void f28_torn_end_is_dropped(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	move(t, &first);
+	agents_kill(t, 0);
+	assert_int_equal(truncate(journal_of(t, 0), bytes_of(journal_of(t, 0)) - 5), 0);
+	agents_start(t, 0);
+	assert_false(t->agents[0]->safe_mode);
+	assert_int_equal(count_set_aside(t, 0, false), 0);
+	move(t, &second);
+	agents_free(t);
+}
+
+#ifdef DROVER_FAILPOINTS
+
+static void arm(const struct agents *t, const char *spec)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/failpoint", t->directory);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fprintf(file, "%s\n", spec);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void disarm(const struct agents *t)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/failpoint", t->directory);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/failpoint.fired", t->directory);
+	unlink(path);
+}
+
+static bool has_ended(void *context)
+{
+	const struct agents *t = context;
+
+	return t->report.state == DONE || t->report.state == DROVER__V1__MIGRATION_STATE__FAILED;
+}
+
+/* What cannot be written down is not begun, and as soon as it can be written again it goes on. */
+static void f29_full_disk_refuses_before_acting(void **state)
+{
+	struct agents *t = agents_new(NULL);
+	struct error err;
+
+	(void)state;
+	assert_int_equal(failpoints_begin(&agent_failpoints, t->directory, &err), 0);
+	agents_add_guest(t, &first);
+	arm(t, "journal_before_append=error");
+	agents_order(t);
+	assert_false(t->accepted);
+	assert_int_not_equal(t->status, MESH_OK);
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	assert_int_equal(agents_leases(t, 1), 0);
+	assert_int_equal(agents_leftovers(t), 0);
+	disarm(t);
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, DONE));
+	assert_true(agents_until(t, is_clean, t));
+	agents_free(t);
+}
+
+/* Whichever record of a move cannot be written, on either side: the guest runs once, and nothing is
+ * left over. */
+static void f29_any_record_that_cannot_be_written(void **state)
+{
+	bool fired = true;
+
+	(void)state;
+	for (unsigned n = 1; fired; n++) {
+		struct agents *t = agents_new(NULL);
+		char spec[64], path[256];
+		struct error err;
+
+		assert_int_equal(failpoints_begin(&agent_failpoints, t->directory, &err), 0);
+		agents_add_guest(t, &first);
+		snprintf(spec, sizeof(spec), "journal_before_append:%u=error", n);
+		arm(t, spec);
+		agents_order(t);
+		if (t->accepted) {
+			assert_true(agents_until(t, has_ended, t));
+			assert_true(agents_until(t, is_clean, t));
+			assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
+		}
+		assert_true((agents_state_on(t, 0) == VM_RUNNING) !=
+		            (agents_state_on(t, 1) == VM_RUNNING));
+		snprintf(path, sizeof(path), "%s/failpoint.fired", t->directory);
+		fired = access(path, F_OK) == 0;
+		assert_true(fired || n > 6);
+		disarm(t);
+		agents_free(t);
+	}
+}
+
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(f28_damaged_journal_observes_until_reconciled),
+		cmocka_unit_test(f28_damaged_destination_admits_nothing),
+		cmocka_unit_test(f28_torn_end_is_dropped),
+#ifdef DROVER_FAILPOINTS
+		cmocka_unit_test(f29_full_disk_refuses_before_acting),
+		cmocka_unit_test(f29_any_record_that_cannot_be_written),
+#endif
+	};
+
+	log_open("test", LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
