@@ -471,6 +471,7 @@ static void tunnel_started(struct errand *e)
 		struct error why = a->tunnel_error;
 
 		error_context(&why, "the tunnel on %s", agent->settings->node);
+		inbound_get(agent, &a->name); /* its directory may be there */
 		inbound_end(agent, &a->name);
 		fail(a, &why);
 		return;

@@ -79,12 +79,12 @@ assert_starts() {
 
 # ---- the moves, each the shortest that leads there ----
 
-order_move() { drover -q migrate "$1" --to "$3" --detach; } # GUEST FROM TO
+# The command waits long for a coordinator that is gone; we start it again.
+order_move() { drover -q --timeout 3s migrate "$1" --to "$3" --detach; } # GUEST FROM TO
 
 # Copied for longer than a third of a lease, so that it is renewed.
 order_long_move() {
-	lab link "$2" migration rate 20mbit
-	lab tell "$1" ws=16384 >/dev/null || true
+	lab link "$2" migration rate 40mbit
 	order_move "$@"
 }
 
@@ -92,7 +92,7 @@ order_cancelled_move() {
 	lab link "$2" migration rate 20mbit
 	order_move "$@" || return 1
 	wait_mid_copy "$1" "$2" 1000000 || return 1
-	drover -q cancel "vm/$1"
+	drover -q --timeout 3s cancel "vm/$1"
 }
 
 # The order is lost with the coordinator: the next one asks the source, who has never heard of it.
@@ -105,8 +105,8 @@ order_lost_move() {
 	lab_drover_start coordinator >/dev/null
 }
 
-order_drain() { drover -q drain "$2" --detach; }
-order_dry_run() { drover -q migrate "$1" --to "$3" --dry-run >/dev/null; }
+order_drain() { drover -q --timeout 3s drain "$2" --detach; }
+order_dry_run() { drover -q --timeout 3s migrate "$1" --to "$3" --dry-run >/dev/null; }
 
 # Which of them leads to a point; a new point is led to by a plain move, or seen not to be.
 order_for() {
@@ -123,6 +123,7 @@ order_for() {
 options_for() {
 	case $1 in
 	*_autostart) echo --persistent ;;
+	target_before_renew_reply) printf '%s\n' --memory 96MiB --working-set 64MiB ;;
 	esac
 }
 
@@ -135,7 +136,10 @@ sweep_point() {
 	local options=()
 	mapfile -t options < <(options_for "$POINT")
 	new_guest "$guest" "$from" "${options[@]}" || return 1
-	[[ $POINT != *_autostart ]] || lab virsh "$from" -q autostart "$guest" || return 1
+	if [[ $POINT == *_autostart ]]; then
+		lab virsh "$from" -q autostart "$guest" || return 1
+		wait_until "[ \"\$(drover vms $guest -o json | jq '.vms[0].state.autostart')\" = true ]" 15 || return 1
+	fi
 
 	[[ $(order_for "$POINT") == order_lost_move && $NODE == coordinator ]] || arm "$NODE" "$POINT"
 	# The command may lose its coordinator, which is not its fault.
@@ -164,16 +168,15 @@ sweep_point() {
 
 # sweep NODE POINT...: all of them, also when one fails; each failure is told at the end.
 sweep() {
-	local node=$1 point failed=() i=0
+	local node=$1 point failed=()
 	shift
 	for point in "$@"; do
 		if elsewhere "$point" >/dev/null; then
 			printf '# %-36s not here: %s\n' "$point" "$(elsewhere "$point")" >&3
 			continue
 		fi
-		i=$((i + 1))
 		# shellcheck disable=SC2310 # sweep_point says itself what fails
-		if ! sweep_point "$node" "$point" "g$i"; then
+		if ! sweep_point "$node" "$point" "g$SRANDOM"; then
 			failed+=("$point")
 			lab drover log all | tail -n 60
 			disarm "$node"
