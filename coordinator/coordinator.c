@@ -227,7 +227,8 @@ void coordinator_stop(struct coordinator *c)
 	mesh_free(c->mesh);
 	c->mesh = NULL;
 	store_thread_stop(c->store);
-	(void)loop_run_until(c->loop, 0, NULL, NULL);
+	/* Once round the mailbox: calls that were never sent come back as messages, to us. */
+	(void)loop_run_until(c->loop, 1, NULL, NULL);
 	agents_stop(c);
 	requests_stop(c);
 	watchers_stop(c);

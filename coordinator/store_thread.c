@@ -23,11 +23,13 @@ struct store_thread {
 	void (*failed)(uint64_t ticket, const struct error *why, void *context);
 	void *context;
 	pthread_t thread;
+	size_t brought; /* owner thread only: outcomes that have come home */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct queued *first, **last; /* under lock */
 	bool stopping;                /* under lock */
+	size_t posted;                /* under lock */
 };
 
 struct outcome {
@@ -40,11 +42,13 @@ struct outcome {
 static void bring_outcome(struct message *m)
 {
 	struct outcome *o = (struct outcome *)m;
+	struct store_thread *t = o->thread;
 
-	if (o->error.code == ERROR_NONE)
-		o->thread->stored(o->ticket, o->thread->context);
-	else
-		o->thread->failed(o->ticket, &o->error, o->thread->context);
+	t->brought++;
+	if (!t->stopping && o->error.code == ERROR_NONE) /* stopping is set by this thread */
+		t->stored(o->ticket, t->context);
+	else if (!t->stopping)
+		t->failed(o->ticket, &o->error, t->context);
 	free(o);
 }
 
@@ -85,6 +89,9 @@ static void *store_main(void *argument)
 			} else {
 				failpoints_after_stored(q->batch);
 			}
+			pthread_mutex_lock(&t->lock);
+			t->posted++;
+			pthread_mutex_unlock(&t->lock);
 			loop_post(t->loop, &o->message);
 		}
 		batch_free(q->batch);
@@ -130,6 +137,13 @@ void store_thread_write(struct store_thread *t, struct batch *batch)
 	pthread_mutex_unlock(&t->lock);
 }
 
+static bool all_brought(void *context)
+{
+	const struct store_thread *t = context;
+
+	return t->brought == t->posted;
+}
+
 void store_thread_stop(struct store_thread *t)
 {
 	if (!t)
@@ -139,6 +153,8 @@ void store_thread_stop(struct store_thread *t)
 	pthread_cond_signal(&t->changed);
 	pthread_mutex_unlock(&t->lock);
 	pthread_join(t->thread, NULL);
+	/* What the thread has posted lies in the mailbox, and points to us. */
+	(void)loop_run_until(t->loop, UINT64_MAX, all_brought, t);
 	store_close(t->store);
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);

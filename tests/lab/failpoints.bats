@@ -7,6 +7,8 @@
 # The points are those that the programs themselves list; one that no move here passes fails the test,
 # unless it is in the list of those that other tests lead to.
 
+# shellcheck disable=SC2016,SC2030,SC2031 # conditions are evaluated by wait_until
+
 load failpoints.bash
 
 setup_file() { drover_lab failpoints 2; }
@@ -89,7 +91,7 @@ agent_pid() { cat "$LAB_STATE/hosts/$1/agent.pid"; }
 journal_of() { printf '%s/hosts/%s/var-drover/agent.journal\n' "$LAB_STATE" "$1"; }
 
 @test "F28: an agent whose journal was cut short goes on; one whose journal is damaged observes, and says what to do" {
-	local journal bytes restarts
+	local journal bytes number
 	journal=$(journal_of host1)
 	new_guest kept host1
 	run -0 drover migrate kept --to host2
@@ -103,7 +105,7 @@ journal_of() { printf '%s/hosts/%s/var-drover/agent.journal\n' "$LAB_STATE" "$1"
 	lab drover kill host1
 	bytes=$(stat -c %s "$journal")
 	head -c 16 /dev/urandom | dd of="$journal" bs=1 seek=$((bytes / 2)) conv=notrunc status=none
-	for restarts in 1 2; do
+	for _ in 1 2; do
 		lab drover start host1
 		wait_until '[[ $(node_get host1 .reason) == *"only observes"*"agent.journal.corrupt-"*restart* ]]' 10
 		run drover --timeout 5s migrate kept --to host1
