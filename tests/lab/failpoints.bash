@@ -64,6 +64,10 @@ home_of() {
 	if ((${#found[@]} == 1)); then printf '%s\n' "${found[0]}"; fi
 }
 
+# A node that was to be drained is heard of, and not ready.
+all_heard() { drover nodes -o json 2>/dev/null | jq -e '(.nodes | length > 0) and all(.nodes[]; .state != "unreachable")' >/dev/null; }
+no_drain() { drover drains -o json 2>/dev/null | jq -e 'all(.drains[]?; .endedWallMs != 0)' >/dev/null; }
+
 none_active() {
 	local active
 	active=$(drover migrations --active -o name 2>/dev/null) && [[ -z $active ]]
@@ -149,13 +153,14 @@ sweep_point() {
 	lab_drover_start "$NODE" >/dev/null || return 1
 
 	# The truth, at once: who is there, and where the guest is.
-	wait_until all_ready 10 || return 1
+	wait_until all_heard 10 || return 1
 	wait_until none_active 60 || { fail "$POINT: $(drover migrations --active -o wide)"; return 1; }
 	home=$(home_of "$guest")
 	[[ -n $home ]] || { fail "$POINT: $guest runs on none of the hosts, or on several"; return 1; }
 	wait_until "[ \"\$(vm_node $guest)\" = $home ]" 10 || return 1
 	printf '# %-36s %-12s %s on %s after %d s\n' "$POINT" "$NODE" \
 		"$(migration_get "$guest" '"\(.state // "NEVER") \(.reason // "")"' | cut -c1-70)" "$home" $((SECONDS - began)) >&3
+	wait_until no_drain 30 || { fail "$POINT: $(drover drains)"; return 1; }
 	drover -q undrain "$from" >/dev/null 2>&1 || true
 	wait_until all_ready 10 || return 1
 	if [[ $home == "$from" ]]; then
