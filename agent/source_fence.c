@@ -8,6 +8,10 @@
 #include "agent/fence.h"
 
 #include "agent/source.h"
+#include "common/alloc.h"
+#include "common/log.h"
+
+#include <stdlib.h>
 
 static bool take_target(struct agent *agent, struct source_attempt *a)
 {
@@ -29,6 +33,45 @@ static bool take_self(struct agent *agent, struct source_attempt *a)
 	return true;
 }
 
+struct cut_errand {
+	struct source_errand base;
+	struct tunnel tunnel;
+	struct error error;
+};
+
+static void cut_work(struct errand *e)
+{
+	struct cut_errand *c = (struct cut_errand *)e;
+
+	(void)c->base.attempt->agent->tunnels->stop(&c->tunnel, 2000, &c->error);
+}
+
+static void cut_done(struct errand *e)
+{
+	struct cut_errand *c = (struct cut_errand *)e;
+
+	(void)source_home(&c->base, SOURCE_MOVING);
+	if (c->error.code != ERROR_NONE)
+		log_warning("%s: the tunnel to a dead host: %s", c->base.attempt->order.vm_name,
+		            c->error.text);
+	free(c);
+}
+
+/* libvirt waits for an answer of the dead host, and no abort of its job ends that; the loss of its
+ * connection does. What is left of the tunnel is cleaned up at the end, as always. */
+static void cut_tunnel(struct source_attempt *a)
+{
+	struct cut_errand *c;
+
+	if (!a->tunnel_made)
+		return;
+	c = xnew(struct cut_errand);
+	c->base.errand.work = cut_work;
+	c->base.errand.done = cut_done;
+	c->tunnel = a->tunnel;
+	source_send(a, &c->base, a->agent->couriers);
+}
+
 static void stop(struct source_attempt *a, const char *dead)
 {
 	struct error why;
@@ -39,6 +82,8 @@ static void stop(struct source_attempt *a, const char *dead)
 	} else if (a->stage == SOURCE_MOVING) {
 		a->abort_wanted = true;
 		a->reason = why;
+		if (a->target_fenced)
+			cut_tunnel(a);
 	} else if (a->stage == SOURCE_RESOLVING) {
 		source_resolve_look(a);
 	}

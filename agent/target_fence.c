@@ -10,6 +10,9 @@
  *	                             cut. If it does not, that is said: we destroy nothing (invariant I7)
  *	not here                     the lease goes; the guest was on the dead host
  *
+ * When it was this host that was declared dead, and is back, its sources have decided without it: what
+ * is not here is released, and a paused copy is left to a person.
+ *
  * Level-triggered: each second every reservation that a fence covers and that is not settled. */
 #include "agent/fence.h"
 
@@ -53,6 +56,7 @@ struct settle_errand {
 	bool has_tunnel;
 	enum guard guard;
 	bool arrives_paused;
+	bool self; /* this host was declared dead, not the source: nothing is resumed */
 	enum target_view view;
 	enum resolution resolution;
 	struct error error;
@@ -78,6 +82,9 @@ static enum resolution judge(const struct settle_errand *s)
 		.paused_before = s->arrives_paused,
 	};
 
+	/* The source has decided without us, and may have the guest. */
+	if (s->self && (s->view == TARGET_PAUSED || s->view == TARGET_INCOMING))
+		return RESOLVE_WAIT;
 	return resolve(&in);
 }
 
@@ -107,14 +114,19 @@ static void say(struct settlement *t, const struct settle_errand *s, const char 
 		snprintf(t->text, sizeof(t->text), "%.250s", s->error.text);
 	else if (t->view == TARGET_UNREACHABLE)
 		snprintf(t->text, sizeof(t->text), "libvirt on %s does not answer", node);
+	else if (t->view == TARGET_PAUSED)
+		snprintf(
+			t->text, sizeof(t->text),
+			"a paused copy of %.64s is left on %.64s, which was declared dead while it "
+			"arrived; once it is certain that it runs elsewhere: virsh destroy %.64s",
+			t->vm_name, node, t->vm_name);
 	else
 		snprintf(t->text, sizeof(t->text),
 		         "an incomplete copy of %.64s is still on %.64s; it can never run: virsh "
 		         "destroy %.64s",
 		         t->vm_name, node, t->vm_name);
 	if (!t->told && clock_now_ms() - t->since_ms > DROP_PATIENCE_MS) {
-		log_error("%s from %s, which was declared dead: %s", t->vm_name, t->source_node,
-		          t->text);
+		log_error("%s from %s: %s", t->vm_name, t->source_node, t->text);
 		t->told = true;
 	}
 }
@@ -133,8 +145,8 @@ static void settled(struct errand *e)
 		t->settled = true;
 		snprintf(t->text, sizeof(t->text), "%s",
 		         s->view == TARGET_PAUSED ? "complete, and paused" : "");
-		log_warning("%s from %s, which was declared dead: %s; its reservation ends",
-		            t->vm_name, t->source_node,
+		log_warning("%s from %s, %s declared dead: %s; its reservation ends", t->vm_name,
+		            t->source_node, s->self ? "when this host was" : "which was",
 		            s->view == TARGET_RUNNING  ? "it runs here"
 		            : s->view == TARGET_PAUSED ? "it is here, paused"
 		                                       : "it is not here");
@@ -192,7 +204,7 @@ static void forget_old(struct agent *agent)
 	}
 }
 
-static void send_errand(struct agent *agent, const struct reservation *r)
+static void send_errand(struct agent *agent, const struct reservation *r, bool self)
 {
 	struct settlement *t = get(agent, r);
 	const struct inbound *inbound = inbound_find(agent, &r->attempt);
@@ -214,6 +226,7 @@ static void send_errand(struct agent *agent, const struct reservation *r)
 		s->tunnel = inbound->tunnel;
 	s->guard = r->guard;
 	s->arrives_paused = r->arrives_paused;
+	s->self = self;
 	courier_send(agent->couriers, &s->errand);
 }
 
@@ -226,8 +239,12 @@ void target_settle_fenced(struct agent *agent)
 		return;
 	all = reservations_get_all(agent->reservations, &count);
 	for (size_t i = 0; i < count; i++) {
-		if (fences_cover(&agent->fences, all[i].source_node, all[i].attempt.epoch))
-			send_errand(agent, &all[i]);
+		uint64_t epoch = all[i].attempt.epoch;
+
+		if (fences_cover(&agent->fences, all[i].source_node, epoch))
+			send_errand(agent, &all[i], false);
+		else if (fences_cover(&agent->fences, agent->settings->node, epoch))
+			send_errand(agent, &all[i], true);
 	}
 	forget_old(agent);
 }

@@ -237,6 +237,10 @@ static void set_mark(struct coordinator *c, const char *node, const struct drain
 	m.reason = (char *)mark->reason;
 	m.leave = mark->leave.items;
 	m.n_leave = mark->leave.count;
+	m.maintenance = mark->maintenance;
+	m.leave_unmovable = mark->leave_unmovable;
+	m.parallel = mark->parallel;
+	m.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
 	request.mark = &m;
 	send_call(call, "drover.v1.Agent/SetDrainMark", &request.base, CALL_TIMEOUT_MS);
 }

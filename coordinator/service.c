@@ -461,15 +461,12 @@ static void handle_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	coordinator_step(c, &e);
 }
 
-/* "root (uid 0)", as the events have it. */
+/* The name in the certificate, or "uid 0" on the local socket. */
 static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
 {
 	const struct mesh_identity *who = mesh_incoming_get_identity(in);
 
-	if (strncmp(who->address, "uid ", 4) == 0)
-		snprintf(ret, bytes, "%.60s (%.60s)", who->name, who->address);
-	else
-		snprintf(ret, bytes, "%.120s", who->name);
+	snprintf(ret, bytes, "%.120s", who->name[0] ? who->name : who->address);
 }
 
 static void handle_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)

@@ -35,9 +35,25 @@ static bool mark_matches(const struct fleet *fleet, const struct node *node)
 	       id_equal(&node->mark.drain_id, &id);
 }
 
+/* Whose guests may stay: of the drain, or of the one that has led to the maintenance. */
+static const struct drain *find_leaving(const struct fleet *fleet, const struct node *node)
+{
+	const struct drain *found = fleet_find_node_drain(fleet, node);
+
+	if (found || !node->kept.maintenance)
+		return found;
+	for (const struct drain *drain = fleet->drains; drain; drain = drain->hh.next) {
+		if (strcmp(drain->kept.node, node->kept.name) == 0 &&
+		    (!found || drain->kept.number > found->kept.number))
+			found = drain;
+	}
+	return found;
+}
+
 static void send_mark(struct fleet *fleet, struct node *node)
 {
 	const struct drain *drain = fleet_find_node_drain(fleet, node);
+	const struct drain *leaving = find_leaving(fleet, node);
 	struct action *action = change_act(fleet, ACTION_SET_DRAIN_MARK);
 	struct drain_mark *mark = &action->mark.mark;
 
@@ -53,10 +69,10 @@ static void send_mark(struct fleet *fleet, struct node *node)
 		mark->bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
 	}
 	text_copy(mark->reason, sizeof(mark->reason), node->kept.reason);
-	for (size_t i = 0; drain && i < drain->kept.leave.count; i++) {
-		const struct vm *vm = fleet_find_vm(fleet, drain->kept.leave.items[i]);
+	for (size_t i = 0; leaving && i < leaving->kept.leave.count; i++) {
+		const struct vm *vm = fleet_find_vm(fleet, leaving->kept.leave.items[i]);
 
-		names_add(&mark->leave, vm ? vm->name : drain->kept.leave.items[i]);
+		names_add(&mark->leave, vm ? vm->name : leaving->kept.leave.items[i]);
 	}
 	node->mark_asked = true;
 	node->mark_sent_draining = mark->draining;

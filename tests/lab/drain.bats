@@ -111,3 +111,84 @@ everything() {
 	assert_all_well fine shared@host1
 	[ "$(vm_node fine)" != host1 ]
 }
+
+# Everything that drover wrote down of its own is gone; the hosts know.
+@test "a drain whose whole store is lost goes on, as it was asked for" {
+	lab vm one host1 --memory 128MiB --working-set 32MiB
+	lab vm two host1 --memory 64MiB
+	lab vm stays host1 --memory 64MiB
+	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 3 ]' 10
+	lab link host1 migration rate 100mbit
+	drover drain host1 --leave stays --parallel 1 -m "new memory" --detach
+	wait_until 'is_copying one host1 || is_copying two host1' 20
+	epoch=$(drover status -o json | jq -r .epoch)
+	lab drover kill coordinator
+	lab shell coordinator find /var/lib/drover -name '*.db*' -delete
+	[ -z "$(lab shell coordinator find /var/lib/drover -name '*.db')" ]
+	lab drover start coordinator
+	wait_until '[ "$(node_get host1 .state)" = draining ]' 20
+	(($(drover status -o json | jq -r .epoch) > epoch))
+	[ "$(drain_get '.leave[0]')" = stays ]
+	[ "$(drain_get .parallel)" = 1 ]
+	[[ $(drover events) == *"the store does not know it; the drain goes on"* ]]
+	lab link host1 migration rate 1gbit
+	wait_until '[ "$(drain_get .state)" = partly ]' 60
+	assert_all_well one two stays@host1
+	for guest in one two; do [ "$(qemu_starts_everywhere "$guest")" = 2 ]; done
+}
+
+@test "F62: a guest started by hand on a draining host is noticed and moved, and the drain is not over before" {
+	lab vm first host1 --memory 128MiB --working-set 32MiB
+	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 1 ]' 10
+	lab link host1 migration rate 50mbit
+	drover drain host1 --detach
+	wait_mid_copy first host1
+	lab vm second host1 --memory 64MiB
+	wait_until '[[ $(drover events vm/second) == *"was started on host1, which is being drained"* ]]' 5
+	lab link host1 migration rate 1gbit
+	wait_until '[ "$(drain_get .state)" = completed ]' 60
+	[ -z "$(lab virsh host1 -q list --name)" ]
+	assert_all_well first second
+
+	# So it is on a host that is empty, and shown as what it is.
+	lab vm third host1 --memory 64MiB
+	wait_until '[[ $(drover events vm/third) == *"in maintenance and not empty any more"* ]]' 5
+	assert_all_well third@host1
+}
+
+@test "F62: with libvirt's hook nobody starts a guest on a host that is drained, and nothing else is refused" {
+	lab hook host1 on
+	wait_until all_ready 20
+	lab vm first host1 --memory 128MiB --working-set 32MiB
+	lab vm stays host1 --memory 64MiB --persistent
+	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 2 ]' 10
+	lab link host1 migration rate 50mbit
+	drover drain host1 --leave stays -m "new memory" --detach
+	wait_mid_copy first host1
+	run lab vm second host1 --memory 64MiB
+	[ "$status" != 0 ]
+	[[ $output == *"second is not started on host1: it is being drained: new memory"* ]]
+	[[ $output == *"drover undrain host1"* ]]
+	# A libvirtd that restarts takes up its guests, and who may stay may start again.
+	lab libvirtd host1 restart
+	[ "$(guest_state stays host1)" = running ]
+	lab virsh host1 -q destroy stays
+	lab virsh host1 -q start stays
+	lab link host1 migration rate 1gbit
+	wait_until '[ "$(drain_get ".endedWallMs | tonumber > 0")" = true ]' 90
+	run lab vm second host1 --memory 64MiB
+	[ "$status" != 0 ]
+	[[ $output == *"in maintenance"* ]]
+
+	# The drain is over: starts and guests on their way in are as ever; so they are without drover.
+	drover undrain host1
+	lab vm second host1 --memory 64MiB
+	drover migrate first --to host1
+	assert_runs_only_on first host1
+	drover drain host1 --leave stays --leave first --leave second --detach
+	wait_until 'lab shell host1 test -e /run/drover/no-starts' 10
+	lab drover stop host1
+	lab vm third host1 --memory 64MiB
+	lab drover start host1
+	lab hook host1 off
+}

@@ -207,7 +207,7 @@ traces_of() {
 	before=$(lab status -o json | jq -S 'del(.hosts[].guests)')
 	for words in "" "frobnicate" "up three" "up 0" "up 51" "up 2 --rate fast" "up --memory 1GB" \
 		"up --memory host9=1GiB" "up 2 3" "status now" "shell" "link host1 mgmt" "link host1 disk up" \
-		"link host1 mgmt rate slow" "link host1 mgmt up twice" "libvirtd host1" "libvirtd host1 burn" \
+		"link host1 mgmt rate slow" "link host1 mgmt up twice" "libvirtd host1" "libvirtd host1 burn" "power host1" "power host1 half" "hook host1" "hook host1 maybe" \
 		"vm" "vm onlyname" "vm UPPER host1" "vm x host1 --memory lots" "vm x host1 --storage tape" \
 		"vm x host1 --dirty 5" "vm x host1 --disk 1KiB" "vm x host1 --memory 16MiB --working-set 16MiB" "vm x host1 --colour red" \
 		"counter" "counter a b" "counter a --prove" "guests" "guests burn" "drover" "drover burn" \

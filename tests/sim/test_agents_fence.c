@@ -263,6 +263,22 @@ static void test_source_comes_back(void **state)
 	finish(t);
 }
 
+/* A destination that comes back has nothing of the guest, and frees what it kept for it; one with a
+ * paused copy leaves that to a person, for its source has decided without it. */
+static void test_destination_comes_back(void **state)
+{
+	struct agents *t = paused_for_ever();
+
+	(void)state;
+	declare_dead(t, 1, "host2");
+	wait_ms(t, 2500);
+	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
+	assert_int_equal(agents_leases(t, 1), 1);
+	fake_world_kill_guest(t->world, "host2", t->uuid);
+	assert_true(agents_until(t, has_no_lease, t));
+	agents_free(t);
+}
+
 /* Nonsense is refused: a fence of the present epoch would end what is ordered next, an epoch that no
  * coordinator had would end every coordinator, and a former coordinator declares nobody dead. */
 static void test_refused(void **state)
@@ -370,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_incomplete_copy),
 		cmocka_unit_test(test_dead_destination),
 		cmocka_unit_test(test_source_comes_back),
+		cmocka_unit_test(test_destination_comes_back),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(f62_starts_are_blocked_while_drained),
 	};
