@@ -344,6 +344,7 @@ static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, 
 		struct event e = { .kind = EVENT_EXPLAIN_VM };
 
 		e.explain.vm = r->name;
+		e.explain.node = r->node;
 		e.request = requests_add(c, in);
 		requests_set_subject(c, e.request, "vm", r->name);
 		coordinator_step(c, &e);

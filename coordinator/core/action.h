@@ -49,7 +49,8 @@ struct preview_call {
 /* What one node would say to one guest: EVENT_EXPLAIN_VM. */
 struct target_view {
 	char node[NODE_NAME_BYTES];
-	bool asked; /* false: excluded by what the coordinator knows; reason says why */
+	bool asked;    /* false: excluded by what the coordinator knows; reason says why */
+	bool excluded; /* so it is, and was asked all the same: it does not fit, whatever it says */
 	bool fits;
 	char reason[REASON_BYTES];
 	struct checks checks;

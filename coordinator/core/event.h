@@ -172,6 +172,8 @@ struct event {
 		} cancel;
 		struct {
 			const char *vm;
+			const char *
+				node; /* "" = all; else this one, asked whatever stands against it */
 		} explain;
 	};
 };

@@ -226,7 +226,9 @@ static void answer_target(struct preview_round *round, size_t i, const struct ev
 	}
 	checks_copy(&view->checks, event->preview.checks);
 	view->guard = event->preview.guard;
-	view->fits = event->preview.admitted;
+	view->fits = event->preview.admitted && !view->excluded;
+	if (view->excluded)
+		return; /* the reason is there */
 	if (!view->fits)
 		refusal_text(event, view->node, view->reason);
 	else
@@ -291,7 +293,7 @@ static bool is_worth_asking(enum plan_refusal why)
 }
 
 void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *vm,
-                           const char *only, size_t most)
+                           const char *only, bool thorough, size_t most)
 {
 	struct preview_round *round;
 	struct plan plan;
@@ -309,7 +311,9 @@ void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *
 			continue;
 		why = plan_judge(fleet, &plan.nodes[i], vm, false, change_now(fleet), view->reason);
 		text_copy(view->node, sizeof(view->node), node->kept.name);
-		if (is_worth_asking(why) && vm->node && round->open < most) {
+		view->excluded = !is_worth_asking(why);
+		if ((!view->excluded || (thorough && why != PLAN_UNREACHABLE)) && vm->node &&
+		    round->open < most) {
 			view->asked = true;
 			ask(fleet, round, &round->questions[reply->n_targets], vm, node);
 		} else if (why == PLAN_FITS) {

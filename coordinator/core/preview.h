@@ -12,9 +12,10 @@
 /* Takes @reply with reply->plan: asks each planned target, then sends it. */
 void preview_start_drain(struct fleet *fleet, struct reply *reply);
 /* Asks the best @most destinations of @vm (all that the coordinator does not itself exclude, up to
- * @most) and sends @reply with the targets. */
+ * @most) and sends @reply with the targets. @only: one node or NULL; @thorough: it is asked also where
+ * the coordinator excludes it, so that all that stands in the way is known at once. */
 void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *vm,
-                           const char *only, size_t most);
+                           const char *only, bool thorough, size_t most);
 
 void preview_take_outcome(struct fleet *fleet, const struct event *event);
 /* Ends the rounds whose time is over. */

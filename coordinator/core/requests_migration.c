@@ -114,7 +114,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 
 		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
 		                                 event->migrate.bandwidth_bytes_per_s);
-		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, ASK_MOST);
+		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, false, ASK_MOST);
 		return;
 	}
 	m = launch_plan_migration(fleet, vm, NULL);
@@ -130,6 +130,36 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	reply_migration(fleet, event, m, false);
 }
 
+/* "Why not there?" What the guest itself lacks comes first, then the node's own answer. */
+static void explain_one(struct fleet *fleet, const struct event *event, struct vm *vm)
+{
+	struct reply *reply;
+	struct node *node;
+	struct error err;
+
+	if (fleet_get_node(fleet, event->explain.node, &node, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	if (!vm->node) {
+		error_set(&err, ERROR_NOT_FOUND, "no host lists %s now", vm->name);
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	reply = reply_new(REPLY_EXPLAIN, event->request);
+	if (vm->node == node) {
+		snprintf(reply->text, sizeof(reply->text), "%s is on %s already", vm->name,
+		         node->kept.name);
+		reply_send(fleet, reply);
+		return;
+	}
+	if (vm->migration)
+		snprintf(reply->text, sizeof(reply->text),
+		         "%s is being moved now: migration/%" PRIu64, vm->name,
+		         vm->migration->kept.number);
+	preview_start_targets(fleet, reply, vm, node->kept.name, true, 1);
+}
+
 void request_explain(struct fleet *fleet, const struct event *event)
 {
 	struct error err = { 0 };
@@ -139,7 +169,12 @@ void request_explain(struct fleet *fleet, const struct event *event)
 		reply_send_error(fleet, event->request, &err);
 		return;
 	}
-	preview_start_targets(fleet, reply_new(REPLY_EXPLAIN, event->request), vm, NULL, ASK_MOST);
+	if (event->explain.node[0]) {
+		explain_one(fleet, event, vm);
+		return;
+	}
+	preview_start_targets(fleet, reply_new(REPLY_EXPLAIN, event->request), vm, NULL, false,
+	                      ASK_MOST);
 }
 
 /* --- cancel --- */

@@ -275,6 +275,22 @@ wait_for() {
 	[[ $stderr == *"did you mean  web1"* ]]
 }
 
+@test "why-not answers first, then says what stands in the way and what does not" {
+	start_coordinator
+	run --separate-stderr -4 "$drover" why-not web1 host2
+	[[ ${lines[0]} == "web1 cannot move to host2 now: memory  (1 passed, 1 failed)" ]]
+	[[ $output == *"memory"*"fail"*"100 MiB free"*"320 MiB"*"move something off host2 first"*"passes: cpu"* ]]
+	run --separate-stderr -0 "$drover" why-not vm/web1 node/host1
+	[[ ${lines[0]} == "web1 could move to host1: 2 passed" ]]
+	[[ $output == *"two-step"*"passes: cpu, memory"* ]]
+	run --separate-stderr -4 "$drover" why-not web1 host2 -o json
+	jq -e '.targets[0].checks[1].required == "320 MiB"' <<<"$output"
+	run --separate-stderr -7 "$drover" why-not web1 hots2
+	[[ $stderr == *"did you mean  host2"* ]]
+	run --separate-stderr -2 "$drover" why-not web1
+	run --separate-stderr -2 "$drover" why-not node/host1 host2
+}
+
 @test "cancelling what is over is no error" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" cancel drain/3

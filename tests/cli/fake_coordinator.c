@@ -411,6 +411,38 @@ static void handle_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	mesh_reply(in, &reply.base);
 }
 
+static void explain_node(struct mesh_incoming *in, const Drover__V1__ExplainRequest *request)
+{
+	Drover__V1__Explanation reply = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Explanation__Target target = DROVER__V1__EXPLANATION__TARGET__INIT;
+	Drover__V1__Explanation__Target *targets[] = { &target };
+	Drover__V1__Check memory = DROVER__V1__CHECK__INIT, cpu = DROVER__V1__CHECK__INIT;
+	Drover__V1__Check *checks[] = { &cpu, &memory };
+	struct error err;
+
+	if (strcmp(request->node, "host2") != 0 && strcmp(request->node, "host1") != 0) {
+		error_set(&err, ERROR_NOT_FOUND, "no node %s", request->node);
+		mesh_fail_error(in, &err);
+		return;
+	}
+	target.node = request->node;
+	target.fits = strcmp(request->node, "host1") == 0;
+	target.guard = DROVER__V1__GUARD__GUARD_TWO_STEP;
+	cpu.id = S("cpu");
+	cpu.verdict = DROVER__V1__CHECK__VERDICT__PASS;
+	memory.id = S("memory");
+	memory.verdict = target.fits ? DROVER__V1__CHECK__VERDICT__PASS
+	                             : DROVER__V1__CHECK__VERDICT__FAIL;
+	memory.measured = S("100 MiB free");
+	memory.required = S("320 MiB");
+	memory.remedy = S("move something off host2 first");
+	target.checks = checks;
+	target.n_checks = 2;
+	reply.targets = targets;
+	reply.n_targets = 1;
+	mesh_reply(in, &reply.base);
+}
+
 static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__ExplainRequest *request = (const Drover__V1__ExplainRequest *)m;
@@ -420,6 +452,10 @@ static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, 
 	char line[80], *lines[] = { line };
 
 	(void)context;
+	if (request->node[0]) {
+		explain_node(in, request);
+		return;
+	}
 	snprintf(line, sizeof(line), "asked for the %.16s called %.40s", request->kind,
 	         request->name);
 	target.node = S("host2");

@@ -123,8 +123,14 @@ assert_untouched() {
 	[[ $output == *cordoned* ]]
 	run -4 drover drain host1 --dry-run
 	[[ $output == *"not move"*cordoned* ]]
+	# Everything else is asked as well, and nothing is reserved by asking.
+	run -4 drover why-not shy host2
+	[[ ${lines[0]} == "shy cannot move to host2 now: node"* ]]
+	[[ $output == *"new disks"*passes:*memory*port* ]]
+	[ "$(node_get host2 .host.slotsIn)" = 0 ]
 	assert_untouched shy
 	drover -q uncordon host2
+	run -0 drover why-not shy host2
 	run -0 drover migrate shy --to host2
 	assert_all_well shy@host2
 }

@@ -428,6 +428,7 @@ static void test_explain(void **state)
 	core_world_step(world, &event);
 	event = (struct event){ .kind = EVENT_EXPLAIN_VM, .request = 9 };
 	event.explain.vm = "web1";
+	event.explain.node = "";
 	core_world_step(world, &event);
 	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 1);
 	answer.preview.preview = core_world_find(world, ACTION_PREVIEW)->preview.preview;
@@ -441,6 +442,48 @@ static void test_explain(void **state)
 	assert_true(reply->targets[0].fits);
 	assert_string_equal(reply->targets[1].reason, "host3 cordoned");
 	assert_false(reply->targets[1].asked);
+	core_world_free(world);
+}
+
+/* Asked about one node, it is asked although it is cordoned: all that stands in the way is known at
+ * once, and whatever it says it is no destination now. */
+static void test_why_not(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct event event = { .kind = EVENT_CORDON, .request = 3 };
+	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+	struct checks checks = { 0 };
+	const struct reply *reply;
+
+	(void)state;
+	event.node.node = "host3";
+	event.node.reason = "";
+	core_world_step(world, &event);
+	event = (struct event){ .kind = EVENT_EXPLAIN_VM, .request = 9 };
+	event.explain.vm = "web1";
+	event.explain.node = "host3";
+	core_world_step(world, &event);
+	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 1);
+	assert_string_equal(core_world_find(world, ACTION_PREVIEW)->preview.target, "host3");
+	answer.preview.preview = core_world_find(world, ACTION_PREVIEW)->preview.preview;
+	answer.preview.admitted = true;
+	answer.preview.checks = &checks;
+	core_world_step(world, &answer);
+	reply = core_world_reply(world);
+	assert_int_equal(reply->n_targets, 1);
+	assert_true(reply->targets[0].asked);
+	assert_false(reply->targets[0].fits);
+	assert_string_equal(reply->targets[0].reason, "host3 cordoned");
+
+	event.explain.node = "host1";
+	core_world_step(world, &event);
+	reply = core_world_reply(world);
+	assert_int_equal(reply->n_targets, 0);
+	assert_string_equal(reply->text, "web1 is on host1 already");
+
+	event.explain.node = "host9";
+	core_world_step(world, &event);
+	assert_int_equal(core_world_reply(world)->error.code, ERROR_NOT_FOUND);
 	core_world_free(world);
 }
 
@@ -483,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_drains_take_turns),
 		cmocka_unit_test(test_drain_after_restart),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_why_not),
 		cmocka_unit_test(test_migrate_waits_for_room),
 	};
 

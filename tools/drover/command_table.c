@@ -148,6 +148,15 @@ static const struct command commands[] = {
 			 "their state and what is in the way.\n\n"
 			 "A bare name will do where it is unique.",
 	  .examples = "drover explain vm/web1\ndrover explain migration/42" },
+	{ .name = "why-not", .arguments = "VM NODE", .words_min = 2, .words_max = 2,
+	  .options = ASKS | PRINTS | O(NO_HEADERS), .formats = SHOWABLE, .group = LOOK,
+	  .run = why_not_run, .completion = COMPLETE_VMS,
+	  .summary = "may this guest go to that node, and if not, why not",
+	  .description = "The node makes every admission check now and reserves nothing. First comes the "
+			 "answer, then each check that fails or warns with what was measured, what is "
+			 "required and what to do, then the names of those that pass.\n\n"
+			 "The status is 0 if the guest could go there (or is there), 4 if not.",
+	  .examples = "drover why-not web1 host3\ndrover why-not web1 host3 -o json" },
 	{ .name = "watch", .arguments = "drain/N|migration/N", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS, .formats = WATCHABLE, .group = LOOK, .run = watch_run,
 	  .completion = COMPLETE_WATCH, .summary = "follow a drain or a migration to its end",

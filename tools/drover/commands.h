@@ -12,6 +12,7 @@ enum exit_code migrations_run(const struct invocation *invocation);
 enum exit_code drains_run(const struct invocation *invocation);
 enum exit_code events_run(const struct invocation *invocation);
 enum exit_code explain_run(const struct invocation *invocation);
+enum exit_code why_not_run(const struct invocation *invocation);
 enum exit_code drain_run(const struct invocation *invocation);
 enum exit_code undrain_run(const struct invocation *invocation);
 enum exit_code cordon_run(const struct invocation *invocation);

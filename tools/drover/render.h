@@ -26,6 +26,9 @@ void status_print(const struct output *o, const Drover__V1__Status *status,
 /* @asked: what it was asked for as, where the explanation does not say. */
 void explanation_print(const struct output *o, const char *asked,
                        const Drover__V1__Explanation *explanation);
+/* May @vm go to @node, and if not, why not. */
+void why_not_print(const struct output *o, const char *vm, const char *node,
+                   const Drover__V1__Explanation *explanation);
 /* Checks as a table: verdict, what was measured, what is required, what to do. */
 void checks_print(const struct output *o, Drover__V1__Check *const *checks, size_t n);
 
