@@ -145,6 +145,8 @@ void source_stop(struct agent *agent);
 #define SOURCE_ENDED_KEPT 256
 
 struct source_attempt *source_new(struct agent *agent, const struct journal_attempt *order);
+/* Takes it out of the agent's list, and frees it. */
+void source_forget(struct source_attempt *a);
 void source_enter(struct source_attempt *a, enum source_stage stage);
 /* Ends with that state and reason after cleaning up. Before MOVING: at once. */
 void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,

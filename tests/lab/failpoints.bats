@@ -57,6 +57,15 @@ teardown() {
 	sweep host2 "${points[@]}"
 }
 
+# Most of what libvirt says comes in pieces long before the switchover, the last few are its end.
+# bats test_tags=slow
+@test "F25: either tunnel dies in the middle of each part of libvirt's conversation" {
+	local host n
+	for host in host1 host2; do
+		for n in 2 4 6 8 10 12 14 16 18 20; do sweep "$host" "tunnel_in_stream:$n"; done
+	done
+}
+
 # bats test_tags=slow
 @test "F25: the coordinator dies at each of its points" {
 	mapfile -t points < <(names coordinator/drover-coordinator coordinator_)

@@ -89,7 +89,8 @@ agent_pid() { cat "$LAB_STATE/hosts/$1/agent.pid"; }
 	kill -CONT "$(agent_pid host1)"
 	wait_until all_ready 20
 	wait_until none_active 20
-	[ "$(migration_get stale .state)" = CANCELLED ] || fail "$(drover migrations --vm stale -o wide)"
+	# Either the agent saw that nobody waits, or it was cancelled, or the destination knew better.
+	[[ $(migration_get stale .state) =~ ^(CANCELLED|FAILED)$ ]] || fail "$(drover migrations --vm stale -o wide)"
 	[ "$(qemu_starts_everywhere stale)" = 1 ] || fail "a QEMU was started on host2"
 	assert_all_well stale@host1
 }
@@ -125,6 +126,13 @@ agent_pid() { cat "$LAB_STATE/hosts/$1/agent.pid"; }
 	assert_all_well kept@host1
 }
 
+# In its last page, for a record of an attempt.
+journal_has_room() {
+	local bytes
+	bytes=$(lab shell host1 stat -c %s /var/lib/drover/agent.journal)
+	((4096 - bytes % 4096 > 200))
+}
+
 @test "F29: an agent whose disk is full begins nothing, finishes what runs, and goes on when there is room" {
 	new_guest running host1 --memory 96MiB --working-set 64MiB
 	new_guest waiting host1
@@ -136,6 +144,13 @@ agent_pid() { cat "$LAB_STATE/hosts/$1/agent.pid"; }
 	drover -q migrate running --to host2 --detach
 	wait_mid_copy running host1
 	lab shell host1 sh -c 'dd if=/dev/zero of=/var/lib/drover/filler bs=4k 2>/dev/null; true'
+	# The page in which the journal ends still takes records: marks fill it up.
+	for _ in {1..60}; do
+		journal_has_room || break
+		drover -q --timeout 2s cordon host1 || true
+		drover -q --timeout 2s uncordon host1 || true
+	done
+	run -1 journal_has_room
 	drover -q migrate waiting --to host2 --detach || true
 	wait_until '[ "$(vm_node running)" = host2 ]' 40
 	[ "$(home_of running)" = host2 ]
