@@ -1,2 +1,3 @@
 drover_test(NAME test_coordinator LABEL unit SOURCES unit/test_coordinator.c
 	LIBS drover_coordinator)
+drover_test(NAME test_facts_read LABEL unit SOURCES unit/test_facts_read.c LIBS drover_coordinator)

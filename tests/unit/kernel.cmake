@@ -1,5 +1,5 @@
 # The safety kernel, the ports and proofs it judges by, the agent's journal.
-foreach(module admission reservations guard resolve)
+foreach(module admission admission_link reservations reservations_room guard resolve)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_kernel)
 endforeach()
@@ -9,3 +9,7 @@ foreach(module journal journal_state)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_journal)
 endforeach()
+drover_test(NAME test_round_trip LABEL unit SOURCES unit/test_round_trip.c LIBS drover_agent)
+drover_test(NAME test_hugepages LABEL unit SOURCES unit/test_hugepages.c LIBS drover_agent)
+drover_test(NAME test_agent_settings LABEL unit SOURCES unit/test_agent_settings.c LIBS drover_agent)
+drover_test(NAME test_host_memory LABEL unit SOURCES unit/test_host_memory.c LIBS drover_hypervisor)

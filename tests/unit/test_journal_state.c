@@ -105,6 +105,9 @@ static struct reservation some_reservation(uint8_t operation)
 		                 .source_node = "host1",
 		                 .memory_bytes = 1 << 20,
 		                 .port = 49152,
+		                 .page_bytes = 2 << 20,
+		                 .bandwidth_bytes_per_s = 125000000,
+		                 .taken_wall_ms = 1234567,
 		                 .ttl_ms = 30000 };
 
 	return r;
@@ -280,6 +283,171 @@ static void test_nonsense_is_not_written(void **state)
 	assert_int_equal(s.n_attempts + s.n_reservations + s.n_things, 0);
 }
 
+/* The lease as the next agent has it: every field, one by one. */
+static void f24_every_field_of_a_lease(void **state)
+{
+	struct reservation r = some_reservation(2);
+	const struct reservation *got;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(journal_state_write_taken(&s, j, &r, &err), 0);
+	reopen();
+	assert_int_equal(s.n_reservations, 1);
+	got = &s.reservations[0];
+	assert_true(attempt_name_equal(&got->attempt, &r.attempt));
+	assert_int_equal(got->attempt.epoch, r.attempt.epoch);
+	assert_string_equal(got->vm_uuid, r.vm_uuid);
+	assert_string_equal(got->vm_name, r.vm_name);
+	assert_string_equal(got->source_node, r.source_node);
+	assert_int_equal(got->memory_bytes, r.memory_bytes);
+	assert_int_equal(got->page_bytes, r.page_bytes);
+	assert_int_equal(got->bandwidth_bytes_per_s, r.bandwidth_bytes_per_s);
+	assert_int_equal(got->port, r.port);
+	assert_int_equal(got->ttl_ms, r.ttl_ms);
+	assert_int_equal(got->taken_wall_ms, r.taken_wall_ms);
+}
+
+/* Leases come back in the order they were taken, also through a compaction: by it the youngest loses. */
+static void f24_leases_keep_their_order(void **state)
+{
+	struct reservation r;
+	struct error err;
+
+	(void)state;
+	for (uint8_t i = 9; i > 3; i--) {
+		r = some_reservation(i);
+		assert_int_equal(journal_state_write_taken(&s, j, &r, &err), 0);
+	}
+	r = some_reservation(7);
+	assert_int_equal(journal_state_write_released(&s, j, &r.attempt, &err), 0);
+	assert_int_equal(journal_state_compact(&s, j, &err), 0);
+	reopen();
+	assert_int_equal(s.n_reservations, 5);
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(s.reservations[i].attempt.operation.bytes[0],
+		                 i < 2 ? 9 - i : 8 - i);
+}
+
+/* The power fails while a lease is written: what was there before is there, the torn record is not. */
+static void f24_torn_tail(void **state)
+{
+	struct reservation first = some_reservation(2), second = some_reservation(3);
+	struct error err;
+	size_t whole, before;
+
+	(void)state;
+	assert_int_equal(journal_state_write_taken(&s, j, &first, &err), 0);
+	before = journal_get_bytes(j);
+	assert_int_equal(journal_state_write_taken(&s, j, &second, &err), 0);
+	whole = journal_get_bytes(j);
+	assert_int_equal(truncate(path, (off_t)(whole - 1)), 0);
+	reopen();
+	assert_false(report.quarantined);
+	assert_int_equal(report.dropped_bytes, whole - 1 - before);
+	assert_int_equal(s.n_reservations, 1);
+	assert_int_equal(s.reservations[0].attempt.operation.bytes[0], 2);
+}
+
+/* A newer version's fields are skipped, and the rest of its lease is read. */
+static void f27_fields_of_a_newer_version(void **state)
+{
+	/* Field 1000, text "new". */
+	static const uint8_t unknown[] = { 0xc2, 0x3e, 3, 'n', 'e', 'w' };
+	struct reservation r = some_reservation(2);
+	uint8_t *payload, *longer;
+	struct error err;
+	size_t bytes;
+
+	(void)state;
+	payload = journal_encode_taken(&r, &bytes);
+	longer = xmalloc(bytes + sizeof(unknown));
+	memcpy(longer, unknown, sizeof(unknown));
+	memcpy(longer + sizeof(unknown), payload, bytes);
+	assert_int_equal(
+		journal_append(j, JOURNAL_TYPE_TAKEN, longer, bytes + sizeof(unknown), &err), 0);
+	free(payload);
+	free(longer);
+	reopen();
+	assert_false(report.quarantined);
+	assert_int_equal(s.n_reservations, 1);
+	assert_int_equal(s.reservations[0].port, 49152);
+	assert_int_equal(s.reservations[0].bandwidth_bytes_per_s, 125000000);
+}
+
+/* Written twice it is one lease; released twice it is one tombstone, and the oldest of too many go. */
+static void test_repeated_records(void **state)
+{
+	struct reservation r = some_reservation(2);
+	struct attempt_name a = r.attempt;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(journal_state_write_taken(&s, j, &r, &err), 0);
+	assert_int_equal(journal_state_write_taken(&s, j, &r, &err), 0);
+	assert_int_equal(s.n_reservations, 1);
+	assert_int_equal(journal_state_write_released(&s, j, &a, &err), 0);
+	assert_int_equal(journal_state_write_released(&s, j, &a, &err), 0);
+	assert_int_equal(s.n_reservations, 0);
+	assert_int_equal(s.n_released, 1);
+	for (uint32_t i = 1; i <= RESERVATION_TOMBSTONES_MAX; i++) {
+		struct journal_record record = { .type = JOURNAL_TYPE_RELEASED };
+		uint8_t *payload;
+
+		a = attempt(8, i, 7);
+		payload = journal_encode_released(&a, &record.bytes);
+		record.payload = payload;
+		assert_int_equal(journal_state_apply(&record, &s, &err), 0);
+		free(payload);
+	}
+	assert_int_equal(s.n_released, RESERVATION_TOMBSTONES_MAX);
+	assert_int_equal(s.released[0].operation.bytes[0], 8);
+}
+
+/* Payloads that are no messages, and messages whose fields make no sense, are refused by each decoder. */
+static void test_every_decoder_refuses_nonsense(void **state)
+{
+	static const uint8_t bad[] = { 0xff, 0xff, 0xff };
+	struct error err;
+
+	(void)state;
+	for (uint32_t type = JOURNAL_TYPE_ATTEMPT; type <= JOURNAL_TYPE_DRAIN_MARK; type++) {
+		struct journal_record r = { .type = type, .payload = bad, .bytes = sizeof(bad) };
+
+		assert_int_equal(journal_state_apply(&r, &s, &err), -ERROR_INVALID);
+		r.bytes = 0;
+		/* An empty message names no attempt and no drain; an epoch of 0 is one. */
+		assert_int_equal(journal_state_apply(&r, &s, &err),
+		                 type == JOURNAL_TYPE_EPOCH ? 0 : -ERROR_INVALID);
+	}
+}
+
+/* Too many things wait to be removed: no more are made. A drain leaves so many guests and no more. */
+static void test_bounds(void **state)
+{
+	struct journal_drain_mark mark = { .n_leave = JOURNAL_LEAVE_MAX + 1 };
+	struct journal_thing t = some_thing();
+	struct error err;
+
+	(void)state;
+	assert_int_equal(journal_state_write_drain_mark(&s, j, &mark, &err), -ERROR_INVALID);
+	for (uint32_t i = 0; i < JOURNAL_THINGS_MAX; i++) {
+		struct journal_record record = { .type = JOURNAL_TYPE_MADE };
+		uint8_t *payload;
+
+		t.pid = i;
+		payload = journal_encode_thing(&t, &record.bytes);
+		record.payload = payload;
+		assert_int_equal(journal_state_apply(&record, &s, &err), 0);
+		free(payload);
+	}
+	t.pid = 99999;
+	assert_int_equal(journal_state_write_made(&s, j, &t, &err), -ERROR_NO_SPACE);
+	/* One that was never made is removed without harm. */
+	assert_int_equal(journal_state_write_removed(&s, j, &t, &err), 0);
+	assert_int_equal(s.n_things, JOURNAL_THINGS_MAX);
+}
+
 /* A record of a type that this version does not know is damage: it may be a tombstone. */
 static void test_unknown_type_is_damage(void **state)
 {
@@ -332,6 +500,13 @@ int main(void)
 		T(test_attempt_phases),
 		T(test_epoch_rises),
 		T(test_nonsense_is_not_written),
+		T(f24_every_field_of_a_lease),
+		T(f24_leases_keep_their_order),
+		T(f24_torn_tail),
+		T(f27_fields_of_a_newer_version),
+		T(test_repeated_records),
+		T(test_every_decoder_refuses_nonsense),
+		T(test_bounds),
 		T(test_unknown_type_is_damage),
 		T(test_forgetting),
 	};

@@ -70,6 +70,98 @@ static void test_reason_has_numbers(void **state)
 	core_world_free(world);
 }
 
+static void report_host(struct core_world *world, const char *name, struct host_state *host)
+{
+	struct event e = { .kind = EVENT_HOST };
+
+	host->memory_capacity_bytes = 4096 * MIB;
+	host->libvirt_connected = true;
+	host->port_pool = 2;
+	e.host.node = name;
+	e.host.host = host;
+	core_world_step(world, &e);
+}
+
+/* A host whose figures make no sense is no target, and its state says why, until they do. */
+static void f59_suspect_is_no_target(void **state)
+{
+	struct core_world *world = three_hosts();
+	struct host_state host = { 0 };
+	char reason[REASON_BYTES];
+	struct node *node;
+
+	(void)state;
+	report_host(world, "host3", &host);
+	assert_string_equal(pick(world, "web1", NULL, reason), "host3");
+	strcpy(host.suspect, "memory/capacity is 9 GiB, more than the RAM of /proc/meminfo, 8 GiB");
+	report_host(world, "host3", &host);
+	assert_string_equal(pick(world, "web1", NULL, reason), "host2");
+	assert_null(pick(world, "web1", "host3", reason));
+	assert_non_null(strstr(reason, "host3 is suspect: memory/capacity is 9 GiB"));
+	node = fleet_find_node(world->fleet, "host3");
+	assert_non_null(strstr(node->reason, "suspect: memory/capacity"));
+	assert_int_equal(plan_get_headroom(world->fleet, node), 0);
+	host.suspect[0] = '\0';
+	report_host(world, "host3", &host);
+	assert_string_equal(pick(world, "web1", NULL, reason), "host3");
+	assert_string_equal(node->reason, "");
+	core_world_free(world);
+}
+
+/* A host that ran out of memory is left alone for the time it says, with the reason and what is left. */
+static void f58_pressured_is_no_target_for_a_while(void **state)
+{
+	struct core_world *world = three_hosts();
+	struct host_state host = { .pressure_ms = 30000 };
+	char reason[REASON_BYTES];
+
+	(void)state;
+	strcpy(host.pressure, "out of memory: the kernel ended 1 processes");
+	report_host(world, "host3", &host);
+	assert_string_equal(pick(world, "web1", NULL, reason), "host2");
+	assert_null(pick(world, "web1", "host3", reason));
+	assert_string_equal(reason, "host3 takes no guest for another 30.0 s: out of memory: the "
+	                            "kernel ended 1 processes");
+	world->now_ms += 30000;
+	host.pressure[0] = '\0';
+	host.pressure_ms = 0;
+	report_host(world, "host3", &host);
+	assert_string_equal(pick(world, "web1", NULL, reason), "host3");
+	core_world_free(world);
+}
+
+/* What guests may have is (capacity - reserve) x overcommit, by the host's own ratio. */
+static void test_overcommit(void **state)
+{
+	struct host_state host = { .memory_capacity_bytes = 1064 * MIB,
+		                   .memory_reserve_bytes = 64 * MIB,
+		                   .memory_guests_bytes = 1200 * MIB };
+
+	(void)state;
+	assert_int_equal(host_state_room_bytes(&host), 0);
+	host.memory_overcommit_percent = 150;
+	assert_int_equal(host_state_limit_bytes(&host), 1500 * MIB);
+	assert_int_equal(host_state_room_bytes(&host), 300 * MIB);
+	host.memory_reserve_bytes = 2000 * MIB;
+	assert_int_equal(host_state_room_bytes(&host), 0);
+}
+
+/* The host's own inbound cap counts when it is the lower one. */
+static void test_own_inbound_cap(void **state)
+{
+	struct core_world *world = three_hosts();
+	struct host_state host = { .slots_in_max = 1 };
+	char reason[REASON_BYTES];
+
+	(void)state;
+	report_host(world, "host3", &host);
+	fleet_find_node(world->fleet, "host3")->migrations_in = 1;
+	assert_null(pick(world, "web1", "host3", reason));
+	assert_string_equal(reason, "1 of 1 inbound slots of host3 in use");
+	fleet_find_node(world->fleet, "host3")->migrations_in = 0;
+	core_world_free(world);
+}
+
 /* A target asked for by name is the only one looked at. */
 static void test_only_the_one_asked_for(void **state)
 {
@@ -165,6 +257,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_roomiest_host),
 		cmocka_unit_test(test_reason_has_numbers),
+		cmocka_unit_test(f59_suspect_is_no_target),
+		cmocka_unit_test(f58_pressured_is_no_target_for_a_while),
+		cmocka_unit_test(test_overcommit),
+		cmocka_unit_test(test_own_inbound_cap),
 		cmocka_unit_test(test_only_the_one_asked_for),
 		cmocka_unit_test(test_silent_host_is_no_target),
 		cmocka_unit_test(test_moves_on_their_way_count),

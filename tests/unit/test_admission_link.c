@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Admission on the way in: slots, the link, the distance, huge pages; with numbers, and unknown is said. */
+#include "agent/kernel/admission.h"
+
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MBIT ((uint64_t)125000)
+
+static struct vm_description vm;
+static struct check_list list;
+
+static struct admission_input fitting(void)
+{
+	struct admission_input in = {
+		.vm = &vm,
+		.source_node = "host1",
+		.node = "host2",
+		.memory = { .capacity_bytes = GIB,
+		            .overcommit_percent = 100,
+		            .free_bytes = GIB,
+		            .guests_known = true },
+		.leases = { .slots = 2 },
+		.link = { .link_bytes_per_s = 1000 * MBIT,
+		          .measured = true,
+		          .classified = true,
+		          .minimum_bytes_per_s = 64 * MBIT },
+		.round_trip = { .outcome = ROUND_TRIP_MEASURED,
+		                .address = "10.78.0.1",
+		                .n_answers = 5,
+		                .smallest_us = 120,
+		                .median_us = 1750 },
+		.round_trip_limit_ms = 150,
+	};
+
+	memset(&vm, 0, sizeof(vm));
+	strcpy(vm.summary.uuid, "11111111-2222-3333-4444-555555555555");
+	strcpy(vm.summary.name, "web1");
+	vm.summary.memory_bytes = 256 * MIB;
+	vm.summary.vcpus = 1;
+	return in;
+}
+
+static const struct check *judged(const struct admission_input *in, const char *id)
+{
+	admission_judge(in, &list);
+	for (size_t i = 0; i < list.count; i++)
+		if (strcmp(list.items[i].id, id) == 0)
+			return &list.items[i];
+	fail_msg("there is no check %s", id);
+	return NULL;
+}
+
+static void assert_check(const struct admission_input *in, const char *id,
+                         enum check_verdict verdict, const char *measured)
+{
+	const struct check *c = judged(in, id);
+
+	assert_string_equal(c->measured, measured);
+	assert_int_equal(c->verdict, verdict);
+	assert_int_equal(c->remedy[0] == '\0', verdict == CHECK_PASS);
+}
+
+/* A slot is free or its holders are named; what this attempt has, it has. */
+static void test_slot(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	assert_check(&in, "slot", CHECK_PASS, "0 of 2 taken");
+	in.leases.taken = 1;
+	strcpy(in.leases.holders, "db1 from host3");
+	assert_check(&in, "slot", CHECK_PASS, "1 of 2 taken: db1 from host3");
+	in.leases.taken = 2;
+	assert_check(&in, "slot", CHECK_FAIL, "2 of 2 taken: db1 from host3");
+	in.already_reserved = true;
+	assert_check(&in, "slot", CHECK_PASS, "one is reserved for this attempt");
+	in = fitting();
+	in.leases.slots = 0;
+	assert_check(&in, "slot", CHECK_FAIL, "not measured");
+}
+
+/* What is left of the link is shown with its arithmetic, and must be the minimum at least. */
+static void test_bandwidth(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	in.link.other_bytes_per_s = 300 * MBIT;
+	in.leases.promised_bytes_per_s = 500 * MBIT;
+	in.leases.taken = 1;
+	assert_check(&in, "bandwidth", CHECK_PASS,
+	             "200 Mbit/s free: 1 Gbit/s link - 300 Mbit/s other traffic - 500 Mbit/s "
+	             "promised to 1");
+	assert_string_equal(judged(&in, "bandwidth")->required,
+	                    "64 Mbit/s, migration/minBandwidth here");
+	assert_int_equal(admission_bandwidth_share(&in), 200 * MBIT);
+	in.link.other_bytes_per_s = 450 * MBIT;
+	assert_check(&in, "bandwidth", CHECK_FAIL,
+	             "50 Mbit/s free: 1 Gbit/s link - 450 Mbit/s other traffic - 500 Mbit/s "
+	             "promised to 1");
+	/* A move that may not use more than that needs no more. */
+	in.link.limit_bytes_per_s = 40 * MBIT;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_PASS);
+	assert_string_equal(judged(&in, "bandwidth")->required, "40 Mbit/s, the move's own limit");
+	assert_int_equal(admission_bandwidth_share(&in), 40 * MBIT);
+	in.already_reserved = true;
+	in.reserved_bytes_per_s = 70 * MBIT;
+	assert_check(&in, "bandwidth", CHECK_PASS, "70 Mbit/s reserved for this attempt");
+}
+
+/* Counters that cannot tell moves apart are not counted against the moves twice. */
+static void test_bandwidth_not_classified(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	in.link.classified = false;
+	in.link.other_bytes_per_s = 600 * MBIT;
+	in.leases.promised_bytes_per_s = 500 * MBIT;
+	assert_check(&in, "bandwidth", CHECK_PASS,
+	             "400 Mbit/s free: 1 Gbit/s link - 600 Mbit/s other traffic (with "
+	             "migrations) - 500 Mbit/s promised to 0");
+	assert_int_equal(admission_bandwidth_share(&in), 400 * MBIT);
+	in.link.other_bytes_per_s = 100 * MBIT;
+	assert_int_equal(admission_bandwidth_share(&in), 500 * MBIT);
+}
+
+/* An unknown link warns; nothing is invented, and the move's own limit is what its lease takes. */
+static void test_bandwidth_unknown(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	in.link.link_bytes_per_s = 0;
+	in.leases.promised_bytes_per_s = 10 * MBIT;
+	assert_check(&in, "bandwidth", CHECK_WARN,
+	             "what the migration link carries is unknown; 10 Mbit/s promised");
+	assert_int_equal(admission_bandwidth_share(&in), 0);
+	in.link.limit_bytes_per_s = 5 * MBIT;
+	assert_int_equal(admission_bandwidth_share(&in), 5 * MBIT);
+	in = fitting();
+	in.link.measured = in.link.classified = false;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_WARN);
+	assert_non_null(strstr(judged(&in, "bandwidth")->measured, "(not measured)"));
+	/* A slot's part of it, and no more than the link for a limit over it. */
+	assert_int_equal(admission_bandwidth_share(&in), 500 * MBIT);
+	in.leases.slots = 0;
+	assert_int_equal(admission_bandwidth_share(&in), 1000 * MBIT);
+	in.link.limit_bytes_per_s = 5000 * MBIT;
+	assert_int_equal(admission_bandwidth_share(&in), 1000 * MBIT);
+}
+
+/* The way to the source: near, far, silent, not there, not looked at. */
+static void test_latency(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	assert_check(&in, "latency", CHECK_PASS, "0.1 ms to 10.78.0.1, median 1.7 ms of 5");
+	in.round_trip.smallest_us = 150001;
+	assert_int_equal(judged(&in, "latency")->verdict, CHECK_FAIL);
+	/* Our own moves fill the queue: that passes. */
+	in.leases.taken = 1;
+	assert_int_equal(judged(&in, "latency")->verdict, CHECK_WARN);
+	in.round_trip_limit_ms = 0;
+	assert_int_equal(judged(&in, "latency")->verdict, CHECK_PASS);
+	in = fitting();
+	in.round_trip.outcome = ROUND_TRIP_NO_ANSWER;
+	assert_check(&in, "latency", CHECK_WARN,
+	             "unknown: 10.78.0.1 answers nothing, as behind a firewall");
+	in.round_trip.outcome = ROUND_TRIP_UNREACHABLE;
+	strcpy(in.round_trip.why, "No route to host");
+	assert_check(&in, "latency", CHECK_FAIL,
+	             "the migration network does not reach 10.78.0.1: No route to host");
+	in.round_trip.outcome = ROUND_TRIP_NOT_MEASURED;
+	assert_check(&in, "latency", CHECK_FAIL, "not measured: No route to host");
+}
+
+/* Huge pages: free ones less promised ones, per node; what was not looked at fails. */
+static void test_hugepages(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	assert_check(&in, "hugepages", CHECK_PASS, "the guest uses none");
+	vm.hugepage_bytes = 2 * MIB;
+	assert_check(&in, "hugepages", CHECK_FAIL, "not measured");
+	in.hugepages = (struct hugepage_finding){ .measured = true,
+		                                  .free_bytes = 512 * MIB,
+		                                  .n_nodes = 2,
+		                                  .node_free_bytes = { 512 * MIB, 0 } };
+	assert_check(&in, "hugepages", CHECK_PASS,
+	             "512 MiB free in pages of 2 MiB (node0 512 MiB, node1 0 B), 0 B of them "
+	             "promised");
+	in.hugepages_promised_bytes = 300 * MIB;
+	assert_check(&in, "hugepages", CHECK_FAIL,
+	             "512 MiB free in pages of 2 MiB (node0 512 MiB, node1 0 B), 300 MiB of them "
+	             "promised");
+	in.hugepages_promised_bytes = GIB;
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_FAIL);
+	in.hugepages.n_nodes = HUGEPAGE_NODES_MAX + 3;
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_FAIL);
+	in.already_reserved = true;
+	assert_check(&in, "hugepages", CHECK_PASS, "reserved for this attempt");
+}
+
+/* A ratio other than one is in the sum that is shown. */
+static void test_overcommit_is_shown(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	in.memory.overcommit_percent = 150;
+	in.memory.reserve_bytes = 64 * MIB;
+	in.memory.n_reserved = 1;
+	in.memory.reserved_bytes = 100 * MIB;
+	assert_check(&in, "memory", CHECK_PASS,
+	             "1 GiB free: (1 GiB capacity - 64 MiB reserve) x 1.50 - 0 guests 0 B - 1 "
+	             "reserved 100 MiB");
+}
+
+/* A host with figures that make no sense, or that has just run out of memory, takes nobody; who has a
+ * reservation has it. */
+static void f58_f59_memory_problem(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	in.memory_problem = "suspect: MemTotal is -1";
+	assert_check(&in, "memory", CHECK_FAIL, "suspect: MemTotal is -1");
+	in.already_reserved = true;
+	assert_int_equal(judged(&in, "memory")->verdict, CHECK_PASS);
+	in = fitting();
+	in.memory_problem = "";
+	assert_int_equal(judged(&in, "memory")->verdict, CHECK_PASS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_slot),
+		cmocka_unit_test(test_bandwidth),
+		cmocka_unit_test(test_bandwidth_not_classified),
+		cmocka_unit_test(test_bandwidth_unknown),
+		cmocka_unit_test(test_latency),
+		cmocka_unit_test(test_hugepages),
+		cmocka_unit_test(test_overcommit_is_shown),
+		cmocka_unit_test(f58_f59_memory_problem),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
