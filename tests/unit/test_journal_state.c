@@ -2,6 +2,7 @@
 /* What the agent remembers: after a restart, and after a compaction, it is what it was before. */
 #include "agent/journal/journal_state.h"
 
+#include "agent/journal/journal.pb-c.h"
 #include "agent/journal/journal_codec.h"
 #include "agent/kernel/guard.h"
 #include "common/alloc.h"
@@ -422,6 +423,100 @@ static void test_every_decoder_refuses_nonsense(void **state)
 	}
 }
 
+static int apply_message(uint32_t type, const ProtobufCMessage *m)
+{
+	size_t bytes = protobuf_c_message_get_packed_size(m);
+	uint8_t *payload = xmalloc(bytes + 1);
+	struct journal_record r = { .type = type, .payload = payload };
+	struct error err;
+	int rc;
+
+	r.bytes = protobuf_c_message_pack(m, payload);
+	rc = journal_state_apply(&r, &s, &err);
+	free(payload);
+	return rc;
+}
+
+/* A text longer than its place, an attempt that is none, a number that has no meaning: each by itself
+ * makes the record damage, and nothing of it is taken over. */
+static void test_every_field_is_checked(void **state)
+{
+	static char text[VM_PATH_BYTES + ERROR_TEXT_BYTES];
+	static uint8_t id[ID_BYTES] = { 1 };
+	Drover__Journal__Attempt name = DROVER__JOURNAL__ATTEMPT__INIT;
+	Drover__Journal__ReservationReleased released = DROVER__JOURNAL__RESERVATION_RELEASED__INIT;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	name.operation_id = (ProtobufCBinaryData){ .len = ID_BYTES, .data = id };
+	name.number = 1;
+	for (int field = 0; field < 8; field++) {
+		Drover__Journal__SourceAttempt m = DROVER__JOURNAL__SOURCE_ATTEMPT__INIT;
+		char **const texts[] = { &m.vm_uuid, &m.vm_name, &m.target_node, &m.target_address,
+			                 &m.reason };
+
+		m.attempt = &name;
+		m.phase = JOURNAL_STARTED;
+		if (field < 5)
+			*texts[field] = text;
+		else if (field == 5)
+			m.phase = JOURNAL_TOMBSTONED + 1;
+		else if (field == 6)
+			m.guard = GUARDS;
+		else
+			m.attempt = NULL;
+		assert_int_equal(apply_message(JOURNAL_TYPE_ATTEMPT, &m.base), -ERROR_INVALID);
+	}
+	for (int field = 0; field < 7; field++) {
+		Drover__Journal__ReservationTaken m = DROVER__JOURNAL__RESERVATION_TAKEN__INIT;
+		char **const texts[] = { &m.vm_uuid, &m.vm_name, &m.source_node };
+
+		m.attempt = &name;
+		m.memory_bytes = 1;
+		m.port = 1;
+		if (field < 3)
+			*texts[field] = text;
+		else if (field == 3)
+			m.memory_bytes = 0;
+		else if (field == 4)
+			m.port = 65536;
+		else if (field == 5)
+			m.port = 0;
+		else
+			m.guard = GUARDS;
+		assert_int_equal(apply_message(JOURNAL_TYPE_TAKEN, &m.base), -ERROR_INVALID);
+	}
+	for (int field = 0; field < 2; field++) {
+		Drover__Journal__Thing m = DROVER__JOURNAL__THING__INIT;
+
+		m.attempt = &name;
+		m.kind = field ? JOURNAL_OTHER_FILE + 1 : JOURNAL_SOCKET;
+		m.path = field ? m.path : text;
+		assert_int_equal(apply_message(JOURNAL_TYPE_MADE, &m.base), -ERROR_INVALID);
+	}
+	for (int field = 0; field < 3; field++) {
+		Drover__Journal__DrainMark m = DROVER__JOURNAL__DRAIN_MARK__INIT;
+		char *leave[JOURNAL_LEAVE_MAX + 1];
+
+		for (size_t i = 0; i <= JOURNAL_LEAVE_MAX; i++)
+			leave[i] = text;
+		m.drain_id = name.operation_id;
+		m.leave = leave;
+		m.n_leave = field == 0 ? JOURNAL_LEAVE_MAX + 1 : (size_t)field - 1;
+		m.reason = field == 1 ? text : m.reason;
+		assert_int_equal(apply_message(JOURNAL_TYPE_DRAIN_MARK, &m.base), -ERROR_INVALID);
+	}
+	released.attempt = &name;
+	name.number = 0;
+	assert_int_equal(apply_message(JOURNAL_TYPE_RELEASED, &released.base), -ERROR_INVALID);
+	name.number = ATTEMPT_NUMBER_MAX + 1u;
+	assert_int_equal(apply_message(JOURNAL_TYPE_RELEASED, &released.base), -ERROR_INVALID);
+	name.number = 1;
+	name.operation_id.len = 3;
+	assert_int_equal(apply_message(JOURNAL_TYPE_RELEASED, &released.base), -ERROR_INVALID);
+	assert_int_equal(s.n_attempts + s.n_reservations + s.n_things + s.n_released, 0);
+}
+
 /* Too many things wait to be removed: no more are made. A drain leaves so many guests and no more. */
 static void test_bounds(void **state)
 {
@@ -506,6 +601,7 @@ int main(void)
 		T(f27_fields_of_a_newer_version),
 		T(test_repeated_records),
 		T(test_every_decoder_refuses_nonsense),
+		T(test_every_field_is_checked),
 		T(test_bounds),
 		T(test_unknown_type_is_damage),
 		T(test_forgetting),

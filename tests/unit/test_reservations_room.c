@@ -356,6 +356,46 @@ static void test_overcommit(void **state)
 	assert_true(t.limit_bytes == UINT64_MAX);
 }
 
+/* The corners: a number out of range, a lease too long, one restored that makes no sense, one of a guest
+ * that is here already. */
+static void test_corners(void **state)
+{
+	_cleanup_reservations_ struct reservations *r = host(512, 100, 4);
+	struct reservation w = want(1, "a", 100, 49152);
+	struct guest_memory here = guest("here", 400);
+	struct error err;
+
+	(void)state;
+	reservations_free(NULL);
+	w.attempt.number = ATTEMPT_NUMBER_MAX + 1u;
+	assert_int_equal(take(r, w), -ERROR_INVALID);
+	assert_int_equal(reservations_restore(r, &w, 0, &err), -ERROR_INVALID);
+	w = want(1, "a", 100, 49152);
+	w.ttl_ms = RESERVATION_TTL_MS_MAX + 1;
+	assert_int_equal(take(r, w), -ERROR_INVALID);
+	w.ttl_ms = RESERVATION_TTL_MS_MAX;
+	assert_int_equal(take(r, w), 0);
+	assert_true(reservations_expire(r, RESERVATION_TTL_MS_MAX, NULL));
+	/* Its QEMU is in the sum already: an agent that was restarted takes nothing twice. */
+	reservations_set_guests(r, &here, 1);
+	assert_int_equal(take(r, want(2, "here", 400, 49152)), 0);
+	assert_true(reservations_find_vm(r, "uuid-here")->in_use);
+	/* A guest is not known to be here while nobody can be asked. */
+	reservations_set_guests_unknown(r);
+	w = want(3, "other", 10, 49153);
+	assert_int_equal(reservations_restore(r, &w, 0, &err), 0);
+	assert_false(reservations_find_vm(r, "uuid-other")->in_use);
+	/* Two numbers of one operation: the highest counts. */
+	reservations_set_guests(r, &here, 1);
+	w = want(4, "twice", 1, 49154);
+	w.attempt.number = 3;
+	reservations_tombstone(r, &w.attempt);
+	w.attempt.number = 2;
+	reservations_tombstone(r, &w.attempt);
+	w.attempt.number = 1;
+	assert_int_equal(take(r, w), -ERROR_STALE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_huge_pages),
 		cmocka_unit_test(test_overcommit),
+		cmocka_unit_test(test_corners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
