@@ -46,7 +46,7 @@ assert_moved_once() { # GUEST...
 	done
 }
 
-@test "after the source agent was killed in mid-copy the migration goes on and is seen to its end" {
+@test "F23: after the source agent was killed in mid-copy the migration goes on and is seen to its end" {
 	begin_long_move srcdied
 	lab drover kill host1
 	wait_mid_copy srcdied host1 12000000
@@ -79,14 +79,15 @@ assert_moved_once() { # GUEST...
 	assert_all_well alldied@host2
 }
 
-@test "agents that are restarted in order in mid-copy, as for an upgrade, leave the move alone" {
+@test "F27: agents that are restarted in order with two moves in mid-copy, as for an upgrade, leave both alone" {
 	begin_long_move upgraded
+	begin_long_move passenger
 	lab drover restart host1
 	lab drover restart host2
-	wait_until 'view_is_right upgraded' 10
-	wait_until '[ "$(migration_get upgraded .state)" = DONE ]' 40
-	assert_moved_once upgraded
-	assert_all_well upgraded@host2
+	wait_until 'view_is_right upgraded && view_is_right passenger' 10
+	wait_until '[ "$(migration_get upgraded .state)$(migration_get passenger .state)" = DONEDONE ]' 60
+	assert_moved_once upgraded passenger
+	assert_all_well upgraded@host2 passenger@host2
 }
 
 @test "a migration that ended while its agents and the coordinator were dead is resolved when they are back" {
