@@ -12,7 +12,10 @@
 	X(tunnel_before_connected, PASSES,                                                  \
 	  "libvirt has called (source), is to be called (target)")                          \
 	X(tunnel_after_connected, PASSES, "libvirt is connected, nothing was said")         \
-	X(tunnel_in_stream, FAILS, "a piece of libvirt's conversation; passed for each")    \
+	X(tunnel_in_stream, FAILS,                                                          \
+	  "a piece of libvirt's conversation has come from the twin; for each")             \
+	X(tunnel_out_stream, PASSES,                                                        \
+	  "libvirt here has said something, the twin does not know; for each")              \
 	X(tunnel_before_closed, PASSES, "libvirt has ended the conversation on both sides") \
 	X(tunnel_after_closed, PASSES, "the last byte is delivered, the status says closed")
 

@@ -108,6 +108,7 @@ static void read_local(struct tunnel_relay *r)
 			r->local_ended = true;
 			return;
 		}
+		FAILPOINT(tunnel_out_stream);
 		tunnel_frame_put(&r->to_link, TUNNEL_FRAME_DATA, data, (size_t)n);
 		r->bytes_to_peer += (size_t)n;
 	}
