@@ -38,8 +38,10 @@ names() { "$DROVER_BUILD_DIR/$1" --failpoints | cut -f1 | grep "^${2-}"; }
 # a finding.
 elsewhere() {
 	case $1 in
-	source_*_abort | source_*_resume | source_*_suspend | source_*_destroy | target_*_destroy)
-		echo "the answer of libvirt's last step must be lost for it" ;;
+	source_*_abort | target_*_destroy)
+		[[ -z ${LOST-} ]] && echo "the answer to Finish must be lost for it: a test of its own" ;;
+	source_*_resume | source_*_suspend | source_*_destroy)
+		echo "needs a lock manager, or a guest that runs twice" ;;
 	source_*_undefine)
 		echo "libvirt removes the definition itself; drover does when libvirt could not" ;;
 	*) return 1 ;;
@@ -109,6 +111,35 @@ order_lost_move() {
 	lab_drover_start coordinator >/dev/null
 }
 
+# The tunnel of the host whose agent is to live dies with the answer to Finish.
+order_lost_finish() {
+	case $NODE in
+	"$2") arm "$3" "tunnel_out_stream:$LOST" ;;
+	*) arm "$2" "tunnel_in_stream:$LOST" ;;
+	esac
+	order_move "$@"
+}
+
+# Which piece of what the destination's libvirt says is its answer to Finish: the last without which
+# the move fails.
+lost_answer() {
+	local n guest
+	for n in 14 13 12 11 10; do
+		guest=lost$SRANDOM
+		new_guest "$guest" host1 >&2 || return 1
+		arm host2 "tunnel_out_stream:$n"
+		drover -q --timeout 20s migrate "$guest" --to host2 >&2 || true
+		wait_until none_active 30 || return 1
+		disarm host2
+		if [[ $(home_of "$guest") == host1 ]] && lab rm "$guest" >&2; then
+			printf '%s\n' "$n"
+			return 0
+		fi
+		lab rm "$guest" >&2
+	done
+	return 1
+}
+
 order_drain() { drover -q --timeout 3s drain "$2" --detach; }
 order_dry_run() { drover -q --timeout 3s migrate "$1" --to "$3" --dry-run >/dev/null; }
 
@@ -119,6 +150,7 @@ order_for() {
 	coordinator_*_probe_* | source_*_tombstone_*) echo order_lost_move ;;
 	coordinator_*_mark_*) echo order_drain ;;
 	coordinator_*_preview_*) echo order_dry_run ;;
+	source_*_abort | target_*_destroy) echo order_lost_finish ;;
 	target_before_renew_reply) echo order_long_move ;;
 	*) echo order_move ;;
 	esac
@@ -150,6 +182,7 @@ sweep_point() {
 	"$(order_for "$POINT")" "$guest" "$from" "$to" || true
 	wait_until "has_died $NODE" 30 || { disarm "$NODE"; fail "$POINT: nothing on $NODE has passed it and died"; return 1; }
 	lab link "$from" migration rate 1gbit
+	for home in "$from" "$to"; do [[ $home == "$NODE" ]] || disarm "$home"; done
 	lab_drover_start "$NODE" >/dev/null || return 1
 
 	# The truth, at once: who is there, and where the guest is.
