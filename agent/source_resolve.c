@@ -361,9 +361,10 @@ static void end_failed(struct source_attempt *a, const char *how)
 	if (why.code == ERROR_NONE && a->call_error.code != ERROR_NONE)
 		why = a->call_error;
 	if (why.code == ERROR_NONE && a->adopted && !a->job_seen)
-		error_set(&why, ERROR_CANCELLED,
-		          "the agent of %s was restarted before libvirt had begun to copy",
-		          a->agent->settings->node);
+		error_set(
+			&why, ERROR_CANCELLED,
+			"the agent of %s was restarted, and the move it had begun did not end well",
+			a->agent->settings->node);
 	if (why.code == ERROR_NONE)
 		error_set(&why, ERROR_UNKNOWN_OUTCOME, "%s; libvirt left no reason", how);
 	source_fail(a,
