@@ -5,7 +5,7 @@ foreach(module admission admission_link reservations reservations_room guard res
 endforeach()
 drover_test(NAME test_ports LABEL unit SOURCES unit/test_ports.c LIBS drover_ports)
 drover_test(NAME test_storage_proof LABEL unit SOURCES unit/test_storage_proof.c LIBS drover_storage)
-foreach(module journal journal_state)
+foreach(module attempt journal journal_state)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_journal)
 endforeach()
