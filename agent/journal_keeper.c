@@ -9,10 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A disk that is full for a day of moves. */
+#define OWED_MAX 1024
+
 struct journal_keeper {
 	struct courier_pool *courier; /* one thread, so one write at a time, in order */
 	struct journal *journal;      /* courier's */
 	struct journal_state state;   /* courier's */
+	/* Courier's: what has happened already (a lease given back, a thing removed) and the disk had
+	 * no room for. They are written before anything later: else a port that was leased twice since
+	 * would be found leased twice, and the guest that is on its way in would lose its lease. */
+	struct journal_write *owed;
+	size_t n_owed;
 };
 
 struct write_errand {
@@ -48,11 +56,32 @@ static int write_record(struct journal_keeper *k, const struct journal_write *w,
 	abort();
 }
 
+/* What a full disk held up, in its order. */
+static int write_owed(struct journal_keeper *k, struct error *err)
+{
+	while (k->n_owed) {
+		int rc = write_record(k, &k->owed[0], err);
+
+		if (rc < 0)
+			return rc;
+		memmove(&k->owed[0], &k->owed[1], --k->n_owed * sizeof(k->owed[0]));
+	}
+	return 0;
+}
+
 static void work(struct errand *e)
 {
 	struct write_errand *w = (struct write_errand *)e;
+	struct journal_keeper *k = w->keeper;
 
-	w->rc = write_record(w->keeper, &w->what, &w->error);
+	w->rc = write_owed(k, &w->error);
+	if (w->rc == 0)
+		w->rc = write_record(k, &w->what, &w->error);
+	if (w->rc == -ERROR_NO_SPACE && k->n_owed < OWED_MAX &&
+	    (!w->done || w->what.kind == JOURNAL_WRITE_RELEASED)) {
+		k->owed = xreallocarray(k->owed, k->n_owed + 1, sizeof(k->owed[0]));
+		k->owed[k->n_owed++] = w->what;
+	}
 	if (w->rc == 0 && journal_state_wants_compaction(&w->keeper->state, w->keeper->journal)) {
 		struct error ignored;
 
@@ -111,6 +140,7 @@ void journal_keeper_close(struct journal_keeper *k)
 	courier_pool_free(k->courier);
 	journal_close(k->journal);
 	journal_state_deinit(&k->state);
+	free(k->owed);
 	free(k);
 }
 

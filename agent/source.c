@@ -22,6 +22,7 @@
 /* A reservation that could not be given back: asked again this often, and so many times (an hour). A
  * guest that lives there keeps it from expiring, and with it a port and a tunnel. */
 #define RELEASE_AGAIN_MS 5000
+#define END_AGAIN_MS     5000 /* a full disk */
 #define RELEASE_TRIES    720
 
 static const char *const stage_names[] = {
@@ -67,6 +68,7 @@ unsigned source_count_active(const struct agent *agent)
 static void attempt_free(struct source_attempt *a)
 {
 	loop_timer_stop(a->agent->loop, &a->timer);
+	loop_timer_stop(a->agent->loop, &a->end_timer);
 	courier_pool_free(a->mover);
 	free(a->checks);
 	free(a->proofs);
@@ -200,16 +202,34 @@ static void clean_work(struct errand *e)
 	FAILPOINT(source_after_cleaning);
 }
 
+static void write_end(struct source_attempt *a);
+
+static void write_end_again(void *context)
+{
+	struct source_attempt *a = context;
+
+	a->errands--;
+	write_end(a);
+}
+
 static void ended_in_journal(int rc, const struct error *err, void *context)
 {
 	struct source_attempt *a = context;
 
 	FAILPOINT(source_after_end_journaled);
 	a->errands--;
+	/* Until it is there, nobody may rely on this end: an agent that finds the attempt open would
+	 * look for a guest that has moved on since, and could not tell how it ended. */
+	if (rc < 0 && !a->agent->stopping) {
+		log_error("%s: the end could not be journaled and is tried again: %s",
+		          a->order.vm_name, err->text);
+		a->errands++; /* for the timer */
+		a->end_timer.fire = write_end_again;
+		a->end_timer.context = a;
+		loop_timer_start(a->agent->loop, &a->end_timer, END_AGAIN_MS);
+		return;
+	}
 	a->ending = false;
-	if (rc < 0)
-		/* It is over all the same; after a restart it will be judged once more, by looking. */
-		log_error("%s: the end could not be journaled: %s", a->order.vm_name, err->text);
 	source_changed(a);
 }
 
@@ -401,6 +421,7 @@ void source_freeze(struct agent *agent)
 {
 	for (struct source_attempt *a = agent->attempts; a; a = a->next) {
 		loop_timer_stop(agent->loop, &a->timer);
+		loop_timer_stop(agent->loop, &a->end_timer);
 		a->stage = SOURCE_ENDED;
 		courier_pool_free(a->mover);
 		a->mover = NULL;

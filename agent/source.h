@@ -50,7 +50,8 @@ struct source_attempt {
 	bool fenced;        /* this host was declared dead since: it acts no more */
 	bool target_fenced; /* the destination was: it has nothing of the guest any more */
 	bool ending;        /* its end or tombstone is being written: not yet to be relied on */
-	unsigned errands;   /* of this attempt under way; it is not freed before they are home */
+	struct loop_timer end_timer; /* the journal did not take it: again */
+	unsigned errands; /* of this attempt under way; it is not freed before they are home */
 
 	/* What is reported. */
 	Drover__V1__MigrationState state;

@@ -504,6 +504,13 @@ static void carry_out(struct look *look, enum resolution r)
 			look_again(a, LOOK_EVERY_MS);
 		break;
 	case RESOLVE_FAILED:
+		/* It was made there when the copy had arrived; whether it was there before, nobody
+		 * has noted, so a person decides. */
+		if (look->in.target == TARGET_SHUTOFF)
+			snprintf(a->leftover, sizeof(a->leftover),
+			         "%s is defined on %s, and must not be started there: virsh "
+			         "undefine %s",
+			         a->order.vm_name, a->order.target_node, a->order.vm_name);
 		if (!restores_autostart(look))
 			end_failed(a, resolution_sentence(r));
 		break;

@@ -115,10 +115,17 @@ static void end_done(struct errand *e)
 
 void inbound_end(struct agent *agent, const struct attempt_name *name)
 {
+	inbound_end_then(agent, name, NULL, NULL);
+}
+
+void inbound_end_then(struct agent *agent, const struct attempt_name *name,
+                      void (*durable)(int rc, const struct error *err, void *context),
+                      void *context)
+{
 	struct journal_write released = { .kind = JOURNAL_WRITE_RELEASED, .released = *name };
 
 	(void)reservations_release(agent->reservations, name);
-	journal_keeper_write(agent->journal, &released, NULL, NULL);
+	journal_keeper_write(agent->journal, &released, durable, context);
 
 	for (struct inbound **at = &agent->inbound; *at; at = &(*at)->next) {
 		struct inbound *i = *at;

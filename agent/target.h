@@ -71,6 +71,10 @@ struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name
 
 /* Tunnel, files and the record of a reservation that has ended: gone. */
 void inbound_end(struct agent *agent, const struct attempt_name *name);
+/* The same; @durable says whether a later agent will know it. */
+void inbound_end_then(struct agent *agent, const struct attempt_name *name,
+                      void (*durable)(int rc, const struct error *err, void *context),
+                      void *context);
 
 /* Who may speak for an attempt. Its epoch is none of this: a new coordinator ends no attempt that was
  * admitted before, so its lease is renewed, its guest looked at and resumed under any epoch. Only a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leases after admission: renewed, asked about right before the start, given back. See target.h.
+/* Leases after admission: renewed, asked about right before the start. See target.h.
  *
  * "Starting" is answered from a list of guests that was begun after the question: what was started by
  * hand since the admission is in it. Owner thread only. */
@@ -138,20 +138,4 @@ void target_renew(struct agent *agent, struct mesh_incoming *in,
 		answer_with_next_list(agent, in, &name);
 	else
 		reply_renewed(in, r->ttl_ms);
-}
-
-void target_release(struct agent *agent, struct mesh_incoming *in,
-                    const Drover__V1__AttemptRequest *request)
-{
-	struct attempt_name name;
-	struct error err;
-
-	if (target_check_source(agent, in, request->attempt, request->source_node, &name, &err) <
-	    0) {
-		mesh_fail_error(in, &err);
-		return;
-	}
-	FAILPOINT(target_before_release);
-	inbound_end(agent, &name);
-	reply_lease(in, false, 0);
 }

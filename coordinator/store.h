@@ -47,6 +47,9 @@ struct store_memory_disk;
 struct store_memory_disk *store_memory_disk_new(void);
 void store_memory_disk_free(struct store_memory_disk *disk);
 int store_memory_open(struct store_memory_disk *disk, struct store **ret, struct error *err);
+/* As when the one who had it open died, or is taken for dead: another may open it now. If the first
+ * still lives, its next write finds that the epoch is not its own any more. */
+void store_memory_disk_unlock(struct store_memory_disk *disk);
 
 static inline int store_load(struct store *store, struct store_contents *ret, struct error *err)
 {

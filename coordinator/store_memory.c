@@ -37,6 +37,11 @@ void store_memory_disk_free(struct store_memory_disk *disk)
 	free(disk);
 }
 
+void store_memory_disk_unlock(struct store_memory_disk *disk)
+{
+	disk->in_use = false;
+}
+
 static void *copy_items(const void *items, size_t count, size_t size)
 {
 	void *copy = xcalloc(count + 1, size);
