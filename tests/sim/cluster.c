@@ -51,6 +51,13 @@ struct cluster_guest *cluster_find_guest(const char *uuid)
 	return NULL;
 }
 
+const char *cluster_get_name(const char *uuid)
+{
+	const struct cluster_guest *g = cluster_find_guest(uuid);
+
+	return g ? g->name : "a stranger";
+}
+
 struct fake_copy *cluster_find_copy(const struct cluster_host *h, const char *uuid)
 {
 	return fake_host_find_copy_locked(fake_world_get_host_locked(cluster.world, h->name), uuid);

@@ -80,7 +80,8 @@ void cluster_violated(const char *format, ...) __attribute__((format(printf, 1, 
 
 void cluster_start_agent(struct cluster_host *h);
 void cluster_crash_agent(struct cluster_host *h);
-struct cluster_guest *cluster_find_guest(const char *uuid);
+struct cluster_guest *cluster_find_guest(const char *uuid); /* NULL: a stranger */
+const char *cluster_get_name(const char *uuid);
 /* RAM and overhead. */
 uint64_t cluster_get_memory(const char *uuid);
 struct fake_copy *cluster_find_copy(const struct cluster_host *h, const char *uuid);

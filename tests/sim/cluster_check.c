@@ -137,7 +137,7 @@ static void check_attempts(const struct cluster_host *h)
 
 		if (!s)
 			continue;
-		if (a->leftover[0])
+		if (a->leftover[0] && cluster_find_guest(a->order.vm_uuid))
 			cluster_find_guest(a->order.vm_uuid)->leftover_told = true;
 		if (s->open && a->stage >= SOURCE_CLEANING)
 			check_end(h, a);
@@ -235,8 +235,8 @@ static const char *find_unsettled(char *text, size_t bytes)
 			    (a->stage == SOURCE_RESOLVING && is_lost(a->order.vm_uuid)))
 				continue;
 			snprintf(text, bytes, "%s: a move of %s is %s: %s", h->name,
-			         cluster_find_guest(a->order.vm_uuid)->name,
-			         source_stage_name(a->stage), a->reason.text);
+			         cluster_get_name(a->order.vm_uuid), source_stage_name(a->stage),
+			         a->reason.text);
 			return text;
 		}
 		if (find_held(h) || h->agent->acting) {

@@ -65,10 +65,10 @@ static int hands_destroy(struct hypervisor *base, const char *uuid, struct error
 	          copy ? vm_run_state_name(copy->state) : "absent");
 	if (copy && copy->state == VM_RUNNING)
 		cluster_violated("I7: %s destroys a running guest, %s", h->name,
-		                 cluster_find_guest(uuid)->name);
+		                 cluster_get_name(uuid));
 	if (copy && is_whole(copy) && !other && copy->host->libvirtd == FAKE_LIBVIRTD_UP)
 		cluster_violated("I7: %s destroys the only whole copy of %s", h->name,
-		                 cluster_find_guest(uuid)->name);
+		                 cluster_get_name(uuid));
 	return real_of(base)->ops->destroy(real_of(base), uuid, err);
 }
 
@@ -78,17 +78,17 @@ static int hands_undefine(struct hypervisor *base, const char *uuid, struct erro
 	const struct fake_copy *copy = cluster_find_copy(h, uuid);
 	const struct fake_copy *other = find_other(h, uuid);
 
-	world_say("%s undefines %s", h->name, cluster_find_guest(uuid)->name);
-	if (copy && copy->persistent && !other && !cluster_find_guest(uuid)->killed)
+	world_say("%s undefines %s", h->name, cluster_get_name(uuid));
+	if (copy && copy->persistent && !other && cluster_find_guest(uuid) &&
+	    !cluster_find_guest(uuid)->killed)
 		cluster_violated("I7: %s undefines %s, which lives nowhere else", h->name,
-		                 cluster_find_guest(uuid)->name);
+		                 cluster_get_name(uuid));
 	return real_of(base)->ops->undefine(real_of(base), uuid, err);
 }
 
 static int hands_resume(struct hypervisor *base, const char *uuid, struct error *err)
 {
-	world_say("%s resumes %s", ((struct hands *)base)->host->name,
-	          cluster_find_guest(uuid)->name);
+	world_say("%s resumes %s", ((struct hands *)base)->host->name, cluster_get_name(uuid));
 	return real_of(base)->ops->resume(real_of(base), uuid, err);
 }
 
@@ -101,8 +101,7 @@ static void note_start(const struct cluster_host *h, const char *uuid)
 	for (size_t i = 0; i < n_started; i++) {
 		if (attempt_name_equal(&started[i], &a->order.attempt))
 			cluster_violated("I6: %s starts attempt %u of the move of %s twice",
-			                 h->name, a->order.attempt.number,
-			                 cluster_find_guest(uuid)->name);
+			                 h->name, a->order.attempt.number, cluster_get_name(uuid));
 	}
 	if (n_started < STARTED_MAX)
 		started[n_started++] = a->order.attempt;
@@ -116,11 +115,11 @@ static int hands_migrate(struct hypervisor *base, const struct migrate_request *
 
 	note_start(h, r->uuid);
 	cluster.moves_started++;
-	world_say("%s migrates %s to %s%s", h->name, cluster_find_guest(r->uuid)->name,
-	          r->control_socket, r->paused ? ", paused" : "");
+	world_say("%s migrates %s to %s%s", h->name, cluster_get_name(r->uuid), r->control_socket,
+	          r->paused ? ", paused" : "");
 	rc = real_of(base)->ops->migrate(real_of(base), r, err);
-	world_say("%s: the call about %s returns %d %s", h->name, cluster_find_guest(r->uuid)->name,
-	          rc, rc ? err->text : "");
+	world_say("%s: the call about %s returns %d %s", h->name, cluster_get_name(r->uuid), rc,
+	          rc ? err->text : "");
 	return rc;
 }
 
