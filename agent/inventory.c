@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ struct reading {
 	struct inventory *inventory;
 	struct hypervisor *hypervisor;
 	uint64_t generation;
+	uint64_t begun_ms;
 	int rc;
 	struct error error;
 	struct inventory_vm *vms; /* array, owned */
@@ -135,6 +137,7 @@ static void reading_done(struct errand *e)
 		take_in(inv, r);
 		inv->valid = true;
 		inv->readings++;
+		inv->as_of_ms = r->begun_ms;
 		error_clear(&inv->problem);
 		if (inv->callbacks.settled)
 			inv->callbacks.settled(inv->callbacks.context);
@@ -184,6 +187,7 @@ void inventory_refresh(struct inventory *inv)
 	r->inventory = inv;
 	r->hypervisor = inv->hypervisor;
 	r->generation = inv->generation;
+	r->begun_ms = clock_now_ms();
 	inv->reading = true;
 	courier_send(inv->couriers, &r->errand);
 }

@@ -39,6 +39,7 @@ struct inventory {
 	struct error problem; /* why it is not valid */
 	struct inventory_vm *vms;
 	uint64_t readings; /* taken in since the start */
+	uint64_t as_of_ms; /* when the newest of them was begun, clock_now_ms scale */
 
 	struct hypervisor *hypervisor; /* borrowed */
 	struct courier_pool *couriers; /* borrowed */

@@ -21,6 +21,8 @@
 #include <string.h>
 
 #define PRESSURE_MS 300000
+/* Leases end only by a list of guests that is not older: it is wanted every five seconds. */
+#define LIST_FRESH_MS 12000
 
 /* --- suspect figures --- */
 
@@ -190,6 +192,9 @@ void target_tick(struct agent *agent)
 {
 	struct reservation expired;
 
+	/* A libvirt that hangs over a list may have the guest all the same. */
+	if (clock_now_ms() - agent->inventory.as_of_ms > LIST_FRESH_MS)
+		return;
 	while (reservations_expire(agent->reservations, clock_now_ms(), &expired)) {
 		log_info("the reservation for %s from %s was not renewed and ends", expired.vm_name,
 		         expired.source_node);

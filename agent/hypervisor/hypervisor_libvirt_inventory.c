@@ -240,7 +240,9 @@ static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm
 		domain_blockers_add(list, CHECK_BLOCK, "managed-save", "NotMigratable",
 		                    "remove it: virsh managedsave-remove",
 		                    "a saved image would start it here again");
-	if (!d->summary.active)
+	/* Nobody moves on a guest that is still arriving, and libvirt would not answer: asked for a
+	 * disk's job it waits half a minute for the end of the migration (measured). */
+	if (!d->summary.active || d->summary.state == VM_INCOMING)
 		return 0;
 	result = libvirt_read_job(connection, domain, &job, NULL, err);
 	if (result)

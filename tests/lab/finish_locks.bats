@@ -1,0 +1,34 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# As finish.bats, where virtlockd with a lockspace that both hosts share guards guests on LUNs.
+
+# shellcheck disable=SC2016,SC2030,SC2031 # conditions are evaluated by wait_until
+
+load drover.bash
+load finish.bash
+
+setup_file() { drover_lab locks 2 --locks; }
+teardown_file() { lab_down; }
+setup() { drover_reset; }
+teardown() {
+	heal 2>/dev/null || true
+	lab_show_failure
+}
+
+# bats test_tags=slow
+@test "F02: a LUN with locks: the lock keeps the source from going on, and its rest is removed" {
+	for storage in lun file; do
+		lose_the_answer "kept-$storage" --storage "$storage"
+		[ "$(migration_get "kept-$storage" .report.guard)" = GUARD_LOCK_MANAGER ]
+		[ "$(migration_get "kept-$storage" .state)" = DONE ] || fail "$(drover migrations -o wide)"
+		assert_all_well "kept-$storage@host2"
+	done
+}
+
+# bats test_tags=slow
+@test "F01: no disk: no lock guards it, the copy waits for drover" {
+	lose_the_answer bare
+	[ "$(migration_get bare .report.guard)" = GUARD_TWO_STEP ]
+	[ "$(migration_get bare .state)" = FAILED ]
+	assert_all_well bare@host1
+}
