@@ -207,7 +207,10 @@ static void test_older_version_is_brought_up(void **state)
 		struct store_contents got = { 0 };
 		struct error err = { 0 };
 
-		assert_int_equal(store_sqlite_open(bench->path, &bench->store, &err), 0);
+		if (store_sqlite_open(bench->path, &bench->store, &err) < 0) {
+			fail_msg("%s", err.text);
+			return;
+		}
 		assert_int_equal(store_load(bench->store, &got, &err), 0);
 		assert_int_equal(got.epoch, 5);
 		assert_int_equal(got.n_nodes, 1);
