@@ -207,7 +207,7 @@ static void test_older_version_is_brought_up(void **state)
 		struct store_contents got = { 0 };
 		struct error err = { 0 };
 
-		if (store_sqlite_open(bench->path, &bench->store, &err) < 0) {
+		if (store_sqlite_open(bench->path, &bench->store, &err) < 0 || !bench->store) {
 			fail_msg("%s", err.text);
 			return;
 		}
