@@ -134,7 +134,7 @@ void leaders_begin(unsigned first_host, void (*when_violated)(const char *format
 		l->number = i;
 		l->host = first_host + i;
 		snprintf(l->name, sizeof(l->name), "c%u", i + 1);
-		snprintf(l->url, sizeof(l->url), "inproc://%s", l->name);
+		snprintf(l->url, sizeof(l->url), "inproc://c%u", i + 1);
 		s->name = xstrdup(l->name);
 		s->cluster = xstrdup("sim");
 		s->listen.items[s->listen.count++] = xstrdup(l->url);
