@@ -452,6 +452,11 @@ static void give_up(struct source_attempt *a)
 		"%s was declared dead while the guest moved: this attempt is over, and nothing was "
 		"done about what it left here",
 		a->agent->settings->node);
+	if (a->order.autostart && a->order.persistent)
+		snprintf(a->leftover, sizeof(a->leftover),
+		         "autostart of %.64s was switched off on %.64s for the move; if the guest "
+		         "lives there: virsh autostart %.64s",
+		         a->order.vm_name, a->agent->settings->node, a->order.vm_name);
 	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
 }
 

@@ -322,6 +322,7 @@ static int take(struct admit *a, struct error *err)
 	want.ttl_ms = a->lease_ttl_ms;
 	want.guard = a->guard;
 	want.arrives_paused = a->vm.summary.state == VM_PAUSED;
+	want.arrives_autostart = a->vm.summary.autostart && a->vm.summary.persistent;
 	want.page_bytes = a->vm.hugepage_bytes;
 	want.bandwidth_bytes_per_s = a->share_bytes_per_s;
 	want.taken_wall_ms = clock_wall_ms();

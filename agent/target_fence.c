@@ -55,7 +55,7 @@ struct settle_errand {
 	struct tunnel tunnel;
 	bool has_tunnel;
 	enum guard guard;
-	bool arrives_paused;
+	bool arrives_paused, arrives_autostart;
 	bool self; /* this host was declared dead, not the source: nothing is resumed */
 	enum target_view view;
 	enum resolution resolution;
@@ -100,12 +100,15 @@ static void settle_work(struct errand *e)
 	}
 	s->view = look(s);
 	s->resolution = judge(s);
-	if (s->resolution != RESOLVE_COMMIT_TARGET)
-		return;
-	if (s->hypervisor->ops->resume(s->hypervisor, s->uuid, &s->error) < 0)
-		return;
-	s->view = look(s);
-	s->resolution = judge(s);
+	if (s->resolution == RESOLVE_COMMIT_TARGET) {
+		if (s->hypervisor->ops->resume(s->hypervisor, s->uuid, &s->error) < 0)
+			return;
+		s->view = look(s);
+		s->resolution = judge(s);
+	}
+	/* As the source's commit would have: its own autostart was switched off for the move. */
+	if (s->resolution == RESOLVE_DONE && s->arrives_autostart && !s->self)
+		(void)s->hypervisor->ops->set_autostart(s->hypervisor, s->uuid, true, &s->error);
 }
 
 static void say(struct settlement *t, const struct settle_errand *s, const char *node)
@@ -143,8 +146,10 @@ static void settled(struct errand *e)
 	case RESOLVE_DONE:
 	case RESOLVE_LOST: /* not here: it was on the dead host */
 		t->settled = true;
-		snprintf(t->text, sizeof(t->text), "%s",
-		         s->view == TARGET_PAUSED ? "complete, and paused" : "");
+		snprintf(t->text, sizeof(t->text), "%s%s%.180s",
+		         s->view == TARGET_PAUSED ? "complete, and paused" : "",
+		         s->error.code != ERROR_NONE ? "; autostart is not set: " : "",
+		         s->error.code != ERROR_NONE ? s->error.text : "");
 		log_warning("%s from %s, %s declared dead: %s; its reservation ends", t->vm_name,
 		            t->source_node, s->self ? "when this host was" : "which was",
 		            s->view == TARGET_RUNNING  ? "it runs here"
@@ -226,6 +231,7 @@ static void send_errand(struct agent *agent, const struct reservation *r, bool s
 		s->tunnel = inbound->tunnel;
 	s->guard = r->guard;
 	s->arrives_paused = r->arrives_paused;
+	s->arrives_autostart = r->arrives_autostart;
 	s->self = self;
 	courier_send(agent->couriers, &s->errand);
 }

@@ -165,6 +165,7 @@ uint8_t *journal_encode_taken(const struct reservation *r, size_t *ret_bytes)
 	m.ttl_ms = r->ttl_ms;
 	m.guard = r->guard;
 	m.arrives_paused = r->arrives_paused;
+	m.arrives_autostart = r->arrives_autostart;
 	m.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
 	m.page_bytes = r->page_bytes;
 	m.taken_wall_ms = r->taken_wall_ms;
@@ -195,6 +196,7 @@ int journal_decode_taken(const struct journal_record *r, struct reservation *ret
 	v.ttl_ms = m->ttl_ms;
 	v.guard = (enum guard)m->guard;
 	v.arrives_paused = m->arrives_paused;
+	v.arrives_autostart = m->arrives_autostart;
 	v.bandwidth_bytes_per_s = m->bandwidth_bytes_per_s;
 	v.page_bytes = m->page_bytes;
 	v.taken_wall_ms = m->taken_wall_ms;

@@ -60,9 +60,10 @@ struct reservation {
 	uint64_t expires_ms;    /* clock_now_ms scale */
 	/* How the guest arrives, for the day its source cannot say any more. */
 	enum guard guard;
-	bool arrives_paused; /* a person had paused it before the move */
-	bool in_use;         /* libvirt lists the guest: counted there */
-	bool was_in_use;     /* it did once: an ended move is not a new one */
+	bool arrives_paused;    /* a person had paused it before the move */
+	bool arrives_autostart; /* its definition starts with its host */
+	bool in_use;            /* libvirt lists the guest: counted there */
+	bool was_in_use;        /* it did once: an ended move is not a new one */
 };
 
 struct reservations;

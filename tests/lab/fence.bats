@@ -96,6 +96,7 @@ assert_runs_only_on_alive() {
 
 @test "a source dies after the copy, before the commit: fence resumes the paused guest, and its return changes nothing" {
 	lab vm late host1 --memory 128MiB --working-set 32MiB --persistent
+	lab virsh host1 -q autostart late
 	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 1 ]' 10
 	lab link host1 migration rate 200mbit
 	drover migrate late --to host2 --detach
@@ -111,6 +112,7 @@ assert_runs_only_on_alive() {
 	wait_until '[ "$(migration_get late .state)" = DONE ]' 30
 	wait_until 'host_is_free host2' 15
 	[ "$(vm_node late)" = host2 ]
+	[ "$(lab virsh host2 -q dominfo late | awk '/^Autostart/ { print $2 }')" = enable ]
 
 	# It is repaired: it acts on nothing, takes no guests, and works again once it may.
 	lab power host1 on

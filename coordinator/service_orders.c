@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See service_orders.h. What a request says is checked by the core; here only that it can be read. */
+#include "coordinator/service_orders.h"
+
+#include "proto/coordinator.pb-c.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int read_request_id(const ProtobufCBinaryData *from, struct id *to, struct error *err)
+{
+	if (from->len == 0)
+		return 0;
+	if (id_from_bytes(from->data, from->len, to) < 0)
+		return error_set(err, ERROR_INVALID, "a request id has 16 bytes, not %zu",
+		                 from->len);
+	return 0;
+}
+
+void order_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__DrainRequest *r = (const Drover__V1__DrainRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_DRAIN };
+	struct names leave = { .items = r->leave, .count = r->n_leave };
+	struct error err;
+
+	if (read_request_id(&r->request_id, &e.drain.request_id, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	e.drain.node = r->node;
+	e.drain.dry_run = r->dry_run;
+	e.drain.leave = &leave;
+	e.drain.leave_unmovable = r->leave_unmovable;
+	e.drain.reason = r->reason;
+	e.drain.parallel = r->parallel;
+	e.drain.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+static void node_event(struct mesh_incoming *in, const ProtobufCMessage *m, struct coordinator *c,
+                       enum event_kind kind)
+{
+	const Drover__V1__NodeRequest *r = (const Drover__V1__NodeRequest *)m;
+	struct event e = { .kind = kind };
+
+	e.node.node = r->node;
+	e.node.reason = r->reason;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+void order_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	node_event(in, m, context, EVENT_UNDRAIN);
+}
+
+void order_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	node_event(in, m, context, EVENT_CORDON);
+}
+
+void order_uncordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	node_event(in, m, context, EVENT_UNCORDON);
+}
+
+void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__MigrateRequest *r = (const Drover__V1__MigrateRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_MIGRATE };
+	struct error err;
+
+	if (read_request_id(&r->request_id, &e.migrate.request_id, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	e.migrate.vm = r->vm;
+	e.migrate.target = r->target;
+	e.migrate.dry_run = r->dry_run;
+	e.migrate.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
+	e.migrate.max_downtime_ms = r->max_downtime_ms;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+void order_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__CancelRequest *r = (const Drover__V1__CancelRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_CANCEL };
+
+	e.cancel.kind = r->kind;
+	e.cancel.name = r->name;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+/* The name in the certificate, or "uid 0" on the local socket. */
+static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
+{
+	const struct mesh_identity *who = mesh_incoming_get_identity(in);
+
+	snprintf(ret, bytes, "%.120s", who->name[0] ? who->name : who->address);
+}
+
+void order_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__FenceRequest *r = (const Drover__V1__FenceRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_FENCE };
+	char by[NODE_NAME_BYTES];
+
+	name_caller(in, by, sizeof(by));
+	e.fence.node = r->node;
+	e.fence.reason = r->reason;
+	e.fence.by = by;
+	e.fence.dry_run = r->dry_run;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+void order_unfence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__NodeRequest *r = (const Drover__V1__NodeRequest *)m;
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_UNFENCE };
+	char by[NODE_NAME_BYTES];
+
+	name_caller(in, by, sizeof(by));
+	e.fence.node = r->node;
+	e.fence.reason = r->reason;
+	e.fence.by = by;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}

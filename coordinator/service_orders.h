@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Orders of people and programs: each handler turns one call into an event for the core, which answers
+ * it. Private to the coordinator's service; owner thread only. */
+#pragma once
+
+#include "coordinator/coordinator.h"
+
+void order_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_uncordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_unfence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
