@@ -13,3 +13,8 @@ drover_test(NAME test_round_trip LABEL unit SOURCES unit/test_round_trip.c LIBS 
 drover_test(NAME test_hugepages LABEL unit SOURCES unit/test_hugepages.c LIBS drover_agent)
 drover_test(NAME test_agent_settings LABEL unit SOURCES unit/test_agent_settings.c LIBS drover_agent)
 drover_test(NAME test_host_memory LABEL unit SOURCES unit/test_host_memory.c LIBS drover_hypervisor)
+# On a disk whose calls fail: they are ours.
+drover_test(NAME test_journal_disk LABEL unit SOURCES unit/test_journal_disk.c LIBS drover_journal)
+foreach(call pwrite pread fsync fdatasync ftruncate rename link open fstat)
+	target_link_options(test_journal_disk PRIVATE -Wl,--wrap=${call})
+endforeach()
