@@ -311,6 +311,46 @@ static void test_silence_frees_nothing(void **state)
 		}
 }
 
+/* Each failure of a guest, and each refusal of a host, makes the next try later, up to a limit. */
+static void test_backing_off(void **state)
+{
+	struct core_world *world = core_world_new();
+	const struct check room = { .id = "memory", .verdict = CHECK_FAIL };
+	struct vm *vm;
+	uint64_t before = 0;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, one, 1);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	vm = fleet_find_vm(world->fleet, core_world_vm("web1", 1).uuid);
+	assert_non_null(vm);
+	for (unsigned i = 0; i < 12; i++) {
+		uint64_t wait_ms;
+
+		core_world_migrate(world, "web1", "host2");
+		core_world_report(world, i + 1, MIGRATION_RUNNING, NULL);
+		core_world_report(world, i + 1, MIGRATION_FAILED, NULL);
+		wait_ms = vm->retry_ms - world->now_ms;
+		assert_true(wait_ms >= before && wait_ms <= 600000);
+		before = wait_ms;
+	}
+	assert_int_equal(before, 600000);
+
+	/* A host that refuses is left alone for two minutes at most. */
+	core_world_migrate(world, "web1", "host2");
+	for (unsigned i = 0; i < 8; i++) {
+		if (!fleet_find_migration(world->fleet, 13)->kept.holds_slot)
+			core_world_wait(world, 130);
+		if (!fleet_find_migration(world->fleet, 13) ||
+		    !fleet_find_migration(world->fleet, 13)->kept.holds_slot)
+			break;
+		core_world_report(world, 13, MIGRATION_FAILED, &room);
+		assert_non_null(vm->refusals);
+		assert_true(vm->refusals->again_ms <= world->now_ms + 120000);
+	}
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +359,7 @@ int main(void)
 		cmocka_unit_test(test_planned_gives_way_to_what_runs),
 		cmocka_unit_test(test_every_outcome),
 		cmocka_unit_test(test_silence_frees_nothing),
+		cmocka_unit_test(test_backing_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,10 @@
  * the place of libc's (tests/unit/kernel.cmake). */
 #include "agent/journal/journal.h"
 
+#include "agent/journal/journal_format.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/crc32c.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -325,12 +327,65 @@ static void test_path_without_folder(void **state)
 	end(&s);
 }
 
+static int no_record(const struct journal_record *r, void *context, struct error *err)
+{
+	(void)r;
+	(void)context;
+	(void)err;
+	return 0;
+}
+
+static bool is_damaged(const uint8_t *data, size_t bytes, size_t *ret_good)
+{
+	struct error err;
+	bool damaged;
+
+	assert_int_equal(journal_scan(data, bytes, no_record, NULL, ret_good, &damaged, &err), 0);
+	return damaged;
+}
+
+/* A beginning that is cut off or all zeros is what a crash leaves; any other is damage. So is a header
+ * that is right by its checksum and still makes no sense. */
+static void test_beginnings_and_headers(void **state)
+{
+	uint8_t data[JOURNAL_MAGIC_BYTES + JOURNAL_HEADER_BYTES] = { 0 };
+	const uint32_t senseless[][2] = { { JOURNAL_RECORD_MAX + 1, 1 }, { 0, 0 } };
+	size_t good;
+
+	(void)state;
+	for (size_t n = 0; n <= JOURNAL_MAGIC_BYTES; n++) {
+		assert_false(is_damaged(data, n, &good)); /* zeros */
+		assert_false(is_damaged((const uint8_t *)JOURNAL_MAGIC, n, &good));
+		if (n > 0)
+			assert_true(is_damaged((const uint8_t *)"somebody's file", n, &good));
+	}
+	memcpy(data, JOURNAL_MAGIC, JOURNAL_MAGIC_BYTES);
+	for (size_t i = 0; i < ARRAY_SIZE(senseless); i++) {
+		uint32_t crc;
+
+		memcpy(data + JOURNAL_MAGIC_BYTES, senseless[i], 8);
+		crc = crc32c(0, data + JOURNAL_MAGIC_BYTES, 8);
+		memcpy(data + JOURNAL_MAGIC_BYTES + 8, &crc, 4);
+		/* Its second checksum is not looked at any more. */
+		memset(data + JOURNAL_MAGIC_BYTES + 12, 1, 4);
+		assert_true(is_damaged(data, sizeof(data), &good));
+		assert_int_equal(good, JOURNAL_MAGIC_BYTES);
+	}
+	/* An empty payload has no tail that could be missing. */
+	journal_format_header(1, NULL, 0, data + JOURNAL_MAGIC_BYTES);
+	assert_false(is_damaged(data, sizeof(data), &good));
+	assert_int_equal(good, sizeof(data));
+	data[sizeof(data) - 1] ^= 1;
+	assert_true(is_damaged(data, sizeof(data), &good));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_call_fails_once),
 		cmocka_unit_test(test_refused_files),
 		cmocka_unit_test(test_path_without_folder),
+		cmocka_unit_test(test_beginnings_and_headers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
