@@ -154,6 +154,7 @@ Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 	m->emulator = xstrdup(d->emulator);
 	m->cpu_mode = xstrdup(d->cpu_mode);
 	m->cpu_xml = xstrdup(d->cpu_xml ? d->cpu_xml : "");
+	m->host_signature = xstrdup(d->host_signature);
 	m->persistent = d->summary.persistent;
 	m->autostart = d->summary.autostart;
 	m->hugepage_bytes = d->hugepage_bytes;
@@ -268,6 +269,7 @@ static int read_description(const Drover__V1__VmDescription *from, struct vm_des
 	TAKE(d->virt_type, from->virt_type, "the virtualization type");
 	TAKE(d->emulator, from->emulator, "the emulator");
 	TAKE(d->cpu_mode, from->cpu_mode, "the CPU mode");
+	TAKE(d->host_signature, from->host_signature, "the source's signature");
 	d->hugepage_bytes = from->hugepage_bytes;
 	for (int state = 0; state < VM_RUN_STATES; state++) {
 		if (strcmp(vm_run_state_name((enum vm_run_state)state), from->state) == 0)

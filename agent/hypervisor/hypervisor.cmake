@@ -1,5 +1,6 @@
 # The seam to libvirt: hypervisor.h, its two implementations, and what they share.
 add_library(drover_hypervisor STATIC
+	${CMAKE_CURRENT_LIST_DIR}/host_signature.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_xml.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_blockers.c

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "agent/hypervisor/host_signature.h"
 #include "common/check.h"
 #include "common/error.h"
 
@@ -95,6 +96,8 @@ struct vm_description {
 	char emulator[256];
 	char cpu_mode[24];
 	char *cpu_xml; /* owned; the <cpu> element */
+	/* Of its host; "" unless cpu_mode shows the guest all of that. */
+	char host_signature[HOST_SIGNATURE_BYTES];
 	uint64_t hugepage_bytes;
 	struct vm_disk disks[VM_DISKS_MAX];
 	size_t n_disks;

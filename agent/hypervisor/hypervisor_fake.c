@@ -252,6 +252,13 @@ static int fake_find(struct hypervisor *h, const char *uuid, struct vm_summary *
 	return 0;
 }
 
+/* Hosts that lack the same features are equal. */
+static void fake_host_signature(const struct fake_host *host, char *ret)
+{
+	snprintf(ret, HOST_SIGNATURE_BYTES, "cpu fake\nfeatures but %.200s\nkernel fake",
+	         host->cpu_missing);
+}
+
 static int fake_describe(struct hypervisor *h, const char *uuid, struct vm_description *ret,
                          struct error *err)
 {
@@ -263,6 +270,8 @@ static int fake_describe(struct hypervisor *h, const char *uuid, struct vm_descr
 		return result;
 	*ret = copy->guest->description;
 	ret->cpu_xml = ret->cpu_xml ? xstrdup(ret->cpu_xml) : NULL;
+	if (host_signature_is_needed(ret->cpu_mode))
+		fake_host_signature(handle->host, ret->host_signature);
 	summarize(copy, &ret->summary);
 	fake_leave(handle);
 	return 0;
@@ -314,12 +323,11 @@ static int fake_compare_cpu(struct hypervisor *h, const struct vm_description *d
 		return result;
 	list_missing(d->cpu_xml, handle->host->cpu_missing, missing, sizeof(missing));
 	COPY_TEXT(cpu.required, "every feature that the guest sees");
-	if (!strcmp(d->cpu_mode, "host-passthrough") || !strcmp(d->cpu_mode, "maximum")) {
-		cpu.verdict = CHECK_FAIL;
-		snprintf(cpu.measured, sizeof(cpu.measured),
-		         "mode %s shows the guest all of its source's CPU", d->cpu_mode);
-		COPY_TEXT(cpu.remedy, "give the guest a named CPU model or mode='host-model'");
-		COPY_TEXT(cpu.reason, "CPUModeLiveMigratable");
+	if (host_signature_is_needed(d->cpu_mode)) {
+		char own[HOST_SIGNATURE_BYTES];
+
+		fake_host_signature(handle->host, own);
+		host_signature_judge(d->cpu_mode, d->host_signature, own, &cpu);
 	} else if (missing[0]) {
 		cpu.verdict = CHECK_FAIL;
 		snprintf(cpu.measured, sizeof(cpu.measured), "missing: %s", missing);

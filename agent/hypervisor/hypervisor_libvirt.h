@@ -92,6 +92,9 @@ enum libvirt_job_kind {
 };
 
 /* @ret_job may be NULL. ERROR_BUSY: the guest's QEMU does not answer. */
+/* What this host shows to a guest whose CPU is not spelled out (host_signature.h). */
+int libvirt_read_signature(struct hypervisor_libvirt *h, virConnectPtr connection, char *ret,
+                           struct error *err);
 int libvirt_read_job(virConnectPtr connection, virDomainPtr domain, enum libvirt_job_kind *ret_kind,
                      struct vm_job *ret_job, struct error *err);
 

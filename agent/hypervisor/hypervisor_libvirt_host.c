@@ -15,9 +15,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define COPY_TEXT(to, from) snprintf(to, sizeof(to), "%s", from)
+
+/* The first processor's block is looked at only; it has some 2 KiB. */
+#define CPUINFO_BYTES 65536
 
 /* ---- facts ---- */
 
@@ -154,20 +158,26 @@ static void judge_cpu(int compared, const virError *error, struct check *cpu)
 	                       "that all nodes provide");
 }
 
-/* Such a guest sees its source's CPU as it is, in ways that XML does not spell out; libvirt calls
- * every host compatible with it. Only an equal host will do, and this one cannot know the source. */
-static bool is_source_bound(const struct vm_description *d, struct check *cpu)
+int libvirt_read_signature(struct hypervisor_libvirt *h, virConnectPtr connection, char *ret,
+                           struct error *err)
 {
-	if (strcmp(d->cpu_mode, "host-passthrough") != 0 && strcmp(d->cpu_mode, "maximum") != 0)
-		return false;
-	cpu->verdict = CHECK_FAIL;
-	snprintf(cpu->measured, sizeof(cpu->measured),
-	         "mode '%s' shows the guest all of its source's CPU; equality cannot be proved",
-	         d->cpu_mode);
-	COPY_TEXT(cpu->required, "a CPU that is spelled out");
-	COPY_TEXT(cpu->remedy, "give the guest a named CPU model or mode='host-model'");
-	COPY_TEXT(cpu->reason, "CPUModeLiveMigratable");
-	return true;
+	_cleanup_free_ char *cpuinfo = xmalloc(CPUINFO_BYTES);
+	unsigned long libvirt_version, hypervisor_version;
+	char libvirt[24], hypervisor[24];
+	struct utsname kernel;
+	int rc = read_text(h->root, "/proc/cpuinfo", cpuinfo, CPUINFO_BYTES, err);
+
+	if (rc < 0)
+		return rc;
+	if (virConnectGetLibVersion(connection, &libvirt_version) < 0 ||
+	    virConnectGetVersion(connection, &hypervisor_version) < 0)
+		return libvirt_error(err, connection, LIBVIRT_QUESTION, "reading versions");
+	if (uname(&kernel) < 0)
+		return error_set_errno(err, ERROR_SYSTEM, errno, "reading the kernel's version");
+	format_version(libvirt_version, libvirt, sizeof(libvirt));
+	format_version(hypervisor_version, hypervisor, sizeof(hypervisor));
+	host_signature_make(cpuinfo, kernel.release, hypervisor, libvirt, ret);
+	return 0;
 }
 
 /* An unknown machine type is an invalid argument that names it; so is an unknown emulator. */
@@ -247,8 +257,16 @@ int libvirt_compare_cpu(struct hypervisor *h, const struct vm_description *d, st
 		         strerror(errno));
 		COPY_TEXT(machine.remedy, "install the guest's emulator here under that path");
 	}
-	if (!is_source_bound(d, &cpu))
+	if (host_signature_is_needed(d->cpu_mode)) {
+		char own[HOST_SIGNATURE_BYTES];
+
+		result = libvirt_read_signature(libvirt_of(h), connection, own, err);
+		if (result < 0)
+			return result;
+		host_signature_judge(d->cpu_mode, d->host_signature, own, &cpu);
+	} else {
 		judge_cpu(c.compared, c.error, &cpu);
+	}
 	*ret_cpu = cpu;
 	*ret_machine = machine;
 	return 0;

@@ -302,9 +302,15 @@ static void test_cpu(void **state)
 	free(d->cpu_xml);
 	d->cpu_xml = xstrdup("<cpu mode='maximum' check='none'/>");
 	snprintf(d->cpu_mode, sizeof(d->cpu_mode), "maximum");
+	/* Only an equal host will do for it: one that says nothing of itself is not, nor one that
+	 * differs in anything. */
 	assert_ok(h->ops->compare_cpu(h, d, &cpu, &machine, &err));
 	assert_int_equal(cpu.verdict, CHECK_FAIL);
 	assert_string_equal(cpu.reason, "CPUModeLiveMigratable");
+	snprintf(d->host_signature, sizeof(d->host_signature), "cpu of somebody else");
+	assert_ok(h->ops->compare_cpu(h, d, &cpu, &machine, &err));
+	assert_int_equal(cpu.verdict, CHECK_FAIL);
+	assert_non_null(strstr(cpu.measured, "cpu of somebody else"));
 	vm_description_deinit(d);
 	free(d);
 }
