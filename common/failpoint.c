@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,18 +36,20 @@ struct armed {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const struct failpoint_table *table; /* set before the first thread */
-static char file[4096], fired[4096 + 8];    /* as above; "" = none */
-static struct armed by_environment;         /* under lock, as all below */
+static _Atomic(const struct failpoint_table *) table; /* NULL: nothing fires */
+static char file[4096], fired[4096 + 8];              /* under lock, as all below; "" = none */
+static struct armed by_environment;
 static struct armed by_file;
 static struct stat file_was; /* which arming by_file is */
 static unsigned long passed_environment, passed_file;
 
 static const struct failpoint *find_point(const char *name)
 {
-	for (size_t i = 0; table && i < table->count; i++) {
-		if (strcmp(table->points[i].name, name) == 0)
-			return &table->points[i];
+	const struct failpoint_table *t = table;
+
+	for (size_t i = 0; t && i < t->count; i++) {
+		if (strcmp(t->points[i].name, name) == 0)
+			return &t->points[i];
 	}
 	return NULL;
 }
@@ -102,6 +105,8 @@ int failpoints_begin(const struct failpoint_table *of, const char *directory, st
 	const char *spec = getenv("DROVER_FAILPOINT"), *inherited = getenv(FILE_VARIABLE);
 	int rc = 0;
 
+	/* Tests begin again in a process whose threads pass points already. */
+	pthread_mutex_lock(&lock);
 	table = of;
 	if (directory) {
 		snprintf(file, sizeof(file), "%s/failpoint", directory);
@@ -116,6 +121,7 @@ int failpoints_begin(const struct failpoint_table *of, const char *directory, st
 		if (rc == -ERROR_NOT_FOUND && inherited)
 			rc = 0;
 	}
+	pthread_mutex_unlock(&lock);
 	return rc;
 }
 

@@ -98,7 +98,7 @@ assert_untouched() {
 	assert_all_well noport@host2
 }
 
-@test "a guest of the same name on the destination refuses the move" {
+@test "F17: a guest of the same name on the destination refuses the move" {
 	lab vm twin host1 --memory 64MiB
 	seen twin
 	lab vm twin host1 --memory 64MiB --xml-only >"$BATS_TEST_TMPDIR/twin.xml"
@@ -144,4 +144,44 @@ assert_untouched() {
 	[ "$status" = 4 ]
 	[[ $output == *network*br0* ]]
 	assert_untouched wired
+}
+
+@test "F17: the same guest, defined at the destination, is no obstacle; one that runs there is a second copy" {
+	lab vm same host1 --memory 64MiB
+	seen same
+	lab virsh host1 -q dumpxml same --migratable >"$BATS_TEST_TMPDIR/same.xml"
+	lab virsh host2 -q create --paused "$BATS_TEST_TMPDIR/same.xml"
+	run -4 drover why-not same host2
+	[[ $output == *conflict/uuid* ]] || fail "$output"
+	run -4 drover drain host1 --dry-run
+	[ "$(guest_state same host1)" = running ]
+	lab virsh host2 -q destroy same
+	lab virsh host2 -q define "$BATS_TEST_TMPDIR/same.xml"
+	wait_until 'drover why-not same host2 >/dev/null' 15
+	run -0 drover migrate same --to host2
+	assert_counter_goes_on same
+	assert_guest_intact same
+}
+
+@test "F19, F20: a disk that is another file at the destination, or that cannot be written there, stays where it is" {
+	lab vm alone host1 --memory 64MiB --storage local
+	seen alone
+	lab shell host2 sh -c 'mkdir -p /srv/drover/local && head -c 1M /dev/urandom >/srv/drover/local/alone.img'
+	before=$(lab shell host2 sha256sum /srv/drover/local/alone.img)
+	run -4 drover migrate alone --to host2 --dry-run
+	[[ $output == *disk/* ]] || fail "$output"
+	[ "$(lab shell host2 sha256sum /srv/drover/local/alone.img)" = "$before" ]
+	lab shell host2 rm /srv/drover/local/alone.img
+	assert_untouched alone
+
+	lab vm readonly host1 --memory 64MiB --storage file
+	seen readonly
+	lab shell host2 mount --bind /srv/drover/shared /srv/drover/shared
+	lab shell host2 mount -o remount,ro,bind /srv/drover/shared
+	run drover migrate readonly --to host2 --dry-run
+	lab shell host2 umount /srv/drover/shared
+	[ "$status" = 4 ] || fail "$output"
+	[ "$(guest_state readonly host1)" = running ]
+	run -0 drover migrate readonly --to host2
+	assert_all_well readonly@host2
 }

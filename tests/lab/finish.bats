@@ -43,6 +43,22 @@ teardown() {
 }
 
 # bats test_tags=slow
+@test "F08: the destination's libvirtd is killed after it has finished and before it says so" {
+	begin_move orphan --storage lun
+	slow_down
+	wait_until 'is_complete orphan' 30
+	lab libvirtd host2 kill
+	heal
+	sleep 3
+	assert_not_twice orphan
+	lab libvirtd host2 start
+	wait_until '[ -z "$(drover migrations --active -o name)" ]' 30
+	assert_not_twice orphan
+	[[ $(migration_get orphan .state) == DONE || $(migration_get orphan .state) == FAILED ]]
+	assert_all_well orphan
+}
+
+# bats test_tags=slow
 @test "F47: for a minute nothing arrives from the destination, from mid-copy on: one of the two ends, and one copy" {
 	begin_move deaf --storage file
 	lab shell host2 iptables -I OUTPUT -o mg0 -d 10.77.0.1 -j DROP

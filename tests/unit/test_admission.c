@@ -347,7 +347,7 @@ static void test_disks_and_networks(void **state)
 }
 
 /* The same guest here is refused, unless it is on its way in by this very attempt. */
-static void test_conflicts(void **state)
+static void f17_conflicts(void **state)
 {
 	struct admission_input in = fitting();
 
@@ -456,7 +456,7 @@ int main(void)
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_port),
 		cmocka_unit_test(test_disks_and_networks),
-		cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(f17_conflicts),
 		cmocka_unit_test(test_already_reserved),
 		cmocka_unit_test(test_node),
 		cmocka_unit_test(test_tls),

@@ -144,7 +144,7 @@ static void test_again(void **state)
 }
 
 /* A file of the same name in another directory is another file. */
-static void test_other_directory(void **state)
+static void f19_other_directory(void **state)
 {
 	struct storage_proof p;
 	struct storage_finding f;
@@ -163,7 +163,7 @@ static void test_other_directory(void **state)
 }
 
 /* In the right directory, but another file, another nonce, another size. */
-static void test_differences(void **state)
+static void f19_differences(void **state)
 {
 	struct storage_proof p, changed;
 	char from[200], to[200];
@@ -544,8 +544,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_same_file),
 		T(test_again),
-		T(test_other_directory),
-		T(test_differences),
+		T(f19_other_directory),
+		T(f19_differences),
 		T(test_growing_format),
 		T(test_lock),
 		T(test_lock_of_qemu),
