@@ -134,7 +134,10 @@ everything() {
 	lab link host1 migration rate 1gbit
 	wait_until '[ "$(drain_get .state)" = partly ]' 60
 	assert_all_well one two stays@host1
-	for guest in one two; do [ "$(qemu_starts_everywhere "$guest")" = 2 ]; done
+	for guest in one two; do
+		[ "$(qemu_starts_everywhere "$guest")" = 2 ] ||
+			fail "a QEMU for $guest was started $(qemu_starts_everywhere "$guest") times, not once here and once there"
+	done
 }
 
 @test "F62: a guest started by hand on a draining host is noticed and moved, and the drain is not over before" {

@@ -122,6 +122,8 @@ agent_pid() { cat "$LAB_STATE/hosts/$1/agent.pid"; }
 	rm "$journal".corrupt-*
 	lab drover start host1
 	wait_until '[ -z "$(node_get host1 .reason)" ]' 10
+	# What it had promised before the damage, and given back after it, ends with its lease.
+	wait_until '[ "$(node_get host1 .host.slotsIn)" = 0 ]' 50
 	run -0 drover migrate kept --to host1
 	assert_all_well kept@host1
 }
@@ -161,6 +163,6 @@ journal_has_room() {
 	[ "$(home_of waiting)" = host2 ] || run -0 drover migrate waiting --to host2
 	assert_all_well running@host2 waiting@host2
 	lab drover kill host1
-	lab shell host1 umount /var/lib/drover
+	wait_until 'lab shell host1 umount /var/lib/drover 2>/dev/null' 10
 	lab drover start host1
 }
