@@ -113,14 +113,14 @@ everything() {
 }
 
 # Everything that drover wrote down of its own is gone; the hosts know.
-@test "a drain whose whole store is lost goes on, as it was asked for" {
-	lab vm one host1 --memory 128MiB --working-set 32MiB
-	lab vm two host1 --memory 64MiB
+@test "F39: a drain whose whole store is lost goes on, as it was asked for" {
+	lab vm early host1 --memory 128MiB --working-set 32MiB
+	lab vm late host1 --memory 64MiB
 	lab vm stays host1 --memory 64MiB
 	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 3 ]' 10
 	lab link host1 migration rate 100mbit
 	drover drain host1 --leave stays --parallel 1 -m "new memory" --detach
-	wait_until 'is_copying one host1 || is_copying two host1' 20
+	wait_until 'is_copying early host1 || is_copying late host1' 20
 	epoch=$(drover status -o json | jq -r .epoch)
 	lab drover kill coordinator
 	lab shell coordinator find /var/lib/drover -name '*.db*' -delete
@@ -133,8 +133,8 @@ everything() {
 	[[ $(drover events) == *"the store does not know it; the drain goes on"* ]]
 	lab link host1 migration rate 1gbit
 	wait_until '[ "$(drain_get .state)" = partly ]' 60
-	assert_all_well one two stays@host1
-	for guest in one two; do
+	assert_all_well early late stays@host1
+	for guest in early late; do
 		[ "$(qemu_starts_everywhere "$guest")" = 2 ] ||
 			fail "a QEMU for $guest was started $(qemu_starts_everywhere "$guest") times, not once here and once there"
 	done
