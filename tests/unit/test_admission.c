@@ -210,9 +210,16 @@ static void test_nonsense_from_a_peer(void **state)
 	in = fitting();
 	vm.summary.vcpus = 0;
 	refused(&in, "limits");
+	vm.summary.vcpus = ADMISSION_VCPUS_MAX;
+	assert_int_equal(judged(&in, "limits")->verdict, CHECK_PASS);
+	vm.summary.vcpus++;
+	refused(&in, "limits");
 	in = fitting();
 	vm.summary.uuid[0] = '\0';
-	refused(&in, "limits");
+	assert_string_equal(refused(&in, "limits")->measured, "the guest came without a UUID");
+	in = fitting();
+	vm.summary.name[0] = '\0';
+	assert_string_equal(refused(&in, "limits")->measured, "the guest came without a name");
 }
 
 /* More disks or interfaces than can be checked: refused, and the limit is named. */
@@ -233,6 +240,8 @@ static void test_too_many_disks(void **state)
 	assert_int_equal(c->verdict, CHECK_BLOCK);
 	assert_non_null(strstr(c->required, "32 disks, 16 interfaces"));
 	assert_non_null(strstr(c->measured, "40 disks, 116 interfaces"));
+	vm.n_disks = 1;
+	assert_int_equal(refused(&in, "limits")->verdict, CHECK_BLOCK);
 	assert_true(list.count <= CHECKS_MAX);
 }
 
@@ -342,6 +351,9 @@ static void test_disks_and_networks(void **state)
 	c = refused(&in, "network/vnet0");
 	assert_string_equal(c->measured, "bridge \"br0\" is missing here");
 	assert_string_equal(c->reason, "InterfaceNotLiveMigratable");
+	strcpy(vm.interfaces[0].type, "network");
+	assert_string_equal(refused(&in, "network/vnet0")->remedy,
+	                    "define and start it here: virsh net-start br0");
 	strcpy(vm.interfaces[0].type, "user");
 	assert_int_equal(judged(&in, "network/vnet0")->verdict, CHECK_PASS);
 }
@@ -393,9 +405,14 @@ static void test_node(void **state)
 	in.draining = false;
 	assert_string_equal(refused(&in, "node")->measured, "host2 is cordoned: kernel update");
 	assert_non_null(strstr(refused(&in, "node")->remedy, "drover uncordon host2"));
+	in.node_reason = NULL;
+	assert_string_equal(refused(&in, "node")->measured, "host2 is cordoned");
 	in = fitting();
 	in.incoming_allowed = false;
 	refused(&in, "node");
+	in.node_reason = "its journal was damaged";
+	assert_string_equal(refused(&in, "node")->measured,
+	                    "the agent of host2 only observes: its journal was damaged");
 	in = fitting();
 	in.source_node = "host2";
 	refused(&in, "node");

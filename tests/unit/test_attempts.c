@@ -311,6 +311,63 @@ static void test_silence_frees_nothing(void **state)
 		}
 }
 
+/* A migration that waits is given up when what it waits for is wanted no more: the guest has ended, or
+ * is cancelled; each is said. */
+static void test_waiting_in_vain(void **state)
+{
+	(void)state;
+	for (int cancelled = 0; cancelled <= 1; cancelled++) {
+		struct core_world *world = core_world_new();
+		struct event event = { .kind = EVENT_CANCEL, .request = 5 };
+		const struct migration *m;
+
+		core_world_host(world, "host1", 4096, one, 1);
+		core_world_host(world, "host2", 4096, NULL, 0);
+		core_world_figures(world, "host2", 4096, 3900);
+		core_world_migrate(world, "web1", "");
+		m = fleet_find_migration(world->fleet, 1);
+		assert_non_null(m);
+		assert_int_equal(m->kept.state, MIGRATION_PLANNED);
+		event.cancel.kind = "vm";
+		event.cancel.name = "web1";
+		if (cancelled)
+			core_world_step(world, &event);
+		else
+			core_world_unsee(world, "host1", "web1");
+		core_world_wait(world, 2);
+		assert_int_equal(m->kept.state, MIGRATION_CANCELLED);
+		assert_true(m->kept.reason[0] != '\0');
+		core_world_free(world);
+	}
+}
+
+/* The host's own cap holds where it is lower than the cluster's. */
+static void test_host_has_a_cap_of_its_own(void **state)
+{
+	static const char *const two[] = { "web1", "web2" };
+	struct core_world *world = core_world_new();
+	struct host_state host = { .libvirt_connected = true,
+		                   .port_pool = 2,
+		                   .memory_capacity_bytes = (uint64_t)4096 << 20,
+		                   .memory_guests_bytes = (uint64_t)544 << 20,
+		                   .slots_out_max = 1 };
+	struct event event = { .kind = EVENT_HOST };
+
+	(void)state;
+	core_world_host(world, "host1", 4096, two, 2);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	event.host.node = "host1";
+	event.host.host = &host;
+	core_world_step(world, &event);
+	core_world_migrate(world, "web1", "host2");
+	core_world_migrate(world, "web2", "host2");
+	assert_true(fleet_find_migration(world->fleet, 1)->kept.holds_slot);
+	assert_false(fleet_find_migration(world->fleet, 2)->kept.holds_slot);
+	assert_string_equal(fleet_find_migration(world->fleet, 2)->kept.reason,
+	                    "waits: 1 of 1 outbound slots of host1 in use");
+	core_world_free(world);
+}
+
 /* Each failure of a guest, and each refusal of a host, makes the next try later, up to a limit. */
 static void test_backing_off(void **state)
 {
@@ -359,6 +416,8 @@ int main(void)
 		cmocka_unit_test(test_planned_gives_way_to_what_runs),
 		cmocka_unit_test(test_every_outcome),
 		cmocka_unit_test(test_silence_frees_nothing),
+		cmocka_unit_test(test_waiting_in_vain),
+		cmocka_unit_test(test_host_has_a_cap_of_its_own),
 		cmocka_unit_test(test_backing_off),
 	};
 
