@@ -51,10 +51,10 @@ static void handle_empty(struct mesh_incoming *in, const ProtobufCMessage *reque
 static void handle_unary(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__Test__Request *request = (const Drover__Test__Request *)m;
+	struct side *side = context;
 	Drover__Test__Reply reply;
 	struct error err;
 
-	(void)context;
 	if (request->status != 0) {
 		error_set(&err, ERROR_REFUSED, "%s", request->text);
 		mesh_fail(in, (enum mesh_status)request->status, &err);
@@ -62,6 +62,7 @@ static void handle_unary(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	}
 	fill_reply(&reply, request->reply_bytes);
 	mesh_reply(in, &reply.base);
+	side->answered++;
 	free(reply.payload.data);
 }
 

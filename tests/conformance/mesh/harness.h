@@ -45,6 +45,7 @@ struct side {
 	/* its service */
 	unsigned cancelled; /* handlers that were told */
 	unsigned sleeping;  /* calls to Sleep that came */
+	unsigned answered;  /* calls to UnaryCall that got their reply */
 	unsigned flooded;   /* messages of Flood sent */
 	unsigned slow;      /* mesh_send said false */
 	struct mesh_incoming *last_sleeper;

@@ -128,7 +128,8 @@ static void test_paused_stream(void **state)
 	assert_int_equal(h->client.disconnects, 0);
 }
 
-/* A big answer is on its way; a small one, asked for later, is there before it. */
+/* Big answers are on their way; a small one, given after them, is there before any of them. The small call
+ * waits at the server until the first big answer has been queued, so that the order is no accident. */
 static void test_small_answers_pass_big_ones(void **state)
 {
 	struct harness *h = *state;
@@ -136,12 +137,15 @@ static void test_small_answers_pass_big_ones(void **state)
 	Drover__Test__Empty empty = DROVER__TEST__EMPTY__INIT;
 	struct outcome big[3] = { 0 }, small = { 0 };
 
+	mesh_call(h->client.connection, "drover.test.Test/Sleep", &empty.base, 60000, outcome_done,
+	          &small);
+	harness_wait_count(h, &h->server.sleeping, 1);
 	request.reply_bytes = 4 * 1024 * 1024 - 100;
 	for (size_t i = 0; i < ARRAY_SIZE(big); i++)
 		mesh_call(h->client.connection, "drover.test.Test/UnaryCall", &request.base, 60000,
 		          outcome_done, &big[i]);
-	mesh_call(h->client.connection, "drover.test.Test/EmptyCall", &empty.base, 60000,
-	          outcome_done, &small);
+	harness_wait_count(h, &h->server.answered, 1);
+	mesh_reply(h->server.last_sleeper, &empty.base);
 	harness_wait_flag(h, &small.done);
 	assert_int_equal(small.status, MESH_OK);
 	for (size_t i = 0; i < ARRAY_SIZE(big); i++)
