@@ -74,7 +74,7 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 		return;
 	}
 	/* The guard is written down as the last thing before libvirt is asked. */
-	if (a->tunnel_made || a->guard != GUARD_NONE) {
+	if (a->tunnel_made || a->guard != GUARD_NONE || order->no_guard) {
 		log_info("%s -> %s: adopted from the agent before", order->vm_name,
 		         order->target_node);
 		source_move_start(a);

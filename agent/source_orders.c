@@ -125,6 +125,7 @@ static int read_order(struct agent *agent, const Drover__V1__StartMigrationReque
 	order->completion_timeout_ms_per_gib = r->settings->completion_timeout_ms_per_gib;
 	order->progress_timeout_ms = r->settings->progress_timeout_ms;
 	order->tls = r->settings->tls;
+	order->no_guard = r->settings->no_guard;
 	order->wall_ms = clock_wall_ms();
 	return 0;
 }

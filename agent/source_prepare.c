@@ -63,7 +63,8 @@ static void gathered_deinit(struct gathered *g)
 static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
                                                    const struct attempt_name *name,
                                                    const struct agent_settings *own, bool dry_run,
-                                                   bool tls, uint64_t bandwidth_bytes_per_s)
+                                                   bool tls, bool no_guard,
+                                                   uint64_t bandwidth_bytes_per_s)
 {
 	Drover__V1__AdmitRequest *r = xmalloc(sizeof(*r));
 
@@ -77,6 +78,7 @@ static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
 	r->dry_run = dry_run;
 	r->lease_ttl_ms = LEASE_TTL_MS;
 	r->tls = tls;
+	r->no_guard = no_guard;
 	r->bandwidth_bytes_per_s = bandwidth_bytes_per_s;
 	r->lock_manager = xstrdup(g->facts.lock_manager);
 	if (g->has_lockspace)
@@ -173,7 +175,7 @@ static void described(struct errand *e)
 		w = xnew(struct admit_wait);
 		w->attempt = a;
 		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls,
-		                               a->order.bandwidth_bytes_per_s);
+		                               a->order.no_guard, a->order.bandwidth_bytes_per_s);
 		keep_proofs(a, g);
 		gathered_deinit(g);
 		source_enter(a, SOURCE_ADMITTING);
@@ -229,7 +231,7 @@ static int read_answer(struct source_attempt *a, const Drover__V1__AdmitReply *r
 	if (!r->admitted)
 		return 0;
 	if (r->memory_port == 0 || r->memory_port > UINT16_MAX || (unsigned)r->guard >= GUARDS ||
-	    r->guard == DROVER__V1__GUARD__GUARD_NONE ||
+	    (r->guard == DROVER__V1__GUARD__GUARD_NONE && !a->order.no_guard) ||
 	    strlen(r->migration_address) >= sizeof(a->migration_address) ||
 	    strlen(r->tunnel_address) >= sizeof(a->tunnel_address))
 		return error_set(err, ERROR_PROTOCOL,
@@ -447,6 +449,7 @@ struct preview {
 	char target_node[128];
 	char target_address[128];
 	struct attempt_name name;
+	bool no_guard;
 	struct gathered gathered;
 };
 
@@ -511,7 +514,7 @@ static void preview_ask(struct mesh_connection *c, const struct error *err, void
 		return;
 	}
 	request = admit_request_new(&p->gathered, &p->name, p->agent->settings, true,
-	                            p->agent->settings->migration_tls, 0);
+	                            p->agent->settings->migration_tls, p->no_guard, 0);
 	mesh_call(c, "drover.v1.Agent/Admit", &request->base, ADMIT_TIMEOUT_MS, preview_answered,
 	          p);
 	wire_free(request);
@@ -558,6 +561,7 @@ void source_preview(struct agent *agent, struct mesh_incoming *in,
 	p->errand.done = preview_gathered;
 	p->agent = agent;
 	p->in = in;
+	p->no_guard = request->no_guard;
 	snprintf(p->uuid, sizeof(p->uuid), "%s", request->vm_uuid);
 	snprintf(p->target_node, sizeof(p->target_node), "%s", request->target_node);
 	snprintf(p->target_address, sizeof(p->target_address), "%s", request->target_address);

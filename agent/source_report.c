@@ -89,6 +89,7 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->transferred_bytes = a->transferred_bytes;
 	r->wire_bytes = a->wire_bytes;
 	r->tombstoned = a->stage == SOURCE_ENDED && !a->ending;
+	r->alarm = a->alarm && a->state == DROVER__V1__MIGRATION_STATE__UNRESOLVED;
 	if (a->leftover[0]) {
 		r->leftovers = xcalloc(1, sizeof(*r->leftovers));
 		r->leftovers[0] = xstrdup(a->leftover);

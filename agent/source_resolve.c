@@ -373,18 +373,38 @@ static void end_failed(struct source_attempt *a, const char *how)
 	            &why);
 }
 
+/* What libvirt shows after two ran says nothing of which is right: their disks do. */
+static void describe_unresolved(const struct source_attempt *a, enum resolution r,
+                                struct error *ret)
+{
+	const char *here = a->agent->settings->node, *there = a->order.target_node;
+
+	if (a->ran_twice)
+		error_set(ret, ERROR_UNKNOWN_OUTCOME,
+		          "the guest ran on both hosts; it was paused on %s and runs on %s, and "
+		          "nothing was destroyed. Compare its disks, end the wrong one (virsh "
+		          "destroy %.64s; if it is the one on %s, then virsh resume it on %s): "
+		          "drover then settles the rest",
+		          here, there, a->order.vm_name, there, here);
+	else
+		error_set(ret, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
+}
+
 static void stay_unresolved(struct source_attempt *a, enum resolution r)
 {
+	struct error what;
+
+	describe_unresolved(a, r, &what);
 	if (a->state != DROVER__V1__MIGRATION_STATE__UNRESOLVED ||
-	    strcmp(a->reason.text, resolution_sentence(r)) != 0) {
+	    strcmp(a->reason.text, what.text) != 0) {
 		/* Why it was given up is what is reported if it turns out to have failed. */
 		if (a->state != DROVER__V1__MIGRATION_STATE__UNRESOLVED &&
 		    a->reason.code != ERROR_NONE)
 			a->call_error = a->reason;
-		log_error("%s -> %s: %s", a->order.vm_name, a->order.target_node,
-		          resolution_sentence(r));
+		log_error("%s -> %s: %s", a->order.vm_name, a->order.target_node, what.text);
 		a->state = DROVER__V1__MIGRATION_STATE__UNRESOLVED;
-		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
+		a->alarm = a->ran_twice || resolution_is_alarming(r);
+		a->reason = what;
 		source_changed(a);
 	}
 	look_again(a, LOOK_SLOW_MS);
@@ -516,6 +536,10 @@ static void carry_out(struct look *look, enum resolution r)
 			         "%s is defined on %s, and must not be started there: virsh "
 			         "undefine %s",
 			         a->order.vm_name, a->order.target_node, a->order.vm_name);
+		if (a->ran_twice && look->in.source == SOURCE_PAUSED)
+			snprintf(a->leftover, sizeof(a->leftover),
+			         "%s is paused on %s since it ran on both hosts: virsh resume %s",
+			         a->order.vm_name, a->agent->settings->node, a->order.vm_name);
 		if (!restores_autostart(look))
 			end_failed(a, resolution_sentence(r));
 		break;
@@ -546,6 +570,7 @@ static void carry_out(struct look *look, enum resolution r)
 		break;
 	case RESOLVE_SPLIT_BRAIN:
 		/* As often as it takes: each moment in which both run costs data. */
+		a->ran_twice = true;
 		act(a, ACT_SUSPEND);
 		stay_unresolved(a, r);
 		break;

@@ -77,6 +77,7 @@ static void judge(struct admit *a)
 		.own_lock_manager = a->facts.lock_manager,
 		.lockspace = &a->lockspace,
 		.two_step_pause_limit_ms = TWO_STEP_PAUSE_LIMIT_MS,
+		.waived = a->no_guard,
 	};
 	struct admission_input in = {
 		.vm = &a->vm,
@@ -92,6 +93,7 @@ static void judge(struct admit *a)
 		.memory_problem = problem,
 		.round_trip = a->round_trip,
 		.round_trip_limit_ms = agent->settings->max_round_trip_ms,
+		.guard_waived = a->no_guard,
 		.disks = a->disks,
 		.networks = a->networks,
 		.conflict = a->conflict,
@@ -267,6 +269,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->in = in;
 	a->dry_run = request->dry_run;
 	a->tls = request->tls;
+	a->no_guard = request->no_guard;
 	a->lease_ttl_ms = request->lease_ttl_ms;
 	a->limit_bytes_per_s = request->bandwidth_bytes_per_s;
 	snprintf(a->source_node, sizeof(a->source_node), "%s", request->source_node);

@@ -318,6 +318,7 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	r.wire_bytes = from->wire_bytes;
 	r.tombstoned = from->tombstoned;
 	r.memory_verified = from->memory_verified;
+	r.alarm = from->alarm;
 	for (size_t i = 0; i < from->n_leftovers; i++)
 		names_add(&r.leftovers, from->leftovers[i]);
 	*ret = r;

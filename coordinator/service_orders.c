@@ -67,14 +67,32 @@ void order_uncordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *c
 	node_event(in, m, context, EVENT_UNCORDON);
 }
 
+/* The name in the certificate, or "uid 0" on the local socket. */
+static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
+{
+	const struct mesh_identity *who = mesh_incoming_get_identity(in);
+
+	snprintf(ret, bytes, "%.120s", who->name[0] ? who->name : who->address);
+}
+
 void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__MigrateRequest *r = (const Drover__V1__MigrateRequest *)m;
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_MIGRATE };
+	char by[NODE_NAME_BYTES];
 	struct error err;
 
 	if (read_request_id(&r->request_id, &e.migrate.request_id, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	name_caller(in, by, sizeof(by));
+	if (r->no_guard && mesh_incoming_get_identity(in)->role != MESH_ROLE_ADMIN) {
+		error_set(&err, ERROR_PERMISSION,
+		          "moving without a guard needs role admin, and %s has %s; without "
+		          "--no-guard the guest is paused for the two-step commit instead",
+		          by, mesh_role_name(mesh_incoming_get_identity(in)->role));
 		mesh_fail_error(in, &err);
 		return;
 	}
@@ -83,6 +101,8 @@ void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *co
 	e.migrate.dry_run = r->dry_run;
 	e.migrate.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
 	e.migrate.max_downtime_ms = r->max_downtime_ms;
+	e.migrate.no_guard = r->no_guard;
+	e.migrate.by = by;
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }
@@ -97,14 +117,6 @@ void order_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *con
 	e.cancel.name = r->name;
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
-}
-
-/* The name in the certificate, or "uid 0" on the local socket. */
-static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
-{
-	const struct mesh_identity *who = mesh_incoming_get_identity(in);
-
-	snprintf(ret, bytes, "%.120s", who->name[0] ? who->name : who->address);
 }
 
 void order_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)

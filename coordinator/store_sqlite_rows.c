@@ -241,6 +241,7 @@ static json_t *settings_to_json(const struct migration_settings *settings)
 	json_put(object, "completion_timeout_ms_per_gib", settings->completion_timeout_ms_per_gib);
 	json_put(object, "progress_timeout_ms", settings->progress_timeout_ms);
 	json_put(object, "tls", settings->tls);
+	json_put(object, "no_guard", settings->no_guard);
 	return object;
 }
 
@@ -251,6 +252,7 @@ static void settings_from_json(const json_t *object, struct migration_settings *
 	ret->completion_timeout_ms_per_gib = json_number(object, "completion_timeout_ms_per_gib");
 	ret->progress_timeout_ms = json_number(object, "progress_timeout_ms");
 	ret->tls = json_number(object, "tls");
+	ret->no_guard = json_number(object, "no_guard");
 }
 
 /* The report without what the record itself has, and without the passing progress but for what a
@@ -278,6 +280,7 @@ static json_t *report_to_json(const struct attempt_report *report)
 	json_put(object, "tombstoned", report->tombstoned);
 	json_object_set_new(object, "leftovers", names_to_json(&report->leftovers));
 	json_put(object, "memory_verified", report->memory_verified);
+	json_put(object, "alarm", report->alarm);
 	return object;
 }
 
@@ -309,6 +312,7 @@ static void report_from_json(const json_t *object, const struct migration_record
 	ret->tombstoned = json_number(object, "tombstoned");
 	names_from_json(json_object_get(object, "leftovers"), &ret->leftovers);
 	ret->memory_verified = json_number(object, "memory_verified");
+	ret->alarm = json_number(object, "alarm");
 }
 
 /* --- records --- */

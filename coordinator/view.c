@@ -236,6 +236,7 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->wire_bytes = r->wire_bytes;
 	m->tombstoned = r->tombstoned;
 	m->memory_verified = r->memory_verified;
+	m->alarm = r->alarm;
 	m->leftovers = xcalloc(r->leftovers.count, sizeof(*m->leftovers));
 	for (size_t i = 0; i < r->leftovers.count; i++)
 		m->leftovers[m->n_leftovers++] = xstrdup(r->leftovers.items[i]);
@@ -269,6 +270,7 @@ Drover__V1__Migration *view_migration_record_new(const struct migration_record *
 	m->settings->completion_timeout_ms_per_gib = k->settings.completion_timeout_ms_per_gib;
 	m->settings->progress_timeout_ms = k->settings.progress_timeout_ms;
 	m->settings->tls = k->settings.tls;
+	m->settings->no_guard = k->settings.no_guard;
 	return m;
 }
 

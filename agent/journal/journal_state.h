@@ -43,6 +43,7 @@ struct journal_attempt {
 	uint64_t completion_timeout_ms_per_gib;
 	uint64_t progress_timeout_ms;
 	bool tls;
+	bool no_guard;              /* an administrator goes without the two-step commit */
 	bool persistent, autostart; /* as the guest was before the move */
 	bool paused;                /* not by the move: it arrives paused and stays so */
 	uint64_t wall_ms;           /* when the last record was written; display */

@@ -310,7 +310,9 @@ void admission_judge(const struct admission_input *in, struct check_list *ret)
 	judge_disks(in, ret);
 	judge_networks(in, ret);
 	take_over(ret, "guard", &in->guard_check, "");
-	if (in->guard == GUARD_NONE && in->guard_check.verdict == CHECK_PASS)
+	if (in->guard == GUARD_NONE &&
+	    !(in->guard_waived && in->guard_check.verdict == CHECK_WARN) &&
+	    in->guard_check.verdict < CHECK_FAIL)
 		ret->items[ret->count - 1].verdict = CHECK_FAIL;
 	judge_conflicts(in, ret);
 	judge_node(in, ret);

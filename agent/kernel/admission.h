@@ -89,6 +89,7 @@ struct admission_input {
 	const struct storage_finding *disks;    /* vm->n_disks */
 	const struct network_finding *networks; /* vm->n_interfaces */
 	enum guard guard;
+	bool guard_waived;        /* an administrator goes without one */
 	struct check guard_check; /* guard_choose */
 	struct conflict_finding conflict;
 

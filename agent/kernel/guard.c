@@ -158,6 +158,20 @@ enum guard guard_choose(const struct guard_input *in, struct check *ret_check)
 		         "image lock: the source's lock is seen here on every disk");
 		return decide(c, GUARD_IMAGE_LOCK);
 	}
+	if (in->waived) {
+		snprintf(
+			c->measured, sizeof(c->measured),
+			"none: switched off by an administrator (--no-guard); lock manager: %.50s; "
+			"image lock: %.50s",
+			manager.text, image.text);
+		snprintf(c->remedy, sizeof(c->remedy),
+		         "a connection that breaks at the switchover can let it run twice: without "
+		         "--no-guard it pauses for about %s instead",
+		         units_format_duration(
+				 guard_two_step_pause_ms(in->vm->summary.memory_bytes), pause));
+		c->verdict = CHECK_WARN;
+		return GUARD_NONE;
+	}
 	if (two_step_guards(in, &two_step)) {
 		snprintf(c->measured, sizeof(c->measured),
 		         "two-step commit: pause of about %s (estimate; 2 s measured for 256 MiB, "

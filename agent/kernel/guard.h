@@ -31,9 +31,10 @@ struct guard_input {
 	const struct storage_finding *lockspace; /* the source's lockspace, looked for in ours */
 	uint64_t two_step_pause_limit_ms; /* the longest pause the operator accepts; 0 = any */
 	bool two_step_forbidden;          /* post-copy: a destination cannot stay paused */
+	bool waived; /* an administrator goes without: a lock is taken where there is one, no pause */
 };
 
-/* Always fills @ret_check (id "guard"): which guard and what it costs, or why there is none. */
+/* GUARD_NONE is a refusal (CHECK_FAIL), or with @waived what was asked for (CHECK_WARN). Always fills @ret_check (id "guard"): which guard and what it costs, or why there is none. */
 enum guard guard_choose(const struct guard_input *in, struct check *ret_check);
 
 /* How long a guest of this size is paused by the two-step commit: an estimate. */

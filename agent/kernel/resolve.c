@@ -253,6 +253,19 @@ const char *resolution_sentence(enum resolution r)
 	return resolutions[r].sentence;
 }
 
+bool resolution_is_alarming(enum resolution r)
+{
+	switch (r) {
+	case RESOLVE_SPLIT_BRAIN:
+	case RESOLVE_LOST:
+	case RESOLVE_LOST_POSTCOPY:
+	case RESOLVE_HOLD:
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool resolution_is_final(enum resolution r)
 {
 	assert((unsigned)r < RESOLUTIONS);

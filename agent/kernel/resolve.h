@@ -79,6 +79,9 @@ enum resolution resolve(const struct resolve_input *in);
 const char *resolution_name(enum resolution r);     /* "abort-target" */
 const char *resolution_sentence(enum resolution r); /* for people, without a full stop */
 
+/* No step of ours settles it: a person has to know at once. */
+bool resolution_is_alarming(enum resolution r);
+
 /* The attempt is over. All others are looked at again: what is lost or on hold may yet be found. */
 bool resolution_is_final(enum resolution r);
 

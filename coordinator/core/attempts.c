@@ -227,9 +227,13 @@ static void apply_progress(struct fleet *fleet, struct migration *m)
 		                   m->kept.target);
 		fleet->reconcile_wanted = true;
 	}
-	if (state == MIGRATION_UNRESOLVED && m->kept.state != MIGRATION_UNRESOLVED)
+	if (state == MIGRATION_UNRESOLVED && m->kept.report.alarm && !m->alarmed)
+		change_tell_number(fleet, SEVERITY_ALARM, "migration", m->kept.number, "%s: %s",
+		                   m->kept.vm_name, m->kept.report.reason);
+	else if (state == MIGRATION_UNRESOLVED && m->kept.state != MIGRATION_UNRESOLVED)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 		                   "%s: unresolved: %s", m->kept.vm_name, m->kept.report.reason);
+	m->alarmed = state == MIGRATION_UNRESOLVED && m->kept.report.alarm;
 	attempts_set_reason(fleet, m, m->kept.report.reason);
 	/* Answers to a probe may be overtaken by later news; what was achieved stays achieved. */
 	if (!backwards && migration_may_move(m->kept.state, state))

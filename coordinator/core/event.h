@@ -164,6 +164,8 @@ struct event {
 			bool dry_run;
 			uint64_t bandwidth_bytes_per_s; /* 0 = the cluster's */
 			uint64_t max_downtime_ms;       /* 0 = the cluster's */
+			bool no_guard;
+			const char *by; /* who asks */
 			struct id request_id;
 		} migrate;
 		struct {

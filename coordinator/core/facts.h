@@ -67,6 +67,7 @@ struct migration_settings {
 	uint64_t completion_timeout_ms_per_gib;
 	uint64_t progress_timeout_ms;
 	bool tls;
+	bool no_guard; /* where no lock guards, go without the two-step commit, too */
 };
 
 struct progress {
@@ -104,6 +105,7 @@ struct attempt_report {
 	bool tombstoned; /* this attempt will never act again */
 	struct names leftovers;
 	bool memory_verified;
+	bool alarm; /* a person has to act */
 };
 
 /* One guest as one host's libvirt lists it. */

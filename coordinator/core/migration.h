@@ -42,6 +42,7 @@ struct migration {
 	bool heard;        /* the source agent has reported on the current attempt */
 	uint64_t heard_ms;
 	bool seen_by_target;       /* the target's own figures include this guest */
+	bool alarmed;              /* an alarm was told for what is unresolved now */
 	uint64_t waiting_since_ms; /* PLANNED: for room, 0 = not yet refused */
 	uint64_t running_since_ms;
 

@@ -35,6 +35,39 @@ teardown() {
 	assert_all_well diskless@host1
 }
 
+@test "F03: the guard was switched off: the source is paused at once, nothing is destroyed, and a person decides" {
+	lab vm bold host1 --memory 96MiB --working-set 48MiB --storage lun
+	wait_until "drover vms bold -o json | jq -e '.vms[0].movable' >/dev/null" 10
+	lab link host1 migration rate 100mbit
+	run -0 drover migrate bold --to host2 --no-guard --dry-run
+	[[ "$output" == *"switched off by an administrator"* ]]
+	drover -q migrate bold --to host2 --no-guard --detach
+	wait_mid_copy bold host1 4000000
+	slow_down
+	wait_until 'is_complete bold' 30
+	tunnels_kill
+	heal
+	wait_until '[[ $(guest_state bold host1) == running && $(guest_state bold host2) == running ]] ||
+		[[ $(lab virsh host1 domstate bold --reason | head -n1) == "paused (user)" ]]' 20
+	wait_until '[[ $(lab virsh host1 domstate bold --reason | head -n1) == "paused (user)" ]]' 3
+	[ "$(guest_state bold host2)" = running ]
+	wait_until '[ "$(migration_get bold .state)" = UNRESOLVED ]' 5
+	[[ "$(migration_get bold .reason)" == *"ran on both hosts"* ]] || fail "$(migration_get bold .reason)"
+	drover events -o json | jq -e '.events[] | select(.severity == "alarm" and (.text | contains("ran on both hosts")))'
+	# Locked: neither a second move nor a cancel touches it.
+	run ! drover migrate bold --to host1
+	drover cancel vm/bold || true
+	sleep 3
+	[[ $(lab virsh host1 domstate bold --reason | head -n1) == "paused (user)" ]]
+	[ "$(guest_state bold host2)" = running ]
+	# The person's decision: the one on host2 is right.
+	lab virsh host1 destroy bold
+	wait_until '[ "$(migration_get bold .state)" = DONE ]' 20
+	[ "$(guest_state bold host2)" = running ]
+	lab virsh host2 destroy bold
+	wait_until '[ -z "$(drover migrations --active -o name)" ]' 20
+}
+
 @test "F02: a file that both hosts see: QEMU's own lock keeps the source from going on, and its rest is removed" {
 	lose_the_answer shared --storage file
 	[ "$(migration_get shared .report.guard)" = GUARD_IMAGE_LOCK ]

@@ -83,6 +83,7 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 	to->error_code = r->error_code;
 	to->tombstoned = r->tombstoned;
 	to->guard = r->guard;
+	to->alarm = r->alarm;
 	to->downtime_ms = r->downtime_ms;
 	to->n_checks = r->n_checks;
 	to->count++;
@@ -359,6 +360,7 @@ void agents_order_again(struct agents *t)
 	settings.max_downtime_ms = 300;
 	settings.completion_timeout_ms_per_gib = 800000;
 	settings.progress_timeout_ms = 150000;
+	settings.no_guard = t->no_guard;
 	request.attempt = wire_attempt_new(&name);
 	request.vm_uuid = t->uuid;
 	request.target_node = (char *)names[1];

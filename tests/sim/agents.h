@@ -29,6 +29,7 @@ struct agents_report {
 	unsigned count; /* reports seen; 0 = none */
 	uint32_t percent;
 	bool percent_fell;
+	bool alarm;
 };
 
 struct agents {
@@ -45,6 +46,7 @@ struct agents {
 	struct id operation;         /* of the latest order */
 	struct agents_report report; /* the latest of that operation */
 	uint64_t epoch;
+	bool no_guard; /* of the next orders */
 	/* The latest call's result. */
 	bool answered, accepted;
 	enum mesh_status status;

@@ -215,6 +215,55 @@ static void test_lost_finish_lock(void **state)
 	finish(t);
 }
 
+static bool source_is_paused(void *context)
+{
+	return agents_state_on(context, 0) == VM_PAUSED;
+}
+
+/* As an operator does it who has compared the disks. */
+static void end_copy(struct agents *t, size_t host)
+{
+	struct error err;
+
+	assert_int_equal(t->hypervisors[host]->ops->destroy(t->hypervisors[host], t->uuid, &err),
+	                 0);
+}
+
+/* The answer of Finish is lost, and an administrator has waived the guard: both run, and at once the
+ * source does not any more. Nothing is destroyed, somebody is told, and what is left decides. */
+static void f03_no_guard(void **state)
+{
+	(void)state;
+	for (size_t wrong = 0; wrong < AGENTS; wrong++) {
+		struct agents *t = agents_new(NULL);
+		struct error err;
+
+		agents_add_guest(t, &small);
+		fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
+		t->no_guard = true;
+		agents_order(t);
+		assert_true(agents_wait(t, UNRESOLVED));
+		assert_true(t->report.alarm);
+		assert_non_null(strstr(t->report.reason, "ran on both hosts"));
+		assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_NONE);
+		assert_true(agents_until(t, source_is_paused, t));
+		assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+		assert_int_equal(agents_leases(t, 1), 1);
+		end_copy(t, wrong);
+		if (wrong == 1)
+			assert_int_equal(
+				t->hypervisors[0]->ops->resume(t->hypervisors[0], t->uuid, &err),
+				0);
+		assert_true(agents_wait(t, wrong == 1 ? FAILED : DONE));
+		assert_false(t->report.alarm);
+		assert_int_equal(agents_state_on(t, 1 - wrong), VM_RUNNING);
+		assert_int_equal(agents_state_on(t, wrong), VM_UNKNOWN);
+		assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 2);
+		assert_true(agents_until(t, is_clean, t));
+		agents_free(t);
+	}
+}
+
 /* The destination's QEMU dies: the guest runs on at its source, and the report has libvirt's words. */
 static void test_target_dies(void **state)
 {
@@ -323,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_stale_epoch),
 		cmocka_unit_test(test_lost_finish_two_step),
 		cmocka_unit_test(test_lost_finish_lock),
+		cmocka_unit_test(f03_no_guard),
 		cmocka_unit_test(test_target_dies),
 		cmocka_unit_test(test_success_lost),
 		cmocka_unit_test(test_figures_outlive_the_agent),

@@ -288,6 +288,17 @@ static void test_guard(void **state)
 	in.guard = GUARD_NONE;
 	assert_int_equal(judged(&in, "guard")->verdict, CHECK_FAIL);
 	assert_false(admission_passes(&list));
+
+	/* Unless an administrator asked for just that, and the guard's own check says so. */
+	in.guard_waived = true;
+	assert_int_equal(judged(&in, "guard")->verdict, CHECK_FAIL);
+	in.guard_check.verdict = CHECK_WARN;
+	assert_int_equal(judged(&in, "guard")->verdict, CHECK_WARN);
+	assert_true(admission_passes(&list));
+	in.guard_waived = false;
+	assert_int_equal(judged(&in, "guard")->verdict, CHECK_FAIL);
+	in.guard_check.verdict = CHECK_BLOCK;
+	assert_int_equal(judged(&in, "guard")->verdict, CHECK_BLOCK);
 }
 
 /* The port check names who sits on the port. */

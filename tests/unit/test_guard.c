@@ -151,6 +151,25 @@ static void test_two_step(void **state)
 }
 
 /* The first two work while drover is dead. */
+/* An administrator who waives the guard loses the pause, never a lock that costs nothing. */
+static void test_waived(void **state)
+{
+	struct guard_input in = plain();
+
+	(void)state;
+	in.waived = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+	assert_int_equal(check.verdict, CHECK_PASS);
+	disks[0].lock = STORAGE_LOCK_UNSEEN;
+	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
+	assert_int_equal(check.verdict, CHECK_WARN);
+	assert_non_null(strstr(check.measured, "--no-guard"));
+	assert_non_null(strstr(check.remedy, "run twice"));
+	in = with_lock_manager();
+	in.waived = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_LOCK_MANAGER);
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -165,7 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_image_lock),   cmocka_unit_test(test_nothing_to_lock),
 		cmocka_unit_test(test_lock_manager), cmocka_unit_test(test_two_step),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_waived),       cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

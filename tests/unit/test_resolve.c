@@ -228,6 +228,10 @@ static void assert_rules_of_resolve(const struct resolve_input *in)
 	if (r == RESOLVE_FAILED)
 		assert_true((in->source == SOURCE_RUNNING || in->source == SOURCE_PAUSED) &&
 		            (in->target == TARGET_ABSENT || in->target == TARGET_SHUTOFF));
+	/* What is over is nobody's alarm, and what runs twice is one. */
+	assert_false(resolution_is_final(r) && resolution_is_alarming(r));
+	if (r == RESOLVE_SPLIT_BRAIN)
+		assert_true(resolution_is_alarming(r));
 	/* No job is interrupted by a verdict. */
 	if (in->job == JOB_RUNNING && in->source != SOURCE_GONE && in->source != SOURCE_STOPPED)
 		assert_false(resolution_is_final(r));

@@ -192,6 +192,7 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.dry_run = s->options->dry_run;
 	request.bandwidth_bytes_per_s = s->options->bandwidth_bytes_per_s;
 	request.max_downtime_ms = s->options->max_downtime_ms;
+	request.no_guard = s->options->no_guard;
 	request.request_id.data = request_id.bytes;
 	request.request_id.len = ID_BYTES;
 	if (client_call(s->client, "Migrate", &request.base, &message, &err) == 0)

@@ -41,6 +41,7 @@ enum option_id {
 	OPTION_PARALLEL,
 	OPTION_BANDWIDTH,
 	OPTION_MAX_DOWNTIME,
+	OPTION_NO_GUARD,
 	OPTION_REASON,
 	OPTION_TO,
 	OPTION_NODE,
@@ -77,6 +78,7 @@ struct options {
 	uint64_t parallel; /* 0 = the cluster's */
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t max_downtime_ms;
+	bool no_guard;
 	const char *reason, *to, *node, *vm;
 	bool active, failed, only_unmovable, follow;
 	uint64_t limit;

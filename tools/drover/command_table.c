@@ -64,6 +64,9 @@ static const struct option options[] = {
 	  "limit for each migration, for example 2Gbit/s (default: the cluster's)" },
 	{ OPTION_MAX_DOWNTIME, 0, "max-downtime", "DUR", OPTION_DURATION, AT(max_downtime_ms),
 	  "longest pause at the switchover (default: the cluster's)" },
+	{ OPTION_NO_GUARD, 0, "no-guard", NULL, OPTION_FLAG, AT(no_guard),
+	  "role admin: where no lock on the storage keeps the guest from running twice, go without the "
+	  "two-step commit, too. A broken connection at the switchover can then damage its disks" },
 	{ OPTION_REASON, 'm', "reason", "TEXT", OPTION_TEXT, AT(reason),
 	  "why; kept with the node and shown to others" },
 	{ OPTION_TO, 0, "to", "NODE", OPTION_TEXT, AT(to),
@@ -194,7 +197,8 @@ static const struct command commands[] = {
 	  .run = uncordon_run, .completion = COMPLETE_NODES, .summary = "the opposite of cordon",
 	  .examples = "drover uncordon host1" },
 	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
-	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | O(BANDWIDTH) | O(MAX_DOWNTIME),
+	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | O(BANDWIDTH) | O(MAX_DOWNTIME) |
+		     O(NO_GUARD),
 	  .formats = WATCHABLE, .group = ACT, .run = migrate_run, .completion = COMPLETE_VMS,
 	  .summary = "move one guest live",
 	  .description = "Ctrl-C stops watching; the migration goes on.",

@@ -129,6 +129,8 @@ static void migration_settings_print(const struct output *o,
 	if (settings->progress_timeout_ms)
 		fact(o, "stall limit", output_duration(o, settings->progress_timeout_ms, text));
 	fact(o, "encryption", settings->tls ? "TLS" : "none");
+	if (settings->no_guard)
+		fact(o, "no guard", "locks only, no two-step commit: an administrator said so");
 }
 
 static void progress_print(const struct output *o, const Drover__V1__Progress *p, bool over)
