@@ -48,16 +48,15 @@ void hugepages_measure(const char *root, uint64_t page_bytes, struct hugepage_fi
 
 	if (rc == 0)
 		rc = read_number(promised_path, &promised);
-	f.measured = rc == 0 || rc == -ENOENT;
+	f.measured = page_bytes == 0 || rc == 0 || rc == -ENOENT;
 	/* What a process has mapped and not touched yet is free by the first count only. */
 	f.free_bytes = pages > promised ? (pages - promised) * page_bytes : 0;
+	/* Their numbers may have gaps. */
 	for (uint32_t node = 0; node < HUGEPAGE_NODES_MAX; node++) {
 		bool exists;
-		uint64_t bytes = read_node(root, node, page_bytes, &exists);
 
-		if (!exists)
-			break;
-		f.node_free_bytes[f.n_nodes++] = bytes;
+		f.node_free_bytes[node] = read_node(root, node, page_bytes, &exists);
+		f.nodes |= (uint64_t)exists << node;
 	}
 	*ret = f;
 }

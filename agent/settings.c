@@ -15,6 +15,7 @@ struct raw_settings {
 	struct agent_settings settings;
 	char *ports;
 	char *overcommit;
+	char *cpu_overcommit;
 };
 
 #define AT(field) offsetof(struct raw_settings, settings.field)
@@ -36,6 +37,7 @@ static const struct config_key keys[] = {
 	{ "memory/capacity",      CONFIG_BYTES,  AT(memory_capacity_bytes) },
 	{ "memory/reserve",       CONFIG_BYTES,  AT(memory_reserve_bytes) },
 	{ "memory/overcommit",    CONFIG_STRING, offsetof(struct raw_settings, overcommit) },
+	{ "cpu/overcommit",       CONFIG_STRING, offsetof(struct raw_settings, cpu_overcommit) },
 	{ "migration/address",    CONFIG_STRING, AT(migration_address), .required = true },
 	{ "migration/interface",  CONFIG_STRING, AT(migration_interface), .required = true },
 	{ "migration/ports",      CONFIG_STRING, offsetof(struct raw_settings, ports) },
@@ -75,6 +77,8 @@ static void set_defaults(struct raw_settings *raw)
 		/* The two ports that the field opens in firewalls for migration. */
 		.ports = xstrdup("49152-49153"),
 		.overcommit = xstrdup("1.0"),
+		/* How many vCPUs are too many depends on what they do: an administrator knows. */
+		.cpu_overcommit = xstrdup("0"),
 	};
 }
 
@@ -101,8 +105,8 @@ static int parse_ports(const char *text, struct agent_settings *s, struct error 
 	return 0;
 }
 
-/* "1.5": what guests are promised of the RAM that is there for them. */
-static int parse_overcommit(const char *text, struct agent_settings *s, struct error *err)
+/* "1.5", at most @most and at most two decimals; false for anything else. */
+static bool parse_ratio(const char *text, uint32_t most, uint32_t *ret_percent)
 {
 	unsigned whole, part = 0;
 	char digits[3] = "", rest;
@@ -113,13 +117,26 @@ static int parse_overcommit(const char *text, struct agent_settings *s, struct e
 		       (digits[1] ? (unsigned)(digits[1] - '0') : 0);
 	else if (sscanf(text, "%2u%c", &whole, &rest) != 1)
 		n = 0;
-	if (n < 1 || n > 2 || whole * 100 + part < 100 || whole * 100 + part > 1000)
+	*ret_percent = whole * 100 + part;
+	return n >= 1 && n <= 2 && *ret_percent <= most * 100;
+}
+
+/* What guests are promised of the RAM that is there for them, and of the CPUs. */
+static int parse_overcommit(const char *memory, const char *cpu, struct agent_settings *s,
+                            struct error *err)
+{
+	if (!parse_ratio(memory, 10, &s->memory_overcommit_percent) ||
+	    s->memory_overcommit_percent < 100)
 		return error_set(
 			err, ERROR_INVALID,
 			"memory/overcommit: \"%s\" is not a ratio from 1.0 to 10.0 with at "
 			"most two decimals",
-			text);
-	s->memory_overcommit_percent = whole * 100 + part;
+			memory);
+	if (!parse_ratio(cpu, 64, &s->cpu_overcommit_percent))
+		return error_set(err, ERROR_INVALID,
+		                 "cpu/overcommit: \"%s\" is not a ratio up to 64.0 with at most "
+		                 "two decimals, nor 0 for no limit",
+		                 cpu);
 	return 0;
 }
 
@@ -160,7 +177,8 @@ int agent_settings_load(const char *path, struct agent_settings *ret, struct err
 	if (rc == 0) {
 		rc = parse_ports(raw.ports, &raw.settings, err);
 		if (rc == 0)
-			rc = parse_overcommit(raw.overcommit, &raw.settings, err);
+			rc = parse_overcommit(raw.overcommit, raw.cpu_overcommit, &raw.settings,
+			                      err);
 		if (rc == 0)
 			rc = check(&raw.settings, err);
 		if (rc < 0)
@@ -168,6 +186,7 @@ int agent_settings_load(const char *path, struct agent_settings *ret, struct err
 	}
 	free(raw.ports);
 	free(raw.overcommit);
+	free(raw.cpu_overcommit);
 	if (rc < 0) {
 		agent_settings_deinit(&raw.settings);
 		return rc;

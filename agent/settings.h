@@ -24,6 +24,7 @@ struct agent_settings {
 	uint64_t memory_capacity_bytes;     /* 0 = what the kernel says */
 	uint64_t memory_reserve_bytes;      /* never promised to guests */
 	uint32_t memory_overcommit_percent; /* of (capacity - reserve); 100 = 1.0 */
+	uint32_t cpu_overcommit_percent;    /* vCPUs per CPU, 400 = 4.0; 0 = no limit */
 
 	char *migration_address;
 	char *migration_interface;

@@ -6,6 +6,7 @@
 #include "agent/source.h"
 
 #include "agent/failpoints.h"
+#include "agent/host_places.h"
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -45,6 +46,7 @@ static void gather(struct hypervisor *h, const char *uuid, const struct attempt_
 		g->rc = h->ops->host_facts(h, &g->facts, &g->error);
 	if (g->rc < 0)
 		return;
+	host_describe_loader("", &g->description.firmware);
 	g->proofs = xcalloc(g->description.n_disks + 1, sizeof(*g->proofs));
 	for (size_t i = 0; i < g->description.n_disks; i++)
 		storage_proof_make(&g->description.disks[i], name, &g->proofs[g->n_proofs++]);
@@ -80,6 +82,9 @@ static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
 	r->tls = tls;
 	r->no_guard = no_guard;
 	r->bandwidth_bytes_per_s = bandwidth_bytes_per_s;
+	r->agent_version = xstrdup(DROVER_VERSION);
+	r->libvirt_version = xstrdup(g->facts.libvirt_version);
+	r->hypervisor_version = xstrdup(g->facts.hypervisor_version);
 	r->lock_manager = xstrdup(g->facts.lock_manager);
 	if (g->has_lockspace)
 		r->lockspace = storage_proof_message_new(&g->proofs[g->n_proofs - 1]);

@@ -90,5 +90,8 @@ void target_describe_problem(const struct agent *agent, char *ret, size_t bytes)
 void target_look_at_link(const struct agent *agent, uint64_t limit_bytes_per_s,
                          struct link_finding *ret);
 
+/* vCPUs of this host's guests and of those on their way; @cpus: what it has, 0 = not known. */
+struct vcpu_totals target_count_vcpus(const struct agent *agent, uint32_t cpus);
+
 /* Sources that are about to start get their answer, if the list is new enough. */
 void target_lease_guests_listed(struct agent *agent);

@@ -63,6 +63,14 @@ void target_admit_reply(struct admit *a)
 	admit_free(a);
 }
 
+static void fill_versions(const char *agent, const char *libvirt, const char *hypervisor,
+                          struct versions *ret)
+{
+	snprintf(ret->agent, sizeof(ret->agent), "%s", agent);
+	snprintf(ret->libvirt, sizeof(ret->libvirt), "%s", libvirt);
+	snprintf(ret->hypervisor, sizeof(ret->hypervisor), "%s", hypervisor);
+}
+
 /* --- owner: judge and take in one step --- */
 
 static void judge(struct admit *a)
@@ -86,6 +94,12 @@ static void judge(struct admit *a)
 		.available_bytes = a->facts.memory_available_bytes,
 		.cpu = a->cpu,
 		.machine = a->machine,
+		.capabilities = a->capabilities,
+		.capabilities_known = a->capabilities_known,
+		.vcpus = target_count_vcpus(agent, a->facts.cpus),
+		.source_versions = a->source_versions,
+		.firmware = a->firmware,
+		.places = a->places,
 		.port = a->port,
 		.hugepages = a->hugepages,
 		.hugepages_promised_bytes = reservations_get_pages(agent->reservations,
@@ -108,6 +122,9 @@ static void judge(struct admit *a)
 		.reserved_bytes_per_s = own ? own->bandwidth_bytes_per_s : 0,
 	};
 
+	fill_versions(DROVER_VERSION, a->facts.libvirt_version, a->facts.hypervisor_version,
+	              &in.versions);
+	memcpy(in.capabilities_why, a->capabilities_why, sizeof(in.capabilities_why));
 	memcpy(in.cpu_why, a->cpu_why, sizeof(in.cpu_why));
 	memcpy(in.tls_problem, a->tls_problem, sizeof(in.tls_problem));
 	a->guard = guard_choose(&guard, &in.guard_check);
@@ -160,6 +177,7 @@ static int take(struct admit *a, struct error *err)
 	want.guard = a->guard;
 	want.arrives_paused = a->vm.summary.state == VM_PAUSED;
 	want.arrives_autostart = a->vm.summary.autostart && a->vm.summary.persistent;
+	want.vcpus = a->vm.summary.vcpus;
 	want.page_bytes = a->vm.hugepage_bytes;
 	want.bandwidth_bytes_per_s = a->share_bytes_per_s;
 	want.taken_wall_ms = clock_wall_ms();
@@ -249,6 +267,8 @@ static int read_request(struct admit *a, const Drover__V1__AdmitRequest *r, stru
 	if (strlen(r->source_address) >= sizeof(a->source_address))
 		return error_set(err, ERROR_INVALID, "source address \"%.64s\"", r->source_address);
 	snprintf(a->source_address, sizeof(a->source_address), "%s", r->source_address);
+	fill_versions(r->agent_version, r->libvirt_version, r->hypervisor_version,
+	              &a->source_versions);
 	return 0;
 }
 

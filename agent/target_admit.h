@@ -21,6 +21,7 @@ struct admit {
 	char source_address[64];
 	uint64_t limit_bytes_per_s;
 	char lock_manager[32];
+	struct versions source_versions;
 
 	/* The guest, as sent. */
 	struct attempt_name name;
@@ -36,6 +37,11 @@ struct admit {
 	/* Measured. */
 	struct host_facts facts;
 	struct check cpu, machine;
+	struct guest_capabilities capabilities;
+	bool capabilities_known;
+	char capabilities_why[160];
+	struct firmware_finding firmware;
+	struct place_finding places[VM_PLACES_MAX];
 	struct storage_finding disks[VM_DISKS_MAX];
 	struct storage_finding lockspace;
 	struct network_finding networks[VM_INTERFACES_MAX];

@@ -3,6 +3,7 @@
  * may block. Nothing is judged here, and nothing that could not be looked at is left looking well. */
 #include "agent/target_admit.h"
 
+#include "agent/host_places.h"
 #include "agent/hugepages.h"
 #include "common/alloc.h"
 
@@ -38,6 +39,7 @@ static void look_for_conflicts(struct admit *a, struct hypervisor *h)
 		if (strcmp(vm->uuid, a->vm.summary.uuid) == 0) {
 			a->conflict.uuid_active = vm->active;
 			a->conflict.uuid_inactive = !vm->active;
+			a->conflict.uuid_autostart = !vm->active && vm->autostart;
 		} else if (strcmp(vm->name, a->vm.summary.name) == 0) {
 			a->conflict.name_taken = true;
 			memcpy(a->conflict.name_uuid, vm->uuid, sizeof(a->conflict.name_uuid));
@@ -58,11 +60,15 @@ static void look_at_devices(struct admit *a, struct hypervisor *h)
 		found->needed = admission_interface_needs_network(nic);
 		if (!found->needed)
 			continue;
-		if (h->ops->has_network(h, nic->type, nic->source, &found->present, &err) < 0)
+		if (h->ops->find_network(h, nic, &found->facts, &err) < 0)
 			snprintf(found->why, sizeof(found->why), "%.150s", err.text);
 		else
 			found->measured = true;
 	}
+	for (size_t i = 0; i < a->vm.n_places; i++)
+		host_find_place("", &a->vm.places[i], &a->places[i]);
+	if (a->vm.firmware.loader[0] || a->vm.firmware.nvram[0])
+		host_find_firmware("", &a->vm.firmware, &a->firmware);
 }
 
 /* QEMU reads these at each migration. What it finds wrong in them comes as libvirt's error; that they
@@ -103,12 +109,16 @@ void target_admit_measure(struct errand *e)
 		a->cpu = a->machine = (struct check){ 0 };
 		snprintf(a->cpu_why, sizeof(a->cpu_why), "%.150s", err.text);
 	}
+	if (h->ops->capabilities(h, &a->vm, &a->capabilities, &err) < 0)
+		snprintf(a->capabilities_why, sizeof(a->capabilities_why), "%.150s", err.text);
+	else
+		a->capabilities_known = true;
 	look_at_devices(a, h);
 	look_for_conflicts(a, h);
 	target_admit_survey_ports(e);
 	round_trip_measure(a->source_address, a->agent->settings->migration_address,
 	                   a->agent->settings->migration_interface, &a->round_trip);
-	if (a->vm.hugepage_bytes)
+	if (a->vm.hugepage_bytes || a->vm.n_bindings)
 		hugepages_measure("", a->vm.hugepage_bytes, &a->hugepages);
 	if (a->facts.lockspace[0] && a->lockspace_proof.method != STORAGE_UNPROVED)
 		storage_proof_verify_directory(a->facts.lockspace, &a->lockspace_proof,

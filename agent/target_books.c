@@ -153,6 +153,24 @@ void target_look_at_link(const struct agent *agent, uint64_t limit_bytes_per_s,
 	*ret = f;
 }
 
+/* --- vCPUs --- */
+
+struct vcpu_totals target_count_vcpus(const struct agent *agent, uint32_t cpus)
+{
+	struct vcpu_totals t = {
+		.cpus = cpus,
+		.reserved = reservations_get_vcpus(agent->reservations),
+		.overcommit_percent = agent->settings->cpu_overcommit_percent,
+	};
+	const struct inventory_vm *vm, *next;
+
+	HASH_ITER (hh, agent->inventory.vms, vm, next) {
+		if (vm->summary.active)
+			t.guests += vm->summary.vcpus;
+	}
+	return t;
+}
+
 /* --- guests and leases --- */
 
 void target_guests_listed(struct agent *agent)

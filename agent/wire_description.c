@@ -12,6 +12,54 @@
 /* 64 TiB: far over any guest; sums of these cannot overflow. */
 #define MEMORY_BYTES_MAX ((uint64_t)64 << 40)
 
+static Drover__V1__Firmware *firmware_new(const struct vm_firmware *f)
+{
+	NEW_MESSAGE(m, Drover__V1__Firmware, drover__v1__firmware__init);
+
+	m->loader = xstrdup(f->loader);
+	m->loader_bytes = f->loader_bytes;
+	m->loader_digest = xstrdup(f->loader_digest);
+	m->secure_boot = f->secure_boot;
+	m->nvram = xstrdup(f->nvram);
+	m->nvram_template = xstrdup(f->nvram_template);
+	m->tpm = xstrdup(f->tpm);
+	return m;
+}
+
+/* How the guest is, and what else than disks and interfaces it needs of its host. */
+static void fill_needs(Drover__V1__VmDescription *m, const struct vm_description *d)
+{
+	m->vcpus_maximum = d->vcpus_maximum;
+	m->pause_reason = xstrdup(vm_pause_reason_name(d->summary.pause_reason));
+	m->state_reason = xstrdup(d->summary.reason);
+	m->job_out = d->summary.job_out;
+	m->job_other = d->job_other;
+	m->disk_error = xstrdup(d->disk_error);
+	m->agent_channel = xstrdup(vm_agent_channel_name(d->agent_channel));
+	m->tsc_hz = d->tsc_hz;
+	m->firmware = firmware_new(&d->firmware);
+
+	m->places = xcalloc(d->n_places, sizeof(*m->places));
+	m->n_places = d->n_places;
+	for (size_t i = 0; i < d->n_places; i++) {
+		NEW_MESSAGE(place, Drover__V1__Place, drover__v1__place__init);
+
+		place->name = xstrdup(d->places[i].name);
+		place->kind = xstrdup(vm_place_kind_name(d->places[i].kind));
+		place->where = xstrdup(d->places[i].where);
+		m->places[i] = place;
+	}
+	m->bindings = xcalloc(d->n_bindings, sizeof(*m->bindings));
+	m->n_bindings = d->n_bindings;
+	for (size_t i = 0; i < d->n_bindings; i++) {
+		NEW_MESSAGE(binding, Drover__V1__MemoryBinding, drover__v1__memory_binding__init);
+
+		binding->nodes = d->bindings[i].nodes;
+		binding->bytes = d->bindings[i].bytes;
+		m->bindings[i] = binding;
+	}
+}
+
 Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 {
 	NEW_MESSAGE(m, Drover__V1__VmDescription, drover__v1__vm_description__init);
@@ -34,6 +82,8 @@ Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 	m->state = xstrdup(vm_run_state_name(d->summary.state));
 	m->blockers = wire_checks_new(d->blockers.items, d->blockers.count);
 	m->n_blockers = d->blockers.count;
+
+	fill_needs(m, d);
 
 	m->disks = xcalloc(d->n_disks, sizeof(*m->disks));
 	m->n_disks = d->n_disks;
@@ -61,6 +111,12 @@ Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 		nic->type = xstrdup(from->type);
 		nic->source = xstrdup(from->source);
 		nic->model = xstrdup(from->model);
+		nic->target = xstrdup(from->target);
+		nic->virtual_port = xstrdup(from->virtual_port);
+		nic->mtu = from->mtu;
+		nic->target_must_exist = from->target_must_exist;
+		nic->socket_server = from->socket_server;
+		nic->failover = from->failover;
 		m->interfaces[i] = nic;
 	}
 	return m;
@@ -114,9 +170,96 @@ static int read_devices(const Drover__V1__VmDescription *from, struct vm_descrip
 		TAKE(to->type, nic->type, "an interface's type");
 		TAKE(to->source, nic->source, "an interface's source");
 		TAKE(to->model, nic->model, "an interface's model");
+		TAKE(to->target, nic->target, "an interface's tap");
+		TAKE(to->virtual_port, nic->virtual_port, "an interface's virtual port");
+		to->mtu = nic->mtu;
+		to->target_must_exist = nic->target_must_exist;
+		to->socket_server = nic->socket_server;
+		to->failover = nic->failover;
 	}
 	d->n_interfaces = from->n_interfaces;
 	return wire_checks_read(from->blockers, from->n_blockers, &d->blockers, err);
+}
+
+/* The value of an enum whose name a peer sent; one that nobody knows is refused, for it may be what
+ * decides. @name maps values to names. */
+#define TAKE_NAME(to, from, count, name, what)                                                \
+	do {                                                                                  \
+		unsigned int value_ = 0;                                                      \
+		while (value_ < (count) && strcmp(name(value_), (from)) != 0)                 \
+			value_++;                                                             \
+		if (value_ == (count))                                                        \
+			return error_set(err, ERROR_INVALID, "%s \"%.40s\" is unknown", what, \
+			                 from);                                               \
+		(to) = value_;                                                                \
+	} while (0)
+
+static int read_places(const Drover__V1__VmDescription *from, struct vm_description *d,
+                       struct error *err)
+{
+	if (from->n_places > VM_PLACES_MAX || from->n_bindings > VM_BINDINGS_MAX)
+		return error_set(err, ERROR_TOO_LARGE,
+		                 "%zu addresses and paths of the host, and %zu bindings of memory; "
+		                 "at most %d and %d are supported",
+		                 from->n_places, from->n_bindings, VM_PLACES_MAX, VM_BINDINGS_MAX);
+	for (size_t i = 0; i < from->n_places; i++) {
+		const Drover__V1__Place *place = from->places[i];
+		struct vm_place *to = &d->places[i];
+
+		TAKE(to->name, place->name, "the name of a path");
+		TAKE_NAME(to->kind, place->kind, VM_PLACE_KINDS, vm_place_kind_name,
+		          "the kind of path");
+		TAKE(to->where, place->where, "a path of the host");
+	}
+	d->n_places = from->n_places;
+	for (size_t i = 0; i < from->n_bindings; i++) {
+		const Drover__V1__MemoryBinding *b = from->bindings[i];
+
+		if (b->nodes == 0 || b->bytes > MEMORY_BYTES_MAX)
+			return error_set(err, ERROR_INVALID,
+			                 "%llu bytes of memory bound to no node, or too many",
+			                 (unsigned long long)b->bytes);
+		d->bindings[i] = (struct vm_binding){ .nodes = b->nodes, .bytes = b->bytes };
+	}
+	d->n_bindings = from->n_bindings;
+	return 0;
+}
+
+static int read_firmware(const Drover__V1__Firmware *from, struct vm_firmware *f, struct error *err)
+{
+	if (!from)
+		return 0;
+	TAKE(f->loader, from->loader, "the firmware's path");
+	f->loader_bytes = from->loader_bytes;
+	TAKE(f->loader_digest, from->loader_digest, "the firmware's digest");
+	f->secure_boot = from->secure_boot;
+	TAKE(f->nvram, from->nvram, "the NVRAM's path");
+	TAKE(f->nvram_template, from->nvram_template, "the NVRAM template's path");
+	TAKE(f->tpm, from->tpm, "the TPM's backend");
+	return 0;
+}
+
+/* An agent from before these fields sends none of them: what is empty then is not known, and the
+ * check "guest" says so by its state_reason. */
+static int read_needs(const Drover__V1__VmDescription *from, struct vm_description *d,
+                      struct error *err)
+{
+	int rc;
+
+	d->vcpus_maximum = from->vcpus_maximum;
+	if (from->pause_reason[0])
+		TAKE_NAME(d->summary.pause_reason, from->pause_reason, VM_PAUSE_REASONS,
+		          vm_pause_reason_name, "the reason for a pause");
+	TAKE(d->summary.reason, from->state_reason, "the reason of its state");
+	d->summary.job_out = from->job_out;
+	d->job_other = from->job_other;
+	TAKE(d->disk_error, from->disk_error, "a disk's error");
+	if (from->agent_channel[0])
+		TAKE_NAME(d->agent_channel, from->agent_channel, VM_AGENT_CHANNELS,
+		          vm_agent_channel_name, "the guest agent's channel");
+	d->tsc_hz = from->tsc_hz;
+	rc = read_firmware(from->firmware, &d->firmware, err);
+	return rc < 0 ? rc : read_places(from, d, err);
 }
 
 static int read_description(const Drover__V1__VmDescription *from, struct vm_description *d,
@@ -148,6 +291,8 @@ static int read_description(const Drover__V1__VmDescription *from, struct vm_des
 		if (strcmp(vm_run_state_name((enum vm_run_state)state), from->state) == 0)
 			d->summary.state = (enum vm_run_state)state;
 	}
+	if (read_needs(from, d, err) < 0)
+		return -(int)err->code;
 	return read_devices(from, d, err);
 }
 

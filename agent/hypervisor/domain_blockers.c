@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 void domain_blockers_add(struct check_list *list, enum check_verdict verdict, const char *id,
-                         const char *reason, const char *remedy, const char *measured_format, ...)
+                         enum reason reason, const char *remedy, const char *measured_format, ...)
 {
 	struct check *check;
 	va_list arguments;
@@ -33,7 +33,7 @@ void domain_blockers_add(struct check_list *list, enum check_verdict verdict, co
 	snprintf(check->id, sizeof(check->id), "guest/%s", id);
 	snprintf(check->required, sizeof(check->required), "none");
 	snprintf(check->remedy, sizeof(check->remedy), "%s", remedy);
-	snprintf(check->reason, sizeof(check->reason), "%s", reason);
+	snprintf(check->reason, sizeof(check->reason), "%s", reason_word(reason));
 	va_start(arguments, measured_format);
 	vsnprintf(check->measured, sizeof(check->measured), measured_format, arguments);
 	va_end(arguments);
@@ -59,7 +59,7 @@ static void collect_host_devices(xmlNode *devices, struct check_list *list)
 		/* Mediated devices may be migratable: their driver decides, when libvirt asks. */
 		if (is_failover(node) || domain_tree_attribute_is(node, "type", "mdev"))
 			continue;
-		domain_blockers_add(list, CHECK_BLOCK, "hostdev", "HostDeviceNotLiveMigratable",
+		domain_blockers_add(list, CHECK_BLOCK, "hostdev", REASON_HOST_DEVICE,
 		                    "detach it: virsh detach-device",
 		                    "a device of the host is passed through (type %s)",
 		                    text_or(type, "unknown"));
@@ -74,7 +74,7 @@ static void collect_host_devices(xmlNode *devices, struct check_list *list)
 		    (!domain_tree_attribute_is(node, "type", "hostdev") || is_failover(node)))
 			continue;
 		domain_blockers_add(
-			list, CHECK_BLOCK, "interface", "InterfaceNotLiveMigratable",
+			list, CHECK_BLOCK, "interface", REASON_INTERFACE,
 			"use a bridge or macvtap interface, or a failover pair (<teaming>)",
 			"interface %s is a device of the host (type %s)", text_or(mac, "?"),
 			vdpa ? "vdpa" : "hostdev");
@@ -83,7 +83,7 @@ static void collect_host_devices(xmlNode *devices, struct check_list *list)
 	{
 		if (domain_tree_attribute_is(domain_tree_find(node, "backend"), "type",
 		                             "passthrough"))
-			domain_blockers_add(list, CHECK_BLOCK, "tpm", "HostDeviceNotLiveMigratable",
+			domain_blockers_add(list, CHECK_BLOCK, "tpm", REASON_HOST_DEVICE,
 			                    "use an emulated TPM",
 			                    "the host's TPM is passed through");
 	}
@@ -97,12 +97,11 @@ static void collect_shares(xmlNode *devices, struct check_list *list)
 		                                                   "dir");
 
 		if (domain_tree_attribute_is(domain_tree_find(node, "driver"), "type", "virtiofs"))
-			domain_blockers_add(list, CHECK_BLOCK, "filesystem",
-			                    "VirtIOFSNotLiveMigratable",
+			domain_blockers_add(list, CHECK_BLOCK, "filesystem", REASON_VIRTIOFS,
 			                    "unmount it in the guest and detach it",
 			                    "virtiofs share %s", text_or(tag, "?"));
 		else
-			domain_blockers_add(list, CHECK_WARN, "filesystem", "",
+			domain_blockers_add(list, CHECK_WARN, "filesystem", REASON_NONE,
 			                    "unmount it in the guest before the move",
 			                    "9p share %s: moves only while not mounted",
 			                    text_or(tag, "?"));
@@ -112,7 +111,7 @@ static void collect_shares(xmlNode *devices, struct check_list *list)
 		_cleanup_xml_ xmlChar *name = domain_tree_attribute(node, "name");
 
 		if (!domain_tree_attribute_is(node, "role", "master"))
-			domain_blockers_add(list, CHECK_BLOCK, "shmem", "NotMigratable",
+			domain_blockers_add(list, CHECK_BLOCK, "shmem", REASON_NOT_MIGRATABLE,
 			                    "detach it, or give it role='master'",
 			                    "shared memory %s in the role of a peer",
 			                    text_or(name, "?"));
@@ -124,7 +123,7 @@ static void collect_shares(xmlNode *devices, struct check_list *list)
 		if (xmlStrEqual(model, (const xmlChar *)"dimm") ||
 		    xmlStrEqual(model, (const xmlChar *)"virtio-mem"))
 			continue;
-		domain_blockers_add(list, CHECK_BLOCK, "memory-device", "NotMigratable",
+		domain_blockers_add(list, CHECK_BLOCK, "memory-device", REASON_NOT_MIGRATABLE,
 		                    "detach it before the move",
 		                    "memory device %s keeps its content on this host",
 		                    text_or(model, "?"));
@@ -141,13 +140,13 @@ static void collect_disks(xmlNode *devices, struct check_list *list)
 
 		if (domain_tree_find(node, "transient"))
 			domain_blockers_add(
-				list, CHECK_BLOCK, "disk", "DisksNotLiveMigratable",
+				list, CHECK_BLOCK, "disk", REASON_DISKS,
 				"use a disk that keeps what is written",
 				"disk %s is transient: its changes live on this host only",
 				text_or(target, "?"));
 		if (domain_tree_find(source, "reservations"))
 			domain_blockers_add(
-				list, CHECK_BLOCK, "disk", "PersistentReservationNotLiveMigratable",
+				list, CHECK_BLOCK, "disk", REASON_PERSISTENT_RESERVATION,
 				"shut the guest down and start it on the other node",
 				"disk %s uses SCSI persistent reservations of this host",
 				text_or(target, "?"));
@@ -156,19 +155,20 @@ static void collect_disks(xmlNode *devices, struct check_list *list)
 
 /* KubeVirt's words for memory that nobody but the guest can read. */
 static const struct {
-	const char *type, *reason;
+	const char *type;
+	enum reason reason;
 } secure_launches[] = {
-	{ "sev", "SEVNotLiveMigratable" },
-	{ "sev-snp", "SEVNotLiveMigratable" },
-	{ "s390-pv", "SecureExecutionNotLiveMigratable" },
-	{ "tdx", "TDXNotLiveMigratable" },
+	{ "sev", REASON_SEV },
+	{ "sev-snp", REASON_SEV },
+	{ "s390-pv", REASON_SECURE_EXECUTION },
+	{ "tdx", REASON_TDX },
 };
 
 static void collect_launch_security(xmlNode *root, struct check_list *list)
 {
 	xmlNode *node = domain_tree_find(root, "launchSecurity");
 	_cleanup_xml_ xmlChar *type = domain_tree_attribute(node, "type");
-	const char *reason = "NotMigratable";
+	enum reason reason = REASON_NOT_MIGRATABLE;
 
 	if (!node)
 		return;
@@ -199,7 +199,7 @@ static void collect_tsc(xmlNode *root, struct check_list *list)
 			invtsc = false;
 	}
 	if (invtsc)
-		domain_blockers_add(list, CHECK_BLOCK, "tsc", "NoTSCFrequencyNotLiveMigratable",
+		domain_blockers_add(list, CHECK_BLOCK, "tsc", REASON_TSC_FREQUENCY,
 		                    "set <timer name='tsc' frequency=...>, or drop invtsc",
 		                    "CPU feature invtsc without a TSC frequency");
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "agent/kernel/reasons.h"
 #include "common/check.h"
 
 struct _xmlNode;
@@ -16,5 +17,5 @@ void domain_blockers_collect(struct _xmlNode *root, struct check_list *list);
 
 /* Appends one. A list that is full keeps its last place for saying so: it blocks all the same. */
 void domain_blockers_add(struct check_list *list, enum check_verdict verdict, const char *id,
-                         const char *reason, const char *remedy, const char *measured_format, ...)
+                         enum reason reason, const char *remedy, const char *measured_format, ...)
 	__attribute__((format(printf, 6, 7)));

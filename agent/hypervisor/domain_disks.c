@@ -76,7 +76,7 @@ static struct vm_disk *add_disk(struct vm_description *d)
 {
 	if (d->n_disks < VM_DISKS_MAX)
 		return &d->disks[d->n_disks++];
-	domain_blockers_add(&d->blockers, CHECK_BLOCK, "disks", "DisksNotLiveMigratable",
+	domain_blockers_add(&d->blockers, CHECK_BLOCK, "disks", REASON_DISKS,
 	                    "use fewer disks or shorter image chains",
 	                    "more than %d disks and backing images: not all can be checked",
 	                    VM_DISKS_MAX);
@@ -93,7 +93,7 @@ static void read_backing_chain(struct domain_reader *r, xmlNode *node, const cha
 		if (!disk) {
 			if (depth > BACKING_DEPTH_MAX)
 				domain_blockers_add(&r->d->blockers, CHECK_BLOCK, "disks",
-				                    "DisksNotLiveMigratable",
+				                    REASON_DISKS,
 				                    "commit or pull the images of the chain",
 				                    "disk %s has more than %d backing images",
 				                    target, BACKING_DEPTH_MAX);

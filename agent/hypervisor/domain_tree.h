@@ -17,6 +17,17 @@ static inline void domain_tree_free_text(xmlChar **text)
 
 #define _cleanup_xml_ __attribute__((cleanup(domain_tree_free_text)))
 
+static inline void domain_tree_free_document(xmlDoc **document)
+{
+	xmlFreeDoc(*document);
+}
+
+#define _cleanup_document_ __attribute__((cleanup(domain_tree_free_document)))
+
+/* Sets @ret_document (owned) to the parsed text, at most DOMAIN_XML_BYTES; its root is a <@root>. */
+int domain_tree_parse(const char *xml, size_t bytes, const char *root, xmlDoc **ret_document,
+                      struct error *err);
+
 static inline bool domain_tree_is(const xmlNode *node, const char *name)
 {
 	return node->type == XML_ELEMENT_NODE && !node->ns &&
@@ -77,6 +88,29 @@ void domain_read_attribute(struct domain_reader *r, xmlNode *node, const char *n
 
 #define READ_ATTRIBUTE(r, node, name, what, field) \
 	domain_read_attribute(r, node, name, what, field, sizeof(field))
+
+void domain_read_content(struct domain_reader *r, xmlNode *node, const char *what, char *to,
+                         size_t bytes);
+
+/* Keeps the first problem. */
+void domain_reject(struct domain_reader *r, int result);
+
+/* A number and nothing else but blanks; false also for NULL. */
+bool domain_parse_number(const char *text, uint64_t *ret);
+
+/* An amount in bytes, with the attribute "unit" of the same node; none is KiB, as in libvirt's own
+ * output. */
+uint64_t domain_read_amount(struct domain_reader *r, xmlNode *node, const char *what,
+                            const char *text);
+
+/* ---- the parts of a domain, each in a file of its own ---- */
+
+/* Firmware, TPM, NUMA bindings, TSC, guest agent. */
+void domain_read_needs(struct domain_reader *r, xmlNode *root);
+
+/* Replaces the addresses and paths that @devices names. From the migratable text: the live one has
+ * those that libvirt makes up for each start besides. */
+void domain_read_places(struct domain_reader *r, xmlNode *devices);
 
 /* Appends the disks of @devices and the images they are built on. */
 void domain_read_disks(struct domain_reader *r, xmlNode *devices);

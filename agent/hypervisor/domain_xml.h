@@ -7,7 +7,8 @@
  * too long for its field would be another path.
  *
  * Two texts describe one running guest. The live XML names taps ("vnet0") and backing files; the
- * migratable XML has the CPU with every feature spelled out, as the destination needs it.
+ * migratable XML has the CPU with every feature spelled out, as the destination needs it, and of
+ * addresses and paths only those that somebody chose.
  */
 #pragma once
 
@@ -24,7 +25,7 @@
  * ERROR_INVALID: malformed, or not a domain. ERROR_TOO_LARGE: the text, or a field of it. */
 int domain_xml_parse(const char *xml, size_t bytes, struct vm_description *ret, struct error *err);
 
-/* Replaces @d's cpu_mode and cpu_xml by those of @xml, the migratable text. @d is untouched on
- * failure. */
-int domain_xml_parse_cpu(const char *xml, size_t bytes, struct vm_description *d,
-                         struct error *err);
+/* Replaces @d's cpu_mode, cpu_xml and places by those of @xml, the migratable text: what is in the
+ * live one besides, libvirt makes up anew for each start. @d is untouched on failure. */
+int domain_xml_parse_migratable(const char *xml, size_t bytes, struct vm_description *d,
+                                struct error *err);

@@ -2,6 +2,7 @@
 /* See host_signature.h. */
 #include "agent/hypervisor/host_signature.h"
 
+#include "agent/kernel/reasons.h"
 #include "common/alloc.h"
 #include "common/crc32c.h"
 
@@ -103,7 +104,7 @@ void host_signature_judge(const char *cpu_mode, const char *source, const char *
 	snprintf(c->id, sizeof(c->id), "cpu");
 	snprintf(c->required, sizeof(c->required),
 	         "a host equal to the source: mode '%.20s' shows the guest all of it", cpu_mode);
-	snprintf(c->reason, sizeof(c->reason), "CPUModeLiveMigratable");
+	snprintf(c->reason, sizeof(c->reason), "%s", reason_word(REASON_CPU_MODE));
 	c->verdict = CHECK_FAIL;
 	if (!source[0] || !own[0]) {
 		snprintf(c->measured, sizeof(c->measured),

@@ -36,6 +36,30 @@ const char *vm_pause_reason_name(enum vm_pause_reason reason)
 	return pause_reason_names[reason];
 }
 
+static const char *const place_kind_names[] = {
+	[VM_PLACE_ADDRESS] = "address",
+	[VM_PLACE_DIRECTORY] = "directory",
+	[VM_PLACE_DEVICE] = "device",
+};
+static_assert(ARRAY_SIZE(place_kind_names) == VM_PLACE_KINDS, "every kind has a name");
+
+const char *vm_place_kind_name(enum vm_place_kind kind)
+{
+	return (unsigned int)kind < VM_PLACE_KINDS ? place_kind_names[kind] : "unknown";
+}
+
+static const char *const agent_channel_names[] = {
+	[VM_AGENT_NONE] = "none",
+	[VM_AGENT_DISCONNECTED] = "disconnected",
+	[VM_AGENT_CONNECTED] = "connected",
+};
+static_assert(ARRAY_SIZE(agent_channel_names) == VM_AGENT_CHANNELS, "every channel has a name");
+
+const char *vm_agent_channel_name(enum vm_agent_channel channel)
+{
+	return (unsigned int)channel < VM_AGENT_CHANNELS ? agent_channel_names[channel] : "unknown";
+}
+
 bool vm_summary_equal(const struct vm_summary *a, const struct vm_summary *b)
 {
 	return strcmp(a->uuid, b->uuid) == 0 && strcmp(a->name, b->name) == 0 &&

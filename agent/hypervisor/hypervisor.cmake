@@ -1,10 +1,17 @@
+# The values that cross the seam have names, which the kernel writes into its checks.
+add_library(drover_hypervisor_values STATIC ${CMAKE_CURRENT_LIST_DIR}/hypervisor.c)
+target_link_libraries(drover_hypervisor_values PUBLIC drover_common)
+
 # The seam to libvirt: hypervisor.h, its two implementations, and what they share.
 add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/host_signature.c
-	${CMAKE_CURRENT_LIST_DIR}/hypervisor.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_xml.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_blockers.c
+	${CMAKE_CURRENT_LIST_DIR}/domain_capabilities.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_disks.c
+	${CMAKE_CURRENT_LIST_DIR}/domain_needs.c
+	${CMAKE_CURRENT_LIST_DIR}/domain_places.c
+	${CMAKE_CURRENT_LIST_DIR}/domain_tree.c
 	${CMAKE_CURRENT_LIST_DIR}/libvirt_conf.c
 	${CMAKE_CURRENT_LIST_DIR}/meminfo.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt.c
@@ -12,8 +19,9 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_watch.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_inventory.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_host.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_network.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c)
-target_link_libraries(drover_hypervisor PUBLIC drover_kernel drover_common PRIVATE PkgConfig::LIBXML
+target_link_libraries(drover_hypervisor PUBLIC drover_kernel drover_hypervisor_values drover_common PRIVATE PkgConfig::LIBXML
 	PkgConfig::LIBVIRT)
 
 # Its twin in memory, for tests of what stands on the seam.

@@ -26,6 +26,8 @@
 #define VM_PATH_BYTES     1024
 #define VM_DISKS_MAX      32
 #define VM_INTERFACES_MAX 16
+#define VM_PLACES_MAX     16
+#define VM_BINDINGS_MAX   16
 
 enum vm_run_state {
 	VM_UNKNOWN,
@@ -80,15 +82,66 @@ struct vm_disk {
 
 struct vm_interface {
 	char mac[24];
-	char type[16];
-	char source[64];
+	char type[16];    /* "bridge", "network", "direct", "ethernet", "vhostuser", "user" ... */
+	char source[128]; /* bridge, network, lower device or socket */
 	char model[32];
-	char target[32]; /* "vnet0" */
+	char target[32];        /* "vnet0" */
+	char virtual_port[16];  /* "openvswitch", "802.1Qbh" ...; "" = none */
+	uint32_t mtu;           /* 0 = whatever its bridge has */
+	bool target_must_exist; /* its tap is made by somebody else than libvirt */
+	bool socket_server;     /* QEMU makes the socket: only its directory must exist */
+	bool failover; /* the half of a failover pair that the guest unplugs before a move */
 };
+
+/* What a guest starts with. */
+struct vm_firmware {
+	char loader[256];      /* "" = QEMU's own BIOS */
+	uint64_t loader_bytes; /* of the file at its source; 0 = not looked at */
+	char loader_digest[24];
+	bool secure_boot;
+	char nvram[VM_PATH_BYTES];
+	char nvram_template[256];
+	char tpm[16]; /* its backend: "emulator", "passthrough"; "" = none */
+};
+
+/* A thing of the host that the guest's XML names by address or path. */
+enum vm_place_kind {
+	VM_PLACE_ADDRESS,   /* listened at: must be an address of the host */
+	VM_PLACE_DIRECTORY, /* a file is made in it */
+	VM_PLACE_DEVICE,    /* opened: must exist */
+	VM_PLACE_KINDS
+};
+
+const char *vm_place_kind_name(enum vm_place_kind kind); /* "address" */
+
+struct vm_place {
+	char name[32]; /* the XML's element: "graphics/vnc", "serial/0" */
+	enum vm_place_kind kind;
+	char where[256];
+};
+
+/* RAM that may come from these NUMA nodes only: a strict <memory> or <memnode>. */
+struct vm_binding {
+	uint64_t nodes; /* bit n: node n */
+	uint64_t bytes;
+};
+
+enum vm_agent_channel {
+	VM_AGENT_NONE,         /* the guest has no channel for a guest agent */
+	VM_AGENT_DISCONNECTED, /* it has, and nobody answers at its other end */
+	VM_AGENT_CONNECTED,
+	VM_AGENT_CHANNELS
+};
+
+const char *vm_agent_channel_name(enum vm_agent_channel channel); /* "connected" */
 
 /* One guest in depth, from its live, migratable XML. */
 struct vm_description {
 	struct vm_summary summary;
+	uint32_t vcpus_maximum; /* with those that could be plugged */
+	bool job_other;         /* a backup, dump, save or snapshot runs on it */
+	char disk_error[64];    /* "vda: no space"; "" = none */
+	enum vm_agent_channel agent_channel;
 	uint64_t overhead_bytes; /* QEMU's own memory, estimated: see agent/kernel/overhead.h */
 	char arch[16];
 	char machine[64];
@@ -98,7 +151,13 @@ struct vm_description {
 	char *cpu_xml; /* owned; the <cpu> element */
 	/* Of its host; "" unless cpu_mode shows the guest all of that. */
 	char host_signature[HOST_SIGNATURE_BYTES];
+	uint64_t tsc_hz; /* it was told that its TSC runs at that; 0 = it was told nothing */
 	uint64_t hugepage_bytes;
+	struct vm_binding bindings[VM_BINDINGS_MAX];
+	size_t n_bindings;
+	struct vm_firmware firmware;
+	struct vm_place places[VM_PLACES_MAX]; /* graphics, serials, consoles, channels */
+	size_t n_places;
 	struct vm_disk disks[VM_DISKS_MAX];
 	size_t n_disks;
 	struct vm_interface interfaces[VM_INTERFACES_MAX];
@@ -129,6 +188,23 @@ struct host_facts {
 	char lock_manager[32]; /* "", "lockd", "sanlock", as QEMU's driver has it */
 	char lockspace[VM_PATH_BYTES];
 	char migration_tls_dir[VM_PATH_BYTES]; /* where QEMU takes its migration certificates */
+};
+
+/* What this host's hypervisor can give to one guest, by its emulator and machine type. */
+struct guest_capabilities {
+	uint32_t vcpus_max; /* of that machine type; 0 = not told */
+	bool loader_listed; /* its loader is one of those that come with this host's QEMU */
+	bool tpm_emulator;  /* swtpm is installed */
+	uint64_t tsc_hz;    /* of the host; 0 = not told */
+	bool tsc_scaling;   /* and it can show a guest another */
+};
+
+/* Where one interface of a guest would be plugged in. */
+struct network_facts {
+	bool present;      /* and up, or active */
+	bool open_vswitch; /* a bridge of Open vSwitch */
+	uint32_t mtu;      /* of the bridge or lower device; 0 = there is none to ask */
+	char device[16];   /* the bridge of a libvirt network; "" = what was asked for */
 };
 
 /* A job as virDomainGetJobStats tells it. All zero with active false: no job. */
@@ -208,9 +284,13 @@ struct hypervisor_ops {
 	int (*compare_cpu)(struct hypervisor *h, const struct vm_description *d,
 	                   struct check *ret_cpu, struct check *ret_machine, struct error *err);
 
-	/* Is there a bridge or libvirt network of that name, and active? */
-	int (*has_network)(struct hypervisor *h, const char *type, const char *source,
-	                   bool *ret_present, struct error *err);
+	/* What could that guest have here? With an unknown machine type: any guest. */
+	int (*capabilities)(struct hypervisor *h, const struct vm_description *d,
+	                    struct guest_capabilities *ret, struct error *err);
+
+	/* Where would that interface be plugged in here? */
+	int (*find_network)(struct hypervisor *h, const struct vm_interface *interface,
+	                    struct network_facts *ret, struct error *err);
 
 	/* Blocks until libvirt's call returns, on a connection of its own. The return value is no
 	 * proof of anything: look at both hosts. */

@@ -203,7 +203,7 @@ static int fake_host_facts(struct hypervisor *h, struct host_facts *ret, struct 
 		return result;
 	COPY_TEXT(facts.hostname, host->name);
 	COPY_TEXT(facts.libvirt_version, "9.0.0");
-	COPY_TEXT(facts.hypervisor_version, "7.2.22");
+	COPY_TEXT(facts.hypervisor_version, host->qemu_version);
 	COPY_TEXT(facts.arch, "x86_64");
 	COPY_TEXT(facts.lock_manager, host->lock_manager);
 	COPY_TEXT(facts.lockspace, host->lockspace);
@@ -349,11 +349,36 @@ static int fake_compare_cpu(struct hypervisor *h, const struct vm_description *d
 	return 0;
 }
 
-static int fake_has_network(struct hypervisor *h, const char *type, const char *source,
-                            bool *ret_present, struct error *err)
+static int fake_capabilities(struct hypervisor *h, const struct vm_description *d,
+                             struct guest_capabilities *ret, struct error *err)
 {
 	struct fake_handle *handle = fake_handle_of(h);
-	static const char *const types[] = { "bridge", "network", "direct", "user", "ethernet" };
+	const struct fake_host *host = handle->host;
+	const char *loader = d->firmware.loader;
+	int result = fake_enter(handle, err);
+
+	if (result)
+		return result;
+	*ret = (struct guest_capabilities){
+		.vcpus_max = host->vcpus_max,
+		.tpm_emulator = host->swtpm,
+		.loader_listed = has_word(host->loaders, loader, strlen(loader)),
+		.tsc_hz = host->tsc_hz,
+		.tsc_scaling = host->tsc_scaling,
+	};
+	fake_leave(handle);
+	return 0;
+}
+
+static int fake_find_network(struct hypervisor *h, const struct vm_interface *interface,
+                             struct network_facts *ret, struct error *err)
+{
+	static const char *const types[] = { "bridge", "network",  "direct",
+		                             "user",   "ethernet", "vhostuser" };
+	struct fake_handle *handle = fake_handle_of(h);
+	const struct fake_host *host = handle->host;
+	const char *type = interface->type, *source = interface->source;
+	struct network_facts facts = { 0 };
 	size_t known = 0;
 	int result;
 
@@ -365,9 +390,15 @@ static int fake_has_network(struct hypervisor *h, const char *type, const char *
 	result = fake_enter(handle, err);
 	if (result)
 		return result;
-	*ret_present = !strcmp(type, "user") || !strcmp(type, "ethernet") ||
-	               has_word(handle->host->networks, source, strlen(source));
+	if (!strcmp(type, "ethernet"))
+		source = interface->target_must_exist ? interface->target : "";
+	facts.present = !strcmp(type, "user") || (!strcmp(type, "ethernet") && !source[0]) ||
+	                has_word(host->networks, source, strlen(source));
+	facts.open_vswitch = has_word(host->open_vswitches, source, strlen(source));
+	if (facts.present && source[0])
+		facts.mtu = host->network_mtu;
 	fake_leave(handle);
+	*ret = facts;
 	return 0;
 }
 
@@ -379,7 +410,8 @@ static const struct hypervisor_ops fake_ops = {
 	.find = fake_find,
 	.describe = fake_describe,
 	.compare_cpu = fake_compare_cpu,
-	.has_network = fake_has_network,
+	.capabilities = fake_capabilities,
+	.find_network = fake_find_network,
 	.migrate = fake_migrate,
 	.job = fake_job,
 	.last_job = fake_last_job,

@@ -40,13 +40,21 @@ void fake_world_settle(struct fake_world *world);
 /* ---- what there is; zero means the default in brackets ---- */
 
 struct fake_host_settings {
-	const char *name;              /* "host1" */
-	uint64_t memory_bytes;         /* [4 GiB]; available = this minus the guests' RAM */
-	uint64_t link_bytes_per_s;     /* [1 Gbit/s], shared by the moves that use it */
-	uint32_t cpus;                 /* [4] */
-	const char *cpu_missing;       /* CPU features it lacks, separated by blanks ["avx512f"] */
-	const char *machines;          /* machine types it has ["pc-i440fx-7.2 pc-q35-7.2"] */
-	const char *networks;          /* bridges and networks ["br0"] */
+	const char *name;           /* "host1" */
+	uint64_t memory_bytes;      /* [4 GiB]; available = this minus the guests' RAM */
+	uint64_t link_bytes_per_s;  /* [1 Gbit/s], shared by the moves that use it */
+	uint32_t cpus;              /* [4] */
+	const char *cpu_missing;    /* CPU features it lacks, separated by blanks ["avx512f"] */
+	const char *machines;       /* machine types it has ["pc-i440fx-7.2 pc-q35-7.2"] */
+	const char *qemu_version;   /* ["7.2.22"] */
+	const char *networks;       /* bridges, networks, taps and sockets ["br0"] */
+	const char *open_vswitches; /* those of them that are of Open vSwitch [""] */
+	uint32_t network_mtu;       /* of all of them [1500] */
+	uint32_t vcpus_max;         /* of one guest [255] */
+	const char *loaders;        /* firmware that comes with its QEMU [""] */
+	bool swtpm;
+	uint64_t tsc_hz; /* [2.6 GHz] */
+	bool tsc_scaling;
 	const char *lock_manager;      /* [""] */
 	const char *lockspace;         /* [""] */
 	uint64_t keepalive_timeout_ms; /* a lost control path is noticed after [25 s] */
@@ -73,6 +81,9 @@ struct fake_guest_settings {
 	size_t n_interfaces;
 	const struct check *blockers;
 	size_t n_blockers;
+	const struct vm_firmware *firmware; /* [QEMU's own] */
+	enum vm_agent_channel agent_channel;
+	uint64_t tsc_hz;
 };
 
 /* @ret_uuid (VM_UUID_BYTES) may be NULL. */

@@ -310,6 +310,14 @@ void fake_world_add_host(struct fake_world *world, const struct fake_host_settin
 	COPY_TEXT(host->cpu_missing, OR(settings->cpu_missing, "avx512f"));
 	COPY_TEXT(host->machines, OR(settings->machines, "pc-i440fx-7.2 pc-q35-7.2"));
 	COPY_TEXT(host->networks, OR(settings->networks, "br0"));
+	COPY_TEXT(host->open_vswitches, OR(settings->open_vswitches, ""));
+	COPY_TEXT(host->loaders, OR(settings->loaders, ""));
+	COPY_TEXT(host->qemu_version, OR(settings->qemu_version, "7.2.22"));
+	host->network_mtu = OR(settings->network_mtu, 1500);
+	host->vcpus_max = OR(settings->vcpus_max, 255);
+	host->tsc_hz = OR(settings->tsc_hz, UINT64_C(2600000000));
+	host->tsc_scaling = settings->tsc_scaling;
+	host->swtpm = settings->swtpm;
 	COPY_TEXT(host->lock_manager, OR(settings->lock_manager, ""));
 	COPY_TEXT(host->lockspace, OR(settings->lockspace, ""));
 	host->control_up = true;
@@ -341,6 +349,11 @@ static void fill_description(struct vm_description *d, const struct fake_guest_s
 		make_uuid(s->name, d->summary.uuid);
 	d->summary.memory_bytes = OR(s->memory_bytes, 256 * MIB);
 	d->summary.vcpus = OR(s->vcpus, 1);
+	d->vcpus_maximum = d->summary.vcpus;
+	d->agent_channel = s->agent_channel;
+	d->tsc_hz = s->tsc_hz;
+	if (s->firmware)
+		d->firmware = *s->firmware;
 	d->overhead_bytes = overhead_bytes(d->summary.memory_bytes, 0);
 	COPY_TEXT(d->arch, "x86_64");
 	COPY_TEXT(d->machine, OR(s->machine, "pc-i440fx-7.2"));

@@ -53,7 +53,11 @@ struct fake_host {
 	uint64_t memory_bytes, link_bytes_per_s, keepalive_timeout_ms;
 	uint32_t cpus;
 	char cpu_missing[FAKE_WORDS_BYTES], machines[FAKE_WORDS_BYTES], networks[FAKE_WORDS_BYTES];
+	char open_vswitches[FAKE_WORDS_BYTES], loaders[FAKE_WORDS_BYTES], qemu_version[24];
 	char lock_manager[32], lockspace[VM_PATH_BYTES];
+	uint32_t network_mtu, vcpus_max;
+	uint64_t tsc_hz;
+	bool swtpm, tsc_scaling;
 	enum fake_libvirtd libvirtd;
 	bool control_up;
 	uint32_t callers_dropped; /* counts up: a waiter that sees it change gives up */

@@ -6,6 +6,7 @@
  *	hypervisor_libvirt_watch.c	reconnecting, events
  *	hypervisor_libvirt_inventory.c	list, find, describe
  *	hypervisor_libvirt_host.c	facts of the host; may a guest come here
+ *	hypervisor_libvirt_network.c	and where would it be plugged in
  *	hypervisor_libvirt_migrate.c	moving, jobs, and the small commands
  *
  * Connections. Questions share one connection: libvirt's handles are thread-safe, and libvirtd
@@ -113,8 +114,10 @@ void libvirt_start_loop(void);
 int libvirt_host_facts(struct hypervisor *h, struct host_facts *ret, struct error *err);
 int libvirt_compare_cpu(struct hypervisor *h, const struct vm_description *d, struct check *ret_cpu,
                         struct check *ret_machine, struct error *err);
-int libvirt_has_network(struct hypervisor *h, const char *type, const char *source,
-                        bool *ret_present, struct error *err);
+int libvirt_capabilities(struct hypervisor *h, const struct vm_description *d,
+                         struct guest_capabilities *ret, struct error *err);
+int libvirt_find_network(struct hypervisor *h, const struct vm_interface *interface,
+                         struct network_facts *ret, struct error *err);
 
 int libvirt_list(struct hypervisor *h, struct vm_list *ret, struct error *err);
 int libvirt_find(struct hypervisor *h, const char *uuid, struct vm_summary *ret, struct error *err);

@@ -3,6 +3,7 @@
  * admission that libvirt can answer. Any thread. */
 #include "agent/hypervisor/hypervisor_libvirt.h"
 
+#include "agent/hypervisor/domain_capabilities.h"
 #include "agent/hypervisor/libvirt_conf.h"
 #include "agent/hypervisor/meminfo.h"
 #include "common/alloc.h"
@@ -10,11 +11,8 @@
 #include "common/units.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -272,67 +270,39 @@ int libvirt_compare_cpu(struct hypervisor *h, const struct vm_description *d, st
 	return 0;
 }
 
-/* ---- networks ---- */
+/* ---- what else it can give ---- */
 
-/* Asked of the kernel, not of sysfs, which may show another namespace's devices. */
-static int is_device_up(const char *name, bool *ret, struct error *err)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = { 0 };
-
-	if (fd < 0)
-		return error_set_errno(err, ERROR_SYSTEM, errno, "opening a socket");
-	if (strlen(name) >= sizeof(request.ifr_name)) {
-		*ret = false; /* no device has such a name */
-		return 0;
-	}
-	memcpy(request.ifr_name, name, strlen(name));
-	if (ioctl(fd, SIOCGIFFLAGS, &request) < 0) {
-		if (errno != ENODEV && errno != ENXIO)
-			return error_set_errno(err, ERROR_SYSTEM, errno, "asking for device %s",
-			                       name);
-		*ret = false;
-		return 0;
-	}
-	*ret = request.ifr_flags & IFF_UP;
-	return 0;
-}
-
-static int is_network_active(struct hypervisor_libvirt *h, const char *name, bool *ret,
-                             struct error *err)
+int libvirt_capabilities(struct hypervisor *h, const struct vm_description *d,
+                         struct guest_capabilities *ret, struct error *err)
 {
 	_cleanup_connection_ virConnectPtr connection = NULL;
-	virNetworkPtr network;
-	int result = libvirt_get_connection(h, &connection, err), active;
+	_cleanup_free_ char *guests = NULL;
+	_cleanup_free_ char *host = NULL;
+	struct guest_capabilities found = { 0 };
+	const char *emulator = d->emulator[0] ? d->emulator : NULL;
+	const char *arch = d->arch[0] ? d->arch : NULL;
+	const char *virt_type = d->virt_type[0] ? d->virt_type : NULL;
+	int result = libvirt_get_connection(libvirt_of(h), &connection, err);
 
 	if (result)
 		return result;
-	network = virNetworkLookupByName(connection, name);
-	if (!network && virGetLastErrorCode() == VIR_ERR_NO_NETWORK) {
-		*ret = false;
-		return 0;
-	}
-	active = network ? virNetworkIsActive(network) : -1;
-	if (active < 0)
-		result = libvirt_error(err, connection, LIBVIRT_QUESTION, "asking for network %s",
-		                       name);
-	else
-		*ret = active;
-	if (network)
-		virNetworkFree(network);
+	guests = virConnectGetDomainCapabilities(connection, emulator, arch,
+	                                         d->machine[0] ? d->machine : NULL, virt_type, 0);
+	/* Of a machine type or an emulator that is not here nothing is told; "machine" says so. */
+	if (!guests && virGetLastErrorCode() == VIR_ERR_INVALID_ARG)
+		guests = virConnectGetDomainCapabilities(connection, NULL, arch, NULL, virt_type,
+		                                         0);
+	if (!guests)
+		return libvirt_error(err, connection, LIBVIRT_QUESTION,
+		                     "reading what guests can have");
+	host = virConnectGetCapabilities(connection);
+	if (!host)
+		return libvirt_error(err, connection, LIBVIRT_QUESTION,
+		                     "reading the host's capabilities");
+	result = domain_capabilities_parse(guests, strlen(guests), d->firmware.loader, &found, err);
+	if (!result)
+		result = domain_capabilities_parse_host(host, strlen(host), &found, err);
+	if (!result)
+		*ret = found;
 	return result;
-}
-
-int libvirt_has_network(struct hypervisor *h, const char *type, const char *source,
-                        bool *ret_present, struct error *err)
-{
-	if (!strcmp(type, "network"))
-		return is_network_active(libvirt_of(h), source, ret_present, err);
-	if (!strcmp(type, "bridge") || !strcmp(type, "direct"))
-		return is_device_up(source, ret_present, err);
-	if (!strcmp(type, "user") || !strcmp(type, "ethernet")) {
-		*ret_present = true; /* needs nothing of the host that has a name */
-		return 0;
-	}
-	return error_set(err, ERROR_UNSUPPORTED, "no check for interfaces of type %.32s", type);
 }

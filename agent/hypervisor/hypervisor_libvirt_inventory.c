@@ -209,6 +209,22 @@ int libvirt_list(struct hypervisor *h, struct vm_list *ret, struct error *err)
 
 /* ---- one guest in depth ---- */
 
+/* The first disk whose reads or writes failed; QEMU goes on, or has paused the guest. One that libvirt
+ * cannot be asked about has none that is known: the state tells of a pause. */
+static void read_disk_error(virDomainPtr domain, struct vm_description *d)
+{
+	virDomainDiskError errors[VM_DISKS_MAX];
+	int count = virDomainGetDiskErrors(domain, errors, VM_DISKS_MAX, 0);
+
+	for (int i = 0; i < count; i++) {
+		if (!d->disk_error[0] && errors[i].error != VIR_DOMAIN_DISK_ERROR_NONE)
+			snprintf(d->disk_error, sizeof(d->disk_error), "%.40s: %s", errors[i].disk,
+			         errors[i].error == VIR_DOMAIN_DISK_ERROR_NO_SPACE ? "no space"
+			                                                           : "I/O error");
+		free(errors[i].disk);
+	}
+}
+
 /* What only libvirt knows, and what it or QEMU would refuse a move for. */
 static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm_description *d,
                         struct error *err)
@@ -220,7 +236,7 @@ static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm
 	if (snapshots < 0)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION, "counting snapshots");
 	if (snapshots)
-		domain_blockers_add(list, CHECK_BLOCK, "snapshots", "NotMigratable",
+		domain_blockers_add(list, CHECK_BLOCK, "snapshots", REASON_NOT_MIGRATABLE,
 		                    "delete them: virsh snapshot-delete",
 		                    "%d snapshots, which libvirt does not move", snapshots);
 	checkpoints = virDomainListAllCheckpoints(domain, NULL, 0);
@@ -229,15 +245,16 @@ static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm
 	/* Unlike with snapshots, libvirt moves the guest, and its bitmaps with the image, but not
 	 * its own record of them (measured). */
 	if (checkpoints)
-		domain_blockers_add(
-			list, CHECK_WARN, "checkpoints", "", "plan a full backup after the move",
-			"%d checkpoints, which the destination will not know", checkpoints);
+		domain_blockers_add(list, CHECK_WARN, "checkpoints", REASON_NONE,
+		                    "plan a full backup after the move",
+		                    "%d checkpoints, which the destination will not know",
+		                    checkpoints);
 	saved = virDomainHasManagedSaveImage(domain, 0);
 	if (saved < 0)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION,
 		                     "looking for a saved image");
 	if (saved)
-		domain_blockers_add(list, CHECK_BLOCK, "managed-save", "NotMigratable",
+		domain_blockers_add(list, CHECK_BLOCK, "managed-save", REASON_NOT_MIGRATABLE,
 		                    "remove it: virsh managedsave-remove",
 		                    "a saved image would start it here again");
 	/* Nobody moves on a guest that is still arriving, and libvirt would not answer: asked for a
@@ -247,8 +264,10 @@ static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm
 	result = libvirt_read_job(connection, domain, &job, NULL, err);
 	if (result)
 		return result;
+	d->job_other = job == LIBVIRT_JOB_OTHER;
+	read_disk_error(domain, d);
 	if (job == LIBVIRT_JOB_OTHER)
-		domain_blockers_add(list, CHECK_FAIL, "job", "NotMigratable",
+		domain_blockers_add(list, CHECK_FAIL, "job", REASON_NOT_MIGRATABLE,
 		                    "wait for it, or: virsh domjobabort",
 		                    "another job runs: a backup, dump, save or snapshot");
 	for (size_t i = 0; i < d->n_disks; i++) {
@@ -258,7 +277,7 @@ static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm
 		if (!strcmp(disk->type, "none") || strchr(disk->target, '['))
 			continue;
 		if (virDomainGetBlockJobInfo(domain, disk->target, &info, 0) > 0)
-			domain_blockers_add(list, CHECK_FAIL, "block-job", "DisksNotLiveMigratable",
+			domain_blockers_add(list, CHECK_FAIL, "block-job", REASON_DISKS,
 			                    "wait for it, or: virsh blockjob --abort",
 			                    "a block job runs on disk %s", disk->target);
 	}
@@ -282,7 +301,7 @@ static int read_texts(virConnectPtr connection, virDomainPtr domain, struct vm_d
 	result = domain_xml_parse(live, strlen(live), d, err);
 	if (result)
 		return result;
-	return domain_xml_parse_cpu(migratable, strlen(migratable), d, err);
+	return domain_xml_parse_migratable(migratable, strlen(migratable), d, err);
 }
 
 int libvirt_describe(struct hypervisor *h, const char *uuid, struct vm_description *ret,

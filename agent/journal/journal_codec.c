@@ -170,6 +170,7 @@ uint8_t *journal_encode_taken(const struct reservation *r, size_t *ret_bytes)
 	m.arrives_autostart = r->arrives_autostart;
 	m.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
 	m.page_bytes = r->page_bytes;
+	m.vcpus = r->vcpus;
 	m.taken_wall_ms = r->taken_wall_ms;
 	return pack(&m.base, ret_bytes);
 }
@@ -201,6 +202,7 @@ int journal_decode_taken(const struct journal_record *r, struct reservation *ret
 	v.arrives_autostart = m->arrives_autostart;
 	v.bandwidth_bytes_per_s = m->bandwidth_bytes_per_s;
 	v.page_bytes = m->page_bytes;
+	v.vcpus = m->vcpus;
 	v.taken_wall_ms = m->taken_wall_ms;
 	*ret = v;
 	return 0;

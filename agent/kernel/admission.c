@@ -7,6 +7,7 @@
 #include "agent/kernel/admission.h"
 
 #include "agent/kernel/admission_internal.h"
+#include "agent/kernel/reasons.h"
 #include "common/alloc.h"
 
 #include <assert.h>
@@ -14,9 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* limits, memory, hugepages, cpu, machine, port, slot, bandwidth, latency, guard, conflict/uuid,
- * conflict/name, node, tls. */
-#define FIXED_CHECKS 14
+/* limits, guest, memory, hugepages, vcpus, cpu, tsc, machine, version, firmware, graphics, serial, port,
+ * slot, bandwidth, latency, guard, conflict/uuid, conflict/name, node, tls. */
+#define FIXED_CHECKS 21
 static_assert(FIXED_CHECKS + VM_DISKS_MAX + VM_INTERFACES_MAX + 1 <= CHECKS_MAX,
               "every guest within the limits has room for its checks and one blocker");
 
@@ -133,53 +134,6 @@ static void judge_disks(const struct admission_input *in, struct check_list *lis
 			continue;
 		}
 		admission_remedy(c, "%.191s", f->remedy);
-		snprintf(c->reason, sizeof(c->reason), "DisksNotLiveMigratable");
-	}
-}
-
-bool admission_interface_needs_network(const struct vm_interface *i)
-{
-	static const char *const without[] = { "user", "null", "hostdev", "vdpa" };
-
-	for (size_t n = 0; n < ARRAY_SIZE(without); n++)
-		if (strcmp(i->type, without[n]) == 0)
-			return false;
-	return true;
-}
-
-static void judge_networks(const struct admission_input *in, struct check_list *list)
-{
-	for (size_t i = 0; i < in->vm->n_interfaces && i < VM_INTERFACES_MAX; i++) {
-		const struct vm_interface *n = &in->vm->interfaces[i];
-		const struct network_finding *f = &in->networks[i];
-		struct check *c = admission_add(list, "");
-
-		/* A guest that is not running has no device name; its MAC tells them apart. */
-		snprintf(c->id, sizeof(c->id), "network/%s", n->target[0] ? n->target : n->mac);
-		if (!admission_interface_needs_network(n)) {
-			admission_measured(c, "type %s needs none here", n->type);
-			c->verdict = CHECK_PASS;
-			continue;
-		}
-		admission_required(c, "%s \"%s\" present and active", n->type, n->source);
-		if (!f->measured) {
-			admission_not_measured(c, f->why);
-			continue;
-		}
-		admission_measured(c, "%s \"%s\" is %s here", n->type, n->source,
-		                   f->present ? "present" : "missing");
-		if (f->present) {
-			c->verdict = CHECK_PASS;
-			continue;
-		}
-		if (strcmp(n->type, "network") == 0)
-			admission_remedy(c, "define and start it here: virsh net-start %s",
-			                 n->source);
-		else
-			admission_remedy(c,
-			                 "create %s %s on this host, or choose another destination",
-			                 n->type, n->source);
-		snprintf(c->reason, sizeof(c->reason), "InterfaceNotLiveMigratable");
 	}
 }
 
@@ -202,8 +156,16 @@ static void judge_conflicts(const struct admission_input *in, struct check_list 
 			"domstate %s on both hosts",
 			in->vm->summary.uuid);
 	} else if (f->uuid_inactive) {
-		admission_measured(c, "a shut-off definition of it is here and will be replaced");
+		admission_measured(c, "a shut-off definition of it is here%s",
+		                   f->uuid_autostart ? ", which this host starts when it boots"
+		                                     : "");
 		c->verdict = CHECK_WARN;
+		admission_remedy(c,
+		                 f->uuid_autostart
+		                         ? "the move replaces it and leaves its autostart on; "
+		                           "lest a boot of this host starts a second copy before: "
+		                           "virsh autostart --disable"
+		                         : "nothing is to be done: the move replaces it");
 	} else {
 		admission_measured(c, "none");
 		c->verdict = CHECK_PASS;
@@ -295,20 +257,33 @@ static void pass_through(const struct check_list *blockers, struct check_list *l
 	admission_remedy(c, "ask the source: drover explain");
 }
 
+/* What refuses has KubeVirt's word for it, where there is one. */
+static void give_reason(struct check *c)
+{
+	if (c->verdict >= CHECK_FAIL && !c->reason[0])
+		snprintf(c->reason, sizeof(c->reason), "%s", reason_word(reason_of_check(c->id)));
+}
+
 void admission_judge(const struct admission_input *in, struct check_list *ret)
 {
 	ret->count = 0;
 	admission_judge_limits(in, ret);
+	admission_judge_guest(in, ret);
 	admission_judge_memory(in, ret);
 	admission_judge_hugepages(in, ret);
+	admission_judge_vcpus(in, ret);
 	take_over(ret, "cpu", &in->cpu, in->cpu_why);
+	admission_judge_tsc(in, ret);
 	take_over(ret, "machine", &in->machine, in->cpu_why);
+	admission_judge_version(in, ret);
+	admission_judge_firmware(in, ret);
+	admission_judge_places(in, ret);
 	judge_port(in, ret);
 	admission_judge_slot(in, ret);
 	admission_judge_bandwidth(in, ret);
 	admission_judge_latency(in, ret);
 	judge_disks(in, ret);
-	judge_networks(in, ret);
+	admission_judge_networks(in, ret);
 	take_over(ret, "guard", &in->guard_check, "");
 	if (in->guard == GUARD_NONE &&
 	    !(in->guard_waived && in->guard_check.verdict == CHECK_WARN) &&
@@ -317,6 +292,8 @@ void admission_judge(const struct admission_input *in, struct check_list *ret)
 	judge_conflicts(in, ret);
 	judge_node(in, ret);
 	judge_tls(in, ret);
+	for (size_t i = 0; i < ret->count; i++)
+		give_reason(&ret->items[i]);
 	pass_through(&in->vm->blockers, ret);
 }
 

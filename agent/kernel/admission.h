@@ -13,8 +13,16 @@
  * failing check that says so, never a passing one. Values from peers are range-checked first, so a
  * guest of 2^63 bytes is refused and not added up.
  *
- * Order of the answers: limits, memory, hugepages, cpu, machine, port, slot, bandwidth, latency,
- * disk/..., network/..., guard, conflict/uuid, conflict/name, node, tls, and last what the source said of the guest.
+ * Order of the answers: limits, guest, memory, hugepages, vcpus, cpu, tsc, machine, version, firmware,
+ * graphics, serial, port, slot, bandwidth, latency, disk/..., network/..., guard, conflict/uuid,
+ * conflict/name, node, tls, and last what the source found in the guest (guest/...).
+ *
+ *	admission.c		the order; port, disks, guard, conflicts, node, tls
+ *	admission_memory.c	limits, memory, hugepages
+ *	admission_guest.c	guest, vcpus, tsc: what the guest is, against what this host can give
+ *	admission_host.c	version, firmware, graphics, serial: what must be installed here
+ *	admission_network.c	network/...
+ *	admission_link.c	slot, bandwidth, latency
  */
 #pragma once
 
@@ -30,20 +38,51 @@
 #define ADMISSION_MEMORY_MAX_BYTES ((uint64_t)64 << 40)
 #define ADMISSION_VCPUS_MAX        8192
 
-/* Whether the bridge or libvirt network of one interface is here. */
+/* Where one interface would be plugged in. */
 struct network_finding {
 	bool needed; /* false: type "user", no source */
 	bool measured;
-	bool present;
+	struct network_facts facts;
 	char why[160]; /* if not measured */
+};
+
+/* The files of the guest's firmware, as they are here. */
+struct firmware_finding {
+	bool measured; /* only looked at if the guest has a loader or NVRAM */
+	bool loader_present;
+	uint64_t loader_bytes;
+	char loader_digest[24];
+	bool nvram_present, template_present; /* the one, or the other to make it from */
+	char nvram_problem[128];              /* why it cannot be written; "" = it can */
+	char why[160];                        /* if not measured */
+};
+
+/* One address or path that the guest's XML names. */
+struct place_finding {
+	bool measured;
+	bool usable;
+	char text[128]; /* what is wrong with it, or why it was not measured */
+};
+
+/* vCPUs as promised: a host gives more than it has, but not without a limit that somebody set. */
+struct vcpu_totals {
+	uint32_t cpus;               /* of this host; 0 = not known */
+	uint32_t guests, reserved;   /* of active guests; of those on their way here */
+	uint32_t overcommit_percent; /* 0 = no limit */
+};
+
+/* What runs on a host, as "7.2.22"; "" = not told. */
+struct versions {
+	char agent[32], libvirt[24], hypervisor[24];
 };
 
 /* What libvirt here knows under the guest's UUID and name. */
 struct conflict_finding {
 	bool measured;
-	bool uuid_active;   /* the same guest runs here: maybe a second copy */
-	bool uuid_inactive; /* a definition left from earlier */
-	bool name_taken;    /* by another UUID */
+	bool uuid_active;    /* the same guest runs here: maybe a second copy */
+	bool uuid_inactive;  /* a definition left from earlier */
+	bool uuid_autostart; /* which this host would start when it boots */
+	bool name_taken;     /* by another UUID */
 	char name_uuid[VM_UUID_BYTES];
 	char why[160]; /* if not measured */
 };
@@ -59,11 +98,11 @@ struct link_finding {
 };
 
 /* Pages of the size that the guest needs, as the kernel counts them now. */
-#define HUGEPAGE_NODES_MAX 16
+#define HUGEPAGE_NODES_MAX 64
 struct hugepage_finding {
-	bool measured;       /* only looked at if the guest wants them */
+	bool measured;       /* only looked at if the guest wants them, or certain NUMA nodes */
 	uint64_t free_bytes; /* not in use and not promised to a running process */
-	uint32_t n_nodes;
+	uint64_t nodes;      /* bit n: NUMA node n is there */
 	uint64_t node_free_bytes[HUGEPAGE_NODES_MAX]; /* per NUMA node */
 };
 
@@ -81,6 +120,14 @@ struct admission_input {
 	struct link_finding link;
 	struct round_trip round_trip;
 	uint64_t round_trip_limit_ms;
+
+	struct guest_capabilities capabilities;
+	bool capabilities_known;
+	char capabilities_why[160]; /* if not */
+	struct vcpu_totals vcpus;
+	struct versions source_versions, versions;
+	struct firmware_finding firmware;
+	const struct place_finding *places; /* vm->n_places */
 
 	struct check cpu, machine; /* hypervisor's compare_cpu; CHECK_UNSPECIFIED = not measured */
 	char cpu_why[160];         /* why it could not be */

@@ -23,3 +23,11 @@ void admission_judge_hugepages(const struct admission_input *in, struct check_li
 void admission_judge_slot(const struct admission_input *in, struct check_list *list);
 void admission_judge_bandwidth(const struct admission_input *in, struct check_list *list);
 void admission_judge_latency(const struct admission_input *in, struct check_list *list);
+void admission_judge_guest(const struct admission_input *in, struct check_list *list);
+void admission_judge_vcpus(const struct admission_input *in, struct check_list *list);
+void admission_judge_tsc(const struct admission_input *in, struct check_list *list);
+void admission_judge_version(const struct admission_input *in, struct check_list *list);
+void admission_judge_firmware(const struct admission_input *in, struct check_list *list);
+/* "graphics" and "serial". */
+void admission_judge_places(const struct admission_input *in, struct check_list *list);
+void admission_judge_networks(const struct admission_input *in, struct check_list *list);

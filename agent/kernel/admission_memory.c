@@ -134,6 +134,20 @@ void admission_judge_memory(const struct admission_input *in, struct check_list 
 	}
 }
 
+/* ---- huge pages and NUMA nodes ---- */
+
+/* "0, 2" */
+static void list_nodes(uint64_t nodes, char *to, size_t bytes)
+{
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (uint32_t i = 0; i < HUGEPAGE_NODES_MAX && used < bytes; i++)
+		if (nodes >> i & 1)
+			used += (size_t)snprintf(to + used, bytes - used, "%s%u", used ? ", " : "",
+			                         i);
+}
+
 /* "node0 512 MiB, node1 0 B" */
 static void explain_nodes(const struct hugepage_finding *h, char *to, size_t bytes)
 {
@@ -141,25 +155,117 @@ static void explain_nodes(const struct hugepage_finding *h, char *to, size_t byt
 	size_t used = 0;
 
 	to[0] = '\0';
-	for (uint32_t i = 0; i < h->n_nodes && i < HUGEPAGE_NODES_MAX && used < bytes; i++)
-		used += (size_t)snprintf(to + used, bytes - used, "%snode%u %s", i ? ", " : "", i,
-		                         units_format_bytes(h->node_free_bytes[i], room));
+	for (uint32_t i = 0; i < HUGEPAGE_NODES_MAX && used < bytes; i++)
+		if (h->nodes >> i & 1)
+			used += (size_t)snprintf(to + used, bytes - used, "%snode%u %s",
+			                         used ? ", " : "", i,
+			                         units_format_bytes(h->node_free_bytes[i], room));
+}
+
+static uint64_t count_free(const struct hugepage_finding *h, uint64_t nodes)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < HUGEPAGE_NODES_MAX; i++)
+		if (nodes >> i & 1)
+			bytes += h->node_free_bytes[i];
+	return bytes;
+}
+
+/* What must come from @nodes: all that is bound to some of them and to no others. */
+static uint64_t count_bound(const struct vm_description *vm, uint64_t nodes)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < vm->n_bindings && i < VM_BINDINGS_MAX; i++)
+		if (!(vm->bindings[i].nodes & ~nodes))
+			bytes += vm->bindings[i].bytes;
+	return bytes;
+}
+
+static uint64_t subtract(uint64_t from, uint64_t amount)
+{
+	return from > amount ? from - amount : 0;
+}
+
+/* Pages that a process has mapped and not touched yet, or that are promised to a guest on its way: from
+ * which node they will come is not known, so they count on each. */
+static uint64_t count_held(const struct admission_input *in)
+{
+	uint64_t mapped_bytes = subtract(count_free(&in->hugepages, in->hugepages.nodes),
+	                                 in->hugepages.free_bytes);
+
+	return mapped_bytes + in->hugepages_promised_bytes;
+}
+
+/* @nodes hold what is bound to them. */
+static bool judge_nodes(const struct admission_input *in, uint64_t nodes, struct check *c)
+{
+	char room[UNITS_TEXT_BYTES], need[UNITS_TEXT_BYTES], held[UNITS_TEXT_BYTES];
+	char names[48], page[UNITS_TEXT_BYTES];
+	uint64_t free_bytes = count_free(&in->hugepages, nodes);
+	uint64_t bound_bytes = count_bound(in->vm, nodes);
+
+	if (bound_bytes <= subtract(free_bytes, count_held(in)))
+		return true;
+	list_nodes(nodes, names, sizeof(names));
+	units_format_bytes(in->vm->hugepage_bytes, page);
+	admission_required(c, "%s in pages of %s on NUMA node %s",
+	                   units_format_bytes(bound_bytes, need), page, names);
+	admission_measured(c, "NUMA node %s has %s free in pages of %s; %s of all are promised",
+	                   names, units_format_bytes(free_bytes, room), page,
+	                   units_format_bytes(count_held(in), held));
+	admission_remedy(c,
+	                 "give that node more pages (/sys/devices/system/node/node*/hugepages), or "
+	                 "do not bind the guest's RAM strictly");
+	return false;
+}
+
+/* Each strict binding, and all of them together: two that share a node do not get it twice. */
+static bool judge_bindings(const struct admission_input *in, struct check *c)
+{
+	const struct vm_description *vm = in->vm;
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < vm->n_bindings && i < VM_BINDINGS_MAX; i++) {
+		uint64_t missing = vm->bindings[i].nodes & ~in->hugepages.nodes;
+		char names[48];
+
+		if (missing) {
+			list_nodes(missing, names, sizeof(names));
+			admission_measured(c, "there is no NUMA node %s here", names);
+			admission_remedy(c, "choose a node with as many NUMA nodes, or do not bind "
+			                    "the guest's RAM strictly (<numatune>)");
+			return false;
+		}
+		all |= vm->bindings[i].nodes;
+	}
+	if (!vm->hugepage_bytes)
+		return true;
+	for (size_t i = 0; i < vm->n_bindings && i < VM_BINDINGS_MAX; i++)
+		if (!judge_nodes(in, vm->bindings[i].nodes, c))
+			return false;
+	return judge_nodes(in, all, c);
 }
 
 void admission_judge_hugepages(const struct admission_input *in, struct check_list *list)
 {
 	char page[UNITS_TEXT_BYTES], room[UNITS_TEXT_BYTES], need[UNITS_TEXT_BYTES];
 	char promised[UNITS_TEXT_BYTES], nodes[80];
-	uint64_t ram = in->vm->summary.memory_bytes, free_bytes = in->hugepages.free_bytes;
+	uint64_t ram = in->vm->summary.memory_bytes;
 	struct check *c = admission_add(list, "hugepages");
 
-	if (!in->vm->hugepage_bytes) {
+	if (!in->vm->hugepage_bytes && !in->vm->n_bindings) {
 		admission_measured(c, "the guest uses none");
 		c->verdict = CHECK_PASS;
 		return;
 	}
-	admission_required(c, "%s in pages of %s", units_format_bytes(ram, need),
-	                   units_format_bytes(in->vm->hugepage_bytes, page));
+	if (in->vm->hugepage_bytes)
+		admission_required(c, "%s in pages of %s%s", units_format_bytes(ram, need),
+		                   units_format_bytes(in->vm->hugepage_bytes, page),
+		                   in->vm->n_bindings ? ", on certain NUMA nodes" : "");
+	else
+		admission_required(c, "the NUMA nodes that its RAM is bound to");
 	if (in->already_reserved) {
 		admission_measured(c, "reserved for this attempt");
 		c->verdict = CHECK_PASS;
@@ -169,13 +275,18 @@ void admission_judge_hugepages(const struct admission_input *in, struct check_li
 		admission_not_measured(c, "");
 		return;
 	}
-	free_bytes -= free_bytes < in->hugepages_promised_bytes ? free_bytes
-	                                                        : in->hugepages_promised_bytes;
+	if (!judge_bindings(in, c))
+		return;
+	if (!in->vm->hugepage_bytes) {
+		admission_measured(c, "they are here; the guest uses no huge pages");
+		c->verdict = CHECK_PASS;
+		return;
+	}
 	explain_nodes(&in->hugepages, nodes, sizeof(nodes));
 	admission_measured(c, "%s free in pages of %s (%s), %s of them promised",
 	                   units_format_bytes(in->hugepages.free_bytes, room), page, nodes,
 	                   units_format_bytes(in->hugepages_promised_bytes, promised));
-	if (free_bytes >= ram)
+	if (subtract(in->hugepages.free_bytes, in->hugepages_promised_bytes) >= ram)
 		c->verdict = CHECK_PASS;
 	else
 		admission_remedy(

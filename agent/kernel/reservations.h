@@ -51,7 +51,8 @@ struct reservation {
 	char vm_uuid[VM_UUID_BYTES];
 	char vm_name[VM_NAME_BYTES];
 	char source_node[128];
-	uint64_t memory_bytes;          /* maximum RAM and overhead */
+	uint64_t memory_bytes; /* maximum RAM and overhead */
+	uint32_t vcpus;
 	uint64_t page_bytes;            /* its RAM is in pages of this size; 0 = ordinary ones */
 	uint64_t bandwidth_bytes_per_s; /* its share of the migration link; 0 = none was promised */
 	uint16_t port;
@@ -108,6 +109,9 @@ void reservations_get_leases(const struct reservations *r, struct lease_totals *
 
 /* RAM in pages of that size, promised to guests that are not listed yet. */
 uint64_t reservations_get_pages(const struct reservations *r, uint64_t page_bytes);
+
+/* vCPUs promised to guests that are not listed yet. */
+uint32_t reservations_get_vcpus(const struct reservations *r);
 
 struct guest_memory {
 	char uuid[VM_UUID_BYTES];

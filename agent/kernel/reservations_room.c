@@ -56,6 +56,16 @@ void reservations_get_totals(const struct reservations *r, struct memory_totals 
 	sum(r, r->count, ret);
 }
 
+uint32_t reservations_get_vcpus(const struct reservations *r)
+{
+	uint32_t vcpus = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		if (!r->items[i].in_use)
+			vcpus += r->items[i].vcpus;
+	return vcpus;
+}
+
 uint64_t reservations_get_pages(const struct reservations *r, uint64_t page_bytes)
 {
 	uint64_t bytes = 0;

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (domain_xml_parse((const char *)data, bytes, d, &err) == 0) {
 		assert(d->n_disks <= VM_DISKS_MAX && d->n_interfaces <= VM_INTERFACES_MAX);
 		assert(d->blockers.count <= CHECKS_MAX);
-		if (domain_xml_parse_cpu((const char *)data, bytes, d, &err) < 0)
+		if (domain_xml_parse_migratable((const char *)data, bytes, d, &err) < 0)
 			assert(err.text[0]);
 		vm_description_deinit(d);
 	} else {

@@ -145,9 +145,14 @@ FORWARD(compare_cpu,
         (struct hypervisor * h, const struct vm_description *d, struct check *ret_cpu,
          struct check *ret_machine, struct error *err),
         (real_of(h), d, ret_cpu, ret_machine, err))
-FORWARD(has_network,
-        (struct hypervisor * h, const char *type, const char *source, bool *ret, struct error *err),
-        (real_of(h), type, source, ret, err))
+FORWARD(capabilities,
+        (struct hypervisor * h, const struct vm_description *d, struct guest_capabilities *ret,
+         struct error *err),
+        (real_of(h), d, ret, err))
+FORWARD(find_network,
+        (struct hypervisor * h, const struct vm_interface *interface, struct network_facts *ret,
+         struct error *err),
+        (real_of(h), interface, ret, err))
 FORWARD(job, (struct hypervisor * h, const char *uuid, struct vm_job *ret, struct error *err),
         (real_of(h), uuid, ret, err))
 FORWARD(last_job, (struct hypervisor * h, const char *uuid, struct vm_job *ret, struct error *err),
@@ -168,7 +173,8 @@ static const struct hypervisor_ops hands_ops = {
 	.find = hands_find,
 	.describe = hands_describe,
 	.compare_cpu = hands_compare_cpu,
-	.has_network = hands_has_network,
+	.capabilities = hands_capabilities,
+	.find_network = hands_find_network,
 	.migrate = hands_migrate,
 	.job = hands_job,
 	.last_job = hands_last_job,

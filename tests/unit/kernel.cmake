@@ -1,5 +1,9 @@
 # The safety kernel, the ports and proofs it judges by, the agent's journal.
-foreach(module admission admission_link fences reservations reservations_room guard resolve)
+foreach(module admission admission_guest admission_host admission_network reasons)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
+		unit/admission_fixture.c LIBS drover_kernel)
+endforeach()
+foreach(module admission_link fences reservations reservations_room guard resolve)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_kernel)
 endforeach()

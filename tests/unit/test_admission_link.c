@@ -198,7 +198,7 @@ static void test_hugepages(void **state)
 	assert_check(&in, "hugepages", CHECK_FAIL, "not measured");
 	in.hugepages = (struct hugepage_finding){ .measured = true,
 		                                  .free_bytes = 512 * MIB,
-		                                  .n_nodes = 2,
+		                                  .nodes = 3,
 		                                  .node_free_bytes = { 512 * MIB, 0 } };
 	assert_check(&in, "hugepages", CHECK_PASS,
 	             "512 MiB free in pages of 2 MiB (node0 512 MiB, node1 0 B), 0 B of them "
@@ -209,10 +209,85 @@ static void test_hugepages(void **state)
 	             "promised");
 	in.hugepages_promised_bytes = GIB;
 	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_FAIL);
-	in.hugepages.n_nodes = HUGEPAGE_NODES_MAX + 3;
-	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_FAIL);
 	in.already_reserved = true;
 	assert_check(&in, "hugepages", CHECK_PASS, "reserved for this attempt");
+}
+
+static const struct vm_binding on_node_0 = { .nodes = 1 << 0, .bytes = 192 * MIB };
+static const struct vm_binding on_node_1 = { .nodes = 1 << 1, .bytes = 64 * MIB };
+static const struct vm_binding on_both = { .nodes = 3, .bytes = 64 * MIB };
+
+/* RAM that is bound strictly must fit into its nodes, and what is free elsewhere does not help. */
+static void f56_hugepages_of_bound_nodes(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	vm.hugepage_bytes = 2 * MIB;
+	vm.bindings[0] = on_node_0;
+	vm.bindings[1] = on_node_1;
+	vm.n_bindings = 2;
+	assert_check(&in, "hugepages", CHECK_FAIL, "not measured");
+	in.hugepages = (struct hugepage_finding){ .measured = true,
+		                                  .free_bytes = 512 * MIB,
+		                                  .nodes = 3,
+		                                  .node_free_bytes = { 192 * MIB, 320 * MIB } };
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_PASS);
+	in.hugepages.node_free_bytes[0] = 190 * MIB;
+	in.hugepages.node_free_bytes[1] = 322 * MIB;
+	assert_check(&in, "hugepages", CHECK_FAIL,
+	             "NUMA node 0 has 190 MiB free in pages of 2 MiB; 0 B of all are promised");
+	assert_string_equal(judged(&in, "hugepages")->required,
+	                    "192 MiB in pages of 2 MiB on NUMA node 0");
+
+	/* Pages that somebody holds without a node to their name may come from this one. */
+	in.hugepages.node_free_bytes[0] = 192 * MIB;
+	in.hugepages.free_bytes = 504 * MIB;
+	assert_check(&in, "hugepages", CHECK_FAIL,
+	             "NUMA node 0 has 192 MiB free in pages of 2 MiB; 10 MiB of all are promised");
+	in.hugepages.node_free_bytes[1] = 312 * MIB;
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_PASS);
+	in.hugepages_promised_bytes = 2 * MIB;
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_FAIL);
+}
+
+/* Two bindings that share a node do not get its pages twice. */
+static void f56_bindings_that_overlap(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	vm.hugepage_bytes = 2 * MIB;
+	vm.bindings[0] = on_node_0;
+	vm.bindings[1] = on_both;
+	vm.n_bindings = 2;
+	in.hugepages = (struct hugepage_finding){ .measured = true,
+		                                  .free_bytes = 240 * MIB,
+		                                  .nodes = 3,
+		                                  .node_free_bytes = { 240 * MIB, 0 } };
+	assert_check(&in, "hugepages", CHECK_FAIL,
+	             "NUMA node 0, 1 has 240 MiB free in pages of 2 MiB; 0 B of all are promised");
+	vm.bindings[1].nodes = 1 << 0;
+	assert_check(&in, "hugepages", CHECK_FAIL,
+	             "NUMA node 0 has 240 MiB free in pages of 2 MiB; 0 B of all are promised");
+	in.hugepages.free_bytes = in.hugepages.node_free_bytes[0] = 256 * MIB;
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_PASS);
+}
+
+/* A node that is not there fails also without huge pages: QEMU would not start. */
+static void f56_node_that_is_missing(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	vm.bindings[0] = on_node_0;
+	vm.bindings[1] = on_node_1;
+	vm.n_bindings = 2;
+	assert_check(&in, "hugepages", CHECK_FAIL, "not measured");
+	in.hugepages = (struct hugepage_finding){ .measured = true, .nodes = 1 };
+	assert_check(&in, "hugepages", CHECK_FAIL, "there is no NUMA node 1 here");
+	in.hugepages.nodes = 3;
+	assert_check(&in, "hugepages", CHECK_PASS, "they are here; the guest uses no huge pages");
 }
 
 /* A ratio other than one is in the sum that is shown. */
@@ -255,6 +330,9 @@ int main(void)
 		cmocka_unit_test(test_bandwidth_unknown),
 		cmocka_unit_test(test_latency),
 		cmocka_unit_test(test_hugepages),
+		cmocka_unit_test(f56_hugepages_of_bound_nodes),
+		cmocka_unit_test(f56_bindings_that_overlap),
+		cmocka_unit_test(f56_node_that_is_missing),
 		cmocka_unit_test(test_overcommit_is_shown),
 		cmocka_unit_test(f58_f59_memory_problem),
 	};

@@ -129,13 +129,13 @@ static void test_migratable_cpu(void **state)
 
 	(void)state;
 	parse_file(DATA "live.xml");
-	assert_int_equal(domain_xml_parse_cpu(xml, strlen(xml), d, &err), 0);
+	assert_int_equal(domain_xml_parse_migratable(xml, strlen(xml), d, &err), 0);
 	assert_string_equal(d->cpu_mode, "custom");
 	assert_memory_equal(d->cpu_xml, "<cpu mode=\"custom\"", 18);
 	assert_non_null(strstr(d->cpu_xml, "<feature policy=\"disable\" name=\"osvw\"/>"));
 	assert_string_equal(d->cpu_xml + strlen(d->cpu_xml) - 6, "</cpu>");
 	/* A text that is not one leaves what was there. */
-	assert_int_equal(domain_xml_parse_cpu("<cpu/>", 6, d, &err), -ERROR_INVALID);
+	assert_int_equal(domain_xml_parse_migratable("<cpu/>", 6, d, &err), -ERROR_INVALID);
 	assert_string_equal(d->cpu_mode, "custom");
 }
 

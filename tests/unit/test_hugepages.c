@@ -74,13 +74,29 @@ static void f56_pool(void **state)
 	hugepages_measure(root, 2 * MIB, &f);
 	assert_true(f.measured);
 	assert_int_equal(f.free_bytes, 120 * MIB);
-	assert_int_equal(f.n_nodes, 2);
+	assert_int_equal(f.nodes, 3);
 	assert_int_equal(f.node_free_bytes[0], 180 * MIB);
 	assert_int_equal(f.node_free_bytes[1], 20 * MIB);
 	/* All reserved: none is free. */
 	put("sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", "101\n");
 	hugepages_measure(root, 2 * MIB, &f);
 	assert_int_equal(f.free_bytes, 0);
+}
+
+/* Nodes have numbers with gaps; which there are is known without any pool. */
+static void f56_nodes(void **state)
+{
+	struct hugepage_finding f;
+
+	(void)state;
+	put("sys/devices/system/node/node0/cpulist", "0-3\n");
+	put("sys/devices/system/node/node8/hugepages/hugepages-2048kB/free_hugepages", "4\n");
+	hugepages_measure(root, 0, &f);
+	assert_true(f.measured);
+	assert_int_equal(f.nodes, 1 | 1 << 8);
+	assert_int_equal(f.node_free_bytes[8], 0);
+	hugepages_measure(root, 2 * MIB, &f);
+	assert_int_equal(f.node_free_bytes[8], 8 * MIB);
 }
 
 /* A size that the kernel does not have is an empty pool; a file that makes no sense is not measured. */
@@ -101,6 +117,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(f56_pool, setup, teardown),
+		cmocka_unit_test_setup_teardown(f56_nodes, setup, teardown),
 		cmocka_unit_test_setup_teardown(f56_no_pool, setup, teardown),
 	};
 

@@ -80,6 +80,11 @@ static bool admit(struct reservations *r, const struct reservation *w, uint64_t 
 		.vm = &vm,
 		.source_node = "host1",
 		.node = "host2",
+		.capabilities = { .vcpus_max = 255 },
+		.capabilities_known = true,
+		.vcpus = { .cpus = 8 },
+		.source_versions = { "0.1.0", "9.0.0", "7.2.22" },
+		.versions = { "0.1.0", "9.0.0", "7.2.22" },
 		.cpu = { .id = "cpu", .verdict = CHECK_PASS },
 		.machine = { .id = "machine", .verdict = CHECK_PASS },
 		.port = { .pool = { 49152, 49153 },
@@ -100,6 +105,8 @@ static bool admit(struct reservations *r, const struct reservation *w, uint64_t 
 	memcpy(vm.summary.name, w->vm_name, sizeof(vm.summary.name));
 	vm.summary.memory_bytes = ram_bytes;
 	vm.summary.vcpus = 1;
+	vm.summary.state = VM_RUNNING;
+	strcpy(vm.summary.reason, "booted");
 	vm.overhead_bytes = overhead_bytes;
 	reservations_get_totals(r, &in.memory);
 	reservations_get_leases(r, &in.leases);

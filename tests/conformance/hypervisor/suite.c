@@ -315,22 +315,72 @@ static void f18_cpu_and_machine(void **state)
 	free(d);
 }
 
+static struct network_facts find_network(const char *type, const char *source)
+{
+	struct vm_interface nic = { 0 };
+	struct network_facts facts = { 0 };
+
+	memcpy(nic.type, type, strlen(type));
+	memcpy(nic.source, source, strlen(source));
+	assert_ok(stage->target->ops->find_network(stage->target, &nic, &facts, &err));
+	return facts;
+}
+
 static void test_networks(void **state)
 {
-	/* A bridge that is there is seen, one that is not is known to be absent. */
-	struct hypervisor *h = stage->target;
-	bool present = false;
+	/* A bridge that is there is seen with its kind and width, one that is not is known to be
+	 * absent; so it is with networks, lower devices, taps and sockets. */
+	struct vm_interface odd = { .type = "vdpa", .source = "x" };
+	struct vm_interface tap = { .type = "ethernet", .target = "nosuch0" };
+	struct network_facts facts = find_network("bridge", stage->bridge);
 
 	(void)state;
-	assert_ok(h->ops->has_network(h, "bridge", stage->bridge, &present, &err));
-	assert_true(present);
-	assert_ok(h->ops->has_network(h, "bridge", "nosuch0", &present, &err));
-	assert_false(present);
-	assert_ok(h->ops->has_network(h, "network", "nosuch", &present, &err));
-	assert_false(present);
-	assert_ok(h->ops->has_network(h, "user", "", &present, &err));
-	assert_true(present);
-	assert_error(h->ops->has_network(h, "vdpa", "x", &present, &err), ERROR_UNSUPPORTED);
+	assert_true(facts.present);
+	assert_false(facts.open_vswitch);
+	assert_int_equal(facts.mtu, 1500);
+	assert_true(find_network("direct", stage->bridge).present);
+	assert_false(find_network("bridge", "nosuch0").present);
+	assert_false(find_network("bridge", "").present);
+	assert_false(find_network("direct", "nosuch0").present);
+	assert_false(find_network("network", "nosuch").present);
+	assert_false(find_network("vhostuser", "/nosuch/socket").present);
+	assert_true(find_network("user", "").present);
+	assert_ok(stage->target->ops->find_network(stage->target, &tap, &facts, &err));
+	assert_true(facts.present);
+	tap.target_must_exist = true;
+	assert_ok(stage->target->ops->find_network(stage->target, &tap, &facts, &err));
+	assert_false(facts.present);
+	assert_error(stage->target->ops->find_network(stage->target, &odd, &facts, &err),
+	             ERROR_UNSUPPORTED);
+}
+
+static void test_capabilities(void **state)
+{
+	/* What a guest could have is told, also for a machine type that the host does not know. */
+	struct hypervisor *h = stage->target;
+	struct vm_description *d = xnew(struct vm_description);
+	struct guest_capabilities found = { 0 };
+
+	(void)state;
+	add_guest("capable", 0, false);
+	assert_ok(stage->source->ops->describe(stage->source, uuid, d, &err));
+	assert_int_equal(d->vcpus_maximum, 1);
+	assert_false(d->job_other);
+	assert_string_equal(d->disk_error, "");
+	assert_int_equal(d->agent_channel, VM_AGENT_NONE);
+	assert_int_equal(d->tsc_hz, 0);
+	assert_string_equal(d->firmware.loader, "");
+	assert_ok(h->ops->capabilities(h, d, &found, &err));
+	assert_true(found.vcpus_max >= 16 && found.vcpus_max <= 4096);
+	assert_false(found.loader_listed);
+	snprintf(d->firmware.loader, sizeof(d->firmware.loader), "/nosuch/firmware.fd");
+	snprintf(d->machine, sizeof(d->machine), "pc-i440fx-99.9");
+	found = (struct guest_capabilities){ 0 };
+	assert_ok(h->ops->capabilities(h, d, &found, &err));
+	assert_true(found.vcpus_max > 0);
+	assert_false(found.loader_listed);
+	vm_description_deinit(d);
+	free(d);
 }
 
 static void test_move(void **state)
@@ -619,14 +669,23 @@ static void free_hypervisors(void)
 int suite_run(const struct suite_stage *s, const char *filter)
 {
 	const struct CMUnitTest cases[] = {
-		CASE(test_host_facts),     CASE(test_inventory),
-		CASE(test_description),    CASE(test_pause),
-		CASE(f18_cpu_and_machine), CASE(test_networks),
-		CASE(test_move),           CASE(test_two_step),
-		CASE(test_abort),          CASE(test_limits_do_not_stick),
-		CASE(test_persistent),     CASE(test_definition_left_behind),
-		CASE(test_destroy),        CASE(test_refused_move),
-		CASE(test_lost_libvirtd),  CASE(test_lost_in_the_middle),
+		CASE(test_host_facts),
+		CASE(test_inventory),
+		CASE(test_description),
+		CASE(test_pause),
+		CASE(f18_cpu_and_machine),
+		CASE(test_capabilities),
+		CASE(test_networks),
+		CASE(test_move),
+		CASE(test_two_step),
+		CASE(test_abort),
+		CASE(test_limits_do_not_stick),
+		CASE(test_persistent),
+		CASE(test_definition_left_behind),
+		CASE(test_destroy),
+		CASE(test_refused_move),
+		CASE(test_lost_libvirtd),
+		CASE(test_lost_in_the_middle),
 	};
 	int failed;
 
