@@ -12,8 +12,8 @@ setup_file() { drover_lab admission 2 --memory host2=512MiB; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
-	lab_show_failure
 	free_ports
+	lab_end_test
 }
 
 seen() { wait_until "drover vms $1 -o json 2>/dev/null | jq -e '.vms[0].movable' >/dev/null" 10; }

@@ -13,7 +13,7 @@ setup() {
 	drover_reset
 	lab link host1 migration rate 80mbit
 }
-teardown() { lab_show_failure; }
+teardown() { lab_end_test; }
 
 big_vm() {
 	lab vm "$1" host1 --memory 96MiB --working-set 64MiB

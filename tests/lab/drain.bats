@@ -10,7 +10,7 @@ load drover.bash
 setup_file() { drover_lab drain 3; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
-teardown() { lab_show_failure; }
+teardown() { lab_end_test; }
 
 # A guest that QEMU cannot migrate: it shares memory with something on this host.
 unmovable_vm() { # NAME HOST

@@ -14,13 +14,48 @@ drover_lab() {
 	lab_name "$1"
 	shift
 	lab_up "$@"
+	oracles_start
 	lab_drover_start
 	wait_until all_ready 15
+}
+
+# ---- what must never be, at any moment ----
+
+# lab_oracles (tests/lab/oracles.c) watches every QEMU of the lab from its first guest to its last.
+oracles_start() {
+	"$DROVER_BUILD_DIR/tests/lab_oracles" "$DROVER_LAB" >>"$LAB_STATE/oracles.log" 2>&1 3>&- &
+	printf '%s\n' $! >"$LAB_STATE/oracles.pid"
+}
+
+# oracles_expect ORACLE: this test breaks it on purpose, and it must be seen to.
+oracles_expect() { printf '%s\n' "$1" >>"$LAB_STATE/oracles.expected"; }
+
+oracles_begin_test() {
+	truncate -s 0 "$LAB_STATE/oracles.log"
+	rm -f "$LAB_STATE/oracles.expected"
+}
+
+oracles_check() {
+	local expected=$LAB_STATE/oracles.expected log=$LAB_STATE/oracles.log oracle
+	[[ $(cat "/proc/$(cat "$LAB_STATE/oracles.pid")/comm" 2>/dev/null) == lab_oracles ]] ||
+		fail "the oracles do not watch: $(cat "$log")" || return 1
+	touch "$expected"
+	while read -r oracle; do
+		grep -q "^$oracle " "$log" || fail "$oracle was broken on purpose, and the oracles saw nothing" || return 1
+	done <"$expected"
+	! grep -v -f <(sed 's/.*/^& /' "$expected") "$log" || fail "an oracle was broken (above)"
+}
+
+# For teardown.
+lab_end_test() {
+	lab_show_failure
+	oracles_check
 }
 
 # For setup: whatever the test before left, even when it failed, is gone.
 drover_reset() {
 	local host guest
+	oracles_begin_test
 	for host in $(lab_hosts); do
 		for guest in $(lab virsh "$host" -q list --all --name); do
 			lab virsh "$host" -q destroy "$guest" >/dev/null 2>&1 || true

@@ -16,7 +16,7 @@ teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
 	for node in coordinator host1 host2; do disarm "$node"; done
-	lab_show_failure
+	lab_end_test
 }
 
 # Between an act on a guest and the record of it; and one of all, another one each time.

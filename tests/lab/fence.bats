@@ -18,7 +18,7 @@ setup() {
 	lab_drover_start >/dev/null 2>&1
 	drover_reset
 }
-teardown() { lab_show_failure; }
+teardown() { lab_end_test; }
 
 # Without its reply drover would wait for 30 s of silence: that long a host must have said nothing.
 silent_for() { drover nodes "$1" -o json | jq -e ".nodes[0].lastSeenMs > $2 * 1000" >/dev/null; }

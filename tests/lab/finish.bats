@@ -15,7 +15,7 @@ teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
 	heal 2>/dev/null || true
-	lab_show_failure
+	lab_end_test
 }
 
 @test "F01, F50: a LUN without locks: the copy waits for drover, the source goes on, and nothing runs twice" {
@@ -36,6 +36,7 @@ teardown() {
 }
 
 @test "F03: the guard was switched off: the source is paused at once, nothing is destroyed, and a person decides" {
+	oracles_expect O1
 	lab vm bold host1 --memory 96MiB --working-set 48MiB --storage lun
 	wait_until "drover vms bold -o json | jq -e '.vms[0].movable' >/dev/null" 10
 	lab link host1 migration rate 100mbit

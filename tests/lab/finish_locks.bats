@@ -12,7 +12,7 @@ teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
 	heal 2>/dev/null || true
-	lab_show_failure
+	lab_end_test
 }
 
 # bats test_tags=slow

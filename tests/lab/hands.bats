@@ -9,7 +9,7 @@ load drover.bash
 setup_file() { drover_lab hands 2; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
-teardown() { lab_show_failure; }
+teardown() { lab_end_test; }
 
 @test "F12: a guest that a person paused arrives paused, and runs when that person says so" {
 	lab vm still host1

@@ -10,7 +10,7 @@ load drover.bash
 setup_file() { drover_lab qemu 3; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
-teardown() { lab_show_failure; }
+teardown() { lab_end_test; }
 
 # The QEMU process of GUEST on HOST.
 qemu_pid() {

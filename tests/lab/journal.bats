@@ -12,7 +12,7 @@ teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
 	for node in coordinator host1 host2; do disarm "$node"; done
-	lab_show_failure
+	lab_end_test
 }
 
 journal_of() { printf '%s/hosts/%s/var-drover/agent.journal\n' "$LAB_STATE" "$1"; }

@@ -10,7 +10,7 @@ load drover.bash
 setup_file() { drover_lab network 2; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
-teardown() { lab_show_failure; }
+teardown() { lab_end_test; }
 
 # A guest on host1 in the middle of a move to host2 that takes about ten seconds.
 begin_long_move() { # GUEST

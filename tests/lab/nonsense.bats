@@ -14,7 +14,7 @@ setup_file() {
 }
 teardown_file() { lab_down; }
 setup() { before=$(everything); }
-teardown() { lab_show_failure; }
+teardown() { lab_end_test; }
 
 everything() {
 	local host

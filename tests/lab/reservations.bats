@@ -13,7 +13,7 @@ setup_file() { drover_lab reservations 3 --memory host2=512MiB; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
-	lab_show_failure
+	lab_end_test
 	for host in host1 host2; do
 		lab shell "$host" rm -f /run/drover/failpoint /run/drover/failpoint.fired
 	done
