@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The oracles see what they are there for: each is broken by hand, without drover.
 
+# shellcheck disable=SC2016 # evaluated by the inner shell
+
 load drover.bash
 
 setup_file() {
