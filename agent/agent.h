@@ -33,6 +33,7 @@ struct link;           /* agent/coordinators.c */
 struct marking;        /* agent/mark.c */
 struct settlement;     /* agent/target_fence.c */
 struct starting;       /* agent/target_lease.c */
+struct image_set;      /* agent/target_images.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -53,6 +54,7 @@ struct agent {
 	struct inbound *inbound;         /* list: tunnels and guards of reservations */
 	struct starting *starting;       /* list: sources that ask whether they may start */
 	struct inspect *acting;          /* list: commits and aborts under way */
+	struct image_set *image_sets;    /* list: images that are still ours */
 	struct source_attempt *attempts; /* list, newest first; some ended ones too */
 	struct watcher *watchers;
 	struct peer *peers;

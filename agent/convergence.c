@@ -24,25 +24,73 @@ static double smooth(double old, double reading)
 	return old > 0 ? old + SMOOTHING * (reading - old) : reading;
 }
 
+/* libvirt shows nothing of the memory while it copies disks. */
+static bool is_before_memory(const struct vm_job *job)
+{
+	return job->iteration == 0 && job->memory_total_bytes == 0;
+}
+
+static uint64_t whole_bytes(const struct convergence *c, const struct vm_job *job)
+{
+	uint64_t memory = is_before_memory(job) ? c->limits.memory_bytes : job->memory_total_bytes;
+
+	return memory + job->disk_total_bytes;
+}
+
+static uint64_t remaining_bytes(const struct convergence *c, const struct vm_job *job)
+{
+	uint64_t memory = is_before_memory(job) ? c->limits.memory_bytes
+	                                        : job->memory_remaining_bytes;
+
+	return memory + job->disk_remaining_bytes;
+}
+
+/* libvirt's rate is that of the memory. */
+static double rate_of(const struct convergence *c, const struct vm_job *job, uint64_t grown_bytes,
+                      uint64_t now_ms)
+{
+	uint64_t ms = now_ms - c->last_growth_ms;
+
+	if (!is_before_memory(job) || !ms)
+		return (double)job->transfer_bytes_per_s;
+	return (double)grown_bytes * 1000 / (double)ms;
+}
+
+static uint64_t growth(uint64_t *last_bytes, uint64_t bytes)
+{
+	uint64_t grown = bytes > *last_bytes ? bytes - *last_bytes : 0;
+
+	*last_bytes += grown;
+	return grown;
+}
+
 static void take_reading(struct convergence *c, const struct vm_job *job, uint64_t now_ms)
 {
-	uint64_t sent = job->memory_processed_bytes + job->disk_processed_bytes;
-	uint64_t remaining = job->memory_remaining_bytes + job->disk_remaining_bytes;
+	uint64_t remaining = remaining_bytes(c, job), grown;
 
-	/* Before the first iteration libvirt reports nothing; that is preparation, not a stall of
+	/* Before anything is sent libvirt reports nothing; that is preparation, not a stall of
 	 * the network. Its limit is the completion time-out. */
-	if (sent == 0 && job->iteration == 0) {
+	if (job->memory_processed_bytes == 0 && job->disk_processed_bytes == 0 &&
+	    job->iteration == 0) {
 		c->last_growth_ms = now_ms;
 		c->best_at_ms = now_ms;
 		return;
 	}
-	c->seen_memory = true;
-	if (sent > c->last_processed_bytes) {
-		c->last_processed_bytes = sent;
-		c->last_growth_ms = now_ms;
+	c->seen_bytes = true;
+	/* The figures of the disks go when they are copied; those of the memory begin then. */
+	grown = growth(&c->last_memory_bytes, job->memory_processed_bytes);
+	grown += growth(&c->last_disk_bytes, job->disk_processed_bytes);
+	if (grown) {
 		c->transfer_bytes_per_s = smooth(c->transfer_bytes_per_s,
-		                                 (double)job->transfer_bytes_per_s);
+		                                 rate_of(c, job, grown, now_ms));
+		c->last_growth_ms = now_ms;
 	}
+	if (c->before_memory && !is_before_memory(job)) {
+		/* What the memory takes is known now, and may be more than was thought. */
+		c->best_remaining_bytes = UINT64_MAX;
+		c->transfer_bytes_per_s = (double)job->transfer_bytes_per_s;
+	}
+	c->before_memory = is_before_memory(job);
 	if (remaining < c->best_remaining_bytes) {
 		c->best_remaining_bytes = remaining;
 		c->best_at_ms = now_ms;
@@ -54,13 +102,13 @@ static void take_reading(struct convergence *c, const struct vm_job *job, uint64
 static void estimate(struct convergence *c, const struct vm_job *job, uint64_t now_ms,
                      struct convergence_progress *p)
 {
-	double left = (double)(job->memory_remaining_bytes + job->disk_remaining_bytes);
+	double left = (double)remaining_bytes(c, job);
 	double pace = c->transfer_bytes_per_s - c->dirty_bytes_per_s;
 
 	p->elapsed_ms = now_ms - c->started_ms;
 	p->transfer_bytes_per_s = (uint64_t)c->transfer_bytes_per_s;
 	p->dirty_bytes_per_s = (uint64_t)c->dirty_bytes_per_s;
-	p->eta_known = c->seen_memory && pace > 0;
+	p->eta_known = c->seen_bytes && pace > 0;
 	if (p->eta_known) {
 		p->eta_ms = (uint64_t)(left / pace * 1000);
 		if (p->elapsed_ms + p->eta_ms > 0) {
@@ -79,21 +127,21 @@ enum convergence_verdict convergence_step(struct convergence *c, const struct vm
                                           uint64_t now_ms, struct convergence_progress *ret,
                                           struct error *ret_why)
 {
-	uint64_t whole_bytes = job->memory_total_bytes + job->disk_total_bytes;
+	uint64_t all_bytes = whole_bytes(c, job);
 	char a[UNITS_TEXT_BYTES], b[UNITS_TEXT_BYTES], d[UNITS_TEXT_BYTES];
 
 	take_reading(c, job, now_ms);
 	estimate(c, job, now_ms, ret);
 
-	if (c->seen_memory && now_ms - c->last_growth_ms >= CONVERGENCE_STALL_MS) {
+	if (c->seen_bytes && now_ms - c->last_growth_ms >= CONVERGENCE_STALL_MS) {
 		error_set(ret_why, ERROR_TIMEOUT,
 		          "no byte moved for %s with %s left: the migration network does not carry "
 		          "data between the two hosts",
 		          units_format_duration(now_ms - c->last_growth_ms, a),
-		          units_format_bytes(job->memory_remaining_bytes, b));
+		          units_format_bytes(remaining_bytes(c, job), b));
 		return CONVERGENCE_ABORT_STALLED;
 	}
-	if (c->limits.progress_timeout_ms && c->seen_memory &&
+	if (c->limits.progress_timeout_ms && c->seen_bytes &&
 	    now_ms - c->best_at_ms >= c->limits.progress_timeout_ms) {
 		error_set(ret_why, ERROR_TIMEOUT,
 		          "did not converge: what remains got no smaller for %s (progressTimeout); "
@@ -103,9 +151,9 @@ enum convergence_verdict convergence_step(struct convergence *c, const struct vm
 		          units_format_rate(ret->transfer_bytes_per_s, d));
 		return CONVERGENCE_ABORT_NO_PROGRESS;
 	}
-	if (c->limits.completion_timeout_ms_per_gib && whole_bytes) {
+	if (c->limits.completion_timeout_ms_per_gib && all_bytes) {
 		/* Guests under one GiB get the time of one. */
-		double gib = (double)whole_bytes / (double)GIB;
+		double gib = (double)all_bytes / (double)GIB;
 		uint64_t allowed_ms = (uint64_t)((gib < 1 ? 1 : gib) *
 		                                 (double)c->limits.completion_timeout_ms_per_gib);
 
@@ -114,7 +162,7 @@ enum convergence_verdict convergence_step(struct convergence *c, const struct vm
 				ret_why, ERROR_TIMEOUT,
 				"took longer than the %s allowed for %s (completionTimeoutPerGiB)",
 				units_format_duration(allowed_ms, a),
-				units_format_bytes(whole_bytes, b));
+				units_format_bytes(all_bytes, b));
 			return CONVERGENCE_ABORT_TIMEOUT;
 		}
 	}

@@ -7,6 +7,8 @@
  * Pure: no clock, no libvirt. Pre-copy ends when what remains fits into the allowed downtime; each
  * pass is q = dirty rate / transfer rate times as long as the one before. With q < 1 the time left
  * is about remaining / (transfer - dirty); with q >= 1 there is no end in sight, and none is shown.
+ * Disks that are copied go first, and libvirt shows neither memory nor rate then: the guest's RAM is
+ * counted as still to come, and the rate is taken from the bytes.
  *
  * Three limits, each seen in bytes and never in rates, because libvirt's rate stays at its last
  * value when the network is dead (measured: 35 s and more):
@@ -29,19 +31,22 @@ struct convergence_limits {
 	uint64_t completion_timeout_ms_per_gib; /* 0 = none */
 	uint64_t progress_timeout_ms;           /* 0 = none */
 	uint64_t max_downtime_ms;
+	uint64_t
+		memory_bytes; /* the guest's; counted while libvirt still copies disks; 0 = unknown */
 };
 
 struct convergence {
 	struct convergence_limits limits;
 	uint64_t started_ms;
-	uint64_t last_growth_ms; /* when memory_processed last grew */
-	uint64_t last_processed_bytes;
+	uint64_t last_growth_ms; /* when a byte was last sent */
+	uint64_t last_memory_bytes, last_disk_bytes;
 	uint64_t best_remaining_bytes;
 	uint64_t best_at_ms;
 	double transfer_bytes_per_s; /* smoothed */
 	double dirty_bytes_per_s;
-	uint32_t percent; /* never falls */
-	bool seen_memory; /* the first iteration has begun */
+	uint32_t percent;   /* never falls */
+	bool seen_bytes;    /* something was sent */
+	bool before_memory; /* at the last reading disks were being copied */
 };
 
 struct convergence_progress {

@@ -50,6 +50,13 @@
 	X(source_after_end_journaled, PASSES, "the end is durable, the coordinator has not heard") \
 	X(target_before_take_journaled, PASSES, "admitted and reserved in memory alone")           \
 	X(target_after_take_journaled, PASSES, "the reservation is durable, there is no tunnel")   \
+	X(target_after_images_journaled, PASSES, "images are in the journal and nowhere else")     \
+	X(target_before_images_made, FAILS, "images are to be made for disks that are copied")     \
+	X(target_after_images_made, PASSES, "they lie there under a name of ours")                 \
+	X(target_after_images_named, PASSES,                                                       \
+	  "they have their own names, the source does not know")                                   \
+	X(target_after_images_removed, PASSES, "they are removed, the journal does not know")      \
+	X(target_after_images_kept, PASSES, "they are the guest's, which does not run yet")        \
 	X(target_before_tunnel_made, FAILS, "the tunnel is to be started")                         \
 	X(target_after_tunnel_made, PASSES, "the tunnel runs, the journal does not know")          \
 	X(target_before_admit_reply, PASSES, "all is ready, the source does not know")             \

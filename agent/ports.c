@@ -97,6 +97,8 @@ void ports_survey(const struct port_pool *pool, const char *address,
 			s.n_free++;
 			if (!s.free_port)
 				s.free_port = (uint16_t)port;
+			else if (!s.second_free_port)
+				s.second_free_port = (uint16_t)port;
 		} else if (rc == -ERROR_BUSY) {
 			if (!s.first_taken.taken)
 				ports_find_holder(address, (uint16_t)port, &s.first_taken);

@@ -15,7 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* libvirt's first two. One for the RAM of each guest on its way in. */
+/* libvirt's first two. One for the RAM of each guest on its way in, and one for its disks if they are
+ * copied. */
 #define PORTS_FIRST_DEFAULT 49152
 #define PORTS_LAST_DEFAULT  49153
 /* A pool wider than libvirt's own range makes no sense. */
@@ -51,7 +52,8 @@ struct port_survey {
 	struct port_pool pool;
 	char address[64];
 	bool measured;
-	uint16_t free_port; /* the first free and not leased; 0 = none */
+	uint16_t free_port;        /* the first free and not leased; 0 = none */
+	uint16_t second_free_port; /* the next one, for disks */
 	uint32_t n_free, n_leased;
 	struct port_holder first_taken; /* the first of those that somebody else holds */
 	struct error error;             /* the address is not ours, for example */

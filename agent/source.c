@@ -72,6 +72,7 @@ static void attempt_free(struct source_attempt *a)
 	courier_pool_free(a->mover);
 	free(a->checks);
 	free(a->proofs);
+	free(a->disks);
 	free(a);
 }
 
@@ -281,9 +282,7 @@ static void finish(struct source_attempt *a)
 {
 	source_enter(a, SOURCE_ENDED);
 	a->ended_ms = clock_now_ms();
-	if (a->endpoint_registered)
-		traffic_unregister(a->agent->traffic, &a->endpoint);
-	a->endpoint_registered = false;
+	source_traffic_stop(a);
 	/* Its call has returned: after MOVING there is none, and before there was none. */
 	courier_pool_free(a->mover);
 	a->mover = NULL;

@@ -65,11 +65,18 @@ struct source_attempt {
 	/* The destination's answer. */
 	enum guard guard;
 	char migration_address[64];
-	uint16_t port;
+	uint16_t port, disk_port; /* disk_port 0: no disk is copied */
+	char copied[VM_DISKS_MAX][sizeof(((struct vm_disk *)0)->target)];
+	size_t n_copied;
 	char tunnel_address[128];
 	uint64_t lease_ttl_ms;
 	uint64_t lease_renewed_ms;
 	bool lease_taken; /* or may have been */
+
+	/* Of the guest, as described last. */
+	struct vm_disk *disks; /* owned array */
+	size_t n_disks;
+	uint64_t memory_bytes;
 
 	/* What was made. */
 	struct storage_proof *proofs; /* owned array */
@@ -78,8 +85,8 @@ struct source_attempt {
 	struct tunnel tunnel;
 	bool tunnel_made;
 	bool preparing; /* a courier is making something of it; cleaned up when it is home */
-	bool endpoint_registered;
-	struct traffic_endpoint endpoint;
+	bool endpoint_registered, disk_endpoint_registered;
+	struct traffic_endpoint endpoint, disk_endpoint;
 
 	/* MOVING. */
 	struct courier_pool *mover; /* its thread blocks in libvirt's call; NULL when adopted */
@@ -170,6 +177,24 @@ int source_check_slot(const struct agent *agent, struct error *err);
 void source_add_slot_check(struct source_attempt *a); /* the same as a check of its report */
 void source_resolve_start(struct source_attempt *a);  /* source_resolve.c */
 void source_resolve_look(struct source_attempt *a);
+
+/* --- source_copy.c: disks that are not shared --- */
+
+/* What the guest has, before the destination is asked. */
+void source_copy_remember(struct source_attempt *a, const struct vm_description *d);
+/* Which of them the destination is ready for, and where; -ERROR_PROTOCOL if that cannot be. */
+int source_copy_read(struct source_attempt *a, const Drover__V1__AdmitReply *r, struct error *err);
+/* What to do about the images that stay here, once the guest is there; NULL = nothing. free(). */
+char *source_copy_note_new(const struct source_attempt *a);
+
+/* --- source_traffic.c: its bytes on the migration network --- */
+
+void source_traffic_start(struct source_attempt *a);
+void source_traffic_stop(struct source_attempt *a);
+/* False: not measured. */
+bool source_traffic_get_rate(const struct source_attempt *a, uint64_t *ret_bytes_per_s);
+/* Takes what was sent so far into wire_bytes. */
+void source_traffic_read(struct source_attempt *a);
 
 /* An errand that belongs to an attempt: keeps it alive until it is home. */
 struct source_errand {

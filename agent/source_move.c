@@ -32,7 +32,9 @@ struct move_errand {
 	struct migrate_request request;
 	char uuid[VM_UUID_BYTES];
 	char control_socket[VM_PATH_BYTES];
-	char migrate_uri[160];
+	char migrate_uri[160], disks_uri[160];
+	char copied[VM_DISKS_MAX][sizeof(((struct vm_disk *)0)->target)];
+	const char *copied_pointers[VM_DISKS_MAX];
 	char listen_address[64];
 	bool autostart; /* the guest starts with its host */
 	int rc;
@@ -294,18 +296,9 @@ static void watch(void *context)
 
 /* --- the start --- */
 
-static void count_its_bytes(struct source_attempt *a)
+static void format_uri(const char *address, uint16_t port, char *ret, size_t bytes)
 {
-	struct error err;
-
-	if (!a->agent->traffic || !a->port)
-		return;
-	if (traffic_endpoint_parse(a->migration_address, a->port, true, &a->endpoint, &err) < 0 ||
-	    traffic_register(a->agent->traffic, &a->endpoint, &err) < 0) {
-		log_warning("%s: its bytes are not counted: %s", a->order.vm_name, err.text);
-		return;
-	}
-	a->endpoint_registered = true;
+	snprintf(ret, bytes, strchr(address, ':') ? "tcp://[%s]:%u" : "tcp://%s:%u", address, port);
 }
 
 static void start_call(struct source_attempt *a)
@@ -325,9 +318,11 @@ static void start_call(struct source_attempt *a)
 		snprintf(m->control_socket, sizeof(m->control_socket),
 		         "%s/attempts/%s/libvirt.sock", a->agent->settings->run_dir,
 		         attempt_name_format(&a->order.attempt, text));
-	snprintf(m->migrate_uri, sizeof(m->migrate_uri),
-	         strchr(a->migration_address, ':') ? "tcp://[%s]:%u" : "tcp://%s:%u",
-	         a->migration_address, a->port);
+	format_uri(a->migration_address, a->port, m->migrate_uri, sizeof(m->migrate_uri));
+	format_uri(a->migration_address, a->disk_port, m->disks_uri, sizeof(m->disks_uri));
+	memcpy(m->copied, a->copied, sizeof(m->copied));
+	for (size_t i = 0; i < a->n_copied; i++)
+		m->copied_pointers[i] = m->copied[i];
 	snprintf(m->listen_address, sizeof(m->listen_address), "%s", a->migration_address);
 	m->request = (struct migrate_request){
 		.uuid = m->uuid,
@@ -340,6 +335,9 @@ static void start_call(struct source_attempt *a)
 		.paused = a->guard == GUARD_TWO_STEP,
 		.persistent = a->order.persistent,
 		.storage_proved_shared = a->storage_proved,
+		.disks_uri = m->disks_uri,
+		.copied_disks = m->copied_pointers,
+		.n_copied_disks = a->n_copied,
 	};
 	a->mover = courier_pool_new(a->agent->loop, 1);
 	source_send(a, &m->base, a->mover);
@@ -351,6 +349,7 @@ void source_move_start(struct source_attempt *a)
 		.completion_timeout_ms_per_gib = a->order.completion_timeout_ms_per_gib,
 		.progress_timeout_ms = a->order.progress_timeout_ms,
 		.max_downtime_ms = a->order.max_downtime_ms,
+		.memory_bytes = a->memory_bytes,
 	};
 
 	source_enter(a, SOURCE_MOVING);
@@ -358,7 +357,7 @@ void source_move_start(struct source_attempt *a)
 	convergence_init(&a->convergence, &limits, a->stage_since_ms);
 	a->timer.fire = watch;
 	if (!a->adopted) {
-		count_its_bytes(a);
+		source_traffic_start(a);
 		start_call(a);
 	}
 	loop_timer_start(a->agent->loop, &a->timer, a->adopted ? 0 : POLL_MS / 2);
@@ -375,6 +374,10 @@ void source_vm_event(struct agent *agent, const struct hypervisor_event *e)
 	if (e->kind == HYPERVISOR_JOB_COMPLETED) {
 		a->downtime_ms = e->job.downtime_ms;
 		a->transferred_bytes = e->job.memory_processed_bytes + e->job.disk_processed_bytes;
+		/* The last look may be half a second old. */
+		a->job.disk_total_bytes = e->job.disk_total_bytes;
+		a->job.disk_processed_bytes = e->job.disk_processed_bytes;
+		a->job.disk_remaining_bytes = e->job.disk_remaining_bytes;
 	} else if (e->switchover && a->stage >= SOURCE_MOVING) {
 		/* The pause of a two-step commit is counted from here; see source_resolve.c. */
 		switchover_seen(a, e->at_ms);

@@ -126,6 +126,7 @@ static int read_order(struct agent *agent, const Drover__V1__StartMigrationReque
 	order->progress_timeout_ms = r->settings->progress_timeout_ms;
 	order->tls = r->settings->tls;
 	order->no_guard = r->settings->no_guard;
+	order->copy_disks = r->settings->copy_disks;
 	order->wall_ms = clock_wall_ms();
 	return 0;
 }

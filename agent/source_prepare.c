@@ -7,6 +7,7 @@
 
 #include "agent/failpoints.h"
 #include "agent/host_places.h"
+#include "agent/storage/storage_image.h"
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -50,6 +51,8 @@ static void gather(struct hypervisor *h, const char *uuid, const struct attempt_
 	g->proofs = xcalloc(g->description.n_disks + 1, sizeof(*g->proofs));
 	for (size_t i = 0; i < g->description.n_disks; i++)
 		storage_proof_make(&g->description.disks[i], name, &g->proofs[g->n_proofs++]);
+	for (size_t i = 0; i < g->description.n_disks; i++)
+		storage_image_describe(&g->description.disks[i]);
 	if (g->facts.lockspace[0]) {
 		storage_proof_make_directory(g->facts.lockspace, name, &g->proofs[g->n_proofs++]);
 		g->has_lockspace = true;
@@ -65,7 +68,7 @@ static void gathered_deinit(struct gathered *g)
 static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
                                                    const struct attempt_name *name,
                                                    const struct agent_settings *own, bool dry_run,
-                                                   bool tls, bool no_guard,
+                                                   bool tls, bool no_guard, bool copy_disks,
                                                    uint64_t bandwidth_bytes_per_s)
 {
 	Drover__V1__AdmitRequest *r = xmalloc(sizeof(*r));
@@ -81,6 +84,7 @@ static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
 	r->lease_ttl_ms = LEASE_TTL_MS;
 	r->tls = tls;
 	r->no_guard = no_guard;
+	r->copy_disks = copy_disks;
 	r->bandwidth_bytes_per_s = bandwidth_bytes_per_s;
 	r->agent_version = xstrdup(DROVER_VERSION);
 	r->libvirt_version = xstrdup(g->facts.libvirt_version);
@@ -180,7 +184,9 @@ static void described(struct errand *e)
 		w = xnew(struct admit_wait);
 		w->attempt = a;
 		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls,
-		                               a->order.no_guard, a->order.bandwidth_bytes_per_s);
+		                               a->order.no_guard, a->order.copy_disks,
+		                               a->order.bandwidth_bytes_per_s);
+		source_copy_remember(a, &g->description);
 		keep_proofs(a, g);
 		gathered_deinit(g);
 		source_enter(a, SOURCE_ADMITTING);
@@ -242,6 +248,8 @@ static int read_answer(struct source_attempt *a, const Drover__V1__AdmitReply *r
 		return error_set(err, ERROR_PROTOCOL,
 		                 "%s admitted the guest without a usable address, port or guard",
 		                 a->order.target_node);
+	if (source_copy_read(a, r, err) < 0)
+		return -(int)err->code;
 	a->guard = (enum guard)r->guard;
 	a->port = (uint16_t)r->memory_port;
 	a->lease_ttl_ms = r->lease_ttl_ms;
@@ -454,7 +462,7 @@ struct preview {
 	char target_node[128];
 	char target_address[128];
 	struct attempt_name name;
-	bool no_guard;
+	bool no_guard, copy_disks;
 	struct gathered gathered;
 };
 
@@ -519,7 +527,8 @@ static void preview_ask(struct mesh_connection *c, const struct error *err, void
 		return;
 	}
 	request = admit_request_new(&p->gathered, &p->name, p->agent->settings, true,
-	                            p->agent->settings->migration_tls, p->no_guard, 0);
+	                            p->agent->settings->migration_tls, p->no_guard, p->copy_disks,
+	                            0);
 	mesh_call(c, "drover.v1.Agent/Admit", &request->base, ADMIT_TIMEOUT_MS, preview_answered,
 	          p);
 	wire_free(request);
@@ -567,6 +576,7 @@ void source_preview(struct agent *agent, struct mesh_incoming *in,
 	p->agent = agent;
 	p->in = in;
 	p->no_guard = request->no_guard;
+	p->copy_disks = request->copy_disks;
 	snprintf(p->uuid, sizeof(p->uuid), "%s", request->vm_uuid);
 	snprintf(p->target_node, sizeof(p->target_node), "%s", request->target_node);
 	snprintf(p->target_address, sizeof(p->target_address), "%s", request->target_address);

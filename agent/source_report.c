@@ -29,7 +29,7 @@ const char *source_state_name(Drover__V1__MigrationState state)
 static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 {
 	Drover__V1__Progress *p = xmalloc(sizeof(*p));
-	const struct bandwidth_endpoint *measured = NULL;
+	uint64_t bytes_per_s;
 
 	drover__v1__progress__init(p);
 	p->elapsed_ms = a->progress.elapsed_ms;
@@ -44,13 +44,11 @@ static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 	p->dirty_bytes_per_s = a->progress.dirty_bytes_per_s;
 
 	/* The wire says what really flows; QEMU's figure stays when nothing does any more. */
-	if (a->endpoint_registered)
-		measured = bandwidth_find_endpoint(&a->agent->bandwidth, &a->endpoint);
-	if (measured && measured->known) {
+	if (source_traffic_get_rate(a, &bytes_per_s)) {
 		const struct bandwidth_interface *i = bandwidth_find_interface(
 			&a->agent->bandwidth, a->agent->settings->migration_interface);
 
-		p->transfer_bytes_per_s = measured->payload_bytes_per_s[TRAFFIC_SENT];
+		p->transfer_bytes_per_s = bytes_per_s;
 		p->rate_source = xstrdup(traffic_source_name(i ? i->source : TRAFFIC_SOURCE_NONE));
 	} else {
 		p->transfer_bytes_per_s = a->progress.transfer_bytes_per_s;
@@ -62,6 +60,7 @@ static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 {
 	Drover__V1__AttemptReport *r = xmalloc(sizeof(*r));
+	char *note;
 	uint64_t end_ms = a->stage == SOURCE_ENDED ? a->ended_ms : clock_now_ms();
 
 	drover__v1__attempt_report__init(r);
@@ -84,12 +83,21 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	}
 	r->guard = (Drover__V1__Guard)a->guard;
 	r->progress = progress_new(a);
+	r->disk_total_bytes = a->job.disk_total_bytes;
+	r->disk_processed_bytes = a->job.disk_processed_bytes;
+	r->disk_remaining_bytes = a->job.disk_remaining_bytes;
 	r->duration_ms = end_ms - a->started_ms;
 	r->downtime_ms = a->downtime_ms;
 	r->transferred_bytes = a->transferred_bytes;
 	r->wire_bytes = a->wire_bytes;
 	r->tombstoned = a->stage == SOURCE_ENDED && !a->ending;
 	r->alarm = a->alarm && a->state == DROVER__V1__MIGRATION_STATE__UNRESOLVED;
+	note = source_copy_note_new(a);
+	if (note) {
+		r->notes = xcalloc(1, sizeof(*r->notes));
+		r->notes[0] = note;
+		r->n_notes = 1;
+	}
 	if (a->leftover[0]) {
 		r->leftovers = xcalloc(1, sizeof(*r->leftovers));
 		r->leftovers[0] = xstrdup(a->leftover);

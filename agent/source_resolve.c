@@ -339,18 +339,6 @@ static void order_target(struct source_attempt *a, bool commit)
 
 /* --- the judgement --- */
 
-static void count_wire_bytes(struct source_attempt *a)
-{
-	const struct bandwidth_endpoint *e;
-
-	if (!a->endpoint_registered)
-		return;
-	agent_read_traffic(a->agent);
-	e = bandwidth_find_endpoint(&a->agent->bandwidth, &a->endpoint);
-	if (e)
-		a->wire_bytes = e->wire_bytes[TRAFFIC_SENT];
-}
-
 static void end_failed(struct source_attempt *a, const char *how)
 {
 	struct error why = { 0 };
@@ -420,7 +408,7 @@ static void done(struct look *look)
 {
 	struct source_attempt *a = look->attempt;
 
-	count_wire_bytes(a);
+	source_traffic_read(a);
 	/* Whatever becomes of the guest from now on, it becomes there. */
 	a->lives_there |= look->in.target == TARGET_RUNNING;
 	/* The destination's commit carries autostart and ends its reservation's duty, also where

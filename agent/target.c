@@ -6,6 +6,7 @@
 #include "agent/failpoints.h"
 #include "agent/kernel/resolve.h"
 #include "agent/leftovers.h"
+#include "agent/target_images.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -126,6 +127,7 @@ void inbound_end_then(struct agent *agent, const struct attempt_name *name,
 
 	(void)reservations_release(agent->reservations, name);
 	journal_keeper_write(agent->journal, &released, durable, context);
+	target_images_end(agent, name);
 
 	for (struct inbound **at = &agent->inbound; *at; at = &(*at)->next) {
 		struct inbound *i = *at;
@@ -134,8 +136,7 @@ void inbound_end_then(struct agent *agent, const struct attempt_name *name,
 		if (!attempt_name_equal(&i->attempt, name))
 			continue;
 		*at = i->next;
-		if (i->endpoint_registered)
-			traffic_unregister(agent->traffic, &i->endpoint);
+		inbound_forget_bytes(agent, i);
 		w = xnew(struct end_errand);
 		w->errand.work = end_work;
 		w->errand.done = end_done;
@@ -251,7 +252,7 @@ static void inspect_work(struct errand *e)
 	struct inspect *i = (struct inspect *)e;
 
 	look(i);
-	if (i->order == INSPECT_ONLY)
+	if (i->order == INSPECT_ONLY || i->error.code != ERROR_NONE)
 		return;
 	if (i->order == INSPECT_COMMIT)
 		commit(i);
@@ -307,6 +308,20 @@ static void inspected(struct errand *e)
 	free(i);
 }
 
+/* Its source is gone, so what lies here is all there is of its disks. */
+static void images_kept(int rc, const struct error *err, void *context)
+{
+	struct inspect *i = context;
+
+	FAILPOINT(target_after_images_kept);
+	if (rc < 0) {
+		i->error = *err;
+		error_context(&i->error, "guest %s is not resumed before its images are its own",
+		              i->uuid);
+	}
+	courier_send(i->agent->couriers, &i->errand);
+}
+
 static void inspect(struct agent *agent, struct mesh_incoming *in, const struct attempt_name *name,
                     const char *vm_uuid, enum inspect_order order,
                     const Drover__V1__FinishTargetRequest *finish)
@@ -340,7 +355,10 @@ static void inspect(struct agent *agent, struct mesh_incoming *in, const struct 
 		agent->acting = i;
 	}
 	mesh_incoming_on_cancel(in, inspect_unwanted, i);
-	courier_send(agent->couriers, &i->errand);
+	if (order == INSPECT_COMMIT && !target_images_are_kept(agent, name))
+		target_images_keep(agent, name, images_kept, i);
+	else
+		courier_send(agent->couriers, &i->errand);
 }
 
 void target_inspect(struct agent *agent, struct mesh_incoming *in,
@@ -418,6 +436,7 @@ void target_adopt(struct agent *agent, const struct journal_state *past)
 		}
 		log_info("the reservation for %s from %s goes on", r->vm_name, r->source_node);
 	}
+	target_images_adopt(agent, past);
 	/* Whose reservation was in the part that cannot be read may be moving right now. */
 	if (!agent->safe_mode)
 		sweep(agent);
@@ -430,4 +449,5 @@ void target_stop(struct agent *agent)
 		free(i);
 	}
 	agent->inbound = NULL;
+	target_images_stop(agent);
 }

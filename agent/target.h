@@ -59,8 +59,8 @@ struct inbound {
 	bool tunnel_made;
 	char tunnel_address[128];
 	char directory[VM_PATH_BYTES];
-	bool endpoint_registered;
-	struct traffic_endpoint endpoint;
+	bool endpoint_registered, disk_endpoint_registered;
+	struct traffic_endpoint endpoint, disk_endpoint;
 	bool oom_kills_known;
 	uint64_t oom_kills; /* the kernel's count at the admission */
 	struct inbound *next;
@@ -75,6 +75,12 @@ void inbound_end(struct agent *agent, const struct attempt_name *name);
 void inbound_end_then(struct agent *agent, const struct attempt_name *name,
                       void (*durable)(int rc, const struct error *err, void *context),
                       void *context);
+
+/* Bytes from @source_address to these ports are the guest's from now on; @disk_port may be 0. What comes
+ * from anybody else to them is counted as unregistered, and seen. */
+void inbound_expect_bytes(struct agent *agent, struct inbound *inbound, const char *source_address,
+                          uint16_t port, uint16_t disk_port);
+void inbound_forget_bytes(struct agent *agent, const struct inbound *inbound);
 
 /* Who may speak for an attempt. Its epoch is none of this: a new coordinator ends no attempt that was
  * admitted before, so its lease is renewed, its guest looked at and resumed under any epoch. Only a

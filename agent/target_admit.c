@@ -54,7 +54,9 @@ void target_admit_reply(struct admit *a)
 		r.lease_ttl_ms = a->lease_ttl_ms;
 		r.bandwidth_share_bytes_per_s = a->share_bytes_per_s;
 		r.vm = wire_description_new(&a->vm);
+		target_copy_fill_reply(&a->copy, &a->vm, a->disks, &r);
 		mesh_reply(a->in, &r.base);
+		target_copy_free_reply(&r);
 		wire_free(r.vm);
 		for (size_t i = 0; i < r.n_checks; i++)
 			wire_free(r.checks[i]);
@@ -86,6 +88,7 @@ static void judge(struct admit *a)
 		.lockspace = &a->lockspace,
 		.two_step_pause_limit_ms = TWO_STEP_PAUSE_LIMIT_MS,
 		.waived = a->no_guard,
+		.copies_disks = a->copy.needed,
 	};
 	struct admission_input in = {
 		.vm = &a->vm,
@@ -119,6 +122,7 @@ static void judge(struct admit *a)
 		.tls_ready = a->tls_ready,
 		.already_reserved = own != NULL,
 		.reserved_port = own ? own->port : 0,
+		.reserved_disk_port = own ? own->disk_port : 0,
 		.reserved_bytes_per_s = own ? own->bandwidth_bytes_per_s : 0,
 	};
 
@@ -130,12 +134,28 @@ static void judge(struct admit *a)
 	a->guard = guard_choose(&guard, &in.guard_check);
 	in.guard = a->guard;
 	target_describe_problem(agent, problem, sizeof(problem));
+	target_copy_judge(&a->copy, agent, &in);
 	target_look_at_link(agent, a->limit_bytes_per_s, &in.link);
 	reservations_get_totals(agent->reservations, &in.memory);
 	reservations_get_leases(agent->reservations, &in.leases);
 	admission_judge(&in, &a->checks);
 	a->admitted = admission_passes(&a->checks);
 	a->share_bytes_per_s = own ? own->bandwidth_bytes_per_s : admission_bandwidth_share(&in);
+}
+
+static void images_made(int rc, const struct error *err, void *context)
+{
+	struct admit *a = context;
+	struct error why;
+
+	if (rc == 0) {
+		target_admit_start_tunnel(a);
+		return;
+	}
+	why = *err;
+	error_context(&why, "copying disks to %s", a->agent->settings->node);
+	inbound_end(a->agent, &a->name);
+	target_admit_fail(a, &why);
 }
 
 static void taken_in_journal(int rc, const struct error *err, void *context)
@@ -151,7 +171,10 @@ static void taken_in_journal(int rc, const struct error *err, void *context)
 		target_admit_fail(a, &why);
 		return;
 	}
-	target_admit_start_tunnel(a);
+	if (a->copy.needed)
+		target_copy_make(&a->copy, a->agent, &a->name, &a->vm, a->disks, images_made, a);
+	else
+		target_admit_start_tunnel(a);
 }
 
 static int take(struct admit *a, struct error *err)
@@ -173,6 +196,7 @@ static int take(struct admit *a, struct error *err)
 	snprintf(want.source_node, sizeof(want.source_node), "%s", a->source_node);
 	want.memory_bytes = admission_memory_needed(&a->vm);
 	want.port = a->port.free_port;
+	target_copy_reserve(&a->copy, &a->vm, a->disks, a->port.second_free_port, &want);
 	want.ttl_ms = a->lease_ttl_ms;
 	want.guard = a->guard;
 	want.arrives_paused = a->vm.summary.state == VM_PAUSED;
@@ -184,6 +208,7 @@ static int take(struct admit *a, struct error *err)
 	if (reservations_take(a->agent->reservations, &want, clock_now_ms(), &got, err) < 0)
 		return -(int)err->code;
 	a->reserved_port = got->port;
+	a->copy.port = got->disk_port;
 	a->lease_ttl_ms = got->ttl_ms;
 	w.taken = *got;
 	FAILPOINT(target_before_take_journaled);
@@ -197,15 +222,21 @@ static void copy_leased_ports(struct admit *a)
 	const struct reservation *all = reservations_get_all(a->agent->reservations, &count);
 
 	a->n_leased_ports = 0;
-	for (size_t i = 0; i < count && a->n_leased_ports < ARRAY_SIZE(a->leased_ports); i++)
+	for (size_t i = 0; i < count; i++) {
 		a->leased_ports[a->n_leased_ports++] = all[i].port;
+		if (all[i].disk_port)
+			a->leased_ports[a->n_leased_ports++] = all[i].disk_port;
+	}
 }
 
 /* Another admission may have taken the port that was found free, while we measured. Each time that
  * happens one more is leased, so this ends. */
 static bool port_was_taken(struct admit *a)
 {
-	if (!a->port.free_port || !reservations_has_port(a->agent->reservations, a->port.free_port))
+	const struct reservations *books = a->agent->reservations;
+
+	if (!reservations_has_port(books, a->port.free_port) &&
+	    !(a->copy.needed && reservations_has_port(books, a->port.second_free_port)))
 		return false;
 	copy_leased_ports(a);
 	a->errand.work = target_admit_survey_ports;
@@ -233,6 +264,7 @@ static void measured(struct errand *e)
 		a->admitted = true;
 		a->guard = inbound->guard;
 		a->reserved_port = held->port;
+		a->copy.port = held->disk_port;
 		target_admit_reply(a);
 		return;
 	}
@@ -289,6 +321,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->in = in;
 	a->dry_run = request->dry_run;
 	a->tls = request->tls;
+	a->copy.wanted = request->copy_disks;
 	a->no_guard = request->no_guard;
 	a->lease_ttl_ms = request->lease_ttl_ms;
 	a->limit_bytes_per_s = request->bandwidth_bytes_per_s;

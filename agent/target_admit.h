@@ -10,6 +10,7 @@
 #pragma once
 
 #include "agent/target.h"
+#include "agent/target_copy.h"
 
 struct admit {
 	struct errand errand;
@@ -31,7 +32,7 @@ struct admit {
 
 	/* Copies of the owner's, for the courier. */
 	struct port_pool pool;
-	uint16_t leased_ports[PORTS_MAX];
+	uint16_t leased_ports[2 * RESERVATIONS_MAX]; /* two for each lease at most */
 	size_t n_leased_ports;
 
 	/* Measured. */
@@ -43,6 +44,7 @@ struct admit {
 	struct firmware_finding firmware;
 	struct place_finding places[VM_PLACES_MAX];
 	struct storage_finding disks[VM_DISKS_MAX];
+	struct target_copy copy;
 	struct storage_finding lockspace;
 	struct network_finding networks[VM_INTERFACES_MAX];
 	struct port_survey port;

@@ -52,6 +52,7 @@ static void look_at_devices(struct admit *a, struct hypervisor *h)
 {
 	for (size_t i = 0; i < a->vm.n_disks; i++)
 		storage_proof_verify(&a->vm.disks[i], &a->proofs[i], &a->disks[i]);
+	target_copy_look(&a->copy, &a->vm, a->disks);
 	for (size_t i = 0; i < a->vm.n_interfaces; i++) {
 		const struct vm_interface *nic = &a->vm.interfaces[i];
 		struct network_finding *found = &a->networks[i];

@@ -62,21 +62,6 @@ static void tunnel_work(struct errand *e)
 	free(listen);
 }
 
-/* What comes from anybody else to this port is counted as unregistered, and seen. */
-static void expect_its_bytes(struct admit *a, struct inbound *inbound)
-{
-	struct error err;
-
-	if (!a->agent->traffic)
-		return;
-	if (traffic_endpoint_parse(a->source_address, a->reserved_port, false, &inbound->endpoint,
-	                           &err) < 0 ||
-	    traffic_register(a->agent->traffic, &inbound->endpoint, &err) < 0)
-		log_warning("%s: its bytes are not counted: %s", a->vm.summary.name, err.text);
-	else
-		inbound->endpoint_registered = true;
-}
-
 static void tunnel_started(struct errand *e)
 {
 	struct admit *a = (struct admit *)e;
@@ -119,7 +104,7 @@ static void tunnel_started(struct errand *e)
 		target_admit_fail(a, &why);
 		return;
 	}
-	expect_its_bytes(a, inbound);
+	inbound_expect_bytes(agent, inbound, a->source_address, a->reserved_port, a->copy.port);
 	log_info("admitted %s from %s: port %u, guard %s", a->vm.summary.name, a->source_node,
 	         a->reserved_port, guard_name(a->guard));
 	FAILPOINT(target_before_admit_reply);

@@ -9,6 +9,7 @@
 #include "agent/target.h"
 
 #include "agent/source.h"
+#include "agent/target_images.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -203,6 +204,7 @@ void target_guests_listed(struct agent *agent)
 		if (was_in_use[i] && !all[i].in_use)
 			look_into_loss(agent, &all[i]);
 	}
+	target_images_guests_listed(agent);
 	target_lease_guests_listed(agent);
 }
 
@@ -210,6 +212,7 @@ void target_tick(struct agent *agent)
 {
 	struct reservation expired;
 
+	target_images_tick(agent);
 	/* A libvirt that hangs over a list may have the guest all the same. */
 	if (clock_now_ms() - agent->inventory.as_of_ms > LIST_FRESH_MS)
 		return;
@@ -235,6 +238,8 @@ static Drover__V1__Lease *lease_new(const struct reservation *r, uint64_t now_ms
 	l->page_bytes = r->page_bytes;
 	l->bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
 	l->port = r->port;
+	l->disk_port = r->disk_port;
+	l->disk_bytes = reservation_disk_bytes(r);
 	l->since_wall_ms = r->taken_wall_ms;
 	l->expires_ms = r->expires_ms > now_ms ? r->expires_ms - now_ms : 0;
 	l->in_use = r->in_use;
@@ -263,7 +268,7 @@ void target_fill_host(const struct agent *agent, Drover__V1__HostState *h)
 	h->pressure = xstrdup(is_pressured(agent) ? agent->pressure : "");
 	h->pressure_ms = is_pressured(agent) ? agent->pressure_until_ms - now_ms : 0;
 	h->port_pool = (uint32_t)(s->port_last - s->port_first + 1);
-	h->ports_in_use = (uint32_t)count;
+	h->ports_in_use = reservations_count_ports(agent->reservations);
 	h->slots_in = (uint32_t)count;
 	h->slots_in_max = leases.slots;
 	h->slots_out = source_count_active(agent);

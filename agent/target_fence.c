@@ -18,6 +18,7 @@
 
 #include "agent/kernel/resolve.h"
 #include "agent/target.h"
+#include "agent/target_images.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -56,6 +57,7 @@ struct settle_errand {
 	bool has_tunnel;
 	enum guard guard;
 	bool arrives_paused, arrives_autostart;
+	bool images_kept, wants_images; /* its images are its own; must become so first */
 	bool self; /* this host was declared dead, not the source: nothing is resumed */
 	enum target_view view;
 	enum resolution resolution;
@@ -100,6 +102,13 @@ static void settle_work(struct errand *e)
 	}
 	s->view = look(s);
 	s->resolution = judge(s);
+	/* What is complete here is all there is of the guest, its copied disks too. */
+	if (!s->images_kept && (s->resolution == RESOLVE_COMMIT_TARGET ||
+	                        (s->resolution == RESOLVE_DONE && !s->self))) {
+		s->wants_images = true;
+		s->resolution = RESOLVE_WAIT;
+		return;
+	}
 	if (s->resolution == RESOLVE_COMMIT_TARGET) {
 		if (s->hypervisor->ops->resume(s->hypervisor, s->uuid, &s->error) < 0)
 			return;
@@ -162,6 +171,8 @@ static void settled(struct errand *e)
 		say(t, s, agent->settings->node);
 		break;
 	}
+	if (s->wants_images && !agent->stopping)
+		target_images_keep(agent, &t->attempt, NULL, NULL);
 	if (!agent->stopping)
 		inventory_refresh(&agent->inventory);
 	free(s);
@@ -233,6 +244,7 @@ static void send_errand(struct agent *agent, const struct reservation *r, bool s
 	s->arrives_paused = r->arrives_paused;
 	s->arrives_autostart = r->arrives_autostart;
 	s->self = self;
+	s->images_kept = target_images_are_kept(agent, &r->attempt);
 	courier_send(agent->couriers, &s->errand);
 }
 

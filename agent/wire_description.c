@@ -98,6 +98,9 @@ Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 		disk->device = xstrdup(from->device);
 		disk->read_only = from->read_only;
 		disk->shareable = from->shareable;
+		disk->capacity_bytes = from->capacity_bytes;
+		disk->allocated_bytes = from->allocated_bytes;
+		disk->copy_problem = xstrdup(from->copy_problem);
 		m->disks[i] = disk;
 	}
 
@@ -160,6 +163,9 @@ static int read_devices(const Drover__V1__VmDescription *from, struct vm_descrip
 		TAKE(to->device, disk->device, "a disk's device");
 		to->read_only = disk->read_only;
 		to->shareable = disk->shareable;
+		to->capacity_bytes = disk->capacity_bytes;
+		to->allocated_bytes = disk->allocated_bytes;
+		TAKE(to->copy_problem, disk->copy_problem, "what is against a disk's copy");
 	}
 	d->n_disks = from->n_disks;
 	for (size_t i = 0; i < from->n_interfaces; i++) {

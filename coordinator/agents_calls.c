@@ -199,6 +199,7 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	settings.progress_timeout_ms = a->settings.progress_timeout_ms;
 	settings.tls = a->settings.tls;
 	settings.no_guard = a->settings.no_guard;
+	settings.copy_disks = a->settings.copy_disks;
 	request.attempt = &attempt;
 	request.vm_uuid = (char *)a->vm_uuid;
 	request.target_node = (char *)a->target;
@@ -271,6 +272,7 @@ static void preview(struct coordinator *c, const struct preview_call *p)
 	request.target_address = (char *)p->target_address;
 	request.epoch = p->epoch;
 	request.no_guard = p->no_guard;
+	request.copy_disks = p->copy_disks;
 	send_call(call, "drover.v1.Agent/Preview", &request.base, PREVIEW_TIMEOUT_MS);
 }
 

@@ -187,6 +187,8 @@ static int read_lease(const Drover__V1__Lease *from, struct lease *ret, struct e
 		           .page_bytes = from->page_bytes,
 		           .bandwidth_bytes_per_s = from->bandwidth_bytes_per_s,
 		           .port = from->port,
+		           .disk_port = from->disk_port,
+		           .disk_bytes = from->disk_bytes,
 		           .since_wall_ms = from->since_wall_ms,
 		           .expires_ms = from->expires_ms,
 		           .in_use = from->in_use };
@@ -298,8 +300,9 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	    (unsigned)from->guard > GUARD_TWO_STEP)
 		return error_set(err, ERROR_INVALID, "a report with state %d and guard %d",
 		                 (int)from->state, (int)from->guard);
-	if (from->n_leftovers > LEFTOVERS_MAX)
-		return error_set(err, ERROR_TOO_LARGE, "%zu leftovers", from->n_leftovers);
+	if (from->n_leftovers > LEFTOVERS_MAX || from->n_notes > LEFTOVERS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu leftovers and %zu notes",
+		                 from->n_leftovers, from->n_notes);
 	if (read_attempt(from->attempt, &r.attempt, err) < 0 ||
 	    take_name(r.vm_uuid, sizeof(r.vm_uuid), from->vm_uuid, "a UUID", err) < 0 ||
 	    take_name(r.vm_name, sizeof(r.vm_name), from->vm_name, "a guest's name", err) < 0 ||
@@ -321,6 +324,11 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	r.alarm = from->alarm;
 	for (size_t i = 0; i < from->n_leftovers; i++)
 		names_add(&r.leftovers, from->leftovers[i]);
+	for (size_t i = 0; i < from->n_notes; i++)
+		names_add(&r.notes, from->notes[i]);
+	r.progress.disk_total_bytes = from->disk_total_bytes;
+	r.progress.disk_processed_bytes = from->disk_processed_bytes;
+	r.progress.disk_remaining_bytes = from->disk_remaining_bytes;
 	*ret = r;
 	return 0;
 }

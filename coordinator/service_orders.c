@@ -103,6 +103,7 @@ void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *co
 	e.migrate.max_downtime_ms = r->max_downtime_ms;
 	e.migrate.no_guard = r->no_guard;
 	e.migrate.by = by;
+	e.migrate.copy_disks = r->copy_disks;
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }

@@ -242,6 +242,7 @@ static json_t *settings_to_json(const struct migration_settings *settings)
 	json_put(object, "progress_timeout_ms", settings->progress_timeout_ms);
 	json_put(object, "tls", settings->tls);
 	json_put(object, "no_guard", settings->no_guard);
+	json_put(object, "copy_disks", settings->copy_disks);
 	return object;
 }
 
@@ -253,6 +254,7 @@ static void settings_from_json(const json_t *object, struct migration_settings *
 	ret->progress_timeout_ms = json_number(object, "progress_timeout_ms");
 	ret->tls = json_number(object, "tls");
 	ret->no_guard = json_number(object, "no_guard");
+	ret->copy_disks = json_number(object, "copy_disks");
 }
 
 /* The report without what the record itself has, and without the passing progress but for what a
@@ -279,6 +281,9 @@ static json_t *report_to_json(const struct attempt_report *report)
 	json_put(object, "wire_bytes", report->wire_bytes);
 	json_put(object, "tombstoned", report->tombstoned);
 	json_object_set_new(object, "leftovers", names_to_json(&report->leftovers));
+	json_object_set_new(object, "notes", names_to_json(&report->notes));
+	json_put(object, "disk_total_bytes", report->progress.disk_total_bytes);
+	json_put(object, "disk_processed_bytes", report->progress.disk_processed_bytes);
 	json_put(object, "memory_verified", report->memory_verified);
 	json_put(object, "alarm", report->alarm);
 	return object;
@@ -311,6 +316,9 @@ static void report_from_json(const json_t *object, const struct migration_record
 	ret->wire_bytes = json_number(object, "wire_bytes");
 	ret->tombstoned = json_number(object, "tombstoned");
 	names_from_json(json_object_get(object, "leftovers"), &ret->leftovers);
+	names_from_json(json_object_get(object, "notes"), &ret->notes);
+	ret->progress.disk_total_bytes = json_number(object, "disk_total_bytes");
+	ret->progress.disk_processed_bytes = json_number(object, "disk_processed_bytes");
 	ret->memory_verified = json_number(object, "memory_verified");
 	ret->alarm = json_number(object, "alarm");
 }

@@ -81,6 +81,8 @@ static Drover__V1__Lease *lease_new(const struct lease *l)
 	m->page_bytes = l->page_bytes;
 	m->bandwidth_bytes_per_s = l->bandwidth_bytes_per_s;
 	m->port = l->port;
+	m->disk_port = l->disk_port;
+	m->disk_bytes = l->disk_bytes;
 	m->since_wall_ms = l->since_wall_ms;
 	m->expires_ms = l->expires_ms;
 	m->in_use = l->in_use;
@@ -237,6 +239,12 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->tombstoned = r->tombstoned;
 	m->memory_verified = r->memory_verified;
 	m->alarm = r->alarm;
+	m->disk_total_bytes = r->progress.disk_total_bytes;
+	m->disk_processed_bytes = r->progress.disk_processed_bytes;
+	m->disk_remaining_bytes = r->progress.disk_remaining_bytes;
+	m->notes = xcalloc(r->notes.count, sizeof(*m->notes));
+	for (size_t i = 0; i < r->notes.count; i++)
+		m->notes[m->n_notes++] = xstrdup(r->notes.items[i]);
 	m->leftovers = xcalloc(r->leftovers.count, sizeof(*m->leftovers));
 	for (size_t i = 0; i < r->leftovers.count; i++)
 		m->leftovers[m->n_leftovers++] = xstrdup(r->leftovers.items[i]);
@@ -271,6 +279,7 @@ Drover__V1__Migration *view_migration_record_new(const struct migration_record *
 	m->settings->progress_timeout_ms = k->settings.progress_timeout_ms;
 	m->settings->tls = k->settings.tls;
 	m->settings->no_guard = k->settings.no_guard;
+	m->settings->copy_disks = k->settings.copy_disks;
 	return m;
 }
 

@@ -78,6 +78,10 @@ struct vm_disk {
 	char source[VM_PATH_BYTES];
 	char format[16];
 	bool read_only, shareable;
+	/* Of a file that is written to, as its own host sees it (agent/storage/storage_image.h). */
+	uint64_t capacity_bytes;  /* what the guest sees; 0 = not known */
+	uint64_t allocated_bytes; /* what the file takes up now */
+	char copy_problem[128];   /* why it cannot be copied as it is; "" = nothing known */
 };
 
 struct vm_interface {
@@ -232,9 +236,15 @@ struct migrate_request {
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t max_downtime_ms;
 	bool tls;
-	bool paused;                /* two-step commit: stay paused at the destination */
-	bool persistent;            /* persist there, undefine here */
-	bool storage_proved_shared; /* only then libvirt's own storage check is switched off */
+	bool paused;     /* two-step commit: stay paused at the destination */
+	bool persistent; /* persist there, undefine here */
+	/* Every disk is proved shared or copied: only then libvirt's own check of it is switched off. */
+	bool storage_proved_shared;
+	/* Disks whose contents go along, by target ("vda"); empty images of their format and size are at
+	 * the destination already. libvirt leaks a port that is given by number (measured). */
+	const char *disks_uri; /* "tcp://10.78.0.2:49153" */
+	const char *const *copied_disks;
+	size_t n_copied_disks;
 };
 
 enum hypervisor_event_kind {

@@ -226,6 +226,8 @@ static unsigned int flags_of(const struct migrate_request *r)
 		flags |= VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE;
 	if (r->storage_proved_shared)
 		flags |= VIR_MIGRATE_UNSAFE;
+	if (r->n_copied_disks)
+		flags |= VIR_MIGRATE_NON_SHARED_DISK;
 	return flags;
 }
 
@@ -247,6 +249,13 @@ static int fill_parameters(const struct migrate_request *r, struct parameters *p
 	                                  VIR_MIGRATE_PARAM_LISTEN_ADDRESS, r->listen_address);
 	failed |= virTypedParamsAddULLong(&p->items, &p->count, &p->capacity,
 	                                  VIR_MIGRATE_PARAM_BANDWIDTH, bandwidth_of(r));
+	for (size_t i = 0; i < r->n_copied_disks; i++)
+		failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
+		                                  VIR_MIGRATE_PARAM_MIGRATE_DISKS,
+		                                  r->copied_disks[i]);
+	if (r->n_copied_disks)
+		failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
+		                                  VIR_MIGRATE_PARAM_DISKS_URI, r->disks_uri);
 	if (r->tls && r->tls_destination)
 		failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
 		                                  VIR_MIGRATE_PARAM_TLS_DESTINATION,

@@ -105,6 +105,8 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.downtime_ms = a->downtime_ms;
 	m.transferred_bytes = a->transferred_bytes;
 	m.wire_bytes = a->wire_bytes;
+	m.copy_disks = a->copy_disks;
+	m.copied = (char *)a->copied;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -124,7 +126,8 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	    copy(m->target_node, a.target_node, sizeof(a.target_node), "target", err) < 0 ||
 	    copy(m->target_address, a.target_address, sizeof(a.target_address), "address", err) <
 	            0 ||
-	    copy(m->reason, a.reason, sizeof(a.reason), "reason", err) < 0)
+	    copy(m->reason, a.reason, sizeof(a.reason), "reason", err) < 0 ||
+	    copy(m->copied, a.copied, sizeof(a.copied), "disks", err) < 0)
 		return -ERROR_INVALID;
 	if (m->phase < JOURNAL_STARTED || m->phase > JOURNAL_TOMBSTONED)
 		return error_set(err, ERROR_INVALID, "it has the unknown phase %u", m->phase);
@@ -148,6 +151,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.downtime_ms = m->downtime_ms;
 	a.transferred_bytes = m->transferred_bytes;
 	a.wire_bytes = m->wire_bytes;
+	a.copy_disks = m->copy_disks;
 	*ret = a;
 	return 0;
 }
@@ -155,8 +159,18 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 uint8_t *journal_encode_taken(const struct reservation *r, size_t *ret_bytes)
 {
 	Drover__Journal__ReservationTaken m = DROVER__JOURNAL__RESERVATION_TAKEN__INIT;
+	Drover__Journal__DiskRoom rooms[VM_DISKS_MAX], *room_pointers[VM_DISKS_MAX];
 	Drover__Journal__Attempt name;
 
+	for (size_t i = 0; i < r->n_disk_rooms; i++) {
+		drover__journal__disk_room__init(&rooms[i]);
+		rooms[i].device = r->disk_rooms[i].device;
+		rooms[i].bytes = r->disk_rooms[i].bytes;
+		room_pointers[i] = &rooms[i];
+	}
+	m.disk_port = r->disk_port;
+	m.disk_rooms = room_pointers;
+	m.n_disk_rooms = r->n_disk_rooms;
 	fill_attempt(&name, &r->attempt);
 	m.attempt = &name;
 	m.vm_uuid = (char *)r->vm_uuid;
@@ -194,6 +208,14 @@ int journal_decode_taken(const struct journal_record *r, struct reservation *ret
 		                 (unsigned long long)m->memory_bytes, m->port);
 	if (m->guard >= GUARDS)
 		return error_set(err, ERROR_INVALID, "it has the unknown guard %u", m->guard);
+	if (m->disk_port > UINT16_MAX || m->n_disk_rooms > VM_DISKS_MAX)
+		return error_set(err, ERROR_INVALID, "it reserves port %u and %zu places for disks",
+		                 m->disk_port, m->n_disk_rooms);
+	for (size_t i = 0; i < m->n_disk_rooms; i++)
+		v.disk_rooms[i] = (struct disk_room){ .device = m->disk_rooms[i]->device,
+			                              .bytes = m->disk_rooms[i]->bytes };
+	v.n_disk_rooms = m->n_disk_rooms;
+	v.disk_port = (uint16_t)m->disk_port;
 	v.memory_bytes = m->memory_bytes;
 	v.port = (uint16_t)m->port;
 	v.ttl_ms = m->ttl_ms;
@@ -241,6 +263,9 @@ uint8_t *journal_encode_thing(const struct journal_thing *t, size_t *ret_bytes)
 	m.pid = t->pid;
 	m.start_ticks = t->start_ticks;
 	m.path = (char *)t->path;
+	m.device = t->device;
+	m.inode = t->inode;
+	m.vm_uuid = (char *)t->vm_uuid;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -255,13 +280,16 @@ int journal_decode_thing(const struct journal_record *r, struct journal_thing *r
 	if (!base)
 		return -ERROR_INVALID;
 	if (read_attempt(m->attempt, &t.attempt, err) < 0 ||
-	    copy(m->path, t.path, sizeof(t.path), "path", err) < 0)
+	    copy(m->path, t.path, sizeof(t.path), "path", err) < 0 ||
+	    copy(m->vm_uuid, t.vm_uuid, sizeof(t.vm_uuid), "UUID", err) < 0)
 		return -ERROR_INVALID;
-	if (m->kind < JOURNAL_TUNNEL || m->kind > JOURNAL_OTHER_FILE)
+	if (m->kind < JOURNAL_TUNNEL || m->kind > JOURNAL_IMAGE)
 		return error_set(err, ERROR_INVALID, "it has the unknown kind %u", m->kind);
 	t.kind = (enum journal_thing_kind)m->kind;
 	t.pid = m->pid;
 	t.start_ticks = m->start_ticks;
+	t.device = m->device;
+	t.inode = m->inode;
 	*ret = t;
 	return 0;
 }

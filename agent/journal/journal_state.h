@@ -46,6 +46,8 @@ struct journal_attempt {
 	bool no_guard;              /* an administrator goes without the two-step commit */
 	bool persistent, autostart; /* as the guest was before the move */
 	bool paused;                /* not by the move: it arrives paused and stays so */
+	bool copy_disks;            /* what is not shared is copied */
+	char copied[512];           /* "vda /srv/web1.qcow2": which those are, for people */
 	uint64_t wall_ms;           /* when the last record was written; display */
 	/* Of the outcome; 0 = not known, or not decided yet. */
 	uint64_t duration_ms, downtime_ms, transferred_bytes, wire_bytes;
@@ -56,6 +58,7 @@ enum journal_thing_kind {
 	JOURNAL_SOCKET,     /* path */
 	JOURNAL_PROOF_FILE, /* path */
 	JOURNAL_OTHER_FILE, /* path */
+	JOURNAL_IMAGE,      /* path, vm_uuid, and once it exists device and inode */
 };
 
 /* Something made for an attempt that must be gone after it (invariant I15). */
@@ -65,6 +68,9 @@ struct journal_thing {
 	uint32_t pid;
 	uint64_t start_ticks;
 	char path[VM_PATH_BYTES];
+	/* An image: written before it is made, and again with what it is. It is no other thing then. */
+	uint64_t device, inode;
+	char vm_uuid[VM_UUID_BYTES];
 };
 
 struct journal_drain_mark {

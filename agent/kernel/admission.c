@@ -78,9 +78,13 @@ static void judge_port(const struct admission_input *in, struct check_list *list
 	const struct port_survey *p = &in->port;
 	unsigned int pool = p->pool.last - p->pool.first + 1u;
 
-	admission_required(c, "one free of %u-%u on %s", p->pool.first, p->pool.last, p->address);
+	admission_required(c, "%s free of %u-%u on %s", in->copies_disks ? "two" : "one",
+	                   p->pool.first, p->pool.last, p->address);
 	if (in->already_reserved) {
-		admission_measured(c, "%u reserved for this attempt", in->reserved_port);
+		admission_measured(c,
+		                   in->reserved_disk_port ? "%u and %u reserved for this attempt"
+		                                          : "%u reserved for this attempt",
+		                   in->reserved_port, in->reserved_disk_port);
 		c->verdict = CHECK_PASS;
 		return;
 	}
@@ -95,7 +99,7 @@ static void judge_port(const struct admission_input *in, struct check_list *list
 		}
 		return;
 	}
-	if (p->free_port) {
+	if (in->copies_disks ? p->second_free_port : p->free_port) {
 		admission_measured(c, "%u free; %u of %u free, %u leased", p->free_port, p->n_free,
 		                   pool, p->n_leased);
 		c->verdict = CHECK_PASS;
@@ -106,35 +110,13 @@ static void judge_port(const struct admission_input *in, struct check_list *list
 		ports_explain_remedy(&p->first_taken, &p->pool, c->remedy, sizeof(c->remedy));
 		return;
 	}
-	admission_measured(c, "all %u leased to other migrations", pool);
-	admission_remedy(c, "wait for one of them, or widen the port pool of this agent");
-}
-
-static void judge_disks(const struct admission_input *in, struct check_list *list)
-{
-	for (size_t i = 0; i < in->vm->n_disks && i < VM_DISKS_MAX; i++) {
-		const struct vm_disk *d = &in->vm->disks[i];
-		const struct storage_finding *f = &in->disks[i];
-		struct check *c = admission_add(list, "");
-
-		snprintf(c->id, sizeof(c->id), "disk/%s", d->target);
-		if (!f->needed && f->measured) {
-			admission_measured(c, "empty drive");
-			c->verdict = CHECK_PASS;
-			continue;
-		}
-		admission_required(c, "the same storage as at the source: %.80s", d->source);
-		if (!f->measured) {
-			admission_not_measured(c, f->measured_text);
-			continue;
-		}
-		admission_measured(c, "%.191s", f->measured_text);
-		if (f->proved) {
-			c->verdict = CHECK_PASS;
-			continue;
-		}
-		admission_remedy(c, "%.191s", f->remedy);
-	}
+	if (p->free_port)
+		admission_measured(c, "%u alone is free of %u, %u leased", p->free_port, pool,
+		                   p->n_leased);
+	else
+		admission_measured(c, "all %u leased to other migrations", pool);
+	admission_remedy(c, "%swait for another migration, or widen the port pool of this agent",
+	                 in->copies_disks ? "memory and disks take one each: " : "");
 }
 
 static void judge_conflicts(const struct admission_input *in, struct check_list *list)
@@ -282,7 +264,7 @@ void admission_judge(const struct admission_input *in, struct check_list *ret)
 	admission_judge_slot(in, ret);
 	admission_judge_bandwidth(in, ret);
 	admission_judge_latency(in, ret);
-	judge_disks(in, ret);
+	admission_judge_disks(in, ret);
 	admission_judge_networks(in, ret);
 	take_over(ret, "guard", &in->guard_check, "");
 	if (in->guard == GUARD_NONE &&

@@ -37,6 +37,8 @@
 /* No host of today holds a guest above this. */
 #define ADMISSION_MEMORY_MAX_BYTES ((uint64_t)64 << 40)
 #define ADMISSION_VCPUS_MAX        8192
+/* Nor an image above this. */
+#define ADMISSION_DISK_MAX_BYTES ((uint64_t)1 << 50)
 
 /* Where one interface would be plugged in. */
 struct network_finding {
@@ -74,6 +76,19 @@ struct vcpu_totals {
 /* What runs on a host, as "7.2.22"; "" = not told. */
 struct versions {
 	char agent[32], libvirt[24], hypervisor[24];
+};
+
+/* Where the image of a disk would be made here that is not the same as the source's. */
+struct image_finding {
+	bool measured;
+	bool present;            /* its directory is here */
+	bool writable;           /* and can be written to */
+	bool exists;             /* a file of that name is in it */
+	uint64_t device;         /* its file system: st_dev */
+	uint64_t free_bytes;     /* for others than root */
+	uint64_t promised_bytes; /* to images of other guests on their way, by the books */
+	char filesystem[24];     /* "ext4" */
+	char why[144];           /* why not measured, present or writable */
 };
 
 /* What libvirt here knows under the guest's UUID and name. */
@@ -134,6 +149,9 @@ struct admission_input {
 
 	struct port_survey port;
 	const struct storage_finding *disks;    /* vm->n_disks */
+	bool copy_disks;                        /* was asked for */
+	bool copies_disks;                      /* and is needed: admission_copies_disk of any */
+	const struct image_finding *images;     /* vm->n_disks; NULL = nobody looked */
 	const struct network_finding *networks; /* vm->n_interfaces */
 	enum guard guard;
 	bool guard_waived;        /* an administrator goes without one */
@@ -149,7 +167,7 @@ struct admission_input {
 	char tls_problem[160];
 
 	bool already_reserved; /* this attempt has a reservation: memory and port are its own */
-	uint16_t reserved_port;
+	uint16_t reserved_port, reserved_disk_port;
 	uint64_t reserved_bytes_per_s;
 };
 
@@ -163,6 +181,18 @@ uint64_t admission_bandwidth_share(const struct admission_input *in);
 
 /* Maximum memory and overhead, or 0 if the values make no sense (memory 0, above the maximum). */
 uint64_t admission_memory_needed(const struct vm_description *vm);
+
+/* The disk is not the same here, and is to be copied. Whether it can be is for the check to say. */
+bool admission_copies_disk(const struct vm_disk *d, const struct storage_finding *f,
+                           bool copy_disks);
+
+/* What its image may grow to, or 0 if its size is not known or makes no sense. */
+uint64_t admission_image_bytes(const struct vm_disk *d);
+
+/* Room that copies of a guest's disks take where copying is asked for, by file system: at most
+ * VM_DISKS_MAX of them. */
+size_t admission_disk_rooms(const struct vm_description *vm, const struct storage_finding *disks,
+                            const struct image_finding *images, struct disk_room *ret);
 
 /* The interface needs a bridge or network here: not "user", "null", "hostdev". */
 bool admission_interface_needs_network(const struct vm_interface *i);

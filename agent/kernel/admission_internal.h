@@ -20,6 +20,7 @@ void admission_not_measured(struct check *c, const char *why);
 void admission_judge_limits(const struct admission_input *in, struct check_list *list);
 void admission_judge_memory(const struct admission_input *in, struct check_list *list);
 void admission_judge_hugepages(const struct admission_input *in, struct check_list *list);
+void admission_judge_disks(const struct admission_input *in, struct check_list *list);
 void admission_judge_slot(const struct admission_input *in, struct check_list *list);
 void admission_judge_bandwidth(const struct admission_input *in, struct check_list *list);
 void admission_judge_latency(const struct admission_input *in, struct check_list *list);

@@ -88,6 +88,8 @@ static bool disks_can_be_locked(const struct guard_input *in, bool block_too, st
 
 static bool lock_manager_guards(const struct guard_input *in, struct refusal *why)
 {
+	if (in->copies_disks)
+		return refuse(why, "the copy of a disk is another file");
 	if (!in->own_lock_manager[0] || !in->source_lock_manager[0])
 		return refuse(why, "not set up on %s",
 		              in->own_lock_manager[0]      ? "the source"
@@ -103,6 +105,8 @@ static bool lock_manager_guards(const struct guard_input *in, struct refusal *wh
 
 static bool image_lock_guards(const struct guard_input *in, struct refusal *why)
 {
+	if (in->copies_disks)
+		return refuse(why, "the copy of a disk is another file");
 	if (!disks_can_be_locked(in, false, why))
 		return false;
 	for (size_t i = 0; i < in->vm->n_disks; i++) {
@@ -158,7 +162,8 @@ enum guard guard_choose(const struct guard_input *in, struct check *ret_check)
 		         "image lock: the source's lock is seen here on every disk");
 		return decide(c, GUARD_IMAGE_LOCK);
 	}
-	if (in->waived) {
+	/* A copy may be removed until we resume its guest: nobody else may, so there is no waiver. */
+	if (in->waived && !in->copies_disks) {
 		snprintf(
 			c->measured, sizeof(c->measured),
 			"none: switched off by an administrator (--no-guard); lock manager: %.50s; "

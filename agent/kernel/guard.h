@@ -8,7 +8,9 @@
  *	image lock    QEMU's own lock on the image, seen from the destination
  *	two-step      the destination stays paused until the source is proved gone
  *
- * The first two cost nothing and also hold while drover is dead, so they are preferred. Pure.
+ * The first two cost nothing and also hold while drover is dead, so they are preferred. A guest whose
+ * disks are copied has two images, and a lock on one of them says nothing of the other: it is two-step,
+ * also because the copy may be removed until its guest was resumed by us. Pure.
  */
 #pragma once
 
@@ -32,6 +34,7 @@ struct guard_input {
 	uint64_t two_step_pause_limit_ms; /* the longest pause the operator accepts; 0 = any */
 	bool two_step_forbidden;          /* post-copy: a destination cannot stay paused */
 	bool waived; /* an administrator goes without: a lock is taken where there is one, no pause */
+	bool copies_disks; /* some of them are not the same here, and are copied */
 };
 
 /* GUARD_NONE is a refusal (CHECK_FAIL), or with @waived what was asked for (CHECK_WARN). Always fills @ret_check (id "guard"): which guard and what it costs, or why there is none. */

@@ -3,6 +3,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/admission.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_guest.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_host.c
+	${CMAKE_CURRENT_LIST_DIR}/admission_disks.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_link.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_memory.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_network.c

@@ -99,9 +99,18 @@ const struct reservation *reservations_get_all(const struct reservations *r, siz
 bool reservations_has_port(const struct reservations *r, uint16_t port)
 {
 	for (size_t i = 0; i < r->count; i++)
-		if (r->items[i].port == port)
+		if (r->items[i].port == port || (port && r->items[i].disk_port == port))
 			return true;
 	return false;
+}
+
+uint32_t reservations_count_ports(const struct reservations *r)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		count += r->items[i].disk_port ? 2 : 1;
+	return count;
 }
 
 void reservations_see_epoch(struct reservations *r, uint64_t epoch)
@@ -171,6 +180,10 @@ static int refuse_out_of_range(const struct reservation *want, struct error *err
 		return error_set(err, ERROR_INVALID, "a reservation needs the guest's UUID");
 	if (want->port == 0)
 		return error_set(err, ERROR_INVALID, "a reservation needs a migration port");
+	if (want->disk_port == want->port || want->n_disk_rooms > VM_DISKS_MAX ||
+	    (want->disk_port == 0) != (want->n_disk_rooms == 0))
+		return error_set(err, ERROR_INVALID,
+		                 "room for images and a port of their own come together");
 	if (want->ttl_ms &&
 	    (want->ttl_ms < RESERVATION_TTL_MS_MIN || want->ttl_ms > RESERVATION_TTL_MS_MAX))
 		return error_set(err, ERROR_INVALID,
@@ -192,6 +205,8 @@ static int refuse_taken(const struct reservations *r, const struct reservation *
 		                 attempt_name_format(&other->attempt, name), other->source_node);
 	if (reservations_has_port(r, want->port))
 		return error_set(err, ERROR_BUSY, "migration port %u is leased", want->port);
+	if (want->disk_port && reservations_has_port(r, want->disk_port))
+		return error_set(err, ERROR_BUSY, "migration port %u is leased", want->disk_port);
 	if (r->count == RESERVATIONS_MAX)
 		return error_set(err, ERROR_BUSY, "%d reservations are held here, no more are kept",
 		                 RESERVATIONS_MAX);

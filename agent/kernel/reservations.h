@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this host has promised to guests on their way in, as leases: memory, an inbound slot, a
- * migration port, a share of the migration link.
+ * migration port or two, a share of the migration link, room for copies of its disks.
  *
  *	take --renew--> ... --check--> libvirt lists the guest (in use) --release--> gone
  *	  |                   |            counted by libvirt now, and no more by us
@@ -46,6 +46,12 @@
 /* How many ended attempts are remembered, so that a late call of theirs is refused. */
 #define RESERVATION_TOMBSTONES_MAX 1024
 
+/* What a guest's images may grow to, on one file system. */
+struct disk_room {
+	uint64_t device; /* st_dev */
+	uint64_t bytes;
+};
+
 struct reservation {
 	struct attempt_name attempt;
 	char vm_uuid[VM_UUID_BYTES];
@@ -56,6 +62,9 @@ struct reservation {
 	uint64_t page_bytes;            /* its RAM is in pages of this size; 0 = ordinary ones */
 	uint64_t bandwidth_bytes_per_s; /* its share of the migration link; 0 = none was promised */
 	uint16_t port;
+	uint16_t disk_port;                        /* for its disks' contents; 0 = none is copied */
+	struct disk_room disk_rooms[VM_DISKS_MAX]; /* for copies of its disks */
+	size_t n_disk_rooms;
 	uint64_t ttl_ms;
 	uint64_t taken_wall_ms; /* display */
 	uint64_t expires_ms;    /* clock_now_ms scale */
@@ -106,6 +115,13 @@ struct lease_totals {
 };
 
 void reservations_get_leases(const struct reservations *r, struct lease_totals *ret);
+
+/* Room on that file system, promised to images of all guests on their way. What has been written to them
+ * is counted twice, here and as used: too little is promised rather than too much. */
+uint64_t reservations_get_disk_promised(const struct reservations *r, uint64_t device);
+
+/* All room for images of one lease. */
+uint64_t reservation_disk_bytes(const struct reservation *r);
 
 /* RAM in pages of that size, promised to guests that are not listed yet. */
 uint64_t reservations_get_pages(const struct reservations *r, uint64_t page_bytes);
@@ -170,4 +186,6 @@ const struct reservation *reservations_find(const struct reservations *r,
                                             const struct attempt_name *attempt);
 const struct reservation *reservations_find_vm(const struct reservations *r, const char *vm_uuid);
 const struct reservation *reservations_get_all(const struct reservations *r, size_t *ret_count);
+/* As either of its two. */
 bool reservations_has_port(const struct reservations *r, uint16_t port);
+uint32_t reservations_count_ports(const struct reservations *r);

@@ -76,6 +76,26 @@ uint64_t reservations_get_pages(const struct reservations *r, uint64_t page_byte
 	return bytes;
 }
 
+uint64_t reservation_disk_bytes(const struct reservation *r)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < r->n_disk_rooms; i++)
+		bytes = add(bytes, r->disk_rooms[i].bytes);
+	return bytes;
+}
+
+uint64_t reservations_get_disk_promised(const struct reservations *r, uint64_t device)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		for (size_t n = 0; n < r->items[i].n_disk_rooms; n++)
+			if (r->items[i].disk_rooms[n].device == device)
+				bytes = add(bytes, r->items[i].disk_rooms[n].bytes);
+	return bytes;
+}
+
 void reservations_get_leases(const struct reservations *r, struct lease_totals *ret)
 {
 	struct lease_totals t = { .slots = r->limits.slots, .taken = (uint32_t)r->count };

@@ -44,7 +44,8 @@ struct preview_call {
 	char target[NODE_NAME_BYTES];
 	char target_address[ADDRESS_BYTES];
 	uint64_t epoch;
-	bool no_guard; /* see struct migration_settings */
+	bool no_guard;   /* see struct migration_settings */
+	bool copy_disks; /* would they be, if it were asked for */
 };
 
 /* What one node would say to one guest: EVENT_EXPLAIN_VM. */
@@ -83,7 +84,7 @@ struct reply {
 	char *refusal;        /* owned; NULL unless refused. May have several lines */
 	struct checks checks; /* blockers (id "vm/NAME"), or a dry run's checks */
 	enum guard guard;
-	bool no_guard;                /* REPLY_MIGRATE, dry run: asked for */
+	bool no_guard, copy_disks;    /* REPLY_MIGRATE, dry run: asked for */
 	char target[NODE_NAME_BYTES]; /* REPLY_MIGRATE, dry run: where it would go */
 	uint64_t eta_ms;              /* likewise; an estimate, 0 = unknown */
 	struct drain *plan;          /* owned; dry run of a drain, state DRAIN_PLANNED; else NULL */

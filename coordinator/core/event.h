@@ -166,6 +166,7 @@ struct event {
 			uint64_t max_downtime_ms;       /* 0 = the cluster's */
 			bool no_guard;
 			const char *by; /* who asks */
+			bool copy_disks;
 			struct id request_id;
 		} migrate;
 		struct {

@@ -85,12 +85,14 @@ void attempt_report_copy(struct attempt_report *to, const struct attempt_report 
 	*to = *from;
 	checks_copy(&to->checks, &from->checks);
 	names_copy(&to->leftovers, &from->leftovers);
+	names_copy(&to->notes, &from->notes);
 }
 
 void attempt_report_deinit(struct attempt_report *report)
 {
 	checks_deinit(&report->checks);
 	names_deinit(&report->leftovers);
+	names_deinit(&report->notes);
 }
 
 void vm_state_copy(struct vm_state *to, const struct vm_state *from)

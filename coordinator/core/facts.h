@@ -67,7 +67,8 @@ struct migration_settings {
 	uint64_t completion_timeout_ms_per_gib;
 	uint64_t progress_timeout_ms;
 	bool tls;
-	bool no_guard; /* where no lock guards, go without the two-step commit, too */
+	bool no_guard;   /* where no lock guards, go without the two-step commit, too */
+	bool copy_disks; /* what is not shared is copied */
 };
 
 struct progress {
@@ -83,6 +84,7 @@ struct progress {
 	bool eta_known;
 	uint32_t percent;
 	char rate_source[16];
+	uint64_t disk_total_bytes, disk_processed_bytes, disk_remaining_bytes; /* 0 = none copied */
 };
 
 /* What one agent knows of one attempt: by evidence, not by return code. */
@@ -104,6 +106,7 @@ struct attempt_report {
 	uint64_t wire_bytes;
 	bool tombstoned; /* this attempt will never act again */
 	struct names leftovers;
+	struct names notes;
 	bool memory_verified;
 	bool alarm; /* a person has to act */
 };
@@ -163,7 +166,8 @@ struct lease {
 	uint64_t memory_bytes;
 	uint64_t page_bytes; /* 0 = ordinary pages */
 	uint64_t bandwidth_bytes_per_s;
-	uint32_t port;
+	uint32_t port, disk_port;
+	uint64_t disk_bytes;
 	uint64_t since_wall_ms;
 	uint64_t expires_ms; /* from when it was reported, if nobody renews it */
 	bool in_use;

@@ -62,6 +62,7 @@ static void ask(struct fleet *fleet, struct preview_round *round, struct questio
 	action->preview.preview = q->preview;
 	action->preview.epoch = fleet->epoch;
 	action->preview.no_guard = round->reply->no_guard;
+	action->preview.copy_disks = round->reply->copy_disks;
 	text_copy(action->preview.vm_uuid, sizeof(action->preview.vm_uuid), vm->uuid);
 	text_copy(action->preview.source, sizeof(action->preview.source), vm->node->kept.name);
 	text_copy(action->preview.target, sizeof(action->preview.target), target->kept.name);

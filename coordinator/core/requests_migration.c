@@ -113,6 +113,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		const struct sighting *home = fleet_find_sighting(vm, vm->node);
 
 		reply->no_guard = event->migrate.no_guard;
+		reply->copy_disks = event->migrate.copy_disks;
 		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
 		                                 event->migrate.bandwidth_bytes_per_s);
 		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, false, ASK_MOST);
@@ -125,6 +126,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		m->kept.settings.bandwidth_bytes_per_s = event->migrate.bandwidth_bytes_per_s;
 	if (event->migrate.max_downtime_ms)
 		m->kept.settings.max_downtime_ms = event->migrate.max_downtime_ms;
+	m->kept.settings.copy_disks = event->migrate.copy_disks;
 	m->kept.settings.no_guard = event->migrate.no_guard;
 	if (event->migrate.no_guard)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,

@@ -291,6 +291,8 @@ void __wrap_ports_survey(const struct port_pool *pool, const char *address,
 			ret->n_leased++;
 		} else {
 			ret->n_free++;
+			if (ret->free_port && !ret->second_free_port)
+				ret->second_free_port = (uint16_t)port;
 			ret->free_port = ret->free_port ? ret->free_port : (uint16_t)port;
 		}
 	}

@@ -179,12 +179,35 @@ static void test_names(void **state)
 	assert_string_equal(guard_name((enum guard)99), "unknown");
 }
 
+/* Two images guard nothing, whatever locks lie on them: a guest whose disks are copied is two-step, and
+ * without that has no guard. */
+static void test_copied_disks(void **state)
+{
+	struct guard_input in = plain();
+
+	(void)state;
+	in.copies_disks = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	assert_non_null(strstr(check.measured, "the copy of a disk is another file"));
+	in = with_lock_manager();
+	in.copies_disks = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	/* Nor can the two-step commit be waived. */
+	in.waived = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_TWO_STEP);
+	in.two_step_forbidden = true;
+	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
+	assert_int_equal(check.verdict, CHECK_FAIL);
+	assert_non_null(strstr(check.measured, "lock manager: the copy of a disk is another file"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_image_lock),   cmocka_unit_test(test_nothing_to_lock),
 		cmocka_unit_test(test_lock_manager), cmocka_unit_test(test_two_step),
 		cmocka_unit_test(test_waived),       cmocka_unit_test(test_names),
+		cmocka_unit_test(test_copied_disks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,9 @@ static struct journal_attempt some_attempt(void)
 		                     .duration_ms = 6,
 		                     .downtime_ms = 7,
 		                     .transferred_bytes = 8,
-		                     .wire_bytes = 9 };
+		                     .wire_bytes = 9,
+		                     .copy_disks = true,
+		                     .copied = "vda /srv/web1.qcow2" };
 
 	return a;
 }
@@ -109,6 +111,9 @@ static struct reservation some_reservation(uint8_t operation)
 		                 .page_bytes = 2 << 20,
 		                 .bandwidth_bytes_per_s = 125000000,
 		                 .taken_wall_ms = 1234567,
+		                 .disk_port = 49153,
+		                 .disk_rooms = { { 7, 1234 }, { 8, 99 } },
+		                 .n_disk_rooms = 2,
 		                 .ttl_ms = 30000 };
 
 	return r;
@@ -450,30 +455,35 @@ static void test_every_field_is_checked(void **state)
 	memset(text, 'x', sizeof(text) - 1);
 	name.operation_id = (ProtobufCBinaryData){ .len = ID_BYTES, .data = id };
 	name.number = 1;
-	for (int field = 0; field < 8; field++) {
+	for (int field = 0; field < 9; field++) {
 		Drover__Journal__SourceAttempt m = DROVER__JOURNAL__SOURCE_ATTEMPT__INIT;
-		char **const texts[] = { &m.vm_uuid, &m.vm_name, &m.target_node, &m.target_address,
-			                 &m.reason };
+		char **const texts[] = { &m.vm_uuid,        &m.vm_name, &m.target_node,
+			                 &m.target_address, &m.reason,  &m.copied };
 
 		m.attempt = &name;
 		m.phase = JOURNAL_STARTED;
-		if (field < 5)
+		if (field < 6)
 			*texts[field] = text;
-		else if (field == 5)
-			m.phase = JOURNAL_TOMBSTONED + 1;
 		else if (field == 6)
+			m.phase = JOURNAL_TOMBSTONED + 1;
+		else if (field == 7)
 			m.guard = GUARDS;
 		else
 			m.attempt = NULL;
 		assert_int_equal(apply_message(JOURNAL_TYPE_ATTEMPT, &m.base), -ERROR_INVALID);
 	}
-	for (int field = 0; field < 7; field++) {
+	for (int field = 0; field < 9; field++) {
+		Drover__Journal__DiskRoom room = DROVER__JOURNAL__DISK_ROOM__INIT;
+		Drover__Journal__DiskRoom *rooms[VM_DISKS_MAX + 1];
 		Drover__Journal__ReservationTaken m = DROVER__JOURNAL__RESERVATION_TAKEN__INIT;
 		char **const texts[] = { &m.vm_uuid, &m.vm_name, &m.source_node };
 
 		m.attempt = &name;
 		m.memory_bytes = 1;
 		m.port = 1;
+		for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)
+			rooms[i] = &room;
+		m.disk_rooms = rooms;
 		if (field < 3)
 			*texts[field] = text;
 		else if (field == 3)
@@ -482,16 +492,21 @@ static void test_every_field_is_checked(void **state)
 			m.port = 65536;
 		else if (field == 5)
 			m.port = 0;
+		else if (field == 6)
+			m.disk_port = 65536;
+		else if (field == 7)
+			m.n_disk_rooms = VM_DISKS_MAX + 1;
 		else
 			m.guard = GUARDS;
 		assert_int_equal(apply_message(JOURNAL_TYPE_TAKEN, &m.base), -ERROR_INVALID);
 	}
-	for (int field = 0; field < 2; field++) {
+	for (int field = 0; field < 3; field++) {
 		Drover__Journal__Thing m = DROVER__JOURNAL__THING__INIT;
 
 		m.attempt = &name;
-		m.kind = field ? JOURNAL_OTHER_FILE + 1 : JOURNAL_SOCKET;
-		m.path = field ? m.path : text;
+		m.kind = field == 1 ? JOURNAL_IMAGE + 1 : JOURNAL_SOCKET;
+		m.path = field == 0 ? text : m.path;
+		m.vm_uuid = field == 2 ? text : m.vm_uuid;
 		assert_int_equal(apply_message(JOURNAL_TYPE_MADE, &m.base), -ERROR_INVALID);
 	}
 	for (int field = 0; field < 3; field++) {
@@ -515,6 +530,35 @@ static void test_every_field_is_checked(void **state)
 	name.operation_id.len = 3;
 	assert_int_equal(apply_message(JOURNAL_TYPE_RELEASED, &released.base), -ERROR_INVALID);
 	assert_int_equal(s.n_attempts + s.n_reservations + s.n_things + s.n_released, 0);
+}
+
+/* An image is written down before it is made, and again with what it is: a crash between the two leaves
+ * its path, one after them the file itself, and giving it away leaves nothing. */
+static void test_image(void **state)
+{
+	struct journal_thing t = { .attempt = attempt(1, 1, 0),
+		                   .kind = JOURNAL_IMAGE,
+		                   .path = "/srv/web1.qcow2",
+		                   .vm_uuid = "uuid" };
+	struct error err;
+
+	(void)state;
+	assert_int_equal(journal_state_write_made(&s, j, &t, &err), 0);
+	assert_int_equal(s.n_things, 1);
+	assert_int_equal(s.things[0].inode, 0);
+	t.device = 7;
+	t.inode = 4711;
+	assert_int_equal(journal_state_write_made(&s, j, &t, &err), 0);
+	assert_int_equal(s.n_things, 1);
+	reopen();
+	assert_int_equal(s.n_things, 1);
+	assert_int_equal(s.things[0].device, 7);
+	assert_int_equal(s.things[0].inode, 4711);
+	assert_string_equal(s.things[0].vm_uuid, "uuid");
+	assert_string_equal(s.things[0].path, "/srv/web1.qcow2");
+	assert_int_equal(journal_state_write_removed(&s, j, &t, &err), 0);
+	reopen();
+	assert_int_equal(s.n_things, 0);
 }
 
 /* Too many things wait to be removed: no more are made. A drain leaves so many guests and no more. */
@@ -602,6 +646,7 @@ int main(void)
 		T(test_repeated_records),
 		T(test_every_decoder_refuses_nonsense),
 		T(test_every_field_is_checked),
+		T(test_image),
 		T(test_bounds),
 		T(test_unknown_type_is_damage),
 		T(test_forgetting),

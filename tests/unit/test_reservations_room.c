@@ -403,6 +403,48 @@ static void test_corners(void **state)
 	assert_int_equal(take(r, w), -ERROR_STALE);
 }
 
+/* Room for images is counted by file system over all leases, until they end; each of their ports is
+ * taken once, and the two come together. */
+static void test_room_for_images(void **state)
+{
+	_cleanup_reservations_ struct reservations *r = host(4096, 100, 0);
+	struct reservation a = want(1, "a", 100, 49152), b = want(2, "b", 100, 49154);
+
+	(void)state;
+	a.disk_port = 49153;
+	a.n_disk_rooms = 2;
+	a.disk_rooms[0] = (struct disk_room){ .device = 7, .bytes = 8 * GIB };
+	a.disk_rooms[1] = (struct disk_room){ .device = 8, .bytes = 1 * GIB };
+	assert_int_equal(take(r, a), 0);
+	assert_int_equal(reservation_disk_bytes(&a), 9 * GIB);
+	assert_true(reservations_has_port(r, 49153));
+	assert_false(reservations_has_port(r, 0));
+	assert_int_equal(reservations_count_ports(r), 2);
+
+	b.disk_port = 49153;
+	b.n_disk_rooms = 1;
+	b.disk_rooms[0] = (struct disk_room){ .device = 7, .bytes = UINT64_MAX };
+	assert_int_equal(take(r, b), -ERROR_BUSY);
+	b.disk_port = b.port;
+	assert_int_equal(take(r, b), -ERROR_INVALID);
+	b.disk_port = 0;
+	assert_int_equal(take(r, b), -ERROR_INVALID);
+	b.disk_port = 49155;
+	b.n_disk_rooms = VM_DISKS_MAX + 1;
+	assert_int_equal(take(r, b), -ERROR_INVALID);
+	b.n_disk_rooms = 0;
+	assert_int_equal(take(r, b), -ERROR_INVALID);
+	b.n_disk_rooms = 1;
+	assert_int_equal(take(r, b), 0);
+	/* Nonsense does not wrap round to room. */
+	assert_int_equal(reservations_get_disk_promised(r, 7), UINT64_MAX);
+	assert_int_equal(reservations_get_disk_promised(r, 8), 1 * GIB);
+	assert_int_equal(reservations_get_disk_promised(r, 9), 0);
+	assert_true(reservations_release(r, &b.attempt));
+	assert_int_equal(reservations_get_disk_promised(r, 7), 8 * GIB);
+	assert_int_equal(reservations_count_ports(r), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_huge_pages),
 		cmocka_unit_test(test_overcommit),
 		cmocka_unit_test(test_corners),
+		cmocka_unit_test(test_room_for_images),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,6 +193,7 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.bandwidth_bytes_per_s = s->options->bandwidth_bytes_per_s;
 	request.max_downtime_ms = s->options->max_downtime_ms;
 	request.no_guard = s->options->no_guard;
+	request.copy_disks = s->options->copy_disks;
 	request.request_id.data = request_id.bytes;
 	request.request_id.len = ID_BYTES;
 	if (client_call(s->client, "Migrate", &request.base, &message, &err) == 0)

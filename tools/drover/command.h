@@ -42,6 +42,7 @@ enum option_id {
 	OPTION_BANDWIDTH,
 	OPTION_MAX_DOWNTIME,
 	OPTION_NO_GUARD,
+	OPTION_COPY_DISKS,
 	OPTION_REASON,
 	OPTION_TO,
 	OPTION_NODE,
@@ -79,6 +80,7 @@ struct options {
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t max_downtime_ms;
 	bool no_guard;
+	bool copy_disks;
 	const char *reason, *to, *node, *vm;
 	bool active, failed, only_unmovable, follow;
 	uint64_t limit;

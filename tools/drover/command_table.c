@@ -67,6 +67,8 @@ static const struct option options[] = {
 	{ OPTION_NO_GUARD, 0, "no-guard", NULL, OPTION_FLAG, AT(no_guard),
 	  "role admin: where no lock on the storage keeps the guest from running twice, go without the "
 	  "two-step commit, too. A broken connection at the switchover can then damage its disks" },
+	{ OPTION_COPY_DISKS, 0, "copy-disks", NULL, OPTION_FLAG, AT(copy_disks),
+	  "copy disks that both hosts do not share; the old images stay where they are" },
 	{ OPTION_REASON, 'm', "reason", "TEXT", OPTION_TEXT, AT(reason),
 	  "why; kept with the node and shown to others" },
 	{ OPTION_TO, 0, "to", "NODE", OPTION_TEXT, AT(to),
@@ -198,11 +200,20 @@ static const struct command commands[] = {
 	  .examples = "drover uncordon host1" },
 	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | O(BANDWIDTH) | O(MAX_DOWNTIME) |
-		     O(NO_GUARD),
+		     O(NO_GUARD) | O(COPY_DISKS),
 	  .formats = WATCHABLE, .group = ACT, .run = migrate_run, .completion = COMPLETE_VMS,
 	  .summary = "move one guest live",
-	  .description = "Ctrl-C stops watching; the migration goes on.",
-	  .examples = "drover migrate web1\ndrover migrate web1 --to host3 --dry-run" },
+	  .description = "Ctrl-C stops watching; the migration goes on.\n\n"
+			 "A guest whose disks are not shared stays where it is, unless --copy-disks is "
+			 "given. Then files in raw or qcow2 format that the destination does not see are "
+			 "copied to it under the same path, before the memory. The destination must have "
+			 "the directory, room for all that the image can grow to, and no file of that "
+			 "name: drover overwrites nothing. While the guest changes over it stands still "
+			 "a little longer (two-step commit). If the move fails, what was copied is "
+			 "removed. If it succeeds, the image at the source stays as it was: it grows old "
+			 "there, and is yours to rename or remove.",
+	  .examples = "drover migrate web1\ndrover migrate web1 --to host3 --dry-run\n"
+		      "drover migrate web1 --to host3 --copy-disks" },
 	{ .name = "cancel", .arguments = "migration/N|drain/N|vm/NAME", .words_min = 1,
 	  .words_max = 1, .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = cancel_run, .completion = COMPLETE_CANCEL,

@@ -131,6 +131,8 @@ static void migration_settings_print(const struct output *o,
 	fact(o, "encryption", settings->tls ? "TLS" : "none");
 	if (settings->no_guard)
 		fact(o, "no guard", "locks only, no two-step commit: an administrator said so");
+	if (settings->copy_disks)
+		fact(o, "disks", "copied where they are not shared");
 }
 
 static void progress_print(const struct output *o, const Drover__V1__Progress *p, bool over)
@@ -160,6 +162,20 @@ static void progress_print(const struct output *o, const Drover__V1__Progress *p
 	}
 }
 
+static void disks_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
+{
+	char done[OUTPUT_TEXT_BYTES], total[OUTPUT_TEXT_BYTES], left[OUTPUT_TEXT_BYTES];
+	char line[4 * OUTPUT_TEXT_BYTES];
+
+	if (!r->disk_total_bytes)
+		return;
+	snprintf(line, sizeof(line), over ? "%s copied of %s" : "%s copied of %s, remaining %s",
+	         output_bytes(o, r->disk_processed_bytes, done),
+	         output_bytes(o, r->disk_total_bytes, total),
+	         output_bytes(o, r->disk_remaining_bytes, left));
+	fact(o, "disks", line);
+}
+
 static void report_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
 {
 	char text[OUTPUT_TEXT_BYTES], summary[CHECKS_SUMMARY_BYTES];
@@ -167,6 +183,7 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 	/* Zeros of an attempt that never sent anything were not measured. */
 	if (r->progress && (r->progress->elapsed_ms || r->progress->memory_processed_bytes))
 		progress_print(o, r->progress, over);
+	disks_print(o, r, over);
 	if (over) {
 		fact(o, "duration", output_duration(o, r->duration_ms, text));
 		if (r->state == DROVER__V1__MIGRATION_STATE__DONE)
@@ -185,6 +202,8 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 		fact(o, "tombstoned", "yes: this attempt will never act again");
 	for (size_t i = 0; i < r->n_leftovers; i++)
 		fact(o, i == 0 ? "left behind" : "", r->leftovers[i]);
+	for (size_t i = 0; i < r->n_notes; i++)
+		fact(o, i == 0 ? "note" : "", r->notes[i]);
 	if (r->n_checks) {
 		fputc('\n', o->file);
 		checks_print(o, r->checks, r->n_checks);

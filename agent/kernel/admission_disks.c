@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The disks of a guest: the same storage on both hosts, or a copy that can be made. Pure.
+ *
+ *	proved the same here  --> passes
+ *	not, a plain file that is written to --> could an image be made for it? --> with copy_disks it passes,
+ *	                                                                       without, the remedy says so
+ *	not, anything else    --> fails, and says why it is not copied either
+ *
+ * An image is promised as much room as it can ever grow to: the guest may write to all of it while
+ * it is copied, and a full disk on the destination would stop the guest there. Two disks of one guest
+ * on one file system need the sum. */
+#include "agent/kernel/admission_internal.h"
+
+#include "common/units.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* qemu-img's default. */
+#define QCOW2_CLUSTER_BYTES ((uint64_t)64 << 10)
+
+/* Room in @bytes for so many entries, in whole clusters. */
+static uint64_t clusters(uint64_t entries, uint64_t entry_bytes)
+{
+	return (entries * entry_bytes + QCOW2_CLUSTER_BYTES - 1) / QCOW2_CLUSTER_BYTES;
+}
+
+/* Header, two levels of tables, and two bytes of reference count for each cluster, those of the counts
+ * included: twice as many of the last two as without themselves is more than enough. */
+static uint64_t qcow2_worst_bytes(uint64_t capacity_bytes)
+{
+	uint64_t data = clusters(capacity_bytes, 1), level2 = clusters(data, 8);
+	uint64_t level1 = clusters(level2, 8);
+	uint64_t counts = clusters(data + level2 + level1 + 1, 2) + 1;
+	uint64_t table = clusters(counts, 8) + 1;
+
+	return (1 + data + level2 + level1 + 2 * (counts + table)) * QCOW2_CLUSTER_BYTES;
+}
+
+uint64_t admission_image_bytes(const struct vm_disk *d)
+{
+	if (d->capacity_bytes == 0 || d->capacity_bytes > ADMISSION_DISK_MAX_BYTES)
+		return 0;
+	return strcmp(d->format, "qcow2") == 0 ? qcow2_worst_bytes(d->capacity_bytes)
+	                                       : d->capacity_bytes;
+}
+
+static bool is_proved(const struct storage_finding *f)
+{
+	return f->measured && (!f->needed || f->proved);
+}
+
+bool admission_copies_disk(const struct vm_disk *d, const struct storage_finding *f,
+                           bool copy_disks)
+{
+	return copy_disks && f->measured && !is_proved(f) && !d->read_only;
+}
+
+static bool has_backing_image(const struct vm_description *vm, const struct vm_disk *d)
+{
+	char first[sizeof(d->target) + 4];
+
+	snprintf(first, sizeof(first), "%s[1]", d->target);
+	for (size_t i = 0; i < vm->n_disks && i < VM_DISKS_MAX; i++)
+		if (strcmp(vm->disks[i].target, first) == 0)
+			return true;
+	return false;
+}
+
+/* What speaks against copying @d, whatever this host has: a few words, or NULL. */
+static const char *find_obstacle(const struct vm_description *vm, const struct vm_disk *d)
+{
+	if (strcmp(d->type, "file") != 0)
+		return "only files are copied";
+	if (d->shareable)
+		return "a disk that several guests share is not copied";
+	if (strcmp(d->format, "raw") != 0 && strcmp(d->format, "qcow2") != 0)
+		return "only raw and qcow2 are copied";
+	if (has_backing_image(vm, d))
+		return "an image that is built on another one is not copied: flatten it with virsh "
+		       "blockpull";
+	if (d->copy_problem[0])
+		return d->copy_problem;
+	if (d->capacity_bytes == 0)
+		return "its size was not measured at the source";
+	if (d->capacity_bytes > ADMISSION_DISK_MAX_BYTES)
+		return "a disk of this size is not copied";
+	return NULL;
+}
+
+/* What earlier disks of the same guest take there. */
+static uint64_t taken_before(const struct admission_input *in, size_t i)
+{
+	uint64_t bytes = 0;
+
+	for (size_t n = 0; n < i; n++)
+		if (in->images[n].measured && in->images[n].device == in->images[i].device &&
+		    admission_copies_disk(&in->vm->disks[n], &in->disks[n], true))
+			bytes += admission_image_bytes(&in->vm->disks[n]);
+	return bytes;
+}
+
+static uint64_t subtract(uint64_t from, uint64_t bytes)
+{
+	return from > bytes ? from - bytes : 0;
+}
+
+/* Is there a place for the image, and room in it? @c says what is missing. */
+static bool place_is_good(const struct admission_input *in, size_t i, struct check *c)
+{
+	const struct image_finding *f = &in->images[i];
+	const struct vm_disk *d = &in->vm->disks[i];
+	uint64_t need_bytes = admission_image_bytes(d), before_bytes = taken_before(in, i);
+	uint64_t room_bytes = subtract(subtract(f->free_bytes, f->promised_bytes), before_bytes);
+	char need[UNITS_TEXT_BYTES], room[UNITS_TEXT_BYTES], all[UNITS_TEXT_BYTES];
+	char promised[UNITS_TEXT_BYTES], before[UNITS_TEXT_BYTES];
+
+	if (!f->measured) {
+		admission_not_measured(c, f->why);
+		return false;
+	}
+	if (!f->present) {
+		admission_measured(c, "there is no directory for it here: %.140s", f->why);
+		admission_remedy(c, "make it on this host, with room for %s",
+		                 units_format_bytes(need_bytes, need));
+		return false;
+	}
+	if (f->exists) {
+		admission_measured(c,
+		                   "another file of this name is here, which drover did not make");
+		admission_remedy(c, "if it is not needed, move it away on this host; drover "
+		                    "overwrites nothing");
+		return false;
+	}
+	if (!f->writable) {
+		admission_measured(c, "its directory here cannot be written to: %.140s", f->why);
+		admission_remedy(c, "mount it for writing on this host");
+		return false;
+	}
+	admission_measured(c, "%s for its copy: %s free on %.20s - %s promised - %s of other disks",
+	                   units_format_bytes(room_bytes, room),
+	                   units_format_bytes(f->free_bytes, all), f->filesystem,
+	                   units_format_bytes(f->promised_bytes, promised),
+	                   units_format_bytes(before_bytes, before));
+	if (room_bytes >= need_bytes)
+		return true;
+	admission_remedy(c, "%s short: make room on this host, or choose another destination",
+	                 units_format_bytes(need_bytes - room_bytes, need));
+	return false;
+}
+
+static void require_room(const struct vm_disk *d, struct check *c)
+{
+	char need[UNITS_TEXT_BYTES], size[UNITS_TEXT_BYTES];
+
+	admission_required(c, "the same storage as at the source, or %s for a copy: %s %s%s",
+	                   units_format_bytes(admission_image_bytes(d), need),
+	                   units_format_bytes(d->capacity_bytes, size), d->format,
+	                   strcmp(d->format, "qcow2") == 0 ? " at its largest" : "");
+}
+
+/* A copy was asked for, or would help if it were. */
+static void judge_copy(const struct admission_input *in, size_t i, struct check *c)
+{
+	const struct vm_disk *d = &in->vm->disks[i];
+	const char *obstacle = find_obstacle(in->vm, d);
+	struct check place = { .verdict = CHECK_FAIL };
+	char need[UNITS_TEXT_BYTES];
+
+	if (obstacle) {
+		/* Nothing to be had with a copy: what is wrong with sharing it stays the answer. */
+		if (in->copy_disks)
+			admission_remedy(c, "%.120s; put it on storage that both hosts see",
+			                 obstacle);
+		return;
+	}
+	if (in->copy_disks && in->already_reserved) {
+		admission_measured(c, "its image here is reserved for this attempt");
+		c->verdict = CHECK_PASS;
+		return;
+	}
+	if (!in->images || !place_is_good(in, i, &place)) {
+		if (in->copy_disks) {
+			require_room(d, c);
+			memcpy(c->measured, place.measured, sizeof(c->measured));
+			memcpy(c->remedy, place.remedy, sizeof(c->remedy));
+			if (!in->images)
+				admission_not_measured(c, "");
+		}
+		return;
+	}
+	if (!in->copy_disks) {
+		admission_remedy(c,
+		                 "drover migrate %.60s --copy-disks copies it (%s; there is room "
+		                 "here), or share the storage",
+		                 in->vm->summary.name,
+		                 units_format_bytes(admission_image_bytes(d), need));
+		return;
+	}
+	require_room(d, c);
+	memcpy(c->measured, place.measured, sizeof(c->measured));
+	c->verdict = CHECK_PASS;
+}
+
+static void judge_unproved(const struct admission_input *in, size_t i, struct check *c)
+{
+	const struct vm_disk *d = &in->vm->disks[i];
+
+	admission_measured(c, "%.191s", in->disks[i].measured_text);
+	admission_remedy(c, "%.191s", in->disks[i].remedy);
+	snprintf(c->reason, sizeof(c->reason), "DisksNotLiveMigratable");
+	if (!d->read_only) {
+		judge_copy(in, i, c);
+	} else if (strcmp(d->device, "cdrom") == 0 || strcmp(d->device, "floppy") == 0) {
+		admission_remedy(c,
+		                 "eject it: virsh change-media %.60s %.31s --eject; or have the "
+		                 "same file on both hosts by sharing it",
+		                 in->vm->summary.name, d->target);
+	}
+	if (c->verdict == CHECK_PASS)
+		c->remedy[0] = c->reason[0] = '\0';
+}
+
+void admission_judge_disks(const struct admission_input *in, struct check_list *list)
+{
+	for (size_t i = 0; i < in->vm->n_disks && i < VM_DISKS_MAX; i++) {
+		const struct vm_disk *d = &in->vm->disks[i];
+		const struct storage_finding *f = &in->disks[i];
+		struct check *c = admission_add(list, "");
+
+		snprintf(c->id, sizeof(c->id), "disk/%s", d->target);
+		if (!f->needed && f->measured) {
+			admission_measured(c, "empty drive");
+			c->verdict = CHECK_PASS;
+			continue;
+		}
+		admission_required(c, "the same storage as at the source: %.80s", d->source);
+		if (!f->measured) {
+			admission_not_measured(c, f->measured_text);
+			continue;
+		}
+		if (!f->proved) {
+			judge_unproved(in, i, c);
+			continue;
+		}
+		admission_measured(c, "%.191s", f->measured_text);
+		c->verdict = CHECK_PASS;
+	}
+}
+
+size_t admission_disk_rooms(const struct vm_description *vm, const struct storage_finding *disks,
+                            const struct image_finding *images, struct disk_room *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < vm->n_disks && i < VM_DISKS_MAX; i++) {
+		size_t at = 0;
+
+		if (!admission_copies_disk(&vm->disks[i], &disks[i], true))
+			continue;
+		while (at < n && ret[at].device != images[i].device)
+			at++;
+		if (at == n)
+			ret[n++] = (struct disk_room){ .device = images[i].device };
+		ret[at].bytes += admission_image_bytes(&vm->disks[i]);
+	}
+	return n;
+}
