@@ -59,9 +59,9 @@ guest_host() {
 	return 1
 }
 
-# guest_xml NAME MEMORY_KIB KERNEL INITRD|- COMMAND_LINE STORAGE DISK_BUS
+# guest_xml NAME MEMORY_KIB KERNEL INITRD|- COMMAND_LINE STORAGE DISK_BUS DISK_FORMAT
 guest_xml() {
-	local name=$1 memory_kib=$2 kernel=$3 initrd=$4 command_line=$5 storage=$6 bus=$7
+	local name=$1 memory_kib=$2 kernel=$3 initrd=$4 command_line=$5 storage=$6 bus=$7 format=$8
 	local initrd_xml='' disk_xml='' path target
 	[[ $initrd == - ]] || initrd_xml="<initrd>$initrd</initrd>"
 	if [[ $storage != none ]]; then
@@ -73,7 +73,7 @@ guest_xml() {
 		else
 			disk_xml="<disk type='file' device='disk'><source file='$path'/>"
 		fi
-		disk_xml+="<driver name='qemu' type='raw' cache='none' io='native'/>"
+		disk_xml+="<driver name='qemu' type='$format' cache='none' io='native'/>"
 		disk_xml+="<target dev='$target' bus='$bus'/></disk>"
 	fi
 	cat <<-END
@@ -106,7 +106,7 @@ console_has_heartbeat() { grep -q -m1 '^hb ' "$(console_of "$1")" 2>/dev/null; }
 
 command_vm() {
 	local name='' host='' memory=128MiB working_set=16MiB dirty=1MiB/s storage=none disk=16MiB
-	local linux=no persistent=no xml_only=no positional=()
+	local linux=no persistent=no xml_only=no format=raw positional=()
 	while (($# > 0)); do
 		case $1 in
 		--memory | --working-set | --dirty | --storage | --disk)
@@ -121,6 +121,7 @@ command_vm() {
 			shift
 			;;
 		--linux) linux=yes ;;
+		--qcow2) format=qcow2 ;;
 		--persistent) persistent=yes ;;
 		--xml-only) xml_only=yes ;;
 		-*) usage_error "vm knows no option \"$1\"" ;;
@@ -149,6 +150,8 @@ command_vm() {
 	case $storage in none | file | lun | local) ;; *)
 		usage_error "--storage \"$storage\" is none of none, file, lun, local" ;;
 	esac
+	[[ $format == raw || $storage == file || $storage == local ]] ||
+		usage_error "--qcow2 goes with --storage file or local"
 	require_host "$host"
 
 	local kernel initrd=- command_line bus=ide index seed
@@ -164,7 +167,7 @@ command_vm() {
 		command_line="ws=$working_set_kib rate=$rate hb=100 seed=$seed"
 	fi
 	local xml
-	xml=$(guest_xml "$name" "$memory_kib" "$kernel" "$initrd" "$command_line" "$storage" "$bus")
+	xml=$(guest_xml "$name" "$memory_kib" "$kernel" "$initrd" "$command_line" "$storage" "$bus" "$format")
 	if [[ $xml_only == yes ]]; then
 		say "$xml"
 		return 0
@@ -185,9 +188,9 @@ command_vm() {
 		fi
 	done
 	rm -f "$(console_of "$name")"
-	[[ $storage == none ]] || disk_create "$storage" "$name" "$disk_kib" "$host"
+	[[ $storage == none ]] || disk_create "$storage" "$name" "$disk_kib" "$host" "$format"
 	say "$xml" >"$STATE/guests/$name.xml"
-	say "$storage" >"$STATE/guests/$name.storage"
+	say "$storage $format" >"$STATE/guests/$name.storage"
 	local action=create error
 	[[ $persistent == no ]] || action=define
 	if ! error=$(virsh_on "$host" "$action" "$STATE/guests/$name.xml" 2>&1) ||
@@ -279,14 +282,17 @@ field() { # LINE NAME
 }
 
 guest_backing() {
-	local storage
-	storage=$(cat "$STATE/guests/$1.storage" 2>/dev/null) || return 1
-	[[ $storage != none ]] || return 1
+	local storage format host=-
+	[[ -e $STATE/guests/$1.storage ]] || return 1
+	read -r storage format <"$STATE/guests/$1.storage"
+	# Where qcow2 has a sector is in QEMU's memory until it is flushed; the guest itself reads
+	# back what it has written.
+	[[ $storage != none && $format == raw ]] || return 1
 	if [[ $storage == local ]]; then
-		ls "$STATE"/hosts/*/srv/local/"$1.img"
-	else
-		disk_backing "$storage" "$1" -
+		# A copy of it may lie where the guest was before.
+		host=$(guest_host "$1") || return 1
 	fi
+	disk_backing "$storage" "$1" "$host"
 }
 
 command_counter() {

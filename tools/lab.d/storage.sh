@@ -62,12 +62,16 @@ loops_list() {
 	done
 }
 
-# disk_create CLASS NAME SIZE_KIB HOST
+# disk_create CLASS NAME SIZE_KIB HOST FORMAT
 disk_create() {
-	local class=$1 name=$2 size_kib=$3 host=$4 backing other
+	local class=$1 name=$2 size_kib=$3 host=$4 format=$5 backing other
 	backing=$(disk_backing "$class" "$name" "$host")
 	rm -f "$backing"
-	truncate -s "${size_kib}K" "$backing"
+	if [[ $format == qcow2 ]]; then
+		qemu-img create -q -f qcow2 "$backing" "${size_kib}K"
+	else
+		truncate -s "${size_kib}K" "$backing"
+	fi
 	[[ $class == lun ]] || return 0
 	for other in $(hosts); do lun_attach "$other" "$name"; done
 }
