@@ -150,7 +150,6 @@ static void test_two_step(void **state)
 	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
 }
 
-/* The first two work while drover is dead. */
 /* An administrator who waives the guard loses the pause, never a lock that costs nothing. */
 static void test_waived(void **state)
 {
@@ -170,6 +169,7 @@ static void test_waived(void **state)
 	assert_int_equal(guard_choose(&in, &check), GUARD_LOCK_MANAGER);
 }
 
+/* The first two work while drover is dead. */
 static void test_names(void **state)
 {
 	(void)state;
