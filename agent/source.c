@@ -309,19 +309,25 @@ static void release_again(void *context)
 	release(a);
 }
 
+void source_release_owed(struct source_attempt *a)
+{
+	a->errands++; /* for the timer */
+	a->timer.fire = release_again;
+	loop_timer_start(a->agent->loop, &a->timer, RELEASE_AGAIN_MS);
+}
+
 /* The attempt ends without waiting for it: the destination may be gone for good. */
 static void release_later(struct source_attempt *a, const struct error *why)
 {
 	if (a->stage == SOURCE_CLEANING) {
 		log_warning("%s: %s still holds the reservation and is asked again: %s",
 		            a->order.vm_name, a->order.target_node, why->text);
+		a->order.lease_owed = true;
 		finish(a);
 	}
 	if (a->agent->stopping || a->target_fenced || ++a->release_tries > RELEASE_TRIES)
 		return;
-	a->errands++; /* for the timer */
-	a->timer.fire = release_again;
-	loop_timer_start(a->agent->loop, &a->timer, RELEASE_AGAIN_MS);
+	source_release_owed(a);
 }
 
 static void lease_released(const struct mesh_result *result, void *context)
@@ -330,10 +336,14 @@ static void lease_released(const struct mesh_result *result, void *context)
 
 	FAILPOINT(source_after_release);
 	a->errands--;
-	if (result->status != MESH_OK)
+	if (result->status != MESH_OK) {
 		release_later(a, &result->error);
-	if (a->stage == SOURCE_CLEANING)
+	} else if (a->stage == SOURCE_CLEANING) {
 		finish(a);
+	} else if (a->order.lease_owed) {
+		a->order.lease_owed = false;
+		write_end(a);
+	}
 }
 
 static void release_lease(struct mesh_connection *c, const struct error *err, void *context)

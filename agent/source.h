@@ -161,6 +161,8 @@ void source_enter(struct source_attempt *a, enum source_stage stage);
 /* Ends with that state and reason after cleaning up. Before MOVING: at once. */
 void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
                  const struct error *why);
+/* Of an attempt that has ended: asks the destination again, in a moment, to take its lease back. */
+void source_release_owed(struct source_attempt *a);
 /* In CLEANING, when no courier makes anything for it any more. */
 void source_clean(struct source_attempt *a);
 void source_changed(struct source_attempt *a);

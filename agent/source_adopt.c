@@ -34,6 +34,8 @@ static void adopt_ended(struct agent *agent, const struct journal_attempt *order
 	                                              : (Drover__V1__MigrationState)order->state;
 	a->reason.code = (enum error_code)order->error_code;
 	memcpy(a->reason.text, order->reason, sizeof(a->reason.text));
+	if (order->lease_owed)
+		source_release_owed(a);
 }
 
 static void adopt_running(struct agent *agent, const struct journal_attempt *order,

@@ -97,6 +97,7 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.progress_timeout_ms = a->progress_timeout_ms;
 	m.tls = a->tls;
 	m.no_guard = a->no_guard;
+	m.lease_owed = a->lease_owed;
 	m.persistent = a->persistent;
 	m.autostart = a->autostart;
 	m.wall_ms = a->wall_ms;
@@ -143,6 +144,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.progress_timeout_ms = m->progress_timeout_ms;
 	a.tls = m->tls;
 	a.no_guard = m->no_guard;
+	a.lease_owed = m->lease_owed;
 	a.persistent = m->persistent;
 	a.autostart = m->autostart;
 	a.wall_ms = m->wall_ms;

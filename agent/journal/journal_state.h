@@ -43,7 +43,8 @@ struct journal_attempt {
 	uint64_t completion_timeout_ms_per_gib;
 	uint64_t progress_timeout_ms;
 	bool tls;
-	bool no_guard;              /* an administrator goes without the two-step commit */
+	bool lease_owed; /* ended, and the destination was not heard to take its lease back */
+	bool no_guard;   /* an administrator goes without the two-step commit */
 	bool persistent, autostart; /* as the guest was before the move */
 	bool paused;                /* not by the move: it arrives paused and stays so */
 	bool copy_disks;            /* what is not shared is copied */

@@ -194,27 +194,13 @@ static bool is_lost(const char *uuid)
 	return true;
 }
 
-/* A source that died after it had journaled the end, and before its lease was given back, does not
- * ask again; and where the guest lives by now the lease does not expire, since it counts as in use.
- * It takes no memory, but its port, until a person looks. Known, and not held against a seed. */
-static bool is_forgotten(const struct cluster_host *h, const struct reservation *r)
-{
-	const struct fake_copy *c = cluster_find_copy(h, r->vm_uuid);
-
-	for (size_t i = 0; i < CLUSTER_HOSTS; i++) {
-		if (strcmp(cluster.hosts[i].name, r->source_node) == 0)
-			return c && c->state == VM_RUNNING && cluster.hosts[i].crashes;
-	}
-	return false;
-}
-
 static const struct reservation *find_held(const struct cluster_host *h)
 {
 	size_t count;
 	const struct reservation *all = reservations_get_all(h->agent->reservations, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (!is_forgotten(h, &all[i]) && !is_lost(all[i].vm_uuid))
+		if (!is_lost(all[i].vm_uuid))
 			return &all[i];
 	}
 	return NULL;
