@@ -82,6 +82,36 @@ static void test_overcommit(void **state)
 	}
 }
 
+/* vCPUs have no limit unless one is set, and then it is a ratio up to 64. */
+static void test_cpu_overcommit(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t percent;
+	} good[] = { { "0", 0 }, { "0.5", 50 }, { "4", 400 }, { "2.25", 225 }, { "64.0", 6400 } };
+	static const char *const bad[] = { "-1", "64.01", "99", "many", "4x", "" };
+	struct agent_settings s;
+	struct error err;
+	char text[160];
+
+	(void)state;
+	assert_int_equal(load(MIGRATION "}\n", &s, &err), 0);
+	assert_int_equal(s.cpu_overcommit_percent, 0);
+	agent_settings_deinit(&s);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(text, sizeof(text), MIGRATION "}\ncpu: {overcommit: \"%s\"}\n",
+		         good[i].text);
+		assert_int_equal(load(text, &s, &err), 0);
+		assert_int_equal(s.cpu_overcommit_percent, good[i].percent);
+		agent_settings_deinit(&s);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), MIGRATION "}\ncpu: {overcommit: \"%s\"}\n", bad[i]);
+		assert_true(load(text, &s, &err) < 0);
+		assert_non_null(strstr(err.text, "cpu/overcommit"));
+	}
+}
+
 /* Caps and limits are read, and none is zero. */
 static void test_caps(void **state)
 {
@@ -107,6 +137,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_overcommit),
+		cmocka_unit_test(test_cpu_overcommit),
 		cmocka_unit_test(test_caps),
 	};
 

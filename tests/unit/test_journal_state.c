@@ -109,6 +109,7 @@ static struct reservation some_reservation(uint8_t operation)
 		                 .memory_bytes = 1 << 20,
 		                 .port = 49152,
 		                 .page_bytes = 2 << 20,
+		                 .vcpus = 3,
 		                 .bandwidth_bytes_per_s = 125000000,
 		                 .taken_wall_ms = 1234567,
 		                 .disk_port = 49153,
@@ -308,6 +309,7 @@ static void f24_every_field_of_a_lease(void **state)
 	assert_string_equal(got->source_node, r.source_node);
 	assert_int_equal(got->memory_bytes, r.memory_bytes);
 	assert_int_equal(got->page_bytes, r.page_bytes);
+	assert_int_equal(got->vcpus, r.vcpus);
 	assert_int_equal(got->bandwidth_bytes_per_s, r.bandwidth_bytes_per_s);
 	assert_int_equal(got->port, r.port);
 	assert_int_equal(got->ttl_ms, r.ttl_ms);

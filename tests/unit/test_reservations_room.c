@@ -325,6 +325,24 @@ static void test_shares(void **state)
 	assert_string_equal(t.holders, "a from host1, uuid-b from host1");
 }
 
+/* vCPUs are promised until the guest is there and libvirt lists them. */
+static void test_vcpus(void **state)
+{
+	_cleanup_reservations_ struct reservations *r = host(4096, 100, 4);
+	struct reservation a = want(1, "a", 100, 49152), b = want(2, "b", 100, 49153);
+	struct guest_memory here = guest("a", 100);
+
+	(void)state;
+	assert_int_equal(reservations_get_vcpus(r), 0);
+	a.vcpus = 2;
+	b.vcpus = 5;
+	assert_int_equal(take(r, a), 0);
+	assert_int_equal(take(r, b), 0);
+	assert_int_equal(reservations_get_vcpus(r), 7);
+	reservations_set_guests(r, &here, 1);
+	assert_int_equal(reservations_get_vcpus(r), 5);
+}
+
 /* Huge pages are promised once, by their size, until the guest is there and the kernel counts them. */
 static void test_huge_pages(void **state)
 {
@@ -457,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_slots_have_an_end),
 		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_vcpus),
 		cmocka_unit_test(test_huge_pages),
 		cmocka_unit_test(test_overcommit),
 		cmocka_unit_test(test_corners),

@@ -35,6 +35,28 @@ static struct vm_description sample(void)
 	strcpy(d.interfaces[0].mac, "52:54:00:00:00:01");
 	strcpy(d.interfaces[0].source, "br0");
 	d.n_interfaces = 1;
+	d.interfaces[0].mtu = 9000;
+	d.interfaces[0].socket_server = true;
+	strcpy(d.interfaces[0].target, "vnet0");
+	strcpy(d.interfaces[0].virtual_port, "openvswitch");
+	d.summary.pause_reason = VM_PAUSE_IO_ERROR;
+	strcpy(d.summary.reason, "I/O error");
+	strcpy(d.disk_error, "vda: no space");
+	d.vcpus_maximum = 4;
+	d.job_other = true;
+	d.agent_channel = VM_AGENT_DISCONNECTED;
+	d.tsc_hz = UINT64_C(2600000000);
+	strcpy(d.firmware.loader, "/usr/share/OVMF/OVMF_CODE.fd");
+	d.firmware.loader_bytes = 4 * MIB;
+	strcpy(d.firmware.loader_digest, "crc32c 01234567");
+	d.firmware.secure_boot = true;
+	strcpy(d.firmware.nvram, "/var/lib/libvirt/qemu/nvram/web1.fd");
+	strcpy(d.firmware.tpm, "emulator");
+	d.places[0] = (struct vm_place){ "graphics/vnc", VM_PLACE_ADDRESS, "10.0.0.1" };
+	d.places[1] = (struct vm_place){ "serial/0", VM_PLACE_DEVICE, "/dev/ttyS0" };
+	d.n_places = 2;
+	d.bindings[0] = (struct vm_binding){ .nodes = 5, .bytes = 64 * MIB };
+	d.n_bindings = 1;
 	d.blockers.items[0].verdict = CHECK_BLOCK;
 	strcpy(d.blockers.items[0].id, "hostdev");
 	d.blockers.count = 1;
@@ -61,6 +83,76 @@ static void test_description(void **state)
 	assert_string_equal(out.interfaces[0].source, "br0");
 	assert_int_equal(out.blockers.count, 1);
 	assert_int_equal(out.blockers.items[0].verdict, CHECK_BLOCK);
+	wire_free(m);
+	vm_description_deinit(&in);
+	vm_description_deinit(&out);
+}
+
+/* So does what the guest needs besides disks and interfaces, and how it is. */
+static void test_needs(void **state)
+{
+	struct vm_description in = sample(), out = { 0 };
+	Drover__V1__VmDescription *m = wire_description_new(&in);
+	struct error err;
+
+	(void)state;
+	assert_int_equal(wire_description_read(m, &out, &err), 0);
+	assert_int_equal(out.summary.pause_reason, VM_PAUSE_IO_ERROR);
+	assert_string_equal(out.summary.reason, "I/O error");
+	assert_string_equal(out.disk_error, "vda: no space");
+	assert_int_equal(out.vcpus_maximum, 4);
+	assert_true(out.job_other);
+	assert_false(out.summary.job_out);
+	assert_int_equal(out.agent_channel, VM_AGENT_DISCONNECTED);
+	assert_true(out.tsc_hz == in.tsc_hz);
+	assert_memory_equal(&out.firmware, &in.firmware, sizeof(in.firmware));
+	assert_int_equal(out.n_places, 2);
+	assert_memory_equal(out.places, in.places, sizeof(in.places));
+	assert_int_equal(out.n_bindings, 1);
+	assert_memory_equal(out.bindings, in.bindings, sizeof(in.bindings));
+	assert_memory_equal(&out.interfaces[0], &in.interfaces[0], sizeof(in.interfaces[0]));
+	vm_description_deinit(&out);
+
+	/* An agent from before sends none of it, which is not an error of the message. */
+	m->pause_reason[0] = m->agent_channel[0] = m->state_reason[0] = '\0';
+	wire_free(m->firmware);
+	m->firmware = NULL;
+	assert_int_equal(wire_description_read(m, &out, &err), 0);
+	assert_string_equal(out.summary.reason, "");
+	assert_string_equal(out.firmware.loader, "");
+	wire_free(m);
+	vm_description_deinit(&in);
+	vm_description_deinit(&out);
+}
+
+/* A word that this agent does not know is refused: it may be what decides. */
+static void test_needs_that_make_no_sense(void **state)
+{
+	struct vm_description in = sample(), out = { 0 };
+	Drover__V1__VmDescription *m = wire_description_new(&in);
+	struct error err;
+
+	(void)state;
+	m->places[1]->kind[0] = 'x';
+	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_INVALID);
+	assert_non_null(strstr(err.text, "xevice"));
+	m->places[1]->kind[0] = 'd';
+	m->pause_reason[0] = 'x';
+	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_INVALID);
+	m->pause_reason[0] = 'i';
+	m->agent_channel[0] = 'x';
+	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_INVALID);
+	m->agent_channel[0] = 'd';
+	m->bindings[0]->nodes = 0;
+	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_INVALID);
+	m->bindings[0]->nodes = 1;
+	m->bindings[0]->bytes = UINT64_MAX;
+	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_INVALID);
+	m->bindings[0]->bytes = 1;
+	m->n_places = VM_PLACES_MAX + 1;
+	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_TOO_LARGE);
+	m->n_places = 2;
+	assert_int_equal(wire_description_read(m, &out, &err), 0);
 	wire_free(m);
 	vm_description_deinit(&in);
 	vm_description_deinit(&out);
@@ -140,6 +232,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_description),
+		cmocka_unit_test(test_needs),
+		cmocka_unit_test(test_needs_that_make_no_sense),
 		cmocka_unit_test(test_description_out_of_range),
 		cmocka_unit_test(test_unknown_verdict),
 		cmocka_unit_test(test_attempt),
