@@ -126,6 +126,9 @@ void fake_world_set_libvirtd(struct fake_world *world, const char *host, enum fa
  * themselves go on. */
 void fake_world_drop_callers(struct fake_world *world, const char *host);
 
+/* A write of the guest's fails: QEMU pauses it. */
+void fake_world_fail_disk(struct fake_world *world, const char *host, const char *uuid);
+
 /* The operator's hand, past every check: destroys and starts nothing else. */
 void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid);
 

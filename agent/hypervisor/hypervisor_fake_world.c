@@ -469,6 +469,17 @@ void fake_world_drop_callers(struct fake_world *world, const char *host)
 	pthread_mutex_unlock(&world->lock);
 }
 
+void fake_world_fail_disk(struct fake_world *world, const char *host, const char *uuid)
+{
+	struct fake_copy *copy;
+
+	pthread_mutex_lock(&world->lock);
+	copy = fake_host_find_copy_locked(fake_world_get_host_locked(world, host), uuid);
+	if (copy && copy->state == VM_RUNNING)
+		fake_copy_set_locked(world, copy, VM_PAUSED, VM_PAUSE_IO_ERROR, "I/O error");
+	pthread_mutex_unlock(&world->lock);
+}
+
 void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid)
 {
 	struct fake_copy *copy;

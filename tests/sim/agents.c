@@ -257,12 +257,15 @@ struct agents *agents_new(const struct agents_options *o)
 	lockspace = xasprintf("%s/lockspace", t->directory);
 	mkdir(lockspace, 0700);
 	for (size_t i = 0; i < AGENTS; i++) {
-		fake_world_add_host(t->world,
-		                    &(struct fake_host_settings){
-					    .name = names[i],
-					    .lock_manager = o->lock_manager ? "lockd" : "",
-					    .lockspace = o->lock_manager ? lockspace : "",
-					    .keepalive_timeout_ms = 4000 });
+		struct fake_host_settings host = { 0 };
+
+		if (i == 1)
+			host = o->target;
+		host.name = names[i];
+		host.lock_manager = o->lock_manager ? "lockd" : "";
+		host.lockspace = o->lock_manager ? lockspace : "";
+		host.keepalive_timeout_ms = 4000;
+		fake_world_add_host(t->world, &host);
 		fill_settings(t, i, o);
 	}
 	free(lockspace);

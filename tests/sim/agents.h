@@ -55,8 +55,9 @@ struct agents {
 };
 
 struct agents_options {
-	bool lock_manager;            /* both hosts have one, with one lockspace */
-	uint64_t target_memory_bytes; /* 0 = 4 GiB */
+	bool lock_manager;                /* both hosts have one, with one lockspace */
+	uint64_t target_memory_bytes;     /* 0 = 4 GiB */
+	struct fake_host_settings target; /* what else host2 has: zero is the fake's default */
 };
 
 struct agents *agents_new(const struct agents_options *options);

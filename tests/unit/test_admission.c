@@ -167,6 +167,14 @@ static void test_unmeasured_fails(void **state)
 	struct admission_input in = admission_fixture();
 
 	(void)state;
+	in.cpu.verdict = (enum check_verdict)17;
+	admission_refused(&in, "cpu");
+	/* A word that the hypervisor has for it stays. */
+	in.cpu.verdict = CHECK_FAIL;
+	strcpy(in.cpu.reason, "NotMigratable");
+	strcpy(in.cpu.remedy, "choose another node");
+	assert_string_equal(admission_refused(&in, "cpu")->reason, "NotMigratable");
+	in = admission_fixture();
 	in.cpu.verdict = in.machine.verdict = CHECK_UNSPECIFIED;
 	strcpy(in.cpu_why, "libvirt is not connected");
 	assert_string_equal(admission_refused(&in, "cpu")->measured,
@@ -282,6 +290,8 @@ static void test_disks_and_networks(void **state)
 	strcpy(fixture_vm.interfaces[0].type, "network");
 	assert_string_equal(admission_refused(&in, "network/vnet0")->remedy,
 	                    "define and start it here: virsh net-start br0");
+	strcpy(fixture_vm.interfaces[0].type, "null");
+	assert_int_equal(admission_judged(&in, "network/vnet0")->verdict, CHECK_PASS);
 	strcpy(fixture_vm.interfaces[0].type, "user");
 	assert_int_equal(admission_judged(&in, "network/vnet0")->verdict, CHECK_PASS);
 }
@@ -301,6 +311,15 @@ static void f17_conflicts(void **state)
 	in.conflict.uuid_inactive = true;
 	assert_int_equal(admission_judged(&in, "conflict/uuid")->verdict, CHECK_WARN);
 	assert_true(admission_passes(&fixture_list));
+	assert_string_equal(admission_judged(&in, "conflict/uuid")->measured,
+	                    "a shut-off definition of it is here");
+	/* That this host would start it when it boots is said, with the command against it. */
+	in.conflict.uuid_autostart = true;
+	assert_int_equal(admission_judged(&in, "conflict/uuid")->verdict, CHECK_WARN);
+	assert_non_null(
+		strstr(admission_judged(&in, "conflict/uuid")->measured, "starts when it boots"));
+	assert_non_null(strstr(admission_judged(&in, "conflict/uuid")->remedy,
+	                       "virsh autostart --disable"));
 	in.conflict.name_taken = true;
 	strcpy(in.conflict.name_uuid, "99999999-2222-3333-4444-555555555555");
 	assert_non_null(strstr(admission_refused(&in, "conflict/name")->measured, "99999999-"));

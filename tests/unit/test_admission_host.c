@@ -171,6 +171,10 @@ static void test_tpm(void **state)
 	assert_int_equal(admission_judged(&in, "firmware")->verdict, CHECK_PASS);
 	in.capabilities_known = false;
 	assert_non_null(strstr(admission_refused(&in, "firmware")->measured, "not measured"));
+	in.capabilities_known = true;
+	in.capabilities.tpm_emulator = false;
+	strcpy(fixture_vm.firmware.tpm, "external"); /* a socket that somebody serves */
+	assert_int_equal(admission_judged(&in, "firmware")->verdict, CHECK_PASS);
 	strcpy(fixture_vm.firmware.tpm, "passthrough");
 	assert_int_equal(admission_refused(&in, "firmware")->verdict, CHECK_BLOCK);
 	in = with_firmware();

@@ -281,19 +281,19 @@ static void test_too_many_places(void **state)
 	assert_non_null(strstr(d->blockers.items[0].measured, "/dev/t16"));
 }
 
-static const char *const guests_text =
-	"<domainCapabilities><vcpu max='288'/><os supported='yes'><loader supported='yes'>"
-	"<value>/fw/OTHER.fd</value><value>/fw/CODE.fd</value>"
-	"<enum name='type'><value>pflash</value></enum></loader></os>"
-	"<devices><tpm supported='yes'><enum name='model'><value>tpm-tis</value></enum>"
-	"<enum name='backendModel'><value>passthrough</value>%s</enum></tpm></devices>"
-	"</domainCapabilities>";
+#define GUESTS_TEXT(more)                                                                     \
+	"<domainCapabilities><vcpu max='288'/><os supported='yes'><loader supported='yes'>"   \
+	"<value>/fw/OTHER.fd</value><value>/fw/CODE.fd</value>"                               \
+	"<enum name='type'><value>pflash</value></enum></loader></os>"                        \
+	"<devices><tpm supported='yes'><enum name='model'><value>tpm-tis</value></enum>"      \
+	"<enum name='backendModel'><value>passthrough</value>" more "</enum></tpm></devices>" \
+	"</domainCapabilities>"
 
 /* What a guest can have: vCPUs, firmware, a TPM. */
 static void test_capabilities(void **state)
 {
-	_cleanup_free_ char *with = xasprintf(guests_text, "<value>emulator</value>");
-	_cleanup_free_ char *without = xasprintf(guests_text, "");
+	static const char with[] = GUESTS_TEXT("<value>emulator</value>");
+	static const char without[] = GUESTS_TEXT("");
 	struct guest_capabilities c = { 0 };
 
 	(void)state;
