@@ -72,11 +72,11 @@ static void look_at_directory(const char *root, const char *directory, char *pro
 
 	problem[0] = '\0';
 	if (stat(full, &st) < 0)
-		snprintf(problem, bytes, "its directory: %s", strerror(errno));
+		snprintf(problem, bytes, "the directory is not here: %s", strerror(errno));
 	else if (!S_ISDIR(st.st_mode))
 		snprintf(problem, bytes, "%.60s is not a directory", directory);
 	else if (access(full, W_OK) < 0)
-		snprintf(problem, bytes, "its directory: %s", strerror(errno));
+		snprintf(problem, bytes, "the directory cannot be written to: %s", strerror(errno));
 }
 
 void host_find_firmware(const char *root, const struct vm_firmware *f, struct firmware_finding *ret)
@@ -135,7 +135,7 @@ static void look_for_address(const char *address, struct place_finding *f)
 		         strerror(errno));
 }
 
-static void look_for_device(const char *root, const char *path, struct place_finding *f)
+static void look_for_path(const char *root, const char *path, struct place_finding *f)
 {
 	_cleanup_free_ char *full = xasprintf("%s%s", root, path);
 
@@ -158,8 +158,8 @@ void host_find_place(const char *root, const struct vm_place *place, struct plac
 		f.measured = true;
 		f.usable = !f.text[0];
 		break;
-	case VM_PLACE_DEVICE:
-		look_for_device(root, place->where, &f);
+	case VM_PLACE_PATH:
+		look_for_path(root, place->where, &f);
 		break;
 	case VM_PLACE_KINDS:
 		break;

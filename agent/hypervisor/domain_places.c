@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See domain_tree.h. Addresses that a guest's graphics and serial lines listen at, files and devices
- * that they are tied to: QEMU does not start at a destination that lacks one. Pure.
+ * that they are tied to, a kernel that QEMU loads: it does not start at a destination that lacks one.
+ * Pure.
  *
  * A wildcard or loopback address is everywhere and not listed. */
 #include "agent/hypervisor/domain_blockers.h"
@@ -105,17 +106,35 @@ static void read_line(struct domain_reader *r, xmlNode *node, const char *name)
 		else if (xmlStrEqual(type, (const xmlChar *)"dev") ||
 		         xmlStrEqual(type, (const xmlChar *)"pipe") ||
 		         xmlStrEqual(type, (const xmlChar *)"unix"))
-			add_place(r, name, VM_PLACE_DEVICE, (const char *)path);
+			add_place(r, name, VM_PLACE_PATH, (const char *)path);
 		else if (bound) /* tcp, udp */
 			add_address(r, name, (const char *)host);
 	}
 }
 
-void domain_read_places(struct domain_reader *r, xmlNode *devices)
+/* ---- what it boots from, if QEMU loads that itself ---- */
+
+static void read_boot(struct domain_reader *r, xmlNode *os)
+{
+	static const char *const files[] = { "kernel", "initrd", "dtb" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		xmlNode *node = domain_tree_find(os, files[i]);
+		_cleanup_xml_ xmlChar *path = node ? xmlNodeGetContent(node) : NULL;
+		char name[32];
+
+		snprintf(name, sizeof(name), "os/%s", files[i]);
+		add_place(r, name, VM_PLACE_PATH, (const char *)path);
+	}
+}
+
+void domain_read_places(struct domain_reader *r, xmlNode *root)
 {
 	static const char *const lines[] = { "serial", "parallel", "console", "channel" };
+	xmlNode *devices = domain_tree_find(root, "devices");
 
 	r->d->n_places = 0;
+	read_boot(r, domain_tree_find(root, "os"));
 	read_graphics(r, devices);
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		unsigned int number = 0;

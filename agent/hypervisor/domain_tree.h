@@ -108,9 +108,9 @@ uint64_t domain_read_amount(struct domain_reader *r, xmlNode *node, const char *
 /* Firmware, TPM, NUMA bindings, TSC, guest agent. */
 void domain_read_needs(struct domain_reader *r, xmlNode *root);
 
-/* Replaces the addresses and paths that @devices names. From the migratable text: the live one has
+/* Replaces the addresses and paths that the domain names. From the migratable text: the live one has
  * those that libvirt makes up for each start besides. */
-void domain_read_places(struct domain_reader *r, xmlNode *devices);
+void domain_read_places(struct domain_reader *r, xmlNode *root);
 
 /* Appends the disks of @devices and the images they are built on. */
 void domain_read_disks(struct domain_reader *r, xmlNode *devices);

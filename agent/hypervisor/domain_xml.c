@@ -197,7 +197,7 @@ int domain_xml_parse_migratable(const char *xml, size_t bytes, struct vm_descrip
 	if (result)
 		return result;
 	found->blockers = d->blockers;
-	domain_read_places(&r, domain_tree_find(xmlDocGetRootElement(document), "devices"));
+	domain_read_places(&r, xmlDocGetRootElement(document));
 	read_cpu(&r, document);
 	if (r.result)
 		return r.result;

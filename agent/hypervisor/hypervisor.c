@@ -39,7 +39,7 @@ const char *vm_pause_reason_name(enum vm_pause_reason reason)
 static const char *const place_kind_names[] = {
 	[VM_PLACE_ADDRESS] = "address",
 	[VM_PLACE_DIRECTORY] = "directory",
-	[VM_PLACE_DEVICE] = "device",
+	[VM_PLACE_PATH] = "path",
 };
 static_assert(ARRAY_SIZE(place_kind_names) == VM_PLACE_KINDS, "every kind has a name");
 

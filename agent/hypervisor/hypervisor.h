@@ -112,14 +112,14 @@ struct vm_firmware {
 enum vm_place_kind {
 	VM_PLACE_ADDRESS,   /* listened at: must be an address of the host */
 	VM_PLACE_DIRECTORY, /* a file is made in it */
-	VM_PLACE_DEVICE,    /* opened: must exist */
+	VM_PLACE_PATH,      /* a file or device that is opened: must exist */
 	VM_PLACE_KINDS
 };
 
 const char *vm_place_kind_name(enum vm_place_kind kind); /* "address" */
 
 struct vm_place {
-	char name[32]; /* the XML's element: "graphics/vnc", "serial/0" */
+	char name[32]; /* the XML's element: "graphics/vnc", "serial/0", "os/kernel" */
 	enum vm_place_kind kind;
 	char where[256];
 };
@@ -160,7 +160,7 @@ struct vm_description {
 	struct vm_binding bindings[VM_BINDINGS_MAX];
 	size_t n_bindings;
 	struct vm_firmware firmware;
-	struct vm_place places[VM_PLACES_MAX]; /* graphics, serials, consoles, channels */
+	struct vm_place places[VM_PLACES_MAX]; /* kernel, graphics, serials, channels */
 	size_t n_places;
 	struct vm_disk disks[VM_DISKS_MAX];
 	size_t n_disks;

@@ -2,6 +2,7 @@
 /* Admission on what must be installed here: programs of a fitting version, firmware, the addresses and
  * paths that the guest's XML names. Pure. */
 #include "agent/kernel/admission_internal.h"
+#include "agent/kernel/reasons.h"
 #include "common/units.h"
 
 #include <stdio.h>
@@ -61,6 +62,61 @@ void admission_judge_version(const struct admission_input *in, struct check_list
 		c->verdict = CHECK_WARN;
 		admission_remedy(c, "libvirt here is older than at the source: it refuses a guest "
 		                    "whose XML it does not understand");
+	}
+}
+
+/* ---- addresses and paths ---- */
+
+static const char *const place_remedies[] = {
+	[VM_PLACE_ADDRESS] = "give this host that address, or let the guest listen at 0.0.0.0 or "
+			     "127.0.0.1",
+	[VM_PLACE_DIRECTORY] = "make the directory here, writable for libvirt and QEMU",
+	[VM_PLACE_PATH] = "let it be here under the same path, or detach it from the guest",
+};
+
+/* Which of our checks answers for an element: what it boots from is firmware's. */
+static const char *check_of(const struct vm_place *p)
+{
+	if (strncmp(p->name, "graphics/", 9) == 0)
+		return "graphics";
+	return strncmp(p->name, "os/", 3) == 0 ? "firmware" : "serial";
+}
+
+/* All of those that @c answers for, or the first that is not well. */
+static void judge_places(const struct admission_input *in, struct check *c)
+{
+	const struct vm_description *vm = in->vm;
+	size_t count = 0;
+
+	for (size_t i = 0; i < vm->n_places && i < VM_PLACES_MAX; i++) {
+		const struct vm_place *p = &vm->places[i];
+		const struct place_finding *f = &in->places[i];
+
+		if (strcmp(check_of(p), c->id) != 0)
+			continue;
+		count++;
+		if (f->measured && f->usable)
+			continue;
+		admission_required(c, "%s: %s %.80s", p->name, vm_place_kind_name(p->kind),
+		                   p->where);
+		c->verdict = CHECK_FAIL;
+		if (!f->measured) {
+			admission_not_measured(c, f->text);
+			return;
+		}
+		admission_measured(c, "<%.20s>: %.60s: %.100s", p->name, p->where, f->text);
+		admission_remedy(c, "%s", place_remedies[p->kind]);
+		return;
+	}
+	c->verdict = CHECK_PASS;
+	if (count) {
+		admission_required(c, "what its XML names: %zu %s", count,
+		                   count == 1 ? "address or path" : "addresses and paths");
+		admission_measured(c, "%s", count == 1 ? "it is here" : "all are here");
+	} else if (strcmp(c->id, "firmware") == 0) {
+		admission_measured(c, "QEMU's own BIOS, no TPM");
+	} else {
+		admission_measured(c, "its XML names no address or path of a host");
 	}
 }
 
@@ -124,94 +180,54 @@ static void judge_nvram(const struct admission_input *in, struct check *c)
 	}
 }
 
-void admission_judge_firmware(const struct admission_input *in, struct check_list *list)
+static void judge_tpm(const struct admission_input *in, struct check *c)
 {
-	const struct vm_firmware *f = &in->vm->firmware;
-	struct check *c = admission_add(list, "firmware");
-
-	if (!f->loader[0] && !f->nvram[0] && !f->tpm[0]) {
-		admission_measured(c, "QEMU's own BIOS, no TPM");
-		c->verdict = CHECK_PASS;
-		return;
-	}
-	admission_required(c, "%.70s%s%s%s", f->loader[0] ? f->loader : "QEMU's own BIOS",
-	                   f->secure_boot ? ", secure boot" : "", f->tpm[0] ? ", TPM " : "",
-	                   f->tpm);
-	if (strcmp(f->tpm, "passthrough") == 0) {
-		c->verdict = CHECK_BLOCK;
-		admission_measured(c, "the source's own TPM is passed through");
-		admission_remedy(c, "use an emulated TPM: <backend type='emulator'/>");
-		return;
-	}
-	if ((f->loader[0] || f->nvram[0]) && !in->firmware.measured) {
-		admission_not_measured(c, in->firmware.why);
-		return;
-	}
-	admission_measured(c, "present%s", in->firmware.nvram_present ? ", with its NVRAM" : "");
-	if (f->loader[0])
-		judge_loader(f, in, c);
-	else
-		c->verdict = CHECK_PASS;
-	if (c->verdict == CHECK_FAIL)
-		return;
-	if (f->nvram[0])
-		judge_nvram(in, c);
-	if (c->verdict == CHECK_FAIL || !f->tpm[0])
-		return;
 	if (!in->capabilities_known) {
 		admission_not_measured(c, in->capabilities_why);
-	} else if (strcmp(f->tpm, "emulator") == 0 && !in->capabilities.tpm_emulator) {
+	} else if (strcmp(in->vm->firmware.tpm, "emulator") == 0 &&
+	           !in->capabilities.tpm_emulator) {
 		c->verdict = CHECK_FAIL;
 		admission_measured(c, "libvirt here finds no swtpm");
 		admission_remedy(c, "install swtpm and swtpm-tools on this host");
 	}
 }
 
-/* ---- addresses and paths ---- */
-
-static const char *const place_remedies[] = {
-	[VM_PLACE_ADDRESS] = "give this host that address, or let the guest listen at 0.0.0.0 or "
-			     "127.0.0.1",
-	[VM_PLACE_DIRECTORY] = "make the directory here, writable for libvirt and QEMU",
-	[VM_PLACE_DEVICE] = "make it here, or detach it from the guest",
-};
-
-/* All of them, or the first that is not well. */
-static void judge_places(const struct admission_input *in, bool graphics, struct check *c)
+void admission_judge_firmware(const struct admission_input *in, struct check_list *list)
 {
-	const struct vm_description *vm = in->vm;
-	size_t count = 0;
+	const struct vm_firmware *f = &in->vm->firmware;
+	struct check *c = admission_add(list, "firmware");
 
-	for (size_t i = 0; i < vm->n_places && i < VM_PLACES_MAX; i++) {
-		const struct vm_place *p = &vm->places[i];
-		const struct place_finding *f = &in->places[i];
-
-		if ((strncmp(p->name, "graphics/", 9) == 0) != graphics)
-			continue;
-		count++;
-		if (f->measured && f->usable)
-			continue;
-		admission_required(c, "%s: %s %.80s", p->name, vm_place_kind_name(p->kind),
-		                   p->where);
-		if (!f->measured) {
-			admission_not_measured(c, f->text);
-			return;
-		}
-		admission_measured(c, "<%.20s>: %.60s: %.100s", p->name, p->where, f->text);
-		admission_remedy(c, "%s", place_remedies[p->kind]);
+	if (strcmp(f->tpm, "passthrough") == 0) {
+		c->verdict = CHECK_BLOCK;
+		snprintf(c->reason, sizeof(c->reason), "%s", reason_word(REASON_HOST_DEVICE));
+		admission_measured(c, "the source's own TPM is passed through");
+		admission_remedy(c, "use an emulated TPM: <backend type='emulator'/>");
 		return;
 	}
-	c->verdict = CHECK_PASS;
-	if (count) {
-		admission_required(c, "what its XML names: %zu addresses and paths", count);
-		admission_measured(c, "all here");
-	} else {
-		admission_measured(c, "its XML names no address or path of a host");
+	/* A kernel or initrd that it boots from, if any; then what the rest of it needs. */
+	judge_places(in, c);
+	if (c->verdict == CHECK_FAIL || (!f->loader[0] && !f->nvram[0] && !f->tpm[0]))
+		return;
+	admission_required(c, "%.70s%s%s%s", f->loader[0] ? f->loader : "QEMU's own BIOS",
+	                   f->secure_boot ? ", secure boot" : "", f->tpm[0] ? ", TPM " : "",
+	                   f->tpm);
+	if ((f->loader[0] || f->nvram[0]) && !in->firmware.measured) {
+		admission_not_measured(c, in->firmware.why);
+		return;
 	}
+	admission_measured(c, "present%s", in->firmware.nvram_present ? ", with its NVRAM" : "");
+	if (f->loader[0]) {
+		c->verdict = CHECK_FAIL;
+		judge_loader(f, in, c);
+	}
+	if (c->verdict != CHECK_FAIL && f->nvram[0])
+		judge_nvram(in, c);
+	if (c->verdict != CHECK_FAIL && f->tpm[0])
+		judge_tpm(in, c);
 }
 
 void admission_judge_places(const struct admission_input *in, struct check_list *list)
 {
-	judge_places(in, true, admission_add(list, "graphics"));
-	judge_places(in, false, admission_add(list, "serial"));
+	judge_places(in, admission_add(list, "graphics"));
+	judge_places(in, admission_add(list, "serial"));
 }

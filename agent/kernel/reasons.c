@@ -39,15 +39,9 @@ static const struct {
 	const char *id;
 	enum reason reason;
 } checks[] = {
-	{ "cpu", REASON_CPU_MODE },
-	{ "tsc", REASON_TSC_FREQUENCY },
-	{ "disk/", REASON_DISKS },
-	{ "network/", REASON_INTERFACE },
-	{ "guest", REASON_NOT_MIGRATABLE },
-	{ "firmware", REASON_NOT_MIGRATABLE },
-	{ "graphics", REASON_NOT_MIGRATABLE },
-	{ "serial", REASON_NOT_MIGRATABLE },
-	{ "blockers", REASON_NOT_MIGRATABLE },
+	{ "cpu", REASON_CPU_MODE },         { "tsc", REASON_TSC_FREQUENCY },
+	{ "disk/", REASON_DISKS },          { "network/", REASON_INTERFACE },
+	{ "guest", REASON_NOT_MIGRATABLE }, { "blockers", REASON_NOT_MIGRATABLE },
 };
 
 enum reason reason_of_check(const char *id)

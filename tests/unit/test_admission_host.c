@@ -152,7 +152,8 @@ static void test_nvram(void **state)
 	in.firmware.nvram_present = true;
 	assert_string_equal(admission_judged(&in, "firmware")->measured, "present, with its NVRAM");
 	assert_int_equal(fixture_list.items[9].verdict, CHECK_PASS);
-	strcpy(in.firmware.nvram_problem, "its directory: Read-only file system");
+	strcpy(in.firmware.nvram_problem,
+	       "the directory cannot be written to: Read-only file system");
 	assert_non_null(strstr(admission_refused(&in, "firmware")->measured, "Read-only"));
 }
 
@@ -177,6 +178,8 @@ static void test_tpm(void **state)
 	assert_int_equal(admission_judged(&in, "firmware")->verdict, CHECK_PASS);
 	strcpy(fixture_vm.firmware.tpm, "passthrough");
 	assert_int_equal(admission_refused(&in, "firmware")->verdict, CHECK_BLOCK);
+	assert_string_equal(admission_refused(&in, "firmware")->reason,
+	                    "HostDeviceNotLiveMigratable");
 	in = with_firmware();
 	fixture_vm.firmware.secure_boot = true;
 	strcpy(fixture_vm.firmware.tpm, "emulator");
@@ -197,7 +200,7 @@ static void test_places(void **state)
 	fixture_vm.n_places = 3;
 	fixture_vm.places[0] = (struct vm_place){ "graphics/vnc", VM_PLACE_ADDRESS, "10.0.0.1" };
 	fixture_vm.places[1] = (struct vm_place){ "serial/0", VM_PLACE_DIRECTORY, "/srv/log" };
-	fixture_vm.places[2] = (struct vm_place){ "channel/1", VM_PLACE_DEVICE, "/dev/ttyS4" };
+	fixture_vm.places[2] = (struct vm_place){ "channel/1", VM_PLACE_PATH, "/dev/ttyS4" };
 	for (size_t i = 0; i < 3; i++)
 		fixture_places[i] = well;
 	assert_int_equal(admission_judged(&in, "graphics")->verdict, CHECK_PASS);
@@ -220,6 +223,29 @@ static void test_places(void **state)
 	                    "not measured: nobody looked");
 }
 
+/* A kernel that QEMU boots is firmware's: without it QEMU does not start. */
+static void test_kernel(void **state)
+{
+	struct admission_input in = with_firmware();
+
+	(void)state;
+	fixture_vm.n_places = 1;
+	fixture_vm.places[0] = (struct vm_place){ "os/kernel", VM_PLACE_PATH, "/boot/vmlinuz" };
+	fixture_places[0] = (struct place_finding){ .measured = true, .usable = true };
+	assert_int_equal(admission_judged(&in, "firmware")->verdict, CHECK_PASS);
+	assert_string_equal(admission_judged(&in, "firmware")->measured, "present");
+	assert_int_equal(admission_judged(&in, "serial")->verdict, CHECK_PASS);
+	fixture_places[0] = (struct place_finding){ .measured = true, .text = "No such file" };
+	assert_string_equal(admission_refused(&in, "firmware")->measured,
+	                    "<os/kernel>: /boot/vmlinuz: No such file");
+	assert_int_equal(admission_judged(&in, "serial")->verdict, CHECK_PASS);
+	fixture_vm.firmware = (struct vm_firmware){ 0 };
+	admission_refused(&in, "firmware");
+	fixture_places[0].usable = true;
+	assert_string_equal(admission_judged(&in, "firmware")->required,
+	                    "what its XML names: 1 address or path");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +257,7 @@ int main(void)
 		cmocka_unit_test(test_nvram),
 		cmocka_unit_test(test_tpm),
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,6 +229,19 @@ static void test_graphics(void **state)
 	assert_place(2, "graphics/spice", VM_PLACE_DIRECTORY, "/run/s");
 }
 
+/* A kernel that QEMU loads itself, and what goes with it. */
+static void test_boot(void **state)
+{
+	_cleanup_free_ char *xml = guest("<os><type>hvm</type><kernel>/boot/vmlinuz</kernel>"
+	                                 "<initrd>/boot/initrd</initrd><cmdline>a</cmdline></os>");
+
+	(void)state;
+	assert_int_equal(domain_xml_parse_migratable(xml, strlen(xml), d, &err), 0);
+	assert_int_equal(d->n_places, 2);
+	assert_place(0, "os/kernel", VM_PLACE_PATH, "/boot/vmlinuz");
+	assert_place(1, "os/initrd", VM_PLACE_PATH, "/boot/initrd");
+}
+
 /* Serial lines and their like, each kind; a console is not counted besides its serial line. */
 static void test_lines(void **state)
 {
@@ -250,12 +263,12 @@ static void test_lines(void **state)
 	             "<channel type='file'><source path='relative'/></channel>");
 	assert_int_equal(d->n_places, 8);
 	assert_place(0, "serial/1", VM_PLACE_DIRECTORY, "/srv/log");
-	assert_place(1, "serial/2", VM_PLACE_DEVICE, "/dev/ttyS4");
+	assert_place(1, "serial/2", VM_PLACE_PATH, "/dev/ttyS4");
 	assert_place(2, "serial/3", VM_PLACE_ADDRESS, "10.0.0.1");
 	assert_place(3, "serial/5", VM_PLACE_DIRECTORY, "/");
-	assert_place(4, "parallel/0", VM_PLACE_DEVICE, "/run/p");
+	assert_place(4, "parallel/0", VM_PLACE_PATH, "/run/p");
 	assert_place(5, "channel/0", VM_PLACE_DIRECTORY, "/run/ch");
-	assert_place(6, "channel/1", VM_PLACE_DEVICE, "/run/there");
+	assert_place(6, "channel/1", VM_PLACE_PATH, "/run/there");
 	assert_place(7, "channel/2", VM_PLACE_DIRECTORY, "/var/log");
 	/* They are read anew each time. */
 	parse_places("");
@@ -352,6 +365,7 @@ int main(void)
 		CASE(test_agent_channel),
 		CASE(test_interfaces),
 		CASE(test_graphics),
+		CASE(test_boot),
 		CASE(test_lines),
 		CASE(test_too_many_places),
 		CASE(test_capabilities),

@@ -150,7 +150,7 @@ static void test_addresses(void **state)
 	assert_non_null(strstr(f.text, "console.example.com is a name"));
 }
 
-/* A directory must be one, a device must only be there. */
+/* A directory must be one, a path must only be there. */
 static void test_paths(void **state)
 {
 	struct place_finding f = find(VM_PLACE_DIRECTORY, "/log");
@@ -162,8 +162,8 @@ static void test_paths(void **state)
 	assert_true(find(VM_PLACE_DIRECTORY, "/log").usable);
 	f = find(VM_PLACE_DIRECTORY, "/log/x.log");
 	assert_true(f.measured && !f.usable);
-	assert_true(find(VM_PLACE_DEVICE, "/log/x.log").usable);
-	f = find(VM_PLACE_DEVICE, "/dev/ttyS77");
+	assert_true(find(VM_PLACE_PATH, "/log/x.log").usable);
+	f = find(VM_PLACE_PATH, "/dev/ttyS77");
 	assert_true(f.measured && !f.usable);
 	assert_false(find(VM_PLACE_KINDS, "/log").measured);
 }

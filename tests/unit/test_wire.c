@@ -53,7 +53,7 @@ static struct vm_description sample(void)
 	strcpy(d.firmware.nvram, "/var/lib/libvirt/qemu/nvram/web1.fd");
 	strcpy(d.firmware.tpm, "emulator");
 	d.places[0] = (struct vm_place){ "graphics/vnc", VM_PLACE_ADDRESS, "10.0.0.1" };
-	d.places[1] = (struct vm_place){ "serial/0", VM_PLACE_DEVICE, "/dev/ttyS0" };
+	d.places[1] = (struct vm_place){ "serial/0", VM_PLACE_PATH, "/dev/ttyS0" };
 	d.n_places = 2;
 	d.bindings[0] = (struct vm_binding){ .nodes = 5, .bytes = 64 * MIB };
 	d.n_bindings = 1;
@@ -135,8 +135,8 @@ static void test_needs_that_make_no_sense(void **state)
 	(void)state;
 	m->places[1]->kind[0] = 'x';
 	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_INVALID);
-	assert_non_null(strstr(err.text, "xevice"));
-	m->places[1]->kind[0] = 'd';
+	assert_non_null(strstr(err.text, "xath"));
+	m->places[1]->kind[0] = 'p';
 	m->pause_reason[0] = 'x';
 	assert_int_equal(wire_description_read(m, &out, &err), -ERROR_INVALID);
 	m->pause_reason[0] = 'i';
