@@ -146,6 +146,29 @@ assert_untouched() {
 	assert_untouched wired
 }
 
+@test "what a guest's XML names of its host, and the destination lacks, refuses the move by name" {
+	lab vm tied host1 --memory 64MiB --xml-only >"$BATS_TEST_TMPDIR/tied.xml"
+	sed -i -e "s|<memballoon|<graphics type='vnc' autoport='yes' listen='10.99.0.1'/>&|" \
+		-e "s|<memballoon|<serial type='file'><source path='/srv/drover/local/lines/a.log' append='on'/></serial>&|" \
+		-e "s|<memballoon|<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>&|" \
+		-e "s|</interface>|<mtu size='1500'/>&|" "$BATS_TEST_TMPDIR/tied.xml"
+	lab shell host1 sh -c 'ip address replace 10.99.0.1/32 dev lo && mkdir -p /srv/drover/local/lines'
+	lab virsh host1 -q create "$BATS_TEST_TMPDIR/tied.xml"
+	seen tied
+	lab shell host2 ip link set br0 mtu 1400
+	run drover migrate tied --to host2 --dry-run
+	lab shell host2 ip link set br0 mtu 1500
+	[ "$status" = 4 ] || fail "$output"
+	for words in graphics/vnc 10.99.0.1 /srv/drover/local/lines "MTU of 1400" "guest agent does not answer"; do
+		[[ $output == *"$words"* ]] || fail "$words is not in $output"
+	done
+	[ "$(qemu_starts tied host2)" = 0 ]
+	lab shell host2 sh -c 'ip address replace 10.99.0.1/32 dev lo && mkdir -p /srv/drover/local/lines'
+	run -0 drover migrate tied --to host2
+	[ "$(guest_state tied host2)" = running ]
+	lab virsh host2 -q destroy tied
+}
+
 @test "F17: the same guest, defined at the destination, is no obstacle; one that runs there is a second copy" {
 	lab vm same host1 --memory 64MiB
 	seen same
