@@ -27,7 +27,10 @@ target_link_libraries(drover_hypervisor PUBLIC drover_kernel drover_hypervisor_v
 # Its twin in memory, for tests of what stands on the seam.
 add_library(drover_hypervisor_fake STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_admission.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_commands.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_faults.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_make.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_move.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_world.c)
 target_link_libraries(drover_hypervisor_fake PUBLIC drover_hypervisor)

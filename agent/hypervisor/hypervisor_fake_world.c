@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See hypervisor_fake.h. The world itself: hosts, guests, their copies, time, and what a test makes
- * go wrong. Every public function takes the world's lock; a clock thread exists only after
+/* See hypervisor_fake.h. The world itself: hosts, guests, their copies, and time. Every public function takes the world's lock; a clock thread exists only after
  * fake_world_run. */
 #include "agent/hypervisor/hypervisor_fake_world.h"
 
@@ -214,7 +213,7 @@ struct fake_host *fake_world_get_host_locked(struct fake_world *world, const cha
 	return host;
 }
 
-static struct fake_guest *find_guest_locked(struct fake_world *world, const char *uuid)
+struct fake_guest *fake_world_find_guest_locked(struct fake_world *world, const char *uuid)
 {
 	struct fake_guest *guest = world->guests;
 
@@ -225,7 +224,7 @@ static struct fake_guest *find_guest_locked(struct fake_world *world, const char
 
 struct fake_guest *fake_world_get_guest_locked(struct fake_world *world, const char *uuid)
 {
-	struct fake_guest *guest = find_guest_locked(world, uuid);
+	struct fake_guest *guest = fake_world_find_guest_locked(world, uuid);
 
 	assert(guest);
 	return guest;
@@ -294,204 +293,6 @@ void fake_copy_remove_locked(struct fake_world *world, struct fake_copy *copy)
 	*link = copy->next;
 	free(copy);
 	pthread_cond_broadcast(&world->changed);
-}
-
-void fake_world_add_host(struct fake_world *world, const struct fake_host_settings *settings)
-{
-	struct fake_host *host = xnew(struct fake_host);
-
-#define OR(value, otherwise) ((value) ? (value) : (otherwise))
-	COPY_TEXT(host->name, settings->name);
-	snprintf(host->socket, sizeof(host->socket), "/fake/%s", host->name);
-	host->memory_bytes = OR(settings->memory_bytes, 4 * GIB);
-	host->link_bytes_per_s = OR(settings->link_bytes_per_s, 125 * 1000 * 1000);
-	host->keepalive_timeout_ms = OR(settings->keepalive_timeout_ms, 25 * 1000);
-	host->cpus = OR(settings->cpus, 4);
-	COPY_TEXT(host->cpu_missing, OR(settings->cpu_missing, "avx512f"));
-	COPY_TEXT(host->machines, OR(settings->machines, "pc-i440fx-7.2 pc-q35-7.2"));
-	COPY_TEXT(host->networks, OR(settings->networks, "br0"));
-	COPY_TEXT(host->open_vswitches, OR(settings->open_vswitches, ""));
-	COPY_TEXT(host->loaders, OR(settings->loaders, ""));
-	COPY_TEXT(host->qemu_version, OR(settings->qemu_version, "7.2.22"));
-	host->network_mtu = OR(settings->network_mtu, 1500);
-	host->vcpus_max = OR(settings->vcpus_max, 255);
-	host->tsc_hz = OR(settings->tsc_hz, UINT64_C(2600000000));
-	host->tsc_scaling = settings->tsc_scaling;
-	host->swtpm = settings->swtpm;
-	COPY_TEXT(host->lock_manager, OR(settings->lock_manager, ""));
-	COPY_TEXT(host->lockspace, OR(settings->lockspace, ""));
-	host->control_up = true;
-
-	pthread_mutex_lock(&world->lock);
-	assert(!fake_world_find_host_locked(world, host->name));
-	host->next = world->hosts;
-	world->hosts = host;
-	pthread_mutex_unlock(&world->lock);
-}
-
-/* The same name gives the same uuid in every world. */
-static void make_uuid(const char *name, char *ret_uuid)
-{
-	uint64_t hash = 14695981039346656037u;
-
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 1099511628211u;
-	snprintf(ret_uuid, VM_UUID_BYTES, "00000000-0000-4000-8000-%012llx",
-	         (unsigned long long)(hash & 0xffffffffffff));
-}
-
-static void fill_description(struct vm_description *d, const struct fake_guest_settings *s)
-{
-	COPY_TEXT(d->summary.name, s->name);
-	if (s->uuid)
-		COPY_TEXT(d->summary.uuid, s->uuid);
-	else
-		make_uuid(s->name, d->summary.uuid);
-	d->summary.memory_bytes = OR(s->memory_bytes, 256 * MIB);
-	d->summary.vcpus = OR(s->vcpus, 1);
-	d->vcpus_maximum = d->summary.vcpus;
-	d->agent_channel = s->agent_channel;
-	d->tsc_hz = s->tsc_hz;
-	if (s->firmware)
-		d->firmware = *s->firmware;
-	d->overhead_bytes = overhead_bytes(d->summary.memory_bytes, 0);
-	COPY_TEXT(d->arch, "x86_64");
-	COPY_TEXT(d->machine, OR(s->machine, "pc-i440fx-7.2"));
-	COPY_TEXT(d->virt_type, "qemu");
-	COPY_TEXT(d->emulator, "/usr/bin/qemu-system-x86_64");
-	COPY_TEXT(d->cpu_mode, OR(s->cpu_mode, "custom"));
-	d->cpu_xml = xstrdup(OR(s->cpu_xml, "<cpu mode='custom' match='exact'>"
-	                                    "<model fallback='forbid'>qemu64</model></cpu>"));
-	assert(s->n_disks <= VM_DISKS_MAX && s->n_interfaces <= VM_INTERFACES_MAX &&
-	       s->n_blockers <= CHECKS_MAX);
-	for (size_t i = 0; i < s->n_disks; i++)
-		d->disks[d->n_disks++] = s->disks[i];
-	for (size_t i = 0; i < s->n_interfaces; i++)
-		d->interfaces[d->n_interfaces++] = s->interfaces[i];
-	for (size_t i = 0; i < s->n_blockers; i++)
-		d->blockers.items[d->blockers.count++] = s->blockers[i];
-}
-
-void fake_world_add_guest(struct fake_world *world, const char *host_name,
-                          const struct fake_guest_settings *settings, char *ret_uuid)
-{
-	struct fake_guest *guest = xnew(struct fake_guest);
-	struct fake_copy *copy;
-
-	fill_description(&guest->description, settings);
-	guest->working_set_bytes = OR(settings->working_set_bytes,
-	                              guest->description.summary.memory_bytes / 2);
-	guest->dirty_bytes_per_s = settings->dirty_bytes_per_s;
-	guest->image_lock = settings->image_lock;
-
-	pthread_mutex_lock(&world->lock);
-	assert(!find_guest_locked(world, guest->description.summary.uuid));
-	guest->next = world->guests;
-	world->guests = guest;
-	copy = fake_copy_add_locked(world, fake_world_get_host_locked(world, host_name), guest);
-	copy->persistent = settings->persistent || settings->shutoff;
-	copy->autostart = settings->autostart;
-	if (settings->shutoff)
-		fake_copy_set_locked(world, copy, VM_SHUTOFF, VM_PAUSE_NONE, "unknown");
-	else
-		fake_copy_set_locked(world, copy, VM_RUNNING, VM_PAUSE_NONE, "booted");
-	if (ret_uuid)
-		snprintf(ret_uuid, VM_UUID_BYTES, "%s", guest->description.summary.uuid);
-	pthread_mutex_unlock(&world->lock);
-}
-
-/* ---- what goes wrong ---- */
-
-void fake_world_inject(struct fake_world *world, const char *uuid, enum fake_fault fault)
-{
-	pthread_mutex_lock(&world->lock);
-	fake_world_get_guest_locked(world, uuid)->fault = fault;
-	pthread_mutex_unlock(&world->lock);
-}
-
-void fake_world_set_link(struct fake_world *world, const char *host, uint64_t bytes_per_s)
-{
-	pthread_mutex_lock(&world->lock);
-	fake_world_get_host_locked(world, host)->link_bytes_per_s = bytes_per_s;
-	pthread_mutex_unlock(&world->lock);
-}
-
-void fake_world_set_control(struct fake_world *world, const char *host, bool up)
-{
-	pthread_mutex_lock(&world->lock);
-	fake_world_get_host_locked(world, host)->control_up = up;
-	pthread_mutex_unlock(&world->lock);
-}
-
-static void kill_doomed_locked(struct fake_world *world, struct fake_host *host)
-{
-	struct fake_copy *next;
-
-	for (struct fake_copy *copy = host->copies; copy; copy = next) {
-		next = copy->next;
-		if (copy->doomed)
-			fake_copy_remove_locked(world, copy);
-	}
-}
-
-void fake_world_set_libvirtd(struct fake_world *world, const char *host_name,
-                             enum fake_libvirtd state)
-{
-	struct hypervisor_event event = { .kind = HYPERVISOR_CONNECTED };
-	struct fake_host *host;
-	enum fake_libvirtd before;
-
-	pthread_mutex_lock(&world->lock);
-	host = fake_world_get_host_locked(world, host_name);
-	before = host->libvirtd;
-	host->libvirtd = state;
-	if (state == FAKE_LIBVIRTD_DOWN && before != FAKE_LIBVIRTD_DOWN)
-		for (struct fake_move *move = world->moves; move; move = move->next)
-			fake_move_lose_libvirtd_locked(world, move, host);
-	if (state == FAKE_LIBVIRTD_UP)
-		kill_doomed_locked(world, host);
-	else
-		event.kind = HYPERVISOR_DISCONNECTED;
-	if (event.kind == HYPERVISOR_DISCONNECTED)
-		error_set(&event.error, ERROR_UNREACHABLE, "libvirt closed the connection: %s",
-		          state == FAKE_LIBVIRTD_DOWN ? "end of file" : "keepalive timeout");
-	if ((before == FAKE_LIBVIRTD_UP) != (state == FAKE_LIBVIRTD_UP))
-		fake_host_tell_locked(world, host, &event);
-	pthread_cond_broadcast(&world->changed);
-	pthread_mutex_unlock(&world->lock);
-}
-
-void fake_world_drop_callers(struct fake_world *world, const char *host)
-{
-	pthread_mutex_lock(&world->lock);
-	fake_world_get_host_locked(world, host)->callers_dropped++;
-	pthread_cond_broadcast(&world->changed);
-	pthread_mutex_unlock(&world->lock);
-}
-
-void fake_world_fail_disk(struct fake_world *world, const char *host, const char *uuid)
-{
-	struct fake_copy *copy;
-
-	pthread_mutex_lock(&world->lock);
-	copy = fake_host_find_copy_locked(fake_world_get_host_locked(world, host), uuid);
-	if (copy && copy->state == VM_RUNNING)
-		fake_copy_set_locked(world, copy, VM_PAUSED, VM_PAUSE_IO_ERROR, "I/O error");
-	pthread_mutex_unlock(&world->lock);
-}
-
-void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid)
-{
-	struct fake_copy *copy;
-
-	pthread_mutex_lock(&world->lock);
-	copy = fake_host_find_copy_locked(fake_world_get_host_locked(world, host), uuid);
-	if (copy) {
-		fake_move_lose_copy_locked(world, copy);
-		copy->ended = true;
-		fake_copy_remove_locked(world, copy);
-	}
-	pthread_mutex_unlock(&world->lock);
 }
 
 /* ---- what happened ---- */

@@ -133,6 +133,7 @@ struct fake_world {
 /* All find functions return NULL if there is none; the get ones abort: a test named nonsense. */
 struct fake_host *fake_world_find_host_locked(struct fake_world *world, const char *name);
 struct fake_host *fake_world_get_host_locked(struct fake_world *world, const char *name);
+struct fake_guest *fake_world_find_guest_locked(struct fake_world *world, const char *uuid);
 struct fake_guest *fake_world_get_guest_locked(struct fake_world *world, const char *uuid);
 struct fake_copy *fake_host_find_copy_locked(struct fake_host *host, const char *uuid);
 
@@ -184,6 +185,17 @@ int fake_enter_copy(struct fake_handle *handle, const char *uuid, struct fake_co
 
 /* libvirt's "Requested operation is not valid". */
 int fake_refuse(struct error *err, const char *text);
+
+/* What a guest on that host sees of it: hosts that lack the same features are equal. */
+void fake_host_signature(const struct fake_host *host, char *ret);
+
+/* Operations that hypervisor_fake_admission.c has. */
+int fake_compare_cpu(struct hypervisor *h, const struct vm_description *d, struct check *ret_cpu,
+                     struct check *ret_machine, struct error *err);
+int fake_capabilities(struct hypervisor *h, const struct vm_description *d,
+                      struct guest_capabilities *ret, struct error *err);
+int fake_find_network(struct hypervisor *h, const struct vm_interface *interface,
+                      struct network_facts *ret, struct error *err);
 
 /* Operations that hypervisor_fake_commands.c has. */
 int fake_migrate(struct hypervisor *h, const struct migrate_request *r, struct error *err);

@@ -17,7 +17,8 @@
  * graphics, serial, port, slot, bandwidth, latency, disk/..., network/..., guard, conflict/uuid,
  * conflict/name, node, tls, and last what the source found in the guest (guest/...).
  *
- *	admission.c		the order; port, disks, guard, conflicts, node, tls
+ *	admission.c		the order; port, guard, conflicts, node, tls
+ *	admission_disks.c	disk/...
  *	admission_memory.c	limits, memory, hugepages
  *	admission_guest.c	guest, vcpus, tsc: what the guest is, against what this host can give
  *	admission_host.c	version, firmware, graphics, serial: what must be installed here

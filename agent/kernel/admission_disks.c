@@ -208,7 +208,6 @@ static void judge_unproved(const struct admission_input *in, size_t i, struct ch
 
 	admission_measured(c, "%.191s", in->disks[i].measured_text);
 	admission_remedy(c, "%.191s", in->disks[i].remedy);
-	snprintf(c->reason, sizeof(c->reason), "DisksNotLiveMigratable");
 	if (!d->read_only) {
 		judge_copy(in, i, c);
 	} else if (strcmp(d->device, "cdrom") == 0 || strcmp(d->device, "floppy") == 0) {
@@ -218,7 +217,7 @@ static void judge_unproved(const struct admission_input *in, size_t i, struct ch
 		                 in->vm->summary.name, d->target);
 	}
 	if (c->verdict == CHECK_PASS)
-		c->remedy[0] = c->reason[0] = '\0';
+		c->remedy[0] = '\0';
 }
 
 void admission_judge_disks(const struct admission_input *in, struct check_list *list)

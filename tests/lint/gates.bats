@@ -306,7 +306,7 @@ END
 	refuses ebpf/bad.bpf.c "$gates/spdx" "$here"
 }
 
-@test "words: plans, typedefs, sleeping tests, calls without limits" {
+@test "words: plans, typedefs, sleeping tests, calls without limits, KubeVirt's words" {
 	passes "$gates/words" "$here"
 	local row file
 	for row in \
@@ -317,13 +317,16 @@ END
 		'common/bad.h typedef enum y y;' \
 		'tests/unit/bad.c void f(void) { usleep(10); }' \
 		'common/bad.c void f(char *a) { sprintf(a, "x"); }' \
-		'common/bad.c void f(char *a, char *b) { strcpy (a, b); }'; do
+		'common/bad.c void f(char *a, char *b) { strcpy (a, b); }' \
+		'agent/bad.c static const char *a = "DisksNotLiveMigratable";'; do
 		file=${row%% *}
 		echo "${row#* }" | add "$file"
 		refuses "$file" "$gates/words" "$here"
 		rm "$here/$file"
 	done
 	echo 'static const char template[] = "/tmp/a.XXXXXX";' | add common/fine.c
+	mkdir -p "$here/agent/kernel"
+	echo 'static const char *words[] = { "NotMigratable" };' | add agent/kernel/reasons.c
 	passes "$gates/words" "$here"
 }
 
