@@ -26,6 +26,43 @@ static struct fake_host *find_by_socket(struct fake_world *world, const char *so
 	return host;
 }
 
+const struct vm_disk *fake_guest_find_disk(const struct fake_guest *guest, const char *target)
+{
+	const struct vm_description *d = &guest->description;
+
+	for (size_t i = 0; i < d->n_disks; i++)
+		if (strcmp(d->disks[i].target, target) == 0)
+			return &d->disks[i];
+	return NULL;
+}
+
+static bool is_copied(const struct migrate_request *r, const char *target)
+{
+	for (size_t i = 0; i < r->n_copied_disks; i++)
+		if (strcmp(r->copied_disks[i], target) == 0)
+			return true;
+	return false;
+}
+
+/* To libvirt, files on a local file system are not shared, whatever they are. */
+static int judge_disks(const struct vm_description *d, const struct migrate_request *r,
+                       const struct fake_guest *guest, struct error *err)
+{
+	for (size_t i = 0; i < r->n_copied_disks; i++)
+		if (!fake_guest_find_disk(guest, r->copied_disks[i]))
+			return error_set(err, ERROR_INVALID,
+			                 "libvirt: invalid argument: disk target %.32s not found "
+			                 "(libvirt error 8)",
+			                 r->copied_disks[i]);
+	for (size_t i = 0; i < d->n_disks && !r->storage_proved_shared; i++)
+		if (!d->disks[i].read_only && strcmp(d->disks[i].type, "file") == 0 &&
+		    !is_copied(r, d->disks[i].target))
+			return error_set(err, ERROR_REFUSED,
+			                 "libvirt: Unsafe migration: Migration without shared "
+			                 "storage is unsafe (libvirt error 81)");
+	return 0;
+}
+
 /* What libvirt would refuse at once. */
 static int judge_request(const struct fake_copy *copy, const struct fake_host *target,
                          const struct migrate_request *r, struct error *err)
@@ -50,6 +87,8 @@ static int judge_request(const struct fake_copy *copy, const struct fake_host *t
 		                 "libvirt: operation failed: Failed to connect to remote libvirt "
 		                 "URI qemu+unix:///system?socket=%.100s (libvirt error 9)",
 		                 r->control_socket);
+	if (judge_disks(&copy->guest->description, r, copy->guest, err) < 0)
+		return -(int)err->code;
 	there = fake_host_find_copy_locked((struct fake_host *)target, r->uuid);
 	if (there && fake_is_active(there))
 		return error_set(err, ERROR_HYPERVISOR,

@@ -86,6 +86,9 @@ struct fake_move *fake_move_start_locked(struct fake_world *world, struct fake_c
 	move->fault = move->guest->fault;
 	move->guest->fault = FAKE_FAULT_NONE;
 	move->job = (struct vm_job){ .active = true, .page_bytes = 4096 };
+	for (size_t i = 0; i < r->n_copied_disks; i++)
+		move->disk_bytes +=
+			fake_guest_find_disk(move->guest, r->copied_disks[i])->capacity_bytes;
 	source->max_downtime_ms = r->max_downtime_ms;
 	source->move = move;
 	if (!copy)
@@ -106,7 +109,8 @@ static uint64_t share_of_link(struct fake_world *world, const struct fake_host *
 
 	for (const struct fake_move *move = world->moves; move; move = move->next)
 		if ((move->source == host || move->target == host) &&
-		    (move->phase == FAKE_PHASE_COPY || move->phase == FAKE_PHASE_SWITCH))
+		    (move->phase == FAKE_PHASE_DISKS || move->phase == FAKE_PHASE_COPY ||
+		     move->phase == FAKE_PHASE_SWITCH))
 			users++;
 	return users ? host->link_bytes_per_s / users : host->link_bytes_per_s;
 }
@@ -315,6 +319,38 @@ static void step_abort(struct fake_world *world, struct fake_move *move)
 		     "operation failed: Unable to write to socket: Broken pipe", 9);
 }
 
+/* libvirt shows no rate for these, and nothing of the memory. */
+static void step_disks(struct fake_world *world, struct fake_move *move)
+{
+	uint64_t rate = get_rate(world, move), bytes;
+	struct vm_job *job = &move->job;
+
+	job->elapsed_ms = world->now_ms - move->started_ms;
+	bytes = rate == FAKE_UNLIMITED ? rate : rate * FAKE_STEP_MS / 1000;
+	if (bytes > job->disk_remaining_bytes)
+		bytes = job->disk_remaining_bytes;
+	job->disk_remaining_bytes -= bytes;
+	job->disk_processed_bytes += bytes;
+	if (job->disk_remaining_bytes)
+		return;
+	if (move->fault == FAKE_FAULT_TARGET_DIES)
+		fail(world, move, ERROR_HYPERVISOR,
+		     "internal error: qemu unexpectedly closed the monitor", 1);
+	else
+		start_copy(world, move);
+}
+
+static void start_disks(struct fake_world *world, struct fake_move *move)
+{
+	if (!move->disk_bytes) {
+		start_copy(world, move);
+		return;
+	}
+	fake_copy_set_locked(world, get_target(move), VM_INCOMING, VM_PAUSE_MIGRATION, "migrating");
+	move->job.disk_total_bytes = move->job.disk_remaining_bytes = move->disk_bytes;
+	enter(world, move, FAKE_PHASE_DISKS);
+}
+
 static void step_prepare(struct fake_world *world, struct fake_move *move)
 {
 	if (world->now_ms - move->phase_started_ms < FAKE_PREPARE_MS || !is_libvirt_up(move))
@@ -325,7 +361,7 @@ static void step_prepare(struct fake_world *world, struct fake_move *move)
 		     "find an available port: Address already in use",
 		     1);
 	else
-		start_copy(world, move);
+		start_disks(world, move);
 }
 
 void fake_move_step_locked(struct fake_world *world, struct fake_move *move)
@@ -337,6 +373,9 @@ void fake_move_step_locked(struct fake_world *world, struct fake_move *move)
 	switch (move->phase) {
 	case FAKE_PHASE_PREPARE:
 		step_prepare(world, move);
+		break;
+	case FAKE_PHASE_DISKS:
+		step_disks(world, move);
 		break;
 	case FAKE_PHASE_COPY:
 		step_copy(world, move);

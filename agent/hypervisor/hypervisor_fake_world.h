@@ -66,12 +66,13 @@ struct fake_host {
 
 /* Phases of a move, in their order:
  *
- *	prepare -> copy -> switch -> teardown -> over
- *	   |        |        |  '--> reply_lost ---^
- *	   +--------+--------+-----> rollback -----^
+ *	prepare -> disks -> copy -> switch -> teardown -> over
+ *	   |         |       |        |  '--> reply_lost ---^
+ *	   +---------+-------+--------+-----> rollback -----^
  */
 enum fake_phase {
 	FAKE_PHASE_PREPARE,
+	FAKE_PHASE_DISKS, /* passed at once unless disks are copied */
 	FAKE_PHASE_COPY,
 	FAKE_PHASE_SWITCH,
 	FAKE_PHASE_TEARDOWN,
@@ -89,6 +90,7 @@ struct fake_move {
 	uint64_t control_lost_ms; /* 0: the control path is there */
 	uint64_t iteration_started_ms;
 	uint64_t bandwidth_bytes_per_s;
+	uint64_t disk_bytes; /* to be copied */
 	bool paused, persistent;
 	bool source_was_paused;
 	enum fake_fault fault;
@@ -135,6 +137,8 @@ struct fake_host *fake_world_find_host_locked(struct fake_world *world, const ch
 struct fake_host *fake_world_get_host_locked(struct fake_world *world, const char *name);
 struct fake_guest *fake_world_find_guest_locked(struct fake_world *world, const char *uuid);
 struct fake_guest *fake_world_get_guest_locked(struct fake_world *world, const char *uuid);
+/* NULL: the guest has no such disk. */
+const struct vm_disk *fake_guest_find_disk(const struct fake_guest *guest, const char *target);
 struct fake_copy *fake_host_find_copy_locked(struct fake_host *host, const char *uuid);
 
 /* Changes what a copy does, counts who runs, and tells the watchers of its host. */

@@ -40,7 +40,8 @@ mark_disk() { # GUEST OFFSET LENGTH
 }
 has_mark() { # FILE OFFSET LENGTH
 	local said
-	said=$(qemu-io -r -U -f qcow2 -c "read -P 0x5a $2 $3" "$1" 2>&1) && [[ $said != *failed* ]] || fail "$said"
+	said=$(qemu-io -r -U -f qcow2 -c "read -P 0x5a $2 $3" "$1" 2>&1 || true)
+	[[ $said == *bytes* && $said != *failed* ]] || fail "$said"
 }
 
 # The disk of GUEST is being copied, by libvirt's word.

@@ -86,6 +86,9 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 	to->alarm = r->alarm;
 	to->downtime_ms = r->downtime_ms;
 	to->n_checks = r->n_checks;
+	snprintf(to->note, sizeof(to->note), "%s", r->n_notes ? r->notes[0] : "");
+	if (r->disk_total_bytes > to->disk_total_bytes)
+		to->disk_total_bytes = r->disk_total_bytes;
 	to->count++;
 	if (r->progress) {
 		to->percent_fell |= r->progress->percent < to->percent;
@@ -363,6 +366,7 @@ void agents_order_again(struct agents *t)
 	settings.max_downtime_ms = 300;
 	settings.completion_timeout_ms_per_gib = 800000;
 	settings.progress_timeout_ms = 150000;
+	settings.copy_disks = t->copy_disks;
 	settings.no_guard = t->no_guard;
 	request.attempt = wire_attempt_new(&name);
 	request.vm_uuid = t->uuid;
@@ -445,17 +449,22 @@ static void look_again(void *context)
 	(void)context; /* only wakes the loop */
 }
 
-bool agents_wait_moving(struct agents *t)
+bool agents_until_looking(struct agents *t, bool (*done)(void *))
 {
 	struct loop_timer timer = { .fire = look_again };
-	bool moving = false;
+	bool seen = false;
 
-	for (unsigned i = 0; i < PATIENCE_MS / 20 && !moving; i++) {
+	for (unsigned i = 0; i < PATIENCE_MS / 20 && !seen; i++) {
 		loop_timer_start(t->loop, &timer, 20);
-		moving = loop_run_until(t->loop, 20, is_moving, t);
+		seen = loop_run_until(t->loop, 20, done, t);
 	}
 	loop_timer_stop(t->loop, &timer);
-	return moving;
+	return seen;
+}
+
+bool agents_wait_moving(struct agents *t)
+{
+	return agents_until_looking(t, is_moving);
 }
 
 /* --- evidence --- */

@@ -13,3 +13,11 @@ drover_test(NAME test_agents_fence LABEL sim TIMEOUT 300
 drover_test(NAME test_agents_journal LABEL sim TIMEOUT 300
 	SOURCES sim/test_agents_journal.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
+# The destination's file system is another one than the source's.
+drover_test(NAME test_agents_copy LABEL sim TIMEOUT 300
+	SOURCES sim/test_agents_copy.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
+foreach(name storage_image_look storage_image_create storage_image_publish storage_image_remove
+		storage_proof_verify)
+	target_link_options(test_agents_copy PRIVATE -Wl,--wrap=${name})
+endforeach()

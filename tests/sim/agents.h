@@ -29,6 +29,8 @@ struct agents_report {
 	unsigned count; /* reports seen; 0 = none */
 	uint32_t percent;
 	bool percent_fell;
+	char note[ERROR_TEXT_BYTES];
+	uint64_t disk_total_bytes; /* the most seen */
 	bool alarm;
 };
 
@@ -46,7 +48,8 @@ struct agents {
 	struct id operation;         /* of the latest order */
 	struct agents_report report; /* the latest of that operation */
 	uint64_t epoch;
-	bool no_guard; /* of the next orders */
+	bool copy_disks; /* of the next order */
+	bool no_guard;   /* of the next orders */
 	/* The latest call's result. */
 	bool answered, accepted;
 	enum mesh_status status;
@@ -76,6 +79,9 @@ void agents_cancel(struct agents *t);
 bool agents_wait(struct agents *t, Drover__V1__MigrationState state);
 /* Until the guest is that far: its move is under way and percent of RAM are sent. */
 bool agents_wait_moving(struct agents *t);
+
+/* Until @done, which is asked every few milliseconds whatever happens; false after 40 s. */
+bool agents_until_looking(struct agents *t, bool (*done)(void *));
 
 /* As by kill -9 and a new start; the hypervisor and what it does go on. */
 void agents_kill(struct agents *t, size_t i);

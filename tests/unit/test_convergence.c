@@ -151,13 +151,105 @@ static void test_completion(void **state)
 	assert_non_null(strstr(why.text, "completionTimeoutPerGiB"));
 }
 
+static enum convergence_verdict feed_disks(uint64_t sent_mib, uint64_t left_mib)
+{
+	struct vm_job job = {
+		.active = true,
+		.disk_total_bytes = (sent_mib + left_mib) * MIB,
+		.disk_processed_bytes = sent_mib * MIB,
+		.disk_remaining_bytes = left_mib * MIB,
+	};
+
+	now_ms += STEP_MS;
+	return convergence_step(&c, &job, now_ms, &progress, &why);
+}
+
+static void begin_with_disks(void)
+{
+	struct convergence_limits with_memory = limits;
+
+	with_memory.memory_bytes = 1024 * MIB;
+	begin();
+	convergence_init(&c, &with_memory, now_ms);
+}
+
+/* While disks are copied libvirt tells neither rate nor memory: the rate is that of the bytes, and the
+ * memory is still to come, at the end and in the time that is allowed. */
+static void test_disks(void **state)
+{
+	(void)state;
+	begin_with_disks();
+	for (unsigned i = 1; i <= 20; i++)
+		assert_int_equal(feed_disks(50 * i, 4096 - 50 * i), CONVERGENCE_GO_ON);
+	/* 50 MiB in half a second; 3096 MiB of disk and 1024 of memory are left. */
+	assert_in_range(progress.transfer_bytes_per_s, 99 * MIB, 101 * MIB);
+	assert_true(progress.eta_known);
+	assert_in_range(progress.eta_ms, 40000, 42500);
+	assert_in_range(progress.percent, 15, 25);
+}
+
+/* From the disks to the memory is no step back and no stall: what remains is known anew, the disks' figures
+ * may go or stay, and percent does not fall. */
+static void test_disks_then_memory(void **state)
+{
+	uint32_t percent;
+
+	(void)state;
+	begin_with_disks();
+	for (unsigned i = 1; i <= 40; i++)
+		feed_disks(100 * i, 4000 - 100 * i);
+	percent = progress.percent;
+	assert_in_range(percent, 50, 95);
+	/* More memory than was thought: as with video RAM; and for longer than the progress limit. */
+	for (unsigned i = 1; i <= 310; i++) {
+		assert_int_equal(feed(1, i, 1100 - i, 2, 0), CONVERGENCE_GO_ON);
+		assert_true(progress.percent >= percent);
+	}
+	assert_in_range(progress.transfer_bytes_per_s, MIB, 3 * MIB);
+}
+
+/* A dead network is seen in the disks' bytes, too. */
+static void test_disks_stall(void **state)
+{
+	enum convergence_verdict verdict = CONVERGENCE_GO_ON;
+	uint64_t dead_ms;
+
+	(void)state;
+	begin_with_disks();
+	feed_disks(100, 900);
+	dead_ms = now_ms;
+	while (verdict == CONVERGENCE_GO_ON && now_ms < dead_ms + 10 * CONVERGENCE_STALL_MS)
+		verdict = feed_disks(100, 900);
+	assert_int_equal(verdict, CONVERGENCE_ABORT_STALLED);
+	assert_int_equal(now_ms - dead_ms, CONVERGENCE_STALL_MS);
+	assert_non_null(strstr(why.text, "1.9 GiB left"));
+}
+
+/* The time for the whole counts disks and memory from the beginning. */
+static void test_disks_completion(void **state)
+{
+	struct convergence_limits short_limits = { .completion_timeout_ms_per_gib = 10000,
+		                                   .memory_bytes = 1024 * MIB };
+	enum convergence_verdict verdict = CONVERGENCE_GO_ON;
+
+	(void)state;
+	begin();
+	convergence_init(&c, &short_limits, now_ms);
+	for (unsigned i = 0; i < 1000 && verdict == CONVERGENCE_GO_ON; i++)
+		verdict = feed_disks(i + 1, 2047 - i);
+	assert_int_equal(verdict, CONVERGENCE_ABORT_TIMEOUT);
+	assert_int_equal(now_ms, 1000 + 30000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_pass),          cmocka_unit_test(test_no_end_in_sight),
 		cmocka_unit_test(test_percent_never_falls), cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_preparation),         cmocka_unit_test(test_no_progress),
-		cmocka_unit_test(test_completion),
+		cmocka_unit_test(test_completion),          cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_disks_then_memory),   cmocka_unit_test(test_disks_stall),
+		cmocka_unit_test(test_disks_completion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,7 @@ static struct error err;
 /* ---- guests ---- */
 
 #define VICTIM_BYTES (64 * MIB)
+#define DISK_BYTES   (16 * MIB)
 
 static char uuid[VM_UUID_BYTES];
 static char guest_name[64];
@@ -427,6 +428,85 @@ static void test_move(void **state)
 	}
 }
 
+static bool copies_disks(void *context)
+{
+	struct vm_job job = { 0 };
+
+	(void)context;
+	assert_ok(stage->source->ops->job(stage->source, uuid, &job, &err));
+	return job.active && job.disk_total_bytes > 0;
+}
+
+static void add_private_guest(const char *name)
+{
+	struct vm_summary vm;
+
+	snprintf(guest_name, sizeof(guest_name), "%s", name);
+	guest_exists = true;
+	stage->add_guest(&(struct suite_guest){ .name = name,
+	                                        .memory_bytes = VICTIM_BYTES,
+	                                        .working_set_bytes = 16 * MIB,
+	                                        .private_disk_bytes = DISK_BYTES });
+	assert_true(find_by_name(stage->source, name, &vm));
+	memcpy(uuid, vm.uuid, sizeof(uuid));
+}
+
+static void test_copied_disk(void **state)
+{
+	/* A disk that is not shared is copied before the memory, in bytes that are told; then the
+	 * guest is there as after any other move. */
+	const char *const disks[] = { "hda" };
+	struct move move = { .request = request() };
+	struct hypervisor_event done = { 0 };
+	struct vm_job job = { 0 };
+	size_t mark;
+
+	(void)state;
+	add_private_guest("copied");
+	stage->add_image("copied", DISK_BYTES);
+	mark = suite_watch_mark(source_watch);
+	move.request.copied_disks = disks;
+	move.request.n_copied_disks = 1;
+	move.request.disks_uri = stage->disks_uri;
+	move.request.storage_proved_shared = false;
+	move.request.paused = true;
+	move.request.bandwidth_bytes_per_s = DISK_BYTES / 2;
+	move_start(&move);
+	assert_true(suite_wait_until(copies_disks, NULL, SOON_S));
+	assert_ok(stage->source->ops->job(stage->source, uuid, &job, &err));
+	assert_true(job.disk_total_bytes >= DISK_BYTES);
+	assert_true(job.iteration > 0 || job.memory_processed_bytes == 0);
+	assert_int_equal(find(stage->target).state, VM_INCOMING);
+	move_expect_success(&move);
+	assert_true(suite_watch_wait(source_watch, mark, HYPERVISOR_JOB_COMPLETED, uuid, SOON_S,
+	                             &done));
+	assert_true(done.job.disk_total_bytes >= DISK_BYTES);
+	assert_true(done.job.disk_processed_bytes >= DISK_BYTES);
+	assert_int_equal(find(stage->target).state, VM_PAUSED);
+	assert_ok(stage->target->ops->resume(stage->target, uuid, &err));
+	expect_absent(stage->source);
+}
+
+static void test_private_disk(void **state)
+{
+	/* A disk that is neither shared nor copied is refused, and so is one that is not there. */
+	const char *const none[] = { "sdz" };
+	struct migrate_request r = request();
+
+	(void)state;
+	add_private_guest("private");
+	r.storage_proved_shared = false;
+	assert_error(stage->source->ops->migrate(stage->source, &r, &err), ERROR_REFUSED);
+	r.storage_proved_shared = true;
+	r.copied_disks = none;
+	r.n_copied_disks = 1;
+	r.disks_uri = stage->disks_uri;
+	assert_error(stage->source->ops->migrate(stage->source, &r, &err), ERROR_INVALID);
+	assert_non_null(strstr(err.text, "sdz"));
+	assert_int_equal(find(stage->source).state, VM_RUNNING);
+	expect_absent(stage->target);
+}
+
 static bool is_incoming(void *context)
 {
 	struct vm_summary vm;
@@ -686,6 +766,8 @@ int suite_run(const struct suite_stage *s, const char *filter)
 		CASE(test_refused_move),
 		CASE(test_lost_libvirtd),
 		CASE(test_lost_in_the_middle),
+		CASE(test_copied_disk),
+		CASE(test_private_disk),
 	};
 	int failed;
 

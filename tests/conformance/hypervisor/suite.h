@@ -15,17 +15,20 @@ struct suite_guest {
 	const char *name;
 	uint64_t memory_bytes, working_set_bytes, dirty_bytes_per_s;
 	bool persistent;
+	uint64_t private_disk_bytes; /* a raw disk "hda" on the source alone; 0 = none */
 };
 
 struct suite_stage {
 	struct hypervisor *source, *target; /* not watched yet */
 	const char *target_socket; /* control socket of the target, as the source sees it */
-	const char *migrate_uri, *listen_address;
+	const char *migrate_uri, *listen_address, *disks_uri;
 	bool tls;
 	const char *bridge; /* that both hosts have */
 
 	/* A running guest on the source. Fails the test if it cannot. */
 	void (*add_guest)(const struct suite_guest *guest);
+	/* An empty image for that disk on the target, where the guest expects it. */
+	void (*add_image)(const char *name, uint64_t bytes);
 	/* Removes all that is left of it on both hosts. */
 	void (*remove_guest)(const char *name);
 	void (*stop_libvirtd)(void); /* the source's: killed */

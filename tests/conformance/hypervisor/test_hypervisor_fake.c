@@ -10,6 +10,13 @@ static struct fake_world *world;
 
 static void add_guest(const struct suite_guest *guest)
 {
+	const struct vm_disk disk = { .target = "hda",
+		                      .type = "file",
+		                      .device = "disk",
+		                      .format = "raw",
+		                      .source = "/srv/disk.img",
+		                      .capacity_bytes = guest->private_disk_bytes };
+
 	fake_world_add_guest(world, "host1",
 	                     &(struct fake_guest_settings){
 				     .name = guest->name,
@@ -17,8 +24,17 @@ static void add_guest(const struct suite_guest *guest)
 				     .working_set_bytes = guest->working_set_bytes,
 				     .dirty_bytes_per_s = guest->dirty_bytes_per_s,
 				     .persistent = guest->persistent,
+				     .disks = &disk,
+				     .n_disks = guest->private_disk_bytes ? 1 : 0,
 			     },
 	                     NULL);
+}
+
+/* Here an image is only its size. */
+static void add_image(const char *name, uint64_t bytes)
+{
+	(void)name;
+	(void)bytes;
 }
 
 /* Every case has a guest of its own name; what is left of one disturbs nobody. */
@@ -43,8 +59,10 @@ int main(int count, char **arguments)
 		.target_socket = "/fake/host2",
 		.migrate_uri = "tcp://10.78.0.2:49152",
 		.listen_address = "10.78.0.2",
+		.disks_uri = "tcp://10.78.0.2:49153",
 		.bridge = "br0",
 		.add_guest = add_guest,
+		.add_image = add_image,
 		.remove_guest = remove_guest,
 		.stop_libvirtd = stop_libvirtd,
 		.start_libvirtd = start_libvirtd,

@@ -67,9 +67,22 @@ static void add_guest(const struct suite_guest *guest)
 	_cleanup_free_ char *dirty = xasprintf("%lluMiB/s",
 	                                       guest->dirty_bytes_per_s / (unsigned long long)MIB);
 
+	_cleanup_free_ char *disk = xasprintf("%lluMiB",
+	                                      guest->private_disk_bytes / (unsigned long long)MIB);
+
 	lab("vm", guest->name, "host1", "--memory", memory, "--working-set", set, "--dirty",
-	    guest->dirty_bytes_per_s ? dirty : "0", guest->persistent ? "--persistent" : NULL,
+	    guest->dirty_bytes_per_s ? dirty : "0", "--storage",
+	    guest->private_disk_bytes ? "local" : "none", "--disk",
+	    guest->private_disk_bytes ? disk : "16MiB", guest->persistent ? "--persistent" : NULL,
 	    NULL);
+}
+
+static void add_image(const char *name, uint64_t bytes)
+{
+	_cleanup_free_ char *size = xasprintf("%llu", (unsigned long long)bytes);
+	_cleanup_free_ char *path = xasprintf("/srv/drover/local/%s.img", name);
+
+	lab("shell", "host2", "truncate", "-s", size, path, NULL);
 }
 
 static void remove_guest(const char *name)
@@ -147,9 +160,11 @@ int main(int count, char **arguments)
 	struct suite_stage stage = {
 		.migrate_uri = "tcp://10.78.0.2:49152",
 		.listen_address = "10.78.0.2",
+		.disks_uri = "tcp://10.78.0.2:49153",
 		.tls = true,
 		.bridge = "br0",
 		.add_guest = add_guest,
+		.add_image = add_image,
 		.remove_guest = remove_guest,
 		.stop_libvirtd = stop_libvirtd,
 		.start_libvirtd = start_libvirtd,

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two agents move a guest whose disk lies on each host for itself: the images that the destination makes
+ * are gone when no guest came, and are never removed once one has run on them.
+ *
+ * Both agents run in one file system. What the destination does with images is led to a directory of its
+ * own, by the linker's --wrap; what it sees of the source's proof is that it is not there. */
+#include "tests/sim/agents.h"
+
+#include "agent/storage/storage_image.h"
+#include "common/cleanup.h"
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define DONE      DROVER__V1__MIGRATION_STATE__DONE
+#define FAILED    DROVER__V1__MIGRATION_STATE__FAILED
+#define CANCELLED DROVER__V1__MIGRATION_STATE__CANCELLED
+
+#define DISK_BYTES (32 * MIB)
+
+/* --- the destination's file system --- */
+
+static char source_directory[128], target_directory[128];
+
+/* @path as the destination has it. */
+static void lead(char *path)
+{
+	char name[VM_PATH_BYTES];
+
+	snprintf(name, sizeof(name), "%s", strrchr(path, '/') + 1);
+	snprintf(path, VM_PATH_BYTES, "%s/%s", target_directory, name);
+}
+
+void __real_storage_image_look(const struct vm_disk *disk, struct image_finding *ret);
+void __wrap_storage_image_look(const struct vm_disk *disk, struct image_finding *ret);
+int __real_storage_image_create(struct storage_image *image, const struct attempt_name *attempt,
+                                struct error *err);
+int __wrap_storage_image_create(struct storage_image *image, const struct attempt_name *attempt,
+                                struct error *err);
+int __real_storage_image_publish(const struct storage_image *image,
+                                 const struct attempt_name *attempt, struct error *err);
+int __wrap_storage_image_publish(const struct storage_image *image,
+                                 const struct attempt_name *attempt, struct error *err);
+int __real_storage_image_remove(const struct storage_image *image,
+                                const struct attempt_name *attempt, struct error *err);
+int __wrap_storage_image_remove(const struct storage_image *image,
+                                const struct attempt_name *attempt, struct error *err);
+void __wrap_storage_proof_verify(const struct vm_disk *disk, const struct storage_proof *proof,
+                                 struct storage_finding *ret);
+
+void __wrap_storage_image_look(const struct vm_disk *disk, struct image_finding *ret)
+{
+	struct vm_disk there = *disk;
+
+	lead(there.source);
+	__real_storage_image_look(&there, ret);
+}
+
+int __wrap_storage_image_create(struct storage_image *image, const struct attempt_name *attempt,
+                                struct error *err)
+{
+	struct storage_image there = *image;
+	int rc;
+
+	lead(there.path);
+	rc = __real_storage_image_create(&there, attempt, err);
+	image->device = there.device;
+	image->inode = there.inode;
+	return rc;
+}
+
+int __wrap_storage_image_publish(const struct storage_image *image,
+                                 const struct attempt_name *attempt, struct error *err)
+{
+	struct storage_image there = *image;
+
+	lead(there.path);
+	return __real_storage_image_publish(&there, attempt, err);
+}
+
+int __wrap_storage_image_remove(const struct storage_image *image,
+                                const struct attempt_name *attempt, struct error *err)
+{
+	struct storage_image there = *image;
+
+	lead(there.path);
+	return __real_storage_image_remove(&there, attempt, err);
+}
+
+void __wrap_storage_proof_verify(const struct vm_disk *disk, const struct storage_proof *proof,
+                                 struct storage_finding *ret)
+{
+	(void)disk;
+	(void)proof;
+	*ret = (struct storage_finding){ .needed = true,
+		                         .measured = true,
+		                         .measured_text = "missing here",
+		                         .remedy = "share it" };
+}
+
+/* --- a guest with a disk of its own --- */
+
+static char image_path[256];
+
+static struct agents *begin(uint64_t link_bytes_per_s)
+{
+	struct agents *t = agents_new(NULL);
+	struct vm_disk disk = {
+		.target = "vda", .type = "file", .device = "disk", .format = "raw"
+	};
+	struct fake_guest_settings guest = {
+		.name = "web", .memory_bytes = 64 * MIB, .disks = &disk, .n_disks = 1
+	};
+	FILE *f;
+
+	snprintf(source_directory, sizeof(source_directory), "%s/here", t->directory);
+	snprintf(target_directory, sizeof(target_directory), "%s/there", t->directory);
+	assert_int_equal(mkdir(source_directory, 0700), 0);
+	assert_int_equal(mkdir(target_directory, 0700), 0);
+	snprintf(disk.source, sizeof(disk.source), "%s/web.img", source_directory);
+	snprintf(image_path, sizeof(image_path), "%s/web.img", target_directory);
+	f = fopen(disk.source, "we");
+	assert_non_null(f);
+	assert_int_equal(ftruncate(fileno(f), DISK_BYTES), 0);
+	fclose(f);
+	disk.capacity_bytes = DISK_BYTES; /* for the fake, which has no files */
+	if (link_bytes_per_s)
+		fake_world_set_link(t->world, "host1", link_bytes_per_s);
+	agents_add_guest(t, &guest);
+	t->copy_disks = true;
+	return t;
+}
+
+static size_t count_images(void)
+{
+	_cleanup_closedir_ DIR *d = opendir(target_directory);
+	const struct dirent *e;
+	size_t n = 0;
+
+	while (d && (e = readdir(d)))
+		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	return n;
+}
+
+static bool no_image_is_left(void *context)
+{
+	const struct agents *t = context;
+
+	return count_images() == 0 && t->agents[1] && !t->agents[1]->image_sets;
+}
+
+static bool is_clean(void *context)
+{
+	struct agents *t = context;
+
+	return agents_leftovers(t) == 0 && agents_leases(t, 1) == 0;
+}
+
+static bool image_is_there(void *context)
+{
+	(void)context;
+	return access(image_path, F_OK) == 0;
+}
+
+static void finish(struct agents *t)
+{
+	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
+	assert_true(agents_until(t, is_clean, t));
+	agents_free(t);
+}
+
+/* --- the cases --- */
+
+/* The guest arrives with its disk: the image is its own, the source's stays and is spoken of, the guard is
+ * two-step, and both ports and the room are free again. */
+static void test_copied(void **state)
+{
+	struct agents *t = begin(0);
+	struct stat st;
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_TWO_STEP);
+	assert_non_null(strstr(t->report.note, "copied from host1"));
+	assert_non_null(strstr(t->report.note, "vda"));
+	assert_int_equal(t->report.disk_total_bytes, DISK_BYTES);
+	assert_false(t->report.percent_fell);
+	assert_int_equal(stat(image_path, &st), 0);
+	assert_int_equal(st.st_size, DISK_BYTES);
+	assert_null(t->agents[1]->image_sets);
+	finish(t);
+}
+
+/* What has run is never removed, whoever asks: not when the guest is gone a moment later, and not by the
+ * next agent. */
+static void test_never_removed_after_it_ran(void **state)
+{
+	struct agents *t = begin(0);
+	struct error err;
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(t->hypervisors[1]->ops->destroy(t->hypervisors[1], t->uuid, &err), 0);
+	agents_kill(t, 1);
+	agents_start(t, 1);
+	assert_null(t->agents[1]->image_sets);
+	assert_true(agents_until(t, is_clean, t));
+	assert_int_equal(count_images(), 1);
+	finish(t);
+}
+
+/* Without the option it is refused, and nothing is made. */
+static void test_not_asked_for(void **state)
+{
+	struct agents *t = begin(0);
+
+	(void)state;
+	t->copy_disks = false;
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(t->report.error_code, ERROR_REFUSED);
+	assert_non_null(strstr(t->report.reason, "disk/vda"));
+	assert_int_equal(count_images(), 0);
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	finish(t);
+}
+
+/* A file of that name is somebody's: refused, and still there. */
+static void f19_somebodys_file(void **state)
+{
+	struct agents *t = begin(0);
+	FILE *f;
+
+	(void)state;
+	f = fopen(image_path, "we");
+	assert_non_null(f);
+	assert_true(fputs("somebody's", f) >= 0);
+	fclose(f);
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_non_null(strstr(t->report.reason, "another file of this name"));
+	assert_int_equal(count_images(), 1);
+	finish(t);
+}
+
+static bool disk_is_copied(void *context)
+{
+	struct agents *t = context;
+	struct vm_job job;
+	struct error err;
+
+	return t->hypervisors[0]->ops->job(t->hypervisors[0], t->uuid, &job, &err) == 0 &&
+	       job.disk_processed_bytes > 0;
+}
+
+/* Cancelled while the disk is copied: the image goes, the guest stays, room and ports are free. */
+static void test_cancelled(void **state)
+{
+	struct agents *t = begin(4 * MIB);
+	const struct reservation *r;
+	size_t n;
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_until_looking(t, disk_is_copied));
+	assert_int_equal(count_images(), 1);
+	r = reservations_get_all(t->agents[1]->reservations, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(reservation_disk_bytes(r), DISK_BYTES);
+	assert_true(r->disk_port && r->disk_port != r->port);
+	agents_cancel(t);
+	assert_true(agents_wait(t, CANCELLED));
+	assert_true(agents_until(t, no_image_is_left, t));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	finish(t);
+}
+
+/* The destination's QEMU dies when the disk is copied: as cancelled. */
+static void f04_target_dies(void **state)
+{
+	struct agents *t = begin(0);
+
+	(void)state;
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_TARGET_DIES);
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_true(agents_until(t, no_image_is_left, t));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	finish(t);
+}
+
+/* The destination's agent is killed with the image made: the next one knows it, leaves it to the move that
+ * goes on, and gives it to the guest. */
+static void f24_agent_killed(void **state)
+{
+	struct agents *t = begin(8 * MIB);
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_until_looking(t, disk_is_copied));
+	agents_kill(t, 1);
+	agents_start(t, 1);
+	assert_non_null(t->agents[1]->image_sets);
+	assert_true(image_is_there(t));
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	assert_null(t->agents[1]->image_sets);
+	assert_int_equal(count_images(), 1);
+	finish(t);
+}
+
+/* Both agents are killed, and the guest goes on at its source because libvirt gave up the move: the image is
+ * found in the journal and removed. */
+static void f24_both_killed(void **state)
+{
+	struct agents *t = begin(4 * MIB);
+	struct error err;
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_until_looking(t, disk_is_copied));
+	assert_int_equal(t->hypervisors[0]->ops->abort_job(t->hypervisors[0], t->uuid, &err), 0);
+	agents_kill(t, 1);
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	agents_start(t, 1);
+	assert_true(agents_until(t, no_image_is_left, t));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	finish(t);
+}
+
+/* The answer of Finish is lost: the guest stays at its source, and its paused copy goes with its image. */
+static void f01_lost_finish(void **state)
+{
+	struct agents *t = begin(0);
+
+	(void)state;
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+	assert_true(agents_until(t, no_image_is_left, t));
+	finish(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_copied),
+		cmocka_unit_test(test_never_removed_after_it_ran),
+		cmocka_unit_test(test_not_asked_for),
+		cmocka_unit_test(f19_somebodys_file),
+		cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(f04_target_dies),
+		cmocka_unit_test(f24_agent_killed),
+		cmocka_unit_test(f24_both_killed),
+		cmocka_unit_test(f01_lost_finish),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
