@@ -94,6 +94,17 @@ order_long_move() {
 	order_move "$@"
 }
 
+# A disk that the destination does not see goes along.
+order_copying_move() { drover -q --timeout 3s migrate "$1" --to "$3" --copy-disks --detach; }
+
+# What was made for it is removed.
+order_cancelled_copy() {
+	lab link "$2" migration rate 20mbit
+	order_copying_move "$@" || return 1
+	wait_mid_copy "$1" "$2" 1000000 || return 1
+	drover -q --timeout 3s cancel "vm/$1"
+}
+
 order_cancelled_move() {
 	lab link "$2" migration rate 20mbit
 	order_move "$@" || return 1
@@ -151,6 +162,8 @@ order_for() {
 	coordinator_*_mark_*) echo order_drain ;;
 	coordinator_*_preview_*) echo order_dry_run ;;
 	source_*_abort | target_*_destroy) echo order_lost_finish ;;
+	target_after_images_removed) echo order_cancelled_copy ;;
+	target_*_images_*) echo order_copying_move ;;
 	target_before_renew_reply) echo order_long_move ;;
 	*) echo order_move ;;
 	esac
@@ -159,6 +172,7 @@ order_for() {
 options_for() {
 	case $1 in
 	*_autostart) echo --persistent ;;
+	*_images_*) printf '%s\n' --storage local ;;
 	target_before_renew_reply) printf '%s\n' --memory 96MiB --working-set 64MiB ;;
 	esac
 }
@@ -197,7 +211,7 @@ sweep_point() {
 	drover -q undrain "$from" >/dev/null 2>&1 || true
 	wait_until all_ready 10 || return 1
 	if [[ $home == "$from" ]]; then
-		drover -q migrate "$guest" --to "$to" || { fail "$POINT: and it cannot be moved any more"; return 1; }
+		drover -q migrate "$guest" --to "$to" --copy-disks || { fail "$POINT: and it cannot be moved any more"; return 1; }
 	fi
 	assert_starts "$guest" || return 1
 	assert_all_well "$guest@$to" || return 1
