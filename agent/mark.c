@@ -118,6 +118,7 @@ static int read_mark(const Drover__V1__DrainMark *from, struct journal_drain_mar
 	to->draining = from->draining;
 	to->cordoned = from->cordoned;
 	to->leave_unmovable = from->leave_unmovable;
+	to->copy_disks = from->copy_disks;
 	to->parallel = from->parallel;
 	to->bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
 	to->maintenance = from->maintenance;
@@ -170,6 +171,7 @@ Drover__V1__DrainMark *mark_new(const struct journal_drain_mark *from)
 	for (size_t i = 0; i < from->n_leave; i++)
 		m->leave[i] = xstrdup(from->leave[i]);
 	m->leave_unmovable = from->leave_unmovable;
+	m->copy_disks = from->copy_disks;
 	m->parallel = from->parallel;
 	m->bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
 	m->maintenance = from->maintenance;

@@ -241,6 +241,7 @@ static void set_mark(struct coordinator *c, const char *node, const struct drain
 	m.n_leave = mark->leave.count;
 	m.maintenance = mark->maintenance;
 	m.leave_unmovable = mark->leave_unmovable;
+	m.copy_disks = mark->copy_disks;
 	m.parallel = mark->parallel;
 	m.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
 	request.mark = &m;

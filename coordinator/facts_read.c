@@ -117,6 +117,7 @@ int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, s
 	mark.cordoned = from->cordoned;
 	mark.maintenance = from->maintenance;
 	mark.leave_unmovable = from->leave_unmovable;
+	mark.copy_disks = from->copy_disks;
 	mark.parallel = from->parallel;
 	mark.bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
 	text_copy(mark.reason, sizeof(mark.reason), from->reason);

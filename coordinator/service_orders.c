@@ -33,6 +33,7 @@ void order_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *cont
 	e.drain.dry_run = r->dry_run;
 	e.drain.leave = &leave;
 	e.drain.leave_unmovable = r->leave_unmovable;
+	e.drain.copy_disks = r->copy_disks;
 	e.drain.reason = r->reason;
 	e.drain.parallel = r->parallel;
 	e.drain.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;

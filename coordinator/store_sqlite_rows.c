@@ -58,6 +58,8 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "ALTER TABLE nodes ADD COLUMN fenced_by TEXT NOT NULL DEFAULT '';"
 	      "ALTER TABLE nodes ADD COLUMN fenced_reason TEXT NOT NULL DEFAULT '';"
 	      "ALTER TABLE nodes ADD COLUMN fenced_wall_ms INTEGER NOT NULL DEFAULT 0;",
+	/* 2 to 3: drains that copy disks */
+	[2] = "ALTER TABLE drains ADD COLUMN copy_disks INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format off */
@@ -67,7 +69,7 @@ const char *const store_node_columns[] = {
 };
 const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
-	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", NULL
+	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks", NULL
 };
 const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
@@ -379,6 +381,7 @@ void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain)
 	put_number(&row, drain->created_wall_ms);
 	put_number(&row, drain->ended_wall_ms);
 	put_number(&row, drain->left_count);
+	put_number(&row, drain->copy_disks);
 }
 
 static enum drain_state parse_drain_state(const char *name)
@@ -412,6 +415,7 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 	ret->created_wall_ms = get_number(&row);
 	ret->ended_wall_ms = get_number(&row);
 	ret->left_count = (uint32_t)get_number(&row);
+	ret->copy_disks = get_number(&row);
 	if (row.bad || ret->state == DRAIN_PLANNED)
 		return error_set(err, ERROR_STORE, "the row of drain/%" PRIu64 " makes no sense",
 		                 ret->number);

@@ -340,6 +340,7 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
 	}
 	m->revision = drain->revision;
 	m->parallel = k->parallel ? k->parallel : fleet->options.caps.outbound;
+	m->copy_disks = k->copy_disks;
 	return m;
 }
 

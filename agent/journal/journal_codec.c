@@ -331,6 +331,7 @@ uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *d, size_t *r
 	m.leave = leave;
 	m.n_leave = d->n_leave;
 	m.leave_unmovable = d->leave_unmovable;
+	m.copy_disks = d->copy_disks;
 	m.parallel = d->parallel;
 	m.bandwidth_bytes_per_s = d->bandwidth_bytes_per_s;
 	m.maintenance = d->maintenance;
@@ -362,6 +363,7 @@ int journal_decode_drain_mark(const struct journal_record *r, struct journal_dra
 	d->draining = m->draining;
 	d->cordoned = m->cordoned;
 	d->leave_unmovable = m->leave_unmovable;
+	d->copy_disks = m->copy_disks;
 	d->parallel = m->parallel;
 	d->bandwidth_bytes_per_s = m->bandwidth_bytes_per_s;
 	d->maintenance = m->maintenance;

@@ -142,7 +142,7 @@ struct event {
 			const char *node;
 			bool dry_run;
 			const struct names *leave; /* names or uuids */
-			bool leave_unmovable;
+			bool leave_unmovable, copy_disks;
 			const char *reason;
 			uint32_t parallel;
 			uint64_t bandwidth_bytes_per_s;

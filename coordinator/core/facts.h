@@ -146,7 +146,7 @@ struct drain_mark {
 	bool maintenance;
 	char reason[REASON_BYTES];
 	struct names leave;
-	bool leave_unmovable;
+	bool leave_unmovable, copy_disks;
 	uint32_t parallel;
 	uint64_t bandwidth_bytes_per_s;
 };

@@ -65,6 +65,7 @@ static void send_mark(struct fleet *fleet, struct node *node)
 	mark->maintenance = node->kept.maintenance;
 	if (drain) {
 		mark->leave_unmovable = drain->kept.leave_unmovable;
+		mark->copy_disks = drain->kept.copy_disks;
 		mark->parallel = drain->kept.parallel;
 		mark->bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
 	}
@@ -141,6 +142,7 @@ static void adopt_drain(struct fleet *fleet, struct node *node, const struct dra
 	text_copy(kept.reason, sizeof(kept.reason), mark->reason);
 	names_copy(&kept.leave, &mark->leave);
 	kept.leave_unmovable = mark->leave_unmovable;
+	kept.copy_disks = mark->copy_disks;
 	kept.parallel = mark->parallel;
 	kept.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
 	drain = fleet_add_drain(fleet, &kept);

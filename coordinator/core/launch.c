@@ -70,6 +70,7 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 	text_copy(kept.source, sizeof(kept.source), vm->node->kept.name);
 	if (drain) {
 		kept.drain_number = drain->kept.number;
+		kept.settings.copy_disks = drain->kept.copy_disks;
 		if (drain->kept.bandwidth_bytes_per_s)
 			kept.settings.bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
 	}

@@ -51,7 +51,7 @@ struct drain_record {
 	enum drain_state state;
 	char reason[REASON_BYTES]; /* why it was asked for, by the operator */
 	struct names leave;        /* uuids of guests that may stay */
-	bool leave_unmovable;
+	bool leave_unmovable, copy_disks;
 	uint32_t parallel; /* 0 = the cluster's limit */
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t created_wall_ms, ended_wall_ms;

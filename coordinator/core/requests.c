@@ -99,6 +99,7 @@ static int describe_drain(struct fleet *fleet, const struct event *event, const 
 	text_copy(ret->reason, sizeof(ret->reason), event->drain.reason);
 	ret->request_id = event->drain.request_id;
 	ret->leave_unmovable = event->drain.leave_unmovable;
+	ret->copy_disks = event->drain.copy_disks;
 	ret->parallel = event->drain.parallel;
 	ret->bandwidth_bytes_per_s = event->drain.bandwidth_bytes_per_s;
 	ret->created_wall_ms = event->wall_ms;
@@ -198,6 +199,7 @@ void request_drain(struct fleet *fleet, const struct event *event)
 		checks_deinit(
 			&reply->checks); /* the round collects them, with the hosts' answers */
 		reply->plan = draft;
+		reply->copy_disks = event->drain.copy_disks;
 		preview_start_drain(fleet, reply);
 	} else if (reply->refused) {
 		drain_free(draft);

@@ -159,6 +159,18 @@ assert_nothing_left() {
 	assert_all_well stays@host2
 }
 
+@test "a drain takes guests with private disks along when it is told to, and says so when it is not" {
+	private_guest one 16MiB
+	lab vm two host1 --memory 64MiB --storage file
+	seen two
+	run -4 drover drain host1 --dry-run
+	[[ $output == *one*disk/hda* ]] || fail "$output"
+	run -0 drover drain host1 --copy-disks
+	[ "$(migration_get one '.report.guard')" = GUARD_TWO_STEP ]
+	[ "$(on_host2)" = one.img ]
+	assert_all_well one@host2 two@host2
+}
+
 @test "F04: the destination's QEMU is killed while the disk is copied: the source goes on, the image is gone" {
 	begin_slow_copy orphan
 	for pid in $(qemu_pids orphan); do
@@ -170,6 +182,7 @@ assert_nothing_left() {
 	assert_all_well orphan@host1
 }
 
+# bats test_tags=slow
 @test "F24: the destination's agent dies between making the image and the move: it is found and removed" {
 	local point
 	private_guest crash 64MiB

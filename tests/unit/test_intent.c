@@ -138,6 +138,7 @@ static void test_store_lost(void **state)
 		                   .cordoned = true,
 		                   .reason = "new memory",
 		                   .leave_unmovable = true,
+		                   .copy_disks = true,
 		                   .parallel = 1,
 		                   .bandwidth_bytes_per_s = 1000000 };
 	const struct drain *drain;
@@ -155,12 +156,14 @@ static void test_store_lost(void **state)
 	assert_string_equal(drain->kept.reason, "new memory");
 	assert_true(names_contain(&drain->kept.leave, "build7"));
 	assert_true(drain->kept.leave_unmovable);
+	assert_true(drain->kept.copy_disks);
 	assert_int_equal(drain->kept.parallel, 1);
 	assert_int_equal(drain->kept.bandwidth_bytes_per_s, 1000000);
 	core_world_wait(world, 12);
 	assert_int_equal(core_world_count(world, ACTION_START), 1);
 	assert_int_equal(core_world_find(world, ACTION_START)->call.attempt.epoch,
 	                 world->fleet->epoch);
+	assert_true(core_world_find(world, ACTION_START)->call.settings.copy_disks);
 	drain_mark_deinit(&mark);
 	core_world_free(world);
 }

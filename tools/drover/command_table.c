@@ -173,7 +173,7 @@ static const struct command commands[] = {
 
 	{ .name = "drain", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
-		     O(NO_INPUT) | O(PARALLEL) | O(BANDWIDTH) | O(REASON),
+		     O(NO_INPUT) | O(PARALLEL) | O(BANDWIDTH) | O(COPY_DISKS) | O(REASON),
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
 	  .summary = "move all guests off a node and keep new ones away",
 	  .description = "Starts at once if every guest can be moved live, follows it to the end, and "
@@ -181,7 +181,9 @@ static const struct command commands[] = {
 			 "done; drover names the guest, the reason and the flag that allows going on "
 			 "(status 4). On a terminal it asks.\n\n"
 			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "
-			 "guests that moved stay where they are.",
+			 "guests that moved stay where they are.\n\n"
+			 "With --copy-disks, disks that are not shared go along: see \"drover help "
+			 "migrate\" for what that needs and what it leaves behind.",
 	  .examples = "drover drain host1 --dry-run\ndrover drain host1 -m \"new memory\"\n"
 		      "drover drain host1 --leave build7" },
 	{ .name = "undrain", .arguments = "NODE", .words_min = 1, .words_max = 1,

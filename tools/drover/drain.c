@@ -48,6 +48,7 @@ static void fill_request(const struct options *options, const char *node, struct
 	if (options->reason)
 		ret_request->reason = (char *)options->reason;
 	ret_request->parallel = (uint32_t)options->parallel;
+	ret_request->copy_disks = options->copy_disks;
 	ret_request->bandwidth_bytes_per_s = options->bandwidth_bytes_per_s;
 	ret_request->request_id.data = request_id->bytes;
 	ret_request->request_id.len = ID_BYTES;

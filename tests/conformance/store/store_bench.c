@@ -100,7 +100,8 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 		              .max_downtime_ms = 2,
 		              .completion_timeout_ms_per_gib = 3,
 		              .progress_timeout_ms = 4,
-		              .tls = true },
+		              .tls = true,
+		              .copy_disks = true },
 		.created_wall_ms = 1700000000000,
 		.ended_wall_ms = 1700000001000,
 	};
@@ -137,6 +138,9 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 	m.report.wire_bytes = 16;
 	m.report.tombstoned = true;
 	names_add(&m.report.leftovers, "a file");
+	names_add(&m.report.notes, "an image");
+	m.report.progress.disk_total_bytes = 17;
+	m.report.progress.disk_processed_bytes = 18;
 	m.report.memory_verified = true;
 	return m;
 }
@@ -148,6 +152,7 @@ struct drain_record store_bench_drain(uint64_t number, const char *node)
 		                      .request_id = id_of(number, 4),
 		                      .state = DRAIN_BLOCKED,
 		                      .leave_unmovable = true,
+		                      .copy_disks = true,
 		                      .parallel = 3,
 		                      .bandwidth_bytes_per_s = 5,
 		                      .created_wall_ms = 6,

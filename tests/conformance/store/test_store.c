@@ -98,6 +98,8 @@ static void test_reload_equals_what_was_stored(void **state)
 	                    sizeof(struct check));
 	assert_int_equal(got.migrations[0].report.leftovers.count, 1);
 	assert_string_equal(got.migrations[0].report.leftovers.items[0], "a file");
+	assert_int_equal(got.migrations[0].report.notes.count, 1);
+	assert_string_equal(got.migrations[0].report.notes.items[0], "an image");
 	attempt_report_deinit(&got.migrations[0].report);
 	attempt_report_deinit(&expected.report);
 	assert_memory_equal(&got.migrations[0], &expected, sizeof(expected));
