@@ -46,6 +46,7 @@ static const struct config_key keys[] = {
 	{ "migration/parallelInbound",  CONFIG_UINT,     AT(parallel_inbound), .min = 1, .max = 64 },
 	{ "migration/parallelOutbound", CONFIG_UINT,     AT(parallel_outbound), .min = 1, .max = 64 },
 	{ "migration/minBandwidth",     CONFIG_RATE,     AT(min_bytes_per_s) },
+	{ "migration/maxTwoStepPause",  CONFIG_DURATION, AT(max_two_step_pause_ms), .min = 1, .max = 600000 },
 	{ "migration/maxRoundTrip",     CONFIG_DURATION, AT(max_round_trip_ms), .min = 1, .max = 10000 },
 };
 /* clang-format on */
@@ -73,6 +74,8 @@ static void set_defaults(struct raw_settings *raw)
 			.min_bytes_per_s = 8 * MIB,
 			/* What others support at most between the hosts of a move. */
 			.max_round_trip_ms = 150,
+			/* Connections and clusters of guests outlast that. */
+			.max_two_step_pause_ms = 5000,
 		},
 		/* The two ports that the field opens in firewalls for migration. */
 		.ports = xstrdup("49152-49153"),

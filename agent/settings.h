@@ -33,8 +33,9 @@ struct agent_settings {
 	uint64_t link_bytes_per_s; /* what the migration network carries; 0 = ask the device */
 	/* This host's own caps: a second fence behind the coordinator's. */
 	uint64_t parallel_inbound, parallel_outbound;
-	uint64_t min_bytes_per_s;   /* a move that cannot have this much is not admitted */
-	uint64_t max_round_trip_ms; /* to the source, on the migration network */
+	uint64_t min_bytes_per_s;       /* a move that cannot have this much is not admitted */
+	uint64_t max_two_step_pause_ms; /* guests that would stand still for longer need a lock */
+	uint64_t max_round_trip_ms;     /* to the source, on the migration network */
 };
 
 /* Defaults, then the file. */

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the order to the move: describe the guest, have the destination admit it, link the tunnels.
- * Nothing here touches the guest, so every failure simply ends in source_fail.
- *
- * The same description and question serve dry runs (source_preview), which reserve nothing. */
+ * Nothing here touches the guest, so every failure simply ends in source_fail. */
 #include "agent/source.h"
 
 #include "agent/failpoints.h"
-#include "agent/host_places.h"
-#include "agent/storage/storage_image.h"
-#include "agent/storage/storage_proof_wire.h"
+#include "agent/source_describe.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
@@ -20,80 +16,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CONNECT_TIMEOUT_MS 10000
-#define ADMIT_TIMEOUT_MS   30000
-#define LINK_TIMEOUT_MS    10000
-#define LINK_POLL_MS       50
-#define LEASE_TTL_MS       RESERVATION_TTL_MS_DEFAULT
-
-/* --- what the destination must know of the guest --- */
-
-/* Everything that a courier gathers; used by moves and by dry runs. */
-struct gathered {
-	struct vm_description description;
-	struct host_facts facts;
-	struct storage_proof *proofs; /* owned; one per disk, then the lockspace's */
-	size_t n_proofs;
-	bool has_lockspace;
-	int rc;
-	struct error error;
-};
-
-static void gather(struct hypervisor *h, const char *uuid, const struct attempt_name *name,
-                   struct gathered *g)
-{
-	g->rc = h->ops->describe(h, uuid, &g->description, &g->error);
-	if (g->rc == 0)
-		g->rc = h->ops->host_facts(h, &g->facts, &g->error);
-	if (g->rc < 0)
-		return;
-	host_describe_loader("", &g->description.firmware);
-	g->proofs = xcalloc(g->description.n_disks + 1, sizeof(*g->proofs));
-	for (size_t i = 0; i < g->description.n_disks; i++)
-		storage_proof_make(&g->description.disks[i], name, &g->proofs[g->n_proofs++]);
-	for (size_t i = 0; i < g->description.n_disks; i++)
-		storage_image_describe(&g->description.disks[i]);
-	if (g->facts.lockspace[0]) {
-		storage_proof_make_directory(g->facts.lockspace, name, &g->proofs[g->n_proofs++]);
-		g->has_lockspace = true;
-	}
-}
-
-static void gathered_deinit(struct gathered *g)
-{
-	vm_description_deinit(&g->description);
-	free(g->proofs);
-}
-
-static Drover__V1__AdmitRequest *admit_request_new(const struct gathered *g,
-                                                   const struct attempt_name *name,
-                                                   const struct agent_settings *own, bool dry_run,
-                                                   bool tls, bool no_guard, bool copy_disks,
-                                                   uint64_t bandwidth_bytes_per_s)
-{
-	Drover__V1__AdmitRequest *r = xmalloc(sizeof(*r));
-
-	drover__v1__admit_request__init(r);
-	r->attempt = wire_attempt_new(name);
-	r->source_node = xstrdup(own->node);
-	r->source_address = xstrdup(own->migration_address);
-	r->vm = wire_description_new(&g->description);
-	for (size_t i = 0; i < r->vm->n_disks; i++)
-		r->vm->disks[i]->proof = storage_proof_message_new(&g->proofs[i]);
-	r->dry_run = dry_run;
-	r->lease_ttl_ms = LEASE_TTL_MS;
-	r->tls = tls;
-	r->no_guard = no_guard;
-	r->copy_disks = copy_disks;
-	r->bandwidth_bytes_per_s = bandwidth_bytes_per_s;
-	r->agent_version = xstrdup(DROVER_VERSION);
-	r->libvirt_version = xstrdup(g->facts.libvirt_version);
-	r->hypervisor_version = xstrdup(g->facts.hypervisor_version);
-	r->lock_manager = xstrdup(g->facts.lock_manager);
-	if (g->has_lockspace)
-		r->lockspace = storage_proof_message_new(&g->proofs[g->n_proofs - 1]);
-	return r;
-}
+#define LINK_TIMEOUT_MS 10000
+#define LINK_POLL_MS    50
 
 /* --- DESCRIBING --- */
 
@@ -102,14 +26,14 @@ struct describe_errand {
 	struct hypervisor *hypervisor;
 	char uuid[VM_UUID_BYTES];
 	struct attempt_name name;
-	struct gathered gathered;
+	struct source_description description;
 };
 
 static void describe_work(struct errand *e)
 {
 	struct describe_errand *d = (struct describe_errand *)e;
 
-	gather(d->hypervisor, d->uuid, &d->name, &d->gathered);
+	source_description_gather(&d->description, d->hypervisor, d->uuid, &d->name);
 	FAILPOINT(source_after_proofs_made);
 }
 
@@ -134,7 +58,7 @@ static void ask_admission(struct mesh_connection *c, const struct error *err, vo
 	} else {
 		a->lease_taken = true; /* from now on it may be */
 		FAILPOINT(source_before_admit);
-		mesh_call(c, "drover.v1.Agent/Admit", &w->request->base, ADMIT_TIMEOUT_MS,
+		mesh_call(c, "drover.v1.Agent/Admit", &w->request->base, SOURCE_ADMIT_TIMEOUT_MS,
 		          admit_answered, a);
 	}
 	wire_free(w->request);
@@ -142,7 +66,7 @@ static void ask_admission(struct mesh_connection *c, const struct error *err, vo
 }
 
 /* From here on the attempt removes them. */
-static void keep_proofs(struct source_attempt *a, struct gathered *g)
+static void keep_proofs(struct source_attempt *a, struct source_description *g)
 {
 	a->proofs = take_pointer(g->proofs);
 	a->n_proofs = g->n_proofs;
@@ -152,7 +76,7 @@ static void described(struct errand *e)
 {
 	struct describe_errand *d = (struct describe_errand *)e;
 	struct source_attempt *a = d->base.attempt;
-	struct gathered *g = &d->gathered;
+	struct source_description *g = &d->description;
 	struct admit_wait *w;
 
 	/* Even if the attempt is over by now: what was made must be cleaned up. */
@@ -164,35 +88,40 @@ static void described(struct errand *e)
 	a->preparing = false;
 	if (!source_home(&d->base, SOURCE_DESCRIBING)) {
 		keep_proofs(a, g);
-		gathered_deinit(g);
+		source_description_deinit(g);
 		source_clean(a);
 	} else if (g->rc < 0) {
 		error_context(&g->error, "describing the guest on %s", a->agent->settings->node);
 		keep_proofs(a, g);
-		gathered_deinit(g);
+		source_description_deinit(g);
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &g->error);
 	} else {
 		struct attempt_name name = a->order.attempt;
+		struct source_wish wish = {
+			.tls = a->order.tls,
+			.no_guard = a->order.no_guard,
+			.copy_disks = a->order.copy_disks,
+			.bandwidth_bytes_per_s = a->order.bandwidth_bytes_per_s,
+			.max_downtime_ms = a->order.max_downtime_ms,
+		};
 
 		/* A coordinator that took over since the order has this attempt as its own: it
 		 * heard of it when we attached. */
 		name.epoch = a->agent->highest_epoch;
 		/* libvirt tells nobody that these were changed; the inventory may be older. */
-		a->order.paused = g->description.summary.state == VM_PAUSED;
-		a->order.persistent = g->description.summary.persistent;
-		a->order.autostart = g->description.summary.autostart;
+		a->order.paused = g->vm.summary.state == VM_PAUSED;
+		a->order.persistent = g->vm.summary.persistent;
+		a->order.autostart = g->vm.summary.autostart;
 		w = xnew(struct admit_wait);
 		w->attempt = a;
-		w->request = admit_request_new(g, &name, a->agent->settings, false, a->order.tls,
-		                               a->order.no_guard, a->order.copy_disks,
-		                               a->order.bandwidth_bytes_per_s);
-		source_copy_remember(a, &g->description);
+		w->request = source_admit_request_new(g, &name, a->agent->settings, &wish);
+		source_copy_remember(a, &g->vm);
 		keep_proofs(a, g);
-		gathered_deinit(g);
+		source_description_deinit(g);
 		source_enter(a, SOURCE_ADMITTING);
 		a->errands++;
 		peers_with_connection(a->agent, a->order.target_node, a->order.target_address,
-		                      CONNECT_TIMEOUT_MS, ask_admission, w);
+		                      SOURCE_CONNECT_TIMEOUT_MS, ask_admission, w);
 	}
 	free(d);
 }
@@ -450,140 +379,4 @@ static void link_tunnel(struct source_attempt *a)
 	a->n_proofs = 0;
 	a->preparing = true;
 	source_send(a, &l->base, a->agent->couriers);
-}
-
-/* --- dry runs --- */
-
-struct preview {
-	struct errand errand;
-	struct agent *agent;
-	struct mesh_incoming *in; /* NULL: nobody waits any more */
-	char uuid[VM_UUID_BYTES];
-	char target_node[128];
-	char target_address[128];
-	struct attempt_name name;
-	bool no_guard, copy_disks;
-	struct gathered gathered;
-};
-
-struct preview_end {
-	struct errand errand;
-	struct storage_proof *proofs; /* owned */
-	size_t n_proofs;
-};
-
-static void preview_clean(struct errand *e)
-{
-	struct preview_end *end = (struct preview_end *)e;
-	struct error err;
-
-	for (size_t i = 0; i < end->n_proofs; i++) {
-		if (storage_proof_clean(&end->proofs[i], &err) < 0)
-			log_warning("%s", err.text);
-	}
-}
-
-static void preview_cleaned(struct errand *e)
-{
-	struct preview_end *end = (struct preview_end *)e;
-
-	free(end->proofs);
-	free(end);
-}
-
-static void preview_free(struct preview *p)
-{
-	struct preview_end *end = xnew(struct preview_end);
-
-	end->errand.work = preview_clean;
-	end->errand.done = preview_cleaned;
-	end->proofs = take_pointer(p->gathered.proofs);
-	end->n_proofs = p->gathered.n_proofs;
-	courier_send(p->agent->couriers, &end->errand);
-	gathered_deinit(&p->gathered);
-	free(p);
-}
-
-static void preview_answered(const struct mesh_result *result, void *context)
-{
-	struct preview *p = context;
-
-	if (p->in && result->status == MESH_OK)
-		mesh_reply(p->in, result->message);
-	else if (p->in)
-		mesh_fail(p->in, result->status, &result->error);
-	preview_free(p);
-}
-
-static void preview_ask(struct mesh_connection *c, const struct error *err, void *context)
-{
-	struct preview *p = context;
-	Drover__V1__AdmitRequest *request;
-
-	if (!c || !p->in) {
-		if (p->in)
-			mesh_fail_error(p->in, err);
-		preview_free(p);
-		return;
-	}
-	request = admit_request_new(&p->gathered, &p->name, p->agent->settings, true,
-	                            p->agent->settings->migration_tls, p->no_guard, p->copy_disks,
-	                            0);
-	mesh_call(c, "drover.v1.Agent/Admit", &request->base, ADMIT_TIMEOUT_MS, preview_answered,
-	          p);
-	wire_free(request);
-}
-
-static void preview_work(struct errand *e)
-{
-	struct preview *p = (struct preview *)e;
-
-	gather(p->agent->hypervisor, p->uuid, &p->name, &p->gathered);
-}
-
-static void preview_gathered(struct errand *e)
-{
-	struct preview *p = (struct preview *)e;
-
-	if (p->gathered.rc < 0 || !p->in) {
-		if (p->in)
-			mesh_fail_error(p->in, &p->gathered.error);
-		preview_free(p);
-		return;
-	}
-	peers_with_connection(p->agent, p->target_node, p->target_address, CONNECT_TIMEOUT_MS,
-	                      preview_ask, p);
-}
-
-static void preview_unwanted(void *context)
-{
-	((struct preview *)context)->in = NULL;
-}
-
-void source_preview(struct agent *agent, struct mesh_incoming *in,
-                    const Drover__V1__PreviewRequest *request)
-{
-	struct preview *p;
-	struct error err;
-
-	if (agent_see_epoch(agent, request->epoch, &err) < 0) {
-		mesh_fail_error(in, &err);
-		return;
-	}
-	p = xnew(struct preview);
-	p->errand.work = preview_work;
-	p->errand.done = preview_gathered;
-	p->agent = agent;
-	p->in = in;
-	p->no_guard = request->no_guard;
-	p->copy_disks = request->copy_disks;
-	snprintf(p->uuid, sizeof(p->uuid), "%s", request->vm_uuid);
-	snprintf(p->target_node, sizeof(p->target_node), "%s", request->target_node);
-	snprintf(p->target_address, sizeof(p->target_address), "%s", request->target_address);
-	/* An operation of its own: its proofs must not meet those of a real attempt. */
-	p->name = (struct attempt_name){ .operation = id_new(),
-		                         .number = 1,
-		                         .epoch = request->epoch };
-	mesh_incoming_on_cancel(in, preview_unwanted, p);
-	courier_send(agent->couriers, &p->errand);
 }

@@ -16,10 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest pause that a two-step commit may announce before admission refuses it; above it a
- * guest needs a lock manager. Its text says what to expect. */
-#define TWO_STEP_PAUSE_LIMIT_MS 30000
-
 static void unwanted(void *context)
 {
 	((struct admit *)context)->in = NULL;
@@ -86,7 +82,8 @@ static void judge(struct admit *a)
 		.source_lock_manager = a->lock_manager,
 		.own_lock_manager = a->facts.lock_manager,
 		.lockspace = &a->lockspace,
-		.two_step_pause_limit_ms = TWO_STEP_PAUSE_LIMIT_MS,
+		.two_step_pause_limit_ms = agent->settings->max_two_step_pause_ms,
+		.max_downtime_ms = a->max_downtime_ms,
 		.waived = a->no_guard,
 		.copies_disks = a->copy.needed,
 	};
@@ -323,6 +320,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->tls = request->tls;
 	a->copy.wanted = request->copy_disks;
 	a->no_guard = request->no_guard;
+	a->max_downtime_ms = request->max_downtime_ms;
 	a->lease_ttl_ms = request->lease_ttl_ms;
 	a->limit_bytes_per_s = request->bandwidth_bytes_per_s;
 	snprintf(a->source_node, sizeof(a->source_node), "%s", request->source_node);

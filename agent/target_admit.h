@@ -21,6 +21,7 @@ struct admit {
 	char source_node[128];
 	char source_address[64];
 	uint64_t limit_bytes_per_s;
+	uint64_t max_downtime_ms;
 	char lock_manager[32];
 	struct versions source_versions;
 

@@ -273,6 +273,7 @@ static void preview(struct coordinator *c, const struct preview_call *p)
 	request.target_address = (char *)p->target_address;
 	request.epoch = p->epoch;
 	request.no_guard = p->no_guard;
+	request.max_downtime_ms = p->max_downtime_ms;
 	request.copy_disks = p->copy_disks;
 	send_call(call, "drover.v1.Agent/Preview", &request.base, PREVIEW_TIMEOUT_MS);
 }

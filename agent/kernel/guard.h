@@ -31,6 +31,7 @@ struct guard_input {
 	const char *source_lock_manager;     /* "", "lockd", "sanlock" */
 	const char *own_lock_manager;
 	const struct storage_finding *lockspace; /* the source's lockspace, looked for in ours */
+	uint64_t max_downtime_ms;                /* of the move; 0 = QEMU's default */
 	uint64_t two_step_pause_limit_ms; /* the longest pause the operator accepts; 0 = any */
 	bool two_step_forbidden;          /* post-copy: a destination cannot stay paused */
 	bool waived; /* an administrator goes without: a lock is taken where there is one, no pause */
@@ -40,5 +41,6 @@ struct guard_input {
 /* GUARD_NONE is a refusal (CHECK_FAIL), or with @waived what was asked for (CHECK_WARN). Always fills @ret_check (id "guard"): which guard and what it costs, or why there is none. */
 enum guard guard_choose(const struct guard_input *in, struct check *ret_check);
 
-/* How long a guest of this size is paused by the two-step commit: an estimate. */
-uint64_t guard_two_step_pause_ms(uint64_t memory_bytes);
+/* How long a guest of this size stands still with a two-step commit: an estimate, rather too long than
+ * too short. @max_downtime_ms: what QEMU itself may take of it; 0 = its default. */
+uint64_t guard_two_step_pause_ms(uint64_t memory_bytes, uint64_t max_downtime_ms);

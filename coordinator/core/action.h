@@ -44,6 +44,7 @@ struct preview_call {
 	char target[NODE_NAME_BYTES];
 	char target_address[ADDRESS_BYTES];
 	uint64_t epoch;
+	uint64_t max_downtime_ms;
 	bool no_guard;   /* see struct migration_settings */
 	bool copy_disks; /* would they be, if it were asked for */
 };
@@ -84,6 +85,7 @@ struct reply {
 	char *refusal;        /* owned; NULL unless refused. May have several lines */
 	struct checks checks; /* blockers (id "vm/NAME"), or a dry run's checks */
 	enum guard guard;
+	uint64_t max_downtime_ms;     /* likewise; 0 = the cluster's */
 	bool no_guard, copy_disks;    /* REPLY_MIGRATE, dry run: asked for */
 	char target[NODE_NAME_BYTES]; /* REPLY_MIGRATE, dry run: where it would go */
 	uint64_t eta_ms;              /* likewise; an estimate, 0 = unknown */

@@ -61,6 +61,9 @@ static void ask(struct fleet *fleet, struct preview_round *round, struct questio
 	text_copy(q->target, sizeof(q->target), target->kept.name);
 	action->preview.preview = q->preview;
 	action->preview.epoch = fleet->epoch;
+	action->preview.max_downtime_ms = round->reply->max_downtime_ms
+	                                          ? round->reply->max_downtime_ms
+	                                          : fleet->options.settings.max_downtime_ms;
 	action->preview.no_guard = round->reply->no_guard;
 	action->preview.copy_disks = round->reply->copy_disks;
 	text_copy(action->preview.vm_uuid, sizeof(action->preview.vm_uuid), vm->uuid);

@@ -112,6 +112,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
 		const struct sighting *home = fleet_find_sighting(vm, vm->node);
 
+		reply->max_downtime_ms = event->migrate.max_downtime_ms;
 		reply->no_guard = event->migrate.no_guard;
 		reply->copy_disks = event->migrate.copy_disks;
 		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
