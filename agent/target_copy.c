@@ -67,8 +67,12 @@ void target_copy_fill_reply(const struct target_copy *c, const struct vm_descrip
 	reply->disk_port = c->port;
 	reply->copied_disks = xcalloc(vm->n_disks, sizeof(*reply->copied_disks));
 	for (size_t i = 0; i < vm->n_disks; i++) {
-		if (admission_copies_disk(&vm->disks[i], &disks[i], true))
-			reply->copied_disks[reply->n_copied_disks++] = (char *)vm->disks[i].target;
+		if (!admission_copies_disk(&vm->disks[i], &disks[i], true))
+			continue;
+		reply->copied_disks[reply->n_copied_disks++] = (char *)vm->disks[i].target;
+		reply->copied_bytes += vm->disks[i].allocated_bytes < vm->disks[i].capacity_bytes
+		                               ? vm->disks[i].allocated_bytes
+		                               : vm->disks[i].capacity_bytes;
 	}
 }
 

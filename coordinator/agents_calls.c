@@ -120,6 +120,7 @@ static void call_done(const struct mesh_result *result, void *context)
 		    facts_read_checks(r->checks, r->n_checks, &checks, &e.preview.error) == 0) {
 			e.preview.admitted = r->admitted;
 			e.preview.guard = (enum guard)r->guard;
+			e.preview.copied_bytes = r->copied_bytes;
 		} else if (r) {
 			e.preview.outcome = CALL_UNKNOWN;
 		}

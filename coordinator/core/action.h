@@ -58,6 +58,7 @@ struct target_view {
 	char reason[REASON_BYTES];
 	struct checks checks;
 	enum guard guard;
+	uint64_t copied_bytes;
 };
 
 enum reply_kind {
@@ -89,6 +90,7 @@ struct reply {
 	bool no_guard, copy_disks;    /* REPLY_MIGRATE, dry run: asked for */
 	char target[NODE_NAME_BYTES]; /* REPLY_MIGRATE, dry run: where it would go */
 	uint64_t eta_ms;              /* likewise; an estimate, 0 = unknown */
+	uint64_t eta_per_gib_ms;      /* what each GiB of disks adds to it */
 	struct drain *plan;          /* owned; dry run of a drain, state DRAIN_PLANNED; else NULL */
 	struct target_view *targets; /* owned; REPLY_EXPLAIN, best first */
 	size_t n_targets;

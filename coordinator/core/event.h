@@ -135,6 +135,7 @@ struct event {
 			bool admitted;
 			const struct checks *checks;
 			enum guard guard;
+			uint64_t copied_bytes; /* of disks, before the memory */
 			struct error error;
 		} preview;
 

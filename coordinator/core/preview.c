@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/units.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/plan.h"
 
@@ -130,6 +131,8 @@ static void conclude_targets(struct reply *reply)
 	/* A dry run of one migration: the best destination's answer is the answer. */
 	checks_copy(&reply->checks, &reply->targets[0].checks);
 	reply->guard = reply->targets[0].guard;
+	reply->eta_ms += (uint64_t)((double)reply->targets[0].copied_bytes / GIB *
+	                            (double)reply->eta_per_gib_ms);
 	text_copy(reply->target, sizeof(reply->target), reply->targets[0].node);
 	if (!reply->targets[0].fits && !reply->refused) {
 		reply->refused = true;
@@ -231,6 +234,7 @@ static void answer_target(struct preview_round *round, size_t i, const struct ev
 	}
 	checks_copy(&view->checks, event->preview.checks);
 	view->guard = event->preview.guard;
+	view->copied_bytes = event->preview.copied_bytes;
 	view->fits = event->preview.admitted && !view->excluded;
 	if (view->excluded)
 		return; /* the reason is there */

@@ -2,6 +2,7 @@
 /* What people ask of single guests: migrate, explain, cancel. As requests.c: checked in full first,
  * answered when durable. */
 #include "common/alloc.h"
+#include "common/units.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
@@ -113,6 +114,10 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		const struct sighting *home = fleet_find_sighting(vm, vm->node);
 
 		reply->max_downtime_ms = event->migrate.max_downtime_ms;
+		reply->eta_per_gib_ms = plan_estimate_ms(vm->node, GIB,
+		                                         event->migrate.bandwidth_bytes_per_s) -
+		                        plan_estimate_ms(vm->node, 0,
+		                                         event->migrate.bandwidth_bytes_per_s);
 		reply->no_guard = event->migrate.no_guard;
 		reply->copy_disks = event->migrate.copy_disks;
 		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,

@@ -147,6 +147,8 @@ assert_nothing_left() {
 	wait_until '[ "$(migration_get stays ".report.diskTotalBytes | tonumber > 0")" = true ]' 10
 	run -0 drover explain migration/"$(migration_get stays .number)"
 	[[ $output == *disks*copied\ of* ]] || fail "$output"
+	run -0 drover explain node/host2
+	[[ $output == *"ON THE WAY"*stays*host1*"64.7 MiB"*"49152 49153"* ]] || fail "$output"
 	run -0 drover cancel vm/stays
 	wait_until '[ "$(migration_get stays .state)" = CANCELLED ]' 20
 	assert_nothing_left

@@ -166,6 +166,37 @@ static void test_migrations(void **state)
 	screen_deinit(&s);
 }
 
+/* What a node has promised: room for disks and their port only where some are copied. */
+static void test_leases(void **state)
+{
+	Drover__V1__Lease plain = DROVER__V1__LEASE__INIT, copying = DROVER__V1__LEASE__INIT;
+	Drover__V1__Lease *list[] = { &plain, &copying };
+	struct screen s;
+
+	(void)state;
+	plain.vm_name = S("web1");
+	plain.source_node = S("host1");
+	plain.memory_bytes = 320 * MIB;
+	plain.port = 49152;
+	plain.expires_ms = 30000;
+	screen_init(&s);
+	leases_print(&s.o, list, 1);
+	assert_screen(&s, "ON THE WAY  FROM       MEM  PORTS  UNLESS RENEWED\n"
+	                  "web1        host1  320 MiB  49152  ends in 30.0 s\n");
+	screen_deinit(&s);
+	copying = plain;
+	copying.vm_name = S("db1");
+	copying.port = 49153;
+	copying.disk_port = 49154;
+	copying.disk_bytes = 8 * GIB;
+	screen_init(&s);
+	leases_print(&s.o, list, 2);
+	assert_screen(&s, "ON THE WAY  FROM       MEM  DISKS  PORTS        UNLESS RENEWED\n"
+	                  "web1        host1  320 MiB         49152        ends in 30.0 s\n"
+	                  "db1         host1  320 MiB  8 GiB  49153 49154  ends in 30.0 s\n");
+	screen_deinit(&s);
+}
+
 /* Estimates are shown as such. */
 static void test_drains(void **state)
 {
@@ -421,12 +452,19 @@ static void test_explain_migration(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nodes),      cmocka_unit_test(test_nodes_exact),
-		cmocka_unit_test(test_names),      cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_migrations), cmocka_unit_test(test_drains),
-		cmocka_unit_test(test_summary),    cmocka_unit_test(test_summary_partly),
-		cmocka_unit_test(test_refusal),    cmocka_unit_test(test_plan),
-		cmocka_unit_test(test_explain_vm), cmocka_unit_test(test_explain_migration),
+		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_nodes_exact),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_migrations),
+		cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_drains),
+		cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_summary_partly),
+		cmocka_unit_test(test_refusal),
+		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_explain_vm),
+		cmocka_unit_test(test_explain_migration),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

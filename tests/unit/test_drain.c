@@ -445,6 +445,39 @@ static void test_explain(void **state)
 	core_world_free(world);
 }
 
+/* A dry run that copies disks asks as if it did, and its estimate counts their bytes at the same rate. */
+static void test_dry_run_counts_disks(void **state)
+{
+	uint64_t eta_ms[2];
+
+	(void)state;
+	for (size_t copied = 0; copied < 2; copied++) {
+		struct core_world *world = three_hosts(1);
+		struct event event = { .kind = EVENT_MIGRATE, .request = 9 };
+		struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+		struct checks checks = { 0 };
+		const struct action *asked;
+
+		event.migrate.vm = "web1";
+		event.migrate.target = "host2";
+		event.migrate.dry_run = true;
+		event.migrate.copy_disks = copied;
+		event.migrate.bandwidth_bytes_per_s = 1 << 20;
+		core_world_step(world, &event);
+		asked = core_world_find(world, ACTION_PREVIEW);
+		assert_non_null(asked);
+		assert_int_equal(asked->preview.copy_disks, copied);
+		answer.preview.preview = asked->preview.preview;
+		answer.preview.admitted = true;
+		answer.preview.checks = &checks;
+		answer.preview.copied_bytes = copied ? (uint64_t)512 << 20 : 0;
+		core_world_step(world, &answer);
+		eta_ms[copied] = core_world_reply(world)->eta_ms;
+		core_world_free(world);
+	}
+	assert_in_range(eta_ms[1] - eta_ms[0], 500000, 530000);
+}
+
 /* Asked about one node, it is asked although it is cordoned: all that stands in the way is known at
  * once, and whatever it says it is no destination now. */
 static void test_why_not(void **state)
@@ -521,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_leave_must_exist),
 		cmocka_unit_test(test_already),
 		cmocka_unit_test(test_dry_run),
+		cmocka_unit_test(test_dry_run_counts_disks),
 		cmocka_unit_test(test_dry_run_has_a_deadline),
 		cmocka_unit_test(test_undrain),
 		cmocka_unit_test(test_drains_take_turns),

@@ -90,6 +90,11 @@ static void print_node(struct session *s, const char *name)
 			continue;
 		fputc('\n', s->out.file);
 		nodes_print(&s->out, &node_list->nodes[i], 1);
+		if (node_list->nodes[i]->host && node_list->nodes[i]->host->n_leases) {
+			fputc('\n', s->out.file);
+			leases_print(&s->out, node_list->nodes[i]->host->leases,
+			             node_list->nodes[i]->host->n_leases);
+		}
 	}
 	vm_list = (const Drover__V1__VmList *)vms;
 	if (vm_list->n_vms) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 /* --- tables of lists --- */
+void leases_print(const struct output *o, Drover__V1__Lease *const *leases, size_t n);
 void nodes_print(const struct output *o, Drover__V1__Node *const *nodes, size_t n);
 void vms_print(const struct output *o, Drover__V1__Vm *const *vms, size_t n);
 void migrations_print(const struct output *o, Drover__V1__Migration *const *migrations, size_t n,

@@ -218,6 +218,11 @@ void migration_summary_print(const struct output *o, const Drover__V1__Migration
 		table_set(t, SUMMARY_WHY, "%s", m->reason);
 	}
 	table_print(t);
+	for (size_t i = 0; m->report && i < m->report->n_notes; i++) {
+		_cleanup_free_ char *note = text_escape(m->report->notes[i], o->ascii);
+
+		fprintf(o->file, "  note       %s\n", note);
+	}
 	fprintf(o->file, "  details    drover explain migration/%llu\n",
 	        (unsigned long long)m->number);
 }
