@@ -68,8 +68,7 @@ void admission_judge_version(const struct admission_input *in, struct check_list
 /* ---- addresses and paths ---- */
 
 static const char *const place_remedies[] = {
-	[VM_PLACE_ADDRESS] = "give this host that address, or let the guest listen at 0.0.0.0 or "
-			     "127.0.0.1",
+	[VM_PLACE_ADDRESS] = "give this host that address, or let the guest listen at 127.0.0.1",
 	[VM_PLACE_DIRECTORY] = "make the directory here, writable for libvirt and QEMU",
 	[VM_PLACE_PATH] = "let it be here under the same path, or detach it from the guest",
 };
