@@ -203,12 +203,18 @@ struct guest_capabilities {
 	bool tsc_scaling;   /* and it can show a guest another */
 };
 
+enum network_kind {
+	NETWORK_OTHER, /* a device that is no bridge, a socket, or not told */
+	NETWORK_BRIDGE,
+	NETWORK_OPEN_VSWITCH,
+};
+
 /* Where one interface of a guest would be plugged in. */
 struct network_facts {
-	bool present;      /* and up, or active */
-	bool open_vswitch; /* a bridge of Open vSwitch */
-	uint32_t mtu;      /* of the bridge or lower device; 0 = there is none to ask */
-	char device[16];   /* the bridge of a libvirt network; "" = what was asked for */
+	bool present;           /* and up, or active */
+	enum network_kind kind; /* of the device */
+	uint32_t mtu;           /* of the bridge or lower device; 0 = there is none to ask */
+	char device[16];        /* the bridge of a libvirt network; "" = what was asked for */
 };
 
 /* A job as virDomainGetJobStats tells it. All zero with active false: no job. */

@@ -133,9 +133,12 @@ int fake_find_network(struct hypervisor *h, const struct vm_interface *interface
 		source = interface->target_must_exist ? interface->target : "";
 	facts.present = !strcmp(type, "user") || (!strcmp(type, "ethernet") && !source[0]) ||
 	                has_word(host->networks, source, strlen(source));
-	facts.open_vswitch = has_word(host->open_vswitches, source, strlen(source));
-	if (facts.present && source[0])
+	if (facts.present && source[0]) {
 		facts.mtu = host->network_mtu;
+		facts.kind = has_word(host->open_vswitches, source, strlen(source))
+		                     ? NETWORK_OPEN_VSWITCH
+		                     : NETWORK_BRIDGE;
+	}
 	fake_leave(handle);
 	*ret = facts;
 	return 0;

@@ -25,6 +25,16 @@ static int ask_device(int fd, unsigned long question, const char *name, struct i
 	return ioctl(fd, question, request) < 0 ? -errno : 0;
 }
 
+/* What stands behind a bridge's name. Where Open vSwitch switches in user space, it is a tap. */
+static enum network_kind kind_of(const char *driver)
+{
+	if (strcmp(driver, "bridge") == 0)
+		return NETWORK_BRIDGE;
+	if (strcmp(driver, "openvswitch") == 0 || strcmp(driver, "tun") == 0)
+		return NETWORK_OPEN_VSWITCH;
+	return NETWORK_OTHER;
+}
+
 static int find_device(const char *name, struct network_facts *ret, struct error *err)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -47,9 +57,8 @@ static int find_device(const char *name, struct network_facts *ret, struct error
 	if (rc == 0) {
 		facts.present = flags.ifr_flags & IFF_UP;
 		facts.mtu = (uint32_t)mtu.ifr_mtu;
-		/* A device whose driver has no name is not one of Open vSwitch. */
 		if (ask_device(fd, SIOCETHTOOL, name, &about) == 0)
-			facts.open_vswitch = strcmp(driver.driver, "openvswitch") == 0;
+			facts.kind = kind_of(driver.driver);
 	}
 	*ret = facts;
 	return 0;

@@ -63,15 +63,21 @@ static void describe_missing(const struct vm_interface *n, struct check *c)
 /* What is there, is it what the guest needs? */
 static void judge_kind(const struct vm_interface *n, const struct network_facts *f, struct check *c)
 {
-	bool wants_vswitch = is_type(n, "bridge") && strcmp(n->virtual_port, "openvswitch") == 0;
+	static const char *const kinds[] = {
+		[NETWORK_OTHER] = "no bridge",
+		[NETWORK_BRIDGE] = "a bridge of the kernel",
+		[NETWORK_OPEN_VSWITCH] = "a bridge of Open vSwitch",
+	};
+	enum network_kind wanted = strcmp(n->virtual_port, "openvswitch") == 0
+	                                   ? NETWORK_OPEN_VSWITCH
+	                                   : NETWORK_BRIDGE;
 	const char *device = f->device[0] ? f->device : n->source;
 
-	if (is_type(n, "bridge") && wants_vswitch != f->open_vswitch) {
-		admission_measured(c, "\"%.64s\" is a bridge of %s here", n->source,
-		                   f->open_vswitch ? "Open vSwitch" : "the kernel");
-		admission_remedy(c, "make it a bridge of %s, as at the source",
-		                 wants_vswitch ? "Open vSwitch (ovs-vsctl add-br)"
-		                               : "the kernel (ip link add ... type bridge)");
+	if (is_type(n, "bridge") && f->kind != wanted) {
+		admission_measured(c, "\"%.64s\" is %s here", n->source, kinds[f->kind]);
+		admission_remedy(c, "make it %s, as at the source: %s", kinds[wanted],
+		                 wanted == NETWORK_BRIDGE ? "ip link add ... type bridge"
+		                                          : "ovs-vsctl add-br");
 		return;
 	}
 	if (n->mtu && f->mtu && f->mtu < n->mtu) {

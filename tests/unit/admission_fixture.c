@@ -87,7 +87,8 @@ struct admission_input admission_fixture(void)
 	};
 	fixture_networks[0] = (struct network_finding){ .needed = true,
 		                                        .measured = true,
-		                                        .facts = { .present = true } };
+		                                        .facts = { .present = true,
+		                                                   .kind = NETWORK_BRIDGE } };
 	return in;
 }
 

@@ -99,12 +99,17 @@ static void test_open_vswitch(void **state)
 	struct admission_input in = plugged("bridge", "br0");
 
 	(void)state;
-	here->open_vswitch = true;
-	assert_non_null(strstr(refuse(&in)->measured, "a bridge of Open vSwitch here"));
+	here->kind = NETWORK_OPEN_VSWITCH;
+	assert_string_equal(refuse(&in)->measured, "\"br0\" is a bridge of Open vSwitch here");
+	assert_non_null(strstr(refuse(&in)->remedy, "type bridge"));
+	here->kind = NETWORK_OTHER;
+	assert_string_equal(refuse(&in)->measured, "\"br0\" is no bridge here");
 	strcpy(nic->virtual_port, "openvswitch");
+	refuse(&in);
+	here->kind = NETWORK_OPEN_VSWITCH;
 	assert_int_equal(judge(&in)->verdict, CHECK_PASS);
 	assert_non_null(strstr(judge(&in)->required, "Open vSwitch"));
-	here->open_vswitch = false;
+	here->kind = NETWORK_BRIDGE;
 	assert_non_null(strstr(refuse(&in)->remedy, "ovs-vsctl add-br"));
 	/* A libvirt network knows by itself what it is plugged into. */
 	in = plugged("network", "lan");

@@ -337,7 +337,7 @@ static void test_networks(void **state)
 
 	(void)state;
 	assert_true(facts.present);
-	assert_false(facts.open_vswitch);
+	assert_int_equal(facts.kind, NETWORK_BRIDGE);
 	assert_int_equal(facts.mtu, 1500);
 	assert_true(find_network("direct", stage->bridge).present);
 	assert_false(find_network("bridge", "nosuch0").present);
