@@ -215,6 +215,59 @@ static void test_lost_finish_lock(void **state)
 	finish(t);
 }
 
+static bool is_over(void *context)
+{
+	const struct agents *t = context;
+
+	return t->report.state == DONE || t->report.state == FAILED;
+}
+
+/* A coordinator and its successor each send a guest to a host with room for one, without knowing of
+ * each other: the host admits one, and tells the other what is missing; and which is first does not
+ * matter. What the old one orders after that is stale. */
+static void f54_one_room_two_coordinators(void **state)
+{
+	struct agents_options o = { .target_memory_bytes = 900 * MIB };
+	struct fake_guest_settings other = large;
+	struct agents *t = agents_new(&o);
+	char first[VM_UUID_BYTES], second[VM_UUID_BYTES];
+	unsigned here = 0;
+
+	(void)state;
+	other.name = "db2";
+	agents_add_guest(t, &large);
+	memcpy(first, t->uuid, sizeof(first));
+	agents_order(t);
+	assert_true(t->accepted);
+
+	t->epoch++;
+	agents_add_guest(t, &other);
+	memcpy(second, t->uuid, sizeof(second));
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_until(t, is_over, t));
+	if (t->report.state == FAILED) {
+		assert_non_null(strstr(t->report.reason, "memory"));
+		assert_non_null(strstr(t->report.reason, "1 reserved"));
+	}
+	t->epoch--;
+	agents_order_again(t);
+	assert_false(t->accepted);
+	assert_int_equal(t->error.code, ERROR_STALE);
+	t->epoch++;
+
+	assert_true(agents_until(t, is_clean, t));
+	for (size_t i = 0; i < 2; i++) {
+		memcpy(t->uuid, i ? second : first, sizeof(t->uuid));
+		here += agents_state_on(t, 1) == VM_RUNNING;
+		assert_int_equal((agents_state_on(t, 0) == VM_RUNNING) +
+		                         (agents_state_on(t, 1) == VM_RUNNING),
+		                 1);
+	}
+	assert_int_equal(here, 1);
+	finish(t);
+}
+
 static bool source_is_paused(void *context)
 {
 	return agents_state_on(context, 0) == VM_PAUSED;
@@ -372,6 +425,7 @@ int main(void)
 		cmocka_unit_test(test_stale_epoch),
 		cmocka_unit_test(test_lost_finish_two_step),
 		cmocka_unit_test(test_lost_finish_lock),
+		cmocka_unit_test(f54_one_room_two_coordinators),
 		cmocka_unit_test(f03_no_guard),
 		cmocka_unit_test(test_target_dies),
 		cmocka_unit_test(test_success_lost),
