@@ -120,8 +120,9 @@ static void end_refused(struct fleet *fleet, struct migration *m, const struct c
 	text_copy(target, sizeof(target), m->kept.target);
 	snprintf(reason, sizeof(reason), "%s refused: %s: %s, required %s", target, worst->id,
 	         worst->measured, worst->required);
-	if (vm)
-		launch_remember_refusal(fleet, vm, target, &m->kept.report.checks, reason);
+	if (vm && launch_remember_refusal(fleet, vm, target, &m->kept.report.checks, reason))
+		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number, "%s: %s",
+		                   vm->name, reason);
 	if (!m->waiting_since_ms)
 		m->waiting_since_ms = change_now(fleet);
 

@@ -182,11 +182,21 @@ enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, 
 	return LAUNCH_BLOCKED;
 }
 
-void launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *target,
+/* The same check of the same host says no again: the numbers may differ, the news does not. */
+static bool is_news(const struct refusal *before, const struct checks *checks)
+{
+	const struct check *was = checks_find_worst(&before->checks, CHECK_FAIL);
+	const struct check *is = checks_find_worst(checks, CHECK_FAIL);
+
+	return !was || !is || strcmp(was->id, is->id) != 0;
+}
+
+bool launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *target,
                              const struct checks *checks, const char *why)
 {
 	const struct node *node = fleet_find_node(fleet, target);
 	struct refusal *refusal;
+	bool news;
 
 	LL_FOREACH (vm->refusals, refusal) {
 		if (strcmp(refusal->target, target) == 0)
@@ -197,6 +207,7 @@ void launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *tar
 		text_copy(refusal->target, sizeof(refusal->target), target);
 		LL_PREPEND(vm->refusals, refusal);
 	}
+	news = is_news(refusal, checks);
 	checks_deinit(&refusal->checks);
 	checks_copy(&refusal->checks, checks);
 	text_copy(refusal->why, sizeof(refusal->why), why);
@@ -205,6 +216,7 @@ void launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *tar
 		refusal->backoff_ms = REFUSAL_MOST_MS;
 	refusal->again_ms = change_now(fleet) + refusal->backoff_ms;
 	refusal->room_sequence = node ? node->room_sequence : 0;
+	return news;
 }
 
 void launch_forget_refusals(struct vm *vm)

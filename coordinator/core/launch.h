@@ -30,8 +30,9 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
                        const struct drain *drain, char *ret_reason);
 
-/* @target said no: remembered, so that it is not asked in vain. */
-void launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *target,
+/* @target said no: remembered, so that it is not asked in vain. True: it is news, no such check of it
+ * has said so before. */
+bool launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *target,
                              const struct checks *checks, const char *why);
 void launch_forget_refusals(struct vm *vm);
 /* It failed: the next try is later each time (KubeVirt: 20 s, doubling). */

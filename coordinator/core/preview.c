@@ -212,7 +212,7 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	dv->hopeless = checks_find_worst(&dv->checks, CHECK_BLOCK) != NULL;
 	if (!vm || !vm->node || dv->hopeless)
 		return;
-	launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
+	(void)launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
 	plan_init(&plan, fleet, change_now(fleet));
 	other = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet), why);
 	if (other) {

@@ -375,6 +375,7 @@ static void test_backing_off(void **state)
 	const struct check room = { .id = "memory", .verdict = CHECK_FAIL };
 	struct vm *vm;
 	uint64_t before = 0;
+	size_t told = 0;
 
 	(void)state;
 	core_world_host(world, "host1", 4096, one, 1);
@@ -405,6 +406,10 @@ static void test_backing_off(void **state)
 		assert_non_null(vm->refusals);
 		assert_true(vm->refusals->again_ms <= world->now_ms + 120000);
 	}
+	/* The history has the refusal with its figures, once. */
+	for (size_t i = 0; i < world->fleet->n_events; i++)
+		told += !!strstr(fleet_get_event(world->fleet, i)->text, "host2 refused: memory");
+	assert_int_equal(told, 1);
 	core_world_free(world);
 }
 

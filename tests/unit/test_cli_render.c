@@ -337,6 +337,37 @@ static void test_plan(void **state)
 	screen_deinit(&s);
 }
 
+/* Nodes that were not asked are told of together, by the reason. */
+static void test_explain_many(void **state)
+{
+	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Explanation__Target all[3000], *targets[ARRAY_SIZE(all)];
+	char names[ARRAY_SIZE(all)][12];
+	struct screen s;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		drover__v1__explanation__target__init(&all[i]);
+		snprintf(names[i], sizeof(names[i]), "host%zu", i + 1);
+		all[i].node = names[i];
+		all[i].reason = i % 1000 == 1 ? S("cordoned: odd noises")
+		                              : S("others have more room");
+		targets[i] = &all[i];
+	}
+	e.targets = targets;
+	e.n_targets = ARRAY_SIZE(all);
+	screen_init(&s);
+	explanation_print(&s.o, "vm/web1", &e);
+	assert_screen(&s, "vm/web1\n"
+	                  "\n"
+	                  "host1, host3, host4 and 2994 more: not asked\n"
+	                  "  others have more room\n"
+	                  "\n"
+	                  "host2, host1002, host2002: not asked\n"
+	                  "  cordoned: odd noises\n");
+	screen_deinit(&s);
+}
+
 /* explain vm: every node with every check; numbers, verdict, what to do. */
 static void test_explain_vm(void **state)
 {
@@ -452,19 +483,13 @@ static void test_explain_migration(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nodes),
-		cmocka_unit_test(test_nodes_exact),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_migrations),
-		cmocka_unit_test(test_leases),
-		cmocka_unit_test(test_drains),
-		cmocka_unit_test(test_summary),
-		cmocka_unit_test(test_summary_partly),
-		cmocka_unit_test(test_refusal),
-		cmocka_unit_test(test_plan),
-		cmocka_unit_test(test_explain_vm),
-		cmocka_unit_test(test_explain_migration),
+		cmocka_unit_test(test_nodes),          cmocka_unit_test(test_nodes_exact),
+		cmocka_unit_test(test_names),          cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_migrations),     cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_drains),         cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_summary_partly), cmocka_unit_test(test_refusal),
+		cmocka_unit_test(test_plan),           cmocka_unit_test(test_explain_many),
+		cmocka_unit_test(test_explain_vm),     cmocka_unit_test(test_explain_migration),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

@@ -103,10 +103,52 @@ static void target_print(const struct output *o, const Drover__V1__Explanation__
 	if (target->fits || target->guard != DROVER__V1__GUARD__GUARD_NONE)
 		fprintf(o->file, "   guard against running twice: %s", guard_name(target->guard));
 	fputc('\n', o->file);
-	if (target->n_checks > 0)
-		checks_print(o, target->checks, target->n_checks);
-	else
-		say(o, "  %s", *target->reason ? target->reason : "it was not asked");
+	checks_print(o, target->checks, target->n_checks);
+}
+
+#define NAMED_MOST 3
+
+/* Nodes that nobody asked for the same reason, in two lines: there may be thousands. */
+static void unasked_print(const struct output *o, const Drover__V1__Explanation *e, size_t first)
+{
+	const char *reason = e->targets[first]->reason;
+	_cleanup_free_ char *said = text_escape(*reason ? reason : "it was not asked", o->ascii);
+	size_t named = 0, others = 0;
+
+	fprintf(o->file, "\n%s", output_get_colour(o, COLOUR_BOLD));
+	for (size_t i = first; i < e->n_targets; i++) {
+		_cleanup_free_ char *node = NULL;
+
+		if (e->targets[i]->n_checks || strcmp(e->targets[i]->reason, reason) != 0)
+			continue;
+		if (named == NAMED_MOST) {
+			others++;
+			continue;
+		}
+		node = text_escape(e->targets[i]->node, o->ascii);
+		fprintf(o->file, "%s%s", named++ ? ", " : "", node);
+	}
+	if (others)
+		fprintf(o->file, " and %zu more", others);
+	fprintf(o->file, "%s: %snot asked%s\n  %s\n", output_get_colour(o, COLOUR_NONE),
+	        output_get_colour(o, COLOUR_RED), output_get_colour(o, COLOUR_NONE), said);
+}
+
+static void targets_print(const struct output *o, const Drover__V1__Explanation *e)
+{
+	for (size_t i = 0; i < e->n_targets; i++) {
+		bool told = false;
+
+		if (e->targets[i]->n_checks) {
+			target_print(o, e->targets[i]);
+			continue;
+		}
+		for (size_t j = 0; j < i && !told; j++)
+			told = !e->targets[j]->n_checks &&
+			       strcmp(e->targets[j]->reason, e->targets[i]->reason) == 0;
+		if (!told)
+			unasked_print(o, e, i);
+	}
 }
 
 static void migration_settings_print(const struct output *o,
@@ -293,8 +335,7 @@ void explanation_print(const struct output *o, const char *asked, const Drover__
 		migration_print(o, e->migration);
 	if (e->drain)
 		drain_print(o, e->drain);
-	for (size_t i = 0; i < e->n_targets; i++)
-		target_print(o, e->targets[i]);
+	targets_print(o, e);
 	if (e->n_settings) {
 		fputc('\n', o->file);
 		settings_print(o, e->settings, e->n_settings);
