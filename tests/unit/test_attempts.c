@@ -408,7 +408,8 @@ static void test_backing_off(void **state)
 	}
 	/* The history has the refusal with its figures, once. */
 	for (size_t i = 0; i < world->fleet->n_events; i++)
-		told += !!strstr(fleet_get_event(world->fleet, i)->text, "host2 refused: memory");
+		told += !!strstr(fleet_get_event(world->fleet, i)->text,
+		                 "web1: host2 refused: memory");
 	assert_int_equal(told, 1);
 	core_world_free(world);
 }
