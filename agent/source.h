@@ -179,6 +179,15 @@ int source_check_slot(const struct agent *agent, struct error *err);
 void source_add_slot_check(struct source_attempt *a); /* the same as a check of its report */
 void source_resolve_start(struct source_attempt *a);  /* source_resolve.c */
 void source_resolve_look(struct source_attempt *a);
+/* Looks once more in @in_ms. */
+void source_look_again(struct source_attempt *a, uint64_t in_ms);
+#define SOURCE_LOOK_SLOW_MS 2000 /* when nothing is expected to change soon */
+
+/* One act on the guest here, then another look: source_act.c. */
+enum source_act { ACT_RESUME, ACT_SUSPEND, ACT_DESTROY, ACT_UNDEFINE, ACT_AUTOSTART };
+void source_act(struct source_attempt *a, enum source_act what);
+/* Orders the destination to resume the copy (@commit) or to destroy it, then another look. */
+void source_order_target(struct source_attempt *a, bool commit);
 
 /* --- source_copy.c: disks that are not shared --- */
 

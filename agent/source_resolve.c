@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define LOOK_EVERY_MS      250
-#define LOOK_SLOW_MS       2000
 #define SETTLE_DEADLINE_MS 10000
 /* How long a silent destination is waited for before what is known is reported. The question goes
  * on: an unconfirmed outcome is not an end. */
@@ -50,7 +49,6 @@ struct look {
 	bool may_undefine;  /* ... and its definition, if any, is at the destination by now */
 };
 
-static void look_again(struct source_attempt *a, uint64_t in_ms);
 static void conclude(struct look *look);
 
 static void look_work(struct errand *e)
@@ -177,164 +175,10 @@ static void look_timer(void *context)
 	source_resolve_look(context);
 }
 
-static void look_again(struct source_attempt *a, uint64_t in_ms)
+void source_look_again(struct source_attempt *a, uint64_t in_ms)
 {
 	a->timer.fire = look_timer;
 	loop_timer_start(a->agent->loop, &a->timer, in_ms);
-}
-
-/* --- acts --- */
-
-enum own_act { ACT_RESUME, ACT_SUSPEND, ACT_DESTROY, ACT_UNDEFINE, ACT_AUTOSTART };
-
-struct act_errand {
-	struct source_errand base;
-	struct hypervisor *hypervisor;
-	enum own_act act;
-	char uuid[VM_UUID_BYTES];
-	int rc;
-	struct error error;
-};
-
-static void act_work(struct errand *e)
-{
-	struct act_errand *w = (struct act_errand *)e;
-	const struct hypervisor_ops *ops = w->hypervisor->ops;
-
-	switch (w->act) {
-	case ACT_RESUME:
-		w->rc = FAILPOINT_ERROR(source_before_resume, &w->error);
-		if (w->rc == 0)
-			w->rc = ops->resume(w->hypervisor, w->uuid, &w->error);
-		FAILPOINT(source_after_resume);
-		break;
-	case ACT_SUSPEND:
-		w->rc = FAILPOINT_ERROR(source_before_suspend, &w->error);
-		if (w->rc == 0)
-			w->rc = ops->suspend(w->hypervisor, w->uuid, &w->error);
-		FAILPOINT(source_after_suspend);
-		break;
-	case ACT_DESTROY:
-		w->rc = FAILPOINT_ERROR(source_before_destroy, &w->error);
-		if (w->rc == 0)
-			w->rc = ops->destroy(w->hypervisor, w->uuid, &w->error);
-		FAILPOINT(source_after_destroy);
-		break;
-	case ACT_UNDEFINE:
-		w->rc = FAILPOINT_ERROR(source_before_undefine, &w->error);
-		if (w->rc == 0)
-			w->rc = ops->undefine(w->hypervisor, w->uuid, &w->error);
-		FAILPOINT(source_after_undefine);
-		break;
-	case ACT_AUTOSTART:
-		w->rc = FAILPOINT_ERROR(source_before_autostart_on, &w->error);
-		if (w->rc == 0)
-			w->rc = ops->set_autostart(w->hypervisor, w->uuid, true, &w->error);
-		FAILPOINT(source_after_autostart_on);
-		break;
-	}
-}
-
-static void acted(struct errand *e)
-{
-	struct act_errand *w = (struct act_errand *)e;
-	struct source_attempt *a = w->base.attempt;
-
-	if (source_home(&w->base, SOURCE_RESOLVING)) {
-		if (w->rc < 0)
-			log_error("%s: act %d on the source: %s", a->order.vm_name, (int)w->act,
-			          w->error.text);
-		look_again(a, w->rc < 0 ? LOOK_SLOW_MS : 0);
-	}
-	free(w);
-}
-
-static void act(struct source_attempt *a, enum own_act what)
-{
-	struct act_errand *w = xnew(struct act_errand);
-
-	w->base.errand.work = act_work;
-	w->base.errand.done = acted;
-	w->hypervisor = a->agent->hypervisor;
-	w->act = what;
-	memcpy(w->uuid, a->order.vm_uuid, sizeof(w->uuid));
-	source_send(a, &w->base, a->agent->couriers);
-}
-
-struct finishing {
-	struct source_attempt *attempt;
-	bool commit;
-};
-
-static void target_finished(const struct mesh_result *result, void *context)
-{
-	struct finishing *f = context;
-	struct source_attempt *a = f->attempt;
-	const Drover__V1__InspectReply *r = (const Drover__V1__InspectReply *)result->message;
-	bool commit = f->commit;
-
-	if (commit)
-		FAILPOINT(source_after_commit);
-	else
-		FAILPOINT(source_after_abort);
-	free(f);
-	a->errands--;
-	if (a->stage != SOURCE_RESOLVING)
-		return;
-	if (result->status != MESH_OK) {
-		log_warning("%s: %s on %s: %s", a->order.vm_name, commit ? "commit" : "abort",
-		            a->order.target_node, result->error.text);
-		look_again(a, LOOK_SLOW_MS);
-		return;
-	}
-	if (commit && a->order.paused && r->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED)
-		a->finish_sent = true;
-	if (commit && r->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE) {
-		a->finish_sent = true;
-		/* The pause of a two-step commit ends here; libvirt counted only its own part. */
-		if (a->guard == GUARD_TWO_STEP && a->switched_ms)
-			a->downtime_ms = clock_now_ms() - a->switched_ms;
-	}
-	look_again(a, 0);
-}
-
-static void finish_target(struct mesh_connection *c, const struct error *err, void *context)
-{
-	struct finishing *f = context;
-	struct source_attempt *a = f->attempt;
-	Drover__V1__FinishTargetRequest request = DROVER__V1__FINISH_TARGET_REQUEST__INIT;
-
-	if (!c) {
-		log_warning("%s: %s", a->order.vm_name, err->text);
-		a->errands--;
-		free(f);
-		if (a->stage == SOURCE_RESOLVING)
-			look_again(a, LOOK_SLOW_MS);
-		return;
-	}
-	request.attempt = wire_attempt_new(&a->order.attempt);
-	request.vm_uuid = a->order.vm_uuid;
-	request.source_node = a->agent->settings->node;
-	request.commit = f->commit;
-	request.autostart = a->order.autostart;
-	request.keep_paused = a->order.paused;
-	if (f->commit)
-		FAILPOINT(source_before_commit);
-	else
-		FAILPOINT(source_before_abort);
-	mesh_call(c, "drover.v1.Agent/FinishTarget", &request.base, 10000, target_finished, f);
-	wire_free(request.attempt);
-}
-
-static void order_target(struct source_attempt *a, bool commit)
-{
-	struct finishing *f = xnew(struct finishing);
-
-	f->attempt = a;
-	f->commit = commit;
-	a->errands++;
-	peers_with_connection(a->agent, a->order.target_node, a->order.target_address, 3000,
-	                      finish_target, f);
 }
 
 /* --- the judgement --- */
@@ -395,7 +239,7 @@ static void stay_unresolved(struct source_attempt *a, enum resolution r)
 		a->reason = what;
 		source_changed(a);
 	}
-	look_again(a, LOOK_SLOW_MS);
+	source_look_again(a, SOURCE_LOOK_SLOW_MS);
 }
 
 static void end_done(struct source_attempt *a)
@@ -416,7 +260,7 @@ static void done(struct look *look)
 	if (a->finish_sent) {
 		end_done(a);
 	} else if (a->commit_tries++ < COMMIT_TRIES) {
-		order_target(a, true);
+		source_order_target(a, true);
 	} else if (a->lives_there) {
 		if (a->order.autostart)
 			snprintf(a->leftover, sizeof(a->leftover),
@@ -477,7 +321,7 @@ static bool removes_definition(struct look *look)
 		return false;
 	if (look->may_undefine && may_undefine_source(&look->in) &&
 	    a->undefine_tries++ < UNDEFINE_TRIES) {
-		act(a, ACT_UNDEFINE);
+		source_act(a, ACT_UNDEFINE);
 		return true;
 	}
 	snprintf(a->leftover, sizeof(a->leftover),
@@ -494,7 +338,7 @@ static bool restores_autostart(struct look *look)
 	if (!a->order.autostart || !a->order.persistent || !look->source_listed || look->autostart)
 		return false;
 	if (a->autostart_tries++ < AUTOSTART_TRIES) {
-		act(a, ACT_AUTOSTART);
+		source_act(a, ACT_AUTOSTART);
 		return true;
 	}
 	snprintf(a->leftover, sizeof(a->leftover),
@@ -514,7 +358,7 @@ static void carry_out(struct look *look, enum resolution r)
 		if (silent_long)
 			stay_unresolved(a, r);
 		else
-			look_again(a, LOOK_EVERY_MS);
+			source_look_again(a, LOOK_EVERY_MS);
 		break;
 	case RESOLVE_FAILED:
 		/* It was made there when the copy had arrived; whether it was there before, nobody
@@ -532,17 +376,17 @@ static void carry_out(struct look *look, enum resolution r)
 			end_failed(a, resolution_sentence(r));
 		break;
 	case RESOLVE_ABORT_TARGET:
-		order_target(a, false);
+		source_order_target(a, false);
 		break;
 	case RESOLVE_COMMIT_TARGET:
-		order_target(a, true);
+		source_order_target(a, true);
 		break;
 	case RESOLVE_RESUME_SOURCE:
-		act(a, ACT_RESUME);
+		source_act(a, ACT_RESUME);
 		break;
 	case RESOLVE_DESTROY_SOURCE:
 		if (may_destroy(DESTROY_SOURCE_SIDE, &look->in, false))
-			act(a, ACT_DESTROY);
+			source_act(a, ACT_DESTROY);
 		else
 			stay_unresolved(a, RESOLVE_HOLD);
 		break;
@@ -559,7 +403,7 @@ static void carry_out(struct look *look, enum resolution r)
 	case RESOLVE_SPLIT_BRAIN:
 		/* As often as it takes: each moment in which both run costs data. */
 		a->ran_twice = true;
-		act(a, ACT_SUSPEND);
+		source_act(a, ACT_SUSPEND);
 		stay_unresolved(a, r);
 		break;
 	case RESOLVE_LOST: /* it may yet be found: a libvirtd that starts lists its guests late */
@@ -572,7 +416,7 @@ static void carry_out(struct look *look, enum resolution r)
 		else if (silent_long)
 			stay_unresolved(a, r);
 		else
-			look_again(a, LOOK_SLOW_MS / 2);
+			source_look_again(a, SOURCE_LOOK_SLOW_MS / 2);
 		break;
 	case RESOLVE_FAILED_UNCONFIRMED:
 	case RESOLVE_DONE_UNCONFIRMED:
@@ -584,7 +428,7 @@ static void carry_out(struct look *look, enum resolution r)
 		if (silent_long)
 			stay_unresolved(a, r);
 		else
-			look_again(a, LOOK_SLOW_MS / 2);
+			source_look_again(a, SOURCE_LOOK_SLOW_MS / 2);
 		break;
 	case RESOLUTIONS:
 		abort();
