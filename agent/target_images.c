@@ -112,6 +112,7 @@ static void record(struct image_set *set, enum journal_record_kind kind,
 		memcpy(w.thing.vm_uuid, set->vm_uuid, sizeof(w.thing.vm_uuid));
 		w.thing.device = image->device;
 		w.thing.inode = image->inode;
+		w.thing.birth_ns = image->birth_ns;
 		journal_keeper_write(set->agent->journal, &w, in_journal, set);
 	}
 }
@@ -257,10 +258,14 @@ void target_images_make(struct agent *agent, const struct attempt_name *attempt,
 
 static void removal_recorded(struct image_set *set)
 {
-	/* Not durable: a later agent looks for them once more and finds nothing. */
-	if (set->rc < 0)
-		log_error("journal: %s", set->error.text);
-	set_forget(set);
+	if (set->rc == 0) {
+		set_forget(set);
+		return;
+	}
+	/* Not durable: looked for, and written down, once more. */
+	log_error("journal: %s", set->error.text);
+	set->busy = false;
+	set->again_ms = clock_now_ms() + AGAIN_MS;
 }
 
 static void given_away(struct image_set *set)
@@ -347,10 +352,22 @@ static void work_done(struct errand *e)
 	free(w);
 }
 
+/* Made by a later attempt under the same name: that one speaks for it. */
+static bool is_made_again(const struct image_set *set)
+{
+	for (const struct image_set *s = set->agent->image_sets; s; s = s->next) {
+		for (size_t i = 0; s != set && !s->ended && i < s->n; i++)
+			for (size_t n = 0; n < set->n; n++)
+				if (strcmp(s->images[i].path, set->images[n].path) == 0)
+					return true;
+	}
+	return false;
+}
+
 static void try_removal(struct image_set *set)
 {
 	if (!set->busy && set->ended && !set->agent->stopping && !set->agent->safe_mode &&
-	    clock_now_ms() >= set->again_ms)
+	    clock_now_ms() >= set->again_ms && !is_made_again(set))
 		dispatch(set, WORK_REMOVE);
 }
 
@@ -414,6 +431,7 @@ void target_images_adopt(struct agent *agent, const struct journal_state *past)
 		memcpy(image->path, t->path, sizeof(image->path));
 		image->device = t->device;
 		image->inode = t->inode;
+		image->birth_ns = t->birth_ns;
 	}
 }
 

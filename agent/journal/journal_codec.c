@@ -267,6 +267,7 @@ uint8_t *journal_encode_thing(const struct journal_thing *t, size_t *ret_bytes)
 	m.path = (char *)t->path;
 	m.device = t->device;
 	m.inode = t->inode;
+	m.birth_ns = t->birth_ns;
 	m.vm_uuid = (char *)t->vm_uuid;
 	return pack(&m.base, ret_bytes);
 }
@@ -292,6 +293,7 @@ int journal_decode_thing(const struct journal_record *r, struct journal_thing *r
 	t.start_ticks = m->start_ticks;
 	t.device = m->device;
 	t.inode = m->inode;
+	t.birth_ns = m->birth_ns;
 	*ret = t;
 	return 0;
 }

@@ -70,7 +70,7 @@ struct journal_thing {
 	uint64_t start_ticks;
 	char path[VM_PATH_BYTES];
 	/* An image: written before it is made, and again with what it is. It is no other thing then. */
-	uint64_t device, inode;
+	uint64_t device, inode, birth_ns;
 	char vm_uuid[VM_UUID_BYTES];
 };
 

@@ -240,6 +240,17 @@ static int make_qcow2(int fd, const struct storage_image *image, struct error *e
 	return text[0] ? error_context(err, "%s", text) : -(int)err->code;
 }
 
+/* 0: the file system does not tell. */
+static uint64_t birth_of(int directory, const char *name)
+{
+	struct statx x;
+
+	if (statx(directory, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &x) < 0 ||
+	    !(x.stx_mask & STATX_BTIME))
+		return 0;
+	return (uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec;
+}
+
 static int fill(int fd, const struct storage_image *image, struct error *err)
 {
 	if (strcmp(image->format, "qcow2") == 0)
@@ -277,6 +288,7 @@ int storage_image_create(struct storage_image *image, const struct attempt_name 
 		return error_context(err, "making the image %.200s", image->path);
 	image->device = st.st_dev;
 	image->inode = st.st_ino;
+	image->birth_ns = birth_of(place.directory, name);
 	return 0;
 }
 
@@ -319,7 +331,8 @@ int storage_image_remove(const struct storage_image *image, const struct attempt
 		return errno == ENOENT
 		               ? 0
 		               : error_set_errno(err, ERROR_SYSTEM, errno, "%.200s", image->path);
-	if (!S_ISREG(st.st_mode) || st.st_dev != image->device || st.st_ino != image->inode)
+	if (!S_ISREG(st.st_mode) || st.st_dev != image->device || st.st_ino != image->inode ||
+	    birth_of(place.directory, place.name) != image->birth_ns)
 		return error_set(err, ERROR_EXISTS,
 		                 "%.200s is not the file that was made for the move, and stays",
 		                 image->path);

@@ -7,9 +7,10 @@
  *	                              storage_image_publish   under its own name, if nobody else has it
  *	                              storage_image_remove    that very file and no other
  *
- * An image is known by its file system and inode, which the caller writes down between create and
- * publish: so a name under which somebody else has put a file since is never removed, and what a crash
- * left before that has a name that only we give.
+ * An image is known by its file system, its inode and when it was made, for a number is given out again
+ * when its file is gone. The caller writes that down between create and publish: so a name under which
+ * somebody else has put a file since is never removed, and what a crash left before that has a name that
+ * only we give.
  *
  * Everything here blocks: couriers only. No state.
  */
@@ -30,12 +31,13 @@ struct storage_image {
 	char format[16]; /* "raw", "qcow2" */
 	uint64_t capacity_bytes;
 	uint64_t device, inode; /* 0 = not made yet */
+	uint64_t birth_ns;      /* 0 = its file system does not tell */
 };
 
 /* The first part of the names under which images are made. */
 #define STORAGE_IMAGE_PREFIX ".drover-image-"
 
-/* Makes it, empty and sparse, beside its path; fills device and inode. What an earlier call for this
+/* Makes it, empty and sparse, beside its path; fills what it is known by. What an earlier call for this
  * attempt left there is replaced. */
 int storage_image_create(struct storage_image *image, const struct attempt_name *attempt,
                          struct error *err);

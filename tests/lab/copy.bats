@@ -90,9 +90,6 @@ assert_nothing_left() {
 	run -4 drover migrate mover --to host1 --copy-disks --dry-run
 	[[ $output == *"another file of this name"*"overwrites nothing"* ]]
 	[ "$(sha256sum <"$(image_on host1 mover)")" = "$before" ]
-	mv "$(image_on host1 mover)" "$(image_on host1 mover).old"
-	run -0 drover migrate mover --to host1 --copy-disks
-	assert_all_well mover@host1
 }
 
 @test "a raw disk moves too, and without the option the remedy names it" {
@@ -171,6 +168,18 @@ assert_nothing_left() {
 	[ "$(migration_get one '.report.guard')" = GUARD_TWO_STEP ]
 	[ "$(on_host2)" = one.img ]
 	assert_all_well one@host2 two@host2
+}
+
+@test "F29: the image cannot be written down as the guest's: the guest is not resumed before it can, and nothing is lost" {
+	begin_slow_copy careful
+	# From here to the commit nothing else is written on host2.
+	arm host2 journal_before_append=error
+	lab link host1 migration rate 1gbit
+	wait_until '[ "$(migration_get careful .state)" = DONE ]' 40
+	has_fired host2
+	[[ $(lab drover log host2) == *"not resumed before its images are its own"* ]]
+	has_mark "$(image_on host2 careful)" 8M 32M
+	assert_all_well careful@host2
 }
 
 @test "F04: the destination's QEMU is killed while the disk is copied: the source goes on, the image is gone" {

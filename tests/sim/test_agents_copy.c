@@ -75,6 +75,7 @@ int __wrap_storage_image_create(struct storage_image *image, const struct attemp
 	rc = __real_storage_image_create(&there, attempt, err);
 	image->device = there.device;
 	image->inode = there.inode;
+	image->birth_ns = there.birth_ns;
 	return rc;
 }
 

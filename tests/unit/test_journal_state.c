@@ -550,12 +550,14 @@ static void test_image(void **state)
 	assert_int_equal(s.things[0].inode, 0);
 	t.device = 7;
 	t.inode = 4711;
+	t.birth_ns = 99;
 	assert_int_equal(journal_state_write_made(&s, j, &t, &err), 0);
 	assert_int_equal(s.n_things, 1);
 	reopen();
 	assert_int_equal(s.n_things, 1);
 	assert_int_equal(s.things[0].device, 7);
 	assert_int_equal(s.things[0].inode, 4711);
+	assert_int_equal(s.things[0].birth_ns, 99);
 	assert_string_equal(s.things[0].vm_uuid, "uuid");
 	assert_string_equal(s.things[0].path, "/srv/web1.qcow2");
 	assert_int_equal(journal_state_write_removed(&s, j, &t, &err), 0);

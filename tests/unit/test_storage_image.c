@@ -151,6 +151,23 @@ static void f19_never_overwritten(void **state)
 		assert_int_equal(storage_image_remove(&other, &attempt, &err), 0);
 	}
 	assert_int_equal(access(image.path, F_OK), 0);
+	/* The same number, given out again: another file all the same, where the file system tells. */
+	{
+		struct storage_image later = image_of("web1.img", "raw", MIB);
+
+		unlink(image.path);
+		assert_int_equal(storage_image_create(&later, &attempt, &err), 0);
+		assert_int_equal(storage_image_publish(&later, &attempt, &err), 0);
+		if (later.birth_ns) {
+			struct storage_image stale = later;
+
+			stale.birth_ns--;
+			assert_int_equal(storage_image_remove(&stale, &attempt, &err),
+			                 -ERROR_EXISTS);
+		}
+		assert_int_equal(storage_image_remove(&later, &attempt, &err), 0);
+		write_file(image.path, "somebody's");
+	}
 	/* A link with its name is not followed. */
 	unlink(image.path);
 	assert_int_equal(symlink("/etc/hostname", image.path), 0);
