@@ -357,6 +357,84 @@ static void f01_lost_finish(void **state)
 	finish(t);
 }
 
+static bool is_answered(void *context)
+{
+	return ((struct agents *)context)->answered;
+}
+
+static void fence_answered(const struct mesh_result *result, void *context)
+{
+	struct agents *t = context;
+
+	t->answered = true;
+	t->status = result->status;
+}
+
+/* As an operator has it done who knows that the source is dead. */
+static void declare_source_dead(struct agents *t)
+{
+	Drover__V1__SetFenceRequest request = DROVER__V1__SET_FENCE_REQUEST__INIT;
+	Drover__V1__FenceMark mark = DROVER__V1__FENCE_MARK__INIT;
+
+	mark.node = (char *)"host1";
+	mark.epoch = t->epoch++;
+	request.fence = &mark;
+	request.epoch = t->epoch;
+	t->answered = false;
+	mesh_call(t->connections[1], "drover.v1.Agent/SetFence", &request.base, 5000,
+	          fence_answered, t);
+	assert_true(agents_until(t, is_answered, t));
+	assert_int_equal(t->status, MESH_OK);
+}
+
+static bool is_paused_there(void *context)
+{
+	return agents_state_on(context, 1) == VM_PAUSED;
+}
+
+static bool has_no_lease(void *context)
+{
+	return agents_leases(context, 1) == 0;
+}
+
+/* The source dies for good when the copy is complete: with the operator's word it runs here, on images that
+ * were its own before that. */
+static void test_fenced_when_complete(void **state)
+{
+	struct agents *t = begin(16 * MIB);
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_until_looking(t, disk_is_copied));
+	agents_kill(t, 0);
+	assert_true(agents_until(t, is_paused_there, t));
+	assert_non_null(t->agents[1]->image_sets);
+	declare_source_dead(t);
+	assert_true(agents_until(t, has_no_lease, t));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	assert_null(t->agents[1]->image_sets);
+	assert_int_equal(count_images(), 1);
+	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
+	agents_free(t);
+}
+
+/* The source dies for good in the middle of the disk: what has arrived is of no use to anybody, and goes. */
+static void test_fenced_in_the_middle(void **state)
+{
+	struct agents *t = begin(2 * MIB);
+	struct error err;
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_until_looking(t, disk_is_copied));
+	assert_int_equal(t->hypervisors[0]->ops->abort_job(t->hypervisors[0], t->uuid, &err), 0);
+	agents_kill(t, 0);
+	declare_source_dead(t);
+	assert_true(agents_until(t, has_no_lease, t));
+	assert_true(agents_until(t, no_image_is_left, t));
+	agents_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +447,8 @@ int main(void)
 		cmocka_unit_test(f24_agent_killed),
 		cmocka_unit_test(f24_both_killed),
 		cmocka_unit_test(f01_lost_finish),
+		cmocka_unit_test(test_fenced_when_complete),
+		cmocka_unit_test(test_fenced_in_the_middle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
