@@ -86,8 +86,11 @@ static void preview_ask(struct mesh_connection *c, const struct error *err, void
 		return;
 	}
 	request = source_admit_request_new(&p->description, &p->name, p->agent->settings, &p->wish);
-	mesh_call(c, "drover.v1.Agent/Admit", &request->base, SOURCE_ADMIT_TIMEOUT_MS,
-	          preview_answered, p);
+	/* Nobody is to check a guest for a coordinator that has given up waiting. */
+	mesh_call_with(c, "drover.v1.Agent/Admit", &request->base,
+	               &(struct mesh_call_options){ .timeout_ms = SOURCE_ADMIT_TIMEOUT_MS,
+	                                            .parent = p->in },
+	               preview_answered, p);
 	wire_free(request);
 }
 
@@ -101,6 +104,7 @@ static void preview_work(struct errand *e)
 static void preview_gathered(struct errand *e)
 {
 	struct preview *p = (struct preview *)e;
+	uint64_t connect_ms = SOURCE_CONNECT_TIMEOUT_MS, left_ms;
 
 	if (p->description.rc < 0 || !p->in) {
 		if (p->in)
@@ -108,8 +112,11 @@ static void preview_gathered(struct errand *e)
 		preview_free(p);
 		return;
 	}
-	peers_with_connection(p->agent, p->target_node, p->target_address,
-	                      SOURCE_CONNECT_TIMEOUT_MS, preview_ask, p);
+	left_ms = mesh_incoming_get_timeout_ms(p->in);
+	if (left_ms > 0 && left_ms < connect_ms)
+		connect_ms = left_ms;
+	peers_with_connection(p->agent, p->target_node, p->target_address, connect_ms, preview_ask,
+	                      p);
 }
 
 static void preview_unwanted(void *context)

@@ -24,7 +24,10 @@ struct mesh_call {
 	struct mesh_connection *connection; /* NULL: stillborn */
 	uint32_t stream;
 	const struct method *method;
-	uint64_t end_bytes;    /* in the connection's count, after our OPEN; UINT64_MAX: it waits */
+	uint64_t end_bytes; /* in the connection's count, after our OPEN; UINT64_MAX: it waits */
+	struct mesh_incoming *parent;      /* for whom it is made, or NULL */
+	struct mesh_call *older, *younger; /* of the same parent */
+	bool deadline_is_parents;
 	uint32_t unread_bytes; /* of its stream, which the peer was not yet told that we took */
 	bool paused;
 	struct loop_timer timer; /* the deadline; stillborn: completion */
@@ -46,6 +49,8 @@ static void complete(struct mesh_call *call, const struct mesh_result *result)
 	} else {
 		DL_DELETE(call->mesh->stillborn, call);
 	}
+	if (call->parent)
+		DL_DELETE2(*serve_get_children(call->parent), call, older, younger);
 	loop_timer_stop(call->mesh->loop, &call->timer);
 	call->done(result, call->context);
 	free(call);
@@ -77,8 +82,9 @@ static void deadline_passed(void *context)
 	struct mesh_result result = { .status = MESH_DEADLINE_EXCEEDED };
 
 	result.never_sent = tell_cancelled(call, MESH_DEADLINE_EXCEEDED, "deadline passed");
-	error_set(&result.error, ERROR_TIMEOUT, "%s: no answer from %s within the deadline",
-	          call->method->name, call->connection->identity.name);
+	error_set(&result.error, ERROR_TIMEOUT, "%s: no answer from %s within the deadline%s",
+	          call->method->name, call->connection->identity.name,
+	          call->deadline_is_parents ? " of the call that it was made for" : "");
 	complete(call, &result);
 }
 
@@ -97,6 +103,25 @@ static void set_stillborn(struct mesh_call *call, enum mesh_status status, const
 	call->timer = (struct loop_timer){ .fire = complete_stillborn, .context = call };
 	DL_APPEND(call->mesh->stillborn, call);
 	loop_timer_start(call->mesh->loop, &call->timer, 0);
+}
+
+static void parent_is_gone(void *context)
+{
+	mesh_call_cancel(context);
+}
+
+void call_orphan(struct mesh_call **children, bool unwanted)
+{
+	while (*children) {
+		struct mesh_call *call = *children;
+
+		DL_DELETE2(*children, call, older, younger);
+		call->parent = NULL;
+		if (!unwanted || !call->connection)
+			continue;
+		call->timer.fire = parent_is_gone;
+		loop_timer_start(call->mesh->loop, &call->timer, 0);
+	}
 }
 
 /* Why @request cannot be sent over @c now; 0 if it can. */
@@ -136,29 +161,51 @@ static enum mesh_status refuse(const struct mesh_connection *c, const char *name
 	return MESH_OK;
 }
 
-static struct mesh_call *begin(struct mesh_connection *c, const char *name,
-                               const ProtobufCMessage *request, uint64_t timeout_ms,
-                               void (*message)(const ProtobufCMessage *m, void *context),
-                               void (*done)(const struct mesh_result *result, void *context),
-                               void *context)
+static enum mesh_status refuse_orphan(const char *name, struct error *err)
+{
+	error_set(err, ERROR_CANCELLED, "%s: nobody waits any more for the call it is made for",
+	          name);
+	return MESH_CANCELLED;
+}
+
+/* What is left for a call that is made for @parent; 0: no end. */
+static uint64_t inherit_timeout(struct mesh_call *call, const struct mesh_incoming *parent,
+                                uint64_t timeout_ms)
+{
+	uint64_t left_ms = parent ? mesh_incoming_get_timeout_ms(parent) : 0;
+
+	if (timeout_ms > MESH_TIMEOUT_MOST_MS)
+		timeout_ms = MESH_TIMEOUT_MOST_MS;
+	if (left_ms == 0 || (timeout_ms > 0 && timeout_ms <= left_ms))
+		return timeout_ms;
+	call->deadline_is_parents = true;
+	return left_ms;
+}
+
+struct mesh_call *mesh_call_with(struct mesh_connection *c, const char *name,
+                                 const ProtobufCMessage *request,
+                                 const struct mesh_call_options *options,
+                                 void (*done)(const struct mesh_result *result, void *context),
+                                 void *context)
 {
 	Drover__Mesh__Open open = DROVER__MESH__OPEN__INIT;
 	struct mesh_call *call = xnew(struct mesh_call);
+	uint64_t timeout_ms = inherit_timeout(call, options->parent, options->timeout_ms);
 	enum mesh_status status;
 	struct error err;
 
-	assert(done);
-	if (timeout_ms > MESH_TIMEOUT_MOST_MS)
-		timeout_ms = MESH_TIMEOUT_MOST_MS;
+	assert(done && (options->message || options->timeout_ms > 0));
 	call->mesh = c->mesh;
 	call->method = mesh_find_method(c->mesh, name);
-	call->message = message;
+	call->message = options->message;
 	call->done = done;
 	call->context = context;
 	assert(!call->method || (request->descriptor == call->method->input &&
-	                         call->method->server_streaming == (message != NULL)));
+	                         call->method->server_streaming == (call->message != NULL)));
 
 	status = refuse(c, name, call->method, request, &err);
+	if (status == MESH_OK && options->parent && !mesh_incoming_get_connection(options->parent))
+		status = refuse_orphan(name, &err);
 	if (status != MESH_OK) {
 		set_stillborn(call, status, &err);
 		return call;
@@ -170,6 +217,10 @@ static struct mesh_call *begin(struct mesh_connection *c, const char *name,
 	if (timeout_ms > 0)
 		loop_timer_start(c->mesh->loop, &call->timer, timeout_ms);
 	HASH_ADD(hh, c->calls, stream, sizeof(call->stream), call);
+	if (options->parent) {
+		call->parent = options->parent;
+		DL_APPEND2(*serve_get_children(call->parent), call, older, younger);
+	}
 
 	open.method = (char *)name;
 	open.timeout_us = timeout_ms * 1000;
@@ -183,8 +234,9 @@ struct mesh_call *mesh_call(struct mesh_connection *c, const char *method,
                             void (*done)(const struct mesh_result *result, void *context),
                             void *context)
 {
-	assert(timeout_ms > 0);
-	return begin(c, method, request, timeout_ms, NULL, done, context);
+	return mesh_call_with(c, method, request,
+	                      &(struct mesh_call_options){ .timeout_ms = timeout_ms }, done,
+	                      context);
 }
 
 struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method,
@@ -194,7 +246,10 @@ struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method
                                    void *context)
 {
 	assert(message);
-	return begin(c, method, request, timeout_ms, message, done, context);
+	return mesh_call_with(
+		c, method, request,
+		&(struct mesh_call_options){ .timeout_ms = timeout_ms, .message = message }, done,
+		context);
 }
 
 void mesh_call_cancel(struct mesh_call *call)

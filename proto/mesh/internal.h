@@ -198,6 +198,9 @@ void call_take_message(struct mesh_connection *c, const struct frame *f);
 void call_take_end(struct mesh_connection *c, const struct frame *f);
 void call_fail_all(struct mesh_connection *c);
 void call_fail_stillborn(struct mesh *mesh);
+/* The call that these were made for is over; @unwanted: nobody waits for it, so they end, too, in
+ * the next round of the loop. */
+void call_orphan(struct mesh_call **children, bool unwanted);
 
 /* --- serve.c --- */
 
@@ -207,6 +210,8 @@ bool serve_may_open(struct mesh_connection *c, const struct frame *f);
 void serve_take_open(struct mesh_connection *c, const struct frame *f);
 void serve_take_window(struct mesh_connection *c, const struct frame *f);
 void serve_take_cancel(struct mesh_connection *c, const struct frame *f);
+/* The calls that were made for @in, by older and younger. */
+struct mesh_call **serve_get_children(struct mesh_incoming *in);
 /* The link's queue is short again. */
 void serve_writable(struct mesh_connection *c);
 /* Nobody waits for any of them. */

@@ -173,6 +173,24 @@ struct mesh_call *mesh_call_stream(struct mesh_connection *c, const char *method
                                    void (*done)(const struct mesh_result *result, void *context),
                                    void *context);
 
+/* What else a call may have; zero is none of it. */
+struct mesh_call_options {
+	uint64_t timeout_ms; /* unary: more than 0 */
+	/* The call in whose service this one is made. This call's deadline is then the earlier of
+	 * both, and it ends as MESH_CANCELLED when nobody waits for @parent any more; once @parent
+	 * is answered it goes on alone. */
+	struct mesh_incoming *parent;
+	/* Server streaming. */
+	void (*message)(const ProtobufCMessage *m, void *context);
+};
+
+/* mesh_call and mesh_call_stream with all there is. @options is borrowed until this returns. */
+struct mesh_call *mesh_call_with(struct mesh_connection *c, const char *method,
+                                 const ProtobufCMessage *request,
+                                 const struct mesh_call_options *options,
+                                 void (*done)(const struct mesh_result *result, void *context),
+                                 void *context);
+
 /* While a stream is paused its sender stops once 256 KiB are on their way; what is on its way still
  * comes. Other streams of the connection go on. */
 void mesh_call_pause(struct mesh_call *call, bool pause);

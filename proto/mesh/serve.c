@@ -33,6 +33,7 @@ struct mesh_incoming {
 	void *cancelled_context;
 	void (*writable)(void *context);
 	void *writable_context;
+	struct mesh_call *children; /* what the handler calls for it */
 	int64_t credit;  /* bytes that the caller takes now; of no meaning if it has no window */
 	bool told_slow;  /* mesh_send said false; in the connection's list of waiting */
 	bool ended;      /* the END is sent; the handler is about to be told */
@@ -68,6 +69,7 @@ static void forget(struct mesh_incoming *in)
 		DL_DELETE(in->mesh->abandoned, in);
 	}
 	loop_timer_stop(in->mesh->loop, &in->timer);
+	call_orphan(&in->children, false);
 	free(in->identity);
 	free(in);
 }
@@ -173,6 +175,7 @@ static void cancel(void *incoming)
 	struct mesh_connection *c = in->connection;
 
 	assert(c); /* abandoned once only */
+	call_orphan(&in->children, true);
 	if (in->cancelled) {
 		in->cancelling = true;
 		in->cancelled(in->cancelled_context);
@@ -436,6 +439,11 @@ uint64_t mesh_incoming_get_timeout_ms(const struct mesh_incoming *in)
 	if (!in->connection || !in->timer.due_ms)
 		return 0;
 	return in->timer.due_ms > now_ms ? in->timer.due_ms - now_ms : 1;
+}
+
+struct mesh_call **serve_get_children(struct mesh_incoming *in)
+{
+	return &in->children;
 }
 
 void mesh_incoming_on_cancel(struct mesh_incoming *in, void (*cancelled)(void *context),

@@ -17,6 +17,7 @@ function(mesh_suite name)
 endfunction()
 
 mesh_suite(calls inproc ipc tcp)
+mesh_suite(deadline inproc ipc tcp)
 mesh_suite(hostile ipc tcp)
 mesh_suite(life inproc ipc tcp)
 mesh_suite(flow inproc ipc tcp)

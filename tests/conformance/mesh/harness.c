@@ -26,6 +26,7 @@ const struct method test_methods[] = {
 	T("Test/StreamCall", request, reply, true),     T("Test/Flood", request, reply, true),
 	T("Test/OneThenSilence", request, reply, true), T("Test/Sleep", empty, empty, false),
 	T("Test/NotServed", empty, empty, false),       T("Unserved/Call", empty, empty, false),
+	T("Test/Relay", request, empty, false),
 };
 const size_t test_methods_count = ARRAY_SIZE(test_methods);
 
@@ -148,10 +149,43 @@ static void handle_sleep(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	mesh_incoming_on_cancel(in, harness_count_cancelled, side);
 }
 
+static void relayed(const struct mesh_result *result, void *context)
+{
+	struct relay *relay = context;
+
+	relay->done = true;
+	relay->status = result->status;
+	relay->error = result->error;
+	if (relay->in)
+		mesh_fail(relay->in, result->status, &result->error);
+}
+
+static void relay_cancelled(void *context)
+{
+	struct relay *relay = context;
+
+	relay->in = NULL;
+}
+
+static void handle_relay(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__Test__Request *request = (const Drover__Test__Request *)m;
+	Drover__Test__Empty empty = DROVER__TEST__EMPTY__INIT;
+	struct side *side = context;
+
+	side->relay = (struct relay){ .in = in };
+	mesh_incoming_on_cancel(in, relay_cancelled, &side->relay);
+	mesh_call_with(
+		mesh_incoming_get_connection(in), "drover.test.Test/Sleep", &empty.base,
+		&(struct mesh_call_options){ .timeout_ms = request->reply_bytes, .parent = in },
+		relayed, &side->relay);
+}
+
 static const struct mesh_handler handlers[] = {
 	{ "EmptyCall", handle_empty },    { "UnaryCall", handle_unary },
 	{ "StreamCall", handle_stream },  { "Flood", handle_flood },
 	{ "OneThenSilence", handle_one }, { "Sleep", handle_sleep },
+	{ "Relay", handle_relay },
 };
 
 const struct mesh_service test_service = { &drover__test__test__descriptor, handlers,

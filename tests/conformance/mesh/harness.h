@@ -37,6 +37,14 @@ struct outcome {
 
 #define FILL 0x5a
 
+/* The call that Relay makes. */
+struct relay {
+	struct mesh_incoming *in; /* NULL: nobody waits */
+	bool done;
+	enum mesh_status status;
+	struct error error;
+};
+
 struct side {
 	struct mesh *mesh;
 	struct mesh_connection *connection; /* the latest one that is alive */
@@ -49,6 +57,7 @@ struct side {
 	unsigned flooded;   /* messages of Flood sent */
 	unsigned slow;      /* mesh_send said false */
 	struct mesh_incoming *last_sleeper;
+	struct relay relay;
 };
 
 struct harness {
