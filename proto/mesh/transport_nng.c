@@ -42,7 +42,8 @@ static struct nng_link *nng_link_new(struct link_group *group, bool secure, bool
 	nl->queue_end = &nl->queue;
 	nl->receive_aio = aio_new(courier_receive_done, nl);
 	nl->send_aio = aio_new(courier_send_done, nl);
-	nl->receive_buffer = xmalloc(RECEIVE_BYTES);
+	nl->receive_bytes = RECEIVE_FIRST_BYTES;
+	nl->receive_buffer = xmalloc(nl->receive_bytes);
 	pthread_mutex_init(&nl->lock, NULL);
 	frame_reader_init(&nl->reader, group->max_frame_bytes);
 	if (secure)

@@ -12,7 +12,10 @@
 #include <nng/nng.h>
 #include <pthread.h>
 
-#define RECEIVE_BYTES (16 * 1024) /* one TLS record */
+/* Asked of the socket at a time: an idle connection keeps little, one that filled it gets a TLS record's
+ * worth from then on. */
+#define RECEIVE_FIRST_BYTES (2 * 1024)
+#define RECEIVE_BYTES       (16 * 1024)
 
 struct tls_session;
 
@@ -46,6 +49,7 @@ struct nng_link {
 	size_t cipher_bytes, cipher_sent;
 	struct frame_reader reader;
 	uint8_t *receive_buffer;
+	size_t receive_bytes; /* of it */
 };
 
 /* Takes @stream. @secure: TLS, as the server. */

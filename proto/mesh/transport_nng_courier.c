@@ -42,7 +42,7 @@ void courier_settle(struct nng_link *nl)
 
 void courier_receive_more(struct nng_link *nl)
 {
-	nng_iov iov = { nl->receive_buffer, RECEIVE_BYTES };
+	nng_iov iov;
 
 	if (nl->closing || nl->failed || nl->receiving)
 		return;
@@ -50,8 +50,19 @@ void courier_receive_more(struct nng_link *nl)
 	if (nl->paused)
 		return;
 	nl->receiving = true;
+	iov = (nng_iov){ nl->receive_buffer, nl->receive_bytes };
 	nng_aio_set_iov(nl->receive_aio, 1, &iov);
 	nng_stream_recv(nl->stream, nl->receive_aio);
+}
+
+/* The last one filled it, so there is more where that came from. */
+static void widen_receiving(struct nng_link *nl)
+{
+	if (nl->receive_bytes == RECEIVE_BYTES)
+		return;
+	free(nl->receive_buffer);
+	nl->receive_bytes = RECEIVE_BYTES;
+	nl->receive_buffer = xmalloc(nl->receive_bytes);
 }
 
 /* @bytes have left the front of the queue. */
@@ -255,6 +266,8 @@ void courier_receive_done(void *context)
 		courier_fail(nl, &err);
 	} else if (!nl->closing) {
 		take(nl, nng_aio_count(nl->receive_aio));
+		if (nl->open && nng_aio_count(nl->receive_aio) == nl->receive_bytes)
+			widen_receiving(nl);
 		courier_receive_more(nl);
 		courier_send_more(nl);
 	}
