@@ -234,7 +234,7 @@ static void disconnected(struct mesh_connection *c, const struct error *why, voi
 	const struct mesh_identity *who = mesh_connection_get_identity(c);
 	struct agent *agent = context;
 
-	if (who->role == MESH_ROLE_COORDINATOR && !agent->stopping)
+	if (who->role == MESH_ROLE_COORDINATOR && !agent->draining && !agent->stopping)
 		log_warning("coordinator %s is gone: %s", who->name, why->text);
 }
 
@@ -424,6 +424,12 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	coordinators_start(agent);
 	*ret = agent;
 	return 0;
+}
+
+void agent_drain(struct agent *agent, void (*drained)(void *context), void *context)
+{
+	agent->draining = true;
+	mesh_drain(agent->mesh, AGENT_DRAIN_MS, drained, context);
 }
 
 /* What is under way is left where it is: nothing new begins, what couriers bring home is thrown away,

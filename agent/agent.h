@@ -81,8 +81,13 @@ struct agent {
 
 	struct loop_timer second; /* bandwidth, leases, host state to watchers */
 	unsigned seconds;
+	bool draining; /* no new calls are taken */
 	bool stopping;
 };
+
+/* Most calls to an agent take milliseconds, and its leases are renewed every few seconds: whoever
+ * restarts it should not make others wait. */
+#define AGENT_DRAIN_MS 3000
 
 struct agent_options {
 	const struct agent_settings *settings;
@@ -96,6 +101,9 @@ struct agent_options {
 /* Opens the journal, adopts what it finds, listens and dials. */
 int agent_start(const struct agent_options *options, struct agent **ret, struct error *err);
 
+/* Takes no new calls, and calls @drained once those that are under way have ended, or after
+ * AGENT_DRAIN_MS. What migrates goes on meanwhile. agent_stop is next. Once. */
+void agent_drain(struct agent *agent, void (*drained)(void *context), void *context);
 /* Leaves running migrations and tunnels alone: the next agent adopts them. */
 void agent_stop(struct agent *agent);
 

@@ -20,29 +20,51 @@ static const struct daemon_about about = {
 	.failpoints = FAILPOINTS_OF(agent_failpoints),
 };
 
-static void stop(int signal_number, void *loop)
+struct running {
+	struct loop *loop;
+	struct agent *agent; /* NULL: not yet */
+	bool draining;
+};
+
+static void drained(void *context)
 {
+	const struct running *r = context;
+
+	loop_stop(r->loop);
+}
+
+/* The first time it lets end the calls that are under way; the second time it does not wait. */
+static void stop(int signal_number, void *context)
+{
+	struct running *r = context;
+
 	log_info("%s: stopping; running migrations go on without this agent",
 	         strsignal(signal_number));
-	loop_stop(loop);
+	if (!r->agent || r->draining) {
+		loop_stop(r->loop);
+		return;
+	}
+	r->draining = true;
+	sd_notify(0, "STOPPING=1");
+	agent_drain(r->agent, drained, r);
 }
 
 static int run(const struct agent_settings *settings)
 {
 	struct loop *loop = loop_new();
 	struct hypervisor *hypervisor;
-	struct agent *agent;
+	struct running running = { .loop = loop };
 	struct error err;
 	int status = EXIT_FAILURE;
 
-	loop_watch_signal(loop, SIGTERM, stop, loop);
-	loop_watch_signal(loop, SIGINT, stop, loop);
+	loop_watch_signal(loop, SIGTERM, stop, &running);
+	loop_watch_signal(loop, SIGINT, stop, &running);
 	signal(SIGPIPE, SIG_IGN);
 	hypervisor = hypervisor_libvirt_new(settings->libvirt_uri);
 	if (agent_start(&(struct agent_options){ .settings = settings,
 	                                         .loop = loop,
 	                                         .hypervisor = hypervisor },
-	                &agent, &err) < 0) {
+	                &running.agent, &err) < 0) {
 		log_error("%s", err.text);
 	} else {
 		sd_notify(0, "READY=1");
@@ -53,9 +75,9 @@ static int run(const struct agent_settings *settings)
 		status = EXIT_SUCCESS;
 		/* A thread may sit in libvirt's migration call for minutes. It must not be waited for,
 		 * and what it drives goes on without it: the next agent takes it up. */
-		if (source_count_active(agent) > 0)
+		if (source_count_active(running.agent) > 0)
 			_exit(status);
-		agent_stop(agent);
+		agent_stop(running.agent);
 	}
 	hypervisor->ops->free(hypervisor);
 	loop_free(loop);

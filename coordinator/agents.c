@@ -75,7 +75,7 @@ void agents_disconnected(struct coordinator *c, struct mesh_connection *connecti
 			continue;
 		l->connection = l->watched = NULL;
 		e.lost.node = l->node;
-		if (!c->stopping)
+		if (!c->stopping && !c->draining)
 			coordinator_step(c, &e);
 	}
 }

@@ -119,7 +119,8 @@ static void disconnected(struct mesh_connection *connection, const struct error 
 	const struct mesh_identity *who = mesh_connection_get_identity(connection);
 
 	if (who->role == MESH_ROLE_AGENT) {
-		log_info("agent %s is gone: %s", who->name, why->text);
+		if (!((struct coordinator *)context)->draining)
+			log_info("agent %s is gone: %s", who->name, why->text);
 		agents_disconnected(context, connection);
 	}
 }
@@ -213,6 +214,12 @@ int coordinator_start(const struct coordinator_options *options, struct coordina
 	loop_timer_start(c->loop, &c->tick, TICK_MS);
 	*ret = c;
 	return 0;
+}
+
+void coordinator_drain(struct coordinator *c, void (*drained)(void *context), void *context)
+{
+	c->draining = true;
+	mesh_drain(c->mesh, COORDINATOR_DRAIN_MS, drained, context);
 }
 
 void coordinator_stop(struct coordinator *c)

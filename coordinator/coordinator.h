@@ -39,9 +39,13 @@ struct coordinator {
 
 	struct loop_timer tick;
 	bool stepping; /* the core is not re-entered */
+	bool draining; /* no new calls are taken; agents that go are not lost, it is us */
 	bool stopping;
 	struct error fatal; /* code ERROR_NONE: go on; else the process ends and says this */
 };
+
+/* Within it a call to an agent that answers is long over; and systemd waits for much longer. */
+#define COORDINATOR_DRAIN_MS 5000
 
 struct coordinator_options {
 	const struct coordinator_settings *settings;
@@ -54,6 +58,9 @@ struct coordinator_options {
 
 int coordinator_start(const struct coordinator_options *options, struct coordinator **ret,
                       struct error *err);
+/* Takes no new calls, and calls @drained once those that are under way have ended, or after
+ * COORDINATOR_DRAIN_MS; coordinator_stop is next. Once. */
+void coordinator_drain(struct coordinator *c, void (*drained)(void *context), void *context);
 void coordinator_stop(struct coordinator *c);
 
 /* Gives one event to the core and carries out what it asks for. Never from inside an action. */

@@ -20,11 +20,33 @@ static const struct daemon_about about = {
 	.failpoints = FAILPOINTS_OF(coordinator_failpoints),
 };
 
-static void stop(int signal_number, void *loop)
+struct running {
+	struct loop *loop;
+	struct coordinator *coordinator; /* NULL: not yet */
+	bool draining;
+};
+
+static void drained(void *context)
 {
+	const struct running *r = context;
+
+	loop_stop(r->loop);
+}
+
+/* The first time it lets end what is under way; the second time it does not wait. */
+static void stop(int signal_number, void *context)
+{
+	struct running *r = context;
+
 	log_info("%s: stopping; migrations and agents go on, drains wait for the next start",
 	         strsignal(signal_number));
-	loop_stop(loop);
+	if (!r->coordinator || r->draining) {
+		loop_stop(r->loop);
+		return;
+	}
+	r->draining = true;
+	sd_notify(0, "STOPPING=1");
+	coordinator_drain(r->coordinator, drained, r);
 }
 
 static int open_store(const struct coordinator_settings *s, struct store **ret,
@@ -43,7 +65,7 @@ static int open_store(const struct coordinator_settings *s, struct store **ret,
 static int run(const struct coordinator_settings *settings, const char *path)
 {
 	struct loop *loop = loop_new();
-	struct coordinator *coordinator;
+	struct running running = { .loop = loop };
 	struct coordinator_options options = { .settings = settings,
 		                               .settings_path = path,
 		                               .loop = loop };
@@ -51,12 +73,12 @@ static int run(const struct coordinator_settings *settings, const char *path)
 	struct error err;
 	int status = EXIT_FAILURE;
 
-	loop_watch_signal(loop, SIGTERM, stop, loop);
-	loop_watch_signal(loop, SIGINT, stop, loop);
+	loop_watch_signal(loop, SIGTERM, stop, &running);
+	loop_watch_signal(loop, SIGINT, stop, &running);
 	signal(SIGPIPE, SIG_IGN);
 	options.contents = &contents;
 	if (open_store(settings, &options.store, &contents, &err) < 0 ||
-	    coordinator_start(&options, &coordinator, &err) < 0) {
+	    coordinator_start(&options, &running.coordinator, &err) < 0) {
 		log_error("%s", err.text);
 	} else {
 		sd_notify(0, "READY=1");
@@ -65,12 +87,12 @@ static int run(const struct coordinator_settings *settings, const char *path)
 		loop_run(loop);
 		sd_notify(0, "STOPPING=1");
 		status = EXIT_SUCCESS;
-		if (coordinator->fatal.code != ERROR_NONE) {
+		if (running.coordinator->fatal.code != ERROR_NONE) {
 			log_error("ending, to start again from the store: %s",
-			          coordinator->fatal.text);
+			          running.coordinator->fatal.text);
 			status = EXIT_FAILURE;
 		}
-		coordinator_stop(coordinator);
+		coordinator_stop(running.coordinator);
 	}
 	store_contents_deinit(&contents);
 	loop_free(loop);

@@ -140,6 +140,11 @@ static enum mesh_status refuse(const struct mesh_connection *c, const char *name
 		          c->identity.name, c->why.text);
 		return MESH_UNAVAILABLE;
 	}
+	if (c->leaving) {
+		error_set(err, ERROR_UNREACHABLE, "%s: %s is stopping and takes no new calls", name,
+		          c->identity.name);
+		return MESH_UNAVAILABLE;
+	}
 	bytes = protobuf_c_message_get_packed_size(request);
 	if (bytes > c->peer_max_message_bytes) {
 		error_set(err, ERROR_TOO_LARGE,
@@ -404,6 +409,33 @@ void call_fail_all(struct mesh_connection *c)
 		          result.never_sent ? " before the call was sent" : "", c->why.text);
 		complete(call, &result);
 	}
+}
+
+void call_fail_after(struct mesh_connection *c, uint32_t last_stream, const struct error *why)
+{
+	struct mesh_result result = { .status = MESH_UNAVAILABLE, .never_sent = true };
+	struct mesh_call *call = c->calls;
+
+	while (call) {
+		if (call->stream <= last_stream) {
+			call = call->hh.next;
+			continue;
+		}
+		error_set(&result.error, ERROR_UNREACHABLE, "%s: %s", call->method->name,
+		          why->text);
+		complete(call, &result);
+		/* Whoever was told may have ended any of the others. */
+		call = c->calls;
+	}
+}
+
+bool call_is_any_ending(const struct mesh_connection *c)
+{
+	for (const struct mesh_call *call = c->calls; call; call = call->hh.next) {
+		if (call->timer.due_ms)
+			return true;
+	}
+	return false;
 }
 
 void call_fail_stillborn(struct mesh *mesh)

@@ -285,9 +285,16 @@ static void take_goaway(struct mesh_connection *c, const struct frame *f)
 	struct error err;
 
 	if (message_decode(&drover__mesh__go_away__descriptor, f->body, f->head.header_bytes,
-	                   &c->mesh->headers, &message, &err) == 0)
+	                   &c->mesh->headers, &message, &err) == 0) {
+		const Drover__Mesh__GoAway *header = (Drover__Mesh__GoAway *)message;
+
+		if (header->drain_ms > 0 && c->state == CONNECTION_READY) {
+			drain_take(c, header->last_stream, header->reason);
+			return;
+		}
 		error_set(&err, c->announced ? ERROR_UNREACHABLE : ERROR_IDENTITY,
-		          "the peer hung up: %s", ((Drover__Mesh__GoAway *)message)->reason);
+		          "the peer hung up: %s", header->reason);
+	}
 	connection_fail(c, &err);
 }
 

@@ -50,7 +50,9 @@ struct mesh_dialer *mesh_dial(struct mesh *mesh, const char *url, enum mesh_role
 			url);
 		d->transport = NULL;
 	}
-	if (d->transport) {
+	if (d->transport && mesh->drain.begun) {
+		error_set(&d->error, ERROR_UNREACHABLE, "this process is stopping");
+	} else if (d->transport) {
 		error_set(&d->error, ERROR_UNREACHABLE, "connecting to %s", url);
 		attempt(d);
 	}
@@ -94,8 +96,15 @@ void dialer_connection_ended(struct mesh_dialer *d, bool was_ready, const struct
 		if (d->backoff_ms > MESH_BACKOFF_MOST_MS)
 			d->backoff_ms = MESH_BACKOFF_MOST_MS;
 	}
-	if (!d->mesh->stopping)
+	if (!d->mesh->stopping && !d->mesh->drain.begun)
 		loop_timer_start(d->mesh->loop, &d->retry, wait_ms);
+}
+
+void dialer_connection_leaving(struct mesh_dialer *d, const struct error *why)
+{
+	d->connection->dialer = NULL;
+	d->connection = NULL;
+	dialer_connection_ended(d, true, why);
 }
 
 struct mesh_connection *mesh_dialer_find_connection(struct mesh_dialer *d)

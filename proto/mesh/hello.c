@@ -33,6 +33,7 @@ void hello_send(struct mesh_connection *c)
 	hello.build = (char *)DROVER_VERSION;
 	hello.window_bytes = MESH_WINDOW_BYTES;
 	hello.piece_bytes = MESH_PIECE_BYTES;
+	hello.features = MESH_FEATURES;
 
 	c->sent_bytes += preface->bytes;
 	link_send(c->link, preface);
@@ -153,6 +154,7 @@ int hello_take(struct mesh_connection *c, const struct frame *f, struct error *e
 		return rc;
 	c->peer_max_message_bytes = hello->max_message_bytes;
 	c->peer_max_streams = hello->max_streams;
+	c->peer_features = hello->features;
 	c->peer_window_bytes = hello->window_bytes;
 	c->peer_piece_bytes = hello->piece_bytes ? hello->piece_bytes : UINT32_MAX;
 	return 0;

@@ -38,6 +38,8 @@
 #define MESH_PARTIAL_MS        60000 /* a message in pieces is all there by then */
 #define MESH_REFUSAL_LINGER_MS 500   /* for the peer to read why it was refused */
 #define MESH_TIMEOUT_MOST_MS   (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
+#define MESH_FEATURE_DRAIN     0x1u                       /* knows a GOAWAY that does not hang up */
+#define MESH_FEATURES          MESH_FEATURE_DRAIN
 #define MESH_BACKOFF_FIRST_MS  1000
 #define MESH_BACKOFF_MOST_MS   15000
 
@@ -46,7 +48,7 @@ struct tls_session;
 
 struct mesh_listener {
 	struct mesh *mesh;
-	struct acceptor *acceptor;
+	struct acceptor *acceptor; /* NULL: draining, nobody is let in any more */
 	char *url;
 	unsigned n_connections;
 	struct mesh_listener *prev, *next;
@@ -93,6 +95,14 @@ struct mesh {
 	struct mesh_call *stillborn;     /* calls that could not be sent, not yet completed */
 	struct mesh_incoming *abandoned; /* calls nobody waits for, not yet answered */
 	bool stopping;
+	struct drain {
+		bool begun;
+		bool hanging_up;   /* all that was waited for has ended, or was given up */
+		uint64_t until_ms; /* on the clock of clock_now_ms */
+		struct loop_timer tick;
+		void (*drained)(void *context);
+		void *context;
+	} drain;
 	uint64_t refusal_log_ms; /* when a refused peer was last logged */
 	unsigned refusals_unlogged;
 };
@@ -123,6 +133,7 @@ struct mesh_connection {
 	uint32_t peer_max_message_bytes;
 	uint32_t peer_max_streams;
 	uint32_t peer_window_bytes;    /* 0: it has none */
+	uint32_t peer_features;        /* MESH_FEATURE_x */
 	uint32_t peer_piece_bytes;     /* UINT32_MAX: it takes messages whole */
 	char address[MESH_NAME_BYTES]; /* for texts, before the peer has a name */
 	void *context;
@@ -135,6 +146,9 @@ struct mesh_connection {
 	bool ping_next;
 	unsigned tls_generation; /* of the files by which the peer was judged */
 
+	bool leaving;      /* the peer takes no new calls */
+	bool told_leaving; /* the peer knows that we take none after this: */
+	uint32_t last_taken_stream;
 	uint32_t next_stream;      /* of ours */
 	uint32_t last_peer_stream; /* highest of the peer's */
 	struct outbox outbox;      /* not yet given to the link */
@@ -190,6 +204,15 @@ int hello_take(struct mesh_connection *c, const struct frame *f, struct error *e
 void dialer_connected(struct mesh_dialer *dialer);
 void dialer_connection_ended(struct mesh_dialer *dialer, bool was_ready, const struct error *why);
 
+/* Its connection lives on, but takes no calls any more: another one is to be made. */
+void dialer_connection_leaving(struct mesh_dialer *dialer, const struct error *why);
+
+/* --- drain.c --- */
+
+/* The peer takes no calls after @last_stream any more. */
+void drain_take(struct mesh_connection *c, uint32_t last_stream, const char *reason);
+void drain_stop(struct mesh *mesh);
+
 /* --- call.c --- */
 
 /* Whether the answer that begins with @f is waited for. */
@@ -198,6 +221,10 @@ void call_take_message(struct mesh_connection *c, const struct frame *f);
 void call_take_end(struct mesh_connection *c, const struct frame *f);
 void call_fail_all(struct mesh_connection *c);
 void call_fail_stillborn(struct mesh *mesh);
+/* The peer will not act on those after @last_stream. */
+void call_fail_after(struct mesh_connection *c, uint32_t last_stream, const struct error *why);
+/* Whether one is under way that ends by itself. */
+bool call_is_any_ending(const struct mesh_connection *c);
 /* The call that these were made for is over; @unwanted: nobody waits for it, so they end, too, in
  * the next round of the loop. */
 void call_orphan(struct mesh_call **children, bool unwanted);
@@ -217,3 +244,7 @@ void serve_writable(struct mesh_connection *c);
 /* Nobody waits for any of them. */
 void serve_cancel_all(struct mesh_connection *c);
 void serve_forget_abandoned(struct mesh *mesh);
+/* Ends those that have no end: the reader comes back to somebody else. */
+void serve_end_endless(struct mesh_connection *c, const struct error *why);
+/* Whether one is under way that ends by itself. */
+bool serve_is_any_ending(const struct mesh_connection *c);

@@ -126,7 +126,8 @@ struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 
 static void listener_free(struct mesh_listener *l)
 {
-	l->acceptor->ops->close(l->acceptor);
+	if (l->acceptor)
+		l->acceptor->ops->close(l->acceptor);
 	DL_DELETE(l->mesh->listeners, l);
 	free(l->url);
 	free(l);
@@ -141,6 +142,7 @@ void mesh_free(struct mesh *mesh)
 	if (!mesh)
 		return;
 	mesh->stopping = true;
+	drain_stop(mesh);
 	error_set(&why, ERROR_CANCELLED, "this process is closing its connections");
 	DL_FOREACH (mesh->connections, c)
 		connection_fail(c, &why);
@@ -196,7 +198,7 @@ uint16_t mesh_get_port(const struct mesh *mesh, const char *url)
 	const struct mesh_listener *l;
 
 	DL_FOREACH (mesh->listeners, l) {
-		if (strcmp(l->url, url) == 0)
+		if (strcmp(l->url, url) == 0 && l->acceptor)
 			return l->acceptor->ops->get_port(l->acceptor);
 	}
 	return 0;

@@ -122,6 +122,15 @@ struct mesh_options {
 
 struct mesh *mesh_new(const struct mesh_options *options, struct error *err);
 
+/* Goes without breaking off what is under way: closes the listeners, dials nobody any more, and tells
+ * every peer. From then on peers' new calls have no effect here, and end there as never_sent, to be
+ * made elsewhere; streams without a deadline end as MESH_UNAVAILABLE; other calls, in both
+ * directions, may end within @timeout_ms. Then the connections are closed and @drained is called
+ * once, from the loop, at most a second after that time; mesh_free is next. A peer of a version that
+ * does not know of this is served till the connections are closed. Once per mesh. */
+void mesh_drain(struct mesh *mesh, uint64_t timeout_ms, void (*drained)(void *context),
+                void *context);
+
 /* Closes everything: outstanding calls complete with MESH_CANCELLED, incoming ones are cancelled,
  * connections disconnected(). Not from inside a callback of this mesh. Blocks until the couriers are done (bounded: they only close sockets). */
 void mesh_free(struct mesh *mesh);

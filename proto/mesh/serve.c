@@ -223,6 +223,38 @@ void serve_cancel_all(struct mesh_connection *c)
 		cancel(c->incoming);
 }
 
+static bool is_endless(const struct mesh_incoming *in)
+{
+	return in->method->server_streaming && !in->timer.due_ms;
+}
+
+void serve_end_endless(struct mesh_connection *c, const struct error *why)
+{
+	struct mesh_incoming *in = c->incoming;
+
+	while (in) {
+		if (!is_endless(in)) {
+			in = in->hh.next;
+			continue;
+		}
+		(void)connection_drop(c, in->stream);
+		if (!in->ended)
+			send_end(c, in->stream, MESH_UNAVAILABLE, why, NULL);
+		cancel(in);
+		/* The handler that was told may have ended others. */
+		in = c->incoming;
+	}
+}
+
+bool serve_is_any_ending(const struct mesh_connection *c)
+{
+	for (const struct mesh_incoming *in = c->incoming; in; in = in->hh.next) {
+		if (!is_endless(in))
+			return true;
+	}
+	return false;
+}
+
 void serve_forget_abandoned(struct mesh *mesh)
 {
 	while (mesh->abandoned)
@@ -385,6 +417,9 @@ bool serve_may_open(struct mesh_connection *c, const struct frame *f)
 		return false;
 	}
 	c->last_peer_stream = stream;
+	/* It knows by now, or soon, that this one was not taken. */
+	if (c->told_leaving && stream > c->last_taken_stream)
+		return false;
 	open = decode_header(c, f);
 	if (!open)
 		return false;

@@ -3,3 +3,6 @@
 add_executable(fake_coordinator ${CMAKE_CURRENT_LIST_DIR}/fake_coordinator.c)
 target_link_libraries(fake_coordinator PRIVATE drover_mesh drover_common)
 drover_command_test(NAME cli_drover LABEL unit TIMEOUT 180 COMMAND bats tests/cli/drover.bats)
+# One tool across restarts of the real coordinator.
+drover_test(NAME test_cli_restart LABEL unit SOURCES cli/test_cli_restart.c
+	LIBS drover_cli drover_mesh drover_common ARGS $<TARGET_FILE:drover-coordinator>)

@@ -18,6 +18,7 @@ endfunction()
 
 mesh_suite(calls inproc ipc tcp)
 mesh_suite(deadline inproc ipc tcp)
+mesh_suite(drain inproc ipc tcp)
 mesh_suite(hostile ipc tcp)
 mesh_suite(life inproc ipc tcp)
 mesh_suite(flow inproc ipc tcp)
