@@ -9,7 +9,7 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
-#include "proto/coordinator.pb-c.h"
+#include "proto/coordinator.rpc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,10 +27,10 @@ struct attach_call {
 	char name[MESH_NAME_BYTES];
 };
 
-static void attached(const struct mesh_result *result, void *context)
+static void attached(const struct mesh_result *result, const Drover__V1__AttachReply *reply,
+                     void *context)
 {
 	struct attach_call *call = context;
-	const Drover__V1__AttachReply *reply = (const Drover__V1__AttachReply *)result->message;
 	struct error err;
 
 	if (result->status != MESH_OK) {
@@ -63,8 +63,7 @@ void coordinators_connected(struct agent *agent, struct mesh_connection *c)
 	request.highest_epoch = agent->highest_epoch;
 	request.boot_id.data = agent->boot_id.bytes;
 	request.boot_id.len = ID_BYTES;
-	mesh_call(c, "drover.v1.Coordinator/Attach", &request.base, ATTACH_TIMEOUT_MS, attached,
-	          call);
+	coordinator_call_attach(c, &request, ATTACH_TIMEOUT_MS, attached, call);
 }
 
 void coordinators_start(struct agent *agent)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Agent service: which method goes where. Who may call what is in proto/methods.c; what a method
+/* The Agent service: which method goes where. Who may call what is in proto/agent.proto; what a method
  * does is in source*.c, target*.c, mark.c, fence.c and watchers.c. Owner thread. */
 #include "agent/agent.h"
 
@@ -7,8 +7,7 @@
 #include "agent/mark.h"
 #include "agent/source.h"
 #include "agent/target.h"
-#include "common/alloc.h"
-#include "proto/agent.pb-c.h"
+#include "proto/agent.rpc.h"
 
 /* Nothing new begins once the agent is stopping. */
 static bool stopping(struct mesh_incoming *in, const struct agent *agent)
@@ -22,9 +21,9 @@ static bool stopping(struct mesh_incoming *in, const struct agent *agent)
 	return true;
 }
 
-static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_watch(struct mesh_incoming *in, const Drover__V1__AgentWatchRequest *request,
+                         void *context)
 {
-	const Drover__V1__AgentWatchRequest *request = (const Drover__V1__AgentWatchRequest *)m;
 	struct error err;
 
 	if (stopping(in, context))
@@ -37,12 +36,12 @@ static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 
 /* --- the rest: one line each --- */
 
-#define HANDLER(name, function, type)                                                        \
-	static void name(struct mesh_incoming *in, const ProtobufCMessage *m, void *context) \
-	{                                                                                    \
-		if (!stopping(in, context))                                                  \
-			function(context, in, (const type *)m);                              \
-	}                                                                                    \
+#define HANDLER(name, function, type)                                                  \
+	static void name(struct mesh_incoming *in, const type *request, void *context) \
+	{                                                                              \
+		if (!stopping(in, context))                                            \
+			function(context, in, request);                                \
+	}                                                                              \
 	struct service_needs_a_semicolon_
 
 HANDLER(handle_start, source_start, Drover__V1__StartMigrationRequest);
@@ -57,23 +56,19 @@ HANDLER(handle_release, target_release, Drover__V1__AttemptRequest);
 HANDLER(handle_inspect, target_inspect, Drover__V1__AttemptRequest);
 HANDLER(handle_finish, target_finish, Drover__V1__FinishTargetRequest);
 
-static const struct mesh_handler handlers[] = {
-	{ "Watch", handle_watch },
-	{ "StartMigration", handle_start },
-	{ "CancelMigration", handle_cancel },
-	{ "ProbeAttempt", handle_probe },
-	{ "SetDrainMark", handle_mark },
-	{ "SetFence", handle_fence },
-	{ "Preview", handle_preview },
-	{ "Admit", handle_admit },
-	{ "RenewLease", handle_renew },
-	{ "ReleaseLease", handle_release },
-	{ "Inspect", handle_inspect },
-	{ "FinishTarget", handle_finish },
+static const struct agent_handlers handlers = {
+	.watch = handle_watch,
+	.start_migration = handle_start,
+	.cancel_migration = handle_cancel,
+	.probe_attempt = handle_probe,
+	.set_drain_mark = handle_mark,
+	.set_fence = handle_fence,
+	.preview = handle_preview,
+	.admit = handle_admit,
+	.renew_lease = handle_renew,
+	.release_lease = handle_release,
+	.inspect = handle_inspect,
+	.finish_target = handle_finish,
 };
 
-const struct mesh_service agent_service = {
-	.descriptor = &drover__v1__agent__descriptor,
-	.handlers = handlers,
-	.n_handlers = ARRAY_SIZE(handlers),
-};
+const struct mesh_service agent_service = AGENT_SERVICE(handlers);

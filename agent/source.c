@@ -330,10 +330,12 @@ static void release_later(struct source_attempt *a, const struct error *why)
 	source_release_owed(a);
 }
 
-static void lease_released(const struct mesh_result *result, void *context)
+static void lease_released(const struct mesh_result *result, const Drover__V1__LeaseReply *reply,
+                           void *context)
 {
 	struct source_attempt *a = context;
 
+	(void)reply;
 	FAILPOINT(source_after_release);
 	a->errands--;
 	if (result->status != MESH_OK) {
@@ -360,7 +362,7 @@ static void release_lease(struct mesh_connection *c, const struct error *err, vo
 	request.vm_uuid = a->order.vm_uuid;
 	request.source_node = a->agent->settings->node;
 	FAILPOINT(source_before_release);
-	mesh_call(c, "drover.v1.Agent/ReleaseLease", &request.base, 5000, lease_released, a);
+	agent_call_release_lease(c, &request, 5000, lease_released, a);
 	wire_free(request.attempt);
 }
 

@@ -23,7 +23,7 @@
 #include "agent/kernel/resolve.h"
 #include "agent/storage/storage_proof.h"
 #include "agent/tunnel/spawn.h"
-#include "proto/agent.pb-c.h"
+#include "proto/agent.rpc.h"
 
 enum source_stage {
 	SOURCE_ACCEPTING,

@@ -92,11 +92,11 @@ struct finishing {
 	bool commit;
 };
 
-static void target_finished(const struct mesh_result *result, void *context)
+static void target_finished(const struct mesh_result *result, const Drover__V1__InspectReply *r,
+                            void *context)
 {
 	struct finishing *f = context;
 	struct source_attempt *a = f->attempt;
-	const Drover__V1__InspectReply *r = (const Drover__V1__InspectReply *)result->message;
 	bool commit = f->commit;
 
 	if (commit)
@@ -148,7 +148,7 @@ static void finish_target(struct mesh_connection *c, const struct error *err, vo
 		FAILPOINT(source_before_commit);
 	else
 		FAILPOINT(source_before_abort);
-	mesh_call(c, "drover.v1.Agent/FinishTarget", &request.base, 10000, target_finished, f);
+	agent_call_finish_target(c, &request, 10000, target_finished, f);
 	wire_free(request.attempt);
 }
 

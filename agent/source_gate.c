@@ -103,9 +103,9 @@ static void lost(struct source_attempt *a, const Drover__V1__LeaseReply *reply)
 	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
 }
 
-static void confirmed(const struct mesh_result *result, void *context)
+static void confirmed(const struct mesh_result *result, const Drover__V1__LeaseReply *reply,
+                      void *context)
 {
-	const Drover__V1__LeaseReply *reply = (const Drover__V1__LeaseReply *)result->message;
 	struct source_attempt *a = context;
 	struct error err;
 
@@ -140,7 +140,7 @@ static void ask(struct mesh_connection *c, const struct error *err, void *contex
 	request.vm_uuid = a->order.vm_uuid;
 	request.source_node = a->agent->settings->node;
 	request.starting = true;
-	mesh_call(c, "drover.v1.Agent/RenewLease", &request.base, CONFIRM_TIMEOUT_MS, confirmed, a);
+	agent_call_renew_lease(c, &request, CONFIRM_TIMEOUT_MS, confirmed, a);
 	wire_free(request.attempt);
 }
 

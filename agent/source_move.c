@@ -239,10 +239,12 @@ static void watched(struct errand *e)
 		source_resolve_start(a);
 }
 
-static void lease_renewed(const struct mesh_result *result, void *context)
+static void lease_renewed(const struct mesh_result *result, const Drover__V1__LeaseReply *reply,
+                          void *context)
 {
 	struct source_attempt *a = context;
 
+	(void)reply;
 	a->errands--;
 	if (result->status == MESH_OK)
 		a->lease_renewed_ms = clock_now_ms();
@@ -263,7 +265,7 @@ static void renew_lease(struct mesh_connection *c, const struct error *err, void
 	request.attempt = wire_attempt_new(&a->order.attempt);
 	request.vm_uuid = a->order.vm_uuid;
 	request.source_node = a->agent->settings->node;
-	mesh_call(c, "drover.v1.Agent/RenewLease", &request.base, 5000, lease_renewed, a);
+	agent_call_renew_lease(c, &request, 5000, lease_renewed, a);
 	wire_free(request.attempt);
 }
 

@@ -37,7 +37,8 @@ static void describe_work(struct errand *e)
 	FAILPOINT(source_after_proofs_made);
 }
 
-static void admit_answered(const struct mesh_result *result, void *context);
+static void admit_answered(const struct mesh_result *result, const Drover__V1__AdmitReply *reply,
+                           void *context);
 
 /* The question on its way: the request must live until a connection is there. */
 struct admit_wait {
@@ -58,8 +59,7 @@ static void ask_admission(struct mesh_connection *c, const struct error *err, vo
 	} else {
 		a->lease_taken = true; /* from now on it may be */
 		FAILPOINT(source_before_admit);
-		mesh_call(c, "drover.v1.Agent/Admit", &w->request->base, SOURCE_ADMIT_TIMEOUT_MS,
-		          admit_answered, a);
+		agent_call_admit(c, w->request, SOURCE_ADMIT_TIMEOUT_MS, admit_answered, a);
 	}
 	wire_free(w->request);
 	free(w);
@@ -197,10 +197,10 @@ static int read_answer(struct source_attempt *a, const Drover__V1__AdmitReply *r
 
 static void link_tunnel(struct source_attempt *a);
 
-static void admit_answered(const struct mesh_result *result, void *context)
+static void admit_answered(const struct mesh_result *result, const Drover__V1__AdmitReply *reply,
+                           void *context)
 {
 	struct source_attempt *a = context;
-	const Drover__V1__AdmitReply *reply = (const Drover__V1__AdmitReply *)result->message;
 	struct error err;
 
 	FAILPOINT(source_after_admit);

@@ -63,12 +63,13 @@ static void preview_free(struct preview *p)
 	free(p);
 }
 
-static void preview_answered(const struct mesh_result *result, void *context)
+static void preview_answered(const struct mesh_result *result, const Drover__V1__AdmitReply *reply,
+                             void *context)
 {
 	struct preview *p = context;
 
 	if (p->in && result->status == MESH_OK)
-		mesh_reply(p->in, result->message);
+		mesh_reply(p->in, &reply->base);
 	else if (p->in)
 		mesh_fail(p->in, result->status, &result->error);
 	preview_free(p);
@@ -87,10 +88,10 @@ static void preview_ask(struct mesh_connection *c, const struct error *err, void
 	}
 	request = source_admit_request_new(&p->description, &p->name, p->agent->settings, &p->wish);
 	/* Nobody is to check a guest for a coordinator that has given up waiting. */
-	mesh_call_with(c, "drover.v1.Agent/Admit", &request->base,
-	               &(struct mesh_call_options){ .timeout_ms = SOURCE_ADMIT_TIMEOUT_MS,
-	                                            .parent = p->in },
-	               preview_answered, p);
+	agent_call_admit_with(c, request,
+	                      &(struct mesh_call_options){ .timeout_ms = SOURCE_ADMIT_TIMEOUT_MS,
+	                                                   .parent = p->in },
+	                      preview_answered, p);
 	wire_free(request);
 }
 

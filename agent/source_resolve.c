@@ -84,13 +84,13 @@ static void take_target_view(struct source_attempt *a, struct look *look,
 	}
 }
 
-static void inspected(const struct mesh_result *result, void *context)
+static void inspected(const struct mesh_result *result, const Drover__V1__InspectReply *reply,
+                      void *context)
 {
 	struct look *look = context;
 
 	if (result->status == MESH_OK)
-		take_target_view(look->attempt, look,
-		                 (const Drover__V1__InspectReply *)result->message);
+		take_target_view(look->attempt, look, reply);
 	conclude(look);
 }
 
@@ -108,7 +108,7 @@ static void ask_target(struct mesh_connection *c, const struct error *err, void 
 	request.attempt = wire_attempt_new(&a->order.attempt);
 	request.vm_uuid = a->order.vm_uuid;
 	request.source_node = a->agent->settings->node;
-	mesh_call(c, "drover.v1.Agent/Inspect", &request.base, 3000, inspected, look);
+	agent_call_inspect(c, &request, 3000, inspected, look);
 	wire_free(request.attempt);
 }
 

@@ -10,7 +10,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "coordinator/facts_read.h"
-#include "proto/agent.pb-c.h"
+#include "proto/agent.rpc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -188,9 +188,8 @@ static bool is_current(const struct agent_stream *stream)
 	       !stream->link->coordinator->stopping;
 }
 
-static void take_event(const ProtobufCMessage *m, void *context)
+static void take_event(const Drover__V1__AgentEvent *from, void *context)
 {
-	const Drover__V1__AgentEvent *from = (const Drover__V1__AgentEvent *)m;
 	struct agent_stream *stream = context;
 	struct agent_link *l = stream->link;
 	struct event gone = { .kind = EVENT_VM_GONE };
@@ -256,6 +255,5 @@ void agents_watch(struct coordinator *c, const char *node, uint64_t epoch)
 	stream = xnew(struct agent_stream);
 	stream->link = l;
 	stream->connection = l->connection;
-	(void)mesh_call_stream(l->connection, "drover.v1.Agent/Watch", &request.base, 0, take_event,
-	                       watch_ended, stream);
+	(void)agent_call_watch(l->connection, &request, 0, take_event, watch_ended, stream);
 }

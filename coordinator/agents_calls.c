@@ -7,7 +7,7 @@
 #include "common/alloc.h"
 #include "coordinator/facts_read.h"
 #include "coordinator/failpoints.h"
-#include "proto/agent.pb-c.h"
+#include "proto/agent.rpc.h"
 
 #include <stdlib.h>
 
@@ -59,88 +59,104 @@ static void report_outcome(const struct mesh_result *result, struct event *e,
 		e->call.outcome = CALL_UNKNOWN;
 }
 
-static void call_done(const struct mesh_result *result, void *context)
+/* The end of every call. */
+static void conclude(struct call *call, struct event *e)
+{
+	if (!call->coordinator->stopping)
+		coordinator_step(call->coordinator, e);
+	free(call);
+}
+
+static void started(const struct mesh_result *result, const Drover__V1__StartMigrationReply *reply,
+                    void *context)
 {
 	struct call *call = context;
-	struct coordinator *c = call->coordinator;
+	struct event e = { .kind = EVENT_START_OUTCOME };
+	struct attempt_report report = { 0 };
+
+	failpoints_after_answer(call->outcome_kind);
+	e.call.accepted = reply && reply->accepted;
+	report_outcome(result, &e, &report, reply ? reply->report : NULL);
+	e.call.migration = call->migration;
+	e.call.attempt_number = call->attempt_number;
+	conclude(call, &e);
+	attempt_report_deinit(&report);
+}
+
+/* What became of an attempt: it was cancelled, or asked for. */
+static void reported(const struct mesh_result *result, const Drover__V1__AttemptReport *reply,
+                     void *context)
+{
+	struct call *call = context;
 	struct event e = { .kind = call->outcome_kind };
 	struct attempt_report report = { 0 };
-	struct checks checks = { 0 };
+
+	failpoints_after_answer(call->outcome_kind);
+	report_outcome(result, &e, &report, reply);
+	e.call.migration = call->migration;
+	e.call.attempt_number = call->attempt_number;
+	conclude(call, &e);
+	attempt_report_deinit(&report);
+}
+
+static void marked(const struct mesh_result *result, const Drover__V1__SetDrainMarkReply *reply,
+                   void *context)
+{
+	struct call *call = context;
+	struct event e = { .kind = EVENT_MARK_OUTCOME };
+
+	failpoints_after_answer(call->outcome_kind);
+	e.mark.node = call->node;
+	e.mark.drain_id = call->drain_id;
+	e.mark.outcome = outcome_of(result);
+	e.mark.active_vms = reply ? reply->active_vms : 0;
+	e.mark.error = result->error;
+	conclude(call, &e);
+}
+
+static void fenced(const struct mesh_result *result, const Drover__V1__SetFenceReply *reply,
+                   void *context)
+{
+	struct call *call = context;
+	struct event e = { .kind = EVENT_FENCE_OUTCOME };
 	struct fenced_guest *guests = NULL;
 
 	failpoints_after_answer(call->outcome_kind);
-	switch (call->outcome_kind) {
-	case EVENT_START_OUTCOME: {
-		const Drover__V1__StartMigrationReply *r = (const Drover__V1__StartMigrationReply *)
-		                                                   result->message;
-
-		e.call.accepted = r && r->accepted;
-		report_outcome(result, &e, &report, r ? r->report : NULL);
-		break;
-	}
-	case EVENT_CANCEL_OUTCOME:
-	case EVENT_PROBE_OUTCOME:
-		report_outcome(result, &e, &report,
-		               (const Drover__V1__AttemptReport *)result->message);
-		break;
-	case EVENT_MARK_OUTCOME: {
-		const Drover__V1__SetDrainMarkReply *r = (const Drover__V1__SetDrainMarkReply *)
-		                                                 result->message;
-
-		e.mark.node = call->node;
-		e.mark.drain_id = call->drain_id;
-		e.mark.outcome = outcome_of(result);
-		e.mark.active_vms = r ? r->active_vms : 0;
-		e.mark.error = result->error;
-		break;
-	}
-	case EVENT_FENCE_OUTCOME: {
-		const Drover__V1__SetFenceReply *r = (const Drover__V1__SetFenceReply *)
-		                                             result->message;
-
-		e.fence_outcome.node = call->node;
-		e.fence_outcome.fenced = call->fence.node;
-		e.fence_outcome.fence_epoch = call->fence.epoch;
-		e.fence_outcome.outcome = outcome_of(result);
-		e.fence_outcome.error = result->error;
-		if (r && facts_read_fenced(r, &guests, &e.fence_outcome.n_guests,
-		                           &e.fence_outcome.error) < 0)
-			e.fence_outcome.outcome = CALL_UNKNOWN;
-		e.fence_outcome.guests = guests;
-		break;
-	}
-	case EVENT_PREVIEW_OUTCOME: {
-		const Drover__V1__AdmitReply *r = (const Drover__V1__AdmitReply *)result->message;
-
-		e.preview.preview = call->preview;
-		e.preview.outcome = outcome_of(result);
-		e.preview.error = result->error;
-		e.preview.checks = &checks;
-		if (r && (unsigned)r->guard <= GUARD_TWO_STEP &&
-		    facts_read_checks(r->checks, r->n_checks, &checks, &e.preview.error) == 0) {
-			e.preview.admitted = r->admitted;
-			e.preview.guard = (enum guard)r->guard;
-			e.preview.copied_bytes = r->copied_bytes;
-		} else if (r) {
-			e.preview.outcome = CALL_UNKNOWN;
-		}
-		break;
-	}
-	default:
-		abort();
-	}
-	if (call->outcome_kind == EVENT_START_OUTCOME ||
-	    call->outcome_kind == EVENT_CANCEL_OUTCOME ||
-	    call->outcome_kind == EVENT_PROBE_OUTCOME) {
-		e.call.migration = call->migration;
-		e.call.attempt_number = call->attempt_number;
-	}
-	if (!c->stopping)
-		coordinator_step(c, &e);
-	attempt_report_deinit(&report);
-	checks_deinit(&checks);
+	e.fence_outcome.node = call->node;
+	e.fence_outcome.fenced = call->fence.node;
+	e.fence_outcome.fence_epoch = call->fence.epoch;
+	e.fence_outcome.outcome = outcome_of(result);
+	e.fence_outcome.error = result->error;
+	if (reply && facts_read_fenced(reply, &guests, &e.fence_outcome.n_guests,
+	                               &e.fence_outcome.error) < 0)
+		e.fence_outcome.outcome = CALL_UNKNOWN;
+	e.fence_outcome.guests = guests;
+	conclude(call, &e);
 	free(guests);
-	free(call);
+}
+
+static void previewed(const struct mesh_result *result, const Drover__V1__AdmitReply *reply,
+                      void *context)
+{
+	struct call *call = context;
+	struct event e = { .kind = EVENT_PREVIEW_OUTCOME };
+	struct checks checks = { 0 };
+
+	failpoints_after_answer(call->outcome_kind);
+	e.preview.preview = call->preview;
+	e.preview.outcome = outcome_of(result);
+	e.preview.error = result->error;
+	e.preview.checks = &checks;
+	if (reply && (unsigned)reply->guard <= GUARD_TWO_STEP &&
+	    facts_read_checks(reply->checks, reply->n_checks, &checks, &e.preview.error) == 0) {
+		e.preview.admitted = reply->admitted;
+		e.preview.guard = (enum guard)reply->guard;
+		e.preview.copied_bytes = reply->copied_bytes;
+	} else if (reply) {
+		e.preview.outcome = CALL_UNKNOWN;
+	}
+	conclude(call, &e);
+	checks_deinit(&checks);
 }
 
 static void not_sent(struct message *m)
@@ -149,7 +165,26 @@ static void not_sent(struct message *m)
 	struct mesh_result result = { .status = MESH_UNAVAILABLE, .never_sent = true };
 
 	error_set(&result.error, ERROR_UNREACHABLE, "the agent of %s is not connected", call->node);
-	call_done(&result, call);
+	switch (call->outcome_kind) {
+	case EVENT_START_OUTCOME:
+		started(&result, NULL, call);
+		break;
+	case EVENT_CANCEL_OUTCOME:
+	case EVENT_PROBE_OUTCOME:
+		reported(&result, NULL, call);
+		break;
+	case EVENT_MARK_OUTCOME:
+		marked(&result, NULL, call);
+		break;
+	case EVENT_FENCE_OUTCOME:
+		fenced(&result, NULL, call);
+		break;
+	case EVENT_PREVIEW_OUTCOME:
+		previewed(&result, NULL, call);
+		break;
+	default:
+		abort();
+	}
 }
 
 static struct call *call_new(struct coordinator *c, enum event_kind outcome_kind, const char *node)
@@ -163,16 +198,16 @@ static struct call *call_new(struct coordinator *c, enum event_kind outcome_kind
 	return call;
 }
 
-static void send_call(struct call *call, const char *method, const ProtobufCMessage *request,
-                      uint64_t timeout_ms)
+/* The agent's connection; NULL: then the outcome is on its way. */
+static struct mesh_connection *connection_for(struct call *call)
 {
 	struct mesh_connection *connection = agents_find_connection(call->coordinator, call->node);
 
 	failpoints_before_call(call->outcome_kind);
 	if (connection && !call->coordinator->stopping)
-		mesh_call(connection, method, request, timeout_ms, call_done, call);
-	else
-		loop_post(call->coordinator->loop, &call->message);
+		return connection;
+	loop_post(call->coordinator->loop, &call->message);
+	return NULL;
 }
 
 static void fill_attempt(Drover__V1__Attempt *to, const struct attempt *from)
@@ -190,6 +225,7 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	Drover__V1__MigrationSettings settings = DROVER__V1__MIGRATION_SETTINGS__INIT;
 	Drover__V1__Attempt attempt;
 	struct call *call = call_new(c, EVENT_START_OUTCOME, a->source);
+	struct mesh_connection *connection;
 
 	call->migration = a->migration;
 	call->attempt_number = a->attempt.number;
@@ -206,15 +242,17 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	request.target_node = (char *)a->target;
 	request.target_address = (char *)a->target_address;
 	request.settings = &settings;
-	send_call(call, "drover.v1.Agent/StartMigration", &request.base, CALL_TIMEOUT_MS);
+	connection = connection_for(call);
+	if (connection)
+		agent_call_start_migration(connection, &request, CALL_TIMEOUT_MS, started, call);
 }
 
-static void ask(struct coordinator *c, const struct attempt_call *a, enum event_kind outcome_kind,
-                const char *method)
+static void ask(struct coordinator *c, const struct attempt_call *a, enum event_kind outcome_kind)
 {
 	Drover__V1__AttemptRequest request = DROVER__V1__ATTEMPT_REQUEST__INIT;
 	Drover__V1__Attempt attempt;
 	struct call *call = call_new(c, outcome_kind, a->source);
+	struct mesh_connection *connection;
 
 	call->migration = a->migration;
 	call->attempt_number = a->attempt.number;
@@ -222,7 +260,11 @@ static void ask(struct coordinator *c, const struct attempt_call *a, enum event_
 	request.attempt = &attempt;
 	request.vm_uuid = (char *)a->vm_uuid;
 	request.source_node = (char *)a->source;
-	send_call(call, method, &request.base, CALL_TIMEOUT_MS);
+	connection = connection_for(call);
+	if (connection && outcome_kind == EVENT_CANCEL_OUTCOME)
+		agent_call_cancel_migration(connection, &request, CALL_TIMEOUT_MS, reported, call);
+	else if (connection)
+		agent_call_probe_attempt(connection, &request, CALL_TIMEOUT_MS, reported, call);
 }
 
 static void set_mark(struct coordinator *c, const char *node, const struct drain_mark *mark)
@@ -230,6 +272,7 @@ static void set_mark(struct coordinator *c, const char *node, const struct drain
 	Drover__V1__SetDrainMarkRequest request = DROVER__V1__SET_DRAIN_MARK_REQUEST__INIT;
 	Drover__V1__DrainMark m = DROVER__V1__DRAIN_MARK__INIT;
 	struct call *call = call_new(c, EVENT_MARK_OUTCOME, node);
+	struct mesh_connection *connection;
 
 	call->drain_id = mark->drain_id;
 	m.drain_id.data = (uint8_t *)mark->drain_id.bytes; /* only read */
@@ -246,7 +289,9 @@ static void set_mark(struct coordinator *c, const char *node, const struct drain
 	m.parallel = mark->parallel;
 	m.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
 	request.mark = &m;
-	send_call(call, "drover.v1.Agent/SetDrainMark", &request.base, CALL_TIMEOUT_MS);
+	connection = connection_for(call);
+	if (connection)
+		agent_call_set_drain_mark(connection, &request, CALL_TIMEOUT_MS, marked, call);
 }
 
 static void set_fence(struct coordinator *c, const struct action *action)
@@ -254,19 +299,23 @@ static void set_fence(struct coordinator *c, const struct action *action)
 	Drover__V1__SetFenceRequest request = DROVER__V1__SET_FENCE_REQUEST__INIT;
 	Drover__V1__FenceMark mark = DROVER__V1__FENCE_MARK__INIT;
 	struct call *call = call_new(c, EVENT_FENCE_OUTCOME, action->fence.node);
+	struct mesh_connection *connection;
 
 	call->fence = action->fence.fence;
 	mark.node = call->fence.node;
 	mark.epoch = call->fence.epoch;
 	request.fence = &mark;
 	request.epoch = action->fence.epoch;
-	send_call(call, "drover.v1.Agent/SetFence", &request.base, CALL_TIMEOUT_MS);
+	connection = connection_for(call);
+	if (connection)
+		agent_call_set_fence(connection, &request, CALL_TIMEOUT_MS, fenced, call);
 }
 
 static void preview(struct coordinator *c, const struct preview_call *p)
 {
 	Drover__V1__PreviewRequest request = DROVER__V1__PREVIEW_REQUEST__INIT;
 	struct call *call = call_new(c, EVENT_PREVIEW_OUTCOME, p->source);
+	struct mesh_connection *connection;
 
 	call->preview = p->preview;
 	request.vm_uuid = (char *)p->vm_uuid;
@@ -276,7 +325,9 @@ static void preview(struct coordinator *c, const struct preview_call *p)
 	request.no_guard = p->no_guard;
 	request.max_downtime_ms = p->max_downtime_ms;
 	request.copy_disks = p->copy_disks;
-	send_call(call, "drover.v1.Agent/Preview", &request.base, PREVIEW_TIMEOUT_MS);
+	connection = connection_for(call);
+	if (connection)
+		agent_call_preview(connection, &request, PREVIEW_TIMEOUT_MS, previewed, call);
 }
 
 void agents_carry_out(struct coordinator *c, const struct action *action)
@@ -286,10 +337,10 @@ void agents_carry_out(struct coordinator *c, const struct action *action)
 		start(c, &action->call);
 		break;
 	case ACTION_CANCEL:
-		ask(c, &action->call, EVENT_CANCEL_OUTCOME, "drover.v1.Agent/CancelMigration");
+		ask(c, &action->call, EVENT_CANCEL_OUTCOME);
 		break;
 	case ACTION_PROBE:
-		ask(c, &action->call, EVENT_PROBE_OUTCOME, "drover.v1.Agent/ProbeAttempt");
+		ask(c, &action->call, EVENT_PROBE_OUTCOME);
 		break;
 	case ACTION_SET_DRAIN_MARK:
 		set_mark(c, action->mark.node, &action->mark.mark);

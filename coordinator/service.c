@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Coordinator service: questions are answered here from the fleet in memory; orders become events
- * for the core (service_orders.c) and are answered by its reply. Who may call what is in proto/methods.c. Owner thread. */
+ * for the core (service_orders.c) and are answered by its reply. Who may call what is in proto/coordinator.proto. Owner thread. */
 #include "coordinator/coordinator.h"
 
 #include "common/alloc.h"
@@ -8,6 +8,7 @@
 #include "common/units.h"
 #include "coordinator/service_orders.h"
 #include "coordinator/view.h"
+#include "proto/coordinator.rpc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,9 @@
 
 /* --- agents --- */
 
-static void handle_attach(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_attach(struct mesh_incoming *in, const Drover__V1__AttachRequest *r,
+                          void *context)
 {
-	const Drover__V1__AttachRequest *r = (const Drover__V1__AttachRequest *)m;
 	const struct mesh_identity *who = mesh_incoming_get_identity(in);
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_ATTACH };
@@ -53,9 +54,8 @@ static uint64_t list_limit(const Drover__V1__ListRequest *r)
 	return r->limit && r->limit < LIST_LIMIT ? r->limit : LIST_LIMIT;
 }
 
-static void handle_nodes(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_nodes(struct mesh_incoming *in, const Drover__V1__ListRequest *r, void *context)
 {
-	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
 	struct coordinator *c = context;
 	Drover__V1__NodeList *list = xmalloc(sizeof(*list));
 	struct node *node, *next;
@@ -79,9 +79,8 @@ static bool vm_matches(const struct vm *vm, const Drover__V1__ListRequest *r)
 	return !r->node[0] || (vm->node && strcmp(r->node, vm->node->kept.name) == 0);
 }
 
-static void handle_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_vms(struct mesh_incoming *in, const Drover__V1__ListRequest *r, void *context)
 {
-	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
 	struct coordinator *c = context;
 	Drover__V1__VmList *list = xmalloc(sizeof(*list));
 	struct vm *vm, *next;
@@ -111,9 +110,9 @@ static int by_number_falling(struct migration *a, struct migration *b)
 	return a->kept.number < b->kept.number ? 1 : -1;
 }
 
-static void handle_migrations(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_migrations(struct mesh_incoming *in, const Drover__V1__ListRequest *r,
+                              void *context)
 {
-	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
 	struct coordinator *c = context;
 	Drover__V1__MigrationList *list = xmalloc(sizeof(*list));
 	struct migration *migration, *next;
@@ -136,9 +135,8 @@ static int drains_falling(struct drain *a, struct drain *b)
 	return a->kept.number < b->kept.number ? 1 : -1;
 }
 
-static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_drains(struct mesh_incoming *in, const Drover__V1__ListRequest *r, void *context)
 {
-	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
 	struct coordinator *c = context;
 	Drover__V1__DrainList *list = xmalloc(sizeof(*list));
 	struct drain *drain, *next;
@@ -159,9 +157,8 @@ static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	view_free(list);
 }
 
-static void handle_events(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_events(struct mesh_incoming *in, const Drover__V1__ListRequest *r, void *context)
 {
-	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
 	struct coordinator *c = context;
 	Drover__V1__EventList *list = xmalloc(sizeof(*list));
 	uint64_t limit = list_limit(r);
@@ -176,9 +173,8 @@ static void handle_events(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	view_free(list);
 }
 
-static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_watch(struct mesh_incoming *in, const Drover__V1__WatchRequest *r, void *context)
 {
-	const Drover__V1__WatchRequest *r = (const Drover__V1__WatchRequest *)m;
 	struct coordinator *c = context;
 	struct error err;
 
@@ -272,14 +268,15 @@ static void fill_attention(struct coordinator *c, Drover__V1__Status *s)
 	}
 }
 
-static void handle_status(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_status(struct mesh_incoming *in, const Drover__V1__GetStatusRequest *r,
+                          void *context)
 {
 	struct coordinator *c = context;
 	Drover__V1__Status *s = xmalloc(sizeof(*s));
 	struct node *node, *next_node;
 	struct drain *drain, *next_drain;
 
-	(void)m;
+	(void)r;
 	drover__v1__status__init(s);
 	s->cluster = xstrdup(c->settings->cluster);
 	s->coordinator = xstrdup(c->settings->name);
@@ -330,9 +327,9 @@ static void explain_found(struct coordinator *c, struct mesh_incoming *in, const
 	view_free(x);
 }
 
-static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+static void handle_explain(struct mesh_incoming *in, const Drover__V1__ExplainRequest *r,
+                           void *context)
 {
-	const Drover__V1__ExplainRequest *r = (const Drover__V1__ExplainRequest *)m;
 	struct coordinator *c = context;
 	unsigned long long number = strtoull(r->name, NULL, 10);
 	const struct migration *migration = NULL;
@@ -369,28 +366,24 @@ static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, 
 		mesh_fail_error(in, &err);
 }
 
-static const struct mesh_handler handlers[] = {
-	{ "Attach", handle_attach },
-	{ "GetStatus", handle_status },
-	{ "ListNodes", handle_nodes },
-	{ "ListVms", handle_vms },
-	{ "ListMigrations", handle_migrations },
-	{ "ListDrains", handle_drains },
-	{ "ListEvents", handle_events },
-	{ "Watch", handle_watch },
-	{ "Explain", handle_explain },
-	{ "Drain", order_drain },
-	{ "Undrain", order_undrain },
-	{ "Cordon", order_cordon },
-	{ "Uncordon", order_uncordon },
-	{ "Migrate", order_migrate },
-	{ "Cancel", order_cancel },
-	{ "Fence", order_fence },
-	{ "Unfence", order_unfence },
+static const struct coordinator_handlers handlers = {
+	.attach = handle_attach,
+	.get_status = handle_status,
+	.list_nodes = handle_nodes,
+	.list_vms = handle_vms,
+	.list_migrations = handle_migrations,
+	.list_drains = handle_drains,
+	.list_events = handle_events,
+	.watch = handle_watch,
+	.explain = handle_explain,
+	.drain = order_drain,
+	.undrain = order_undrain,
+	.cordon = order_cordon,
+	.uncordon = order_uncordon,
+	.migrate = order_migrate,
+	.cancel = order_cancel,
+	.fence = order_fence,
+	.unfence = order_unfence,
 };
 
-const struct mesh_service coordinator_service = {
-	.descriptor = &drover__v1__coordinator__descriptor,
-	.handlers = handlers,
-	.n_handlers = ARRAY_SIZE(handlers),
-};
+const struct mesh_service coordinator_service = COORDINATOR_SERVICE(handlers);

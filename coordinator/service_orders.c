@@ -2,8 +2,6 @@
 /* See service_orders.h. What a request says is checked by the core; here only that it can be read. */
 #include "coordinator/service_orders.h"
 
-#include "proto/coordinator.pb-c.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -17,9 +15,8 @@ static int read_request_id(const ProtobufCBinaryData *from, struct id *to, struc
 	return 0;
 }
 
-void order_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, void *context)
 {
-	const Drover__V1__DrainRequest *r = (const Drover__V1__DrainRequest *)m;
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_DRAIN };
 	struct names leave = { .items = r->leave, .count = r->n_leave };
@@ -41,10 +38,9 @@ void order_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *cont
 	coordinator_step(c, &e);
 }
 
-static void node_event(struct mesh_incoming *in, const ProtobufCMessage *m, struct coordinator *c,
-                       enum event_kind kind)
+static void node_event(struct mesh_incoming *in, const Drover__V1__NodeRequest *r,
+                       struct coordinator *c, enum event_kind kind)
 {
-	const Drover__V1__NodeRequest *r = (const Drover__V1__NodeRequest *)m;
 	struct event e = { .kind = kind };
 
 	e.node.node = r->node;
@@ -53,19 +49,19 @@ static void node_event(struct mesh_incoming *in, const ProtobufCMessage *m, stru
 	coordinator_step(c, &e);
 }
 
-void order_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_undrain(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context)
 {
-	node_event(in, m, context, EVENT_UNDRAIN);
+	node_event(in, r, context, EVENT_UNDRAIN);
 }
 
-void order_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_cordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context)
 {
-	node_event(in, m, context, EVENT_CORDON);
+	node_event(in, r, context, EVENT_CORDON);
 }
 
-void order_uncordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_uncordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context)
 {
-	node_event(in, m, context, EVENT_UNCORDON);
+	node_event(in, r, context, EVENT_UNCORDON);
 }
 
 /* The name in the certificate, or "uid 0" on the local socket. */
@@ -76,9 +72,8 @@ static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
 	snprintf(ret, bytes, "%.120s", who->name[0] ? who->name : who->address);
 }
 
-void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r, void *context)
 {
-	const Drover__V1__MigrateRequest *r = (const Drover__V1__MigrateRequest *)m;
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_MIGRATE };
 	char by[NODE_NAME_BYTES];
@@ -109,9 +104,8 @@ void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *co
 	coordinator_step(c, &e);
 }
 
-void order_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_cancel(struct mesh_incoming *in, const Drover__V1__CancelRequest *r, void *context)
 {
-	const Drover__V1__CancelRequest *r = (const Drover__V1__CancelRequest *)m;
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_CANCEL };
 
@@ -121,9 +115,8 @@ void order_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *con
 	coordinator_step(c, &e);
 }
 
-void order_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_fence(struct mesh_incoming *in, const Drover__V1__FenceRequest *r, void *context)
 {
-	const Drover__V1__FenceRequest *r = (const Drover__V1__FenceRequest *)m;
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_FENCE };
 	char by[NODE_NAME_BYTES];
@@ -137,9 +130,8 @@ void order_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *cont
 	coordinator_step(c, &e);
 }
 
-void order_unfence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+void order_unfence(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context)
 {
-	const Drover__V1__NodeRequest *r = (const Drover__V1__NodeRequest *)m;
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_UNFENCE };
 	char by[NODE_NAME_BYTES];

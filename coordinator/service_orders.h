@@ -4,12 +4,13 @@
 #pragma once
 
 #include "coordinator/coordinator.h"
+#include "proto/coordinator.pb-c.h"
 
-void order_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
-void order_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
-void order_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
-void order_uncordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
-void order_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
-void order_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
-void order_fence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
-void order_unfence(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, void *context);
+void order_undrain(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
+void order_cordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
+void order_uncordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
+void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r, void *context);
+void order_cancel(struct mesh_incoming *in, const Drover__V1__CancelRequest *r, void *context);
+void order_fence(struct mesh_incoming *in, const Drover__V1__FenceRequest *r, void *context);
+void order_unfence(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every method of the mesh, once: its messages, whether it streams, and who may call it.
  *
- * protoc-c drops the `stream` keyword from its descriptors, and nothing in a .proto file says who
- * may call; so both stand here, and a test holds the table against the .proto files.
+ * protoc-c drops the `stream` keyword from its descriptors and knows no roles; so the table is made
+ * from the .proto files by rpc.awk, where `// roles:` above each rpc says who may call it.
  */
 #pragma once
 

@@ -77,6 +77,20 @@ static void refresh_tls(void *context)
 	log_info("mesh: took new certificate files; our own is valid until %s", until);
 }
 
+/* A method that somebody forgot is found by the first start, not by the first caller. */
+static int check_services(const struct mesh_service *const *services, struct error *err)
+{
+	for (size_t i = 0; services && services[i]; i++) {
+		const struct mesh_service *s = services[i];
+		const char *missing = s->find_missing ? s->find_missing(s->table) : NULL;
+
+		if (missing)
+			return error_set(err, ERROR_INVALID, "nothing here handles %s/%s",
+			                 s->descriptor->name, missing);
+	}
+	return 0;
+}
+
 struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 {
 	_cleanup_(mesh_freep) struct mesh *mesh = xnew(struct mesh);
@@ -119,7 +133,7 @@ struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 		loop_timer_start(mesh->loop, &mesh->tls_timer, mesh->tls_refresh_ms);
 	}
 	mesh->links.tls = mesh->tls;
-	if (set_identity(mesh, options, err) < 0)
+	if (set_identity(mesh, options, err) < 0 || check_services(mesh->services, err) < 0)
 		return NULL;
 	return take_pointer(mesh);
 }

@@ -120,6 +120,7 @@ struct mesh_options {
 	void *context;
 };
 
+/* -ERROR_INVALID, too, when the table of a service lacks a handler. */
 struct mesh *mesh_new(const struct mesh_options *options, struct error *err);
 
 /* Goes without breaking off what is under way: closes the listeners, dials nobody any more, and tells
@@ -167,7 +168,8 @@ struct mesh_result {
 	bool never_sent;                 /* true: the peer has surely not seen it; safe to repeat */
 };
 
-/* Calls "package.Service/Method" from proto/methods.h. @done is called exactly once, never from
+/* Calls "package.Service/Method" from proto/methods.h; for those who know the method when they are
+ * compiled there are typed stubs, "proto/agent.rpc.h" and its like. @done is called exactly once, never from
  * inside mesh_call; the call is gone when it returns. @timeout_ms 0 = no deadline (streams only).
  * @request is borrowed until this returns. */
 struct mesh_call *mesh_call(struct mesh_connection *c, const char *method,
@@ -209,18 +211,25 @@ void mesh_call_cancel(struct mesh_call *call);
 
 /* --- serving --- */
 
+/* Either of the two functions. @request is borrowed for the duration of the call. Reply now or later,
+ * exactly once. */
 struct mesh_handler {
 	const char *method; /* "Admit" */
-	/* @request is borrowed for the duration of the call. Reply now or later, exactly once. */
 	void (*handle)(struct mesh_incoming *in, const ProtobufCMessage *request, void *context);
+	/* Generated: hands it to the method's own handler of the service's table. */
+	void (*serve)(const void *table, struct mesh_incoming *in, const ProtobufCMessage *request,
+	              void *context);
 };
 
-/* One service of ours: handlers for each method that proto/methods.h knows of it. A method without
- * a handler is answered MESH_UNIMPLEMENTED. */
+/* One service of ours, as AGENT_SERVICE(handlers) of "proto/agent.rpc.h" writes it: the table has a
+ * handler of the right type for each method. A service that is written by hand, of handle()s, may
+ * leave some out: those are answered MESH_UNIMPLEMENTED. */
 struct mesh_service {
 	const ProtobufCServiceDescriptor *descriptor;
 	const struct mesh_handler *handlers;
 	size_t n_handlers;
+	const char *(*find_missing)(const void *table); /* a method without handler, or NULL */
+	const void *table;
 };
 
 const struct mesh_identity *mesh_incoming_get_identity(const struct mesh_incoming *in);

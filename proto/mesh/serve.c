@@ -328,7 +328,8 @@ static const struct mesh_service *find_service(const struct mesh *mesh, const ch
 	return NULL;
 }
 
-static const struct mesh_handler *find_handler(const struct mesh *mesh, const char *name)
+static const struct mesh_handler *find_handler(const struct mesh *mesh, const char *name,
+                                               const void **ret_table)
 {
 	const char *slash = strchr(name, '/');
 	const struct mesh_service *service = slash ? find_service(mesh, name,
@@ -336,8 +337,10 @@ static const struct mesh_handler *find_handler(const struct mesh *mesh, const ch
 	                                           : NULL;
 
 	for (size_t i = 0; service && i < service->n_handlers; i++) {
-		if (strcmp(service->handlers[i].method, slash + 1) == 0)
+		if (strcmp(service->handlers[i].method, slash + 1) == 0) {
+			*ret_table = service->table;
 			return &service->handlers[i];
+		}
 	}
 	return NULL;
 }
@@ -373,9 +376,10 @@ static enum mesh_status admit(const struct mesh_connection *c, const char *name,
 }
 
 static void begin(struct mesh_connection *c, uint32_t stream, const struct method *method,
-                  uint64_t timeout_us, const struct mesh_handler *handler,
-                  const ProtobufCMessage *request)
+                  uint64_t timeout_us, const ProtobufCMessage *request)
 {
+	const void *table = NULL;
+	const struct mesh_handler *handler = find_handler(c->mesh, method->name, &table);
 	struct mesh_incoming *in = xnew(struct mesh_incoming);
 
 	in->mesh = c->mesh;
@@ -388,7 +392,10 @@ static void begin(struct mesh_connection *c, uint32_t stream, const struct metho
 		loop_timer_start(c->mesh->loop, &in->timer,
 		                 timeout_us / 1000 + (timeout_us % 1000 > 0));
 	HASH_ADD(hh, c->incoming, stream, sizeof(in->stream), in);
-	handler->handle(in, request, c->mesh->service_context);
+	if (handler->serve)
+		handler->serve(table, in, request, c->mesh->service_context);
+	else
+		handler->handle(in, request, c->mesh->service_context);
 }
 
 static const Drover__Mesh__Open *decode_header(struct mesh_connection *c, const struct frame *f)
@@ -408,6 +415,7 @@ bool serve_may_open(struct mesh_connection *c, const struct frame *f)
 	uint32_t stream = f->head.stream;
 	const Drover__Mesh__Open *open;
 	enum mesh_status status;
+	const void *table;
 	struct error err;
 
 	if (stream == 0 || stream % 2 == c->next_stream % 2 || stream <= c->last_peer_stream) {
@@ -424,7 +432,7 @@ bool serve_may_open(struct mesh_connection *c, const struct frame *f)
 	if (!open)
 		return false;
 	status = admit(c, open->method, mesh_find_method(c->mesh, open->method),
-	               find_handler(c->mesh, open->method), &err);
+	               find_handler(c->mesh, open->method, &table), &err);
 	if (status != MESH_OK)
 		send_end(c, stream, status, &err, NULL);
 	return status == MESH_OK;
@@ -452,7 +460,7 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 		send_end(c, stream, status, &err, NULL);
 		return;
 	}
-	begin(c, stream, method, open->timeout_us, find_handler(c->mesh, open->method), request);
+	begin(c, stream, method, open->timeout_us, request);
 }
 
 /* --- for handlers --- */

@@ -6,3 +6,4 @@ foreach(module frame message pieces)
 	drover_test(NAME test_mesh_${module} LABEL unit SOURCES unit/test_mesh_${module}.c
 		LIBS drover_mesh)
 endforeach()
+drover_command_test(NAME rpc_generator LABEL unit COMMAND bats tests/unit/rpc_generator.bats)

@@ -51,7 +51,8 @@ static void test_all_compiled_methods_are_there(void **state)
 	assert_int_equal(count, expected);
 }
 
-/* The `stream` keyword, which the compiled services do not have, stands in the .proto text. */
+/* The `stream` keyword, which the compiled services do not have, stands in the .proto text: read here
+ * by other means than the generator's. */
 static void test_streams_as_in_the_text(void **state)
 {
 	size_t seen = 0, count;

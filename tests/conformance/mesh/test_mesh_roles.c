@@ -4,7 +4,7 @@
 #include "tests/conformance/mesh/harness.h"
 
 #include "common/alloc.h"
-#include "proto/agent.pb-c.h"
+#include "proto/agent.rpc.h"
 #include "proto/coordinator.pb-c.h"
 
 #include <stdio.h>
@@ -110,7 +110,8 @@ static void check_role(struct harness *h, enum mesh_role role)
 	}
 }
 
-/* 5 roles x 26 methods, and the table has no further method. */
+/* Every role and every method of the table: one that is not expected here fails, as does a role that
+ * was added to or taken from one. */
 static void test_every_role_calls_every_method(void **state)
 {
 	static const enum mesh_role roles[] = { C, A, O, V, X };
@@ -141,10 +142,39 @@ static void test_every_role_calls_every_method(void **state)
 	free((void *)coordinator.handlers);
 }
 
+static const char *find_hole(const void *table)
+{
+	return table ? NULL : "Admit";
+}
+
+/* A service whose table lacks a handler is found when its program starts. */
+static void test_a_missing_handler_is_found_at_the_start(void **state)
+{
+	struct mesh_service service = { .descriptor = &drover__v1__agent__descriptor,
+		                        .find_missing = find_hole };
+	const struct mesh_service *const services[] = { &service, NULL };
+	struct mesh_options options;
+	struct error err = { 0 };
+	struct harness h;
+
+	(void)state;
+	assert_string_equal(agent_find_missing(&(const struct agent_handlers){ 0 }), "Watch");
+	harness_open(&h, "inproc");
+	options = harness_options(&h, &h.server, MESH_ROLE_AGENT, "host1");
+	options.services = services;
+	assert_null(mesh_new(&options, &err));
+	assert_int_equal(err.code, ERROR_INVALID);
+	assert_string_equal(err.text, "nothing here handles drover.v1.Agent/Admit");
+	service.table = &service;
+	harness_start(&h, &h.server, &options, false);
+	harness_close(&h);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_role_calls_every_method),
+		cmocka_unit_test(test_a_missing_handler_is_found_at_the_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
