@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See json.h. Output only. */
+/* See json.h. Output only; json_read.c reads. */
 #include "proto/json.h"
 
 #include "common/alloc.h"

@@ -11,6 +11,8 @@
  */
 #pragma once
 
+#include "common/error.h"
+
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +22,17 @@ void json_write(FILE *to, const ProtobufCMessage *message, bool pretty);
 
 /* The same as a text that the caller frees. */
 char *json_format(const ProtobufCMessage *message, bool pretty);
+
+/* A request is small; this bounds what one can make us allocate to a few times as much. */
+#define JSON_READ_MAX_BYTES (1024 * 1024)
+
+/* Reads an object into a new message (protobuf_c_message_free_unpacked). All that json_write writes is
+ * read, and what protobuf's mapping allows besides: names as in the .proto, 64-bit numbers as strings
+ * (above 2^63 only so), null for what is not there. A key that is no field, one that is there twice and a value that does not
+ * fit are errors: -ERROR_INVALID with the place, "settings.limits[3]", and what must be there;
+ * -ERROR_TOO_LARGE. */
+int json_read(const char *text, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret,
+              struct error *err);
 
 /* A JSON string with its quotes. */
 void json_write_string(FILE *to, const char *text);

@@ -1,6 +1,7 @@
 # proto/ and proto/mesh/, file by file.
 drover_test(NAME test_json LABEL unit SOURCES unit/test_json.c
 	LIBS drover_proto PkgConfig::JANSSON)
+drover_test(NAME test_json_read LABEL unit SOURCES unit/test_json_read.c LIBS drover_proto)
 drover_test(NAME test_methods LABEL unit SOURCES unit/test_methods.c LIBS drover_mesh)
 foreach(module frame message pieces)
 	drover_test(NAME test_mesh_${module} LABEL unit SOURCES unit/test_mesh_${module}.c

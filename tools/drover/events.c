@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "proto/coordinator.rpc.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
 
@@ -36,10 +37,9 @@ static void print_event(struct session *s, Drover__V1__Event *event)
 	fflush(s->out.file);
 }
 
-static void changed(const ProtobufCMessage *message, void *context)
+static void changed(const Drover__V1__Change *change, void *context)
 {
 	struct follower *f = context;
-	const Drover__V1__Change *change = (const Drover__V1__Change *)message;
 
 	/* A reset tells again what was printed already: an event is known by its revision. */
 	if (change->object_case == DROVER__V1__CHANGE__OBJECT_EVENT &&
@@ -98,9 +98,8 @@ static enum exit_code follow(struct follower *f)
 		}
 		if (!f->stream && client_find_connection(client)) {
 			request.since_revision = f->revision;
-			f->stream = mesh_call_stream(client_find_connection(client),
-			                             "drover.v1.Coordinator/Watch", &request.base,
-			                             0, changed, ended, f);
+			f->stream = coordinator_call_watch(client_find_connection(client), &request,
+			                                   0, changed, ended, f);
 		}
 		client_wait(client, RESTART_MS, needs_attention, f);
 	}

@@ -13,6 +13,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "proto/coordinator.rpc.h"
 #include "tools/drover/commands.h"
 #include "tools/drover/live.h"
 #include "tools/drover/progress.h"
@@ -58,15 +59,14 @@ static void note(struct watch *w, const char *text)
 		            text);
 }
 
-static void changed(const ProtobufCMessage *message, void *context)
+static void changed(const Drover__V1__Change *change, void *context)
 {
 	struct watch *w = context;
-	const Drover__V1__Change *change = (const Drover__V1__Change *)message;
 
 	progress_apply(w->progress, change, w->show == SHOW_LINES ? &w->s->err : NULL,
 	               clock_now_ms(), clock_wall_ms());
 	if (w->show == SHOW_OBJECTS && change->object_case != DROVER__V1__CHANGE__OBJECT__NOT_SET) {
-		output_message(&w->s->out, message);
+		output_message(&w->s->out, &change->base);
 		fflush(w->s->out.file);
 	}
 	if (w->show == SHOW_FRAMES && change->object_case == DROVER__V1__CHANGE__OBJECT_EVENT &&
@@ -97,9 +97,8 @@ static void start_stream(struct watch *w, uint64_t drain_number, uint64_t migrat
 	request.migration_number = migration_number;
 	w->stream_ended = false;
 	w->restart_ms = clock_now_ms() + RESTART_MS;
-	w->stream = mesh_call_stream(client_find_connection(w->s->client),
-	                             "drover.v1.Coordinator/Watch", &request.base, 0, changed,
-	                             ended, w);
+	w->stream = coordinator_call_watch(client_find_connection(w->s->client), &request, 0,
+	                                   changed, ended, w);
 	if (w->was_lost) {
 		_cleanup_free_ char *text = xasprintf(
 			"connected again; going on after revision %llu",
