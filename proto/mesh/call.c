@@ -14,6 +14,7 @@
 #include "common/alloc.h"
 #include "proto/mesh/frame.pb-c.h"
 #include "proto/mesh/message.h"
+#include "proto/mesh/metadata.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct mesh_call {
 	bool paused;
 	struct loop_timer timer; /* the deadline; stillborn: completion */
 	void (*message)(const ProtobufCMessage *m, void *context);
+	void (*headers)(const struct mesh_metadata *headers, void *context); /* NULL: or came */
 	void (*done)(const struct mesh_result *result, void *context);
 	void *context;
 	struct mesh_result stillborn;
@@ -194,6 +196,7 @@ struct mesh_call *mesh_call_with(struct mesh_connection *c, const char *name,
                                  void *context)
 {
 	Drover__Mesh__Open open = DROVER__MESH__OPEN__INIT;
+	struct metadata_wire wire;
 	struct mesh_call *call = xnew(struct mesh_call);
 	uint64_t timeout_ms = inherit_timeout(call, options->parent, options->timeout_ms);
 	enum mesh_status status;
@@ -203,12 +206,15 @@ struct mesh_call *mesh_call_with(struct mesh_connection *c, const char *name,
 	call->mesh = c->mesh;
 	call->method = mesh_find_method(c->mesh, name);
 	call->message = options->message;
+	call->headers = options->headers;
 	call->done = done;
 	call->context = context;
 	assert(!call->method || (request->descriptor == call->method->input &&
 	                         call->method->server_streaming == (call->message != NULL)));
 
 	status = refuse(c, name, call->method, request, &err);
+	if (status == MESH_OK && options->metadata && metadata_check(options->metadata, &err) < 0)
+		status = MESH_INVALID_ARGUMENT;
 	if (status == MESH_OK && options->parent && !mesh_incoming_get_connection(options->parent))
 		status = refuse_orphan(name, &err);
 	if (status != MESH_OK) {
@@ -229,6 +235,10 @@ struct mesh_call *mesh_call_with(struct mesh_connection *c, const char *name,
 
 	open.method = (char *)name;
 	open.timeout_us = timeout_ms * 1000;
+	if (options->metadata) {
+		open.metadata = metadata_wrap(options->metadata, &wire);
+		open.n_metadata = options->metadata->count;
+	}
 	call->end_bytes = UINT64_MAX;
 	connection_send_message(c, FRAME_OPEN, call->stream, &open.base, request, &call->end_bytes);
 	return call;
@@ -344,50 +354,128 @@ void call_take_message(struct mesh_connection *c, const struct frame *f)
 	}
 }
 
-static void take_failure(struct mesh_call *call, const Drover__Mesh__End *end)
+void call_take_headers(struct mesh_connection *c, const struct frame *f)
 {
-	struct mesh_result result = { .status = MESH_STATUS_UNKNOWN };
+	struct mesh_call *call = find(c, f->head.stream);
+	void (*headers)(const struct mesh_metadata *headers, void *context);
+	struct metadata_view view;
+	ProtobufCMessage *message;
+	struct error err;
+
+	if (!call || !call->headers)
+		return;
+	if (message_decode(&drover__mesh__headers__descriptor, f->body, f->head.header_bytes,
+	                   &c->mesh->headers, &message, &err) < 0 ||
+	    metadata_take(((Drover__Mesh__Headers *)message)->metadata,
+	                  ((Drover__Mesh__Headers *)message)->n_metadata, &view, &err) < 0) {
+		complete_unreadable(call, &err);
+		return;
+	}
+	headers = call->headers;
+	call->headers = NULL; /* once */
+	headers(&view.metadata, call->context);
+}
+
+/* What an END says besides its message. */
+struct ending {
+	struct mesh_result result;
+	struct metadata_view trailers;
+	struct details_view details;
+};
+
+static int read_details(struct mesh_call *call, const struct frame *f, struct ending *e,
+                        struct error *err)
+{
+	ProtobufCMessage *message;
+	const uint8_t *payload;
+	size_t bytes;
+	int rc;
+
+	payload = frame_get_payload(f, &bytes);
+	if (bytes == 0)
+		return 0;
+	if (bytes > MESH_DETAILS_BYTES)
+		return error_set(err, ERROR_PROTOCOL,
+		                 "details of %zu bytes; at most %d are allowed", bytes,
+		                 MESH_DETAILS_BYTES);
+	rc = message_decode(&drover__mesh__details__descriptor, payload, bytes,
+	                    &call->mesh->payloads, &message, err);
+	if (rc == 0)
+		rc = details_take((const Drover__Mesh__Details *)message, &e->details, err);
+	if (rc < 0)
+		return rc;
+	e->result.details = e->details.details;
+	e->result.n_details = e->details.count;
+	return 0;
+}
+
+static int read_failure(struct mesh_call *call, const struct frame *f, const Drover__Mesh__End *end,
+                        struct ending *e, struct error *err)
+{
 	enum error_code code;
 
+	e->result.status = MESH_STATUS_UNKNOWN;
 	if (end->code < MESH_STATUSES)
-		result.status = (enum mesh_status)end->code;
-	code = mesh_status_to_error(result.status);
+		e->result.status = (enum mesh_status)end->code;
+	code = mesh_status_to_error(e->result.status);
 	if (end->error_code > ERROR_NONE && end->error_code < ERROR_CODES)
 		code = (enum error_code)end->error_code;
-	error_set(&result.error, code, "%s", end->message);
-	complete(call, &result);
+	error_set(&e->result.error, code, "%s", end->message);
+	e->result.details_left_out = end->details_left_out;
+	return read_details(call, f, e, err);
+}
+
+static int read_reply(struct mesh_call *call, const struct frame *f, struct ending *e,
+                      struct error *err)
+{
+	ProtobufCMessage *message;
+	const uint8_t *payload;
+	size_t bytes;
+	int rc;
+
+	if (call->method->server_streaming)
+		return 0;
+	payload = frame_get_payload(f, &bytes);
+	rc = message_decode(call->method->output, payload, bytes, &call->mesh->payloads, &message,
+	                    err);
+	if (rc == 0)
+		e->result.message = message;
+	return rc;
+}
+
+static int read_ending(struct mesh_call *call, const struct frame *f, struct ending *e,
+                       struct error *err)
+{
+	const Drover__Mesh__End *end;
+	ProtobufCMessage *header;
+	int rc = message_decode(&drover__mesh__end__descriptor, f->body, f->head.header_bytes,
+	                        &call->mesh->headers, &header, err);
+
+	if (rc < 0)
+		return rc;
+	end = (const Drover__Mesh__End *)header;
+	rc = metadata_take(end->trailers, end->n_trailers, &e->trailers, err);
+	if (rc < 0)
+		return rc;
+	e->result.trailers = e->trailers.metadata;
+	e->result.arena = &call->mesh->details;
+	return end->code == MESH_OK ? read_reply(call, f, e, err)
+	                            : read_failure(call, f, end, e, err);
 }
 
 void call_take_end(struct mesh_connection *c, const struct frame *f)
 {
 	struct mesh_call *call = find(c, f->head.stream);
-	struct mesh_result result = { .status = MESH_OK };
-	ProtobufCMessage *header, *message;
-	const uint8_t *payload;
+	struct ending e;
 	struct error err;
-	size_t bytes;
 
 	if (!call)
 		return;
-	if (message_decode(&drover__mesh__end__descriptor, f->body, f->head.header_bytes,
-	                   &c->mesh->headers, &header, &err) < 0) {
+	e.result = (struct mesh_result){ .status = MESH_OK };
+	if (read_ending(call, f, &e, &err) < 0)
 		complete_unreadable(call, &err);
-		return;
-	}
-	if (((Drover__Mesh__End *)header)->code != MESH_OK) {
-		take_failure(call, (Drover__Mesh__End *)header);
-		return;
-	}
-	if (!call->method->server_streaming) {
-		payload = frame_get_payload(f, &bytes);
-		if (message_decode(call->method->output, payload, bytes, &c->mesh->payloads,
-		                   &message, &err) < 0) {
-			complete_unreadable(call, &err);
-			return;
-		}
-		result.message = message;
-	}
-	complete(call, &result);
+	else
+		complete(call, &e.result);
 }
 
 /* --- ends --- */

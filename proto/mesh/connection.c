@@ -356,6 +356,9 @@ static void take_frame(struct mesh_connection *c, const struct frame *f)
 	case FRAME_WINDOW:
 		serve_take_window(c, f);
 		return;
+	case FRAME_HEADERS:
+		call_take_headers(c, f);
+		return;
 	case FRAME_CANCEL:
 		serve_take_cancel(c, f);
 		return;

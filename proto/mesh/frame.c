@@ -50,8 +50,10 @@ void frame_head_decode(const uint8_t *bytes, struct frame_head *ret_head)
 
 const char *frame_type_name(uint8_t type, char *ret_text)
 {
-	static const char *const names[] = { NULL,   "HELLO", "OPEN",   "MSG",  "END",   "CANCEL",
-		                             "PING", "PONG",  "GOAWAY", "PART", "WINDOW" };
+	static const char *const names[] = {
+		NULL,   "HELLO", "OPEN",   "MSG",  "END",    "CANCEL",
+		"PING", "PONG",  "GOAWAY", "PART", "WINDOW", "HEADERS"
+	};
 
 	if (type > 0 && type < ARRAY_SIZE(names))
 		return names[type];
@@ -222,6 +224,7 @@ struct chunk *frame_pack(enum frame_type type, uint32_t stream, const ProtobufCM
 		.length = (uint32_t)(header_bytes + payload_bytes),
 		.stream = stream,
 		.type = (uint8_t)type,
+		.flags = type == FRAME_HEADERS ? FRAME_OPTIONAL : 0,
 		.header_bytes = (uint16_t)header_bytes,
 	};
 	struct chunk *c;

@@ -44,6 +44,7 @@ enum frame_type {
 	FRAME_GOAWAY = 8,
 	FRAME_PART = 9,
 	FRAME_WINDOW = 10,
+	FRAME_HEADERS = 11, /* always with FRAME_OPTIONAL */
 };
 
 /* A receiver that does not know the type skips the frame; without it, it closes. */

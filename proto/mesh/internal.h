@@ -89,6 +89,7 @@ struct mesh {
 	uint32_t tls_refresh_ms;
 	struct link_group links;
 	struct arena headers, payloads; /* what is being looked at right now */
+	struct arena details;           /* the one that was asked for last */
 	struct mesh_listener *listeners;
 	struct mesh_dialer *dialers;
 	struct mesh_connection *connections;
@@ -218,6 +219,7 @@ void drain_stop(struct mesh *mesh);
 /* Whether the answer that begins with @f is waited for. */
 bool call_expects(struct mesh_connection *c, const struct frame *f);
 void call_take_message(struct mesh_connection *c, const struct frame *f);
+void call_take_headers(struct mesh_connection *c, const struct frame *f);
 void call_take_end(struct mesh_connection *c, const struct frame *f);
 void call_fail_all(struct mesh_connection *c);
 void call_fail_stillborn(struct mesh *mesh);

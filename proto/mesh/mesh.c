@@ -111,6 +111,7 @@ struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 	mesh->boot_id = id_new();
 	arena_init(&mesh->headers);
 	arena_init(&mesh->payloads);
+	arena_init(&mesh->details);
 	mesh->links.loop = mesh->loop;
 	mesh->links.max_frame_bytes = mesh->max_message_bytes + FRAME_HEADER_MAX;
 
@@ -174,6 +175,7 @@ void mesh_free(struct mesh *mesh)
 	tls_free(mesh->tls);
 	arena_deinit(&mesh->headers);
 	arena_deinit(&mesh->payloads);
+	arena_deinit(&mesh->details);
 	free(mesh);
 }
 

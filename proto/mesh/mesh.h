@@ -158,15 +158,60 @@ void mesh_connection_close(struct mesh_connection *c);
 void mesh_connection_set_context(struct mesh_connection *c, void *context);
 void *mesh_connection_get_context(const struct mesh_connection *c);
 
+/* --- metadata --- */
+
+/* A few facts that travel beside a message: with the call, before the first answer ("headers"), and
+ * with its end ("trailers"). Keys are lower-case letters, digits and "-_.", each once; values are
+ * any bytes. Limits are of gRPC's kind, so that it all fits a frame's header. */
+#define MESH_METADATA_MAX       32
+#define MESH_METADATA_KEY_BYTES 64
+#define MESH_METADATA_BYTES     4096 /* all keys and values together */
+
+struct mesh_metadata_item {
+	const char *key;
+	const void *value;
+	size_t bytes;
+};
+
+struct mesh_metadata {
+	const struct mesh_metadata_item *items;
+	size_t count;
+};
+
+/* NULL if there is none. */
+const struct mesh_metadata_item *mesh_metadata_find(const struct mesh_metadata *metadata,
+                                                    const char *key);
+
+/* More of a failure than a sentence: any messages, as with gRPC's google.rpc.Status. */
+#define MESH_DETAILS_MAX   16
+#define MESH_DETAILS_BYTES (64 * 1024) /* all together, packed */
+
+struct mesh_detail {
+	const char *type; /* "drover.v1.Check" */
+	const uint8_t *value;
+	size_t bytes;
+};
+
 /* --- calling --- */
 
-/* What came of a call. @message is borrowed for the duration of the callback. */
+/* What came of a call. All that it points to is borrowed for the duration of the callback. */
 struct mesh_result {
 	enum mesh_status status;
 	struct error error;              /* code ERROR_NONE if status is MESH_OK */
 	const ProtobufCMessage *message; /* unary: the reply; NULL unless MESH_OK */
 	bool never_sent;                 /* true: the peer has surely not seen it; safe to repeat */
+	struct mesh_metadata trailers;
+	const struct mesh_detail *details; /* of a failure */
+	size_t n_details;
+	uint32_t details_left_out; /* the server had more than may travel */
+	struct arena *arena;       /* private: for mesh_result_find_detail */
 };
+
+/* The first detail of this type, till the next such question; NULL if there is none, or none that
+ * can be read (@err then says why; code ERROR_NONE: there is none). */
+const ProtobufCMessage *mesh_result_find_detail(const struct mesh_result *result,
+                                                const ProtobufCMessageDescriptor *type,
+                                                struct error *err);
 
 /* Calls "package.Service/Method" from proto/methods.h; for those who know the method when they are
  * compiled there are typed stubs, "proto/agent.rpc.h" and its like. @done is called exactly once, never from
@@ -193,6 +238,11 @@ struct mesh_call_options {
 	struct mesh_incoming *parent;
 	/* Server streaming. */
 	void (*message)(const ProtobufCMessage *m, void *context);
+	/* Goes with the call. Against the rules it is MESH_INVALID_ARGUMENT, never sent. */
+	const struct mesh_metadata *metadata;
+	/* What the server sends before its first answer, if anything; borrowed. The callback may
+	 * cancel the call. */
+	void (*headers)(const struct mesh_metadata *headers, void *context);
 };
 
 /* mesh_call and mesh_call_stream with all there is. @options is borrowed until this returns. */
@@ -238,6 +288,16 @@ struct mesh_connection *mesh_incoming_get_connection(const struct mesh_incoming 
 /* 0 = none; else what is left of the caller's deadline. */
 uint64_t mesh_incoming_get_timeout_ms(const struct mesh_incoming *in);
 
+/* What came with the call; valid as long as @in is. */
+const struct mesh_metadata *mesh_incoming_get_metadata(const struct mesh_incoming *in);
+
+/* Headers: at most once, before anything else is answered. Trailers: go with the end, whatever it
+ * is; the last ones set count. Both are copied. -ERROR_INVALID: against the rules above. */
+int mesh_send_headers(struct mesh_incoming *in, const struct mesh_metadata *headers,
+                      struct error *err);
+int mesh_set_trailers(struct mesh_incoming *in, const struct mesh_metadata *trailers,
+                      struct error *err);
+
 /* Called once if the caller cancels, its deadline passes or the connection goes: nobody waits any
  * more, and nothing is to be replied. @in is then invalid after the callback returns; without a callback the mesh forgets it and
  * a later reply is dropped quietly. */
@@ -249,6 +309,12 @@ void mesh_reply(struct mesh_incoming *in, const ProtobufCMessage *reply);
 void mesh_fail(struct mesh_incoming *in, enum mesh_status status, const struct error *err);
 /* mesh_fail with the status that stands for err->code. */
 void mesh_fail_error(struct mesh_incoming *in, const struct error *err);
+
+/* mesh_fail with details; the caller reads them with mesh_result_find_detail. Those which do not fit
+ * are left out, from the last on, and the caller is told how many. */
+void mesh_fail_with_details(struct mesh_incoming *in, enum mesh_status status,
+                            const struct error *err, const ProtobufCMessage *const *details,
+                            size_t n_details);
 
 /* Streaming: any number of messages, then mesh_finish or mesh_fail. Returns false when the reader
  * is slow (over 64 KiB queued for it, or 256 KiB of this stream unread by it): this message still

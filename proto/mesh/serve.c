@@ -16,6 +16,7 @@
 #include "proto/mesh/frame.pb-c.h"
 #include "proto/mesh/identity.h"
 #include "proto/mesh/message.h"
+#include "proto/mesh/metadata.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -33,7 +34,10 @@ struct mesh_incoming {
 	void *cancelled_context;
 	void (*writable)(void *context);
 	void *writable_context;
-	struct mesh_call *children; /* what the handler calls for it */
+	struct mesh_metadata *metadata; /* what came with it, or NULL */
+	struct mesh_metadata *trailers; /* to go with the end, or NULL */
+	bool answering;                 /* something of the answer has gone */
+	struct mesh_call *children;     /* what the handler calls for it */
 	int64_t credit;  /* bytes that the caller takes now; of no meaning if it has no window */
 	bool told_slow;  /* mesh_send said false; in the connection's list of waiting */
 	bool ended;      /* the END is sent; the handler is about to be told */
@@ -70,17 +74,39 @@ static void forget(struct mesh_incoming *in)
 	}
 	loop_timer_stop(in->mesh->loop, &in->timer);
 	call_orphan(&in->children, false);
+	free(in->metadata);
+	free(in->trailers);
 	free(in->identity);
 	free(in);
 }
 
+/* The end, with the trailers. @payload: the reply, or the details of a failure. */
+static void send_end_of(struct mesh_incoming *in, enum mesh_status status, const struct error *err,
+                        const ProtobufCMessage *payload, uint32_t details_left_out)
+{
+	Drover__Mesh__End end = DROVER__MESH__END__INIT;
+	struct metadata_wire wire;
+
+	end.code = status;
+	if (status != MESH_OK && err) {
+		end.error_code = err->code;
+		end.message = (char *)err->text;
+	}
+	if (in->trailers) {
+		end.trailers = metadata_wrap(in->trailers, &wire);
+		end.n_trailers = in->trailers->count;
+	}
+	end.details_left_out = details_left_out;
+	connection_send_message(in->connection, FRAME_END, in->stream, &end.base, payload, NULL);
+}
+
 static void end_call(struct mesh_incoming *in, enum mesh_status status, const struct error *err,
-                     const ProtobufCMessage *reply)
+                     const ProtobufCMessage *payload, uint32_t details_left_out)
 {
 	if (in->cancelling)
 		return;
 	if (in->connection && !in->ended)
-		send_end(in->connection, in->stream, status, err, reply);
+		send_end_of(in, status, err, payload, details_left_out);
 	forget(in);
 }
 
@@ -101,15 +127,29 @@ void mesh_reply(struct mesh_incoming *in, const ProtobufCMessage *reply)
 
 	assert(!in->method->server_streaming && reply->descriptor == in->method->output);
 	if (in->connection && !fits(in, reply, &err))
-		end_call(in, MESH_RESOURCE_EXHAUSTED, &err, NULL);
+		end_call(in, MESH_RESOURCE_EXHAUSTED, &err, NULL, 0);
 	else
-		end_call(in, MESH_OK, NULL, reply);
+		end_call(in, MESH_OK, NULL, reply, 0);
 }
 
 void mesh_fail(struct mesh_incoming *in, enum mesh_status status, const struct error *err)
 {
 	assert(status != MESH_OK && (unsigned)status < MESH_STATUSES);
-	end_call(in, status, err, NULL);
+	end_call(in, status, err, NULL, 0);
+}
+
+void mesh_fail_with_details(struct mesh_incoming *in, enum mesh_status status,
+                            const struct error *err, const ProtobufCMessage *const *details,
+                            size_t n_details)
+{
+	size_t most = in->connection ? in->connection->peer_max_message_bytes : 0;
+	Drover__Mesh__Details *packed;
+	uint32_t left_out;
+
+	assert(status != MESH_OK && (unsigned)status < MESH_STATUSES);
+	packed = details_pack(details, n_details, most, &left_out);
+	end_call(in, status, err, packed->n_details > 0 ? &packed->base : NULL, left_out);
+	drover__mesh__details__free_unpacked(packed, NULL);
 }
 
 void mesh_fail_error(struct mesh_incoming *in, const struct error *err)
@@ -120,7 +160,38 @@ void mesh_fail_error(struct mesh_incoming *in, const struct error *err)
 void mesh_finish(struct mesh_incoming *in)
 {
 	assert(in->method->server_streaming);
-	end_call(in, MESH_OK, NULL, NULL);
+	end_call(in, MESH_OK, NULL, NULL, 0);
+}
+
+int mesh_send_headers(struct mesh_incoming *in, const struct mesh_metadata *headers,
+                      struct error *err)
+{
+	Drover__Mesh__Headers header = DROVER__MESH__HEADERS__INIT;
+	struct metadata_wire wire;
+	int rc = metadata_check(headers, err);
+
+	assert(!in->answering);
+	if (rc < 0)
+		return rc;
+	in->answering = true;
+	if (!in->connection || in->ended || in->cancelling)
+		return 0;
+	header.metadata = metadata_wrap(headers, &wire);
+	header.n_metadata = headers->count;
+	connection_send(in->connection, FRAME_HEADERS, in->stream, &header.base);
+	return 0;
+}
+
+int mesh_set_trailers(struct mesh_incoming *in, const struct mesh_metadata *trailers,
+                      struct error *err)
+{
+	int rc = metadata_check(trailers, err);
+
+	if (rc < 0)
+		return rc;
+	free(in->trailers);
+	in->trailers = metadata_copy(trailers);
+	return 0;
 }
 
 static bool has_credit(const struct mesh_incoming *in)
@@ -145,6 +216,7 @@ bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message)
 		loop_timer_start(in->mesh->loop, &in->timer, 0);
 		return false;
 	}
+	in->answering = true;
 	connection_send_message(c, FRAME_MSG, in->stream, NULL, message, NULL);
 	if (c->state != CONNECTION_READY)
 		return false;
@@ -376,17 +448,20 @@ static enum mesh_status admit(const struct mesh_connection *c, const char *name,
 }
 
 static void begin(struct mesh_connection *c, uint32_t stream, const struct method *method,
-                  uint64_t timeout_us, const ProtobufCMessage *request)
+                  const Drover__Mesh__Open *open, const struct metadata_view *metadata,
+                  const ProtobufCMessage *request)
 {
 	const void *table = NULL;
 	const struct mesh_handler *handler = find_handler(c->mesh, method->name, &table);
 	struct mesh_incoming *in = xnew(struct mesh_incoming);
+	uint64_t timeout_us = open->timeout_us;
 
 	in->mesh = c->mesh;
 	in->connection = c;
 	in->stream = stream;
 	in->credit = c->peer_window_bytes;
 	in->method = method;
+	in->metadata = metadata_copy(&metadata->metadata);
 	in->timer = (struct loop_timer){ .fire = deadline_passed, .context = in };
 	if (timeout_us > 0)
 		loop_timer_start(c->mesh->loop, &in->timer,
@@ -442,6 +517,7 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 {
 	const Drover__Mesh__Open *open = decode_header(c, f);
 	uint32_t stream = f->head.stream;
+	struct metadata_view metadata;
 	const struct method *method;
 	enum mesh_status status;
 	ProtobufCMessage *request;
@@ -460,7 +536,11 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 		send_end(c, stream, status, &err, NULL);
 		return;
 	}
-	begin(c, stream, method, open->timeout_us, request);
+	if (metadata_take(open->metadata, open->n_metadata, &metadata, &err) < 0) {
+		send_end(c, stream, MESH_INVALID_ARGUMENT, &err, NULL);
+		return;
+	}
+	begin(c, stream, method, open, &metadata, request);
 }
 
 /* --- for handlers --- */
@@ -473,6 +553,13 @@ const struct mesh_identity *mesh_incoming_get_identity(const struct mesh_incomin
 struct mesh_connection *mesh_incoming_get_connection(const struct mesh_incoming *in)
 {
 	return in->connection;
+}
+
+const struct mesh_metadata *mesh_incoming_get_metadata(const struct mesh_incoming *in)
+{
+	static const struct mesh_metadata none;
+
+	return in->metadata ? in->metadata : &none;
 }
 
 uint64_t mesh_incoming_get_timeout_ms(const struct mesh_incoming *in)

@@ -49,6 +49,37 @@ static void handle_empty(struct mesh_incoming *in, const ProtobufCMessage *reque
 	mesh_reply(in, &reply.base);
 }
 
+/* As gRPC's interop servers do. */
+static void echo_metadata(struct mesh_incoming *in)
+{
+	const struct mesh_metadata *m = mesh_incoming_get_metadata(in);
+	const struct mesh_metadata_item *initial = mesh_metadata_find(m, ECHO_INITIAL);
+	const struct mesh_metadata_item *trailing = mesh_metadata_find(m, ECHO_TRAILING);
+	struct error err;
+
+	if (initial)
+		assert_int_equal(mesh_send_headers(in, &(struct mesh_metadata){ initial, 1 }, &err),
+		                 0);
+	if (trailing)
+		assert_int_equal(
+			mesh_set_trailers(in, &(struct mesh_metadata){ trailing, 1 }, &err), 0);
+}
+
+static void fail_with_details(struct mesh_incoming *in, const Drover__Test__Request *request,
+                              const struct error *err)
+{
+	Drover__Test__Reply reply;
+	const ProtobufCMessage *details[100];
+
+	assert_true(request->details <= ARRAY_SIZE(details));
+	fill_reply(&reply, request->reply_bytes);
+	for (size_t i = 0; i < request->details; i++)
+		details[i] = &reply.base;
+	mesh_fail_with_details(in, (enum mesh_status)request->status, err, details,
+	                       request->details);
+	free(reply.payload.data);
+}
+
 static void handle_unary(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__Test__Request *request = (const Drover__Test__Request *)m;
@@ -56,8 +87,13 @@ static void handle_unary(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	Drover__Test__Reply reply;
 	struct error err;
 
+	echo_metadata(in);
 	if (request->status != 0) {
 		error_set(&err, ERROR_REFUSED, "%s", request->text);
+		if (request->details > 0) {
+			fail_with_details(in, request, &err);
+			return;
+		}
 		mesh_fail(in, (enum mesh_status)request->status, &err);
 		return;
 	}
@@ -72,6 +108,7 @@ static void handle_stream(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	const Drover__Test__Request *request = (const Drover__Test__Request *)m;
 
 	(void)context;
+	echo_metadata(in);
 	for (size_t i = 0; i < request->n_sizes; i++) {
 		Drover__Test__Reply reply;
 

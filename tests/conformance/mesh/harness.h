@@ -37,6 +37,10 @@ struct outcome {
 
 #define FILL 0x5a
 
+/* What comes with a call under these keys goes back as headers and trailers. */
+#define ECHO_INITIAL  "x-grpc-test-echo-initial"
+#define ECHO_TRAILING "x-grpc-test-echo-trailing-bin"
+
 /* The call that Relay makes. */
 struct relay {
 	struct mesh_incoming *in; /* NULL: nobody waits */
