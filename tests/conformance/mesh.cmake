@@ -23,6 +23,7 @@ mesh_suite(metadata inproc ipc tcp)
 mesh_suite(hostile ipc tcp)
 mesh_suite(life inproc ipc tcp)
 mesh_suite(flow inproc ipc tcp)
+mesh_suite(versions ipc tcp)
 mesh_suite(listen ipc tcp)
 mesh_suite(threads inproc ipc tcp)
 
