@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/epoch.h"
 #include "common/log.h"
+#include "proto/mesh/reflection.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -340,7 +341,9 @@ static int open_journal(struct agent *agent, struct journal_state *past, struct 
 
 static int open_mesh(struct agent *agent, const struct agent_options *options, struct error *err)
 {
-	static const struct mesh_service *const services[] = { &agent_service, NULL };
+	static const struct mesh_service *const services[] = { &agent_service,
+		                                               &agent_health_service,
+		                                               &reflection_service, NULL };
 	const struct agent_settings *s = agent->settings;
 	struct mesh_options mesh = { 0 };
 

@@ -120,6 +120,9 @@ void agent_read_traffic(struct agent *agent);
 /* --- service.c --- */
 extern const struct mesh_service agent_service;
 
+/* --- health.c --- */
+extern const struct mesh_service agent_health_service;
+
 /* --- coordinators.c: connections to coordinators --- */
 void coordinators_start(struct agent *agent);
 void coordinators_stop(struct agent *agent);

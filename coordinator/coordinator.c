@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/mesh/reflection.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -138,7 +139,9 @@ static bool listens_on_tcp(const struct coordinator_settings *s)
 static int open_mesh(struct coordinator *c, const struct coordinator_options *options,
                      struct error *err)
 {
-	static const struct mesh_service *const services[] = { &coordinator_service, NULL };
+	static const struct mesh_service *const services[] = { &coordinator_service,
+		                                               &coordinator_health_service,
+		                                               &reflection_service, NULL };
 	const struct coordinator_settings *s = c->settings;
 	struct mesh_options mesh = { 0 };
 

@@ -69,6 +69,9 @@ void coordinator_step(struct coordinator *c, struct event *event);
 /* --- service.c --- */
 extern const struct mesh_service coordinator_service;
 
+/* --- health.c --- */
+extern const struct mesh_service coordinator_health_service;
+
 /* --- requests.c: who waits for which reply --- */
 
 /* A number for the event; the reply goes to @in. */

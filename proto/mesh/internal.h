@@ -233,6 +233,8 @@ void call_orphan(struct mesh_call **children, bool unwanted);
 
 /* --- serve.c --- */
 
+/* Whether the program that @in came to has a handler for this method. */
+bool serve_has(const struct mesh_incoming *in, const char *method);
 /* @f begins a call; whether it may go on. Else it was refused. */
 bool serve_may_open(struct mesh_connection *c, const struct frame *f);
 /* All of its request is there. */

@@ -417,6 +417,13 @@ static const struct mesh_handler *find_handler(const struct mesh *mesh, const ch
 	return NULL;
 }
 
+bool serve_has(const struct mesh_incoming *in, const char *method)
+{
+	const void *table;
+
+	return find_handler(in->mesh, method, &table) != NULL;
+}
+
 /* Whether this caller may call this; else the status and why. */
 static enum mesh_status admit(const struct mesh_connection *c, const char *name,
                               const struct method *method, const struct mesh_handler *handler,

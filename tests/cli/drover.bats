@@ -4,7 +4,7 @@
 # reconnecting. Against fake_coordinator, over the real mesh. Waits are for lines, with a deadline.
 
 # run --separate-stderr sets stderr_lines.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2030,SC2031 # and every test is a subshell
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -325,4 +325,70 @@ wait_for() {
 	start_coordinator
 	run --separate-stderr -0 "$drover" __complete nodes
 	[ "${lines[0]}" = host1 ]
+}
+
+@test "rpc list and describe say what the program there serves" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" rpc list "$DROVER_SERVER"
+	[[ $output == *"Coordinator/Drain"*"DrainReply"*"operator admin"* ]]
+	[[ $output == *"Coordinator/Watch"*"stream Change"* ]]
+	[[ $output != *"Agent/Admit"* ]]
+	run --separate-stderr -0 bash -c "'$drover' rpc list '$DROVER_SERVER' -o json |
+		jq -r '.methods[] | select(.name == \"drover.v1.Coordinator/Watch\") | [.serverStreaming, .roles[]] | @csv'"
+	[ "$output" = 'true,"operator","viewer","admin"' ]
+	run --separate-stderr -0 "$drover" rpc describe "$DROVER_SERVER" Coordinator/ListVms
+	[ "${lines[1]}" = "rpc Coordinator/ListVms(ListRequest) returns (VmList);" ]
+	[[ $output == *"message ListRequest {"*"  bool active_only = 3;"*"  repeated Vm vms = 1;"* ]]
+	run --separate-stderr -7 "$drover" rpc describe "$DROVER_SERVER" Coordinator/Nothing
+	[[ $stderr == *'NOT_FOUND: there is no method "drover.v1.Coordinator/Nothing" here'* ]]
+}
+
+@test "rpc call prints the answer as JSON, and takes its request from the words or from stdin" {
+	start_coordinator
+	run --separate-stderr -0 bash -c "'$drover' rpc call '$DROVER_SERVER' Coordinator/ListEvents | jq -r '.events[0].subject'"
+	[ "$output" = "vm/web1" ]
+	run --separate-stderr -0 bash -c "echo '{\"active_only\":true}' |
+		'$drover' rpc call '$DROVER_SERVER' drover.v1.Coordinator/ListEvents -"
+	[[ $output == *'"revision": 2'* ]]
+}
+
+@test "rpc call: what is wrong with a request is said before anything is called" {
+	run --separate-stderr -2 "$drover" rpc call "$DROVER_SERVER" Coordinator/Drain '{"node":"a","leave":[1]}'
+	[ -z "$output" ]
+	[[ $stderr == *"the request: leave[0] must be a string, and is a number"*"rpc describe ADDRESS Coordinator/Drain"* ]]
+	run --separate-stderr -2 "$drover" rpc call "$DROVER_SERVER" Coordinator/Drain '{'
+	[[ $stderr == *"not JSON: line 1"* ]]
+	run --separate-stderr -2 "$drover" rpc call "$DROVER_SERVER" Coordinator/Dream
+	[[ $stderr == *'knows no method "drover.v1.Coordinator/Dream"'* ]]
+}
+
+@test "rpc call: a failure has gRPC's name for it, and its exit status" {
+	start_coordinator
+	run --separate-stderr "$drover" rpc call "$DROVER_SERVER" Coordinator/Attach
+	[ "$status" -eq 8 ]
+	[[ $stderr == *"drover.v1.Coordinator/Attach: PERMISSION_DENIED: "* ]]
+	run --separate-stderr "$drover" rpc call "$DROVER_SERVER" Coordinator/Unfence
+	[ "$status" -ne 0 ]
+	[[ $stderr == *"UNIMPLEMENTED: "* ]]
+	run --separate-stderr -6 "$drover" rpc call "$DROVER_SERVER" Coordinator/GetStatus --timeout 300ms
+	[[ $stderr == *"DEADLINE_EXCEEDED"* ]]
+}
+
+@test "rpc call: a stream is one object a line, and Ctrl-C cancels it" {
+	start_coordinator
+	mkfifo "$BATS_TEST_TMPDIR/stream"
+	"$drover" rpc call "$DROVER_SERVER" Coordinator/Watch >"$BATS_TEST_TMPDIR/stream" \
+		2>"$BATS_TEST_TMPDIR/stderr" 3>&- &
+	watcher=$!
+	exec 8<"$BATS_TEST_TMPDIR/stream"
+	wait_for 8 '"caughtUp":true'
+	while read -r line; do
+		jq -e .revision <<<"$line" >/dev/null
+	done <<<"${seen%$'\n'}"
+	kill -INT "$watcher"
+	rc=0
+	wait "$watcher" || rc=$?
+	[ "$rc" -eq 130 ]
+	wait_for 7 unwatched
+	grep -q "Coordinator/Watch: CANCELLED: interrupted" "$BATS_TEST_TMPDIR/stderr"
 }

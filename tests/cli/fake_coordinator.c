@@ -17,6 +17,7 @@
 #include "common/units.h"
 #include "proto/coordinator.pb-c.h"
 #include "proto/mesh/mesh.h"
+#include "proto/mesh/reflection.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -530,7 +531,8 @@ int main(int argc, char **argv)
 		.handlers = handlers,
 		.n_handlers = ARRAY_SIZE(handlers),
 	};
-	static const struct mesh_service *const services[] = { &service, NULL };
+	static const struct mesh_service *const services[] = { &service, &reflection_service,
+		                                               NULL };
 	struct mesh_options options = { .role = MESH_ROLE_COORDINATOR, .services = services };
 	struct error err = { 0 };
 

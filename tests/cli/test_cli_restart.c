@@ -94,7 +94,7 @@ static struct client *open_client(const struct world *w)
 	uint64_t until_ms = clock_now_ms() + PATIENCE_MS;
 
 	while (clock_now_ms() < until_ms) {
-		if (client_open(&options, &client, &err) == 0)
+		if (client_open(&options, MESH_ROLE_COORDINATOR, &client, &err) == 0)
 			return client;
 	}
 	fail_msg("%s", err.text);

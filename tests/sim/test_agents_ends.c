@@ -6,6 +6,7 @@
 #include "agent/source.h"
 #include "common/log.h"
 #include "common/units.h"
+#include "proto/health.rpc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -326,6 +327,65 @@ static void test_cancel_early(void **state)
 	finish(t);
 }
 
+static bool is_answered(void *context)
+{
+	return ((struct agents *)context)->answered;
+}
+
+struct health {
+	struct agents *t;
+	int state;
+	char reason[256];
+};
+
+static void health_answered(const struct mesh_result *result, const Drover__V1__HealthReply *reply,
+                            void *context)
+{
+	struct health *h = context;
+
+	h->t->answered = true;
+	h->t->status = result->status;
+	h->state = reply ? (int)reply->state : -1;
+	snprintf(h->reason, sizeof(h->reason), "%s",
+	         reply && reply->n_reasons ? reply->reasons[0] : "");
+}
+
+static bool health_is(void *context)
+{
+	struct health *h = context;
+	Drover__V1__HealthRequest request = DROVER__V1__HEALTH_REQUEST__INIT;
+	int wanted = h->state;
+
+	h->t->answered = false;
+	health_call_check(h->t->connections[0], &request, 5000, health_answered, h);
+	assert_true(agents_until(h->t, is_answered, h->t));
+	assert_int_equal(h->t->status, MESH_OK);
+	if (h->state == wanted)
+		return true;
+	h->state = wanted;
+	return false;
+}
+
+/* An agent serves while it has libvirt; without, it says so. */
+static void test_health(void **state)
+{
+	struct agents *t = agents_new(NULL);
+	struct health h = { .t = t, .state = DROVER__V1__HEALTH_REPLY__STATE__SERVING };
+
+	(void)state;
+	agents_add_guest(t, &large);
+	while (!health_is(&h))
+		wait_ms(t, 20);
+	assert_string_equal(h.reason, "");
+	fake_world_set_libvirtd(t->world, "host1", FAKE_LIBVIRTD_DOWN);
+	h.state = DROVER__V1__HEALTH_REPLY__STATE__NOT_SERVING;
+	while (!health_is(&h))
+		wait_ms(t, 20);
+	assert_non_null(strstr(h.reason, "libvirt on host1 does not answer"));
+	fake_world_set_libvirtd(t->world, "host1", FAKE_LIBVIRTD_UP);
+	finish(t);
+}
+
 static void mark_answered(const struct mesh_result *result, void *context)
 {
 	const Drover__V1__SetDrainMarkReply *r = (const Drover__V1__SetDrainMarkReply *)
@@ -335,11 +395,6 @@ static void mark_answered(const struct mesh_result *result, void *context)
 	t->answered = true;
 	t->status = result->status;
 	t->active_vms = r ? r->active_vms : UINT32_MAX;
-}
-
-static bool is_answered(void *context)
-{
-	return ((struct agents *)context)->answered;
 }
 
 /* The count of guests that a drain's mark is answered with is taken after the mark: a guest that the
@@ -413,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_killed_while_cleaning),
 		cmocka_unit_test(test_release_is_repeated),
 		cmocka_unit_test(test_cancel_early),
+		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_stopped_while_asked),
 		cmocka_unit_test(test_count_after_mark),
 	};

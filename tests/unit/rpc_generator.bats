@@ -3,6 +3,9 @@
 # proto/rpc.awk: what it makes of a service, and that whatever is missing or odd in one ends the build
 # with the line that is to blame.
 
+# Every test of bats is a subshell.
+# shellcheck disable=SC2030,SC2031
+
 setup() {
 	cd "$BATS_TEST_DIRNAME/../.." || return 1
 	awk=$(command -v mawk || command -v gawk || command -v awk)

@@ -8,6 +8,8 @@
 #include "common/units.h"
 #include "proto/agent.pb-c.h"
 #include "proto/coordinator.pb-c.h"
+#include "proto/health.pb-c.h"
+#include "proto/reflection.pb-c.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,6 +63,19 @@ static void answered(const struct mesh_result *result, void *context)
 	}
 	if (result->message->descriptor == &drover__v1__vm_list__descriptor)
 		b->number = ((const Drover__V1__VmList *)result->message)->n_vms;
+	if (result->message->descriptor == &drover__v1__health_reply__descriptor) {
+		const Drover__V1__HealthReply *h = (const void *)result->message;
+
+		b->number = h->state;
+		snprintf(b->text, sizeof(b->text), "%s", h->n_reasons ? h->reasons[0] : "");
+	}
+	if (result->message->descriptor == &drover__v1__method_list__descriptor)
+		b->number = ((const Drover__V1__MethodList *)result->message)->n_methods;
+	if (result->message->descriptor == &drover__v1__method_description__descriptor) {
+		const Drover__V1__MethodDescription *d = (const void *)result->message;
+
+		snprintf(b->text, sizeof(b->text), "%s", d->messages[0]->name);
+	}
 }
 
 static bool is_answered(void *context)
@@ -210,6 +225,46 @@ static void test_viewer(void **state)
 	bench_free(b);
 }
 
+/* It leads, so it serves; from the moment that its store failed it does not, and says why. */
+static void test_health(void **state)
+{
+	Drover__V1__HealthRequest request = DROVER__V1__HEALTH_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "monitor");
+
+	(void)state;
+	call(b, "drover.v1.Health/Check", &request.base);
+	assert_int_equal(b->status, MESH_OK);
+	assert_int_equal(b->number, DROVER__V1__HEALTH_REPLY__STATE__SERVING);
+	assert_string_equal(b->text, "");
+	/* Between the failure and the end of the loop, which ends with it. */
+	error_set(&b->coordinator->fatal, ERROR_STORE, "the disk is full");
+	call(b, "drover.v1.Health/Check", &request.base);
+	assert_int_equal(b->number, DROVER__V1__HEALTH_REPLY__STATE__NOT_SERVING);
+	assert_non_null(strstr(b->text, "the disk is full"));
+	bench_free(b);
+}
+
+/* It lists what it serves, and not what an agent would. */
+static void test_reflection(void **state)
+{
+	Drover__V1__ListMethodsRequest list = DROVER__V1__LIST_METHODS_REQUEST__INIT;
+	Drover__V1__DescribeMethodRequest one = DROVER__V1__DESCRIBE_METHOD_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "curious");
+
+	(void)state;
+	call(b, "drover.v1.Reflection/ListMethods", &list.base);
+	assert_int_equal(b->status, MESH_OK);
+	assert_int_equal(b->number, drover__v1__coordinator__descriptor.n_methods + 3);
+	one.name = (char *)"drover.v1.Agent/Admit";
+	call(b, "drover.v1.Reflection/DescribeMethod", &one.base);
+	assert_int_equal(b->status, MESH_NOT_FOUND);
+	one.name = (char *)"drover.v1.Coordinator/Explain";
+	call(b, "drover.v1.Reflection/DescribeMethod", &one.base);
+	assert_int_equal(b->status, MESH_OK);
+	assert_string_equal(b->text, "drover.v1.ExplainRequest");
+	bench_free(b);
+}
+
 /* A drain of a node nobody knows is "not found", and nothing is stored for it. */
 static void test_unknown_node(void **state)
 {
@@ -334,6 +389,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_viewer),
+		cmocka_unit_test(test_health),
+		cmocka_unit_test(test_reflection),
 		cmocka_unit_test(test_unknown_node),
 		cmocka_unit_test(test_agent_lies_about_its_name),
 		cmocka_unit_test(test_attach),

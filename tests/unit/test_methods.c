@@ -5,8 +5,10 @@
 #include "common/cleanup.h"
 #include "proto/agent.pb-c.h"
 #include "proto/coordinator.pb-c.h"
+#include "proto/health.pb-c.h"
 #include "proto/mesh/mesh.h"
 #include "proto/mesh/message.h"
+#include "proto/reflection.pb-c.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,8 +22,11 @@
 static const ProtobufCServiceDescriptor *const services[] = {
 	&drover__v1__agent__descriptor,
 	&drover__v1__coordinator__descriptor,
+	&drover__v1__health__descriptor,
+	&drover__v1__reflection__descriptor,
 };
-static const char *const files[] = { "proto/agent.proto", "proto/coordinator.proto" };
+static const char *const files[] = { "proto/agent.proto", "proto/coordinator.proto",
+	                             "proto/health.proto", "proto/reflection.proto" };
 
 #define N_SERVICES (sizeof(services) / sizeof(services[0]))
 

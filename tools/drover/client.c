@@ -130,7 +130,8 @@ static int connection_state(struct client *client, struct error *err)
 	return err ? -(int)err->code : -ERROR_UNREACHABLE;
 }
 
-int client_open(const struct options *options, struct client **ret_client, struct error *err)
+int client_open(const struct options *options, enum mesh_role expect, struct client **ret_client,
+                struct error *err)
 {
 	_cleanup_(client_freep) struct client *client = xnew(struct client);
 	struct mesh_options mesh_options = { .role = MESH_ROLE_NONE };
@@ -152,7 +153,7 @@ int client_open(const struct options *options, struct client **ret_client, struc
 	client->mesh = mesh_new(&mesh_options, err);
 	if (!client->mesh)
 		return err ? -(int)err->code : -ERROR_INVALID;
-	client->dialer = mesh_dial(client->mesh, options->server, MESH_ROLE_COORDINATOR, NULL);
+	client->dialer = mesh_dial(client->mesh, options->server, expect, NULL);
 	client->before_first = *client_get_error(client);
 	client_wait(client, CONNECT_MS, connected_or_failed, client);
 	rc = connection_state(client, err);

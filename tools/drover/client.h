@@ -19,9 +19,10 @@
 
 struct client;
 
-/* Connects. -ERROR_UNREACHABLE, -ERROR_IDENTITY, -ERROR_TIMEOUT, -ERROR_INVALID (certificate
+/* Connects to somebody of role @expect; MESH_ROLE_NONE: whoever is there. -ERROR_UNREACHABLE, -ERROR_IDENTITY, -ERROR_TIMEOUT, -ERROR_INVALID (certificate
  * files). @options is borrowed. */
-int client_open(const struct options *options, struct client **ret_client, struct error *err);
+int client_open(const struct options *options, enum mesh_role expect, struct client **ret_client,
+                struct error *err);
 void client_free(struct client *client);
 
 /* Calls "drover.v1.Coordinator/@method" and waits for the answer: *ret_reply is to be freed with

@@ -98,6 +98,9 @@ static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
 #define LISTS   (ASKS | PRINTS | O(NO_HEADERS))
 #define FOLLOWS (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
 
+/* An address is said by the command itself. */
+#define RAW (O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP) | O(OUTPUT))
+
 #define F(format) (1u << OUTPUT_##format)
 #define LISTABLE  (F(TABLE) | F(WIDE) | F(JSON) | F(JSONL) | F(NAME))
 #define SHOWABLE  (F(TABLE) | F(JSON))
@@ -248,6 +251,30 @@ static const struct command commands[] = {
 	{ .name = "evacuate", .alias_of = "drain" },
 	{ .name = "restore", .alias_of = "undrain" },
 
+	{ .name = "rpc list", .arguments = "ADDRESS", .words_min = 1, .words_max = 1,
+	  .options = RAW | O(NO_HEADERS), .formats = F(TABLE) | F(WIDE) | F(JSON), .group = MORE,
+	  .run = rpc_list_run, .summary = "which methods a program of the mesh serves, and for whom",
+	  .description = "ADDRESS is that of a coordinator or an agent: tcp://HOST:PORT, or "
+			 "ipc:///run/drover/coordinator.sock. The program itself is asked.",
+	  .examples = "drover rpc list ipc:///run/drover/coordinator.sock" },
+	{ .name = "rpc describe", .arguments = "ADDRESS METHOD", .words_min = 2, .words_max = 2,
+	  .options = RAW, .formats = SHOWABLE, .group = MORE, .run = rpc_describe_run,
+	  .summary = "what a method takes and answers, field by field",
+	  .description = "The program itself is asked, which may be of another version than this "
+			 "drover. METHOD is SERVICE/METHOD.",
+	  .examples = "drover rpc describe tcp://host1:7780 Agent/Inspect" },
+	{ .name = "rpc call", .arguments = "ADDRESS METHOD [JSON|-]", .words_min = 2, .words_max = 3,
+	  .options = RAW | O(QUIET), .formats = F(TABLE) | F(JSON) | F(JSONL), .group = MORE,
+	  .run = rpc_call_run, .summary = "call any method of the mesh by hand",
+	  .description = "The request is JSON (default {}), or is read from standard input for \"-\". "
+			 "The answer is printed as JSON; those of a stream one object a line, as they "
+			 "come. Ctrl-C cancels the call, and the other side is told. Without --timeout a "
+			 "call has 60 s and a stream no end.\n\n"
+			 "Who may call what is decided by the other side: see \"drover rpc list\". What a "
+			 "call does is up to the method; here nothing asks whether you are sure.",
+	  .examples = "drover rpc call tcp://host1:7780 Health/Check\n"
+		      "drover rpc call ipc:///run/drover/coordinator.sock Coordinator/ListVms "
+		      "'{\"node\":\"host1\"}'" },
 	{ .name = "completion", .arguments = "bash", .words_min = 1, .words_max = 1,
 	  .options = O(HELP), .group = MORE, .run = completion_run,
 	  .completion = COMPLETE_SHELLS, .summary = "print a script for the shell's completion",

@@ -74,7 +74,7 @@ enum exit_code complete_run(const struct invocation *invocation)
 
 	/* Silent whatever happens: the user is in the middle of typing. */
 	session_init(&s, invocation);
-	if (client_open(s.options, &s.client, NULL) < 0)
+	if (client_open(s.options, MESH_ROLE_COORDINATOR, &s.client, NULL) < 0)
 		return EXIT_UNREACHABLE;
 	if (any || strcmp(kind, "nodes") == 0)
 		offer_nodes(&s, any ? "node/" : "");

@@ -224,8 +224,11 @@ static void scdoc_command(FILE *to, const struct command *command)
 {
 	size_t n;
 	const struct option *all = command_get_options(&n);
+	_cleanup_free_ char *page = xstrdup(command->name);
 
-	fprintf(to, "drover-%s(1)\n\n# NAME\n\ndrover-%s - ", command->name, command->name);
+	for (char *space = page; (space = strchr(space, ' ')) != NULL;)
+		*space = '-';
+	fprintf(to, "drover-%s(1)\n\n# NAME\n\ndrover-%s - ", page, page);
 	put_scdoc(to, command->summary);
 	fprintf(to, "\n\n# SYNOPSIS\n\n*drover %s* ", command->name);
 	put_scdoc(to, command->arguments);

@@ -28,8 +28,18 @@ enum exit_code session_open(struct session *s, const struct invocation *invocati
 	struct error err = { 0 };
 
 	session_init(s, invocation);
-	if (client_open(s->options, &s->client, &err) < 0)
+	if (client_open(s->options, MESH_ROLE_COORDINATOR, &s->client, &err) < 0)
 		return session_fail(s, "connecting to the coordinator", &err);
+	return EXIT_DONE;
+}
+
+enum exit_code session_open_anybody(struct session *s, const struct invocation *invocation)
+{
+	struct error err = { 0 };
+
+	session_init(s, invocation);
+	if (client_open(s->options, MESH_ROLE_NONE, &s->client, &err) < 0)
+		return session_fail(s, "connecting", &err);
 	return EXIT_DONE;
 }
 

@@ -18,6 +18,8 @@ struct session {
 
 /* Returns EXIT_DONE, or what to exit with: it has said why. */
 enum exit_code session_open(struct session *s, const struct invocation *invocation);
+/* As session_open, to a program of any role, also an agent. */
+enum exit_code session_open_anybody(struct session *s, const struct invocation *invocation);
 void session_close(struct session *s);
 
 /* As session_open without connecting: for tests of what is printed. */

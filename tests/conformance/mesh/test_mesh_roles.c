@@ -6,6 +6,8 @@
 #include "common/alloc.h"
 #include "proto/agent.rpc.h"
 #include "proto/coordinator.pb-c.h"
+#include "proto/health.pb-c.h"
+#include "proto/reflection.pb-c.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +52,9 @@ static const struct {
 	{ "Coordinator/Cancel", O | X },
 	{ "Coordinator/Fence", X },
 	{ "Coordinator/Unfence", X },
+	{ "Health/Check", C | A | O | V | X },
+	{ "Reflection/ListMethods", C | A | O | V | X },
+	{ "Reflection/DescribeMethod", C | A | O | V | X },
 };
 
 static unsigned handled;
@@ -117,7 +122,10 @@ static void test_every_role_calls_every_method(void **state)
 	static const enum mesh_role roles[] = { C, A, O, V, X };
 	struct mesh_service agent = service_of_all(&drover__v1__agent__descriptor);
 	struct mesh_service coordinator = service_of_all(&drover__v1__coordinator__descriptor);
-	const struct mesh_service *const services[] = { &agent, &coordinator, NULL };
+	struct mesh_service health = service_of_all(&drover__v1__health__descriptor);
+	struct mesh_service reflection = service_of_all(&drover__v1__reflection__descriptor);
+	const struct mesh_service *const services[] = { &agent, &coordinator, &health, &reflection,
+		                                        NULL };
 	size_t count;
 
 	(void)state;
@@ -140,6 +148,8 @@ static void test_every_role_calls_every_method(void **state)
 	}
 	free((void *)agent.handlers);
 	free((void *)coordinator.handlers);
+	free((void *)health.handlers);
+	free((void *)reflection.handlers);
 }
 
 static const char *find_hole(const void *table)
