@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/epoch.h"
 #include "common/log.h"
+#include "proto/audit/audit.h"
 #include "proto/mesh/reflection.h"
 
 #include <errno.h>
@@ -339,6 +340,17 @@ static int open_journal(struct agent *agent, struct journal_state *past, struct 
 	return 0;
 }
 
+static struct audit *open_audit(const struct agent_settings *s)
+{
+	char self[MESH_NAME_BYTES + 16];
+
+	snprintf(self, sizeof(self), "agent %s", s->node);
+	return audit_start(&(struct audit_options){ .path = s->audit_file,
+	                                            .self = self,
+	                                            .rotate_bytes = s->audit_rotate_bytes,
+	                                            .keep = (unsigned)s->audit_keep });
+}
+
 static int open_mesh(struct agent *agent, const struct agent_options *options, struct error *err)
 {
 	static const struct mesh_service *const services[] = { &agent_service,
@@ -364,6 +376,15 @@ static int open_mesh(struct agent *agent, const struct agent_options *options, s
 	mesh.connected = connected;
 	mesh.disconnected = disconnected;
 	mesh.context = agent;
+	if (options->audit)
+		agent->audit = open_audit(s);
+	mesh.max_connections = (uint32_t)s->max_connections;
+	mesh.max_connections_per_address = (uint32_t)s->max_connections_per_address;
+	mesh.max_handshakes = (uint32_t)s->max_handshakes;
+	mesh.max_handshakes_per_address = (uint32_t)s->max_handshakes_per_address;
+	if (s->handshake_ms)
+		mesh.handshake_ms = (uint32_t)s->handshake_ms;
+	mesh.audit = agent->audit;
 	agent->mesh = mesh_new(&mesh, err);
 	if (!agent->mesh)
 		return -(int)err->code;
@@ -452,6 +473,8 @@ void agent_stop(struct agent *agent)
 		mesh_free(agent->mesh);
 		agent->mesh = NULL;
 	}
+	audit_stop(agent->audit);
+	agent->audit = NULL;
 	courier_pool_free(agent->couriers);
 	agent->couriers = NULL;
 	agent->inventory.couriers = NULL;

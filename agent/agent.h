@@ -39,6 +39,7 @@ struct agent {
 	const struct agent_settings *settings;
 	struct loop *loop;
 	struct mesh *mesh;
+	struct audit *audit; /* NULL: none is kept */
 	struct hypervisor *hypervisor;
 	struct courier_pool *couriers; /* short questions to libvirt and the file system */
 	struct journal_keeper *journal;
@@ -96,6 +97,7 @@ struct agent_options {
 	const struct tunnel_ops *tunnels; /* NULL: processes */
 	const struct mesh_options
 		*mesh_override; /* tests: transport and identity; NULL = settings */
+	bool audit;             /* write settings->audit_file */
 };
 
 /* Opens the journal, adopts what it finds, listens and dials. */

@@ -5,6 +5,7 @@
 #include "agent/source.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "proto/audit/audit.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -63,7 +64,8 @@ static int run(const struct agent_settings *settings)
 	hypervisor = hypervisor_libvirt_new(settings->libvirt_uri);
 	if (agent_start(&(struct agent_options){ .settings = settings,
 	                                         .loop = loop,
-	                                         .hypervisor = hypervisor },
+	                                         .hypervisor = hypervisor,
+	                                         .audit = true },
 	                &running.agent, &err) < 0) {
 		log_error("%s", err.text);
 	} else {
@@ -75,8 +77,10 @@ static int run(const struct agent_settings *settings)
 		status = EXIT_SUCCESS;
 		/* A thread may sit in libvirt's migration call for minutes. It must not be waited for,
 		 * and what it drives goes on without it: the next agent takes it up. */
-		if (source_count_active(running.agent) > 0)
+		if (source_count_active(running.agent) > 0) {
+			audit_flush(running.agent->audit);
 			_exit(status);
+		}
 		agent_stop(running.agent);
 	}
 	hypervisor->ops->free(hypervisor);
@@ -110,6 +114,7 @@ int main(int argc, char **argv)
 	}
 	snprintf(who, sizeof(who), "agent %.50s", settings.node);
 	log_open(who, arguments.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	daemon_raise_limits();
 	status = run(&settings);
 	agent_settings_deinit(&settings);
 	return status;

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static void print_usage(const struct daemon_about *about, FILE *to)
 {
@@ -23,6 +24,17 @@ static void print_usage(const struct daemon_about *about, FILE *to)
 #ifdef DROVER_FAILPOINTS
 	fputs("  --failpoints    list the places where tests can make it die\n", to);
 #endif
+}
+
+void daemon_raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	/* It stays as it was, and a listener waits when there are none left. */
+	(void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
 int daemon_parse(const struct daemon_about *about, int argc, char **argv,

@@ -19,6 +19,10 @@ struct daemon_arguments {
 	bool check; /* only read the configuration and say what is wrong with it */
 };
 
+/* As many descriptors as the system lets this process have: each connection is one, and the limit that
+ * is usual is from the days of select(). */
+void daemon_raise_limits(void);
+
 /* Returns -1 to go on, else the exit status: 0 after --help, --version and --failpoints, 2 for wrong usage, which
  * is explained on stderr. */
 int daemon_parse(const struct daemon_about *about, int argc, char **argv,

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/audit/audit.h"
 #include "proto/mesh/reflection.h"
 
 #include <assert.h>
@@ -136,6 +137,17 @@ static bool listens_on_tcp(const struct coordinator_settings *s)
 	return false;
 }
 
+static struct audit *open_audit(const struct coordinator_settings *s)
+{
+	char self[MESH_NAME_BYTES + 16];
+
+	snprintf(self, sizeof(self), "coordinator %s", s->name);
+	return audit_start(&(struct audit_options){ .path = s->audit_file,
+	                                            .self = self,
+	                                            .rotate_bytes = s->audit_rotate_bytes,
+	                                            .keep = (unsigned)s->audit_keep });
+}
+
 static int open_mesh(struct coordinator *c, const struct coordinator_options *options,
                      struct error *err)
 {
@@ -162,6 +174,15 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 	mesh.connected = connected;
 	mesh.disconnected = disconnected;
 	mesh.context = c;
+	if (options->audit)
+		c->audit = open_audit(s);
+	mesh.max_connections = (uint32_t)s->max_connections;
+	mesh.max_connections_per_address = (uint32_t)s->max_connections_per_address;
+	mesh.max_handshakes = (uint32_t)s->max_handshakes;
+	mesh.max_handshakes_per_address = (uint32_t)s->max_handshakes_per_address;
+	if (s->handshake_ms)
+		mesh.handshake_ms = (uint32_t)s->handshake_ms;
+	mesh.audit = c->audit;
 	c->mesh = mesh_new(&mesh, err);
 	if (!c->mesh)
 		return -(int)err->code;
@@ -236,6 +257,8 @@ void coordinator_stop(struct coordinator *c)
 	 * nothing of that leaves any more. */
 	mesh_free(c->mesh);
 	c->mesh = NULL;
+	audit_stop(c->audit);
+	c->audit = NULL;
 	store_thread_stop(c->store);
 	/* Once round the mailbox: calls that were never sent come back as messages, to us. */
 	(void)loop_run_until(c->loop, 1, NULL, NULL);

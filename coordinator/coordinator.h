@@ -27,6 +27,7 @@ struct coordinator {
 	const char *settings_path; /* for "from" in explanations; borrowed */
 	struct loop *loop;
 	struct mesh *mesh;
+	struct audit *audit; /* NULL: none is kept */
 	struct fleet *fleet;
 	struct store_thread *store;
 
@@ -54,6 +55,7 @@ struct coordinator_options {
 	struct store *store;                      /* taken; loaded already */
 	const struct store_contents *contents;    /* borrowed for the call */
 	const struct mesh_options *mesh_override; /* tests: NULL = TLS from the settings */
+	bool audit;                               /* write settings->audit_file */
 };
 
 int coordinator_start(const struct coordinator_options *options, struct coordinator **ret,

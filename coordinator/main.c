@@ -66,9 +66,9 @@ static int run(const struct coordinator_settings *settings, const char *path)
 {
 	struct loop *loop = loop_new();
 	struct running running = { .loop = loop };
-	struct coordinator_options options = { .settings = settings,
-		                               .settings_path = path,
-		                               .loop = loop };
+	struct coordinator_options options = {
+		.settings = settings, .settings_path = path, .loop = loop, .audit = true
+	};
 	struct store_contents contents = { 0 };
 	struct error err;
 	int status = EXIT_FAILURE;
@@ -126,6 +126,7 @@ int main(int argc, char **argv)
 	}
 	snprintf(who, sizeof(who), "coordinator %.40s", settings.name);
 	log_open(who, arguments.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	daemon_raise_limits();
 	status = run(&settings, arguments.config);
 	coordinator_settings_deinit(&settings);
 	return status;

@@ -19,6 +19,14 @@ static const struct config_key keys[] = {
 	{ "tls/certificate",                         CONFIG_STRING,   AT(tls_certificate) },
 	{ "tls/key",                                 CONFIG_STRING,   AT(tls_key) },
 	{ "tls/crl",                                 CONFIG_STRING,   AT(tls_crl) },
+	{ "connections/total", CONFIG_UINT, AT(max_connections), .min = 16, .max = 65536 },
+	{ "connections/perAddress", CONFIG_UINT, AT(max_connections_per_address), .min = 2, .max = 65536 },
+	{ "connections/handshakes", CONFIG_UINT, AT(max_handshakes), .min = 8, .max = 65536 },
+	{ "connections/handshakesPerAddress", CONFIG_UINT, AT(max_handshakes_per_address), .min = 2, .max = 65536 },
+	{ "connections/handshakeTimeout", CONFIG_DURATION, AT(handshake_ms), .min = 1000, .max = 60000 },
+	{ "audit/file",                              CONFIG_STRING,   AT(audit_file) },
+	{ "audit/rotateAt",                          CONFIG_BYTES,    AT(audit_rotate_bytes), .min = 65536 },
+	{ "audit/keep",                              CONFIG_UINT,     AT(audit_keep), .min = 1, .max = 999 },
 	{ "limits/parallelMigrationsPerCluster",     CONFIG_UINT,     AT(migrations_per_cluster), .min = 1, .max = 1000, .noted = AT(set.migrations_per_cluster) },
 	{ "limits/parallelOutboundMigrationsPerNode", CONFIG_UINT,    AT(outbound_per_node), .min = 1, .max = 64, .noted = AT(set.outbound_per_node) },
 	{ "limits/parallelInboundMigrationsPerNode", CONFIG_UINT,     AT(inbound_per_node), .min = 1, .max = 64, .noted = AT(set.inbound_per_node) },
@@ -57,6 +65,15 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 		.tls_certificate = xstrdup("/etc/drover/cert.pem"),
 		.tls_key = xstrdup("/etc/drover/key.pem"),
 		.tls_crl = xstrdup("/etc/drover/crl.pem"),
+		/* 3,000 agents, and a thousand people and scripts; of one jump host 128. */
+		.max_connections = 4096,
+		.max_connections_per_address = 128,
+		.max_handshakes = 512,
+		.max_handshakes_per_address = 32,
+		.handshake_ms = 10000,
+		/* A line is about 500 bytes: the last 350,000 of them. */
+		.audit_rotate_bytes = 16 * MIB,
+		.audit_keep = 10,
 		.migrations_per_cluster = 5,
 		.outbound_per_node = 2,
 		.inbound_per_node = 2,
@@ -73,6 +90,11 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 		if (rc < 0)
 			error_context(err, "%s", path);
 	}
+	/* Not audit.log: an agent's may be in the same directory. */
+	if (rc == 0 && !s.audit_file)
+		s.audit_file = xasprintf("%.*s/coordinator-audit.log",
+		                         (int)(strrchr(s.store_sqlite, '/') - s.store_sqlite),
+		                         s.store_sqlite);
 	if (rc < 0) {
 		coordinator_settings_deinit(&s);
 		return rc;

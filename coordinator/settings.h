@@ -14,7 +14,13 @@ struct coordinator_settings {
 	struct config_list listen; /* tcp:// for agents and remote tools, ipc:// for local ones */
 	char *store_sqlite;        /* the file; its directory holds lock and journal, too */
 	char *tls_ca, *tls_certificate, *tls_key;
-	char *tls_crl; /* need not exist */
+	char *tls_crl;                                         /* need not exist */
+	uint64_t max_connections, max_connections_per_address; /* of each address listened at */
+	uint64_t max_handshakes, max_handshakes_per_address;   /* under way at once */
+	uint64_t handshake_ms;                                 /* the longest */
+	char *audit_file;            /* who did what, and who was refused */
+	uint64_t audit_rotate_bytes; /* then it becomes audit_file.1 */
+	uint64_t audit_keep;         /* so many older ones */
 
 	uint64_t migrations_per_cluster;
 	uint64_t outbound_per_node;

@@ -41,6 +41,14 @@ static void finish_now(void *context)
 	connection_finish(context);
 }
 
+/* At once, not when it is all over: somebody may take its place already. */
+static void leave_gate(struct mesh_connection *c)
+{
+	if (c->place)
+		gate_leave(&c->listener->gate, c->place, c->announced);
+	c->place = NULL;
+}
+
 void connection_fail(struct mesh_connection *c, const struct error *why)
 {
 	if (c->state == CONNECTION_ENDING)
@@ -48,6 +56,7 @@ void connection_fail(struct mesh_connection *c, const struct error *why)
 	if (c->state != CONNECTION_REFUSING)
 		c->why = *why;
 	c->state = CONNECTION_ENDING;
+	leave_gate(c);
 	c->taken_bytes = link_close(c->link);
 	c->link = NULL;
 	loop_timer_stop(c->mesh->loop, &c->timer);
@@ -107,14 +116,15 @@ void connection_finish(struct mesh_connection *c)
 	serve_cancel_all(c);
 	if (c->announced && mesh->disconnected)
 		mesh->disconnected(c, &c->why, mesh->context);
-	if (!c->announced && c->listener && !mesh->stopping)
+	if (!c->announced && c->listener && !mesh->stopping) {
+		mesh->counts.not_let_in++;
 		log_refusal(c);
+	}
+	mesh_audit_end(c);
 	if (c->dialer) {
 		c->dialer->connection = NULL;
 		dialer_connection_ended(c->dialer, c->announced, &c->why);
 	}
-	if (c->listener)
-		c->listener->n_connections--;
 	DL_DELETE(mesh->connections, c);
 	free(c);
 }
@@ -271,6 +281,8 @@ static void take_hello(struct mesh_connection *c, const struct frame *f)
 	}
 	c->state = CONNECTION_READY;
 	c->announced = true;
+	if (c->place)
+		gate_greet(&c->listener->gate, c->place);
 	c->heard = true;
 	loop_timer_start(mesh->loop, &c->timer, mesh->keepalive_ms / 2);
 	if (c->dialer)
@@ -426,6 +438,7 @@ static struct mesh_connection *connection_new(struct mesh *mesh, bool dialled)
 	struct mesh_connection *c = xnew(struct mesh_connection);
 
 	c->mesh = mesh;
+	c->begin_ms = clock_now_ms();
 	c->dialled = dialled;
 	c->next_stream = dialled ? 1 : 2;
 	c->tls_generation = mesh->tls_generation;
@@ -447,22 +460,89 @@ void connection_dial(struct mesh_dialer *dialer)
 	c->link = dialer->transport->dial(&dialer->mesh->links, dialer->url, &events, c);
 }
 
-void connection_accept(struct mesh_listener *listener, struct link *link)
+/* The oldest handshake of the crowd, if it has stalled; connections stand in the order in which they
+ * began. */
+static struct mesh_connection *find_stalled(const struct mesh_connection *newcomer,
+                                            const struct gate_place *crowd)
 {
 	struct mesh_connection *c;
+
+	DL_FOREACH (newcomer->mesh->connections, c) {
+		if (c == newcomer || newcomer->begin_ms < c->begin_ms + GATE_STALLED_MS)
+			return NULL;
+		if (c->place == crowd && !c->announced)
+			return c;
+	}
+	return NULL;
+}
+
+/* False: somebody has to come again. */
+static bool make_room(struct mesh_connection *newcomer, enum gate_verdict verdict)
+{
+	const struct gate *gate = &newcomer->listener->gate;
+	struct mesh_connection *stalled;
+	struct error why;
+
+	if (verdict != GATE_CROWDED && verdict != GATE_ADDRESS_CROWDED)
+		return false;
+	stalled = find_stalled(newcomer, gate_find_crowd(gate, newcomer->place, verdict));
+	if (!stalled)
+		return false;
+	error_set(&why, ERROR_BUSY,
+	          "its handshake had stalled for %llu ms and made room for another",
+	          (unsigned long long)(newcomer->begin_ms - stalled->begin_ms));
+	newcomer->mesh->counts.made_room++;
+	connection_fail(stalled, &why);
+	return true;
+}
+
+static void turn_away(struct mesh_connection *c, enum gate_verdict verdict)
+{
+	const struct gate_limits *limits = &c->listener->gate.limits;
+	const char *url = c->listener->url;
 	struct error err;
 
-	c = connection_new(listener->mesh, false);
+	switch (verdict) {
+	case GATE_FULL:
+		error_set(&err, ERROR_BUSY, "%s has %u connections already (connections/total)",
+		          url, limits->connections);
+		break;
+	case GATE_ADDRESS_FULL:
+		error_set(&err, ERROR_BUSY,
+		          "%s has %u connections of this address already (connections/perAddress)",
+		          url, limits->connections_per_address);
+		break;
+	case GATE_CROWDED:
+		error_set(&err, ERROR_BUSY,
+		          "%s has %u handshakes under way already (connections/handshakes)", url,
+		          limits->handshakes);
+		break;
+	case GATE_ADDRESS_CROWDED:
+		error_set(&err, ERROR_BUSY,
+		          "%s has %u handshakes of this address under way already "
+		          "(connections/handshakesPerAddress)",
+		          url, limits->handshakes_per_address);
+		break;
+	case GATE_OPEN:
+		abort();
+	}
+	c->mesh->counts.turned_away++;
+	connection_fail(c, &err);
+}
+
+void connection_accept(struct mesh_listener *listener, struct link *link)
+{
+	struct mesh_connection *c = connection_new(listener->mesh, false);
+	enum gate_verdict verdict;
+
 	c->listener = listener;
 	c->link = link;
 	snprintf(c->address, sizeof(c->address), "%s", link->address);
-	if (++listener->n_connections > MESH_LISTENER_MAX) {
-		error_set(&err, ERROR_BUSY, "%s has %d connections already", listener->url,
-		          MESH_LISTENER_MAX);
-		connection_fail(c, &err);
-		return;
-	}
-	link_own(link, &events, c);
+	c->place = gate_enter(&listener->gate, link->address, &verdict);
+	if (verdict == GATE_OPEN || make_room(c, verdict))
+		link_own(link, &events, c);
+	else
+		turn_away(c, verdict);
 }
 
 /* --- for users --- */

@@ -17,6 +17,7 @@
 #include "common/loop.h"
 #include "proto/mesh/arena.h"
 #include "proto/mesh/frame.h"
+#include "proto/mesh/gate.h"
 #include "proto/mesh/link.h"
 #include "proto/mesh/mesh.h"
 #include "proto/mesh/outbox.h"
@@ -25,23 +26,26 @@
 
 #include <uthash.h>
 
-#define MESH_VERSION           1
-#define MESH_MAX_MESSAGE_BYTES ((uint32_t)4 * 1024 * 1024)
-#define MESH_KEEPALIVE_MS      5000
-#define MESH_MAX_STREAMS       1024 /* at once, per connection and direction */
-#define MESH_LISTENER_MAX      512  /* connections */
-#define MESH_HANDSHAKE_MS      10000
-#define MESH_TLS_REFRESH_MS    5000
-#define MESH_WINDOW_BYTES      (256 * 1024) /* of a stream, on its way and unread */
-#define MESH_PIECE_BYTES       (16 * 1024)
-#define MESH_PIECE_LEAST_BYTES 1024  /* a peer that asks for less only wants to make work */
-#define MESH_PARTIAL_MS        60000 /* a message in pieces is all there by then */
-#define MESH_REFUSAL_LINGER_MS 500   /* for the peer to read why it was refused */
-#define MESH_TIMEOUT_MOST_MS   (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
-#define MESH_FEATURE_DRAIN     0x1u                       /* knows a GOAWAY that does not hang up */
-#define MESH_FEATURES          MESH_FEATURE_DRAIN
-#define MESH_BACKOFF_FIRST_MS  1000
-#define MESH_BACKOFF_MOST_MS   15000
+#define MESH_VERSION                 1
+#define MESH_MAX_MESSAGE_BYTES       ((uint32_t)4 * 1024 * 1024)
+#define MESH_KEEPALIVE_MS            5000
+#define MESH_MAX_STREAMS             1024 /* at once, per connection and direction */
+#define MESH_CONNECTIONS             512  /* of one listener */
+#define MESH_HANDSHAKES              256
+#define MESH_CONNECTIONS_PER_ADDRESS 64
+#define MESH_HANDSHAKES_PER_ADDRESS  32
+#define MESH_HANDSHAKE_MS            10000
+#define MESH_TLS_REFRESH_MS          5000
+#define MESH_WINDOW_BYTES            (256 * 1024) /* of a stream, on its way and unread */
+#define MESH_PIECE_BYTES             (16 * 1024)
+#define MESH_PIECE_LEAST_BYTES       1024  /* a peer that asks for less only wants to make work */
+#define MESH_PARTIAL_MS              60000 /* a message in pieces is all there by then */
+#define MESH_REFUSAL_LINGER_MS       500   /* for the peer to read why it was refused */
+#define MESH_TIMEOUT_MOST_MS         (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
+#define MESH_FEATURE_DRAIN           0x1u /* knows a GOAWAY that does not hang up */
+#define MESH_FEATURES                MESH_FEATURE_DRAIN
+#define MESH_BACKOFF_FIRST_MS        1000
+#define MESH_BACKOFF_MOST_MS         15000
 
 struct tls;
 struct tls_session;
@@ -50,7 +54,7 @@ struct mesh_listener {
 	struct mesh *mesh;
 	struct acceptor *acceptor; /* NULL: draining, nobody is let in any more */
 	char *url;
-	unsigned n_connections;
+	struct gate gate;
 	struct mesh_listener *prev, *next;
 };
 
@@ -81,6 +85,9 @@ struct mesh {
 	void (*connected)(struct mesh_connection *c, void *context);
 	void (*disconnected)(struct mesh_connection *c, const struct error *why, void *context);
 	void *context;
+	struct audit *audit; /* or NULL */
+	struct gate_limits limits;
+	struct mesh_counts counts;
 
 	struct id boot_id;
 	struct tls *tls;             /* NULL: no tcp:// */
@@ -124,6 +131,8 @@ struct mesh_connection {
 	struct link *link;              /* NULL once ending */
 	struct mesh_dialer *dialer;     /* who dialled it, or NULL */
 	struct mesh_listener *listener; /* who accepted it, or NULL */
+	struct gate_place *place;       /* of @listener's gate; NULL: not counted any more */
+	uint64_t begin_ms;
 	bool dialled;
 	enum connection_state state;
 	bool announced; /* connected() was called */
@@ -252,3 +261,27 @@ void serve_forget_abandoned(struct mesh *mesh);
 void serve_end_endless(struct mesh_connection *c, const struct error *why);
 /* Whether one is under way that ends by itself. */
 bool serve_is_any_ending(const struct mesh_connection *c);
+
+/* --- audit.c --- */
+
+/* For a call that just begins: what it is about, as fields of an audit_text, for the caller to free;
+ * NULL: it is not audited. */
+char *mesh_audit_request_new(const struct mesh *mesh, const char *method,
+                             const ProtobufCMessage *request);
+
+struct mesh_audit_call {
+	const struct mesh_identity *who;
+	uint32_t stream;
+	const char *method;
+	const char *object; /* of mesh_audit_request_new */
+	bool not_begun;     /* it was refused before a handler saw it */
+	enum mesh_status status;
+	const struct error *err;       /* or NULL */
+	const ProtobufCMessage *reply; /* or NULL */
+};
+
+/* It is over. Decides whether that is a line. */
+void mesh_audit_call(const struct mesh *mesh, const struct mesh_audit_call *call);
+
+/* The connection is over, for c->why: a line if that was the peer's fault. */
+void mesh_audit_end(const struct mesh_connection *c);

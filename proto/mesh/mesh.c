@@ -91,6 +91,28 @@ static int check_services(const struct mesh_service *const *services, struct err
 	return 0;
 }
 
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+static void set_limits(struct mesh *mesh, const struct mesh_options *o)
+{
+	mesh->limits = (struct gate_limits){
+		.connections = or_default(o->max_connections, MESH_CONNECTIONS),
+		.connections_per_address = or_default(o->max_connections_per_address,
+		                                      MESH_CONNECTIONS_PER_ADDRESS),
+		.handshakes = or_default(o->max_handshakes, MESH_HANDSHAKES),
+		.handshakes_per_address = or_default(o->max_handshakes_per_address,
+		                                     MESH_HANDSHAKES_PER_ADDRESS),
+	};
+}
+
+void mesh_get_counts(const struct mesh *mesh, struct mesh_counts *ret)
+{
+	*ret = mesh->counts;
+}
+
 struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 {
 	_cleanup_(mesh_freep) struct mesh *mesh = xnew(struct mesh);
@@ -108,6 +130,8 @@ struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 	mesh->connected = options->connected;
 	mesh->disconnected = options->disconnected;
 	mesh->context = options->context;
+	mesh->audit = options->audit;
+	set_limits(mesh, options);
 	mesh->boot_id = id_new();
 	arena_init(&mesh->headers);
 	arena_init(&mesh->payloads);
@@ -144,6 +168,7 @@ static void listener_free(struct mesh_listener *l)
 	if (l->acceptor)
 		l->acceptor->ops->close(l->acceptor);
 	DL_DELETE(l->mesh->listeners, l);
+	gate_deinit(&l->gate);
 	free(l->url);
 	free(l);
 }
@@ -199,6 +224,7 @@ int mesh_listen(struct mesh *mesh, const char *url, struct error *err)
 		                 url);
 	l = xnew(struct mesh_listener);
 	l->mesh = mesh;
+	l->gate.limits = mesh->limits;
 	rc = transport->listen(&mesh->links, url, accepted, l, &l->acceptor, err);
 	if (rc < 0) {
 		free(l);

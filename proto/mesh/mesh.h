@@ -83,6 +83,7 @@ struct mesh_identity {
 };
 
 struct method; /* proto/methods.h */
+struct audit;  /* proto/audit/audit.h */
 
 struct mesh;
 struct mesh_connection; /* one live connection; valid from connected to disconnected */
@@ -113,6 +114,14 @@ struct mesh_options {
 	const struct method *extra_methods;
 	size_t n_extra_methods;
 
+	/* Of each listener; 0 = 512 connections, 64 of one address, 256 and 32 handshakes. Who is
+	 * over one of them is closed at once; see proto/mesh/gate.h. */
+	uint32_t max_connections, max_connections_per_address;
+	uint32_t max_handshakes, max_handshakes_per_address;
+
+	/* Who called what with an effect, and who was refused; borrowed. NULL: not written. */
+	struct audit *audit;
+
 	/* Any of these may be NULL. */
 	void (*connected)(struct mesh_connection *c, void *context);
 	/* After this call @c is gone. Calls over it have been completed with MESH_UNAVAILABLE. */
@@ -135,6 +144,15 @@ void mesh_drain(struct mesh *mesh, uint64_t timeout_ms, void (*drained)(void *co
 /* Closes everything: outstanding calls complete with MESH_CANCELLED, incoming ones are cancelled,
  * connections disconnected(). Not from inside a callback of this mesh. Blocks until the couriers are done (bounded: they only close sockets). */
 void mesh_free(struct mesh *mesh);
+
+/* Since the start. */
+struct mesh_counts {
+	uint64_t turned_away; /* over a limit, closed at once */
+	uint64_t made_room;   /* stalled handshakes closed for a newcomer's */
+	uint64_t not_let_in;  /* all peers that never became one, with the two above */
+};
+
+void mesh_get_counts(const struct mesh *mesh, struct mesh_counts *ret);
 
 /* "tcp://10.0.0.1:7780", "ipc:///run/drover/coordinator.sock" (mode 0660), "inproc://name". Port 0
  * takes a free one; mesh_get_port tells. */

@@ -38,10 +38,11 @@ struct mesh_incoming {
 	struct mesh_metadata *trailers; /* to go with the end, or NULL */
 	bool answering;                 /* something of the answer has gone */
 	struct mesh_call *children;     /* what the handler calls for it */
-	int64_t credit;  /* bytes that the caller takes now; of no meaning if it has no window */
-	bool told_slow;  /* mesh_send said false; in the connection's list of waiting */
-	bool ended;      /* the END is sent; the handler is about to be told */
-	bool cancelling; /* the handler is being told */
+	int64_t credit;     /* bytes that the caller takes now; of no meaning if it has no window */
+	bool told_slow;     /* mesh_send said false; in the connection's list of waiting */
+	char *audit_object; /* NULL: not audited */
+	bool ended;         /* the END is sent; the handler is about to be told */
+	bool cancelling;    /* the handler is being told */
 	UT_hash_handle hh;
 	struct mesh_incoming *prev, *next; /* waiting, or abandoned */
 };
@@ -63,6 +64,20 @@ static void send_end(struct mesh_connection *c, uint32_t stream, enum mesh_statu
 	connection_send_message(c, FRAME_END, stream, &end.base, reply, NULL);
 }
 
+static void audit_end(const struct mesh_incoming *in, enum mesh_status status,
+                      const struct error *err, const ProtobufCMessage *reply)
+{
+	mesh_audit_call(in->mesh, &(struct mesh_audit_call){
+					  .who = mesh_incoming_get_identity(in),
+					  .stream = in->stream,
+					  .method = in->method->name,
+					  .object = in->audit_object,
+					  .status = status,
+					  .err = err,
+					  .reply = reply,
+				  });
+}
+
 static void forget(struct mesh_incoming *in)
 {
 	if (in->connection) {
@@ -74,6 +89,7 @@ static void forget(struct mesh_incoming *in)
 	}
 	loop_timer_stop(in->mesh->loop, &in->timer);
 	call_orphan(&in->children, false);
+	free(in->audit_object);
 	free(in->metadata);
 	free(in->trailers);
 	free(in->identity);
@@ -107,6 +123,7 @@ static void end_call(struct mesh_incoming *in, enum mesh_status status, const st
 		return;
 	if (in->connection && !in->ended)
 		send_end_of(in, status, err, payload, details_left_out);
+	audit_end(in, status, err, status == MESH_OK ? payload : NULL);
 	forget(in);
 }
 
@@ -231,12 +248,23 @@ bool mesh_send(struct mesh_incoming *in, const ProtobufCMessage *message)
 
 /* --- nobody waits any more --- */
 
+/* What became of it is not known here, and is not made up. */
+static void audit_left(const struct mesh_incoming *in)
+{
+	struct error err;
+
+	error_set(&err, ERROR_UNKNOWN_OUTCOME,
+	          "nobody waited for the answer any more; it may have had its effect");
+	audit_end(in, MESH_STATUS_UNKNOWN, &err, NULL);
+}
+
 static void tell_late(void *context)
 {
 	struct mesh_incoming *in = context;
 	void (*cancelled)(void *) = in->cancelled;
 	void *cancelled_context = in->cancelled_context;
 
+	audit_left(in);
 	forget(in);
 	cancelled(cancelled_context);
 }
@@ -251,6 +279,7 @@ static void cancel(void *incoming)
 	if (in->cancelled) {
 		in->cancelling = true;
 		in->cancelled(in->cancelled_context);
+		audit_left(in);
 		forget(in);
 		return;
 	}
@@ -329,8 +358,10 @@ bool serve_is_any_ending(const struct mesh_connection *c)
 
 void serve_forget_abandoned(struct mesh *mesh)
 {
-	while (mesh->abandoned)
+	while (mesh->abandoned) {
+		audit_left(mesh->abandoned);
 		forget(mesh->abandoned);
+	}
 }
 
 /* --- flow --- */
@@ -469,6 +500,7 @@ static void begin(struct mesh_connection *c, uint32_t stream, const struct metho
 	in->credit = c->peer_window_bytes;
 	in->method = method;
 	in->metadata = metadata_copy(&metadata->metadata);
+	in->audit_object = mesh_audit_request_new(c->mesh, method->name, request);
 	in->timer = (struct loop_timer){ .fire = deadline_passed, .context = in };
 	if (timeout_us > 0)
 		loop_timer_start(c->mesh->loop, &in->timer,
@@ -478,6 +510,19 @@ static void begin(struct mesh_connection *c, uint32_t stream, const struct metho
 		handler->serve(table, in, request, c->mesh->service_context);
 	else
 		handler->handle(in, request, c->mesh->service_context);
+}
+
+/* Before any handler saw it. */
+static void refuse_call(struct mesh_connection *c, uint32_t stream, const char *method,
+                        enum mesh_status status, const struct error *err)
+{
+	send_end(c, stream, status, err, NULL);
+	mesh_audit_call(c->mesh, &(struct mesh_audit_call){ .who = &c->identity,
+	                                                    .stream = stream,
+	                                                    .method = method,
+	                                                    .not_begun = true,
+	                                                    .status = status,
+	                                                    .err = err });
 }
 
 static const Drover__Mesh__Open *decode_header(struct mesh_connection *c, const struct frame *f)
@@ -516,7 +561,7 @@ bool serve_may_open(struct mesh_connection *c, const struct frame *f)
 	status = admit(c, open->method, mesh_find_method(c->mesh, open->method),
 	               find_handler(c->mesh, open->method, &table), &err);
 	if (status != MESH_OK)
-		send_end(c, stream, status, &err, NULL);
+		refuse_call(c, stream, open->method, status, &err);
 	return status == MESH_OK;
 }
 
@@ -540,11 +585,11 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 		status = err.code == ERROR_TOO_LARGE ? MESH_RESOURCE_EXHAUSTED
 		                                     : MESH_INVALID_ARGUMENT;
 		error_context(&err, "%s", method->name);
-		send_end(c, stream, status, &err, NULL);
+		refuse_call(c, stream, method->name, status, &err);
 		return;
 	}
 	if (metadata_take(open->metadata, open->n_metadata, &metadata, &err) < 0) {
-		send_end(c, stream, MESH_INVALID_ARGUMENT, &err, NULL);
+		refuse_call(c, stream, method->name, MESH_INVALID_ARGUMENT, &err);
 		return;
 	}
 	begin(c, stream, method, open, &metadata, request);

@@ -33,3 +33,5 @@ drover_test(NAME test_mesh_renewal LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_renewal.c)
 drover_test(NAME test_mesh_identity LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_identity.c)
+drover_test(NAME test_mesh_siege LABEL conformance LIBS drover_mesh_test
+	SOURCES conformance/mesh/test_mesh_siege.c)

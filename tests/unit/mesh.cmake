@@ -3,8 +3,9 @@ drover_test(NAME test_json LABEL unit SOURCES unit/test_json.c
 	LIBS drover_proto PkgConfig::JANSSON)
 drover_test(NAME test_json_read LABEL unit SOURCES unit/test_json_read.c LIBS drover_proto)
 drover_test(NAME test_methods LABEL unit SOURCES unit/test_methods.c LIBS drover_mesh)
-foreach(module frame message pieces)
+foreach(module frame gate message pieces)
 	drover_test(NAME test_mesh_${module} LABEL unit SOURCES unit/test_mesh_${module}.c
 		LIBS drover_mesh)
 endforeach()
 drover_command_test(NAME rpc_generator LABEL unit COMMAND bats tests/unit/rpc_generator.bats)
+drover_test(NAME test_audit LABEL unit SOURCES unit/test_audit.c LIBS drover_audit drover_messages)
