@@ -392,3 +392,37 @@ wait_for() {
 	wait_for 7 unwatched
 	grep -q "Coordinator/Watch: CANCELLED: interrupted" "$BATS_TEST_TMPDIR/stderr"
 }
+
+# A log of three lines as a daemon writes it: hashes are made by the shell, not by drover.
+write_audit() {
+	local prev=0000000000000000000000000000000000000000000000000000000000000000 seq=0 who body
+	for who in ann bob eve; do
+		seq=$((seq + 1))
+		body="{\"seq\":$seq,\"prev\":\"$prev\",\"time\":\"2026-01-01T00:00:00Z\",\"kind\":\"call\",\"who\":\"$who\""
+		body+=',"method":"drover.v1.Coordinator/Drain","outcome":"OK","object":{"node":"host1"}'
+		prev=$(printf %s "$body" | sha256sum | cut -d' ' -f1)
+		printf '%s,"hash":"%s"}\n' "$body" "$prev"
+	done >"$1"
+}
+
+@test "audit: a log is shown, and its chain proved" {
+	write_audit "$BATS_TEST_TMPDIR/audit.log"
+	run --separate-stderr -0 "$drover" audit "$BATS_TEST_TMPDIR/audit.log"
+	[[ $output == *KIND*WHO*call*ann*Drain*'"node":"host1"'*OK*eve* ]]
+	[[ $stderr == *"the chain holds, lines 1 to 3"* ]]
+	run --separate-stderr -0 "$drover" audit "$BATS_TEST_TMPDIR/audit.log" --verify -o json
+	jq -e '.verified and .lastSeq == 3 and (.lastHash | length) == 64' <<<"$output"
+	run --separate-stderr -0 "$drover" audit "$BATS_TEST_TMPDIR/audit.log" -o json
+	jq -e '(.lines | length) == 3 and .lines[1].who == "bob"' <<<"$output"
+}
+
+@test "audit: the line that was changed is named, with status 1, and cannot drive the terminal" {
+	write_audit "$BATS_TEST_TMPDIR/audit.log"
+	sed -i $'2s/bob/b\e[2Jb/' "$BATS_TEST_TMPDIR/audit.log"
+	run --separate-stderr -1 "$drover" audit "$BATS_TEST_TMPDIR/audit.log" --verify
+	[[ $output == *"audit.log line 2 breaks the chain: it was changed"* ]]
+	run --separate-stderr -1 "$drover" audit "$BATS_TEST_TMPDIR/audit.log"
+	[[ $output$stderr != *$'\e'* ]]
+	run --separate-stderr -7 "$drover" audit "$BATS_TEST_TMPDIR/none.log"
+	[[ $stderr == *"none.log: No such file"* ]]
+}

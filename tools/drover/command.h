@@ -52,6 +52,7 @@ enum option_id {
 	OPTION_ONLY_UNMOVABLE,
 	OPTION_LIMIT,
 	OPTION_FOLLOW,
+	OPTION_VERIFY,
 	OPTIONS
 };
 
@@ -82,7 +83,7 @@ struct options {
 	bool no_guard;
 	bool copy_disks;
 	const char *reason, *to, *node, *vm;
-	bool active, failed, only_unmovable, follow;
+	bool active, failed, only_unmovable, follow, verify;
 	uint64_t limit;
 };
 

@@ -86,6 +86,8 @@ static const struct option options[] = {
 	  "at most so many, the newest (default 1000)" },
 	{ OPTION_FOLLOW, 'f', "follow", NULL, OPTION_FLAG, AT(follow),
 	  "then wait for more and print it as it happens" },
+	{ OPTION_VERIFY, 0, "verify", NULL, OPTION_FLAG, AT(verify),
+	  "only prove the chain and say whether it holds" },
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");
@@ -275,6 +277,16 @@ static const struct command commands[] = {
 	  .examples = "drover rpc call tcp://host1:7780 Health/Check\n"
 		      "drover rpc call ipc:///run/drover/coordinator.sock Coordinator/ListVms "
 		      "'{\"node\":\"host1\"}'" },
+	{ .name = "audit", .arguments = "FILE", .words_min = 1, .words_max = 1,
+	  .options = O(OUTPUT) | O(COLOR) | O(VERIFY) | O(HELP), .formats = F(TABLE) | F(JSON) | F(JSONL),
+	  .group = MORE, .run = audit_run, .completion = COMPLETE_FILES,
+	  .summary = "who did what and who was refused, from a daemon's audit log",
+	  .description = "Reads FILE and the older files beside it (FILE.1, FILE.2 ...), asks no "
+			 "daemon, and proves the chain of hashes from the first line to the last. Status "
+			 "1, with the file and the line, when it does not hold. The chain has no key: "
+			 "keep the last hash in another place to notice a log that was made anew or cut.",
+	  .examples = "drover audit /var/lib/drover/coordinator-audit.log\n"
+		      "drover audit /var/lib/drover/audit.log --verify -o json" },
 	{ .name = "completion", .arguments = "bash", .words_min = 1, .words_max = 1,
 	  .options = O(HELP), .group = MORE, .run = completion_run,
 	  .completion = COMPLETE_SHELLS, .summary = "print a script for the shell's completion",

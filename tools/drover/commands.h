@@ -26,6 +26,7 @@ enum exit_code rpc_list_run(const struct invocation *invocation);
 enum exit_code rpc_describe_run(const struct invocation *invocation);
 enum exit_code rpc_call_run(const struct invocation *invocation);
 enum exit_code help_run(const struct invocation *invocation);
+enum exit_code audit_run(const struct invocation *invocation);
 enum exit_code version_run(const struct invocation *invocation);
 enum exit_code completion_run(const struct invocation *invocation);
 enum exit_code man_run(const struct invocation *invocation);
