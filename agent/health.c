@@ -5,8 +5,9 @@
 
 #include "agent/target.h"
 #include "common/alloc.h"
-#include "common/cleanup.h"
 #include "proto/health.rpc.h"
+
+#include <stdlib.h>
 
 #define REASONS_MAX 3
 
@@ -15,7 +16,6 @@ static void check(struct mesh_incoming *in, const Drover__V1__HealthRequest *req
 	struct agent *agent = context;
 	const char *node = agent->settings->node;
 	Drover__V1__HealthReply reply = DROVER__V1__HEALTH_REPLY__INIT;
-	_cleanup_free_ char *observes = NULL, *away = NULL, *stops = NULL;
 	char problem[256], *reasons[REASONS_MAX], *remarks[1] = { problem };
 
 	(void)request;
@@ -25,18 +25,20 @@ static void check(struct mesh_incoming *in, const Drover__V1__HealthRequest *req
 	reply.name = (char *)node;
 	reply.version = (char *)DROVER_VERSION;
 	if (agent->stopping)
-		reasons[reply.n_reasons++] = stops = xasprintf("the agent of %s is stopping", node);
+		reasons[reply.n_reasons++] = xasprintf("the agent of %s is stopping", node);
 	if (agent->safe_mode)
-		reasons[reply.n_reasons++] = observes = xasprintf("the agent of %s %s", node,
-		                                                  agent->problem.text);
+		reasons[reply.n_reasons++] = xasprintf("the agent of %s %s", node,
+		                                       agent->problem.text);
 	if (!agent->inventory.valid)
-		reasons[reply.n_reasons++] = away = xasprintf("libvirt on %s does not answer: %s",
-		                                              node, agent->inventory.problem.text);
+		reasons[reply.n_reasons++] = xasprintf("libvirt on %s does not answer: %s", node,
+		                                       agent->inventory.problem.text);
 	target_describe_problem(agent, problem, sizeof(problem));
 	reply.n_remarks = problem[0] != '\0';
 	reply.state = reply.n_reasons ? DROVER__V1__HEALTH_REPLY__STATE__NOT_SERVING
 	                              : DROVER__V1__HEALTH_REPLY__STATE__SERVING;
 	mesh_reply(in, &reply.base);
+	for (size_t i = 0; i < reply.n_reasons; i++)
+		free(reasons[i]);
 }
 
 static const struct health_handlers handlers = { .check = check };

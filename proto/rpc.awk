@@ -5,6 +5,7 @@
 #	awk -v emit=table  -f rpc.awk FILE.proto...   the one table of methods (proto/methods.h)
 #	awk -v emit=header -f rpc.awk FILE.proto      FILE.rpc.h: client stubs, tables of handlers
 #	awk -v emit=source -f rpc.awk FILE.proto      FILE.rpc.c
+#	awk -v emit=ask    -f rpc.awk FILE.proto      FILE.ask.h: calls that are waited for, in drover
 #
 # Above each rpc stands who may call it: `// roles: operator admin`. A rpc without that, a role that
 # does not exist, or a line that is not understood ends the build. Only what mawk and gawk both know.
@@ -273,6 +274,31 @@ function emit_source(    i, s, lower)
 	}
 }
 
+# drover's own: what is asked and waited for, one after the other.
+function emit_ask(    i, name, full)
+{
+	head("proto/" file[1] ".proto")
+	print "/* client_call and session_call with the types of each method that does not stream. */"
+	print "#pragma once\n"
+	print "#include \"proto/" file[1] ".pb-c.h\""
+	print "#include \"tools/drover/session.h\""
+	for (i = 1; i <= n_methods; i++) {
+		if (stream_of[i])
+			continue
+		name = snake(method[i])
+		printf "\nstatic inline int %s_ask_%s(struct client *client,\n", snake(service_of[i]), name
+		printf "\tconst %s *request, %s **ret_reply, struct error *err)\n{\n", request_type(i), reply_type(i)
+		printf "\tProtobufCMessage *reply;\n"
+		printf "\tint rc = client_call(client, \"%s\", &request->base, &reply, err);\n\n", full_name(i)
+		printf "\tif (rc < 0)\n\t\treturn rc;\n\t*ret_reply = (%s *)reply;\n\treturn 0;\n}\n", reply_type(i)
+		printf "\nstatic inline enum exit_code session_ask_%s(struct session *s, const char *what,\n", name
+		printf "\tconst %s *request, %s **ret_reply)\n{\n", request_type(i), reply_type(i)
+		printf "\tProtobufCMessage *reply;\n"
+		printf "\tenum exit_code code = session_call(s, what, \"%s\", &request->base, &reply);\n\n", full_name(i)
+		printf "\tif (code == EXIT_DONE)\n\t\t*ret_reply = (%s *)reply;\n\treturn code;\n}\n", reply_type(i)
+	}
+}
+
 END {
 	if (failed)
 		exit 1
@@ -286,6 +312,8 @@ END {
 		emit_header()
 	else if (emit == "source")
 		emit_source()
+	else if (emit == "ask")
+		emit_ask()
 	else
-		fail("emit=" emit " is none of table, header, source")
+		fail("emit=" emit " is none of table, header, source, ask")
 }

@@ -134,7 +134,8 @@ static void test_restarts_in_order(void **state)
 		ProtobufCMessage *reply;
 		struct error err;
 
-		if (client_call(client, "GetStatus", &request.base, &reply, &err) < 0) {
+		if (client_call(client, "drover.v1.Coordinator/GetStatus", &request.base, &reply,
+		                &err) < 0) {
 			tell(&w, 0, true);
 			pthread_join(thread, NULL);
 			fail_msg("call %u: %s", w.calls, err.text);

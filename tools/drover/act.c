@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/id.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
 #include "tools/drover/text.h"
@@ -21,13 +22,15 @@ static void say_done(struct session *s, const char *text)
 }
 
 /* A call about one node. @done and @already have a %s for its name. */
-static enum exit_code node_call(const struct invocation *invocation, const char *method,
+static enum exit_code node_call(const struct invocation *invocation,
+                                int (*ask)(struct client *client,
+                                           const Drover__V1__NodeRequest *request,
+                                           Drover__V1__NodeReply **ret_reply, struct error *err),
                                 const char *doing, const char *done, const char *already)
 {
 	Drover__V1__NodeRequest request = DROVER__V1__NODE_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
 	_cleanup_free_ char *what = NULL;
-	const Drover__V1__NodeReply *reply;
 	struct error err = { 0 };
 	struct session s;
 	const char *node;
@@ -44,17 +47,16 @@ static enum exit_code node_call(const struct invocation *invocation, const char 
 	request.node = (char *)node;
 	if (invocation->options.reason)
 		request.reason = (char *)invocation->options.reason;
-	if (client_call(s.client, method, &request.base, &message, &err) < 0) {
+	if (ask(s.client, &request, &reply, &err) < 0) {
 		code = client_is_interrupted(s.client)
 		               ? EXIT_INTERRUPTED
 		               : session_fail_object(&s, what, "node", node, &err);
 	} else {
 		_cleanup_free_ char *text = NULL;
 
-		reply = (const Drover__V1__NodeReply *)message;
 		text = xasprintf("%s %s", node, reply->changed ? done : already);
 		if (s.out.format == OUTPUT_JSON)
-			output_message(&s.out, message);
+			output_message(&s.out, &reply->base);
 		else
 			say_done(&s, text);
 	}
@@ -64,25 +66,25 @@ static enum exit_code node_call(const struct invocation *invocation, const char 
 
 enum exit_code undrain_run(const struct invocation *invocation)
 {
-	return node_call(invocation, "Undrain", "undraining", "takes guests again.",
+	return node_call(invocation, coordinator_ask_undrain, "undraining", "takes guests again.",
 	                 "was not drained; nothing to do.");
 }
 
 enum exit_code cordon_run(const struct invocation *invocation)
 {
-	return node_call(invocation, "Cordon", "cordoning",
+	return node_call(invocation, coordinator_ask_cordon, "cordoning",
 	                 "gets no new guests any more; those there stay.", "was cordoned already.");
 }
 
 enum exit_code uncordon_run(const struct invocation *invocation)
 {
-	return node_call(invocation, "Uncordon", "uncordoning", "takes guests again.",
+	return node_call(invocation, coordinator_ask_uncordon, "uncordoning", "takes guests again.",
 	                 "was not cordoned; nothing to do.");
 }
 
 enum exit_code unfence_run(const struct invocation *invocation)
 {
-	return node_call(invocation, "Unfence", "unfencing",
+	return node_call(invocation, coordinator_ask_unfence, "unfencing",
 	                 "is not declared dead any more, and stays cordoned.",
 	                 "was not declared dead; nothing to do.");
 }
@@ -92,7 +94,7 @@ enum exit_code cancel_run(const struct invocation *invocation)
 	static const char *const kinds[] = { "migration", "drain", "vm" };
 	const char *word = invocation->words.items[0], *slash = strchr(word, '/');
 	Drover__V1__CancelRequest request = DROVER__V1__CANCEL_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	_cleanup_reply_ Drover__V1__CancelReply *reply = NULL;
 	_cleanup_free_ char *what = xasprintf("cancelling %s", word);
 	struct error err = { 0 };
 	struct session s;
@@ -119,17 +121,16 @@ enum exit_code cancel_run(const struct invocation *invocation)
 	code = session_open(&s, invocation);
 	if (code != EXIT_DONE)
 		return code;
-	if (client_call(s.client, "Cancel", &request.base, &message, &err) < 0) {
+	if (coordinator_ask_cancel(s.client, &request, &reply, &err) < 0) {
 		code = client_is_interrupted(s.client)
 		               ? EXIT_INTERRUPTED
 		               : session_fail_object(&s, what, request.kind, request.name, &err);
 	} else {
-		const Drover__V1__CancelReply *reply = (const Drover__V1__CancelReply *)message;
 		_cleanup_free_ char *text = xasprintf(
 			"%s %s", word, reply->changed ? "is being cancelled." : "is over already.");
 
 		if (s.out.format == OUTPUT_JSON)
-			output_message(&s.out, message);
+			output_message(&s.out, &reply->base);
 		else
 			say_done(&s, *reply->text ? reply->text : text);
 	}
@@ -182,7 +183,7 @@ static enum exit_code migrate_started(struct session *s, const char *vm,
 static enum exit_code migrate(struct session *s, const char *vm, const char *target)
 {
 	Drover__V1__MigrateRequest request = DROVER__V1__MIGRATE_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	_cleanup_reply_ Drover__V1__MigrateReply *reply = NULL;
 	_cleanup_free_ char *what = xasprintf("migrating %s", vm);
 	struct id request_id = id_new();
 	struct error err = { 0 };
@@ -196,8 +197,8 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.copy_disks = s->options->copy_disks;
 	request.request_id.data = request_id.bytes;
 	request.request_id.len = ID_BYTES;
-	if (client_call(s->client, "Migrate", &request.base, &message, &err) == 0)
-		return migrate_started(s, vm, (const Drover__V1__MigrateReply *)message);
+	if (coordinator_ask_migrate(s->client, &request, &reply, &err) == 0)
+		return migrate_started(s, vm, reply);
 	if (client_is_interrupted(s->client)) {
 		session_say(s,
 		            "Interrupted before the coordinator answered; the migration may have "

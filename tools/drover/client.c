@@ -232,7 +232,6 @@ static void call_once(struct client *client, const char *name, const ProtobufCMe
 int client_call(struct client *client, const char *method, const ProtobufCMessage *request,
                 ProtobufCMessage **ret_reply, struct error *err)
 {
-	_cleanup_free_ char *name = xasprintf("drover.v1.Coordinator/%s", method);
 	uint64_t until_ms = clock_now_ms() + RECONNECT_MS;
 
 	for (;;) {
@@ -242,7 +241,7 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 
 		if (rc < 0)
 			return rc;
-		call_once(client, name, request, &call);
+		call_once(client, method, request, &call);
 		if (call.status == MESH_OK) {
 			*ret_reply = call.reply;
 			return 0;

@@ -25,7 +25,7 @@ int client_open(const struct options *options, enum mesh_role expect, struct cli
                 struct error *err);
 void client_free(struct client *client);
 
-/* Calls "drover.v1.Coordinator/@method" and waits for the answer: *ret_reply is to be freed with
+/* Calls @method, "drover.v1.Coordinator/Drain", and waits for the answer: *ret_reply is to be freed with
  * protobuf_c_message_free_unpacked. -ERROR_CANCELLED when interrupted. */
 int client_call(struct client *client, const char *method, const ProtobufCMessage *request,
                 ProtobufCMessage **ret_reply, struct error *err);

@@ -7,6 +7,7 @@
 #include "tools/drover/commands.h"
 
 #include "proto/coordinator.pb-c.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/session.h"
 
 #include <string.h>
@@ -19,48 +20,44 @@ static void offer(const char *prefix, const char *name)
 		printf("%s%s\n", prefix, name);
 }
 
-static ProtobufCMessage *list(struct session *s, const char *method, bool active)
-{
-	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	ProtobufCMessage *reply = NULL;
-
-	request.active_only = active;
-	(void)client_call(s->client, method, &request.base, &reply, NULL);
-	return reply;
-}
-
 static void offer_nodes(struct session *s, const char *prefix)
 {
-	_cleanup_reply_ ProtobufCMessage *reply = list(s, "ListNodes", false);
-	const Drover__V1__NodeList *nodes = (const Drover__V1__NodeList *)reply;
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__NodeList *nodes = NULL;
 
+	(void)coordinator_ask_list_nodes(s->client, &request, &nodes, NULL);
 	for (size_t i = 0; nodes && i < nodes->n_nodes; i++)
 		offer(prefix, nodes->nodes[i]->name);
 }
 
 static void offer_vms(struct session *s, const char *prefix)
 {
-	_cleanup_reply_ ProtobufCMessage *reply = list(s, "ListVms", false);
-	const Drover__V1__VmList *vms = (const Drover__V1__VmList *)reply;
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__VmList *vms = NULL;
 
+	(void)coordinator_ask_list_vms(s->client, &request, &vms, NULL);
 	for (size_t i = 0; vms && i < vms->n_vms; i++)
 		offer(prefix, vms->vms[i]->name);
 }
 
 static void offer_migrations(struct session *s, bool active)
 {
-	_cleanup_reply_ ProtobufCMessage *reply = list(s, "ListMigrations", active);
-	const Drover__V1__MigrationList *migrations = (const Drover__V1__MigrationList *)reply;
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__MigrationList *migrations = NULL;
 
+	request.active_only = active;
+	(void)coordinator_ask_list_migrations(s->client, &request, &migrations, NULL);
 	for (size_t i = 0; migrations && i < migrations->n_migrations; i++)
 		printf("migration/%llu\n", (unsigned long long)migrations->migrations[i]->number);
 }
 
 static void offer_drains(struct session *s, bool active)
 {
-	_cleanup_reply_ ProtobufCMessage *reply = list(s, "ListDrains", active);
-	const Drover__V1__DrainList *drains = (const Drover__V1__DrainList *)reply;
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__DrainList *drains = NULL;
 
+	request.active_only = active;
+	(void)coordinator_ask_list_drains(s->client, &request, &drains, NULL);
 	for (size_t i = 0; drains && i < drains->n_drains; i++)
 		printf("drain/%llu\n", (unsigned long long)drains->drains[i]->number);
 }

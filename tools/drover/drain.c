@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/id.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/progress.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
@@ -134,18 +135,16 @@ static enum exit_code drain(struct session *s, const char *node)
 
 	fill_request(s->options, node, &request_id, leave, &request);
 	for (;;) {
-		_cleanup_reply_ ProtobufCMessage *message = NULL;
-		const Drover__V1__DrainReply *reply;
+		_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
 		struct error err = { 0 };
 
-		if (client_call(s->client, "Drain", &request.base, &message, &err) < 0) {
+		if (coordinator_ask_drain(s->client, &request, &reply, &err) < 0) {
 			if (!client_is_interrupted(s->client))
 				return fail_drain(s, node, &err);
 			session_say(s, "Interrupted before the coordinator answered; the drain may "
 			               "have been accepted: drover drains --active");
 			return EXIT_INTERRUPTED;
 		}
-		reply = (const Drover__V1__DrainReply *)message;
 		if (s->options->dry_run)
 			return show_plan(s, node, reply);
 		if (!reply->refused && reply->drain)

@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "proto/coordinator.rpc.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
 
@@ -126,16 +127,15 @@ static void sort_by_age(Drover__V1__Event **events, size_t n)
 enum exit_code events_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	_cleanup_reply_ Drover__V1__EventList *list = NULL;
 	const char *subject = invocation->words.count ? invocation->words.items[0] : NULL;
 	struct session s;
 	enum exit_code code = session_open(&s, invocation);
 
 	request.limit = (uint32_t)invocation->options.limit;
 	if (code == EXIT_DONE)
-		code = session_call(&s, "listing the events", "ListEvents", &request.base, &reply);
+		code = session_ask_list_events(&s, "listing the events", &request, &list);
 	if (code == EXIT_DONE) {
-		Drover__V1__EventList *list = (Drover__V1__EventList *)reply;
 		size_t n = 0, all = list->n_events;
 
 		for (size_t i = 0; i < all; i++) {
@@ -149,7 +149,7 @@ enum exit_code events_run(const struct invocation *invocation)
 		sort_by_age(list->events, n);
 		list->n_events = n;
 		if (s.out.format == OUTPUT_JSON)
-			output_message(&s.out, reply);
+			output_message(&s.out, &list->base);
 		else if (s.out.format == OUTPUT_TABLE && (n > 0 || invocation->options.follow))
 			events_print(&s.out, NULL, 0, true);
 		for (size_t i = 0; s.out.format != OUTPUT_JSON && i < n; i++)

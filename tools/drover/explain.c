@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
 #include "tools/drover/text.h"
@@ -41,22 +42,19 @@ static enum exit_code ambiguous(struct session *s, const char *word, const char 
 static enum exit_code find_kind(struct session *s, const char *word, const char **ret_kind)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *nodes = NULL, *vms = NULL;
-	const Drover__V1__NodeList *node_list;
-	const Drover__V1__VmList *vm_list;
+	_cleanup_reply_ Drover__V1__NodeList *node_list = NULL;
+	_cleanup_reply_ Drover__V1__VmList *vm_list = NULL;
 	bool node = false, vm = false;
 	enum exit_code code;
 	struct error err;
 
 	if (*word && strspn(word, "0123456789") == strlen(word))
 		return ambiguous(s, word, "migration", "drain");
-	code = session_call(s, "listing the nodes", "ListNodes", &request.base, &nodes);
+	code = session_ask_list_nodes(s, "listing the nodes", &request, &node_list);
 	if (code == EXIT_DONE)
-		code = session_call(s, "listing the guests", "ListVms", &request.base, &vms);
+		code = session_ask_list_vms(s, "listing the guests", &request, &vm_list);
 	if (code != EXIT_DONE)
 		return code;
-	node_list = (const Drover__V1__NodeList *)nodes;
-	vm_list = (const Drover__V1__VmList *)vms;
 	for (size_t i = 0; i < node_list->n_nodes; i++)
 		node |= strcmp(node_list->nodes[i]->name, word) == 0;
 	for (size_t i = 0; i < vm_list->n_vms; i++)
@@ -76,15 +74,13 @@ static enum exit_code find_kind(struct session *s, const char *word, const char 
 static void print_node(struct session *s, const char *name)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *nodes = NULL, *vms = NULL;
-	const Drover__V1__NodeList *node_list;
-	const Drover__V1__VmList *vm_list;
+	_cleanup_reply_ Drover__V1__NodeList *node_list = NULL;
+	_cleanup_reply_ Drover__V1__VmList *vm_list = NULL;
 
 	request.node = (char *)name;
-	if (session_call(s, "listing the nodes", "ListNodes", &request.base, &nodes) != EXIT_DONE ||
-	    session_call(s, "listing the guests", "ListVms", &request.base, &vms) != EXIT_DONE)
+	if (session_ask_list_nodes(s, "listing the nodes", &request, &node_list) != EXIT_DONE ||
+	    session_ask_list_vms(s, "listing the guests", &request, &vm_list) != EXIT_DONE)
 		return;
-	node_list = (const Drover__V1__NodeList *)nodes;
 	for (size_t i = 0; i < node_list->n_nodes; i++) {
 		if (strcmp(node_list->nodes[i]->name, name) != 0)
 			continue;
@@ -96,7 +92,6 @@ static void print_node(struct session *s, const char *name)
 			             node_list->nodes[i]->host->n_leases);
 		}
 	}
-	vm_list = (const Drover__V1__VmList *)vms;
 	if (vm_list->n_vms) {
 		fputc('\n', s->out.file);
 		vms_print(&s->out, vm_list->vms, vm_list->n_vms);
@@ -116,7 +111,7 @@ static void print(struct session *s, const char *kind, const char *name,
 enum exit_code explain_run(const struct invocation *invocation)
 {
 	Drover__V1__ExplainRequest request = DROVER__V1__EXPLAIN_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *message = NULL;
+	_cleanup_reply_ Drover__V1__Explanation *explanation = NULL;
 	const char *word = invocation->words.items[0], *kind = NULL, *name = word;
 	_cleanup_free_ char *what = xasprintf("explaining %s", word);
 	struct error err = { 0 };
@@ -147,14 +142,14 @@ enum exit_code explain_run(const struct invocation *invocation)
 	assert(kind);
 	request.kind = (char *)kind;
 	request.name = (char *)name;
-	if (client_call(s.client, "Explain", &request.base, &message, &err) < 0)
+	if (coordinator_ask_explain(s.client, &request, &explanation, &err) < 0)
 		code = client_is_interrupted(s.client)
 		               ? EXIT_INTERRUPTED
 		               : session_fail_object(&s, what, kind, name, &err);
 	else if (s.out.format == OUTPUT_JSON)
-		output_message(&s.out, message);
+		output_message(&s.out, &explanation->base);
 	else
-		print(&s, kind, name, (const Drover__V1__Explanation *)message);
+		print(&s, kind, name, explanation);
 	session_close(&s);
 	return code;
 }

@@ -5,9 +5,11 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/session.h"
 #include "tools/drover/text.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,7 +40,8 @@ static void print_effects(const struct session *s, const char *title,
 }
 
 /* EXIT_DONE and the reply in @ret; or it was refused, failed, or is so already, and that was said. */
-static enum exit_code ask(struct session *s, const char *node, bool dry_run, ProtobufCMessage **ret)
+static enum exit_code ask(struct session *s, const char *node, bool dry_run,
+                          Drover__V1__FenceReply **ret)
 {
 	Drover__V1__FenceRequest request = DROVER__V1__FENCE_REQUEST__INIT;
 	_cleanup_free_ char *what = xasprintf("fencing %s", node);
@@ -48,11 +51,11 @@ static enum exit_code ask(struct session *s, const char *node, bool dry_run, Pro
 	request.node = (char *)node;
 	request.reason = (char *)(s->options->reason ? s->options->reason : "");
 	request.dry_run = dry_run;
-	if (client_call(s->client, "Fence", &request.base, ret, &err) < 0)
+	if (coordinator_ask_fence(s->client, &request, ret, &err) < 0)
 		return client_is_interrupted(s->client)
 		               ? EXIT_INTERRUPTED
 		               : session_fail_object(s, what, "node", node, &err);
-	reply = (const Drover__V1__FenceReply *)*ret;
+	reply = *ret;
 	if (reply->refused) {
 		_cleanup_free_ char *shown = text_escape(reply->refusal, s->err.ascii);
 
@@ -64,7 +67,7 @@ static enum exit_code ask(struct session *s, const char *node, bool dry_run, Pro
 
 static enum exit_code fence(struct session *s, const char *node)
 {
-	_cleanup_reply_ ProtobufCMessage *before = NULL, *after = NULL;
+	_cleanup_reply_ Drover__V1__FenceReply *before = NULL, *after = NULL;
 	_cleanup_free_ char *shown = text_escape(node, s->err.ascii);
 	_cleanup_free_ char *title = xasprintf("Declaring %s dead means:", shown);
 	enum exit_code code = ask(s, node, true, &before);
@@ -72,19 +75,20 @@ static enum exit_code fence(struct session *s, const char *node)
 
 	if (code != EXIT_DONE)
 		return code;
-	reply = (const Drover__V1__FenceReply *)before;
+	assert(before);
+	reply = before;
 	if (reply->node && reply->node->fenced) {
 		_cleanup_free_ char *by = text_escape(reply->node->fenced_by, s->err.ascii);
 
 		session_say(s, "%s was declared dead already, by %s.", shown, by);
 		if (s->out.format == OUTPUT_JSON)
-			output_message(&s->out, before);
+			output_message(&s->out, &before->base);
 		return EXIT_DONE;
 	}
 	print_effects(s, title, reply);
 	if (s->options->dry_run) {
 		if (s->out.format == OUTPUT_JSON)
-			output_message(&s->out, before);
+			output_message(&s->out, &before->base);
 		return EXIT_DONE;
 	}
 	if (!s->options->yes) {
@@ -103,7 +107,7 @@ static enum exit_code fence(struct session *s, const char *node)
 	if (code != EXIT_DONE)
 		return code;
 	if (s->out.format == OUTPUT_JSON)
-		output_message(&s->out, after);
+		output_message(&s->out, &after->base);
 	session_say(s,
 	            "%s is declared dead. What it had begun is being settled: drover migrations "
 	            "--node %s",

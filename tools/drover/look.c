@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
 
@@ -70,17 +71,15 @@ static void say_if_none(struct session *s, const char *what, size_t n)
 enum exit_code nodes_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	_cleanup_reply_ Drover__V1__NodeList *list = NULL;
 	bool found[WORDS_MAX] = { false };
-	Drover__V1__NodeList *list;
 	struct session s;
 	size_t n = 0;
 	enum exit_code code = session_open(&s, invocation);
 
 	if (code == EXIT_DONE)
-		code = session_call(&s, "listing the nodes", "ListNodes", &request.base, &reply);
+		code = session_ask_list_nodes(&s, "listing the nodes", &request, &list);
 	if (code == EXIT_DONE) {
-		list = (Drover__V1__NodeList *)reply;
 		for (size_t i = 0; i < list->n_nodes; i++) {
 			Drover__V1__Node *node = list->nodes[i];
 
@@ -93,7 +92,7 @@ enum exit_code nodes_run(const struct invocation *invocation)
 			size_t all = list->n_nodes;
 
 			list->n_nodes = n;
-			print_objects(&s, reply, list->nodes, n);
+			print_objects(&s, &list->base, list->nodes, n);
 			list->n_nodes = all;
 		} else {
 			nodes_print(&s.out, list->nodes, n);
@@ -108,9 +107,8 @@ enum exit_code nodes_run(const struct invocation *invocation)
 enum exit_code vms_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	_cleanup_reply_ Drover__V1__VmList *list = NULL;
 	bool found[WORDS_MAX] = { false };
-	Drover__V1__VmList *list;
 	struct session s;
 	size_t n = 0;
 	enum exit_code code = session_open(&s, invocation);
@@ -122,9 +120,8 @@ enum exit_code vms_run(const struct invocation *invocation)
 		code = node ? EXIT_DONE : EXIT_USAGE;
 	}
 	if (code == EXIT_DONE)
-		code = session_call(&s, "listing the guests", "ListVms", &request.base, &reply);
+		code = session_ask_list_vms(&s, "listing the guests", &request, &list);
 	if (code == EXIT_DONE) {
-		list = (Drover__V1__VmList *)reply;
 		for (size_t i = 0; i < list->n_vms; i++) {
 			Drover__V1__Vm *vm = list->vms[i];
 
@@ -138,7 +135,7 @@ enum exit_code vms_run(const struct invocation *invocation)
 			size_t all = list->n_vms;
 
 			list->n_vms = n;
-			print_objects(&s, reply, list->vms, n);
+			print_objects(&s, &list->base, list->vms, n);
 			list->n_vms = all;
 		} else {
 			vms_print(&s.out, list->vms, n);
@@ -169,8 +166,7 @@ static enum exit_code fill_request(struct session *s, Drover__V1__ListRequest *r
 enum exit_code migrations_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *reply = NULL;
-	Drover__V1__MigrationList *list;
+	_cleanup_reply_ Drover__V1__MigrationList *list = NULL;
 	struct session s;
 	size_t n = 0;
 	enum exit_code code = session_open(&s, invocation);
@@ -178,10 +174,8 @@ enum exit_code migrations_run(const struct invocation *invocation)
 	if (code == EXIT_DONE)
 		code = fill_request(&s, &request);
 	if (code == EXIT_DONE)
-		code = session_call(&s, "listing the migrations", "ListMigrations", &request.base,
-		                    &reply);
+		code = session_ask_list_migrations(&s, "listing the migrations", &request, &list);
 	if (code == EXIT_DONE) {
-		list = (Drover__V1__MigrationList *)reply;
 		for (size_t i = 0; i < list->n_migrations; i++) {
 			Drover__V1__Migration *m = list->migrations[i];
 
@@ -196,7 +190,7 @@ enum exit_code migrations_run(const struct invocation *invocation)
 			size_t all = list->n_migrations;
 
 			list->n_migrations = n;
-			print_objects(&s, reply, list->migrations, n);
+			print_objects(&s, &list->base, list->migrations, n);
 			list->n_migrations = all;
 		} else {
 			migrations_print(&s.out, list->migrations, n, clock_wall_ms());
@@ -210,19 +204,17 @@ enum exit_code migrations_run(const struct invocation *invocation)
 enum exit_code drains_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *reply = NULL;
+	_cleanup_reply_ Drover__V1__DrainList *list = NULL;
 	struct session s;
 	enum exit_code code = session_open(&s, invocation);
 
 	if (code == EXIT_DONE)
 		code = fill_request(&s, &request);
 	if (code == EXIT_DONE)
-		code = session_call(&s, "listing the drains", "ListDrains", &request.base, &reply);
+		code = session_ask_list_drains(&s, "listing the drains", &request, &list);
 	if (code == EXIT_DONE) {
-		const Drover__V1__DrainList *list = (const Drover__V1__DrainList *)reply;
-
 		if (prints_objects(&s)) {
-			print_objects(&s, reply, list->drains, list->n_drains);
+			print_objects(&s, &list->base, list->drains, list->n_drains);
 		} else {
 			drains_print(&s.out, list->drains, list->n_drains, clock_wall_ms());
 			say_if_none(&s, "such drains", list->n_drains);
@@ -237,29 +229,30 @@ enum exit_code status_run(const struct invocation *invocation)
 	Drover__V1__GetStatusRequest status = DROVER__V1__GET_STATUS_REQUEST__INIT;
 	Drover__V1__ListRequest all = DROVER__V1__LIST_REQUEST__INIT;
 	Drover__V1__ListRequest active = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *reply = NULL, *nodes = NULL, *migrations = NULL,
-					 *drains = NULL;
+	_cleanup_reply_ Drover__V1__Status *reply = NULL;
+	_cleanup_reply_ Drover__V1__NodeList *nodes = NULL;
+	_cleanup_reply_ Drover__V1__MigrationList *migrations = NULL;
+	_cleanup_reply_ Drover__V1__DrainList *drains = NULL;
 	const char *what = "asking for the status";
 	struct session s;
 	enum exit_code code = session_open(&s, invocation);
 
 	active.active_only = true;
 	if (code == EXIT_DONE)
-		code = session_call(&s, what, "GetStatus", &status.base, &reply);
+		code = session_ask_get_status(&s, what, &status, &reply);
 	if (code == EXIT_DONE && prints_objects(&s)) {
-		output_message(&s.out, reply);
+		output_message(&s.out, &reply->base);
 		session_close(&s);
 		return EXIT_DONE;
 	}
 	if (code == EXIT_DONE)
-		code = session_call(&s, what, "ListNodes", &all.base, &nodes);
+		code = session_ask_list_nodes(&s, what, &all, &nodes);
 	if (code == EXIT_DONE)
-		code = session_call(&s, what, "ListMigrations", &active.base, &migrations);
+		code = session_ask_list_migrations(&s, what, &active, &migrations);
 	if (code == EXIT_DONE)
-		code = session_call(&s, what, "ListDrains", &active.base, &drains);
+		code = session_ask_list_drains(&s, what, &active, &drains);
 	if (code == EXIT_DONE)
-		status_print(&s.out, (const void *)reply, (const void *)nodes,
-		             (const void *)migrations, (const void *)drains, clock_wall_ms());
+		status_print(&s.out, reply, nodes, migrations, drains, clock_wall_ms());
 	session_close(&s);
 	return code;
 }

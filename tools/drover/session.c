@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/text.h"
 
 #include <stdarg.h>
@@ -144,35 +145,28 @@ static void add_number(struct names *names, const char *kind, uint64_t number)
 static void list_names(struct session *s, const char *kind, struct names *ret_names)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *reply = NULL;
-	const char *method = strcmp(kind, "node") == 0        ? "ListNodes"
-	                     : strcmp(kind, "vm") == 0        ? "ListVms"
-	                     : strcmp(kind, "migration") == 0 ? "ListMigrations"
-	                                                      : "ListDrains";
+	_cleanup_reply_ Drover__V1__NodeList *nodes = NULL;
+	_cleanup_reply_ Drover__V1__VmList *vms = NULL;
+	_cleanup_reply_ Drover__V1__MigrationList *migrations = NULL;
+	_cleanup_reply_ Drover__V1__DrainList *drains = NULL;
 
-	if (client_call(s->client, method, &request.base, &reply, NULL) < 0)
-		return;
-	if (strcmp(kind, "node") == 0) {
-		const Drover__V1__NodeList *list = (const void *)reply;
-
-		for (size_t i = 0; i < list->n_nodes; i++)
-			add_name(ret_names, list->nodes[i]->name);
-	} else if (strcmp(kind, "vm") == 0) {
-		const Drover__V1__VmList *list = (const void *)reply;
-
-		for (size_t i = 0; i < list->n_vms; i++)
-			add_name(ret_names, list->vms[i]->name);
-	} else if (strcmp(kind, "migration") == 0) {
-		const Drover__V1__MigrationList *list = (const void *)reply;
-
-		for (size_t i = 0; i < list->n_migrations; i++)
-			add_number(ret_names, kind, list->migrations[i]->number);
-	} else {
-		const Drover__V1__DrainList *list = (const void *)reply;
-
-		for (size_t i = 0; i < list->n_drains; i++)
-			add_number(ret_names, kind, list->drains[i]->number);
-	}
+	if (strcmp(kind, "node") == 0)
+		(void)coordinator_ask_list_nodes(s->client, &request, &nodes, NULL);
+	else if (strcmp(kind, "vm") == 0)
+		(void)coordinator_ask_list_vms(s->client, &request, &vms, NULL);
+	else if (strcmp(kind, "migration") == 0)
+		(void)coordinator_ask_list_migrations(s->client, &request, &migrations, NULL);
+	else
+		(void)coordinator_ask_list_drains(s->client, &request, &drains, NULL);
+	/* What could not be had is not shown: the error itself is said by the caller. */
+	for (size_t i = 0; nodes && i < nodes->n_nodes; i++)
+		add_name(ret_names, nodes->nodes[i]->name);
+	for (size_t i = 0; vms && i < vms->n_vms; i++)
+		add_name(ret_names, vms->vms[i]->name);
+	for (size_t i = 0; migrations && i < migrations->n_migrations; i++)
+		add_number(ret_names, kind, migrations->migrations[i]->number);
+	for (size_t i = 0; drains && i < drains->n_drains; i++)
+		add_number(ret_names, kind, drains->drains[i]->number);
 }
 
 static const char *name_at(size_t i, void *context)

@@ -25,7 +25,8 @@ void session_close(struct session *s);
 /* As session_open without connecting: for tests of what is printed. */
 void session_init(struct session *s, const struct invocation *invocation);
 
-/* Calls and, if that fails, says "drover: @what: why". */
+/* Calls and, if that fails, says "drover: @what: why". Those who know the method when they are compiled
+ * have session_ask_list_nodes and so on, of "tools/drover/coordinator.ask.h", with types. */
 enum exit_code session_call(struct session *s, const char *what, const char *method,
                             const ProtobufCMessage *request, ProtobufCMessage **ret_reply);
 
@@ -47,10 +48,12 @@ const char *session_name_of_kind(struct session *s, const char *kind, const char
 /* "migration/42" -> 42; 0, and an explanation was printed, if it is no number. */
 uint64_t session_number(struct session *s, const char *word, const char *digits);
 
-/* Frees a reply of session_call. */
-static inline void session_free_reply(ProtobufCMessage **reply)
+/* Frees a reply of whatever type, of session_call and its like; @reply points to the pointer. */
+static inline void session_free_reply(void *reply)
 {
-	if (*reply)
-		protobuf_c_message_free_unpacked(*reply, NULL);
+	ProtobufCMessage *message = *(ProtobufCMessage **)reply;
+
+	if (message)
+		protobuf_c_message_free_unpacked(message, NULL);
 }
 #define _cleanup_reply_ __attribute__((cleanup(session_free_reply)))

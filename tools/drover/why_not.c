@@ -3,6 +3,7 @@
  * is printed is made in why_not_print.c. Nothing is reserved by asking. */
 #include "tools/drover/commands.h"
 
+#include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
 
@@ -12,13 +13,11 @@
 static const char *unknown_kind(struct session *s, const char *node)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *message = NULL;
-	const Drover__V1__NodeList *nodes;
+	_cleanup_reply_ Drover__V1__NodeList *nodes = NULL;
 	struct error err;
 
-	if (client_call(s->client, "ListNodes", &request.base, &message, &err) < 0)
+	if (coordinator_ask_list_nodes(s->client, &request, &nodes, &err) < 0)
 		return "vm";
-	nodes = (const Drover__V1__NodeList *)message;
 	for (size_t i = 0; i < nodes->n_nodes; i++) {
 		if (strcmp(nodes->nodes[i]->name, node) == 0)
 			return "vm";
@@ -29,24 +28,22 @@ static const char *unknown_kind(struct session *s, const char *node)
 static enum exit_code ask(struct session *s, const char *vm, const char *node)
 {
 	Drover__V1__ExplainRequest request = DROVER__V1__EXPLAIN_REQUEST__INIT;
-	_cleanup_reply_ ProtobufCMessage *message = NULL;
-	const Drover__V1__Explanation *explanation;
+	_cleanup_reply_ Drover__V1__Explanation *explanation = NULL;
 	const char *kind;
 	struct error err;
 
 	request.kind = (char *)"vm";
 	request.name = (char *)vm;
 	request.node = (char *)node;
-	if (client_call(s->client, "Explain", &request.base, &message, &err) < 0) {
+	if (coordinator_ask_explain(s->client, &request, &explanation, &err) < 0) {
 		if (client_is_interrupted(s->client))
 			return EXIT_INTERRUPTED;
 		kind = err.code == ERROR_NOT_FOUND ? unknown_kind(s, node) : "vm";
 		return session_fail_object(s, "asking", kind, strcmp(kind, "vm") == 0 ? vm : node,
 		                           &err);
 	}
-	explanation = (const Drover__V1__Explanation *)message;
 	if (s->out.format == OUTPUT_JSON)
-		output_message(&s->out, message);
+		output_message(&s->out, &explanation->base);
 	else
 		why_not_print(&s->out, vm, node, explanation);
 	return explanation->n_targets == 0 || explanation->targets[0]->fits ? EXIT_DONE
