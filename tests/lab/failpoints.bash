@@ -162,6 +162,7 @@ order_for() {
 	coordinator_*_mark_*) echo order_drain ;;
 	coordinator_*_preview_*) echo order_dry_run ;;
 	source_*_abort | target_*_destroy) echo order_lost_finish ;;
+	source_*_autostart_on) echo order_cancelled_move ;; # it stays, and has its autostart back
 	target_after_images_removed) echo order_cancelled_copy ;;
 	target_*_images_*) echo order_copying_move ;;
 	target_before_renew_reply) echo order_long_move ;;
@@ -171,7 +172,7 @@ order_for() {
 
 options_for() {
 	case $1 in
-	*_autostart) echo --persistent ;;
+	*_autostart | *_autostart_o*) echo --persistent ;;
 	*_images_*) printf '%s\n' --storage local ;;
 	target_before_renew_reply) printf '%s\n' --memory 96MiB --working-set 64MiB ;;
 	esac
@@ -186,7 +187,7 @@ sweep_point() {
 	local options=()
 	mapfile -t options < <(options_for "$POINT")
 	new_guest "$guest" "$from" "${options[@]}" || return 1
-	if [[ $POINT == *_autostart ]]; then
+	if [[ $POINT == *_autostart || $POINT == *_autostart_o* ]]; then
 		lab virsh "$from" -q autostart "$guest" || return 1
 		wait_until "[ \"\$(drover vms $guest -o json | jq '.vms[0].state.autostart')\" = true ]" 15 || return 1
 	fi
