@@ -235,6 +235,10 @@ struct mesh_call *mesh_call_with(struct mesh_connection *c, const char *name,
 
 	open.method = (char *)name;
 	open.timeout_us = timeout_ms * 1000;
+	if (options->request_id) {
+		open.request_id.data = (uint8_t *)options->request_id->bytes; /* only read */
+		open.request_id.len = ID_BYTES;
+	}
 	if (options->metadata) {
 		open.metadata = metadata_wrap(options->metadata, &wire);
 		open.n_metadata = options->metadata->count;

@@ -17,11 +17,13 @@
 #include "common/loop.h"
 #include "proto/mesh/arena.h"
 #include "proto/mesh/frame.h"
+#include "proto/mesh/frame.pb-c.h"
 #include "proto/mesh/gate.h"
 #include "proto/mesh/link.h"
 #include "proto/mesh/mesh.h"
 #include "proto/mesh/outbox.h"
 #include "proto/mesh/parts.h"
+#include "proto/mesh/replay.h"
 #include "proto/methods.h"
 
 #include <uthash.h>
@@ -100,7 +102,8 @@ struct mesh {
 	struct mesh_listener *listeners;
 	struct mesh_dialer *dialers;
 	struct mesh_connection *connections;
-	struct mesh_call *stillborn;     /* calls that could not be sent, not yet completed */
+	struct mesh_call *stillborn; /* calls that could not be sent, not yet completed */
+	struct replays replays;
 	struct mesh_incoming *abandoned; /* calls nobody waits for, not yet answered */
 	bool stopping;
 	struct drain {
@@ -242,6 +245,39 @@ void call_orphan(struct mesh_call **children, bool unwanted);
 
 /* --- serve.c --- */
 
+struct mesh_incoming {
+	struct mesh *mesh;
+	struct mesh_connection *connection; /* NULL: abandoned */
+	struct mesh_identity *identity;     /* abandoned: a copy, the connection may be gone */
+	uint32_t stream;
+	const struct method *method;
+	struct loop_timer timer; /* the deadline, if any; abandoned: tells a late on_cancel */
+	void (*cancelled)(void *context);
+	void *cancelled_context;
+	void (*writable)(void *context);
+	void *writable_context;
+	struct mesh_metadata *metadata; /* what came with it, or NULL */
+	struct mesh_metadata *trailers; /* to go with the end, or NULL */
+	bool answering;                 /* something of the answer has gone */
+	struct mesh_call *children;     /* what the handler calls for it */
+	struct replay *replay;          /* it has a request id */
+	bool following;     /* another call runs for that id, in the replay's list of followers */
+	int64_t credit;     /* bytes that the caller takes now; of no meaning if it has no window */
+	bool told_slow;     /* mesh_send said false; in the connection's list of waiting */
+	char *audit_object; /* NULL: not audited */
+	bool ended;         /* the END is sent; the handler is about to be told */
+	bool cancelling;    /* the handler is being told */
+	UT_hash_handle hh;
+	struct mesh_incoming *prev, *next; /* waiting, or abandoned */
+};
+
+struct mesh_incoming *serve_incoming_new(struct mesh_connection *c, uint32_t stream,
+                                         const struct method *method, uint64_t timeout_us);
+void serve_forget(struct mesh_incoming *in);
+/* Answers before any handler saw the call. */
+void serve_refuse(struct mesh_connection *c, uint32_t stream, const char *method,
+                  enum mesh_status status, const struct error *err);
+
 /* Whether the program that @in came to has a handler for this method. */
 bool serve_has(const struct mesh_incoming *in, const char *method);
 /* @f begins a call; whether it may go on. Else it was refused. */
@@ -285,3 +321,14 @@ void mesh_audit_call(const struct mesh *mesh, const struct mesh_audit_call *call
 
 /* The connection is over, for c->why: a line if that was the peer's fault. */
 void mesh_audit_end(const struct mesh_connection *c);
+
+/* --- serve_repeat.c --- */
+
+/* Whether this call was made before: then it is being answered, now or later. Else @ret_replay is
+ * what will remember it, or NULL if it has no request id. */
+bool serve_is_repeated(struct mesh_connection *c, const struct frame *f,
+                       const struct method *method, const ProtobufCBinaryData *request_id,
+                       uint64_t timeout_us, struct replay **ret_replay);
+/* @in ends so: it is kept, and those who follow get it. */
+void serve_end_replay(struct mesh_incoming *in, const Drover__Mesh__End *end,
+                      const ProtobufCMessage *payload);

@@ -194,6 +194,7 @@ void mesh_free(struct mesh *mesh)
 		mesh_dialer_free(mesh->dialers);
 	call_fail_stillborn(mesh);
 	serve_forget_abandoned(mesh);
+	replays_deinit(&mesh->replays);
 	link_group_close(&mesh->links);
 	if (mesh->tls)
 		loop_timer_stop(mesh->loop, &mesh->tls_timer);

@@ -26,6 +26,7 @@
 #pragma once
 
 #include "common/error.h"
+#include "common/id.h"
 #include "common/loop.h"
 
 #include <protobuf-c/protobuf-c.h>
@@ -256,6 +257,10 @@ struct mesh_call_options {
 	struct mesh_incoming *parent;
 	/* Server streaming. */
 	void (*message)(const ProtobufCMessage *m, void *context);
+	/* Of something that changes something: asked again with the same id, also over another
+	 * connection, it is done once and answered the same (proto/mesh/replay.h says for how
+	 * long). Its handler is never told to stop. Methods that only look ignore it. */
+	const struct id *request_id;
 	/* Goes with the call. Against the rules it is MESH_INVALID_ARGUMENT, never sent. */
 	const struct mesh_metadata *metadata;
 	/* What the server sends before its first answer, if anything; borrowed. The callback may

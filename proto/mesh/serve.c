@@ -8,6 +8,9 @@
  *	LIVE --reply, fail, finish--> gone
  *	  \--cancel, deadline, connection lost--> cancelled callback --> gone
  *	                                     \--no callback--> ABANDONED --reply ...--> gone
+ *
+ * A call with a request id is never cancelled: it is abandoned, and its answer is kept. FOLLOWING is
+ * a call with an id that runs already: it has no handler and gets that one's answer.
  */
 #include "proto/mesh/internal.h"
 
@@ -22,30 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
-
-struct mesh_incoming {
-	struct mesh *mesh;
-	struct mesh_connection *connection; /* NULL: abandoned */
-	struct mesh_identity *identity;     /* abandoned: a copy, the connection may be gone */
-	uint32_t stream;
-	const struct method *method;
-	struct loop_timer timer; /* the deadline, if any; abandoned: tells a late on_cancel */
-	void (*cancelled)(void *context);
-	void *cancelled_context;
-	void (*writable)(void *context);
-	void *writable_context;
-	struct mesh_metadata *metadata; /* what came with it, or NULL */
-	struct mesh_metadata *trailers; /* to go with the end, or NULL */
-	bool answering;                 /* something of the answer has gone */
-	struct mesh_call *children;     /* what the handler calls for it */
-	int64_t credit;     /* bytes that the caller takes now; of no meaning if it has no window */
-	bool told_slow;     /* mesh_send said false; in the connection's list of waiting */
-	char *audit_object; /* NULL: not audited */
-	bool ended;         /* the END is sent; the handler is about to be told */
-	bool cancelling;    /* the handler is being told */
-	UT_hash_handle hh;
-	struct mesh_incoming *prev, *next; /* waiting, or abandoned */
-};
 
 static void cancel(void *incoming);
 
@@ -78,7 +57,7 @@ static void audit_end(const struct mesh_incoming *in, enum mesh_status status,
 				  });
 }
 
-static void forget(struct mesh_incoming *in)
+void serve_forget(struct mesh_incoming *in)
 {
 	if (in->connection) {
 		if (in->told_slow)
@@ -89,6 +68,8 @@ static void forget(struct mesh_incoming *in)
 	}
 	loop_timer_stop(in->mesh->loop, &in->timer);
 	call_orphan(&in->children, false);
+	if (in->following)
+		DL_DELETE(in->replay->followers, in);
 	free(in->audit_object);
 	free(in->metadata);
 	free(in->trailers);
@@ -96,13 +77,15 @@ static void forget(struct mesh_incoming *in)
 	free(in);
 }
 
-/* The end, with the trailers. @payload: the reply, or the details of a failure. */
-static void send_end_of(struct mesh_incoming *in, enum mesh_status status, const struct error *err,
-                        const ProtobufCMessage *payload, uint32_t details_left_out)
+/* @payload: the reply, or the details of a failure. */
+static void end_call(struct mesh_incoming *in, enum mesh_status status, const struct error *err,
+                     const ProtobufCMessage *payload, uint32_t details_left_out)
 {
 	Drover__Mesh__End end = DROVER__MESH__END__INIT;
 	struct metadata_wire wire;
 
+	if (in->cancelling)
+		return;
 	end.code = status;
 	if (status != MESH_OK && err) {
 		end.error_code = err->code;
@@ -113,18 +96,13 @@ static void send_end_of(struct mesh_incoming *in, enum mesh_status status, const
 		end.n_trailers = in->trailers->count;
 	}
 	end.details_left_out = details_left_out;
-	connection_send_message(in->connection, FRAME_END, in->stream, &end.base, payload, NULL);
-}
-
-static void end_call(struct mesh_incoming *in, enum mesh_status status, const struct error *err,
-                     const ProtobufCMessage *payload, uint32_t details_left_out)
-{
-	if (in->cancelling)
-		return;
 	if (in->connection && !in->ended)
-		send_end_of(in, status, err, payload, details_left_out);
+		connection_send_message(in->connection, FRAME_END, in->stream, &end.base, payload,
+		                        NULL);
 	audit_end(in, status, err, status == MESH_OK ? payload : NULL);
-	forget(in);
+	if (in->replay)
+		serve_end_replay(in, &end, payload);
+	serve_forget(in);
 }
 
 static bool fits(const struct mesh_incoming *in, const ProtobufCMessage *message, struct error *err)
@@ -159,7 +137,7 @@ void mesh_fail_with_details(struct mesh_incoming *in, enum mesh_status status,
                             const struct error *err, const ProtobufCMessage *const *details,
                             size_t n_details)
 {
-	size_t most = in->connection ? in->connection->peer_max_message_bytes : 0;
+	size_t most = in->connection ? in->connection->peer_max_message_bytes : SIZE_MAX;
 	Drover__Mesh__Details *packed;
 	uint32_t left_out;
 
@@ -265,7 +243,7 @@ static void tell_late(void *context)
 	void *cancelled_context = in->cancelled_context;
 
 	audit_left(in);
-	forget(in);
+	serve_forget(in);
 	cancelled(cancelled_context);
 }
 
@@ -275,12 +253,17 @@ static void cancel(void *incoming)
 	struct mesh_connection *c = in->connection;
 
 	assert(c); /* abandoned once only */
-	call_orphan(&in->children, true);
-	if (in->cancelled) {
+	if (in->following) {
+		serve_forget(in);
+		return;
+	}
+	if (!in->replay)
+		call_orphan(&in->children, true);
+	if (in->cancelled && !in->replay) {
 		in->cancelling = true;
 		in->cancelled(in->cancelled_context);
 		audit_left(in);
-		forget(in);
+		serve_forget(in);
 		return;
 	}
 	if (in->told_slow)
@@ -359,8 +342,15 @@ bool serve_is_any_ending(const struct mesh_connection *c)
 void serve_forget_abandoned(struct mesh *mesh)
 {
 	while (mesh->abandoned) {
-		audit_left(mesh->abandoned);
-		forget(mesh->abandoned);
+		struct mesh_incoming *in = mesh->abandoned;
+
+		/* A handler that was to run to its end: there is nothing left to reply to. */
+		if (in->replay && in->cancelled) {
+			in->cancelling = true;
+			in->cancelled(in->cancelled_context);
+		}
+		audit_left(in);
+		serve_forget(in);
 	}
 }
 
@@ -485,36 +475,38 @@ static enum mesh_status admit(const struct mesh_connection *c, const char *name,
 	return MESH_OK;
 }
 
-static void begin(struct mesh_connection *c, uint32_t stream, const struct method *method,
-                  const Drover__Mesh__Open *open, const struct metadata_view *metadata,
-                  const ProtobufCMessage *request)
+struct mesh_incoming *serve_incoming_new(struct mesh_connection *c, uint32_t stream,
+                                         const struct method *method, uint64_t timeout_us)
 {
-	const void *table = NULL;
-	const struct mesh_handler *handler = find_handler(c->mesh, method->name, &table);
 	struct mesh_incoming *in = xnew(struct mesh_incoming);
-	uint64_t timeout_us = open->timeout_us;
 
 	in->mesh = c->mesh;
 	in->connection = c;
 	in->stream = stream;
 	in->credit = c->peer_window_bytes;
 	in->method = method;
-	in->metadata = metadata_copy(&metadata->metadata);
-	in->audit_object = mesh_audit_request_new(c->mesh, method->name, request);
 	in->timer = (struct loop_timer){ .fire = deadline_passed, .context = in };
 	if (timeout_us > 0)
 		loop_timer_start(c->mesh->loop, &in->timer,
 		                 timeout_us / 1000 + (timeout_us % 1000 > 0));
 	HASH_ADD(hh, c->incoming, stream, sizeof(in->stream), in);
+	return in;
+}
+
+static void run(struct mesh_incoming *in, const ProtobufCMessage *request)
+{
+	const void *table = NULL;
+	const struct mesh_handler *handler = find_handler(in->mesh, in->method->name, &table);
+
 	if (handler->serve)
-		handler->serve(table, in, request, c->mesh->service_context);
+		handler->serve(table, in, request, in->mesh->service_context);
 	else
-		handler->handle(in, request, c->mesh->service_context);
+		handler->handle(in, request, in->mesh->service_context);
 }
 
 /* Before any handler saw it. */
-static void refuse_call(struct mesh_connection *c, uint32_t stream, const char *method,
-                        enum mesh_status status, const struct error *err)
+void serve_refuse(struct mesh_connection *c, uint32_t stream, const char *method,
+                  enum mesh_status status, const struct error *err)
 {
 	send_end(c, stream, status, err, NULL);
 	mesh_audit_call(c->mesh, &(struct mesh_audit_call){ .who = &c->identity,
@@ -561,7 +553,7 @@ bool serve_may_open(struct mesh_connection *c, const struct frame *f)
 	status = admit(c, open->method, mesh_find_method(c->mesh, open->method),
 	               find_handler(c->mesh, open->method, &table), &err);
 	if (status != MESH_OK)
-		refuse_call(c, stream, open->method, status, &err);
+		serve_refuse(c, stream, open->method, status, &err);
 	return status == MESH_OK;
 }
 
@@ -571,6 +563,8 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 	uint32_t stream = f->head.stream;
 	struct metadata_view metadata;
 	const struct method *method;
+	struct mesh_incoming *in;
+	struct replay *replay;
 	enum mesh_status status;
 	ProtobufCMessage *request;
 	const uint8_t *payload;
@@ -585,14 +579,22 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 		status = err.code == ERROR_TOO_LARGE ? MESH_RESOURCE_EXHAUSTED
 		                                     : MESH_INVALID_ARGUMENT;
 		error_context(&err, "%s", method->name);
-		refuse_call(c, stream, method->name, status, &err);
+		serve_refuse(c, stream, method->name, status, &err);
 		return;
 	}
 	if (metadata_take(open->metadata, open->n_metadata, &metadata, &err) < 0) {
-		refuse_call(c, stream, method->name, MESH_INVALID_ARGUMENT, &err);
+		serve_refuse(c, stream, method->name, MESH_INVALID_ARGUMENT, &err);
 		return;
 	}
-	begin(c, stream, method, open, &metadata, request);
+	if (serve_is_repeated(c, f, method, &open->request_id, open->timeout_us, &replay))
+		return;
+	in = serve_incoming_new(c, stream, method, open->timeout_us);
+	in->metadata = metadata_copy(&metadata.metadata);
+	in->audit_object = mesh_audit_request_new(c->mesh, method->name, request);
+	in->replay = replay;
+	if (replay)
+		replay->running = in;
+	run(in, request);
 }
 
 /* --- for handlers --- */
@@ -633,6 +635,6 @@ void mesh_incoming_on_cancel(struct mesh_incoming *in, void (*cancelled)(void *c
 {
 	in->cancelled = cancelled;
 	in->cancelled_context = context;
-	if (!in->connection && cancelled)
+	if (!in->connection && cancelled && !in->replay)
 		loop_timer_start(in->mesh->loop, &in->timer, 0);
 }

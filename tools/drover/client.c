@@ -208,14 +208,17 @@ static void call_done(const struct mesh_result *result, void *context)
 
 /* One try over the connection that there is. */
 static void call_once(struct client *client, const char *name, const ProtobufCMessage *request,
-                      struct call *ret_call)
+                      const struct id *request_id, struct call *ret_call)
 {
 	struct call call = { 0 };
 	uint64_t budget_ms = within_deadline(client, CALL_MS);
 	struct mesh_call *running;
 
-	running = mesh_call(client_find_connection(client), name, request,
-	                    budget_ms ? budget_ms : 1, call_done, &call);
+	running = mesh_call_with(
+		client_find_connection(client), name, request,
+		&(struct mesh_call_options){ .timeout_ms = budget_ms ? budget_ms : 1,
+	                                     .request_id = request_id },
+		call_done, &call);
 	/* The mesh keeps the deadline; the margin is for its answer. */
 	loop_run_until(client->loop, budget_ms + 1000, stop_waiting,
 	               &(struct waiting){ client, call_is_done, &call });
@@ -233,6 +236,7 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
                 ProtobufCMessage **ret_reply, struct error *err)
 {
 	uint64_t until_ms = clock_now_ms() + RECONNECT_MS;
+	struct id request_id = id_new(); /* of all tries */
 
 	for (;;) {
 		struct call call;
@@ -241,7 +245,7 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 
 		if (rc < 0)
 			return rc;
-		call_once(client, method, request, &call);
+		call_once(client, method, request, &request_id, &call);
 		if (call.status == MESH_OK) {
 			*ret_reply = call.reply;
 			return 0;

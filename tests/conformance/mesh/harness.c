@@ -21,12 +21,24 @@ const char *harness_transport = "inproc";
 			&drover__test__##out##__descriptor, streams, EVERYBODY \
 	}
 
+#define ACT(name)                                                                              \
+	{                                                                                      \
+		"drover.test." name, &drover__test__request__descriptor,                       \
+			&drover__test__reply__descriptor, false, EVERYBODY & ~MESH_ROLE_VIEWER \
+	}
+
 const struct method test_methods[] = {
-	T("Test/EmptyCall", empty, empty, false),       T("Test/UnaryCall", request, reply, false),
-	T("Test/StreamCall", request, reply, true),     T("Test/Flood", request, reply, true),
-	T("Test/OneThenSilence", request, reply, true), T("Test/Sleep", empty, empty, false),
-	T("Test/NotServed", empty, empty, false),       T("Unserved/Call", empty, empty, false),
+	T("Test/EmptyCall", empty, empty, false),
+	T("Test/UnaryCall", request, reply, false),
+	T("Test/StreamCall", request, reply, true),
+	T("Test/Flood", request, reply, true),
+	T("Test/OneThenSilence", request, reply, true),
+	T("Test/Sleep", empty, empty, false),
+	T("Test/NotServed", empty, empty, false),
+	T("Unserved/Call", empty, empty, false),
 	T("Test/Relay", request, empty, false),
+	ACT("Test/Act"),
+	ACT("Test/ActAtOnce"),
 };
 const size_t test_methods_count = ARRAY_SIZE(test_methods);
 
@@ -222,7 +234,8 @@ static const struct mesh_handler handlers[] = {
 	{ "EmptyCall", handle_empty },    { "UnaryCall", handle_unary },
 	{ "StreamCall", handle_stream },  { "Flood", handle_flood },
 	{ "OneThenSilence", handle_one }, { "Sleep", handle_sleep },
-	{ "Relay", handle_relay },
+	{ "Relay", handle_relay },        { "Act", handle_sleep },
+	{ "ActAtOnce", handle_unary },
 };
 
 const struct mesh_service test_service = { &drover__test__test__descriptor, handlers,
