@@ -105,6 +105,11 @@ static void start(const char *pki, const char *name)
 		.extra_methods = methods,
 		.n_extra_methods = ARRAY_SIZE(methods),
 		.connected = connected,
+		/* All come from one address here. */
+		.max_connections = 5000,
+		.max_connections_per_address = 5000,
+		.max_handshakes = 5000,
+		.max_handshakes_per_address = 5000,
 	};
 	struct error err;
 
