@@ -67,20 +67,16 @@ static enum exit_code failed(struct rpc *rpc)
 	return session_fail(rpc->s, what, &rpc->error);
 }
 
-/* Makes the call and waits for its end. A stream has no deadline but that of --timeout. */
-static enum exit_code call(struct rpc *rpc, bool streams, const ProtobufCMessage *request)
+static uint64_t timeout_of(const struct session *s)
+{
+	return s->options->timeout_ms ? s->options->timeout_ms : CALL_MS;
+}
+
+/* Waits for the end of what runs. */
+static enum exit_code wait_for(struct rpc *rpc, struct mesh_call *running)
 {
 	struct client *client = rpc->s->client;
-	uint64_t timeout_ms = rpc->s->options->timeout_ms;
-	struct mesh_call_options options = { .timeout_ms = timeout_ms };
-	struct mesh_call *running;
 
-	if (!timeout_ms && !streams)
-		options.timeout_ms = CALL_MS;
-	if (streams)
-		options.message = answered;
-	running = mesh_call_with(client_find_connection(client), rpc->method, request, &options,
-	                         ended, rpc);
 	while (!rpc->done && !client_is_interrupted(client) && !client_is_overdue(client))
 		client_wait(client, 1000, is_done, rpc);
 	if (!rpc->done && client_is_interrupted(client)) {
@@ -162,6 +158,13 @@ static void print_list(struct output *o, const ProtobufCMessage *message)
 	table_print(t);
 }
 
+static void listed(const struct mesh_result *result, const Drover__V1__MethodList *reply,
+                   void *context)
+{
+	(void)reply; /* printed as any answer */
+	ended(result, context);
+}
+
 enum exit_code rpc_list_run(const struct invocation *invocation)
 {
 	Drover__V1__ListMethodsRequest request = DROVER__V1__LIST_METHODS_REQUEST__INIT;
@@ -172,7 +175,9 @@ enum exit_code rpc_list_run(const struct invocation *invocation)
 
 	rpc.s = &s;
 	if (code == EXIT_DONE)
-		code = call(&rpc, false, &request.base);
+		code = wait_for(&rpc, reflection_call_list_methods(client_find_connection(s.client),
+		                                                   &request, timeout_of(&s), listed,
+		                                                   &rpc));
 	session_close(&s);
 	return code;
 }
@@ -238,6 +243,13 @@ static void print_description(struct output *o, const ProtobufCMessage *message)
 	}
 }
 
+static void described(const struct mesh_result *result, const Drover__V1__MethodDescription *reply,
+                      void *context)
+{
+	(void)reply; /* printed as any answer */
+	ended(result, context);
+}
+
 enum exit_code rpc_describe_run(const struct invocation *invocation)
 {
 	Drover__V1__DescribeMethodRequest request = DROVER__V1__DESCRIBE_METHOD_REQUEST__INIT;
@@ -251,7 +263,9 @@ enum exit_code rpc_describe_run(const struct invocation *invocation)
 	rpc.s = &s;
 	request.name = name;
 	if (code == EXIT_DONE)
-		code = call(&rpc, false, &request.base);
+		code = wait_for(&rpc, reflection_call_describe_method(
+					      client_find_connection(s.client), &request,
+					      timeout_of(&s), described, &rpc));
 	session_close(&s);
 	return code;
 }
@@ -316,6 +330,19 @@ static enum exit_code read_request(const struct invocation *invocation, const ch
 	return EXIT_DONE;
 }
 
+/* By its name, which is what this command is for. A stream has no deadline but that of --timeout. */
+static struct mesh_call *start(struct rpc *rpc, bool streams, const ProtobufCMessage *request)
+{
+	struct mesh_call_options options = { .timeout_ms = timeout_of(rpc->s) };
+
+	if (streams) {
+		options.timeout_ms = rpc->s->options->timeout_ms;
+		options.message = answered;
+	}
+	return mesh_call_with(client_find_connection(rpc->s->client), rpc->method, request,
+	                      &options, ended, rpc);
+}
+
 enum exit_code rpc_call_run(const struct invocation *invocation)
 {
 	_cleanup_free_ char *name = full_name(invocation->words.items[1]);
@@ -335,7 +362,7 @@ enum exit_code rpc_call_run(const struct invocation *invocation)
 	s.out.format = method->server_streaming || at.options.format == OUTPUT_JSONL ? OUTPUT_JSONL
 	                                                                             : OUTPUT_JSON;
 	if (code == EXIT_DONE)
-		code = call(&rpc, method->server_streaming, request);
+		code = wait_for(&rpc, start(&rpc, method->server_streaming, request));
 	session_close(&s);
 	return code;
 }
