@@ -3,8 +3,10 @@
 #include "coordinator/coordinator.h"
 
 #include "common/alloc.h"
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "pki/join_server.h"
 #include "proto/audit/audit.h"
 #include "proto/mesh/reflection.h"
 
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define TICK_MS 1000
 
@@ -148,6 +151,19 @@ static struct audit *open_audit(const struct coordinator_settings *s)
 	                                            .keep = (unsigned)s->audit_keep });
 }
 
+/* /run is empty after each start of the host; the rest of the path is not ours to make. */
+static void make_socket_directory(const char *url)
+{
+	_cleanup_free_ char *path = xstrdup(url);
+	char *slash = strrchr(path, '/');
+
+	if (strncmp(path, "ipc://", 6) != 0 || !slash || slash <= path + 6)
+		return;
+	*slash = '\0';
+	/* If it cannot be made, listening there says so. */
+	(void)mkdir(path + 6, 0755);
+}
+
 static int open_mesh(struct coordinator *c, const struct coordinator_options *options,
                      struct error *err)
 {
@@ -187,10 +203,42 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 	if (!c->mesh)
 		return -(int)err->code;
 	for (size_t i = 0; i < s->listen.count; i++) {
+		make_socket_directory(s->listen.items[i]);
 		if (mesh_listen(c->mesh, s->listen.items[i], err) < 0)
 			return error_context(err, "listening at %s", s->listen.items[i]);
 		log_info("listening at %s", s->listen.items[i]);
 	}
+	return 0;
+}
+
+static void join_told(bool good, const char *text, void *context)
+{
+	(void)context;
+	if (good)
+		log_info("join: %s", text);
+	else
+		log_warning("join refused: %s", text);
+}
+
+static int open_join(struct coordinator *c, struct error *err)
+{
+	const struct coordinator_settings *s = c->settings;
+	const struct join_server_options options = {
+		.loop = c->loop,
+		.listen = s->join_listen,
+		.authority = s->join_authority,
+		.ca = s->tls_ca,
+		.certificate = s->tls_certificate,
+		.key = s->tls_key,
+		.told = join_told,
+		.context = c,
+	};
+
+	if (!s->join_listen)
+		return 0;
+	if (join_server_start(&options, &c->join, err) < 0)
+		return error_context(err, "join/listen");
+	log_info("hosts with a token can join at %s", s->join_listen);
 	return 0;
 }
 
@@ -228,7 +276,7 @@ int coordinator_start(const struct coordinator_options *options, struct coordina
 	c->loop = options->loop;
 	c->fleet = fleet_new(&core);
 	c->store = store_thread_start(c->loop, options->store, stored, store_failed, c);
-	if (open_mesh(c, options, err) < 0) {
+	if (open_mesh(c, options, err) < 0 || open_join(c, err) < 0) {
 		coordinator_stop(c);
 		return -(int)err->code;
 	}
@@ -253,6 +301,7 @@ void coordinator_stop(struct coordinator *c)
 	c->stopping = true;
 	loop_timer_stop(c->loop, &c->tick);
 	loop_timer_stop(c->loop, &c->pump);
+	join_server_stop(c->join);
 	/* Calls that are under way complete here, into the core, which may still ask for things;
 	 * nothing of that leaves any more. */
 	mesh_free(c->mesh);

@@ -18,9 +18,10 @@
 #include "coordinator/store_thread.h"
 #include "proto/mesh/mesh.h"
 
-struct agent_link; /* agents.c */
-struct request;    /* requests.c */
-struct watcher;    /* watchers.c */
+struct agent_link;  /* agents.c */
+struct join_server; /* pki/join_server.h */
+struct request;     /* requests.c */
+struct watcher;     /* watchers.c */
 
 struct coordinator {
 	const struct coordinator_settings *settings;
@@ -30,6 +31,7 @@ struct coordinator {
 	struct audit *audit; /* NULL: none is kept */
 	struct fleet *fleet;
 	struct store_thread *store;
+	struct join_server *join; /* NULL: nobody can join */
 
 	struct agent_link *agents; /* by node name */
 	struct request *requests;  /* by number */

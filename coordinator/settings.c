@@ -27,6 +27,8 @@ static const struct config_key keys[] = {
 	{ "audit/file",                              CONFIG_STRING,   AT(audit_file) },
 	{ "audit/rotateAt",                          CONFIG_BYTES,    AT(audit_rotate_bytes), .min = 65536 },
 	{ "audit/keep",                              CONFIG_UINT,     AT(audit_keep), .min = 1, .max = 999 },
+	{ "join/listen",                             CONFIG_STRING,   AT(join_listen) },
+	{ "join/authority",                          CONFIG_STRING,   AT(join_authority) },
 	{ "limits/parallelMigrationsPerCluster",     CONFIG_UINT,     AT(migrations_per_cluster), .min = 1, .max = 1000, .noted = AT(set.migrations_per_cluster) },
 	{ "limits/parallelOutboundMigrationsPerNode", CONFIG_UINT,    AT(outbound_per_node), .min = 1, .max = 64, .noted = AT(set.outbound_per_node) },
 	{ "limits/parallelInboundMigrationsPerNode", CONFIG_UINT,     AT(inbound_per_node), .min = 1, .max = 64, .noted = AT(set.inbound_per_node) },
@@ -49,6 +51,11 @@ static int check(const struct coordinator_settings *s, struct error *err)
 	}
 	if (s->listen.count == 0)
 		return error_set(err, ERROR_INVALID, "listen: at least one address is needed");
+	if (s->join_listen && strncmp(s->join_listen, "tcp://", 6) != 0)
+		return error_set(err, ERROR_INVALID,
+		                 "join/listen: \"%s\" must begin with tcp://; leave it out, and no "
+		                 "host can join",
+		                 s->join_listen);
 	if (!strchr(s->store_sqlite, '/'))
 		return error_set(err, ERROR_INVALID, "store/sqlite: \"%s\" must be a whole path",
 		                 s->store_sqlite);
@@ -74,6 +81,7 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 		/* A line is about 500 bytes: the last 350,000 of them. */
 		.audit_rotate_bytes = 16 * MIB,
 		.audit_keep = 10,
+		.join_authority = xstrdup("/var/lib/drover/pki"),
 		.migrations_per_cluster = 5,
 		.outbound_per_node = 2,
 		.inbound_per_node = 2,

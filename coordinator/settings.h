@@ -22,6 +22,9 @@ struct coordinator_settings {
 	uint64_t audit_rotate_bytes; /* then it becomes audit_file.1 */
 	uint64_t audit_keep;         /* so many older ones */
 
+	char *join_listen;    /* where hosts without a certificate join; NULL: nowhere */
+	char *join_authority; /* directory, see pki/authority.h */
+
 	uint64_t migrations_per_cluster;
 	uint64_t outbound_per_node;
 	uint64_t inbound_per_node;

@@ -12,7 +12,6 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/domain_needs.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_places.c
 	${CMAKE_CURRENT_LIST_DIR}/domain_tree.c
-	${CMAKE_CURRENT_LIST_DIR}/libvirt_conf.c
 	${CMAKE_CURRENT_LIST_DIR}/meminfo.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_loop.c

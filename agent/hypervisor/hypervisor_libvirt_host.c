@@ -4,10 +4,10 @@
 #include "agent/hypervisor/hypervisor_libvirt.h"
 
 #include "agent/hypervisor/domain_capabilities.h"
-#include "agent/hypervisor/libvirt_conf.h"
 #include "agent/hypervisor/meminfo.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/libvirt_conf.h"
 #include "common/units.h"
 
 #include <errno.h>

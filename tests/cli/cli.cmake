@@ -6,3 +6,5 @@ drover_command_test(NAME cli_drover LABEL unit TIMEOUT 180 COMMAND bats tests/cl
 # One tool across restarts of the real coordinator.
 drover_test(NAME test_cli_restart LABEL unit SOURCES cli/test_cli_restart.c
 	LIBS drover_cli drover_mesh drover_common ARGS $<TARGET_FILE:drover-coordinator>)
+# From nothing to a cluster, with real daemons.
+drover_command_test(NAME cli_join LABEL unit TIMEOUT 180 COMMAND bats tests/cli/join.bats)

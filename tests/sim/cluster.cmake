@@ -16,7 +16,7 @@ if(NOT DROVER_SANITIZE MATCHES "thread")
 	target_compile_definitions(drover_sim_coordinator PRIVATE
 		watchers_add=coordinator_watchers_add watchers_stop=coordinator_watchers_stop
 		watchers_wake=coordinator_watchers_wake)
-	target_link_libraries(drover_sim_coordinator PUBLIC drover_core drover_store drover_mesh
+	target_link_libraries(drover_sim_coordinator PUBLIC drover_core drover_store drover_pki drover_mesh
 		drover_messages drover_config drover_common PRIVATE drover_flags)
 
 	drover_test(NAME sim_agents LABEL sim TIMEOUT 300 SOURCES sim/sim_agents.c ${SIM_CLUSTER}

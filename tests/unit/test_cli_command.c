@@ -158,7 +158,8 @@ static void test_refused(void **state)
 		  "--yes and --unmovable refuse contradict each other" },
 		{ "events -f -o json",
 		  "--follow has no end, so it cannot be one JSON document; use -o jsonl" },
-		{ "maintenance", "\"maintenance\" is enter NODE or exit NODE" },
+		{ "maintenance",
+		  "\"maintenance\" is a half command: maintenance enter, maintenance exit" },
 		{ "maintenance leave host1", "there is no command \"maintenance leave\"" },
 		{ "nodes -H http://x",
 		  "\"http://x\" is not an address of a coordinator; write ipc:///PATH or "

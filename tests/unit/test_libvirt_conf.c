@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings in libvirt's configuration files are read as libvirt reads them. */
-#include "agent/hypervisor/libvirt_conf.h"
+#include "common/libvirt_conf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

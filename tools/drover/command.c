@@ -216,8 +216,24 @@ static int take_word(struct parser *p, const char *word, struct error *err)
 	return 0;
 }
 
+/* "token create, token list": what can be made of a first word, in @ret_text; returns it. */
+static char *second_words(const char *half, char ret_text[160])
+{
+	size_t n, bytes = strlen(half), used = 0;
+	const struct command *all = command_get_all(&n);
+
+	ret_text[0] = '\0';
+	for (size_t i = 0; i < n && used < 160; i++) {
+		if (strncmp(all[i].name, half, bytes) == 0 && all[i].name[bytes] == ' ')
+			used += (size_t)snprintf(ret_text + used, 160 - used, "%s%s",
+			                         used ? ", " : "", all[i].name);
+	}
+	return ret_text;
+}
+
 static int read_arguments(struct parser *p, struct error *err)
 {
+	char words[160];
 	bool options_over = false;
 
 	for (p->at = 1; p->at < p->argc; p->at++) {
@@ -236,7 +252,8 @@ static int read_arguments(struct parser *p, struct error *err)
 			return rc;
 	}
 	if (p->half && !p->row)
-		return error_set(err, ERROR_INVALID, "\"%s\" is enter NODE or exit NODE", p->half);
+		return error_set(err, ERROR_INVALID, "\"%s\" is a half command: %s", p->half,
+		                 second_words(p->half, words));
 	return 0;
 }
 

@@ -53,6 +53,14 @@ enum option_id {
 	OPTION_LIMIT,
 	OPTION_FOLLOW,
 	OPTION_VERIFY,
+	OPTION_CLUSTER,
+	OPTION_NAME,
+	OPTION_ADDRESS,
+	OPTION_MIGRATION_ADDRESS,
+	OPTION_MIGRATION_INTERFACE,
+	OPTION_TTL,
+	OPTION_USES,
+	OPTION_PREFIX,
 	OPTIONS
 };
 
@@ -85,6 +93,8 @@ struct options {
 	const char *reason, *to, *node, *vm;
 	bool active, failed, only_unmovable, follow, verify;
 	uint64_t limit;
+	const char *cluster, *name, *address, *migration_address, *migration_interface, *prefix;
+	uint64_t ttl_ms, uses; /* 0 = none given */
 };
 
 enum option_type {

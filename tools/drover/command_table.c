@@ -88,6 +88,23 @@ static const struct option options[] = {
 	  "then wait for more and print it as it happens" },
 	{ OPTION_VERIFY, 0, "verify", NULL, OPTION_FLAG, AT(verify),
 	  "only prove the chain and say whether it holds" },
+	{ OPTION_CLUSTER, 0, "cluster", "NAME", OPTION_TEXT, AT(cluster),
+	  "the name of the new cluster" },
+	{ OPTION_NAME, 0, "name", "HOST", OPTION_TEXT, AT(name),
+	  "this host's name as a node (default: its host name)" },
+	{ OPTION_ADDRESS, 0, "address", "IP", OPTION_TEXT, AT(address),
+	  "this host's IP address, where the coordinator and other hosts reach it" },
+	{ OPTION_MIGRATION_ADDRESS, 0, "migration-address", "IP", OPTION_TEXT, AT(migration_address),
+	  "this host's IP address in the migration network" },
+	{ OPTION_MIGRATION_INTERFACE, 0, "migration-interface", "NAME", OPTION_TEXT,
+	  AT(migration_interface), "the network interface that has this address" },
+	{ OPTION_TTL, 0, "ttl", "DUR", OPTION_DURATION, AT(ttl_ms),
+	  "how long the token can be used (default 3h)" },
+	{ OPTION_USES, 0, "uses", "N", OPTION_NUMBER, AT(uses),
+	  "how many hosts can join with it (default 1)" },
+	{ OPTION_PREFIX, 0, "prefix", "DIR", OPTION_TEXT, AT(prefix),
+	  "keep all files below this directory, to try it out; configuration files name them there",
+	  "DROVER_PREFIX", .completion = COMPLETE_FILES },
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");
@@ -108,9 +125,13 @@ static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
 #define SHOWABLE  (F(TABLE) | F(JSON))
 #define WATCHABLE (F(TABLE) | F(JSON) | F(JSONL))
 
-#define LOOK "LOOK"
-#define ACT  "ACT"
-#define MORE "MORE"
+#define LOOK  "LOOK"
+#define ACT   "ACT"
+#define SETUP "SET UP"
+#define MORE  "MORE"
+/* What works on the files of this host. */
+#define HOST       (O(PREFIX) | O(QUIET) | O(COLOR) | O(HELP))
+#define HOST_NAMES (O(NAME) | O(ADDRESS) | O(MIGRATION_ADDRESS) | O(MIGRATION_INTERFACE))
 
 /* clang-format off */
 static const struct command commands[] = {
@@ -252,6 +273,57 @@ static const struct command commands[] = {
 	{ .name = "maintenance exit", .alias_of = "undrain" },
 	{ .name = "evacuate", .alias_of = "drain" },
 	{ .name = "restore", .alias_of = "undrain" },
+
+	{ .name = "init", .arguments = "", .group = SETUP, .run = init_run,
+	  .options = HOST | O(CLUSTER) | HOST_NAMES | O(TTL) | O(USES),
+	  .summary = "make a new cluster, with this host as its first",
+	  .description = "Makes the cluster's certificate authorities (/var/lib/drover/pki, for root "
+			 "alone: back it up), the certificates of this host's coordinator and agent, "
+			 "one for an administrator (/etc/drover/admin.pem), what QEMU needs for "
+			 "encrypted migration, and /etc/drover/coordinator.yaml and agent.yaml. Then "
+			 "it prints the line that lets another host join.\n\n"
+			 "Nothing that is there is overwritten: a host that belongs to a cluster is "
+			 "refused (status 4). Starts nothing; it says what to start.\n\n"
+			 "The coordinator listens at port 7780 of the address, for joining hosts at "
+			 "7781, the agent at 7788.",
+	  .examples = "drover init --cluster lab7 --name host1 --address 10.0.0.11 "
+		      "--migration-address 10.9.0.11 --migration-interface ens2" },
+	{ .name = "token create", .arguments = "", .group = SETUP, .run = token_create_run,
+	  .options = HOST | O(NODE) | O(TTL) | O(USES),
+	  .summary = "make a token that lets a host join",
+	  .description = "On the host where the cluster was made, as root. The token is printed, alone on "
+			 "stdout, and kept as a hash only. It is good for one host within three hours, "
+			 "unless you say otherwise.\n\n"
+			 "With --node it is good for that name alone, also if the name is taken: for a "
+			 "host that was set up anew, or whose answer got lost.",
+	  .examples = "drover token create\ndrover token create --node host3 --ttl 15m\n"
+		      "drover token create --uses 40 --ttl 1h" },
+	{ .name = "token list", .arguments = "", .group = SETUP, .run = token_list_run,
+	  .options = O(PREFIX) | O(COLOR) | O(HELP) | O(NO_HEADERS),
+	  .summary = "the tokens there are, and what became of them",
+	  .examples = "drover token list" },
+	{ .name = "token revoke", .arguments = "ID", .words_min = 1, .words_max = 1, .group = SETUP,
+	  .run = token_revoke_run, .options = HOST, .summary = "make a token useless at once",
+	  .description = "Hosts that have joined with it stay.", .examples = "drover token revoke 5f3a91c2" },
+	{ .name = "join", .arguments = "TOKEN", .words_min = 1, .words_max = 1, .group = SETUP,
+	  .run = join_run, .options = HOST | HOST_NAMES | O(TIMEOUT),
+	  .summary = "make this host a node of a cluster",
+	  .description = "TOKEN is what \"drover token create\" printed; \"-\" reads it from stdin, so "
+			 "that it is in no list of processes. The coordinator is known by the "
+			 "fingerprint in the token before anything is sent to it. Keys are made here "
+			 "and never sent.\n\n"
+			 "Writes /etc/drover/agent.yaml, the agent's certificate, and what QEMU needs "
+			 "for encrypted migration, where qemu.conf says that QEMU looks for it. Nothing "
+			 "of drover that is there is overwritten. Starts nothing; it says what to start.",
+	  .examples = "drover join drv1.Xk3... --address 10.0.0.12 --migration-address 10.9.0.12 "
+		      "--migration-interface ens2\n"
+		      "drover join - --address 10.0.0.12 --migration-address 10.9.0.12 "
+		      "--migration-interface ens2 <token" },
+	{ .name = "pki status", .arguments = "", .group = SETUP, .run = pki_status_run,
+	  .options = O(PREFIX) | O(COLOR) | O(HELP) | O(NO_HEADERS),
+	  .summary = "this host's certificates: whose, and until when",
+	  .description = "Status 5 if one has ended or ends within 30 days, or cannot be read.",
+	  .examples = "drover pki status" },
 
 	{ .name = "rpc list", .arguments = "ADDRESS", .words_min = 1, .words_max = 1,
 	  .options = RAW | O(NO_HEADERS), .formats = F(TABLE) | F(WIDE) | F(JSON), .group = MORE,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See libvirt_conf.h. Lines of the form  key = "value"  or  key = 'value' ; lists and numbers are
  * skipped unless asked for, then refused. */
-#include "agent/hypervisor/libvirt_conf.h"
+#include "common/libvirt_conf.h"
 
 #include "common/cleanup.h"
 

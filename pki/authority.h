@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cluster's authority: who may be what. A directory of the coordinator's host, mode 0700:
+ *
+ *	authority         what is handed to those who join: cluster, coordinator, join address
+ *	ca.pem ca-key.pem                       signs who is who in the mesh
+ *	migration-ca.pem migration-ca-key.pem   signs for QEMU's TLS alone: QEMU takes any certificate of
+ *	                                        its CA as a client, so no other role may have one
+ *	tokens            rights to join, each as the hash of its secret (pki/books.h)
+ *	issued            which names and addresses are taken
+ *	lock              held while either is changed
+ *
+ * Whoever can read the directory is root on that host: that is the right to make tokens. Nothing is
+ * kept in memory between calls, so the command line and a running coordinator use it side by side.
+ * A join is persisted before it is answered: a token whose answer got lost is used up, and the name
+ * is taken; a token bound to that name repairs it. All calls block. Any thread.
+ */
+#pragma once
+
+#include "common/error.h"
+#include "pki/books.h"
+#include "pki/certificate.h"
+#include "pki/token.h"
+#include "proto/mesh/mesh.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How the CN of the authority for QEMU's TLS begins; the cluster's name follows. */
+#define AUTHORITY_MIGRATION_NAME "drover migration "
+
+struct authority_place {
+	const char *cluster;
+	const char *coordinator;  /* tcp://HOST:PORT of the mesh */
+	const char *join_address; /* HOST:PORT of the join listener */
+};
+
+/* Makes a new authority; -ERROR_EXISTS if there is one. It appears whole or not at all. */
+int authority_create(const char *directory, const struct authority_place *place, struct error *err);
+
+bool authority_exists(const char *directory);
+
+/* One who gets a certificate on the coordinator's own host, without a token. */
+struct authority_order {
+	enum mesh_role role;
+	const char *name;
+	const char *address, *migration_address; /* agents; NULL: none */
+};
+
+/* PEM texts, owned. */
+struct authority_grant {
+	char *cluster, *coordinator;
+	char *ca, *certificate;
+	char *migration_ca, *migration_certificate; /* agents only */
+};
+
+void authority_grant_deinit(struct authority_grant *grant);
+
+/* @migration_request: for agents, else NULL. */
+int authority_issue(const char *directory, const struct authority_order *order,
+                    const struct bytes *request, const struct bytes *migration_request,
+                    struct authority_grant *ret, struct error *err);
+
+/* --- tokens --- */
+
+struct authority_token_order {
+	const char *
+		node; /* the only name it is good for, also one that is taken; NULL: any free one */
+	uint64_t ttl_ms;
+	uint32_t uses;
+};
+
+/* The only time that the secret is seen. */
+int authority_create_token(const char *directory, const struct authority_token_order *order,
+                           struct token *ret, struct error *err);
+
+/* *ret is to be freed with books_deinit. */
+int authority_list(const char *directory, struct books *ret, struct error *err);
+
+/* @id: 8 hex digits. -ERROR_NOT_FOUND. */
+int authority_revoke_token(const char *directory, const char *id, struct error *err);
+
+/* --- joining --- */
+
+struct authority_applicant {
+	const uint8_t *token_id, *token_secret; /* TOKEN_ID_BYTES, TOKEN_SECRET_BYTES */
+	const char *name, *address, *migration_address;
+	struct bytes request, migration_request; /* borrowed here */
+};
+
+/* -ERROR_PERMISSION: the token is no good (this is what must be limited); -ERROR_REFUSED: the token
+ * is good, but not for this name or address; it was not used up. */
+int authority_admit(const char *directory, const struct authority_applicant *applicant,
+                    struct authority_grant *ret, struct error *err);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking at certificates, and the few other things that OpenSSL does for pki/. */
+#include "pki/certificate.h"
+
+#include "common/alloc.h"
+#include "pki/openssl.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+void certificate_sha256(const void *data, size_t count,
+                        uint8_t ret_sha256[CERTIFICATE_SHA256_BYTES])
+{
+	/* Fails for want of memory only. */
+	if (EVP_Digest(data, count, ret_sha256, NULL, EVP_sha256(), NULL) != 1)
+		abort();
+}
+
+bool certificate_equal_secrets(const uint8_t *a, const uint8_t *b, size_t count)
+{
+	return CRYPTO_memcmp(a, b, count) == 0;
+}
+
+void certificate_forget(void *secret, size_t count)
+{
+	OPENSSL_cleanse(secret, count);
+}
+
+int certificate_fingerprint(const char *pem, uint8_t ret_sha256[CERTIFICATE_SHA256_BYTES],
+                            struct error *err)
+{
+	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(pem);
+
+	if (!certificate || X509_digest(certificate, EVP_sha256(), ret_sha256, NULL) != 1)
+		return pki_openssl_error(err, ERROR_INVALID, "reading a certificate");
+	return 0;
+}
+
+static int find_uri(X509 *certificate, char *ret_uri, size_t room, struct error *err)
+{
+	_cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *names = X509_get_ext_d2i(
+		certificate, NID_subject_alt_name, NULL, NULL);
+
+	ret_uri[0] = '\0';
+	for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		size_t bytes;
+
+		if (name->type != GEN_URI)
+			continue;
+		bytes = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
+		if (ret_uri[0] || bytes >= room)
+			return error_set(err, ERROR_INVALID,
+			                 "the certificate has more than one URI, or a long one");
+		memcpy(ret_uri, ASN1_STRING_get0_data(name->d.uniformResourceIdentifier), bytes);
+		ret_uri[bytes] = '\0';
+	}
+	return 0;
+}
+
+int certificate_check(const char *certificate_pem, const char *key_pem, const char *authority_pem,
+                      const char *uri, struct error *err)
+{
+	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(certificate_pem);
+	_cleanup_(X509_freep) X509 *authority = pki_read_certificate(authority_pem);
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pki_read_key(key_pem);
+	_cleanup_(X509_STORE_freep) X509_STORE *store = X509_STORE_new();
+	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *check = X509_STORE_CTX_new();
+	char said[384];
+	int rc;
+
+	if (!certificate || !authority || !key || !store || !check)
+		return pki_openssl_error(err, ERROR_INVALID, "reading a certificate and its key");
+	if (X509_check_private_key(certificate, key) != 1)
+		return pki_openssl_error(err, ERROR_IDENTITY, "the certificate is not for our key");
+	if (X509_STORE_add_cert(store, authority) != 1 ||
+	    X509_STORE_CTX_init(check, store, certificate, NULL) != 1)
+		return pki_openssl_error(err, ERROR_SYSTEM, "checking a certificate");
+	if (X509_verify_cert(check) != 1)
+		return error_set(err, ERROR_IDENTITY, "the certificate does not pass: %s",
+		                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)));
+	rc = find_uri(certificate, said, sizeof(said), err);
+	if (rc == 0 && uri && strcmp(said, uri) != 0)
+		return error_set(err, ERROR_IDENTITY, "the certificate is for %s, not for %s",
+		                 said[0] ? said : "nobody", uri);
+	return rc;
+}
+
+static void copy_common_name(X509_NAME *name, char *ret_text, size_t room)
+{
+	if (X509_NAME_get_text_by_NID(name, NID_commonName, ret_text, (int)room) < 0)
+		snprintf(ret_text, room, "without a name");
+}
+
+static uint64_t wall_ms(const ASN1_TIME *time)
+{
+	struct tm tm;
+	time_t seconds;
+
+	if (!ASN1_TIME_to_tm(time, &tm))
+		return 0;
+	seconds = timegm(&tm);
+	return seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+}
+
+int certificate_read(const char *pem, struct certificate_facts *ret, struct error *err)
+{
+	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(pem);
+	_cleanup_(BN_freep) BIGNUM *serial = NULL;
+	struct certificate_facts facts = { 0 };
+	char *hex;
+	int rc;
+
+	if (!certificate)
+		return pki_openssl_error(err, ERROR_INVALID, "this is not a certificate (PEM)");
+	rc = find_uri(certificate, facts.uri, sizeof(facts.uri), err);
+	if (rc < 0)
+		return rc;
+	copy_common_name(X509_get_subject_name(certificate), facts.name, sizeof(facts.name));
+	copy_common_name(X509_get_issuer_name(certificate), facts.issuer, sizeof(facts.issuer));
+	serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), NULL);
+	hex = serial ? BN_bn2hex(serial) : NULL;
+	snprintf(facts.serial, sizeof(facts.serial), "%s", hex ? hex : "");
+	OPENSSL_free(hex);
+	facts.authority = X509_check_ca(certificate) > 0;
+	facts.not_before_ms = wall_ms(X509_get0_notBefore(certificate));
+	facts.not_after_ms = wall_ms(X509_get0_notAfter(certificate));
+	*ret = facts;
+	return 0;
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# From nothing to a cluster: init, two joins, and real daemons that know each other by what those made.
+# Three "hosts" on the loopback interface, each with a prefix and addresses of its own. No libvirt.
+
+# run --separate-stderr sets stderr_lines.
+# shellcheck disable=SC2154
+bats_require_minimum_version 1.5.0
+
+setup() {
+	drover=$DROVER_BUILD_DIR/tools/drover/drover
+	export LC_ALL=C.UTF-8
+	unset NO_COLOR DROVER_CA DROVER_CERT DROVER_KEY DROVER_SERVER DROVER_PREFIX COLUMNS
+	# Addresses of this run's own: others may test on this machine, too.
+	net=127.$((RANDOM % 200 + 20)).$((RANDOM % 250 + 1))
+	daemons=()
+}
+
+teardown() {
+	local pid
+	for pid in "${daemons[@]}"; do
+		if kill "$pid"; then wait "$pid" || true; fi
+	done
+}
+
+at() { # N: the arguments that make a command host N's
+	echo --prefix "$BATS_TEST_TMPDIR/host$1" --name "host$1" --address "$net.$1" \
+		--migration-address "$net.10$1" --migration-interface lo
+}
+
+init() { # OPTIONS...
+	# shellcheck disable=SC2046
+	"$drover" init --cluster lab7 $(at 1) "$@"
+}
+
+token() { "$drover" token create -q --prefix "$BATS_TEST_TMPDIR/host1" "$@"; }
+
+join() { # N TOKEN
+	# shellcheck disable=SC2046
+	"$drover" join "$2" $(at "$1")
+}
+
+start() { # N coordinator|agent
+	local root=$BATS_TEST_TMPDIR/host$1
+	[ "$2" = coordinator ] || printf 'libvirt: {uri: "qemu+unix:///system?socket=/nowhere", socket: /nowhere}\n' >>"$root/etc/drover/agent.yaml"
+	"$DROVER_BUILD_DIR/$2/drover-$2" --config "$root/etc/drover/$2.yaml" >"$root/$2.log" 2>&1 3>&- &
+	daemons+=($!)
+}
+
+until_true() { # COMMAND...
+	local deadline=$((SECONDS + 40))
+	until "$@"; do
+		if [ "$SECONDS" -ge "$deadline" ]; then
+			tail -n 20 "$BATS_TEST_TMPDIR"/host*/*.log
+			return 1
+		fi
+		read -r -t 0.1 <> <(:) || true
+	done
+}
+
+logged() { grep -qs -- "$2" "$BATS_TEST_TMPDIR/host1/$1.log"; }
+
+attached() { # NUMBER
+	[ "$("$drover" -H "ipc://$BATS_TEST_TMPDIR/host1/run/drover/coordinator.sock" nodes -o json |
+		jq '[.nodes[] | select(.agentVersion != "")] | length')" = "$1" ]
+}
+
+@test "init and two joins make a cluster whose daemons know each other" {
+	run --separate-stderr -0 init
+	[[ $output =~ ^drover\ join\ (drv1\.[A-Za-z0-9_-]+)\  ]]
+	first=${BASH_REMATCH[1]}
+	[ "${#first}" -lt 140 ]
+	start 1 coordinator
+	until_true logged coordinator "can join at tcp://$net.1:7781"
+	run --separate-stderr -0 join 2 "$first"
+	[[ $stderr == *"joined     lab7 as host2"* ]]
+	second=$(token)
+	run --separate-stderr -0 join 3 - <<<"$second"
+	for n in 1 2 3; do start "$n" agent; done
+	until_true attached 3
+	run --separate-stderr -0 "$drover" -H "ipc://$BATS_TEST_TMPDIR/host1/run/drover/coordinator.sock" status
+	[[ $output == *lab7* ]]
+	# The administrator's certificate does from elsewhere what root does here.
+	etc=$BATS_TEST_TMPDIR/host1/etc/drover
+	run --separate-stderr -0 "$drover" -H "tcp://$net.1:7780" --ca "$etc/ca.pem" --cert "$etc/admin.pem" \
+		--key "$etc/admin-key.pem" cordon host2 -m joined
+	logged coordinator "as host2: joined"
+	# And a host's own certificate does not.
+	etc=$BATS_TEST_TMPDIR/host2/etc/drover
+	run --separate-stderr -8 "$drover" -H "tcp://$net.1:7780" --ca "$etc/ca.pem" --cert "$etc/agent.pem" \
+		--key "$etc/agent-key.pem" cordon host3 -m joined
+}
+
+@test "what a host gets: keys for root alone, what QEMU needs, certificates that openssl believes" {
+	init >/dev/null
+	start 1 coordinator
+	until_true logged coordinator "can join at"
+	# QEMU as root keeps its keys for root; where libvirt says so, it looks elsewhere.
+	mkdir -p "$BATS_TEST_TMPDIR/host2/etc/libvirt"
+	printf 'user = "root"\nmigrate_tls_x509_cert_dir = "/etc/tls-of-migrations"\n' >"$BATS_TEST_TMPDIR/host2/etc/libvirt/qemu.conf"
+	join 2 "$(token)"
+	cd "$BATS_TEST_TMPDIR/host2/etc"
+	[ "$(stat -c %a drover/agent-key.pem tls-of-migrations/{server,client}-key.pem | sort -u)" = 600 ]
+	[ "$(stat -c %a drover/agent.pem drover/ca.pem tls-of-migrations/{ca,server,client}-cert.pem | sort -u)" = 644 ]
+	openssl verify -x509_strict -purpose sslserver -verify_ip "$net.2" -CAfile drover/ca.pem drover/agent.pem
+	for side in server client; do
+		openssl verify -x509_strict -purpose "ssl$side" -verify_ip "$net.102" -CAfile tls-of-migrations/ca-cert.pem \
+			"tls-of-migrations/$side-cert.pem"
+	done
+	# QEMU takes any client of its CA: nobody of the mesh may be one.
+	run ! openssl verify -CAfile tls-of-migrations/ca-cert.pem drover/agent.pem
+	openssl x509 -in drover/agent.pem -noout -ext subjectAltName | grep -q "URI:drover://lab7/agent/host2, DNS:host2"
+	"$DROVER_BUILD_DIR/agent/drover-agent" --check --config drover/agent.yaml
+	run -0 "$drover" pki status --prefix "$BATS_TEST_TMPDIR/host2"
+	[[ $output == *drover://lab7/agent/host2*"good for 364 days"* ]]
+	# Whole, or not there: nothing half-written is left.
+	[ -z "$(find "$BATS_TEST_TMPDIR" -regextype egrep -regex '.*\.(new-)?[0-9a-f]{8}')" ]
+}
+
+@test "nothing that is there is overwritten" {
+	init >/dev/null
+	made=("$BATS_TEST_TMPDIR"/host1/etc "$BATS_TEST_TMPDIR"/host1/var/lib/drover/pki)
+	before=$(find "${made[@]}" -type f ! -name tokens -exec sha256sum {} + | sort)
+	run --separate-stderr -4 init
+	[[ $stderr == *"has a cluster already; nothing was touched"* ]]
+	start 1 coordinator
+	until_true logged coordinator "can join at"
+	one=$(token)
+	# The first host is a node already; the token is not used up by that.
+	run --separate-stderr -4 join 1 "$one"
+	[[ $stderr == *"agent.yaml is there"* ]]
+	[ "$(find "${made[@]}" -type f ! -name tokens -exec sha256sum {} + | sort)" = "$before" ]
+	# Certificates of QEMU's that drover did not make stay.
+	mkdir -p "$BATS_TEST_TMPDIR/host2/etc/pki/libvirt-migrate"
+	echo mine >"$BATS_TEST_TMPDIR/host2/etc/pki/libvirt-migrate/ca-cert.pem"
+	run --separate-stderr -0 join 2 "$one"
+	[[ $stderr == *"not drover's: left as they are"* ]]
+	[ "$(ls "$BATS_TEST_TMPDIR/host2/etc/pki/libvirt-migrate")" = ca-cert.pem ]
+	[ "$(cat "$BATS_TEST_TMPDIR/host2/etc/pki/libvirt-migrate/ca-cert.pem")" = mine ]
+}
+
+@test "F77: a token that is used, revoked, cut, of another cluster or for another host lets nobody in" {
+	init --ttl 10m >/dev/null
+	start 1 coordinator
+	until_true logged coordinator "can join at"
+	one=$(token)
+	join 2 "$one"
+	run --separate-stderr -8 join 3 "$one"
+	[[ $stderr == *"used already, by host2"* ]]
+	two=$(token)
+	id=$("$drover" token list --no-headers --prefix "$BATS_TEST_TMPDIR/host1" | tail -n 1 | cut -d' ' -f1)
+	"$drover" token revoke "$id" --prefix "$BATS_TEST_TMPDIR/host1"
+	run --separate-stderr -8 join 3 "$two"
+	[[ $stderr == *"not known here"* ]]
+	run --separate-stderr -7 "$drover" token revoke "$id" --prefix "$BATS_TEST_TMPDIR/host1"
+	run --separate-stderr -2 join 3 "${two%?????}"
+	[[ $stderr == *"a part of it is missing"* ]]
+	run --separate-stderr -4 join 3 "$(token --node host4)"
+	[[ $stderr == *"is for a host named host4"* ]]
+	# A name that is taken, and the way out.
+	rm -r "$BATS_TEST_TMPDIR/host2"
+	run --separate-stderr -4 join 2 "$(token)"
+	[[ $stderr == *"drover token create --node host2"* ]]
+	run --separate-stderr -0 join 2 "$(token --node host2)"
+	# Another cluster's coordinator in the same place is not even asked.
+	kill "${daemons[0]}"
+	wait "${daemons[0]}" || true
+	daemons=()
+	three=$(token)
+	mv "$BATS_TEST_TMPDIR/host1" "$BATS_TEST_TMPDIR/old1"
+	init >/dev/null
+	start 1 coordinator
+	until_true logged coordinator "can join at"
+	run --separate-stderr -3 join 3 "$three"
+	[[ $stderr == *"not the coordinator of the token"* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/host3/etc/drover" ]
+	run ! logged coordinator "refused"
+	# The secrets are in no file and no log.
+	run ! grep -rqF -e "$one" -e "$two" -e "$three" "$BATS_TEST_TMPDIR/old1" "$BATS_TEST_TMPDIR/host1"
+}
+
+@test "without join/listen there is no door" {
+	init >/dev/null
+	sed -i '/^join:/,/^  authority:/d' "$BATS_TEST_TMPDIR/host1/etc/drover/coordinator.yaml"
+	start 1 coordinator
+	until_true logged coordinator "coordinator host1 of cluster lab7"
+	run --separate-stderr -3 join 2 "$(token)"
+	[[ $stderr == *"Connection refused"* ]]
+}

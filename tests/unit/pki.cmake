@@ -1,0 +1,4 @@
+# Tokens, the authority's books and judgement, certificates, and joins over real TLS connections.
+drover_test(NAME test_token LABEL unit SOURCES unit/test_token.c LIBS drover_pki)
+drover_test(NAME test_books LABEL unit SOURCES unit/test_books.c LIBS drover_pki)
+drover_test(NAME test_join LABEL unit SOURCES unit/test_join.c LIBS drover_pki)

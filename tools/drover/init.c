@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drover init: a cluster from nothing, on its first host. The authority comes first and appears
+ * whole; from then on a second try is refused, and told what to move away. */
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "pki/files.h"
+#include "proto/mesh/identity.h"
+#include "tools/drover/commands.h"
+#include "tools/drover/setup.h"
+
+#include <string.h>
+
+struct init {
+	struct session s;
+	struct host_paths paths;
+	struct host_agent agent;
+	char *coordinator; /* tcp://... */
+};
+
+static int check_free(const struct init *i, struct error *err)
+{
+	static const char *const names[] = { "coordinator", "agent", "admin" };
+
+	if (authority_exists(i->paths.authority))
+		return error_set(
+			err, ERROR_REFUSED,
+			"%s is there: this host has a cluster already; nothing was "
+			"touched. To let a host join it: drover token create. To begin "
+			"anew, stop drover's daemons and move %s and %s/* away: hosts that "
+			"have joined must then join again",
+			i->paths.authority, i->paths.authority, i->paths.etc);
+	for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+		int rc = host_check_free(&i->paths, names[n], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	if (files_exist(i->paths.ca))
+		return error_set(err, ERROR_REFUSED,
+		                 "%s is there: this host belongs to a cluster already; nothing was "
+		                 "touched",
+		                 i->paths.ca);
+	return 0;
+}
+
+static int create_authority(const struct init *i, struct error *err)
+{
+	_cleanup_free_ char *join = host_join_address(i->agent.address);
+	const struct authority_place place = { i->s.options->cluster, i->coordinator, join };
+	int rc = files_make_directory(i->paths.state, 0700, err);
+
+	/* Only where all is kept apart: the rest of the path of a real host is there. */
+	if (rc == 0 && i->paths.prefix[0])
+		rc = files_make_directory(i->paths.run, 0755, err);
+	return rc < 0 ? rc : authority_create(i->paths.authority, &place, err);
+}
+
+/* Keys, and certificates for them, without a token: this is the authority's own host. */
+static int issue(const struct init *i, enum mesh_role role, const char *name,
+                 struct join_result *ret, struct error *err)
+{
+	struct authority_order order = { .role = role, .name = name };
+	struct join_result result = { 0 };
+	struct bytes requests[2] = { 0 };
+	bool agent = role == MESH_ROLE_AGENT;
+	int rc = join_new_keys(&result, requests, err);
+
+	if (role != MESH_ROLE_ADMIN)
+		order.address = i->agent.address;
+	if (agent)
+		order.migration_address = i->agent.migration_address;
+	if (rc == 0)
+		rc = authority_issue(i->paths.authority, &order, &requests[0],
+		                     agent ? &requests[1] : NULL, &result.grant, err);
+	free(requests[0].data);
+	free(requests[1].data);
+	if (rc == 0)
+		rc = join_check(&result, mesh_role_name(role), name, err);
+	if (rc < 0) {
+		join_result_deinit(&result);
+		return rc;
+	}
+	*ret = result;
+	return 0;
+}
+
+static int write_host(const struct init *i, struct error *err)
+{
+	_cleanup_(join_result_deinit) struct join_result coordinator = { 0 };
+	_cleanup_(join_result_deinit) struct join_result agent = { 0 };
+	_cleanup_(join_result_deinit) struct join_result admin = { 0 };
+	int rc = issue(i, MESH_ROLE_COORDINATOR, i->agent.name, &coordinator, err);
+
+	if (rc == 0)
+		rc = issue(i, MESH_ROLE_AGENT, i->agent.name, &agent, err);
+	if (rc == 0)
+		rc = issue(i, MESH_ROLE_ADMIN, "admin", &admin, err);
+	if (rc == 0)
+		rc = host_write_identity(&i->paths, "coordinator", &coordinator, err);
+	if (rc == 0)
+		rc = host_write_identity(&i->paths, "agent", &agent, err);
+	if (rc == 0)
+		rc = host_write_identity(&i->paths, "admin", &admin, err);
+	if (rc == 0)
+		rc = host_write_qemu_tls(&i->paths, &agent, err);
+	if (rc == 0)
+		rc = host_write_agent_yaml(&i->paths, &i->agent, &agent.grant, err);
+	/* Last: without it no coordinator starts. */
+	if (rc == 0)
+		rc = host_write_coordinator_yaml(&i->paths, i->agent.name, i->agent.address,
+		                                 &coordinator.grant, err);
+	return rc;
+}
+
+static int check_cluster(const char *cluster, struct error *err)
+{
+	if (!cluster)
+		return error_set(err, ERROR_INVALID, "--cluster is needed");
+	if (!identity_name_is_valid(cluster) || strlen(cluster) > BOOKS_NAME_MAX)
+		return error_set(err, ERROR_INVALID,
+		                 "\"%.80s\" cannot be the name of a cluster: 1 to %d letters, "
+		                 "digits and .-_:@",
+		                 cluster, BOOKS_NAME_MAX);
+	return 0;
+}
+
+static enum exit_code init_host(struct init *i)
+{
+	char token[TOKEN_TEXT_BYTES];
+	struct error err = { 0 };
+
+	if (check_free(i, &err) < 0)
+		return setup_fail(&i->s, "init", &err);
+	if (create_authority(i, &err) < 0)
+		return setup_fail(&i->s, "making the cluster's authority", &err);
+	if (write_host(i, &err) < 0) {
+		error_context(&err,
+		              "the cluster's authority was made, but this host is not set up (to "
+		              "begin anew, move %s and %s/* away)",
+		              i->paths.authority, i->paths.etc);
+		return setup_fail(&i->s, "init", &err);
+	}
+	session_say(&i->s, "cluster    %s; its authority is in %s, for root alone: back it up",
+	            i->s.options->cluster, i->paths.authority);
+	session_say(&i->s, "host       %s: coordinator at %s, agent at port 7788", i->agent.name,
+	            i->coordinator);
+	session_say(&i->s, "admin      %s/admin.pem, for drover on other machines", i->paths.etc);
+	setup_say_next(&i->s, &i->paths, "drover-coordinator and drover-agent");
+	if (setup_create_token(i->s.options, &i->paths, token, &err) < 0)
+		return setup_fail(&i->s, "making a token", &err);
+	session_say(&i->s, "           on another host, the following line, with its own name and "
+	                   "addresses; more hosts: drover token create");
+	printf("drover join %s --name HOST --address IP --migration-address IP "
+	       "--migration-interface NAME\n",
+	       token);
+	return EXIT_DONE;
+}
+
+enum exit_code init_run(const struct invocation *invocation)
+{
+	char host_name[BOOKS_NAME_MAX + 1];
+	struct init i = { 0 };
+	struct error err = { 0 };
+	enum exit_code code = setup_begin(&i.s, invocation, &i.paths);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (check_cluster(invocation->options.cluster, &err) < 0 ||
+	    setup_read_agent(&invocation->options, &i.agent, host_name, &err) < 0) {
+		code = setup_fail(&i.s, "init", &err);
+	} else {
+		i.coordinator = host_coordinator_url(i.agent.address);
+		code = init_host(&i);
+	}
+	free(i.coordinator);
+	host_paths_deinit(&i.paths);
+	return code;
+}

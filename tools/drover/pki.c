@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drover pki status: the certificates of this host, whose they are and until when. */
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "pki/files.h"
+#include "tools/drover/commands.h"
+#include "tools/drover/setup.h"
+
+#define DAY_MS    ((uint64_t)24 * 60 * MINUTES_MS(1))
+#define WARN_DAYS 30
+
+DEFINE_CLEANUP(struct table *, table_free);
+
+enum pki_column { PKI_FILE, PKI_WHOSE, PKI_BY, PKI_UNTIL, PKI_STATE, PKI_COLUMNS };
+
+static const struct column pki_columns[PKI_COLUMNS] = {
+	[PKI_FILE] = { "FILE" },   [PKI_WHOSE] = { "WHOSE" }, [PKI_BY] = { "SIGNED BY" },
+	[PKI_UNTIL] = { "UNTIL" }, [PKI_STATE] = { "STATE" },
+};
+
+/* Whether nobody needs to do anything about it. */
+static bool set_state(struct table *t, const struct certificate_facts *f, uint64_t now_ms)
+{
+	unsigned long long days;
+
+	if (f->not_before_ms > now_ms) {
+		table_set(t, PKI_STATE, "not valid yet: check the clock");
+		table_set_colour(t, PKI_STATE, COLOUR_RED);
+		return false;
+	}
+	if (f->not_after_ms <= now_ms) {
+		table_set(t, PKI_STATE, "ended");
+		table_set_colour(t, PKI_STATE, COLOUR_RED);
+		return false;
+	}
+	days = (f->not_after_ms - now_ms) / DAY_MS;
+	table_set(t, PKI_STATE, days < WARN_DAYS ? "ends in %llu days" : "good for %llu days",
+	          days);
+	if (days < WARN_DAYS)
+		table_set_colour(t, PKI_STATE, COLOUR_YELLOW);
+	return days >= WARN_DAYS;
+}
+
+/* A file that is not there is no row. */
+static bool add_file(struct table *t, const char *path, size_t *count)
+{
+	_cleanup_free_ char *pem = NULL;
+	struct certificate_facts f;
+	struct error err = { 0 };
+	char text[CLOCK_TEXT_BYTES];
+
+	if (!files_exist(path))
+		return true;
+	++*count;
+	table_add_row(t);
+	table_set(t, PKI_FILE, "%s", path);
+	if (files_read(path, &pem, &err) < 0 || certificate_read(pem, &f, &err) < 0) {
+		table_set(t, PKI_STATE, "%s", err.text);
+		table_set_colour(t, PKI_STATE, COLOUR_RED);
+		return false;
+	}
+	table_set(t, PKI_WHOSE, "%s", f.uri[0] ? f.uri : f.name);
+	table_set(t, PKI_BY, "%s", f.authority ? "itself" : f.issuer);
+	table_set(t, PKI_UNTIL, "%s", clock_format_wall(f.not_after_ms, text));
+	return set_state(t, &f, clock_wall_ms());
+}
+
+enum exit_code pki_status_run(const struct invocation *invocation)
+{
+	static const char *const ours[] = { "ca", "coordinator", "agent", "admin" };
+	static const char *const qemu[] = { "ca-cert", "server-cert", "client-cert" };
+	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
+	_cleanup_(table_freep) struct table *t = NULL;
+	struct session s;
+	enum exit_code code = setup_begin(&s, invocation, &paths);
+	bool good = true;
+	size_t count = 0;
+
+	if (code != EXIT_DONE)
+		return code;
+	t = table_new(&s.out, pki_columns, PKI_COLUMNS);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		_cleanup_free_ char *path = host_certificate_path(&paths, ours[i]);
+
+		good &= add_file(t, path, &count);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(qemu); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s.pem", paths.qemu_tls, qemu[i]);
+
+		good &= add_file(t, path, &count);
+	}
+	if (count == 0) {
+		fprintf(s.err.file,
+		        "drover: this host has no certificates of drover's: drover init, or drover "
+		        "join\n");
+		return EXIT_NOT_FOUND;
+	}
+	table_print(t);
+	return good ? EXIT_DONE : EXIT_PARTLY;
+}

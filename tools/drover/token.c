@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drover token create, list, revoke: on the authority's own host, on its files. */
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "tools/drover/commands.h"
+#include "tools/drover/setup.h"
+
+DEFINE_CLEANUP(struct table *, table_free);
+
+enum exit_code token_create_run(const struct invocation *invocation)
+{
+	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
+	char text[TOKEN_TEXT_BYTES];
+	struct session s;
+	struct error err = { 0 };
+	enum exit_code code = setup_begin(&s, invocation, &paths);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (setup_create_token(s.options, &paths, text, &err) < 0)
+		return setup_fail(&s, "making a token", &err);
+	session_say(&s, "On the new host: drover join TOKEN --name HOST --address IP "
+	                "--migration-address IP --migration-interface NAME");
+	puts(text);
+	certificate_forget(text, sizeof(text));
+	return EXIT_DONE;
+}
+
+enum token_column { TOKEN_ID, TOKEN_STATE, TOKEN_FOR, TOKEN_ENDS, TOKEN_USED_BY, TOKEN_COLUMNS };
+
+static const struct column token_columns[TOKEN_COLUMNS] = {
+	[TOKEN_ID] = { "ID" },     [TOKEN_STATE] = { "STATE" },          [TOKEN_FOR] = { "FOR" },
+	[TOKEN_ENDS] = { "ENDS" }, [TOKEN_USED_BY] = { "LAST USED BY" },
+};
+
+static void add_token(struct table *t, const struct books_token *k, uint64_t now_ms)
+{
+	char text[CLOCK_TEXT_BYTES];
+
+	table_add_row(t);
+	table_set(t, TOKEN_ID, "%s", token_format_id(k->id, text));
+	if (k->uses_left == 0)
+		table_set(t, TOKEN_STATE, "used");
+	else if (k->expires_ms <= now_ms)
+		table_set(t, TOKEN_STATE, "expired");
+	else
+		table_set(t, TOKEN_STATE, "good for %u", k->uses_left);
+	table_set(t, TOKEN_FOR, "%s", k->node[0] ? k->node : "any new host");
+	table_set(t, TOKEN_ENDS, "%s", clock_format_wall(k->expires_ms, text));
+	table_set(t, TOKEN_USED_BY, "%s", k->used_by);
+}
+
+enum exit_code token_list_run(const struct invocation *invocation)
+{
+	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
+	_cleanup_(books_deinit) struct books books = { 0 };
+	_cleanup_(table_freep) struct table *t = NULL;
+	struct session s;
+	struct error err = { 0 };
+	enum exit_code code = setup_begin(&s, invocation, &paths);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (authority_list(paths.authority, &books, &err) < 0)
+		return setup_fail(&s, "listing the tokens", &err);
+	t = table_new(&s.out, token_columns, TOKEN_COLUMNS);
+	for (size_t i = 0; i < books.n_tokens; i++)
+		add_token(t, &books.tokens[i], clock_wall_ms());
+	table_print(t);
+	return EXIT_DONE;
+}
+
+enum exit_code token_revoke_run(const struct invocation *invocation)
+{
+	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
+	const char *id = invocation->words.items[0];
+	struct session s;
+	struct error err = { 0 };
+	enum exit_code code = setup_begin(&s, invocation, &paths);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (authority_revoke_token(paths.authority, id, &err) < 0)
+		return setup_fail(&s, "revoking a token", &err);
+	session_say(&s, "Token %s is revoked.", id);
+	return EXIT_DONE;
+}
