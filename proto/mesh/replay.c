@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "proto/methods.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct replay *replay_find(struct replays *r, const struct mesh_identity *who, c
 
 void replay_forget(struct replays *r, struct replay *replay)
 {
+	assert(r->all); /* @replay is in it */
 	HASH_DEL(r->all, replay);
 	if (!replay->running) {
 		DL_DELETE(r->ended, replay);
