@@ -8,6 +8,7 @@
 #include "common/id.h"
 #include "pki/files.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -151,6 +152,7 @@ static int sign_with(const char *directory, const char *stem, const struct bytes
 		rc = read_in(directory, key_name, &key, err);
 	if (rc < 0)
 		return rc;
+	assert(key);
 	rc = certificate_sign(ca, key, request, order, ret_certificate, serial, err);
 	certificate_forget(key, strlen(key));
 	if (rc == 0)
@@ -328,7 +330,7 @@ int authority_admit(const char *directory, const struct authority_applicant *a,
 	_cleanup_close_ int fd = -1;
 	_cleanup_(books_deinit) struct books books = { 0 };
 	struct authority_grant grant = { 0 };
-	struct books_token *token;
+	struct books_token *token = NULL;
 	int rc = lock(directory, &fd, err);
 
 	if (rc == 0)
@@ -341,6 +343,7 @@ int authority_admit(const char *directory, const struct authority_applicant *a,
 		rc = sign(directory, &order, &a->request, &a->migration_request, &grant, err);
 	if (rc < 0)
 		return rc;
+	assert(token);
 	token->uses_left--;
 	snprintf(token->used_by, sizeof(token->used_by), "%s", a->name);
 	note_issued(&books, &order);

@@ -10,6 +10,7 @@
 #include "proto/mesh/message.h"
 #include "proto/pki.pb-c.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,7 @@ static int receive_reply(struct channel *channel, struct authority_grant *ret, s
 			err->code = ERROR_UNKNOWN_OUTCOME;
 		return -ERROR_UNKNOWN_OUTCOME;
 	}
+	assert(message);
 	return take_reply((const Drover__V1__PkiJoinReply *)message, ret, err);
 }
 

@@ -12,7 +12,6 @@
 #include "proto/mesh/message.h"
 #include "proto/pki.pb-c.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
@@ -282,7 +281,7 @@ static int open_listener(struct join_server *s, struct error *err)
 		                        .ai_flags = AI_PASSIVE | AI_NUMERICHOST };
 	const char *url = s->options.listen;
 	struct addrinfo *found = NULL;
-	struct sockaddr_storage at;
+	struct sockaddr_storage at = { 0 };
 	socklen_t room = sizeof(at);
 	char host[64], port[8];
 	int rc, one = 1;
@@ -303,8 +302,10 @@ static int open_listener(struct join_server *s, struct error *err)
 	if (rc < 0 || listen(s->listen_fd, 64) < 0 ||
 	    getsockname(s->listen_fd, (struct sockaddr *)&at, &room) < 0)
 		return error_set_errno(err, ERROR_SYSTEM, errno, "%s", url);
-	s->port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-	                                         : ((struct sockaddr_in *)&at)->sin_port);
+	if (getnameinfo((struct sockaddr *)&at, room, NULL, 0, port, sizeof(port),
+	                NI_NUMERICSERV) != 0)
+		return error_set(err, ERROR_SYSTEM, "%s: its port is not known", url);
+	s->port = (uint16_t)strtoul(port, NULL, 10);
 	return 0;
 }
 

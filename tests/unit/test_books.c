@@ -17,6 +17,9 @@
 
 #include <cmocka.h>
 
+/* One character too many for a name. */
+#define A_WORD_OF_64 "0123456789012345678901234567890123456789012345678901234567890123"
+
 static const uint8_t secret[TOKEN_SECRET_BYTES] = "twenty-four secret bytes";
 static const uint8_t wrong[TOKEN_SECRET_BYTES] = "twenty-four other bytes.";
 static const uint8_t id[TOKEN_ID_BYTES] = { 1, 2, 3, 4 };
@@ -100,15 +103,8 @@ static void test_names(void **state)
 /* What would be another line, another path or no host at all is no name; only IP addresses are. */
 static void test_claims(void **state)
 {
-	static const char *const names[] = { "",
-		                             "-",
-		                             "a b",
-		                             "a\nb",
-		                             "../x",
-		                             "a/b",
-		                             "\"",
-		                             "0123456789012345678901234567890123456789012345678901"
-		                             "234567890123" };
+	static const char *const names[] = { "",     "-",   "a b", "a\nb",
+		                             "../x", "a/b", "\"",  A_WORD_OF_64 };
 	static const char *const addresses[] = { "",          "host2",      "10.0.0",
 		                                 "10.0.0.1 ", "10.0.0.1:1", "fe80::1%eth0" };
 	struct books_claim c = claim("host2");
