@@ -146,6 +146,6 @@ void audit_text_end(struct audit_text *t)
 {
 	if (!t->cut)
 		return;
-	memcpy(t->data + t->bytes, t->bytes ? CUT : CUT + 1, sizeof(CUT) - (t->bytes ? 0 : 1));
+	memcpy(t->data + t->bytes, t->bytes ? CUT : &CUT[1], sizeof(CUT) - (t->bytes ? 0 : 1));
 	t->bytes += strlen(t->data + t->bytes);
 }

@@ -475,7 +475,7 @@ void call_take_end(struct mesh_connection *c, const struct frame *f)
 
 	if (!call)
 		return;
-	e.result = (struct mesh_result){ .status = MESH_OK };
+	e.result = (struct mesh_result){ .status = MESH_OK, .answered = true };
 	if (read_ending(call, f, &e, &err) < 0)
 		complete_unreadable(call, &err);
 	else

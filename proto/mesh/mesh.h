@@ -219,6 +219,7 @@ struct mesh_result {
 	struct error error;              /* code ERROR_NONE if status is MESH_OK */
 	const ProtobufCMessage *message; /* unary: the reply; NULL unless MESH_OK */
 	bool never_sent;                 /* true: the peer has surely not seen it; safe to repeat */
+	bool answered;                   /* true: @status is what the peer said, not what we saw */
 	struct mesh_metadata trailers;
 	const struct mesh_detail *details; /* of a failure */
 	size_t n_details;

@@ -176,6 +176,7 @@ void client_free(struct client *client)
 
 struct call {
 	bool done;
+	bool answered; /* by the coordinator itself */
 	enum mesh_status status;
 	struct error error;
 	ProtobufCMessage *reply; /* owned */
@@ -193,6 +194,7 @@ static void call_done(const struct mesh_result *result, void *context)
 	struct call *call = context;
 
 	call->done = true;
+	call->answered = result->answered;
 	call->status = result->status;
 	call->error = result->error;
 	if (result->status == MESH_OK) {
@@ -240,9 +242,13 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 
 	for (;;) {
 		struct call call;
-		uint64_t now_ms;
-		int rc = connection_state(client, err);
+		uint64_t now_ms = clock_now_ms();
+		int rc;
 
+		/* It was there when this client was made: what is missing now is being restarted. */
+		if (now_ms < until_ms)
+			client_wait(client, until_ms - now_ms, is_connected, client);
+		rc = connection_state(client, err);
 		if (rc < 0)
 			return rc;
 		call_once(client, method, request, &request_id, &call);
@@ -250,10 +256,10 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 			*ret_reply = call.reply;
 			return 0;
 		}
-		now_ms = clock_now_ms();
-		/* An answer "unavailable" over a live connection is an answer. */
-		if (call.status != MESH_UNAVAILABLE || client_find_connection(client) ||
-		    now_ms >= until_ms || client->signal_number) {
+		/* "unavailable" from the coordinator itself is an answer; else the call has got lost with
+		 * its connection, and the request id makes it safe to repeat. */
+		if (call.status != MESH_UNAVAILABLE || call.answered ||
+		    clock_now_ms() >= until_ms || client->signal_number) {
 			if (err)
 				*err = call.error;
 			if (call.error.code == ERROR_NONE)
@@ -262,6 +268,5 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 				                 mesh_status_name(call.status));
 			return -(int)call.error.code;
 		}
-		client_wait(client, until_ms - now_ms, is_connected, client);
 	}
 }

@@ -19,8 +19,8 @@
 
 struct client;
 
-/* Connects to somebody of role @expect; MESH_ROLE_NONE: whoever is there. -ERROR_UNREACHABLE, -ERROR_IDENTITY, -ERROR_TIMEOUT, -ERROR_INVALID (certificate
- * files). @options is borrowed. */
+/* Connects to somebody of role @expect; MESH_ROLE_NONE: whoever is there. -ERROR_UNREACHABLE,
+ * -ERROR_IDENTITY, -ERROR_TIMEOUT, -ERROR_INVALID (certificate files). @options is borrowed. */
 int client_open(const struct options *options, enum mesh_role expect, struct client **ret_client,
                 struct error *err);
 void client_free(struct client *client);

@@ -92,6 +92,22 @@ static void fail_with_details(struct mesh_incoming *in, const Drover__Test__Requ
 	free(reply.payload.data);
 }
 
+static void collect(struct side *side, struct mesh_incoming *in, uint64_t reply_bytes)
+{
+	Drover__Test__Empty none = DROVER__TEST__EMPTY__INIT;
+	Drover__Test__Reply reply;
+
+	assert_in_range(side->collects, side->n_collected + 1, HARNESS_COLLECTS_MAX);
+	side->collected[side->n_collected++] = in;
+	if (side->n_collected < side->collects)
+		return;
+	fill_reply(&reply, reply_bytes);
+	for (unsigned i = 0; i < side->n_collected; i++)
+		mesh_reply(side->collected[i], &reply.base);
+	mesh_reply(side->last_sleeper, &none.base);
+	free(reply.payload.data);
+}
+
 static void handle_unary(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__Test__Request *request = (const Drover__Test__Request *)m;
@@ -107,6 +123,10 @@ static void handle_unary(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 			return;
 		}
 		mesh_fail(in, (enum mesh_status)request->status, &err);
+		return;
+	}
+	if (side->collects > 0) {
+		collect(side, in, request->reply_bytes);
 		return;
 	}
 	fill_reply(&reply, request->reply_bytes);
@@ -429,12 +449,15 @@ static bool is_filled(const ProtobufCBinaryData *payload)
 	return true;
 }
 
+static unsigned outcomes;
+
 void outcome_done(const struct mesh_result *result, void *context)
 {
 	struct outcome *o = context;
 
 	o->done = true;
 	o->times++;
+	o->order = ++outcomes;
 	o->status = result->status;
 	o->error = result->error;
 	o->never_sent = result->never_sent;

@@ -22,9 +22,12 @@
 #define WAIT_MS 10000 /* for anything that must happen; generous, for sanitizers on busy machines */
 
 /* What the calls of one mesh saw. */
+#define HARNESS_COLLECTS_MAX 16
+
 struct outcome {
 	bool done;
 	unsigned times; /* done was called */
+	unsigned order; /* of all outcomes of this process: 1, 2, 3 ... */
 	enum mesh_status status;
 	struct error error;
 	bool never_sent;
@@ -61,6 +64,10 @@ struct side {
 	unsigned flooded;   /* messages of Flood sent */
 	unsigned slow;      /* mesh_send said false */
 	struct mesh_incoming *last_sleeper;
+	/* so many calls to UnaryCall are answered in one go, and after them the last sleeper */
+	unsigned collects;
+	struct mesh_incoming *collected[HARNESS_COLLECTS_MAX];
+	unsigned n_collected;
 	struct relay relay;
 };
 

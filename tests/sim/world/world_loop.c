@@ -172,7 +172,8 @@ void loop_watch_signal(struct loop *loop, int signal_number, void (*handle)(int,
 
 bool world_trace;
 
-static void print_line(const char *who, const char *format, va_list arguments)
+static void __attribute__((format(printf, 2, 0)))
+print_line(const char *who, const char *format, va_list arguments)
 {
 	uint64_t ms = world_now_us() / 1000 - 1000000;
 
