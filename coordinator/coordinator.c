@@ -211,15 +211,6 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 	return 0;
 }
 
-static void join_told(bool good, const char *text, void *context)
-{
-	(void)context;
-	if (good)
-		log_info("join: %s", text);
-	else
-		log_warning("join refused: %s", text);
-}
-
 static int open_join(struct coordinator *c, struct error *err)
 {
 	const struct coordinator_settings *s = c->settings;
@@ -230,7 +221,7 @@ static int open_join(struct coordinator *c, struct error *err)
 		.ca = s->tls_ca,
 		.certificate = s->tls_certificate,
 		.key = s->tls_key,
-		.told = join_told,
+		.told = identity_join_told,
 		.context = c,
 	};
 

@@ -19,7 +19,8 @@
 #include "proto/mesh/mesh.h"
 
 struct agent_link;  /* agents.c */
-struct join_server; /* pki/join_server.h */
+struct join_event;  /* pki/join_server.h */
+struct join_server; /* the same */
 struct request;     /* requests.c */
 struct watcher;     /* watchers.c */
 
@@ -97,6 +98,9 @@ void agents_carry_out(struct coordinator *c, const struct action *action);
 /* @reply's node: its link is the one the core just accepted, or refused. */
 struct mesh_connection *agents_find_connection(struct coordinator *c, const char *node);
 void agents_stop(struct coordinator *c);
+
+/* --- identity.c: who joins --- */
+void identity_join_told(const struct join_event *event, void *coordinator);
 
 /* --- watchers.c: Coordinator.Watch --- */
 void watchers_add(struct coordinator *c, struct mesh_incoming *in, uint64_t since_revision,

@@ -46,10 +46,10 @@ struct join_server {
 struct told {
 	struct message message;
 	/* Copied: it may arrive when the server is gone. */
-	void (*told)(bool good, const char *text, void *context);
+	void (*told)(const struct join_event *event, void *context);
 	void *context;
-	bool good;
-	char text[ERROR_TEXT_BYTES + 256];
+	enum error_code code;
+	char address[PEER_BYTES], claim[BOOKS_NAME_MAX + 1], text[ERROR_TEXT_BYTES];
 };
 
 DEFINE_CLEANUP(struct channel *, channel_free);
@@ -60,24 +60,26 @@ DEFINE_CLEANUP(struct join_server *, join_server_stop);
 static void run_told(struct message *m)
 {
 	struct told *t = (struct told *)m;
+	const struct join_event event = { t->code, t->address, t->claim[0] ? t->claim : NULL,
+		                          t->text };
 
-	t->told(t->good, t->text, t->context);
+	t->told(&event, t->context);
 	free(t);
 }
 
-static void tell(struct join_server *s, bool good, const char *peer, const char *name,
-                 const char *text)
+/* @why NULL: it joined. */
+static void tell(struct join_server *s, const char *address, const char *claim,
+                 const struct error *why)
 {
 	struct told *t = xnew(struct told);
 
 	t->message.run = run_told;
 	t->told = s->options.told;
 	t->context = s->options.context;
-	t->good = good;
-	if (name)
-		snprintf(t->text, sizeof(t->text), "%s, as %.64s: %s", peer, name, text);
-	else
-		snprintf(t->text, sizeof(t->text), "%s: %s", peer, text);
+	t->code = why ? why->code : ERROR_NONE;
+	snprintf(t->address, sizeof(t->address), "%s", address);
+	snprintf(t->claim, sizeof(t->claim), "%s", claim ? claim : "");
+	snprintf(t->text, sizeof(t->text), "%s", why ? why->text : "");
 	loop_post(s->options.loop, &t->message);
 }
 
@@ -171,7 +173,7 @@ static void answer(struct join_server *s, struct channel *channel, const char *p
 
 	if (judge(s, r, &grant, &quiet, &why) < 0) {
 		if (!quiet)
-			tell(s, false, peer, r->name, why.text);
+			tell(s, peer, r->name, &why);
 		/* What became of the connection after a refusal matters to nobody. */
 		(void)reply_refusal(channel, &why, &err);
 		return;
@@ -183,10 +185,10 @@ static void answer(struct join_server *s, struct channel *channel, const char *p
 			"token is used up; \"drover token create --node %.64s\" makes one for "
 			"another try",
 			r->name);
-		tell(s, false, peer, r->name, err.text);
+		tell(s, peer, r->name, &err);
 		return;
 	}
-	tell(s, true, peer, r->name, "joined");
+	tell(s, peer, r->name, NULL);
 }
 
 static void serve(struct join_server *s, int fd, const char *peer)
@@ -205,7 +207,7 @@ static void serve(struct join_server *s, int fd, const char *peer)
 	if (channel_accept(fd, &files, clock_now_ms() + JOIN_DEADLINE_MS, &channel, &err) < 0) {
 		/* Our own files are. */
 		if (err.code == ERROR_INVALID)
-			tell(s, false, peer, NULL, err.text);
+			tell(s, peer, NULL, &err);
 		return;
 	}
 	if (channel_receive(channel, &bytes, &count, &err) < 0 ||

@@ -12,7 +12,6 @@
 #include "common/error.h"
 #include "common/loop.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define JOIN_DEADLINE_MS     5000
@@ -21,13 +20,21 @@
 
 struct join_server;
 
+/* What came of one who asked. @claim is only what it said; what is not known is NULL. */
+struct join_event {
+	enum error_code code; /* ERROR_NONE: it joined */
+	const char *address;  /* without the port */
+	const char *claim;    /* the name that it wants */
+	const char *text;     /* why it was refused */
+};
+
 struct join_server_options {
 	struct loop *loop;
 	const char *listen;    /* tcp://HOST:PORT; port 0 takes a free one */
 	const char *authority; /* directory */
 	const char *ca, *certificate, *key;
-	/* On the loop's thread: somebody joined (@good) or was refused; @text says who and why. */
-	void (*told)(bool good, const char *text, void *context);
+	/* On the loop's thread: somebody joined or was refused. */
+	void (*told)(const struct join_event *event, void *context);
 	void *context;
 };
 

@@ -139,6 +139,10 @@ attached() { # NUMBER
 	[ "$(cat "$BATS_TEST_TMPDIR/host2/etc/pki/libvirt-migrate/ca-cert.pem")" = mine ]
 }
 
+joins_of_log() { "$drover" audit "$log" -o jsonl 2>/dev/null | jq -c 'select(.method == "join")'; }
+
+joins_audited() { [ "$(joins_of_log | wc -l)" -ge "$1" ]; }
+
 @test "F77: a token that is used, revoked, cut, of another cluster or for another host lets nobody in" {
 	init --ttl 10m >/dev/null
 	start 1 coordinator
@@ -157,6 +161,13 @@ attached() { # NUMBER
 	[[ $stderr == *"a part of it is missing"* ]]
 	run --separate-stderr -4 join 3 "$(token --node host4)"
 	[[ $stderr == *"is for a host named host4"* ]]
+	# Each refusal that reached the coordinator is in its audit chain, what the host claimed as a claim.
+	log=$BATS_TEST_TMPDIR/host1/var/lib/drover/coordinator-audit.log
+	until_true joins_audited 4
+	joins_of_log | jq -es 'map([.kind, .outcome, .object.claims]) == [["call", "OK", "host2"], ["refused", "PERMISSION_DENIED", "host3"],
+		["refused", "PERMISSION_DENIED", "host3"], ["refused", "FAILED_PRECONDITION", "host3"]]'
+	joins_of_log | jq -es 'all(has("name") | not) and (map(.reason // "") | join(" ") | contains("used already"))'
+	"$drover" audit "$log" --verify
 	# A name that is taken, and the way out.
 	rm -r "$BATS_TEST_TMPDIR/host2"
 	run --separate-stderr -4 join 2 "$(token)"

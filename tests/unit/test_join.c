@@ -33,13 +33,13 @@ struct world {
 	char last[1024];
 };
 
-static void told(bool good, const char *text, void *context)
+static void told(const struct join_event *e, void *context)
 {
 	struct world *w = context;
 
-	w->good += good;
-	w->refused += !good;
-	snprintf(w->last, sizeof(w->last), "%s", text);
+	w->good += e->code == ERROR_NONE;
+	w->refused += e->code != ERROR_NONE;
+	snprintf(w->last, sizeof(w->last), "%s, as %s: %s", e->address, e->claim, e->text);
 }
 
 /* What stands at the door: a coordinator, unless the test wants somebody else there. */
