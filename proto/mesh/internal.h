@@ -274,22 +274,11 @@ struct mesh_incoming {
 struct mesh_incoming *serve_incoming_new(struct mesh_connection *c, uint32_t stream,
                                          const struct method *method, uint64_t timeout_us);
 void serve_forget(struct mesh_incoming *in);
-/* Answers before any handler saw the call. */
-void serve_refuse(struct mesh_connection *c, uint32_t stream, const char *method,
-                  enum mesh_status status, const struct error *err);
-
-/* Whether the program that @in came to has a handler for this method. */
-bool serve_has(const struct mesh_incoming *in, const char *method);
-/* @f begins a call; whether it may go on. Else it was refused. */
-bool serve_may_open(struct mesh_connection *c, const struct frame *f);
-/* All of its request is there. */
-void serve_take_open(struct mesh_connection *c, const struct frame *f);
-void serve_take_window(struct mesh_connection *c, const struct frame *f);
+/* Nobody waits for @incoming any more: tells its handler, or abandons it. */
+void serve_cancel(void *incoming);
 void serve_take_cancel(struct mesh_connection *c, const struct frame *f);
 /* The calls that were made for @in, by older and younger. */
 struct mesh_call **serve_get_children(struct mesh_incoming *in);
-/* The link's queue is short again. */
-void serve_writable(struct mesh_connection *c);
 /* Nobody waits for any of them. */
 void serve_cancel_all(struct mesh_connection *c);
 void serve_forget_abandoned(struct mesh *mesh);
@@ -297,6 +286,29 @@ void serve_forget_abandoned(struct mesh *mesh);
 void serve_end_endless(struct mesh_connection *c, const struct error *why);
 /* Whether one is under way that ends by itself. */
 bool serve_is_any_ending(const struct mesh_connection *c);
+
+/* --- serve_open.c --- */
+
+/* Answers before any handler saw the call. */
+void serve_refuse(struct mesh_connection *c, uint32_t stream, const char *method,
+                  enum mesh_status status, const struct error *err);
+/* Whether the program that @in came to has a handler for this method. */
+bool serve_has(const struct mesh_incoming *in, const char *method);
+/* @f begins a call; whether it may go on. Else it was refused. */
+bool serve_may_open(struct mesh_connection *c, const struct frame *f);
+/* All of its request is there. */
+void serve_take_open(struct mesh_connection *c, const struct frame *f);
+
+/* --- serve_reply.c --- */
+
+/* An END without trailers, for a call that no handler ends. */
+void serve_send_end(struct mesh_connection *c, uint32_t stream, enum mesh_status status,
+                    const struct error *err, const ProtobufCMessage *reply);
+void serve_audit_end(const struct mesh_incoming *in, enum mesh_status status,
+                     const struct error *err, const ProtobufCMessage *reply);
+void serve_take_window(struct mesh_connection *c, const struct frame *f);
+/* The link's queue is short again. */
+void serve_writable(struct mesh_connection *c);
 
 /* --- audit.c --- */
 

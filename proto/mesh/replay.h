@@ -38,7 +38,7 @@ struct replay {
 	const struct method *method;
 	uint64_t digest;                 /* of the request */
 	struct mesh_incoming *running;   /* NULL: it has ended */
-	struct mesh_incoming *followers; /* who wait for the same; serve.c's list */
+	struct mesh_incoming *followers; /* who wait for the same */
 	bool kept;                       /* ended: the answer is here */
 	uint8_t *bytes;                  /* the END's header, then its payload */
 	size_t end_bytes, payload_bytes;

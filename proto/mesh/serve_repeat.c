@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls with a request id, between serve.c, which runs them, and replay.c, which remembers them. A
+/* Calls with a request id, between serve_open.c, which runs them, and replay.c, which remembers them. A
  * call that was made before has no handler: it follows the one that runs, or gets what is kept.
  * Owner thread. */
 #include "proto/mesh/internal.h"
