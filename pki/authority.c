@@ -24,6 +24,7 @@ struct place {
 	char cluster[MESH_NAME_BYTES];
 	char coordinator[MESH_NAME_BYTES];
 	char join_address[TOKEN_ADDRESS_BYTES];
+	char migration_network[BOOKS_ADDRESS_BYTES]; /* "" = not known */
 };
 
 static int write_in(const char *directory, const char *name, const char *text,
@@ -67,9 +68,12 @@ int authority_create(const char *directory, const struct authority_place *place,
 	_cleanup_free_ char *name = xasprintf("drover %s", place->cluster);
 	_cleanup_free_ char *migration_name = xasprintf(AUTHORITY_MIGRATION_NAME "%s",
 	                                                place->cluster);
-	_cleanup_free_ char *text = xasprintf("cluster %s\ncoordinator %s\njoin %s\n",
-	                                      place->cluster, place->coordinator,
-	                                      place->join_address);
+	_cleanup_free_ char *libvirt_name = xasprintf(AUTHORITY_LIBVIRT_NAME "%s", place->cluster);
+	_cleanup_free_ char *text = xasprintf(
+		"cluster %s\ncoordinator %s\njoin %s\n%s%s%s", place->cluster, place->coordinator,
+		place->join_address, place->migration_network ? "migration-network " : "",
+		place->migration_network ? place->migration_network : "",
+		place->migration_network ? "\n" : "");
 	int rc;
 
 	if (authority_exists(directory))
@@ -80,6 +84,8 @@ int authority_create(const char *directory, const struct authority_place *place,
 		rc = write_pair(beside, name, "ca", err);
 	if (rc == 0)
 		rc = write_pair(beside, migration_name, "migration-ca", err);
+	if (rc == 0)
+		rc = write_pair(beside, libvirt_name, "libvirt-ca", err);
 	if (rc == 0)
 		rc = write_in(beside, "authority", text, FILES_SECRET, err);
 	if (rc == 0)
@@ -118,11 +124,22 @@ static int read_place(const char *directory, struct place *ret, struct error *er
 
 	if (rc < 0)
 		return rc;
-	if (sscanf(text, "cluster %127s coordinator %127s join %63s", ret->cluster,
-	           ret->coordinator, ret->join_address) != 3)
+	ret->migration_network[0] = '\0';
+	if (sscanf(text, "cluster %127s coordinator %127s join %63s migration-network %63s",
+	           ret->cluster, ret->coordinator, ret->join_address, ret->migration_network) < 3)
 		return error_set(err, ERROR_INVALID, "%s/authority cannot be understood",
 		                 directory);
 	return 0;
+}
+
+int authority_read_network(const char *directory, char **ret, struct error *err)
+{
+	struct place place;
+	int rc = read_place(directory, &place, err);
+
+	if (rc == 0)
+		*ret = xstrdup(place.migration_network);
+	return rc;
 }
 
 /* --- signing --- */
@@ -135,6 +152,8 @@ void authority_grant_deinit(struct authority_grant *grant)
 	free(grant->certificate);
 	free(grant->migration_ca);
 	free(grant->migration_certificate);
+	free(grant->libvirt_ca);
+	free(grant->libvirt_certificate);
 	*grant = (struct authority_grant){ 0 };
 }
 
@@ -160,9 +179,36 @@ static int sign_with(const char *directory, const char *stem, const struct bytes
 	return rc;
 }
 
+/* What an agent's host has beside its identity in the mesh. */
+static int sign_agent(const char *directory, const struct authority_order *order,
+                      const struct bytes *requests, struct authority_grant *grant,
+                      struct error *err)
+{
+	const struct certificate_order migration = {
+		.name = order->name,
+		.addresses = { order->migration_address },
+		.server = true,
+		.days = CERTIFICATE_DAYS,
+	};
+	/* People call it by either address. */
+	const struct certificate_order libvirt = {
+		.name = order->name,
+		.addresses = { order->address, order->migration_address },
+		.server = true,
+		.days = CERTIFICATE_DAYS,
+	};
+	int rc = sign_with(directory, "migration-ca", &requests[AUTHORITY_MIGRATION], &migration,
+	                   &grant->migration_ca, &grant->migration_certificate, err);
+
+	/* Who joins with an older drover does not ask. */
+	if (rc == 0 && requests[AUTHORITY_LIBVIRT].count > 0)
+		rc = sign_with(directory, "libvirt-ca", &requests[AUTHORITY_LIBVIRT], &libvirt,
+		               &grant->libvirt_ca, &grant->libvirt_certificate, err);
+	return rc;
+}
+
 static int sign(const char *directory, const struct authority_order *order,
-                const struct bytes *request, const struct bytes *migration_request,
-                struct authority_grant *ret, struct error *err)
+                const struct bytes *requests, struct authority_grant *ret, struct error *err)
 {
 	struct authority_grant grant = { 0 };
 	struct place place;
@@ -171,12 +217,6 @@ static int sign(const char *directory, const struct authority_order *order,
 		.name = order->name,
 		.addresses = { order->address, order->migration_address },
 		.server = order->role & (MESH_ROLE_AGENT | MESH_ROLE_COORDINATOR),
-		.days = CERTIFICATE_DAYS,
-	};
-	struct certificate_order migration = {
-		.name = order->name,
-		.addresses = { order->migration_address },
-		.server = true,
 		.days = CERTIFICATE_DAYS,
 	};
 	int rc = read_place(directory, &place, err);
@@ -188,10 +228,10 @@ static int sign(const char *directory, const struct authority_order *order,
 	mesh.uri = uri;
 	grant.cluster = xstrdup(place.cluster);
 	grant.coordinator = xstrdup(place.coordinator);
-	rc = sign_with(directory, "ca", request, &mesh, &grant.ca, &grant.certificate, err);
-	if (rc == 0 && migration_request)
-		rc = sign_with(directory, "migration-ca", migration_request, &migration,
-		               &grant.migration_ca, &grant.migration_certificate, err);
+	rc = sign_with(directory, "ca", &requests[AUTHORITY_MESH], &mesh, &grant.ca,
+	               &grant.certificate, err);
+	if (rc == 0 && order->role == MESH_ROLE_AGENT)
+		rc = sign_agent(directory, order, requests, &grant, err);
 	if (rc < 0) {
 		authority_grant_deinit(&grant);
 		return rc;
@@ -218,8 +258,7 @@ static void note_issued(struct books *books, const struct authority_order *order
 }
 
 int authority_issue(const char *directory, const struct authority_order *order,
-                    const struct bytes *request, const struct bytes *migration_request,
-                    struct authority_grant *ret, struct error *err)
+                    const struct bytes *requests, struct authority_grant *ret, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_(books_deinit) struct books books = { 0 };
@@ -228,7 +267,7 @@ int authority_issue(const char *directory, const struct authority_order *order,
 	if (rc == 0)
 		rc = books_load(directory, &books, err);
 	if (rc == 0)
-		rc = sign(directory, order, request, migration_request, ret, err);
+		rc = sign(directory, order, requests, ret, err);
 	if (rc < 0)
 		return rc;
 	note_issued(&books, order);
@@ -340,7 +379,7 @@ int authority_admit(const char *directory, const struct authority_applicant *a,
 	if (rc == 0 && books.n_issued >= BOOKS_ISSUED_MAX)
 		rc = error_set(err, ERROR_NO_SPACE, "there are %d names already", BOOKS_ISSUED_MAX);
 	if (rc == 0)
-		rc = sign(directory, &order, &a->request, &a->migration_request, &grant, err);
+		rc = sign(directory, &order, a->requests, &grant, err);
 	if (rc < 0)
 		return rc;
 	assert(token);

@@ -5,6 +5,10 @@
  *	ca.pem ca-key.pem                       signs who is who in the mesh
  *	migration-ca.pem migration-ca-key.pem   signs for QEMU's TLS alone: QEMU takes any certificate of
  *	                                        its CA as a client, so no other role may have one
+ *	libvirt-ca.pem libvirt-ca-key.pem       signs for libvirt's remote connection alone: a libvirtd
+ *	                                        that listens obeys any client of its CA as root, so
+ *	                                        neither QEMU, which reads its own keys, nor any role
+ *	                                        of the mesh may have one
  *	tokens            rights to join, each as the hash of its secret (pki/books.h)
  *	issued            which names and addresses are taken
  *	lock              held while either is changed
@@ -27,17 +31,32 @@
 
 /* How the CN of the authority for QEMU's TLS begins; the cluster's name follows. */
 #define AUTHORITY_MIGRATION_NAME "drover migration "
+/* The same of the authority for libvirt's remote connection. */
+#define AUTHORITY_LIBVIRT_NAME "drover libvirt "
+
+/* A host's requests, one for each authority; only agents have more than the first. */
+enum authority_request {
+	AUTHORITY_MESH,
+	AUTHORITY_MIGRATION,
+	AUTHORITY_LIBVIRT,
+	AUTHORITY_REQUESTS
+};
 
 struct authority_place {
 	const char *cluster;
 	const char *coordinator;  /* tcp://HOST:PORT of the mesh */
 	const char *join_address; /* HOST:PORT of the join listener */
+	const char *
+		migration_network; /* "10.9.0.0/24", for the line that people paste; NULL: not known */
 };
 
 /* Makes a new authority; -ERROR_EXISTS if there is one. It appears whole or not at all. */
 int authority_create(const char *directory, const struct authority_place *place, struct error *err);
 
 bool authority_exists(const char *directory);
+
+/* What authority_create was told, "" if nothing; to be freed. */
+int authority_read_network(const char *directory, char **ret, struct error *err);
 
 /* One who gets a certificate on the coordinator's own host, without a token. */
 struct authority_order {
@@ -51,14 +70,14 @@ struct authority_grant {
 	char *cluster, *coordinator;
 	char *ca, *certificate;
 	char *migration_ca, *migration_certificate; /* agents only */
+	char *libvirt_ca, *libvirt_certificate;     /* agents only; NULL: not asked for */
 };
 
 void authority_grant_deinit(struct authority_grant *grant);
 
-/* @migration_request: for agents, else NULL. */
+/* @requests: AUTHORITY_REQUESTS; those after the first count for agents only. */
 int authority_issue(const char *directory, const struct authority_order *order,
-                    const struct bytes *request, const struct bytes *migration_request,
-                    struct authority_grant *ret, struct error *err);
+                    const struct bytes *requests, struct authority_grant *ret, struct error *err);
 
 /* --- tokens --- */
 
@@ -84,7 +103,7 @@ int authority_revoke_token(const char *directory, const char *id, struct error *
 struct authority_applicant {
 	const uint8_t *token_id, *token_secret; /* TOKEN_ID_BYTES, TOKEN_SECRET_BYTES */
 	const char *name, *address, *migration_address;
-	struct bytes request, migration_request; /* borrowed here */
+	struct bytes requests[AUTHORITY_REQUESTS]; /* borrowed; that for libvirt may be empty */
 };
 
 /* -ERROR_PERMISSION: the token is no good (this is what must be limited); -ERROR_REFUSED: the token

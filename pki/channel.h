@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHANNEL_MESSAGE_MAX 16384 /* a reply has four certificates of under 1 KiB each */
+#define CHANNEL_MESSAGE_MAX 16384 /* a reply has six certificates of under 1 KiB each */
 
 struct channel;
 

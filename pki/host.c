@@ -30,21 +30,26 @@ void host_paths_deinit(struct host_paths *p)
 	free(p->agent_yaml);
 	free(p->ca);
 	free(p->qemu_tls);
+	free(p->libvirt_pki);
 	*p = (struct host_paths){ 0 };
 }
 
-/* The authority that drover makes for migrations is known by its name (authority_create). */
-static void find_foreign(struct host_paths *p)
+/* What drover makes is known by its name (authority_create). */
+bool host_is_foreign_authority(const char *path, const char *name)
 {
-	_cleanup_free_ char *path = xasprintf("%s/ca-cert.pem", p->qemu_tls);
 	_cleanup_free_ char *pem = NULL;
 	struct certificate_facts facts;
 
-	p->qemu_tls_is_foreign = files_exist(path) &&
-	                         (files_read(path, &pem, NULL) < 0 ||
-	                          certificate_read(pem, &facts, NULL) < 0 ||
-	                          strncmp(facts.name, AUTHORITY_MIGRATION_NAME,
-	                                  strlen(AUTHORITY_MIGRATION_NAME)) != 0);
+	return files_exist(path) &&
+	       (files_read(path, &pem, NULL) < 0 || certificate_read(pem, &facts, NULL) < 0 ||
+	        strncmp(facts.name, name, strlen(name)) != 0);
+}
+
+static void find_foreign(struct host_paths *p)
+{
+	_cleanup_free_ char *path = xasprintf("%s/ca-cert.pem", p->qemu_tls);
+
+	p->qemu_tls_is_foreign = host_is_foreign_authority(path, AUTHORITY_MIGRATION_NAME);
 }
 
 /* libvirt's rule: its own key, else /etc/pki/libvirt-migrate if that exists, else what all of QEMU's
@@ -115,6 +120,8 @@ int host_find_paths(const char *prefix, struct host_paths *ret, struct error *er
 	rc = find_qemu_tls(&p, conf, err);
 	if (rc == 0)
 		rc = find_qemu_group(&p, conf, err);
+	if (rc == 0)
+		rc = host_find_libvirt_tls(&p, err);
 	if (rc < 0) {
 		host_paths_deinit(&p);
 		return rc;

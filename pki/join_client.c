@@ -11,9 +11,12 @@
 #include "proto/pki.pb-c.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define RETRY_MS 100
 
 DEFINE_CLEANUP(struct channel *, channel_free);
 
@@ -29,21 +32,32 @@ void join_result_deinit(struct join_result *result)
 	authority_grant_deinit(&result->grant);
 	forget_key(result->key);
 	forget_key(result->migration_key);
+	forget_key(result->libvirt_key);
 	*result = (struct join_result){ 0 };
 }
 
-int join_new_keys(struct join_result *ret, struct bytes ret_requests[2], struct error *err)
+void join_requests_deinit(struct bytes *requests)
+{
+	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)
+		free(requests[i].data);
+}
+
+int join_new_keys(struct join_result *ret, struct bytes *ret_requests, struct error *err)
 {
 	struct join_result keys = { .key = certificate_new_key(),
-		                    .migration_key = certificate_new_key() };
-	struct bytes requests[2] = { 0 };
-	int rc = certificate_new_request(keys.key, &requests[0], err);
+		                    .migration_key = certificate_new_key(),
+		                    .libvirt_key = certificate_new_key() };
+	const char *const of[AUTHORITY_REQUESTS] = { [AUTHORITY_MESH] = keys.key,
+		                                     [AUTHORITY_MIGRATION] = keys.migration_key,
+		                                     [AUTHORITY_LIBVIRT] = keys.libvirt_key };
+	struct bytes requests[AUTHORITY_REQUESTS] = { 0 };
+	int rc = 0;
 
-	if (rc == 0)
-		rc = certificate_new_request(keys.migration_key, &requests[1], err);
+	for (size_t i = 0; rc == 0 && i < AUTHORITY_REQUESTS; i++)
+		rc = certificate_new_request(of[i], &requests[i], err);
 	if (rc < 0) {
 		join_result_deinit(&keys);
-		free(requests[0].data);
+		join_requests_deinit(requests);
 		return rc;
 	}
 	*ret = keys;
@@ -64,7 +78,13 @@ int join_check(const struct join_result *result, const char *role, const char *n
 		return 0;
 	rc = certificate_check(g->migration_certificate, result->migration_key, g->migration_ca,
 	                       NULL, err);
-	return rc < 0 ? error_context(err, "what the coordinator signed for migrations") : 0;
+	if (rc < 0)
+		return error_context(err, "what the coordinator signed for migrations");
+	if (!g->libvirt_certificate)
+		return 0;
+	rc = certificate_check(g->libvirt_certificate, result->libvirt_key, g->libvirt_ca, NULL,
+	                       err);
+	return rc < 0 ? error_context(err, "what the coordinator signed for libvirt") : 0;
 }
 
 static enum error_code code_of_name(const char *name)
@@ -74,6 +94,11 @@ static enum error_code code_of_name(const char *name)
 			return (enum error_code)code;
 	}
 	return ERROR_REFUSED;
+}
+
+static ProtobufCBinaryData binary(const struct bytes *bytes)
+{
+	return (ProtobufCBinaryData){ bytes->count, bytes->data };
 }
 
 static int send_request(struct channel *channel, const struct token *token,
@@ -89,8 +114,9 @@ static int send_request(struct channel *channel, const struct token *token,
 	r.name = (char *)order->name;
 	r.address = (char *)order->address;
 	r.migration_address = (char *)order->migration_address;
-	r.request = (ProtobufCBinaryData){ requests[0].count, requests[0].data };
-	r.migration_request = (ProtobufCBinaryData){ requests[1].count, requests[1].data };
+	r.request = binary(&requests[AUTHORITY_MESH]);
+	r.migration_request = binary(&requests[AUTHORITY_MIGRATION]);
+	r.libvirt_request = binary(&requests[AUTHORITY_LIBVIRT]);
 	r.drover_version = (char *)DROVER_VERSION;
 	count = drover__v1__pki_join_request__get_packed_size(&r);
 	packed = xmalloc(count + 1);
@@ -121,6 +147,11 @@ static int take_reply(const Drover__V1__PkiJoinReply *r, struct authority_grant 
 	ret->certificate = xstrdup(r->certificate);
 	ret->migration_ca = xstrdup(r->migration_ca);
 	ret->migration_certificate = xstrdup(r->migration_certificate);
+	/* Of a coordinator that does not know of it yet there is none. */
+	if (r->libvirt_certificate[0]) {
+		ret->libvirt_ca = xstrdup(r->libvirt_ca);
+		ret->libvirt_certificate = xstrdup(r->libvirt_certificate);
+	}
 	return 0;
 }
 
@@ -161,22 +192,43 @@ static int receive_reply(struct channel *channel, struct authority_grant *ret, s
 	return take_reply((const Drover__V1__PkiJoinReply *)message, ret, err);
 }
 
+/* Nobody has seen anything of the token yet: asking again is harmless. */
+static int connect_in_time(const struct token *token, const struct join_order *order,
+                           struct channel **ret, struct error *err)
+{
+	uint64_t deadline_ms = clock_now_ms() + order->timeout_ms;
+	bool told = false;
+
+	for (;;) {
+		struct error why = { 0 };
+		int rc = channel_connect(token->address, token->ca_sha256, deadline_ms, ret, &why);
+
+		if (rc != -ERROR_UNREACHABLE || clock_now_ms() + RETRY_MS >= deadline_ms) {
+			if (rc < 0 && err)
+				*err = why;
+			return rc;
+		}
+		if (!told && order->waiting)
+			order->waiting(&why, order->context);
+		told = true;
+		poll(NULL, 0, RETRY_MS);
+	}
+}
+
 int join_ask(const struct token *token, const struct join_order *order, struct join_result *ret,
              struct error *err)
 {
 	_cleanup_(join_result_deinit) struct join_result result = { 0 };
 	_cleanup_(channel_freep) struct channel *channel = NULL;
-	struct bytes requests[2] = { 0 };
+	struct bytes requests[AUTHORITY_REQUESTS] = { 0 };
 	int rc = join_new_keys(&result, requests, err);
 
 	if (rc < 0)
 		return rc;
-	rc = channel_connect(token->address, token->ca_sha256, clock_now_ms() + order->timeout_ms,
-	                     &channel, err);
+	rc = connect_in_time(token, order, &channel, err);
 	if (rc == 0)
 		rc = send_request(channel, token, order, requests, err);
-	free(requests[0].data);
-	free(requests[1].data);
+	join_requests_deinit(requests);
 	if (rc == 0)
 		rc = receive_reply(channel, &result.grant, err);
 	if (rc == 0)

@@ -10,19 +10,23 @@
 struct join_order {
 	const char *name, *address, *migration_address;
 	uint64_t timeout_ms;
+	/* Called once, if the coordinator does not listen yet: it is waited for. May be NULL. */
+	void (*waiting)(const struct error *why, void *context);
+	void *context;
 };
 
 /* PEM texts, owned. */
 struct join_result {
 	struct authority_grant grant;
-	char *key, *migration_key;
+	char *key, *migration_key, *libvirt_key;
 };
 
 void join_result_deinit(struct join_result *result);
 
-/* A pair of keys with their requests, for whoever is to sign them; @ret_requests: two, the mesh's and
- * the migration's, their data to be freed. */
-int join_new_keys(struct join_result *ret, struct bytes ret_requests[2], struct error *err);
+/* New keys with their requests, for whoever is to sign them; those of @ret_requests
+ * (AUTHORITY_REQUESTS) are to be freed with join_requests_deinit. */
+int join_new_keys(struct join_result *ret, struct bytes *ret_requests, struct error *err);
+void join_requests_deinit(struct bytes *requests);
 
 /* Whether what was signed fits the keys, passes, and names us. */
 int join_check(const struct join_result *result, const char *role, const char *name,

@@ -101,8 +101,12 @@ static int judge(struct join_server *s, const Drover__V1__PkiJoinRequest *r,
 		.name = r->name,
 		.address = r->address,
 		.migration_address = r->migration_address,
-		.request = { r->request.data, r->request.len },
-		.migration_request = { r->migration_request.data, r->migration_request.len },
+		.requests = {
+			[AUTHORITY_MESH] = { r->request.data, r->request.len },
+			[AUTHORITY_MIGRATION] = { r->migration_request.data,
+			                          r->migration_request.len },
+			[AUTHORITY_LIBVIRT] = { r->libvirt_request.data, r->libvirt_request.len },
+		},
 	};
 	uint64_t wait_ms = 0;
 	int rc;
@@ -161,6 +165,10 @@ static int reply_grant(struct channel *channel, const struct authority_grant *gr
 	reply.certificate = grant->certificate;
 	reply.migration_ca = grant->migration_ca;
 	reply.migration_certificate = grant->migration_certificate;
+	if (grant->libvirt_certificate) {
+		reply.libvirt_ca = grant->libvirt_ca;
+		reply.libvirt_certificate = grant->libvirt_certificate;
+	}
 	return send_reply(channel, &reply, err);
 }
 

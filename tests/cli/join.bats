@@ -35,9 +35,9 @@ init() { # OPTIONS...
 
 token() { "$drover" token create -q --prefix "$BATS_TEST_TMPDIR/host1" "$@"; }
 
-join() { # N TOKEN
+join() { # N TOKEN OPTIONS...
 	# shellcheck disable=SC2046
-	"$drover" join "$2" $(at "$1")
+	"$drover" join "$2" $(at "$1") "${@:3}"
 }
 
 start() { # N coordinator|agent
@@ -195,6 +195,75 @@ joins_audited() { [ "$(joins_of_log | wc -l)" -ge "$1" ]; }
 	sed -i '/^join:/,/^  authority:/d' "$BATS_TEST_TMPDIR/host1/etc/drover/coordinator.yaml"
 	start 1 coordinator
 	until_true logged coordinator "coordinator host1 of cluster lab7"
-	run --separate-stderr -3 join 2 "$(token)"
-	[[ $stderr == *"Connection refused"* ]]
+	run --separate-stderr -3 join 2 "$(token)" --timeout 1s
+	[[ $stderr == *"Connection refused"*"does drover-coordinator run"*"let $net.1:7781 through"* ]]
+}
+
+@test "a coordinator that is not up yet is waited for" {
+	init >/dev/null
+	join 2 "$(token)" 2>"$BATS_TEST_TMPDIR/said" 3>&- &
+	joining=$!
+	until_true grep -q "waiting .*$net.1:7781.*Connection refused" "$BATS_TEST_TMPDIR/said"
+	start 1 coordinator
+	wait "$joining"
+	[ "$(grep -c '^waiting' "$BATS_TEST_TMPDIR/said")" = 1 ]
+	grep -q 'joined     lab7 as host2' "$BATS_TEST_TMPDIR/said"
+}
+
+@test "the printed line joins as it is: the host's own name, its way to the coordinator, its address in the network" {
+	run --separate-stderr -0 "$drover" init --cluster lab7 --prefix "$BATS_TEST_TMPDIR/host1" --name c1 --address "$net.1" \
+		--migration-network 127.0.0.0/8 --coordinator-only --uses 2
+	[[ $stderr == *"c1: coordinator at tcp://$net.1:7780, no agent"*"(at most 2) this line:"* ]]
+	[[ $output == "drover join drv1."*" --migration-network 127.0.0.0/8" ]]
+	line=$output
+	[ ! -e "$BATS_TEST_TMPDIR/host1/etc/drover/agent.yaml" ]
+	[ ! -e "$BATS_TEST_TMPDIR/host1/etc/pki" ]
+	start 1 coordinator
+	until_true logged coordinator "can join at"
+	run --separate-stderr -0 env PATH="${drover%/*}:$PATH" DROVER_PREFIX="$BATS_TEST_TMPDIR/host2" sh -c "$line"
+	[[ $stderr == *"joined     lab7 as $(hostname);"*"127.0.0.1 at lo for migrations"* ]]
+	grep -q '^  interface: "lo"' "$BATS_TEST_TMPDIR/host2/etc/drover/agent.yaml"
+	# A token that is made later comes with the same words.
+	run --separate-stderr -0 "$drover" token create --prefix "$BATS_TEST_TMPDIR/host1"
+	[[ $stderr == *"drover join TOKEN --migration-network 127.0.0.0/8"* ]]
+}
+
+@test "an address that is not this host's is refused before the token is shown" {
+	init >/dev/null
+	one=$(token)
+	# TEST-NET-3: nobody's.
+	run --separate-stderr -2 "$drover" join "$one" --prefix "$BATS_TEST_TMPDIR/host2" --migration-network 203.0.113.0/24
+	[[ $stderr == *"no address in the migration network; it has:"* ]]
+	run --separate-stderr -2 "$drover" join "$one" --prefix "$BATS_TEST_TMPDIR/host2" --migration-address 203.0.113.7
+	[[ $stderr == *"203.0.113.7 is not an address of this host"* ]]
+	run --separate-stderr -2 "$drover" join "$one" --prefix "$BATS_TEST_TMPDIR/host2"
+	[[ $stderr == *"--migration-network is needed"* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/host2" ]
+}
+
+@test "libvirt's remote connection has an authority of its own, and what somebody made for it stays" {
+	init >/dev/null
+	start 1 coordinator
+	until_true logged coordinator "can join at"
+	run --separate-stderr -0 join 2 "$(token)"
+	[[ $stderr == *"for qemu+tls:// are in $BATS_TEST_TMPDIR/host2/etc/pki"* ]]
+	cd "$BATS_TEST_TMPDIR/host2/etc/pki"
+	[ "$(stat -c %a libvirt/private libvirt/private/{server,client}key.pem | xargs)" = "700 600 600" ]
+	for side in server client; do
+		openssl verify -x509_strict -purpose "ssl$side" -verify_ip "$net.2" -CAfile CA/cacert.pem "libvirt/${side}cert.pem"
+	done
+	# Who has one of QEMU's or of the mesh's may not command libvirt.
+	run ! openssl verify -CAfile CA/cacert.pem libvirt-migrate/client-cert.pem
+	run ! openssl verify -CAfile CA/cacert.pem ../drover/agent.pem
+	run -0 "$drover" pki status --prefix "$BATS_TEST_TMPDIR/host2"
+	[[ $output == *libvirt/servercert.pem*"drover libvirt lab7"* ]]
+	mkdir -p "$BATS_TEST_TMPDIR/host3/etc/pki/libvirt" "$BATS_TEST_TMPDIR/host4/etc/libvirt"
+	echo mine >"$BATS_TEST_TMPDIR/host3/etc/pki/libvirt/servercert.pem"
+	echo 'cert_file = "/srv/mine.pem"' >"$BATS_TEST_TMPDIR/host4/etc/libvirt/libvirtd.conf"
+	for n in 3 4; do
+		run --separate-stderr -0 join "$n" "$(token)"
+		[[ $stderr == *"remote connection are there that are not drover's: left"* ]]
+		[ ! -e "$BATS_TEST_TMPDIR/host$n/etc/pki/CA" ]
+	done
+	[ "$(cat "$BATS_TEST_TMPDIR/host3/etc/pki/libvirt/servercert.pem")" = mine ]
 }

@@ -4,3 +4,4 @@ foreach(module text command render progress)
 	drover_test(NAME test_cli_${module} LABEL unit SOURCES unit/test_cli_${module}.c
 		LIBS drover_cli)
 endforeach()
+drover_test(NAME test_local LABEL unit SOURCES unit/test_local.c LIBS drover_cli)

@@ -48,17 +48,15 @@ static void start(struct world *w, enum mesh_role role)
 	const struct authority_order order = { .role = role, .name = "c1", .address = "127.0.0.1" };
 	struct join_server_options options = { .told = told, .context = w };
 	_cleanup_(join_result_deinit) struct join_result r = { 0 };
-	struct bytes requests[2];
+	struct bytes requests[AUTHORITY_REQUESTS];
 	struct error err;
 
 	w->ca = xasprintf("%s/ca.pem", w->directory);
 	w->certificate = xasprintf("%s/c1.pem", w->directory);
 	w->key = xasprintf("%s/c1-key.pem", w->directory);
 	assert_int_equal(join_new_keys(&r, requests, &err), 0);
-	assert_int_equal(authority_issue(w->authority, &order, &requests[0], NULL, &r.grant, &err),
-	                 0);
-	free(requests[0].data);
-	free(requests[1].data);
+	assert_int_equal(authority_issue(w->authority, &order, requests, &r.grant, &err), 0);
+	join_requests_deinit(requests);
 	assert_int_equal(files_write(w->ca, r.grant.ca, FILES_PUBLIC, &err), 0);
 	assert_int_equal(files_write(w->certificate, r.grant.certificate, FILES_PUBLIC, &err), 0);
 	assert_int_equal(files_write(w->key, r.key, FILES_SECRET, &err), 0);
@@ -128,7 +126,9 @@ static struct token new_token(struct world *w)
 
 static int ask(const struct token *token, const char *name, const char *address, struct error *err)
 {
-	const struct join_order order = { name, address, address, 20000 };
+	const struct join_order order = {
+		.name = name, .address = address, .migration_address = address, .timeout_ms = 20000
+	};
 	_cleanup_(join_result_deinit) struct join_result result = { 0 };
 	int rc = join_ask(token, &order, &result, err);
 

@@ -58,6 +58,8 @@ enum option_id {
 	OPTION_ADDRESS,
 	OPTION_MIGRATION_ADDRESS,
 	OPTION_MIGRATION_INTERFACE,
+	OPTION_MIGRATION_NETWORK,
+	OPTION_COORDINATOR_ONLY,
 	OPTION_TTL,
 	OPTION_USES,
 	OPTION_PREFIX,
@@ -93,7 +95,9 @@ struct options {
 	const char *reason, *to, *node, *vm;
 	bool active, failed, only_unmovable, follow, verify;
 	uint64_t limit;
-	const char *cluster, *name, *address, *migration_address, *migration_interface, *prefix;
+	const char *cluster, *name, *address, *migration_address, *migration_interface;
+	const char *migration_network, *prefix;
+	bool coordinator_only;
 	uint64_t ttl_ms, uses; /* 0 = none given */
 };
 

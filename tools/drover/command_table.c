@@ -93,11 +93,16 @@ static const struct option options[] = {
 	{ OPTION_NAME, 0, "name", "HOST", OPTION_TEXT, AT(name),
 	  "this host's name as a node (default: its host name)" },
 	{ OPTION_ADDRESS, 0, "address", "IP", OPTION_TEXT, AT(address),
-	  "this host's IP address, where the coordinator and other hosts reach it" },
+	  "this host's IP address, where the coordinator and other hosts reach it (default of join: "
+	  "the one that it reaches the coordinator with)" },
 	{ OPTION_MIGRATION_ADDRESS, 0, "migration-address", "IP", OPTION_TEXT, AT(migration_address),
-	  "this host's IP address in the migration network" },
+	  "this host's IP address in the migration network (default: its only one there)" },
 	{ OPTION_MIGRATION_INTERFACE, 0, "migration-interface", "NAME", OPTION_TEXT,
-	  AT(migration_interface), "the network interface that has this address" },
+	  AT(migration_interface), "the network interface of that address (default: the one that has it)" },
+	{ OPTION_MIGRATION_NETWORK, 0, "migration-network", "NET", OPTION_TEXT, AT(migration_network),
+	  "the network that memory and disks of guests cross, for example 10.9.0.0/24" },
+	{ OPTION_COORDINATOR_ONLY, 0, "coordinator-only", NULL, OPTION_FLAG, AT(coordinator_only),
+	  "this host runs no guests: it gets a coordinator and no agent" },
 	{ OPTION_TTL, 0, "ttl", "DUR", OPTION_DURATION, AT(ttl_ms),
 	  "how long the token can be used (default 3h)" },
 	{ OPTION_USES, 0, "uses", "N", OPTION_NUMBER, AT(uses),
@@ -130,8 +135,10 @@ static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
 #define SETUP "SET UP"
 #define MORE  "MORE"
 /* What works on the files of this host. */
-#define HOST       (O(PREFIX) | O(QUIET) | O(COLOR) | O(HELP))
-#define HOST_NAMES (O(NAME) | O(ADDRESS) | O(MIGRATION_ADDRESS) | O(MIGRATION_INTERFACE))
+#define HOST (O(PREFIX) | O(QUIET) | O(COLOR) | O(HELP))
+#define HOST_NAMES                                                              \
+	(O(NAME) | O(ADDRESS) | O(MIGRATION_ADDRESS) | O(MIGRATION_INTERFACE) | \
+	 O(MIGRATION_NETWORK))
 
 /* clang-format off */
 static const struct command commands[] = {
@@ -275,19 +282,22 @@ static const struct command commands[] = {
 	{ .name = "restore", .alias_of = "undrain" },
 
 	{ .name = "init", .arguments = "", .group = SETUP, .run = init_run,
-	  .options = HOST | O(CLUSTER) | HOST_NAMES | O(TTL) | O(USES),
+	  .options = HOST | O(CLUSTER) | HOST_NAMES | O(COORDINATOR_ONLY) | O(TTL) | O(USES),
 	  .summary = "make a new cluster, with this host as its first",
 	  .description = "Makes the cluster's certificate authorities (/var/lib/drover/pki, for root "
 			 "alone: back it up), the certificates of this host's coordinator and agent, "
 			 "one for an administrator (/etc/drover/admin.pem), what QEMU needs for "
-			 "encrypted migration, and /etc/drover/coordinator.yaml and agent.yaml. Then "
-			 "it prints the line that lets another host join.\n\n"
+			 "encrypted migration and libvirt for qemu+tls:// (/etc/pki), and "
+			 "/etc/drover/coordinator.yaml and agent.yaml. Then "
+			 "it prints the line that lets another host join, on each host the same; --uses "
+			 "says on how many.\n\n"
 			 "Nothing that is there is overwritten: a host that belongs to a cluster is "
 			 "refused (status 4). Starts nothing; it says what to start.\n\n"
 			 "The coordinator listens at port 7780 of the address, for joining hosts at "
 			 "7781, the agent at 7788.",
-	  .examples = "drover init --cluster lab7 --name host1 --address 10.0.0.11 "
-		      "--migration-address 10.9.0.11 --migration-interface ens2" },
+	  .examples = "drover init --cluster lab7 --address 10.0.0.11 --migration-network 10.9.0.0/24 --uses 5\n"
+		      "drover init --cluster lab7 --address 10.0.0.5 --migration-network 10.9.0.0/24 "
+		      "--coordinator-only" },
 	{ .name = "token create", .arguments = "", .group = SETUP, .run = token_create_run,
 	  .options = HOST | O(NODE) | O(TTL) | O(USES),
 	  .summary = "make a token that lets a host join",
@@ -311,14 +321,14 @@ static const struct command commands[] = {
 	  .description = "TOKEN is what \"drover token create\" printed; \"-\" reads it from stdin, so "
 			 "that it is in no list of processes. The coordinator is known by the "
 			 "fingerprint in the token before anything is sent to it. Keys are made here "
-			 "and never sent.\n\n"
+			 "and never sent. A coordinator that does not listen yet is waited for, for "
+			 "15 s or --timeout.\n\n"
 			 "Writes /etc/drover/agent.yaml, the agent's certificate, and what QEMU needs "
-			 "for encrypted migration, where qemu.conf says that QEMU looks for it. Nothing "
-			 "of drover that is there is overwritten. Starts nothing; it says what to start.",
-	  .examples = "drover join drv1.Xk3... --address 10.0.0.12 --migration-address 10.9.0.12 "
-		      "--migration-interface ens2\n"
-		      "drover join - --address 10.0.0.12 --migration-address 10.9.0.12 "
-		      "--migration-interface ens2 <token" },
+			 "for encrypted migration, where qemu.conf says that QEMU looks for it, and what "
+			 "libvirt needs for qemu+tls:// (/etc/pki), which drover itself does not use. "
+			 "Nothing of drover that is there is overwritten. Starts nothing; it says what to start.",
+	  .examples = "drover join drv1.Xk3... --migration-network 10.9.0.0/24\n"
+		      "drover join - --name host2 --address 10.0.0.12 --migration-address 10.9.0.12 <token" },
 	{ .name = "pki status", .arguments = "", .group = SETUP, .run = pki_status_run,
 	  .options = O(PREFIX) | O(COLOR) | O(HELP) | O(NO_HEADERS),
 	  .summary = "this host's certificates: whose, and until when",

@@ -13,7 +13,9 @@
 struct init {
 	struct session s;
 	struct host_paths paths;
-	struct host_agent agent;
+	struct setup_node node;
+	struct host_agent agent; /* borrows from the node */
+	bool with_agent;
 	char *coordinator; /* tcp://... */
 };
 
@@ -46,7 +48,13 @@ static int check_free(const struct init *i, struct error *err)
 static int create_authority(const struct init *i, struct error *err)
 {
 	_cleanup_free_ char *join = host_join_address(i->agent.address);
-	const struct authority_place place = { i->s.options->cluster, i->coordinator, join };
+	const struct authority_place place = {
+		.cluster = i->s.options->cluster,
+		.coordinator = i->coordinator,
+		.join_address = join,
+		.migration_network = i->node.migration_network[0] ? i->node.migration_network
+		                                                  : NULL,
+	};
 	int rc = files_make_directory(i->paths.state, 0700, err);
 
 	/* Only where all is kept apart: the rest of the path of a real host is there. */
@@ -61,19 +69,16 @@ static int issue(const struct init *i, enum mesh_role role, const char *name,
 {
 	struct authority_order order = { .role = role, .name = name };
 	struct join_result result = { 0 };
-	struct bytes requests[2] = { 0 };
-	bool agent = role == MESH_ROLE_AGENT;
+	struct bytes requests[AUTHORITY_REQUESTS] = { 0 };
 	int rc = join_new_keys(&result, requests, err);
 
 	if (role != MESH_ROLE_ADMIN)
 		order.address = i->agent.address;
-	if (agent)
+	if (role == MESH_ROLE_AGENT)
 		order.migration_address = i->agent.migration_address;
 	if (rc == 0)
-		rc = authority_issue(i->paths.authority, &order, &requests[0],
-		                     agent ? &requests[1] : NULL, &result.grant, err);
-	free(requests[0].data);
-	free(requests[1].data);
+		rc = authority_issue(i->paths.authority, &order, requests, &result.grant, err);
+	join_requests_deinit(requests);
 	if (rc == 0)
 		rc = join_check(&result, mesh_role_name(role), name, err);
 	if (rc < 0) {
@@ -91,19 +96,21 @@ static int write_host(const struct init *i, struct error *err)
 	_cleanup_(join_result_deinit) struct join_result admin = { 0 };
 	int rc = issue(i, MESH_ROLE_COORDINATOR, i->agent.name, &coordinator, err);
 
-	if (rc == 0)
+	if (rc == 0 && i->with_agent)
 		rc = issue(i, MESH_ROLE_AGENT, i->agent.name, &agent, err);
 	if (rc == 0)
 		rc = issue(i, MESH_ROLE_ADMIN, "admin", &admin, err);
 	if (rc == 0)
 		rc = host_write_identity(&i->paths, "coordinator", &coordinator, err);
-	if (rc == 0)
+	if (rc == 0 && i->with_agent)
 		rc = host_write_identity(&i->paths, "agent", &agent, err);
 	if (rc == 0)
 		rc = host_write_identity(&i->paths, "admin", &admin, err);
-	if (rc == 0)
+	if (rc == 0 && i->with_agent)
 		rc = host_write_qemu_tls(&i->paths, &agent, err);
-	if (rc == 0)
+	if (rc == 0 && i->with_agent)
+		rc = host_write_libvirt_tls(&i->paths, &agent, err);
+	if (rc == 0 && i->with_agent)
 		rc = host_write_agent_yaml(&i->paths, &i->agent, &agent.grant, err);
 	/* Last: without it no coordinator starts. */
 	if (rc == 0)
@@ -124,9 +131,30 @@ static int check_cluster(const char *cluster, struct error *err)
 	return 0;
 }
 
+/* Alone on stdout. */
+static enum exit_code print_join_line(struct init *i)
+{
+	unsigned long long uses = i->s.options->uses ? i->s.options->uses : 1;
+	char token[TOKEN_TEXT_BYTES];
+	struct error err = { 0 };
+
+	if (setup_create_token(i->s.options, &i->paths, token, &err) < 0)
+		return setup_fail(&i->s, "making a token", &err);
+	if (uses > 1)
+		session_say(&i->s, "           on each other host (at most %llu) this line:", uses);
+	else
+		session_say(&i->s, "           on another host this line (for more hosts: drover "
+		                   "token create):");
+	if (i->node.migration_network[0])
+		printf("drover join %s --migration-network %s\n", token, i->node.migration_network);
+	else
+		printf("drover join %s --migration-address IP\n", token);
+	certificate_forget(token, sizeof(token));
+	return EXIT_DONE;
+}
+
 static enum exit_code init_host(struct init *i)
 {
-	char token[TOKEN_TEXT_BYTES];
 	struct error err = { 0 };
 
 	if (check_free(i, &err) < 0)
@@ -142,33 +170,33 @@ static enum exit_code init_host(struct init *i)
 	}
 	session_say(&i->s, "cluster    %s; its authority is in %s, for root alone: back it up",
 	            i->s.options->cluster, i->paths.authority);
-	session_say(&i->s, "host       %s: coordinator at %s, agent at port 7788", i->agent.name,
-	            i->coordinator);
+	session_say(&i->s, "host       %s: coordinator at %s%s", i->agent.name, i->coordinator,
+	            i->with_agent ? ", agent at port 7788" : ", no agent");
+	if (i->with_agent)
+		session_say(&i->s, "migration  %s at %s", i->agent.migration_address,
+		            i->agent.migration_interface);
 	session_say(&i->s, "admin      %s/admin.pem, for drover on other machines", i->paths.etc);
-	setup_say_next(&i->s, &i->paths, "drover-coordinator and drover-agent");
-	if (setup_create_token(i->s.options, &i->paths, token, &err) < 0)
-		return setup_fail(&i->s, "making a token", &err);
-	session_say(&i->s, "           on another host, the following line, with its own name and "
-	                   "addresses; more hosts: drover token create");
-	printf("drover join %s --name HOST --address IP --migration-address IP "
-	       "--migration-interface NAME\n",
-	       token);
-	return EXIT_DONE;
+	if (i->with_agent)
+		setup_say_tls(&i->s, &i->paths);
+	setup_say_next(&i->s, i->with_agent && i->paths.qemu_tls_is_new,
+	               i->with_agent ? "drover-coordinator and drover-agent"
+	                             : "drover-coordinator");
+	return print_join_line(i);
 }
 
 enum exit_code init_run(const struct invocation *invocation)
 {
-	char host_name[BOOKS_NAME_MAX + 1];
-	struct init i = { 0 };
+	struct init i = { .with_agent = !invocation->options.coordinator_only };
 	struct error err = { 0 };
 	enum exit_code code = setup_begin(&i.s, invocation, &i.paths);
 
 	if (code != EXIT_DONE)
 		return code;
 	if (check_cluster(invocation->options.cluster, &err) < 0 ||
-	    setup_read_agent(&invocation->options, &i.agent, host_name, &err) < 0) {
+	    setup_read_node(&invocation->options, NULL, &i.node, &err) < 0) {
 		code = setup_fail(&i.s, "init", &err);
 	} else {
+		i.agent = setup_agent_of(&i.node);
 		i.coordinator = host_coordinator_url(i.agent.address);
 		code = init_host(&i);
 	}

@@ -39,23 +39,50 @@ static int write_host(const struct host_paths *paths, const struct host_agent *a
 		rc = files_make_directory(paths->state, 0700, err);
 	if (rc == 0)
 		rc = host_write_qemu_tls(paths, result, err);
+	if (rc == 0)
+		rc = host_write_libvirt_tls(paths, result, err);
 	/* Last: without it no agent starts. */
 	return rc < 0 ? rc : host_write_agent_yaml(paths, agent, &result->grant, err);
+}
+
+/* Told once: it may be that somebody is about to start the coordinator. */
+static void say_waiting(const struct error *why, void *context)
+{
+	session_say(context, "waiting    %s", why->text);
+}
+
+static enum exit_code fail_to_ask(struct session *s, const struct token *token,
+                                  const struct error *err)
+{
+	enum exit_code code = setup_fail(s, "join", err);
+
+	if (err->code == ERROR_UNREACHABLE || err->code == ERROR_TIMEOUT)
+		fprintf(s->err.file,
+		        "  next step  does drover-coordinator run on the coordinator's host, and "
+		        "does "
+		        "its firewall let %s through?\n",
+		        token->address);
+	return code;
 }
 
 static enum exit_code join(struct session *s, const struct host_paths *paths,
                            const struct host_agent *agent, const struct token *token)
 {
 	_cleanup_(join_result_deinit) struct join_result result = { 0 };
-	const struct join_order order = { agent->name, agent->address, agent->migration_address,
-		                          s->options->timeout_ms ? s->options->timeout_ms
-		                                                 : TIMEOUT_MS };
+	const struct join_order order = { .name = agent->name,
+		                          .address = agent->address,
+		                          .migration_address = agent->migration_address,
+		                          .timeout_ms = s->options->timeout_ms
+		                                                ? s->options->timeout_ms
+		                                                : TIMEOUT_MS,
+		                          .waiting = say_waiting,
+		                          .context = s };
 	struct error err = { 0 };
 
 	if (host_check_free(paths, "agent", &err) < 0)
 		return setup_fail(s, "join", &err);
 	if (join_ask(token, &order, &result, &err) < 0)
-		return setup_fail(s, "join", &err);
+		return fail_to_ask(s, token, &err);
 	if (write_host(paths, agent, &result, &err) < 0) {
 		error_context(&err,
 		              "the coordinator let this host join, but its files could not be "
@@ -67,14 +94,18 @@ static enum exit_code join(struct session *s, const struct host_paths *paths,
 	session_say(s, "checked    the coordinator at %s is the one of the token", token->address);
 	session_say(s, "joined     %s as %s; keys were made here and not sent",
 	            result.grant.cluster, agent->name);
-	setup_say_next(s, paths, "drover-agent");
+	session_say(s,
+	            "addresses  %s for the coordinator and other agents, %s at %s for migrations",
+	            agent->address, agent->migration_address, agent->migration_interface);
+	setup_say_tls(s, paths);
+	setup_say_next(s, paths->qemu_tls_is_new, "drover-agent");
 	return EXIT_DONE;
 }
 
 enum exit_code join_run(const struct invocation *invocation)
 {
-	char host_name[BOOKS_NAME_MAX + 1];
 	struct host_paths paths = { 0 };
+	struct setup_node node;
 	struct host_agent agent;
 	struct token token;
 	struct session s;
@@ -84,11 +115,13 @@ enum exit_code join_run(const struct invocation *invocation)
 	if (code != EXIT_DONE)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
-	if (setup_read_agent(&invocation->options, &agent, host_name, &err) < 0 ||
-	    read_token(invocation->words.items[0], &token, &err) < 0)
+	if (read_token(invocation->words.items[0], &token, &err) < 0 ||
+	    setup_read_node(&invocation->options, token.address, &node, &err) < 0) {
 		code = setup_fail(&s, "join", &err);
-	else
+	} else {
+		agent = setup_agent_of(&node);
 		code = join(&s, &paths, &agent, &token);
+	}
 	certificate_forget(&token, sizeof(token));
 	host_paths_deinit(&paths);
 	return code;

@@ -70,6 +70,8 @@ enum exit_code pki_status_run(const struct invocation *invocation)
 {
 	static const char *const ours[] = { "ca", "coordinator", "agent", "admin" };
 	static const char *const qemu[] = { "ca-cert", "server-cert", "client-cert" };
+	static const char *const libvirt[] = { "CA/cacert", "libvirt/servercert",
+		                               "libvirt/clientcert" };
 	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
 	_cleanup_(table_freep) struct table *t = NULL;
 	struct session s;
@@ -87,6 +89,11 @@ enum exit_code pki_status_run(const struct invocation *invocation)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(qemu); i++) {
 		_cleanup_free_ char *path = xasprintf("%s/%s.pem", paths.qemu_tls, qemu[i]);
+
+		good &= add_file(t, path, &count);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(libvirt); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s.pem", paths.libvirt_pki, libvirt[i]);
 
 		good &= add_file(t, path, &count);
 	}

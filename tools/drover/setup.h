@@ -4,6 +4,7 @@
 #pragma once
 
 #include "pki/host.h"
+#include "tools/drover/local.h"
 #include "tools/drover/session.h"
 
 /* Opens outputs and finds the paths; EXIT_DONE, or it has said why not. */
@@ -13,13 +14,25 @@ enum exit_code setup_begin(struct session *s, const struct invocation *invocatio
 /* Says what failed; returns the exit status for it. */
 enum exit_code setup_fail(struct session *s, const char *what, const struct error *err);
 
-/* From the options; the name is this host's own unless it was given, and then in @ret_host_name
- * (BOOKS_NAME_MAX + 1). */
-int setup_read_agent(const struct options *options, struct host_agent *ret, char *ret_host_name,
-                     struct error *err);
+/* This host as a node: from the options, and what they leave out from the host itself. */
+struct setup_node {
+	char name[BOOKS_NAME_MAX + 1];
+	char address[BOOKS_ADDRESS_BYTES];
+	/* Empty with --coordinator-only. */
+	char migration_address[BOOKS_ADDRESS_BYTES], migration_interface[IF_NAMESIZE];
+	char migration_network[LOCAL_NETWORK_BYTES]; /* "" = not known */
+};
 
+/* @coordinator: "10.0.0.1:7781", which tells this host's own address by the way to it; NULL if it is
+ * this host: then the address must be given. */
+int setup_read_node(const struct options *options, const char *coordinator, struct setup_node *ret,
+                    struct error *err);
+struct host_agent setup_agent_of(const struct setup_node *node); /* borrows */
+
+/* Where the certificates of QEMU and of libvirt are. */
+void setup_say_tls(struct session *s, const struct host_paths *paths);
 /* Whether libvirt has to start again, and what to start. */
-void setup_say_next(struct session *s, const struct host_paths *paths, const char *daemons);
+void setup_say_next(struct session *s, bool restart_libvirt, const char *daemons);
 
 /* The token that @options ask for, as the one line that is typed on another host. */
 int setup_create_token(const struct options *options, const struct host_paths *paths,

@@ -11,6 +11,7 @@ DEFINE_CLEANUP(struct table *, table_free);
 enum exit_code token_create_run(const struct invocation *invocation)
 {
 	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
+	_cleanup_free_ char *network = NULL;
 	char text[TOKEN_TEXT_BYTES];
 	struct session s;
 	struct error err = { 0 };
@@ -18,10 +19,12 @@ enum exit_code token_create_run(const struct invocation *invocation)
 
 	if (code != EXIT_DONE)
 		return code;
-	if (setup_create_token(s.options, &paths, text, &err) < 0)
+	if (authority_read_network(paths.authority, &network, &err) < 0 ||
+	    setup_create_token(s.options, &paths, text, &err) < 0)
 		return setup_fail(&s, "making a token", &err);
-	session_say(&s, "On the new host: drover join TOKEN --name HOST --address IP "
-	                "--migration-address IP --migration-interface NAME");
+	session_say(&s, "On the new host: drover join TOKEN %s %s",
+	            *network ? "--migration-network" : "--migration-address",
+	            *network ? network : "IP");
 	puts(text);
 	certificate_forget(text, sizeof(text));
 	return EXIT_DONE;
