@@ -130,6 +130,6 @@ bench_up() {
 	trap cleanup EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	"$lab" up "$@"
+	"$lab" up "$@" --build "$build"
 	"$lab" drover start all --build "$build"
 }

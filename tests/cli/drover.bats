@@ -109,9 +109,8 @@ wait_for() {
 }
 
 @test "over tcp the certificate says who may do what" {
-	die() { echo "$*" >&2; exit 1; }
-	# shellcheck source=tools/lab.d/pki.sh
-	. tools/lab.d/pki.sh
+	# shellcheck source=tests/certificates.bash
+	. tests/certificates.bash
 	pki=$BATS_TEST_TMPDIR
 	pki_ca "$pki/ours" "our CA"
 	pki_ca "$pki/theirs" "another CA"

@@ -72,7 +72,7 @@ in_audit() { audit_of "$1" | grep -qF "$2"; }
 	local pki=/etc/drover
 	{ perl -e 'print "DRVR\1", "\xff" x 64'; sleep 1; } |
 		lab shell host2 timeout 5 openssl s_client -quiet -connect 10.77.0.100:7780 \
-			-CAfile $pki/ca.pem -cert $pki/cert.pem -key $pki/key.pem >/dev/null 2>&1 || true
+			-CAfile $pki/ca.pem -cert $pki/agent.pem -key $pki/agent-key.pem >/dev/null 2>&1 || true
 	served
 	wait_until 'in_audit coordinator "the peer sent a frame of 4294967295 bytes"' 5 ||
 		fail "$(audit_of coordinator | tail -n 3)"

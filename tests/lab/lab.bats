@@ -280,10 +280,12 @@ traces_of() {
 
 @test "an up that fails or is interrupted says so and removes what it made" {
 	export DROVER_LAB=$DROVER_LAB-g
-	mkdir "$BATS_TEST_TMPDIR/bin"
-	printf '#!/bin/sh\necho no randomness >&2; exit 1\n' >"$BATS_TEST_TMPDIR/bin/openssl"
-	chmod +x "$BATS_TEST_TMPDIR/bin/openssl"
-	PATH=$BATS_TEST_TMPDIR/bin:$PATH run -1 lab up 1
+	fake=$BATS_TEST_TMPDIR/build
+	mkdir -p "$fake"/{tools/drover,coordinator}
+	printf '#!/bin/sh\necho no randomness >&2; exit 1\n' >"$fake/tools/drover/drover"
+	cp "$fake/tools/drover/drover" "$fake/coordinator/drover-coordinator"
+	chmod +x "$fake"/*/drover-coordinator "$fake"/tools/drover/drover
+	run -1 lab up 1 --build "$fake"
 	[[ $output == *"no randomness"* ]]
 	[ -z "$(traces_of "$DROVER_LAB")" ]
 	# timeout signals the whole group, twice: as an impatient Ctrl-C.

@@ -6,9 +6,11 @@
 # shellcheck disable=SC2016,SC2030,SC2031 # conditions are evaluated by wait_until
 
 load drover.bash
+load ../certificates.bash
 
 setup_file() {
 	drover_lab nonsense 2
+	lab_certificates
 	lab vm bystander host1 --memory 64MiB --storage file
 	wait_until '[ "$(vm_node bystander 2>/dev/null)" = host1 ]' 10
 }
@@ -49,12 +51,14 @@ send() {
 }
 frame_head() { perl -e 'print "DRVR\1", pack("NNCCnN", @ARGV)' "$@"; } # LENGTH STREAM TYPE FLAGS HEADER AUX
 
-# as CERTIFICATE ARGUMENT...: the drover command over TCP with a certificate of the lab's.
+# as CERTIFICATE ARGUMENT...: the drover command over TCP with a certificate that it names without
+# ".pem", in $LAB_STATE/certificates unless it is a whole path.
 as() {
-	local pki=$LAB_STATE/pki ca=$LAB_STATE/pki/drover/ca.pem certificate=$1
+	local certificate=$1
+	[[ $certificate == /* ]] || certificate=$LAB_STATE/certificates/$certificate
 	shift
 	lab shell coordinator env -u DROVER_SERVER "$DROVER_BUILD_DIR/tools/drover/drover" "$@" \
-		--server tcp://10.77.0.100:7780 --ca "$ca" --cert "$pki/$certificate.pem" --key "$pki/$certificate-key.pem"
+		--server tcp://10.77.0.100:7780 --ca /etc/drover/ca.pem --cert "$certificate.pem" --key "$certificate-key.pem"
 }
 
 @test "nonsense on the command line ends with status 2, says what was not understood, and changes nothing" {
@@ -101,7 +105,7 @@ as() {
 		[[ $output == *$1* ]] || fail "wanted \"$1\", got: $output"
 	}
 	sed 's/^memory:.*/memory: {capacity: lots}/' "$good" >"$bad"
-	check "bad.yaml:9:20: memory/capacity: \"lots\" is not a size"
+	check "bad.yaml:$(grep -n ^memory: "$good" | cut -d: -f1):20: memory/capacity: \"lots\" is not a size"
 	{ cat "$good"; echo "frobnicate: yes"; } >"$bad"
 	check "bad.yaml:$(($(wc -l <"$good") + 1)):1: unknown key \"frobnicate\""
 	{ cat "$good"; echo "node: host2"; } >"$bad"
@@ -112,7 +116,7 @@ as() {
 	check "bad.yaml is not text"
 	: >"$bad"
 	check "node is missing"
-	sed 's/49152-49153/nine/' "$good" >"$bad"
+	sed 's/^migration:/&\n  ports: nine/' "$good" >"$bad"
 	check "\"nine\""
 	sed 's/10.78.0.1/somewhere/' "$good" >"$bad"
 	check "\"somewhere\" is not an IP address"
@@ -171,28 +175,28 @@ as() {
 
 @test "F73: who has no certificate of this cluster is not let in, and who has a wrong one is told" {
 	# Another CA, an expired one, an agent's: none of them may act as an operator.
-	for certificate in rogue/agent-host1 drover/expired; do
+	for certificate in rogue expired; do
 		run as "$certificate" drain host1 --no-input
 		[ "$status" = 3 ] || fail "$certificate: $status: $output"
 		[[ $output == *ertificate* || $output == *TLS* ]]
 	done
-	run as drover/agent-host2 drain host1 --no-input
+	run as "$(host_dir host2)/etc-drover/agent" drain host1 --no-input
 	[ "$status" = 8 ] || [ "$status" = 3 ] || fail "$status: $output"
 	assert_nothing_changed
 }
 
 @test "F74: a viewer may look and may not act" {
-	run -0 as drover/viewer nodes
+	run -0 as viewer nodes
 	[[ $output == *host1* ]]
-	run -0 as drover/viewer vms
+	run -0 as viewer vms
 	[[ $output == *bystander* ]]
 	for words in "drain host1 --no-input" "migrate bystander" "cordon host1" "undrain host1" "cancel vm/bystander"; do
 		# shellcheck disable=SC2086 # the words are the arguments
-		run -8 as drover/viewer $words
+		run -8 as viewer $words
 		[[ $output == *viewer* || $output == *permit* || $output == *operator* ]] || fail "$output"
 	done
 	# An operator may, over the same road.
-	run -0 as drover/operator drain host1 --dry-run
+	run -0 as operator drain host1 --dry-run
 	assert_nothing_changed
 }
 

@@ -34,7 +34,7 @@ tunnel_start() {
 	lab shell "$host" mkdir -p "$DIRECTORY"
 	lab shell "$host" "$DROVER_BUILD_DIR/agent/drover-tunnel" --side "$side" \
 		--operation "$OPERATION" --attempt 1 --cluster lab --expect "agent/$twin" \
-		--ca /etc/drover/ca.pem --cert /etc/drover/cert.pem --key /etc/drover/key.pem \
+		--ca /etc/drover/ca.pem --cert /etc/drover/agent.pem --key /etc/drover/agent-key.pem \
 		--status "$DIRECTORY/status" "$@"
 }
 

@@ -19,7 +19,7 @@ STATE=$LABS_DIR/$LAB
 LOCK_FILE=$LABS_DIR/$LAB.lock
 MACHINE_LOCK_FILE=$LABS_DIR/.machine.lock
 # What the lab mounts over inside its hosts; created empty on the machine where missing.
-MOUNT_POINTS=(/etc/drover /var/lib/drover /srv/drover)
+MOUNT_POINTS=(/etc/drover /etc/pki /var/lib/drover /srv/drover)
 MOUNT_POINTS_MADE=$LABS_DIR/.mount-points-made
 MAX_HOSTS=50
 

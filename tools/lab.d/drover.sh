@@ -1,64 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# drover - drover's own daemons in the lab: configuration, start, stop, logs.
+# drover - drover's own daemons in the lab: start, stop, logs.
 #
 # Each runs in its host's namespaces under a reaper of its own, which outlives it
 # and kills nothing: an agent that is killed leaves its tunnels, libvirtd and the
 # guests alone, as on a real host.
-
-# Paths in it are as the daemon sees them inside its host.
-drover_write_agent_config() {
-	local host=$1 rate=$2 index link=""
-	index=$(index_of "$host")
-	# A virtual link claims any speed; what it really carries is what the lab shapes it to.
-	[[ $rate == none ]] || link=", link: $(link_text "$rate")"
-	cat >"$(dir_of "$host")/etc-drover/agent.yaml" <<-END
-		node: $host
-		cluster: lab
-		run_dir: /run/drover
-		state_dir: /var/lib/drover
-		coordinators: [tcp://$COORDINATOR_ADDRESS:7780]
-		listen: tcp://$MGMT_NET.$index:7788
-		tls: {ca: /etc/drover/ca.pem, certificate: /etc/drover/cert.pem, key: /etc/drover/key.pem}
-		libvirt: {uri: "qemu:///system", socket: /run/libvirt/libvirt-sock}
-		memory: {capacity: $(size_text "$(cat "$(dir_of "$host")/capacity-kib")"), reserve: 64MiB}
-		migration: {address: $MIGRATION_NET.$index, interface: mi0, ports: $MIGRATION_PORTS, tls: true$link}
-	END
-}
-
-# tc's "1gbit" as the "1Gbit/s" of drover.
-link_text() {
-	local text=${1,,}
-	text=${text/gbit/Gbit}
-	say "${text/mbit/Mbit}/s"
-}
-
-size_text() {
-	if (($1 % 1048576 == 0)); then
-		say "$(($1 / 1048576))GiB"
-	elif (($1 % 1024 == 0)); then
-		say "$(($1 / 1024))MiB"
-	else
-		say "$1KiB"
-	fi
-}
-
-drover_write_coordinator_config() {
-	cat >"$(dir_of coordinator)/etc-drover/coordinator.yaml" <<-END
-		name: c1
-		cluster: lab
-		listen: ["tcp://$COORDINATOR_ADDRESS:7780", "$(drover_server)"]
-		store: {sqlite: /var/lib/drover/coordinator.db}
-		tls: {ca: /etc/drover/ca.pem, certificate: /etc/drover/cert.pem, key: /etc/drover/key.pem}
-		limits:
-		  parallelMigrationsPerCluster: 5
-		  parallelOutboundMigrationsPerNode: 2
-		  parallelInboundMigrationsPerNode: 2
-		  completionTimeoutPerGiB: 800s
-		  progressTimeout: 150s
-		  bandwidthPerMigration: 0
-	END
-}
 
 drover_server() { say "ipc://$STATE/coordinator.sock"; }
 
@@ -82,6 +28,8 @@ drover_start() {
 		note "$what on $node is already running (pid $(daemon_pid "$node" "$what"))"
 		return 0
 	fi
+	[[ -e $(dir_of "$node")/etc-drover/$what.yaml ]] ||
+		die "$node has no $what.yaml: a lab that is up with --bare waits for \"drover init\" and \"drover join\""
 	[[ -x $binary ]] || die "no program $binary: build drover first, or name its build directory with --build"
 	daemon_start "$node" "$what" "$binary" --config "/etc/drover/$what.yaml"
 	wait_until 15 drover_settled "$node" ||

@@ -33,6 +33,7 @@ mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p /run/drover /run/lock /run/udev/data
 mount --bind "$dir/run/drover" /run/drover
 mount --bind "$dir/etc-drover" /etc/drover
+mount --bind "$dir/etc-pki" /etc/pki
 mount --bind "$dir/var-drover" /var/lib/drover
 if [[ -e /etc/hosts ]]; then mount --bind "$state/hosts-file" /etc/hosts; fi
 

@@ -6,7 +6,7 @@
 # run/, the sockets that are reachable from outside:
 #
 #   init.pid libvirtd.pid virtlockd.pid agent.pid (coordinator.pid)   with .log
-#   run/libvirt  run/drover  etc-drover  etc-libvirt  var-libvirt ...   bind mounts
+#   run/libvirt  run/drover  etc-drover  etc-pki  etc-libvirt  var-libvirt ...   bind mounts
 
 REAP=$CACHE_DIR/reap
 
@@ -112,8 +112,6 @@ host_write_libvirt_config() {
 		stdio_handler = "file"
 		migration_address = "$MIGRATION_NET.$(index_of "$host")"
 		migration_host = "$MIGRATION_NET.$(index_of "$host")"
-		migrate_tls_x509_cert_dir = "/etc/libvirt/pki-migration"
-		migrate_tls_x509_verify = 1
 		# libvirt must not be the first to give up a control connection: at the
 		# switchover it would resume a guest that already runs elsewhere.
 		keepalive_interval = -1
@@ -185,7 +183,7 @@ capabilities_keep() {
 host_create() {
 	local node=$1 dir cgroup
 	dir=$(dir_of "$node")
-	mkdir -p "$dir"/{run/drover,etc-drover,var-drover}
+	mkdir -p "$dir"/{run/drover,etc-drover,etc-pki,var-drover}
 	chmod 0700 "$dir"/{etc-drover,var-drover}
 	if [[ $node != coordinator ]]; then
 		mkdir -p "$dir"/{run/libvirt,etc-libvirt,var-libvirt/qemu,var-libvirt/images,log-libvirt/qemu,cache-libvirt} \

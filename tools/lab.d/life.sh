@@ -113,7 +113,8 @@ up_undo() {
 }
 
 command_up() {
-	local count='' rate=1gbit locks=no fresh=no memory_kib=1048576 value host
+	local count='' rate=1gbit locks=no fresh=no bare=no memory_kib=1048576 value host
+	local build=${DROVER_BUILD_DIR:-$LAB_REPO/build/dev}
 	local -A memory_of=()
 	while (($# > 0)); do
 		case $1 in
@@ -136,6 +137,12 @@ command_up() {
 			rate=$2
 			shift
 			;;
+		--build)
+			(($# >= 2)) || usage_error "--build needs a directory"
+			build=$2
+			shift
+			;;
+		--bare) bare=yes ;;
 		--locks) locks=yes ;;
 		--fresh) fresh=yes ;;
 		-*) usage_error "up knows no option \"$1\"" ;;
@@ -156,9 +163,13 @@ command_up() {
 		fi
 	done
 	require_commands ip=iproute2 tc=iproute2 ss=iproute2 sysctl=procps nsenter=util-linux unshare=util-linux \
-		losetup=util-linux flock=util-linux openssl=openssl gcc=gcc jq=jq virsh=libvirt-clients \
+		losetup=util-linux flock=util-linux gcc=gcc jq=jq virsh=libvirt-clients \
 		libvirtd=libvirt-daemon-system qemu-system-x86_64=qemu-system-x86
 	[[ $locks == no ]] || require_commands virtlockd=libvirt-daemon
+	if [[ $bare == no ]]; then
+		build=$(realpath -m "$build")
+		cluster_require_build "$build"
+	fi
 	local started
 	started=$(now_ms)
 	lock exclusive
@@ -184,15 +195,20 @@ command_up() {
 		for host in $(nodes); do say "$MGMT_NET.$(index_of "$host") $host"; done
 	} >"$STATE/hosts-file"
 	network_create_switch
-	pki_create &
 	for host in $(hosts); do
 		host_bring_up "$host" "${memory_of[$host]:-$memory_kib}" "$rate" &
 	done
-	host_create coordinator 0 &
+	{
+		host_create coordinator 0
+		[[ $bare == yes ]] || cluster_init "$build"
+	} &
 	wait_jobs || die "a host could not be built; the reason is above"
-	for host in $(nodes); do pki_install "$host"; done
-	for host in $(hosts); do drover_write_agent_config "$host" "$(link_get_rate "$host" migration)"; done
-	drover_write_coordinator_config
+	if [[ $bare == no ]]; then
+		say "$build" >"$STATE/build-dir"
+		for host in $(hosts); do cluster_join "$host" "$build" "$rate" & done
+		wait_jobs || die "a host could not join; the reason is above"
+		cluster_end
+	fi
 	# The first host asks QEMU what it can do; the others get the answer.
 	if [[ ! -d $(capabilities_dir) ]]; then
 		note "asking QEMU for its capabilities, once per machine: some seconds"
