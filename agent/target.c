@@ -21,12 +21,19 @@ int target_check_source(struct agent *agent, const struct mesh_incoming *in,
                         const Drover__V1__Attempt *attempt, const char *source_node,
                         struct attempt_name *ret_name, struct error *err)
 {
+	const struct reservation *r;
 	struct attempt_name name;
 
 	if (wire_attempt_read(attempt, &name, err) < 0)
 		return -(int)err->code;
 	if (agent_check_speaker(in, source_node, err) < 0)
 		return -(int)err->code;
+	/* An operation may have come by many hosts in its earlier attempts, and they know its id. */
+	r = reservations_find(agent->reservations, &name);
+	if (r && strcmp(r->source_node, source_node) != 0)
+		return error_set(err, ERROR_PERMISSION,
+		                 "%s has no part in this attempt: it moves %s from %s to %s",
+		                 source_node, r->vm_name, r->source_node, agent->settings->node);
 	if (strcmp(source_node, agent->settings->node) == 0)
 		return error_set(err, ERROR_INVALID, "source and destination are both %s",
 		                 source_node);

@@ -21,3 +21,6 @@ foreach(name storage_image_look storage_image_create storage_image_publish stora
 		storage_proof_verify)
 	target_link_options(test_agents_copy PRIVATE -Wl,--wrap=${name})
 endforeach()
+drover_test(NAME test_agents_foreign LABEL sim TIMEOUT 300
+	SOURCES sim/test_agents_foreign.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
