@@ -25,11 +25,15 @@ void audit_chain_init(struct audit_chain *chain)
 
 static void hash_text(const char *text, size_t bytes, char ret_hash[AUDIT_HASH_BYTES])
 {
+	static const char digits[] = "0123456789abcdef";
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 
 	SHA256((const unsigned char *)text, bytes, digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret_hash + 2 * i, 3, "%02x", digest[i]);
+	for (size_t i = 0; i < sizeof(digest); i++) {
+		ret_hash[2 * i] = digits[digest[i] >> 4];
+		ret_hash[2 * i + 1] = digits[digest[i] & 15];
+	}
+	ret_hash[HASH_CHARS] = '\0';
 }
 
 size_t audit_line_make(const struct audit_chain *last, const char *fields,

@@ -75,7 +75,8 @@ struct frame {
 static inline const uint8_t *frame_get_payload(const struct frame *f, size_t *ret_bytes)
 {
 	*ret_bytes = f->head.length - f->head.header_bytes;
-	return f->body + f->head.header_bytes;
+	/* A frame without a body has no memory to point into. */
+	return f->body ? f->body + f->head.header_bytes : NULL;
 }
 
 void frame_free(struct frame *f);

@@ -5,7 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "proto/mesh/identity.h"
+#include "proto/mesh/tls_identity.h"
 
 #include <assert.h>
 #include <openssl/err.h>
@@ -42,7 +42,6 @@ struct tls_session {
 DEFINE_CLEANUP(SSL_CTX *, SSL_CTX_free);
 DEFINE_CLEANUP(X509 *, X509_free);
 DEFINE_CLEANUP(X509_STORE_CTX *, X509_STORE_CTX_free);
-DEFINE_CLEANUP(GENERAL_NAMES *, GENERAL_NAMES_free);
 DEFINE_CLEANUP(struct tls *, tls_free);
 
 static const char *openssl_reason(void)
@@ -54,31 +53,6 @@ static const char *openssl_reason(void)
 }
 
 /* --- certificates --- */
-
-static int certificate_identity(X509 *certificate, struct mesh_identity *ret_identity,
-                                struct error *err)
-{
-	_cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *names = X509_get_ext_d2i(
-		certificate, NID_subject_alt_name, NULL, NULL);
-	const ASN1_IA5STRING *uri = NULL;
-
-	for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-
-		if (name->type != GEN_URI)
-			continue;
-		if (uri)
-			return error_set(err, ERROR_IDENTITY,
-			                 "the certificate has more than one URI in its SAN");
-		uri = name->d.uniformResourceIdentifier;
-	}
-	if (!uri)
-		return error_set(
-			err, ERROR_IDENTITY,
-			"the certificate has no URI drover://CLUSTER/ROLE/NAME in its SAN");
-	return identity_parse_uri((const char *)ASN1_STRING_get0_data(uri),
-	                          (size_t)ASN1_STRING_length(uri), ret_identity, err);
-}
 
 static void format_time(const ASN1_TIME *time, char *ret_text, size_t room)
 {
@@ -239,7 +213,7 @@ static int load(struct tls *tls, struct error *err)
 	rc = check_own(client, path, tls->paths[FILE_CA], err);
 	if (rc < 0)
 		return rc;
-	rc = certificate_identity(SSL_CTX_get0_certificate(client), &identity, err);
+	rc = tls_identity_read(SSL_CTX_get0_certificate(client), &identity, err);
 	if (rc < 0)
 		return error_context(err, "%s", path);
 	if (tls->client && (identity.role != tls->identity.role ||
@@ -435,7 +409,7 @@ int tls_session_get_peer(const struct tls_session *s, struct mesh_identity *ret_
 	/* The context demands a certificate; this is for the day somebody changes that. */
 	if (!peer || SSL_get_verify_result(s->ssl) != X509_V_OK)
 		return error_set(err, ERROR_IDENTITY, "the peer showed no valid certificate");
-	rc = certificate_identity(peer, &identity, err);
+	rc = tls_identity_read(peer, &identity, err);
 	if (rc < 0)
 		return error_context(err, "the peer's certificate");
 	memcpy(identity.address, ret_peer->address, sizeof(identity.address));
