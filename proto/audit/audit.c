@@ -41,7 +41,7 @@ struct audit {
 	bool busy, stopping;
 	uint64_t lost_untold;
 	struct audit_counts counts;
-	struct audit_repeat repeat;
+	struct audit_repeat repeats[2]; /* of refusals; of those that are noise */
 
 	/* writer only */
 	struct audit_file file;
@@ -176,7 +176,8 @@ static void write_repeats(struct audit *a, bool all)
 
 	do {
 		pthread_mutex_lock(&a->lock);
-		found = audit_repeat_take(&a->repeat, clock_now_ms(), all, address, &count);
+		found = audit_repeat_take(&a->repeats[0], clock_now_ms(), all, address, &count) ||
+		        audit_repeat_take(&a->repeats[1], clock_now_ms(), all, address, &count);
 		pthread_mutex_unlock(&a->lock);
 		if (found && !(is_open(a, &err) &&
 		               append_note(a, "refused-again", "times", count, address, &err)))
@@ -317,7 +318,8 @@ void audit_write(struct audit *a, const struct audit_record *record)
 		return;
 	pthread_mutex_lock(&a->lock);
 	if (record->refused)
-		write = audit_repeat_may_write(&a->repeat, record->address ? record->address : "",
+		write = audit_repeat_may_write(&a->repeats[record->noise],
+		                               record->address ? record->address : "",
 		                               clock_now_ms());
 	a->counts.repeated += !write;
 	pthread_mutex_unlock(&a->lock);

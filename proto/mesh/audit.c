@@ -44,6 +44,7 @@ void mesh_audit_call(const struct mesh *mesh, const struct mesh_audit_call *call
 	audit_write(mesh->audit,
 	            &(struct audit_record){
 			    .refused = call->not_begun || is_refusal(call->status),
+			    .noise = !is_refusal(call->status),
 			    .role = mesh_role_name(call->who->role),
 			    .name = call->who->name,
 			    .address = call->who->address,
@@ -80,6 +81,7 @@ void mesh_audit_end(const struct mesh_connection *c)
 		return;
 	audit_write(c->mesh->audit, &(struct audit_record){
 					    .refused = true,
+					    .noise = !known,
 					    .role = known ? mesh_role_name(c->identity.role) : NULL,
 					    .name = known ? c->identity.name : NULL,
 					    .address = known ? c->identity.address : c->address,

@@ -322,10 +322,12 @@ static struct mesh_call *find(struct mesh_connection *c, uint32_t stream)
 /* The peer's answer cannot be read: the call is over on our side. */
 static void complete_unreadable(struct mesh_call *call, struct error *err)
 {
+	struct mesh_connection *c = call->connection;
+
 	tell_cancelled(call, MESH_INTERNAL, "the answer cannot be read");
-	error_context(err, "%s: the answer of %s", call->method->name,
-	              call->connection->identity.name);
+	error_context(err, "%s: the answer of %s", call->method->name, c->identity.name);
 	complete_error(call, MESH_INTERNAL, err);
+	connection_count_malformed(c, err);
 }
 
 bool call_expects(struct mesh_connection *c, const struct frame *f)

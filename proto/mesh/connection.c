@@ -79,6 +79,19 @@ void connection_refuse(struct mesh_connection *c, const struct error *why)
 	loop_timer_start(c->mesh->loop, &c->timer, MESH_REFUSAL_LINGER_MS);
 }
 
+void connection_count_malformed(struct mesh_connection *c, const struct error *why)
+{
+	struct error err;
+
+	c->mesh->counts.malformed++;
+	if (!malformed_add(&c->malformed, clock_now_ms()))
+		return;
+	error_set(&err, ERROR_PROTOCOL,
+	          "the peer sent %d messages within %d s that cannot be read, the last: %s",
+	          MALFORMED_MAX, MALFORMED_MS / 1000, why->text);
+	connection_refuse(c, &err);
+}
+
 /* Somebody who was never let in has no owner who could be told; operators look in the log. A
  * flood of strangers must not become a flood of lines. */
 static void log_refusal(struct mesh_connection *c)

@@ -20,6 +20,7 @@
 #include "proto/mesh/frame.pb-c.h"
 #include "proto/mesh/gate.h"
 #include "proto/mesh/link.h"
+#include "proto/mesh/malformed.h"
 #include "proto/mesh/mesh.h"
 #include "proto/mesh/outbox.h"
 #include "proto/mesh/parts.h"
@@ -158,6 +159,7 @@ struct mesh_connection {
 	unsigned silent_ticks;
 	bool ping_next;
 	unsigned tls_generation; /* of the files by which the peer was judged */
+	struct malformed malformed;
 
 	bool leaving;      /* the peer takes no new calls */
 	bool told_leaving; /* the peer knows that we take none after this: */
@@ -183,6 +185,9 @@ void connection_fail(struct mesh_connection *c, const struct error *why);
 
 /* Tells the peer why before hanging up. */
 void connection_refuse(struct mesh_connection *c, const struct error *why);
+
+/* A message of the peer's could not be read, for this reason: counted, and one too many refuses it. */
+void connection_count_malformed(struct mesh_connection *c, const struct error *why);
 
 /* Completes and cancels what is under way, tells the owner and the dialer, frees. Top level only. */
 void connection_finish(struct mesh_connection *c);

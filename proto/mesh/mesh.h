@@ -151,6 +151,7 @@ struct mesh_counts {
 	uint64_t turned_away; /* over a limit, closed at once */
 	uint64_t made_room;   /* stalled handshakes closed for a newcomer's */
 	uint64_t not_let_in;  /* all peers that never became one, with the two above */
+	uint64_t malformed;   /* messages that could not be read */
 };
 
 void mesh_get_counts(const struct mesh *mesh, struct mesh_counts *ret);

@@ -230,7 +230,7 @@ int message_decode(const ProtobufCMessageDescriptor *type, const uint8_t *bytes,
 	                                    bytes ? bytes : nothing);
 	if (!message && arena->exhausted)
 		return error_set(err, ERROR_TOO_LARGE,
-		                 "%s of %zu bytes needs more than %zu bytes of memory",
+		                 "%s is too complex: its %zu bytes need more than %zu of memory",
 		                 type->short_name, count, arena->budget_bytes);
 	if (!message)
 		return error_set(err, ERROR_PROTOCOL, "%s of %zu bytes cannot be unpacked",

@@ -167,10 +167,12 @@ void serve_take_open(struct mesh_connection *c, const struct frame *f)
 		                                     : MESH_INVALID_ARGUMENT;
 		error_context(&err, "%s", method->name);
 		serve_refuse(c, stream, method->name, status, &err);
+		connection_count_malformed(c, &err);
 		return;
 	}
 	if (metadata_take(open->metadata, open->n_metadata, &metadata, &err) < 0) {
 		serve_refuse(c, stream, method->name, MESH_INVALID_ARGUMENT, &err);
+		connection_count_malformed(c, &err);
 		return;
 	}
 	if (serve_is_repeated(c, f, method, &open->request_id, open->timeout_us, &replay))

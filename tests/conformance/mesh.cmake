@@ -1,7 +1,7 @@
 # The mesh: suites that run once per transport, and what only one transport can show.
 drover_proto_sources(MESH_TEST_MESSAGES ${CMAKE_CURRENT_SOURCE_DIR}/conformance/mesh test)
 add_library(drover_mesh_test STATIC ${MESH_TEST_MESSAGES} conformance/mesh/harness.c
-	conformance/mesh/pki.c conformance/mesh/raw.c)
+	conformance/mesh/pki.c conformance/mesh/raw.c conformance/mesh/siege.c)
 target_link_libraries(drover_mesh_test PUBLIC drover_mesh PkgConfig::OPENSSL PkgConfig::CMOCKA)
 
 # mesh_suite(name transport...)
@@ -36,3 +36,5 @@ drover_test(NAME test_mesh_identity LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_identity.c)
 drover_test(NAME test_mesh_siege LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_siege.c)
+drover_test(NAME test_mesh_nonsense LABEL conformance LIBS drover_mesh_test
+	SOURCES conformance/mesh/test_mesh_nonsense.c)

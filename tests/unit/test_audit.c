@@ -359,6 +359,25 @@ static void test_repeated_refusals(void **state)
 	assert_non_null(strstr(text, "10.0.0.67:1"));
 }
 
+/* However much noise an address makes, what somebody there was denied is still a line. */
+static void test_noise_hides_nothing(void **state)
+{
+	struct audit *a = start(0, 0, 0);
+	_cleanup_free_ char *text = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < 1000; i++)
+		audit_write(a, &(struct audit_record){ .refused = true,
+		                                       .noise = true,
+		                                       .address = "10.0.0.66:1000",
+		                                       .outcome = "NOT_LET_IN" });
+	write_refusal(a, "10.0.0.66:1001");
+	audit_stop(a);
+	assert_int_equal(verify().lines, AUDIT_REPEAT_BURST + 2);
+	text = read_log();
+	assert_non_null(strstr(text, "10.0.0.66:1001"));
+}
+
 /* A flood from more addresses than are remembered is still counted. */
 static void test_many_addresses(void **state)
 {
@@ -532,6 +551,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unwritable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_repeated_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_noise_hides_nothing, setup, teardown),
 		cmocka_unit_test(test_many_addresses),
 		cmocka_unit_test(test_repeat_forgets),
 		cmocka_unit_test(f78_hostile_names),

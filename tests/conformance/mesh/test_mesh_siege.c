@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Over tcp: while strangers hold handshakes open, drip, or come again with what they overheard, an
  * honest client is served within two seconds, memory stays where it was, and the audit log knows. */
-#include "tests/conformance/mesh/raw.h"
+#include "tests/conformance/mesh/siege.h"
 
-#include "common/alloc.h"
-#include "common/cleanup.h"
 #include "common/clock.h"
-#include "proto/audit/audit.h"
-#include "proto/audit/audit_read.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,57 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define STALLED_MOST 1000
-#ifdef __SANITIZE_ADDRESS__
-#define SERVED_MS 10000 /* the sanitizer's time is not the mesh's */
-#else
-#define SERVED_MS 2000
-#endif
-
-struct siege {
-	struct harness h; /* first */
-	struct audit *audit;
-	char log[128];
-	int fds[STALLED_MOST];
-	size_t n_fds;
-	struct mesh_counts counts;
-};
-
-static int setup(void **state)
-{
-	struct siege *s = xnew(struct siege);
-	struct mesh_options options;
-	struct rlimit files;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
-	files.rlim_cur = files.rlim_max;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
-	harness_open(&s->h, "tcp");
-	snprintf(s->log, sizeof(s->log), "%s/audit.log", s->h.directory);
-	s->audit = audit_start(&(struct audit_options){ .path = s->log, .self = "c1" });
-	options = harness_options(&s->h, &s->h.server, MESH_ROLE_COORDINATOR, "c1");
-	options.audit = s->audit;
-	options.handshake_ms = 3000;
-	harness_start(&s->h, &s->h.server, &options, true);
-	*state = s;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct siege *s = *state;
-
-	for (size_t i = 0; i < s->n_fds; i++)
-		close(s->fds[i]);
-	audit_stop(s->audit);
-	harness_close(&s->h);
-	free(s);
-	return 0;
-}
 
 static int connect_from(struct siege *s, in_addr_t from)
 {
@@ -101,26 +48,6 @@ static void stall(struct siege *s, in_addr_t from, size_t count)
 	}
 }
 
-/* A newcomer with a good certificate, from connecting to the answer of its call. */
-static void expect_served(struct siege *s)
-{
-	Drover__Test__Empty request = DROVER__TEST__EMPTY__INIT;
-	struct side newcomer = { 0 };
-	struct mesh_options options;
-	uint64_t begin_ms;
-	struct outcome o;
-
-	options = harness_options(&s->h, &newcomer, MESH_ROLE_AGENT, "host2");
-	harness_start(&s->h, &newcomer, &options, false);
-	begin_ms = clock_now_ms();
-	mesh_dial(newcomer.mesh, s->h.dial_url, MESH_ROLE_COORDINATOR, "c1");
-	harness_wait_count(&s->h, &newcomer.connects, 1);
-	harness_unary(&s->h, newcomer.connection, "drover.test.Test/EmptyCall", &request.base, &o);
-	assert_int_equal(o.status, MESH_OK);
-	assert_in_range(clock_now_ms() - begin_ms, 0, SERVED_MS);
-	mesh_free(newcomer.mesh);
-}
-
 static bool hundred_not_let_in(void *context)
 {
 	struct siege *s = context;
@@ -137,60 +64,17 @@ static bool all_not_let_in(void *context)
 	return s->counts.not_let_in >= s->n_fds;
 }
 
-static long rss_kib(void)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
-	long size, pages;
-
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%ld %ld", &size, &pages), 2);
-	return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-struct looking {
-	struct siege *siege;
-	const char *what;
-	bool found;
-};
-
-static void look_at_line(const char *line, void *context)
-{
-	struct looking *l = context;
-
-	l->found |= strstr(line, l->what) != NULL;
-}
-
-static bool is_in_log(void *context)
-{
-	struct looking *l = context;
-	struct audit_verdict verdict;
-	struct error err;
-
-	audit_flush(l->siege->audit);
-	assert_int_equal(audit_read(l->siege->log, look_at_line, l, &verdict, &err), 0);
-	assert_int_equal(verdict.bad_line, 0);
-	return l->found;
-}
-
-static void expect_in_log(struct siege *s, const char *what)
-{
-	struct looking l = { .siege = s, .what = what };
-
-	if (!harness_wait(&s->h, is_in_log, &l))
-		fail_msg("not in the audit log: %s", what);
-}
-
 /* Three hundred handshakes of one host that never go on: it has its share, and others are served. */
 static void f69_300_stalled_handshakes(void **state)
 {
 	struct siege *s = *state;
 
 	stall(s, INADDR_LOOPBACK + 1, 300);
-	expect_served(s);
+	siege_expect_served(s);
 	assert_true(harness_wait(&s->h, hundred_not_let_in, s));
 	assert_true(s->counts.turned_away > 0);
-	expect_in_log(s, "\"address\":\"127.0.0.2:");
-	expect_in_log(s, "handshakes of this address under way already");
+	siege_expect_in_log(s, "\"address\":\"127.0.0.2:");
+	siege_expect_in_log(s, "handshakes of this address under way already");
 	/* Those that were let to try end with the handshake's time. */
 	assert_true(harness_wait(&s->h, all_not_let_in, s));
 }
@@ -202,19 +86,19 @@ static void f69_1000_stalled_handshakes(void **state)
 	struct siege *s = *state;
 	long before_kib, during_kib;
 
-	expect_served(s);
-	before_kib = rss_kib();
+	siege_expect_served(s);
+	before_kib = siege_get_rss_kib();
 	for (in_addr_t n = 0; n < 40; n++)
-		stall(s, INADDR_LOOPBACK + n, STALLED_MOST / 40);
-	expect_served(s);
-	during_kib = rss_kib();
+		stall(s, INADDR_LOOPBACK + n, SIEGE_STALLED_MOST / 40);
+	siege_expect_served(s);
+	during_kib = siege_get_rss_kib();
 	print_message("1000 stalled handshakes: %ld KiB before, %ld KiB during\n", before_kib,
 	              during_kib);
 #ifndef __SANITIZE_ADDRESS__
 	assert_in_range(during_kib, 0, before_kib + 64 * 1024);
 #endif
 	assert_true(harness_wait(&s->h, all_not_let_in, s));
-	expect_served(s);
+	siege_expect_served(s);
 }
 
 /* One byte at a time of a handshake does not buy more time than the handshake has. */
@@ -234,10 +118,33 @@ static void f69_drip(void **state)
 		(void)n; /* it is over when this fails, which the counts tell */
 		harness_run(&s->h, 200);
 		if (at == 2)
-			expect_served(s);
+			siege_expect_served(s);
 		assert_in_range(clock_now_ms() - begin_ms, 0, 3000 + WAIT_MS);
 	}
-	expect_in_log(s, "did not finish the handshake within 3000 ms");
+	siege_expect_in_log(s, "did not finish the handshake within 3000 ms");
+}
+
+/* Whoever ends the handshake and then says nothing has no more time than the handshake; whoever said
+ * HELLO and answers no PING is gone after three keepalives. */
+static void f69_silent_after_handshake(void **state)
+{
+	struct siege *s = *state;
+	uint64_t begin_ms = clock_now_ms();
+	struct pki_leaf leaf;
+	struct raw mute = { .h = &s->h, .leaf = &leaf }, deaf = { .h = &s->h, .leaf = &leaf };
+
+	pki_leaf_make(&s->h.ca, s->h.directory, "host9", "drover://test/agent/host9", 3600, &leaf);
+	raw_add_hello(&deaf, "agent", "host9", "test");
+	raw_start(&mute);
+	raw_start(&deaf);
+	siege_expect_served(s);
+	raw_finish(&deaf);
+	raw_finish(&mute);
+	assert_true(mute.closed_by_peer && deaf.closed_by_peer);
+	assert_in_range(clock_now_ms() - begin_ms, 2500, 3000 + WAIT_MS);
+	raw_free(&mute);
+	raw_free(&deaf);
+	siege_expect_in_log(s, "did not finish the handshake within 3000 ms");
 }
 
 /* A good certificate that says it is another host is not let in, and the log has both names. */
@@ -252,9 +159,9 @@ static void f71_speaks_for_another(void **state)
 	raw_run(&r);
 	assert_true(r.closed_by_peer);
 	raw_free(&r);
-	expect_in_log(s, "it says that it is agent host1");
-	expect_in_log(s, "its certificate is that of agent host9");
-	expect_served(s);
+	siege_expect_in_log(s, "it says that it is agent host1");
+	siege_expect_in_log(s, "its certificate is that of agent host9");
+	siege_expect_served(s);
 }
 
 /* A call that its caller may not make is in the log with who it was; so is one that had its effect,
@@ -273,13 +180,15 @@ static void f74_refused_and_done(void **state)
 	r.until_pong = true;
 	raw_run(&r);
 	raw_free(&r);
-	expect_in_log(s, "\"kind\":\"refused\",\"role\":\"viewer\",\"who\":\"eve\",\"address\":"
-	                 "\"127.0.0.1:");
-	expect_in_log(s, "\"method\":\"drover.v1.Coordinator/Drain\",\"call\":\"1\",\"outcome\":"
-	                 "\"PERMISSION_DENIED\"");
-	expect_served(s);
-	expect_in_log(s, "\"kind\":\"call\",\"role\":\"agent\",\"who\":\"host2\"");
-	expect_in_log(
+	siege_expect_in_log(s,
+	                    "\"kind\":\"refused\",\"role\":\"viewer\",\"who\":\"eve\",\"address\":"
+	                    "\"127.0.0.1:");
+	siege_expect_in_log(s,
+	                    "\"method\":\"drover.v1.Coordinator/Drain\",\"call\":\"1\",\"outcome\":"
+	                    "\"PERMISSION_DENIED\"");
+	siege_expect_served(s);
+	siege_expect_in_log(s, "\"kind\":\"call\",\"role\":\"agent\",\"who\":\"host2\"");
+	siege_expect_in_log(
 		s, "\"method\":\"drover.test.Test/EmptyCall\",\"call\":\"1\",\"outcome\":\"OK\"");
 }
 
@@ -289,7 +198,7 @@ static void f67_length_is_audited(void **state)
 	struct siege *s = *state;
 	struct pki_leaf leaf;
 	struct raw r = { .h = &s->h, .leaf = &leaf };
-	long before_kib = rss_kib();
+	long before_kib = siege_get_rss_kib();
 
 	pki_leaf_make(&s->h.ca, s->h.directory, "host9", "drover://test/agent/host9", 3600, &leaf);
 	raw_add_hello(&r, "agent", "host9", "test");
@@ -298,19 +207,20 @@ static void f67_length_is_audited(void **state)
 	raw_run(&r);
 	assert_true(r.closed_by_peer);
 	raw_free(&r);
-	assert_in_range(rss_kib(), 0, before_kib + 32 * 1024);
-	expect_in_log(s, "\"who\":\"host9\",\"address\":\"127.0.0.1:");
-	expect_in_log(s, "\"outcome\":\"CUT_OFF\"");
-	expect_served(s);
+	assert_in_range(siege_get_rss_kib(), 0, before_kib + 32 * 1024);
+	siege_expect_in_log(s, "\"who\":\"host9\",\"address\":\"127.0.0.1:");
+	siege_expect_in_log(s, "\"outcome\":\"CUT_OFF\"");
+	siege_expect_served(s);
 }
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, siege_setup, siege_teardown)
 		CASE(f69_300_stalled_handshakes),
 		CASE(f69_1000_stalled_handshakes),
 		CASE(f69_drip),
+		CASE(f69_silent_after_handshake),
 		CASE(f71_speaks_for_another),
 		CASE(f74_refused_and_done),
 		CASE(f67_length_is_audited),
