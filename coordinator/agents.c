@@ -11,6 +11,8 @@
 #include "common/log.h"
 #include "coordinator/facts_read.h"
 #include "proto/agent.rpc.h"
+#include "proto/audit/audit.h"
+#include "proto/audit/audit_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +80,28 @@ void agents_disconnected(struct coordinator *c, struct mesh_connection *connecti
 		if (!c->stopping && !c->draining)
 			coordinator_step(c, &e);
 	}
+}
+
+void agents_audit_refusal(struct coordinator *c, const struct foreign_claim *refusal)
+{
+	struct mesh_connection *connection = agents_find_connection(c, refusal->node);
+	struct audit_text object;
+
+	audit_text_init(&object);
+	audit_text_add(&object, "vm_uuid", refusal->vm_uuid);
+	audit_write(c->audit,
+	            &(struct audit_record){
+			    .refused = true,
+			    .role = mesh_role_name(MESH_ROLE_AGENT),
+			    .name = refusal->node,
+			    .address = connection
+	                                       ? mesh_connection_get_identity(connection)->address
+	                                       : NULL,
+			    .method = "drover.v1.Agent/Watch",
+			    .object = object.data,
+			    .outcome = mesh_status_name(MESH_PERMISSION_DENIED),
+			    .reason = refusal->text,
+		    });
 }
 
 void agents_stop(struct coordinator *c)

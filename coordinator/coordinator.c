@@ -66,6 +66,9 @@ static void carry_out(struct coordinator *c, struct action *action)
 	case ACTION_EVENT:
 		log_event(&action->event);
 		break;
+	case ACTION_REFUSED:
+		agents_audit_refusal(c, &action->refused);
+		break;
 	case ACTION_STOP:
 		stop_for(c, &action->stop);
 		break;

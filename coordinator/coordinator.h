@@ -97,6 +97,8 @@ void agents_watch(struct coordinator *c, const char *node, uint64_t epoch);
 void agents_carry_out(struct coordinator *c, const struct action *action);
 /* @reply's node: its link is the one the core just accepted, or refused. */
 struct mesh_connection *agents_find_connection(struct coordinator *c, const char *node);
+/* Its agent said what is not its own to say. */
+void agents_audit_refusal(struct coordinator *c, const struct foreign_claim *refusal);
 void agents_stop(struct coordinator *c);
 
 /* --- identity.c: who joins --- */

@@ -29,6 +29,7 @@ void identity_join_told(const struct join_event *e, void *coordinator)
 	audit_text_add(&object, "claims", e->claim);
 	audit_write(c->audit, &(struct audit_record){
 				      .refused = e->code != ERROR_NONE,
+				      .noise = e->code != ERROR_NONE,
 				      .address = e->address,
 				      .method = "join",
 				      .object = object.data,

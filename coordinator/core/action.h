@@ -22,6 +22,7 @@ enum action_kind {
 	ACTION_REPLY,
 	ACTION_CHANGED, /* wake the watchers */
 	ACTION_EVENT,   /* a line for the log; it is in the ring already */
+	ACTION_REFUSED, /* an agent spoke of what is not its own: a line of the audit log */
 	ACTION_STOP,    /* end the process and start again from the store; `error` says why */
 	ACTION_KINDS
 };
@@ -47,6 +48,12 @@ struct preview_call {
 	uint64_t max_downtime_ms;
 	bool no_guard;   /* see struct migration_settings */
 	bool copy_disks; /* would they be, if it were asked for */
+};
+
+struct foreign_claim {
+	char node[NODE_NAME_BYTES]; /* whose agent said it */
+	char vm_uuid[VM_UUID_BYTES];
+	char text[REASON_BYTES];
 };
 
 /* What one node would say to one guest: EVENT_EXPLAIN_VM. */
@@ -121,6 +128,7 @@ struct action {
 			uint64_t number;            /* migration, drain */
 		} changed;
 		struct event_record event;
+		struct foreign_claim refused;
 		struct error stop;
 	};
 };

@@ -8,6 +8,7 @@
 #include "coordinator/core/attempts.h"
 
 #include "common/units.h"
+#include "coordinator/core/claims.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
 
@@ -300,6 +301,8 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 {
 	struct migration *m = fleet_find_operation(fleet, &report->attempt.operation);
 
+	if (!claims_may_report(fleet, node, m, report))
+		return;
 	/* A destination reports what comes in as well: evidence, but the source decides. */
 	if (strcmp(report->source, node->kept.name) != 0)
 		return;
@@ -311,8 +314,7 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 		if (!m)
 			return;
 	}
-	if (strcmp(m->kept.source, node->kept.name) != 0 ||
-	    migration_state_is_final(m->kept.state) || !m->kept.holds_slot ||
+	if (migration_state_is_final(m->kept.state) || !m->kept.holds_slot ||
 	    report->attempt.number < m->kept.attempt.number)
 		return;
 	/* The store is older than the attempt: what the agent has is what there is. */

@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/attempts.h"
+#include "coordinator/core/claims.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 
@@ -182,6 +183,7 @@ static bool judge_twice(struct fleet *fleet, struct vm *vm)
 		"%s is seen running on %s and on %s at once; drover will not touch it until only "
 		"one is left: compare both (virsh domstate, its disks) before stopping either",
 		vm->name, first->node->kept.name, second->node->kept.name);
+	claims_refuse_guest(fleet, first->node == vm->node ? second->node : first->node, vm);
 	return true;
 }
 
@@ -192,6 +194,11 @@ void vm_refresh(struct fleet *fleet, struct vm *vm)
 	char why_not[REASON_BYTES];
 	bool movable;
 
+	/* Its home names it, and nobody else. */
+	if (home && strcmp(vm->name, fleet_find_sighting(vm, home)->state.name) != 0) {
+		text_copy(vm->name, sizeof(vm->name), fleet_find_sighting(vm, home)->state.name);
+		change_vm(fleet, vm);
+	}
 	if (home != vm->node || twice != vm->twice) {
 		vm->node = home;
 		vm->twice = twice;
@@ -282,7 +289,6 @@ static void see(struct fleet *fleet, struct node *node, const struct vm_state *s
 	vm_state_deinit(&sighting->state);
 	vm_state_copy(&sighting->state, state);
 	sighting->confirmed = true;
-	text_copy(vm->name, sizeof(vm->name), state->name);
 	change_vm(fleet, vm);
 	change_node(fleet, node);
 	vm_refresh(fleet, vm);

@@ -124,7 +124,7 @@ static const char *const action_names[] = {
 	[ACTION_STORE] = "store", [ACTION_START] = "start",         [ACTION_CANCEL] = "cancel",
 	[ACTION_PROBE] = "probe", [ACTION_SET_DRAIN_MARK] = "mark", [ACTION_PREVIEW] = "preview",
 	[ACTION_REPLY] = "reply", [ACTION_CHANGED] = "changed",     [ACTION_EVENT] = "event",
-	[ACTION_STOP] = "stop",   [ACTION_SET_FENCE] = "fence",
+	[ACTION_STOP] = "stop",   [ACTION_SET_FENCE] = "fence",     [ACTION_REFUSED] = "refused",
 };
 static_assert(ARRAY_SIZE(action_names) == ACTION_KINDS, "an action without a name");
 

@@ -200,6 +200,9 @@ void sim_check_action(struct sim *sim, const struct action *action)
 			          action->changed.revision, sim->last_revision);
 		sim->last_revision = action->changed.revision;
 		break;
+	case ACTION_REFUSED:
+		sim_break(sim, "an honest agent is believed", "%s", action->refused.text);
+		break;
 	case ACTION_STOP:
 		sim_break(sim, "the coordinator does not stop by itself", "%s", action->stop.text);
 		break;

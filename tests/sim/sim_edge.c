@@ -283,6 +283,7 @@ static void carry_out(struct sim *sim, struct action *action)
 		sim_trace(sim, "coordinator", "%s: %s", action->event.subject, action->event.text);
 		return;
 	case ACTION_CHANGED:
+	case ACTION_REFUSED:
 	case ACTION_STOP:
 	case ACTION_KINDS:
 		return;
