@@ -27,6 +27,10 @@ mesh_suite(flow inproc ipc tcp)
 mesh_suite(versions ipc tcp)
 mesh_suite(listen ipc tcp)
 mesh_suite(threads inproc ipc tcp)
+mesh_suite(soak inproc ipc tcp)
+# The same a hundred times as long.
+add_test(NAME test_mesh_soak_long COMMAND test_mesh_soak tcp 100 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+drover_test_properties(test_mesh_soak_long conformance slow 1200)
 
 drover_test(NAME test_mesh_roles LABEL conformance LIBS drover_mesh_test
 	SOURCES conformance/mesh/test_mesh_roles.c)
