@@ -19,6 +19,13 @@ void convergence_init(struct convergence *c, const struct convergence_limits *li
 	};
 }
 
+void convergence_extend(struct convergence *c, uint64_t now_ms)
+{
+	c->limits.completion_timeout_ms_per_gib *= 2;
+	c->best_remaining_bytes = UINT64_MAX;
+	c->best_at_ms = now_ms;
+}
+
 static double smooth(double old, double reading)
 {
 	return old > 0 ? old + SMOOTHING * (reading - old) : reading;

@@ -20,6 +20,7 @@
 #include "agent/convergence.h"
 #include "agent/kernel/attempt.h"
 #include "agent/kernel/guard.h"
+#include "agent/kernel/ladder.h"
 #include "agent/kernel/resolve.h"
 #include "agent/storage/storage_proof.h"
 #include "agent/tunnel/spawn.h"
@@ -96,11 +97,18 @@ struct source_attempt {
 	struct convergence convergence;
 	bool abort_wanted, abort_asked; /* reason says why */
 	bool cancel_requested;
+	bool cancel_refused; /* after the switch to post-copy */
 	bool job_seen;
 	bool switching;
 	uint64_t switched_ms; /* when the guest was first seen paused for the switchover */
 	bool asking;          /* a question about the job is under way */
 	uint64_t no_job_since_ms;
+	struct ladder ladder;
+	bool ladder_acting;         /* a step is being written down or taken */
+	uint64_t ladder_settled_ms; /* adopted: what the agent before had begun is over by then */
+	uint64_t pause_done_ms;     /* when our pause had taken effect */
+	unsigned switch_tries;
+	bool guest_paused; /* by whomever, when last looked at */
 
 	/* RESOLVING. */
 	bool looking;
@@ -188,6 +196,17 @@ enum source_act { ACT_RESUME, ACT_SUSPEND, ACT_DESTROY, ACT_UNDEFINE, ACT_AUTOST
 void source_act(struct source_attempt *a, enum source_act what);
 /* Orders the destination to resume the copy (@commit) or to destroy it, then another look. */
 void source_order_target(struct source_attempt *a, bool commit);
+
+/* --- source_ladder.c: what is done about a guest that does not converge --- */
+
+bool source_ladder_permits_post_copy(const struct source_attempt *a);
+void source_ladder_start(struct source_attempt *a);
+/* One reading. False: it is to be given up; @ret_why is set if the ladder says so itself, and left
+ * alone if it has no measure against being @overdue. */
+bool source_ladder_judge(struct source_attempt *a, const struct vm_job *job, bool overdue,
+                         struct error *ret_why);
+/* What the guest does here, as asked at that time. */
+void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms);
 
 /* --- source_copy.c: disks that are not shared --- */
 

@@ -56,6 +56,7 @@ Drover__V1__AdmitRequest *source_admit_request_new(const struct source_descripti
 	r->tls = wish->tls;
 	r->no_guard = wish->no_guard;
 	r->copy_disks = wish->copy_disks;
+	r->post_copy = wish->post_copy;
 	r->max_downtime_ms = wish->max_downtime_ms;
 	r->bandwidth_bytes_per_s = wish->bandwidth_bytes_per_s;
 	r->agent_version = xstrdup(DROVER_VERSION);

@@ -31,7 +31,7 @@ void source_description_deinit(struct source_description *d);
 /* How the move is wanted. */
 struct source_wish {
 	bool dry_run; /* check and reserve nothing */
-	bool tls, no_guard, copy_disks;
+	bool tls, no_guard, copy_disks, post_copy;
 	uint64_t bandwidth_bytes_per_s; /* 0 = no limit */
 	uint64_t max_downtime_ms;       /* 0 = QEMU's own */
 };

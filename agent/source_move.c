@@ -117,7 +117,8 @@ static void watch_work(struct errand *e)
 
 static void want_abort(struct source_attempt *a, const struct error *why)
 {
-	if (a->abort_wanted)
+	/* There is no way back from post-copy: the guest is there, and needs what is still here. */
+	if (a->abort_wanted || a->order.post_copy)
 		return;
 	log_warning("%s -> %s: giving up: %s", a->order.vm_name, a->order.target_node, why->text);
 	a->abort_wanted = true;
@@ -126,16 +127,20 @@ static void want_abort(struct source_attempt *a, const struct error *why)
 
 static void judge_job(struct source_attempt *a, const struct vm_job *job)
 {
-	struct error why;
+	enum convergence_verdict verdict;
 	uint64_t now_ms = clock_now_ms();
+	struct error why;
+	bool overdue;
 
 	FAILPOINT(source_in_migrate);
 	a->job = *job;
 	a->job_seen = true;
 	a->no_job_since_ms = 0;
-	if (convergence_step(&a->convergence, job, now_ms, &a->progress, &why) !=
-	            CONVERGENCE_GO_ON &&
-	    !a->switching)
+	verdict = convergence_step(&a->convergence, job, now_ms, &a->progress, &why);
+	/* More time is what a measure can replace; a dead network is not. */
+	overdue = verdict == CONVERGENCE_ABORT_NO_PROGRESS || verdict == CONVERGENCE_ABORT_TIMEOUT;
+	if (verdict == CONVERGENCE_ABORT_STALLED ? !a->switching
+	                                         : !source_ladder_judge(a, job, overdue, &why))
 		want_abort(a, &why);
 }
 
@@ -147,6 +152,9 @@ static void judge_control(struct source_attempt *a, const struct watch_errand *w
 	/* From the switchover on a stalled control path is held: ending it then is what makes
 	 * libvirt run a guest twice. */
 	if (a->switching || w->tunnel_rc < 0 || w->status.last_heard_ms == 0)
+		return;
+	/* Of a guest that stands still already libvirt shows no switchover. */
+	if (a->order.paused_by_us || a->order.post_copy)
 		return;
 	/* An adopted move may be over, and its tunnel with it. */
 	if (a->adopted && !(w->job_rc == 0 && w->job.active))
@@ -166,7 +174,8 @@ static void switchover_seen(struct source_attempt *a, uint64_t at_ms)
 		return;
 	FAILPOINT(source_at_switchover);
 	a->switching = true;
-	a->switched_ms = at_ms;
+	if (!a->order.paused_by_us)
+		a->switched_ms = at_ms;
 	if (a->stage == SOURCE_MOVING)
 		a->state = DROVER__V1__MIGRATION_STATE__SWITCHING;
 }
@@ -189,9 +198,11 @@ static void judge_guest(struct source_attempt *a, const struct vm_summary *vm, u
 {
 	bool paused = vm->state == VM_PAUSED && vm->pause_reason == VM_PAUSE_MIGRATION;
 
+	source_ladder_see(a, vm, asked_ms);
 	if (vm->state == VM_RUNNING)
 		note_paused(a, false);
-	else if (vm->state == VM_PAUSED && !paused && vm->pause_reason != VM_PAUSE_POSTCOPY_FAILED)
+	else if (vm->state == VM_PAUSED && !paused && !a->order.paused_by_us &&
+	         vm->pause_reason != VM_PAUSE_POSTCOPY_FAILED)
 		note_paused(a, true);
 	if (paused) {
 		switchover_seen(a, clock_now_ms());
@@ -305,6 +316,7 @@ static void format_uri(const char *address, uint16_t port, char *ret, size_t byt
 
 static void start_call(struct source_attempt *a)
 {
+	const struct strategy *strategy = &a->ladder.settings.strategy;
 	struct move_errand *m = xnew(struct move_errand);
 	char text[ATTEMPT_TEXT_BYTES];
 
@@ -332,9 +344,11 @@ static void start_call(struct source_attempt *a)
 		.migrate_uri = m->migrate_uri,
 		.listen_address = m->listen_address,
 		.bandwidth_bytes_per_s = a->order.bandwidth_bytes_per_s,
-		.max_downtime_ms = a->order.max_downtime_ms,
+		.max_downtime_ms = ladder_get_downtime_ms(&a->ladder),
 		.tls = a->order.tls,
 		.paused = a->guard == GUARD_TWO_STEP,
+		.auto_converge = strategy_permits_auto_converge(strategy),
+		.post_copy = strategy_permits_post_copy(strategy) && a->guard != GUARD_TWO_STEP,
 		.persistent = a->order.persistent,
 		.storage_proved_shared = a->storage_proved,
 		.disks_uri = m->disks_uri,
@@ -357,6 +371,7 @@ void source_move_start(struct source_attempt *a)
 	source_enter(a, SOURCE_MOVING);
 	a->state = DROVER__V1__MIGRATION_STATE__RUNNING;
 	convergence_init(&a->convergence, &limits, a->stage_since_ms);
+	source_ladder_start(a);
 	a->timer.fire = watch;
 	if (!a->adopted) {
 		source_traffic_start(a);

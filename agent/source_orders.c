@@ -102,6 +102,8 @@ static void journal_order(struct source_attempt *a, struct mesh_incoming *in, bo
 static int read_order(struct agent *agent, const Drover__V1__StartMigrationRequest *r,
                       struct journal_attempt *order, struct error *err)
 {
+	struct strategy strategy;
+
 	if (wire_attempt_read(r->attempt, &order->attempt, err) < 0)
 		return -(int)err->code;
 	if (strlen(r->vm_uuid) != VM_UUID_BYTES - 1)
@@ -127,6 +129,9 @@ static int read_order(struct agent *agent, const Drover__V1__StartMigrationReque
 	order->tls = r->settings->tls;
 	order->no_guard = r->settings->no_guard;
 	order->copy_disks = r->settings->copy_disks;
+	if (wire_strategy_read(r->settings, &strategy, err) < 0)
+		return -(int)err->code;
+	order->strategy = strategy_pack(&strategy);
 	order->wall_ms = clock_wall_ms();
 	return 0;
 }
@@ -300,7 +305,10 @@ void source_cancel(struct agent *agent, struct mesh_incoming *in,
 
 	if (!a)
 		return;
-	if (a->stage < SOURCE_RESOLVING && !a->cancel_requested) {
+	if (a->order.post_copy && !a->cancel_refused) {
+		a->cancel_refused = true;
+		source_changed(a);
+	} else if (a->stage < SOURCE_RESOLVING && !a->cancel_requested && !a->order.post_copy) {
 		error_set(&why, ERROR_CANCELLED, "cancelled on request");
 		a->cancel_requested = true;
 		if (a->stage == SOURCE_MOVING) {

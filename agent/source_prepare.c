@@ -101,6 +101,7 @@ static void described(struct errand *e)
 			.tls = a->order.tls,
 			.no_guard = a->order.no_guard,
 			.copy_disks = a->order.copy_disks,
+			.post_copy = source_ladder_permits_post_copy(a),
 			.bandwidth_bytes_per_s = a->order.bandwidth_bytes_per_s,
 			.max_downtime_ms = a->order.max_downtime_ms,
 		};

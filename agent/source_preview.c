@@ -144,6 +144,7 @@ void source_preview(struct agent *agent, struct mesh_incoming *in,
 		                        .tls = agent->settings->migration_tls,
 		                        .no_guard = request->no_guard,
 		                        .copy_disks = request->copy_disks,
+		                        .post_copy = request->post_copy,
 		                        .max_downtime_ms = request->max_downtime_ms };
 	snprintf(p->uuid, sizeof(p->uuid), "%s", request->vm_uuid);
 	snprintf(p->target_node, sizeof(p->target_node), "%s", request->target_node);

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 
 #include <assert.h>
+#include <string.h>
 
 const char *source_state_name(Drover__V1__MigrationState state)
 {
@@ -57,6 +58,17 @@ static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 	return p;
 }
 
+/* A line each. */
+static void put_decisions(Drover__V1__AttemptReport *r, const char *text)
+{
+	for (const char *end; *text; text = *end ? end + 1 : end) {
+		end = strchrnul(text, '\n');
+		r->decisions = xreallocarray(r->decisions, r->n_decisions + 1,
+		                             sizeof(*r->decisions));
+		r->decisions[r->n_decisions++] = xasprintf("%.*s", (int)(end - text), text);
+	}
+}
+
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 {
 	Drover__V1__AttemptReport *r = xmalloc(sizeof(*r));
@@ -92,12 +104,15 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->wire_bytes = a->wire_bytes;
 	r->tombstoned = a->stage == SOURCE_ENDED && !a->ending;
 	r->alarm = a->alarm && a->state == DROVER__V1__MIGRATION_STATE__UNRESOLVED;
+	r->notes = xcalloc(2, sizeof(*r->notes));
 	note = source_copy_note_new(a);
-	if (note) {
-		r->notes = xcalloc(1, sizeof(*r->notes));
-		r->notes[0] = note;
-		r->n_notes = 1;
-	}
+	if (note)
+		r->notes[r->n_notes++] = note;
+	if (a->cancel_refused)
+		r->notes[r->n_notes++] = xstrdup(
+			"it was not cancelled: it had switched to post-copy, and the guest needs "
+			"what is still at its source");
+	put_decisions(r, a->order.decisions);
 	if (a->leftover[0]) {
 		r->leftovers = xcalloc(1, sizeof(*r->leftovers));
 		r->leftovers[0] = xstrdup(a->leftover);

@@ -141,6 +141,8 @@ static void looked(struct errand *e)
 	look->in.target = TARGET_UNREACHABLE;
 	look->in.guard = a->guard;
 	look->in.paused_before = a->order.paused;
+	look->in.postcopy = a->order.post_copy;
+	look->in.paused_by_us = a->order.paused_by_us;
 	look->in.deadline_passed = clock_now_ms() - a->stage_since_ms > SETTLE_DEADLINE_MS;
 	free(l);
 	a->errands++;
@@ -160,6 +162,11 @@ void source_resolve_look(struct source_attempt *a)
 
 	if (a->looking)
 		return;
+	if (a->ladder_acting) {
+		/* What a step of the ladder does to the guest is not to be seen yet. */
+		source_look_again(a, LOOK_EVERY_MS);
+		return;
+	}
 	a->looking = true;
 	a->looks++;
 	l = xnew(struct look_errand);

@@ -84,6 +84,7 @@ static void judge(struct admit *a)
 		.lockspace = &a->lockspace,
 		.two_step_pause_limit_ms = agent->settings->max_two_step_pause_ms,
 		.max_downtime_ms = a->max_downtime_ms,
+		.two_step_forbidden = a->post_copy,
 		.waived = a->no_guard,
 		.copies_disks = a->copy.needed,
 	};
@@ -321,6 +322,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->copy.wanted = request->copy_disks;
 	a->no_guard = request->no_guard;
 	a->max_downtime_ms = request->max_downtime_ms;
+	a->post_copy = request->post_copy;
 	a->lease_ttl_ms = request->lease_ttl_ms;
 	a->limit_bytes_per_s = request->bandwidth_bytes_per_s;
 	snprintf(a->source_node, sizeof(a->source_node), "%s", request->source_node);

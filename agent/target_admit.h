@@ -22,6 +22,7 @@ struct admit {
 	char source_address[64];
 	uint64_t limit_bytes_per_s;
 	uint64_t max_downtime_ms;
+	bool post_copy;
 	char lock_manager[32];
 	struct versions source_versions;
 

@@ -73,6 +73,22 @@ Drover__V1__Check **wire_checks_new(const struct check *items, size_t count)
 	return array;
 }
 
+int wire_strategy_read(const Drover__V1__MigrationSettings *from, struct strategy *ret,
+                       struct error *err)
+{
+	if ((unsigned)from->ladder >= LADDERS)
+		return error_set(err, ERROR_INVALID,
+		                 "the ladder has the number %d, which this version does not know",
+		                 (int)from->ladder);
+	*ret = (struct strategy){
+		.ladder = (enum ladder_name)from->ladder,
+		.allow_auto_converge = from->allow_auto_converge,
+		.allow_post_copy = from->allow_post_copy,
+		.allow_disruption = from->allow_workload_disruption,
+	};
+	return 0;
+}
+
 /* Copies a peer's text, which is UTF-8 by protocol but of any length; cut rather than refused,
  * because a long explanation is still an explanation. */
 static void copy_text(char *to, size_t bytes, const char *from)

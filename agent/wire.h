@@ -11,6 +11,7 @@
 #include "agent/inventory.h"
 #include "agent/kernel/attempt.h"
 #include "common/check.h"
+#include "common/strategy.h"
 #include "proto/agent.pb-c.h"
 #include "proto/types.pb-c.h"
 
@@ -21,6 +22,9 @@ void wire_free(void *message);
 void wire_set_text(char **field, const char *text);
 
 Drover__V1__Attempt *wire_attempt_new(const struct attempt_name *name);
+/* -ERROR_INVALID: a ladder that this version does not know. */
+int wire_strategy_read(const Drover__V1__MigrationSettings *from, struct strategy *ret,
+                       struct error *err);
 int wire_attempt_read(const Drover__V1__Attempt *from, struct attempt_name *ret, struct error *err);
 
 /* An array for a repeated field; owned by the message it is put into. */

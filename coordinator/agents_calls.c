@@ -7,6 +7,7 @@
 #include "common/alloc.h"
 #include "coordinator/facts_read.h"
 #include "coordinator/failpoints.h"
+#include "coordinator/view.h"
 #include "proto/agent.rpc.h"
 
 #include <stdlib.h>
@@ -237,6 +238,7 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	settings.tls = a->settings.tls;
 	settings.no_guard = a->settings.no_guard;
 	settings.copy_disks = a->settings.copy_disks;
+	view_fill_strategy(&a->settings.strategy, &settings);
 	request.attempt = &attempt;
 	request.vm_uuid = (char *)a->vm_uuid;
 	request.target_node = (char *)a->target;
@@ -325,6 +327,7 @@ static void preview(struct coordinator *c, const struct preview_call *p)
 	request.no_guard = p->no_guard;
 	request.max_downtime_ms = p->max_downtime_ms;
 	request.copy_disks = p->copy_disks;
+	request.post_copy = p->post_copy;
 	connection = connection_for(call);
 	if (connection)
 		agent_call_preview(connection, &request, PREVIEW_TIMEOUT_MS, previewed, call);

@@ -250,6 +250,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 			.completion_timeout_ms_per_gib = s->completion_timeout_per_gib_ms,
 			.progress_timeout_ms = s->progress_timeout_ms,
 			.tls = s->migration_tls,
+			.strategy = s->strategy,
 		},
 		.next_id = random_id,
 	};

@@ -19,6 +19,7 @@
 #define FENCES_MAX             4096
 #define FENCED_GUESTS_MAX      4096
 #define LEFTOVERS_MAX          64
+#define DECISIONS_MAX          64
 #define LEASES_MAX             256
 #define OVERCOMMIT_MAX_PERCENT 1000
 #define REPORT_CHECKS_MAX      256
@@ -304,6 +305,8 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	if (from->n_leftovers > LEFTOVERS_MAX || from->n_notes > LEFTOVERS_MAX)
 		return error_set(err, ERROR_TOO_LARGE, "%zu leftovers and %zu notes",
 		                 from->n_leftovers, from->n_notes);
+	if (from->n_decisions > DECISIONS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu decisions", from->n_decisions);
 	if (read_attempt(from->attempt, &r.attempt, err) < 0 ||
 	    take_name(r.vm_uuid, sizeof(r.vm_uuid), from->vm_uuid, "a UUID", err) < 0 ||
 	    take_name(r.vm_name, sizeof(r.vm_name), from->vm_name, "a guest's name", err) < 0 ||
@@ -327,6 +330,8 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 		names_add(&r.leftovers, from->leftovers[i]);
 	for (size_t i = 0; i < from->n_notes; i++)
 		names_add(&r.notes, from->notes[i]);
+	for (size_t i = 0; i < from->n_decisions; i++)
+		names_add(&r.decisions, from->decisions[i]);
 	r.progress.disk_total_bytes = from->disk_total_bytes;
 	r.progress.disk_processed_bytes = from->disk_processed_bytes;
 	r.progress.disk_remaining_bytes = from->disk_remaining_bytes;

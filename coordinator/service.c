@@ -227,10 +227,16 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 		s->set.bandwidth);
 	to[n++] = setting_new(c, "maxDowntime", units_format_duration(s->max_downtime_ms, text),
 	                      s->set.max_downtime);
+	to[n++] = setting_new(c, "ladder", strategy_ladder_name(s->strategy.ladder), s->set.ladder);
+#define PERMISSION(name, value, noted) to[n++] = setting_new(c, name, (value) ? "yes" : "no", noted)
+	PERMISSION("allowAutoConverge", s->strategy.allow_auto_converge, s->set.auto_converge);
+	PERMISSION("allowPostCopy", s->strategy.allow_post_copy, s->set.post_copy);
+	PERMISSION("allowWorkloadDisruption", s->strategy.allow_disruption, s->set.disruption);
+#undef PERMISSION
 	return n;
 }
 
-#define SETTINGS_MAX    7
+#define SETTINGS_MAX    11
 #define ATTENTION_LIMIT 10
 /* What happened longer ago is in `drover events`. */
 #define ATTENTION_MS MINUTES_MS(15)

@@ -92,6 +92,13 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 		mesh_fail_error(in, &err);
 		return;
 	}
+	if ((unsigned)r->ladder >= LADDERS) {
+		error_set(&err, ERROR_INVALID,
+		          "the ladder has the number %d, which this coordinator does not know",
+		          (int)r->ladder);
+		mesh_fail_error(in, &err);
+		return;
+	}
 	e.migrate.vm = r->vm;
 	e.migrate.target = r->target;
 	e.migrate.dry_run = r->dry_run;
@@ -100,6 +107,12 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 	e.migrate.no_guard = r->no_guard;
 	e.migrate.by = by;
 	e.migrate.copy_disks = r->copy_disks;
+	e.migrate.strategy = (struct strategy){
+		.ladder = (enum ladder_name)r->ladder,
+		.allow_auto_converge = r->allow_auto_converge,
+		.allow_post_copy = r->allow_post_copy,
+		.allow_disruption = r->allow_workload_disruption,
+	};
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }

@@ -36,9 +36,20 @@ static const struct config_key keys[] = {
 	{ "limits/progressTimeout",                  CONFIG_DURATION, AT(progress_timeout_ms), .noted = AT(set.progress_timeout) },
 	{ "limits/bandwidthPerMigration",            CONFIG_RATE,     AT(bandwidth_per_migration_bytes_per_s), .noted = AT(set.bandwidth) },
 	{ "limits/maxDowntime",                      CONFIG_DURATION, AT(max_downtime_ms), .min = 1, .max = 2000000, .noted = AT(set.max_downtime) },
+	{ "limits/ladder",                           CONFIG_STRING,   AT(ladder), .noted = AT(set.ladder) },
+	{ "limits/allowAutoConverge",                CONFIG_BOOL,     AT(strategy.allow_auto_converge), .noted = AT(set.auto_converge) },
+	{ "limits/allowPostCopy",                    CONFIG_BOOL,     AT(strategy.allow_post_copy), .noted = AT(set.post_copy) },
+	{ "limits/allowWorkloadDisruption",          CONFIG_BOOL,     AT(strategy.allow_disruption), .noted = AT(set.disruption) },
 	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls) },
 };
 /* clang-format on */
+
+static int read_ladder(struct coordinator_settings *s, struct error *err)
+{
+	if (s->ladder && strategy_parse_ladder(s->ladder, &s->strategy.ladder, err) < 0)
+		return error_context(err, "limits/ladder");
+	return 0;
+}
 
 static int check(const struct coordinator_settings *s, struct error *err)
 {
@@ -95,6 +106,8 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 
 	if (rc == 0) {
 		rc = check(&s, err);
+		if (rc == 0)
+			rc = read_ladder(&s, err);
 		if (rc < 0)
 			error_context(err, "%s", path);
 	}

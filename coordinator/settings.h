@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/config.h"
+#include "common/strategy.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,11 +34,14 @@ struct coordinator_settings {
 	uint64_t bandwidth_per_migration_bytes_per_s; /* 0 = no limit */
 	uint64_t max_downtime_ms;
 	bool migration_tls;
+	char *ladder;             /* its name; NULL: plain */
+	struct strategy strategy; /* with what the ladder's name says */
 
 	/* Whether the file has them; otherwise they are built-in defaults. */
 	struct {
 		bool migrations_per_cluster, outbound_per_node, inbound_per_node;
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
+		bool ladder, auto_converge, post_copy, disruption;
 	} set;
 };
 

@@ -245,6 +245,7 @@ static json_t *settings_to_json(const struct migration_settings *settings)
 	json_put(object, "tls", settings->tls);
 	json_put(object, "no_guard", settings->no_guard);
 	json_put(object, "copy_disks", settings->copy_disks);
+	json_put(object, "strategy", strategy_pack(&settings->strategy));
 	return object;
 }
 
@@ -257,6 +258,9 @@ static void settings_from_json(const json_t *object, struct migration_settings *
 	ret->tls = json_number(object, "tls");
 	ret->no_guard = json_number(object, "no_guard");
 	ret->copy_disks = json_number(object, "copy_disks");
+	/* What a later version has stored and this one does not know is not permitted. */
+	if (strategy_unpack((uint32_t)json_number(object, "strategy"), &ret->strategy) < 0)
+		ret->strategy = (struct strategy){ 0 };
 }
 
 /* The report without what the record itself has, and without the passing progress but for what a
@@ -284,6 +288,7 @@ static json_t *report_to_json(const struct attempt_report *report)
 	json_put(object, "tombstoned", report->tombstoned);
 	json_object_set_new(object, "leftovers", names_to_json(&report->leftovers));
 	json_object_set_new(object, "notes", names_to_json(&report->notes));
+	json_object_set_new(object, "decisions", names_to_json(&report->decisions));
 	json_put(object, "disk_total_bytes", report->progress.disk_total_bytes);
 	json_put(object, "disk_processed_bytes", report->progress.disk_processed_bytes);
 	json_put(object, "memory_verified", report->memory_verified);
@@ -319,6 +324,7 @@ static void report_from_json(const json_t *object, const struct migration_record
 	ret->tombstoned = json_number(object, "tombstoned");
 	names_from_json(json_object_get(object, "leftovers"), &ret->leftovers);
 	names_from_json(json_object_get(object, "notes"), &ret->notes);
+	names_from_json(json_object_get(object, "decisions"), &ret->decisions);
 	ret->progress.disk_total_bytes = json_number(object, "disk_total_bytes");
 	ret->progress.disk_processed_bytes = json_number(object, "disk_processed_bytes");
 	ret->memory_verified = json_number(object, "memory_verified");

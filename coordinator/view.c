@@ -245,10 +245,21 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->notes = xcalloc(r->notes.count, sizeof(*m->notes));
 	for (size_t i = 0; i < r->notes.count; i++)
 		m->notes[m->n_notes++] = xstrdup(r->notes.items[i]);
+	m->decisions = xcalloc(r->decisions.count, sizeof(*m->decisions));
+	for (size_t i = 0; i < r->decisions.count; i++)
+		m->decisions[m->n_decisions++] = xstrdup(r->decisions.items[i]);
 	m->leftovers = xcalloc(r->leftovers.count, sizeof(*m->leftovers));
 	for (size_t i = 0; i < r->leftovers.count; i++)
 		m->leftovers[m->n_leftovers++] = xstrdup(r->leftovers.items[i]);
 	return m;
+}
+
+void view_fill_strategy(const struct strategy *from, Drover__V1__MigrationSettings *to)
+{
+	to->ladder = (Drover__V1__Ladder)from->ladder;
+	to->allow_auto_converge = from->allow_auto_converge;
+	to->allow_post_copy = from->allow_post_copy;
+	to->allow_workload_disruption = from->allow_disruption;
 }
 
 Drover__V1__Migration *view_migration_record_new(const struct migration_record *k)
@@ -280,6 +291,7 @@ Drover__V1__Migration *view_migration_record_new(const struct migration_record *
 	m->settings->tls = k->settings.tls;
 	m->settings->no_guard = k->settings.no_guard;
 	m->settings->copy_disks = k->settings.copy_disks;
+	view_fill_strategy(&k->settings.strategy, m->settings);
 	return m;
 }
 

@@ -242,8 +242,10 @@ struct migrate_request {
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t max_downtime_ms;
 	bool tls;
-	bool paused;     /* two-step commit: stay paused at the destination */
-	bool persistent; /* persist there, undefine here */
+	bool paused;        /* two-step commit: stay paused at the destination */
+	bool auto_converge; /* QEMU may hold the guest's CPUs back until it converges */
+	bool post_copy;     /* start_postcopy may come; not with @paused */
+	bool persistent;    /* persist there, undefine here */
 	/* Every disk is proved shared or copied: only then libvirt's own check of it is switched off. */
 	bool storage_proved_shared;
 	/* Disks whose contents go along, by target ("vda"); empty images of their format and size are at
@@ -318,6 +320,10 @@ struct hypervisor_ops {
 	int (*abort_job)(struct hypervisor *h, const char *uuid, struct error *err);
 	int (*set_max_downtime)(struct hypervisor *h, const char *uuid, uint64_t ms,
 	                        struct error *err);
+	/* Of a move that was begun with @post_copy: the guest runs on at the destination, which
+	 * fetches what is missing. There is no way back: neither half is a guest without the other.
+	 * -ERROR_REFUSED before its memory is being sent. */
+	int (*start_postcopy)(struct hypervisor *h, const char *uuid, struct error *err);
 
 	int (*suspend)(struct hypervisor *h, const char *uuid, struct error *err);
 	int (*resume)(struct hypervisor *h, const char *uuid, struct error *err);

@@ -69,6 +69,7 @@ struct fake_guest_settings {
 	uint32_t vcpus;             /* [1] */
 	uint64_t working_set_bytes; /* [half of the memory] */
 	uint64_t dirty_bytes_per_s; /* [0] */
+	bool cpu_bound;             /* what holds its CPUs back slows its writes, too */
 	const char *cpu_xml;        /* [qemu64] */
 	const char *cpu_mode;       /* ["custom"] */
 	const char *machine;        /* ["pc-i440fx-7.2"] */
@@ -102,6 +103,7 @@ enum fake_fault {
 	FAKE_FAULT_TARGET_DIES,  /* the destination's QEMU is killed in the second iteration */
 	FAKE_FAULT_SOURCE_DIES,  /* the source's QEMU is killed there */
 	FAKE_FAULT_FINISH_REPLY, /* the destination resumes, the source never hears of it */
+	FAKE_FAULT_POSTCOPY, /* the transfer breaks half-way through post-copy; both halves stay */
 	FAKE_FAULT_SUCCESS_LOST, /* the call returns 0, and no guest is at the destination */
 };
 

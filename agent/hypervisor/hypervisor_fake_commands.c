@@ -73,6 +73,10 @@ static int judge_request(const struct fake_copy *copy, const struct fake_host *t
 		return fake_refuse(err, "domain is not running");
 	if (r->max_downtime_ms > DOWNTIME_MAX_MS)
 		return refuse_downtime(r->max_downtime_ms, err);
+	if (r->paused && r->post_copy)
+		return error_set(err, ERROR_INVALID,
+		                 "a destination that stays paused cannot fetch what is missing: "
+		                 "post-copy and a two-step commit exclude each other");
 	if (copy->move)
 		return error_set(err, ERROR_BUSY,
 		                 "libvirt: Timed out during operation: cannot acquire state change "
@@ -173,10 +177,34 @@ int fake_abort_job(struct hypervisor *h, const char *uuid, struct error *err)
 
 	if (result)
 		return result;
-	if (fake_has_job_out(copy))
+	if (fake_has_job_out(copy) && copy->move->phase == FAKE_PHASE_POSTCOPY)
+		result = fake_refuse(err, "cannot abort migration in post-copy mode");
+	else if (fake_has_job_out(copy))
 		copy->move->aborted = true;
 	else
 		result = fake_refuse(err, "no job is active on the domain");
+	fake_leave(handle);
+	return result;
+}
+
+int fake_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (!fake_has_job_out(copy) || copy->move->phase != FAKE_PHASE_COPY)
+		result = error_set(err, ERROR_REFUSED,
+		                   "guest %s has no memory under way: post-copy can only follow a "
+		                   "pre-copy that has begun",
+		                   uuid);
+	else if (!copy->move->post_copy)
+		result = fake_refuse(err, "switching to post-copy requires migration to be started "
+		                          "with VIR_MIGRATE_POSTCOPY flag");
+	else
+		fake_move_switch_to_postcopy_locked(handle->world, copy->move);
 	fake_leave(handle);
 	return result;
 }

@@ -100,6 +100,7 @@ void fake_world_add_guest(struct fake_world *world, const char *host_name,
 	                              guest->description.summary.memory_bytes / 2);
 	guest->dirty_bytes_per_s = settings->dirty_bytes_per_s;
 	guest->image_lock = settings->image_lock;
+	guest->cpu_bound = settings->cpu_bound;
 
 	pthread_mutex_lock(&world->lock);
 	assert(!fake_world_find_guest_locked(world, guest->description.summary.uuid));

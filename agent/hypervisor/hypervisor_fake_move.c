@@ -51,7 +51,10 @@ static void roll_back(struct fake_world *world, struct fake_move *move)
 		else
 			fake_copy_remove_locked(world, target);
 	}
-	if (source && source->state == VM_PAUSED && source->pause_reason == VM_PAUSE_MIGRATION)
+	/* Also one that was paused meanwhile: libvirt knows only that it ran when the move began. */
+	if (source && source->state == VM_PAUSED &&
+	    (source->pause_reason == VM_PAUSE_MIGRATION ||
+	     (source->pause_reason == VM_PAUSE_USER && !move->source_was_paused)))
 		fake_copy_set_locked(world, source, VM_RUNNING, VM_PAUSE_NONE,
 		                     "migration canceled");
 	finish(world, move);
@@ -82,7 +85,10 @@ struct fake_move *fake_move_start_locked(struct fake_world *world, struct fake_c
 	                                                       : FAKE_UNLIMITED;
 	move->persistent = r->persistent && source->persistent;
 	/* A guest that is paused when its move begins stays so. */
-	move->paused = r->paused || source->state == VM_PAUSED;
+	move->source_was_paused = source->state == VM_PAUSED;
+	move->paused = r->paused || move->source_was_paused;
+	move->auto_converge = r->auto_converge;
+	move->post_copy = r->post_copy;
 	move->fault = move->guest->fault;
 	move->guest->fault = FAKE_FAULT_NONE;
 	move->job = (struct vm_job){ .active = true, .page_bytes = 4096 };
@@ -110,7 +116,7 @@ static uint64_t share_of_link(struct fake_world *world, const struct fake_host *
 	for (const struct fake_move *move = world->moves; move; move = move->next)
 		if ((move->source == host || move->target == host) &&
 		    (move->phase == FAKE_PHASE_DISKS || move->phase == FAKE_PHASE_COPY ||
-		     move->phase == FAKE_PHASE_SWITCH))
+		     move->phase == FAKE_PHASE_SWITCH || move->phase == FAKE_PHASE_POSTCOPY))
 			users++;
 	return users ? host->link_bytes_per_s / users : host->link_bytes_per_s;
 }
@@ -165,7 +171,21 @@ static uint64_t count_dirtied(struct fake_world *world, const struct fake_move *
 	if (source->state != VM_RUNNING)
 		return 0;
 	bytes = move->guest->dirty_bytes_per_s * ms / 1000;
+	if (move->guest->cpu_bound)
+		bytes = bytes * (100 - move->job.throttle_percent) / 100;
 	return bytes < move->guest->working_set_bytes ? bytes : move->guest->working_set_bytes;
+}
+
+/* QEMU's rule: by 20 %, and by 10 % more with every second pass that wrote more than half of what it
+ * sent. */
+static void throttle(struct fake_move *move, uint64_t dirtied, uint64_t sent)
+{
+	uint32_t percent = move->job.throttle_percent;
+
+	if (!move->auto_converge || dirtied * 2 <= sent || ++move->hot_iterations % 2)
+		return;
+	percent += percent ? 10 : 20;
+	move->job.throttle_percent = percent < 99 ? percent : 99;
 }
 
 static bool is_libvirt_up(const struct fake_move *move)
@@ -205,6 +225,7 @@ static void step_copy(struct fake_world *world, struct fake_move *move)
 		fake_copy_remove_locked(world, source);
 		return;
 	}
+	throttle(move, dirtied, rate == FAKE_UNLIMITED ? 0 : rate * ms / 1000);
 	if (dirtied * 1000 / rate > source->max_downtime_ms || !is_libvirt_up(move)) {
 		start_iteration(world, move, dirtied);
 		return;
@@ -212,6 +233,56 @@ static void step_copy(struct fake_world *world, struct fake_move *move)
 	job->memory_remaining_bytes = dirtied;
 	enter(world, move, FAKE_PHASE_SWITCH);
 	fake_copy_set_locked(world, source, VM_PAUSED, VM_PAUSE_MIGRATION, "migrating");
+}
+
+/* ---- post-copy ---- */
+
+void fake_move_switch_to_postcopy_locked(struct fake_world *world, struct fake_move *move)
+{
+	struct fake_copy *source = get_source(move), *target = get_target(move);
+	bool paused = source->state == VM_PAUSED;
+
+	move->job.memory_remaining_bytes += count_dirtied(world, move, source);
+	enter(world, move, FAKE_PHASE_POSTCOPY);
+	fake_copy_set_locked(world, source, VM_PAUSED, VM_PAUSE_MIGRATION, "post-copy");
+	target->persistent = target->persistent || move->persistent;
+	if (paused && move->source_was_paused)
+		fake_copy_set_locked(world, target, VM_PAUSED, VM_PAUSE_USER, "user");
+	else
+		fake_copy_set_locked(world, target, VM_RUNNING, VM_PAUSE_NONE, "post-copy");
+}
+
+/* Both halves stay as they are, and neither is a guest. */
+static void break_postcopy(struct fake_world *world, struct fake_move *move, const char *text)
+{
+	struct fake_copy *source = get_source(move);
+
+	error_clear(&move->error);
+	move->result = error_set(&move->error, ERROR_HYPERVISOR, "libvirt: %s (libvirt error 9)",
+	                         text);
+	if (source)
+		fake_copy_set_locked(world, source, VM_PAUSED, VM_PAUSE_POSTCOPY_FAILED,
+		                     "post-copy failed");
+	finish(world, move);
+}
+
+static void step_postcopy(struct fake_world *world, struct fake_move *move)
+{
+	uint64_t rate = get_rate(world, move);
+	struct vm_job *job = &move->job;
+
+	job->elapsed_ms = world->now_ms - move->started_ms;
+	send(move, rate == FAKE_UNLIMITED ? rate : rate * FAKE_STEP_MS / 1000);
+	if (move->fault == FAKE_FAULT_POSTCOPY && world->now_ms - move->phase_started_ms > 100) {
+		break_postcopy(world, move,
+		               "operation failed: job 'migration in' failed in post-copy phase");
+		return;
+	}
+	if (job->memory_remaining_bytes || !is_libvirt_up(move))
+		return;
+	job->downtime_ms = FAKE_SWITCH_MS;
+	get_target(move)->move = NULL;
+	enter(world, move, FAKE_PHASE_TEARDOWN);
 }
 
 /* ---- the end ---- */
@@ -383,6 +454,9 @@ void fake_move_step_locked(struct fake_world *world, struct fake_move *move)
 	case FAKE_PHASE_SWITCH:
 		step_switch(world, move);
 		break;
+	case FAKE_PHASE_POSTCOPY:
+		step_postcopy(world, move);
+		break;
 	case FAKE_PHASE_TEARDOWN:
 		step_teardown(world, move);
 		break;
@@ -422,6 +496,10 @@ void fake_move_lose_copy_locked(struct fake_world *world, struct fake_copy *copy
 	copy->move = NULL;
 	if (!move || move->phase == FAKE_PHASE_OVER)
 		return;
+	if (move->phase == FAKE_PHASE_POSTCOPY) {
+		break_postcopy(world, move, "operation failed: domain is not running");
+		return;
+	}
 	if (copy->host == move->source)
 		fail(world, move, ERROR_HYPERVISOR, "operation failed: domain is not running", 9);
 	else

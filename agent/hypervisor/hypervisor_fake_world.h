@@ -24,7 +24,7 @@ struct fake_guest {
 	struct fake_guest *next;
 	struct vm_description description; /* its summary: name, uuid, sizes */
 	uint64_t working_set_bytes, dirty_bytes_per_s;
-	bool image_lock;
+	bool image_lock, cpu_bound;
 	enum fake_fault fault;
 	uint32_t most_running;
 	uint64_t run_ms;
@@ -66,6 +66,7 @@ struct fake_host {
 
 /* Phases of a move, in their order:
  *
+ *	                      .---> postcopy ---.---> (broken) over
  *	prepare -> disks -> copy -> switch -> teardown -> over
  *	   |         |       |        |  '--> reply_lost ---^
  *	   +---------+-------+--------+-----> rollback -----^
@@ -75,6 +76,7 @@ enum fake_phase {
 	FAKE_PHASE_DISKS, /* passed at once unless disks are copied */
 	FAKE_PHASE_COPY,
 	FAKE_PHASE_SWITCH,
+	FAKE_PHASE_POSTCOPY, /* no way back from here */
 	FAKE_PHASE_TEARDOWN,
 	FAKE_PHASE_REPLY_LOST,
 	FAKE_PHASE_ROLLBACK,
@@ -91,8 +93,9 @@ struct fake_move {
 	uint64_t iteration_started_ms;
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t disk_bytes; /* to be copied */
-	bool paused, persistent;
+	bool paused, persistent, auto_converge, post_copy;
 	bool source_was_paused;
+	unsigned hot_iterations; /* more than half of what was sent was written again */
 	enum fake_fault fault;
 	bool aborted;
 	bool abandoned; /* its caller went away; freed when over */
@@ -154,6 +157,8 @@ void fake_host_tell_locked(struct fake_world *world, struct fake_host *host,
 
 struct fake_move *fake_move_start_locked(struct fake_world *world, struct fake_copy *source,
                                          struct fake_host *target, const struct migrate_request *r);
+/* The guest runs on at the destination from now on. */
+void fake_move_switch_to_postcopy_locked(struct fake_world *world, struct fake_move *move);
 void fake_move_step_locked(struct fake_world *world, struct fake_move *move);
 /* A libvirtd of the move's hosts has died. */
 void fake_move_lose_libvirtd_locked(struct fake_world *world, struct fake_move *move,
@@ -206,6 +211,7 @@ int fake_migrate(struct hypervisor *h, const struct migrate_request *r, struct e
 int fake_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
 int fake_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
 int fake_abort_job(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms, struct error *err);
 int fake_suspend(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_resume(struct hypervisor *h, const char *uuid, struct error *err);

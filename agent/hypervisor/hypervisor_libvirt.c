@@ -262,6 +262,7 @@ static const struct hypervisor_ops libvirt_ops = {
 	.last_job = libvirt_last_job,
 	.abort_job = libvirt_abort_job,
 	.set_max_downtime = libvirt_set_max_downtime,
+	.start_postcopy = libvirt_start_postcopy,
 	.suspend = libvirt_suspend,
 	.resume = libvirt_resume,
 	.destroy = libvirt_destroy,

@@ -128,5 +128,6 @@ int libvirt_migrate(struct hypervisor *h, const struct migrate_request *r, struc
 int libvirt_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
 int libvirt_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
 int libvirt_abort_job(struct hypervisor *h, const char *uuid, struct error *err);
+int libvirt_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err);
 int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms,
                              struct error *err);

@@ -201,6 +201,30 @@ int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms
 	return result ? result : set_max_downtime(connection, domain, uuid, ms, err);
 }
 
+int libvirt_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	_cleanup_connection_ virConnectPtr connection = NULL;
+	_cleanup_domain_ virDomainPtr domain = NULL;
+	int result = libvirt_find_domain(libvirt_of(h), uuid, &connection, &domain, err);
+	struct vm_job job = { 0 };
+	enum libvirt_job_kind kind;
+
+	if (!result)
+		result = libvirt_read_job(connection, domain, &kind, &job, err);
+	if (result)
+		return result;
+	/* QEMU's own words for it are an internal error to libvirt. */
+	if (kind != LIBVIRT_JOB_OUT || job.iteration == 0)
+		return error_set(err, ERROR_REFUSED,
+		                 "guest %s has no memory under way: post-copy can only follow a "
+		                 "pre-copy that has begun",
+		                 uuid);
+	if (virDomainMigrateStartPostCopy(domain, 0) < 0)
+		return libvirt_error(err, connection, LIBVIRT_COMMAND,
+		                     "switching guest %s to post-copy", uuid);
+	return 0;
+}
+
 /* ---- moving ---- */
 
 struct parameters {
@@ -222,6 +246,10 @@ static unsigned int flags_of(const struct migrate_request *r)
 		flags |= VIR_MIGRATE_TLS;
 	if (r->paused)
 		flags |= VIR_MIGRATE_PAUSED;
+	if (r->auto_converge)
+		flags |= VIR_MIGRATE_AUTO_CONVERGE;
+	if (r->post_copy)
+		flags |= VIR_MIGRATE_POSTCOPY;
 	if (r->persistent)
 		flags |= VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE;
 	if (r->storage_proved_shared)
@@ -269,8 +297,13 @@ int libvirt_migrate(struct hypervisor *base, const struct migrate_request *r, st
 	_cleanup_domain_ virDomainPtr domain = NULL;
 	__attribute__((cleanup(free_parameters))) struct parameters p = { 0 };
 	_cleanup_free_ char *uri = xasprintf("qemu+unix:///system?socket=%s", r->control_socket);
-	int result = libvirt_open(libvirt_of(base), MIGRATE_KEEPALIVE_S, &connection, err);
+	int result;
 
+	if (r->paused && r->post_copy)
+		return error_set(err, ERROR_INVALID,
+		                 "a destination that stays paused cannot fetch what is missing: "
+		                 "post-copy and a two-step commit exclude each other");
+	result = libvirt_open(libvirt_of(base), MIGRATE_KEEPALIVE_S, &connection, err);
 	if (result)
 		return result;
 	domain = virDomainLookupByUUIDString(connection, r->uuid);

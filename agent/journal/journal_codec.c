@@ -10,6 +10,7 @@
 #include "agent/kernel/guard.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/strategy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,11 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.downtime_ms = a->downtime_ms;
 	m.transferred_bytes = a->transferred_bytes;
 	m.wire_bytes = a->wire_bytes;
+	m.strategy = a->strategy;
+	m.rung = a->rung;
+	m.post_copy = a->post_copy;
+	m.paused_by_us = a->paused_by_us;
+	m.decisions = (char *)a->decisions;
 	m.copy_disks = a->copy_disks;
 	m.copied = (char *)a->copied;
 	return pack(&m.base, ret_bytes);
@@ -118,6 +124,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 		&drover__journal__source_attempt__descriptor, r, err);
 	const Drover__Journal__SourceAttempt *m = (void *)base;
 	struct journal_attempt a = { 0 };
+	struct strategy strategy;
 
 	if (!base)
 		return -ERROR_INVALID;
@@ -128,12 +135,16 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	    copy(m->target_address, a.target_address, sizeof(a.target_address), "address", err) <
 	            0 ||
 	    copy(m->reason, a.reason, sizeof(a.reason), "reason", err) < 0 ||
-	    copy(m->copied, a.copied, sizeof(a.copied), "disks", err) < 0)
+	    copy(m->copied, a.copied, sizeof(a.copied), "disks", err) < 0 ||
+	    copy(m->decisions, a.decisions, sizeof(a.decisions), "list of decisions", err) < 0)
 		return -ERROR_INVALID;
 	if (m->phase < JOURNAL_STARTED || m->phase > JOURNAL_TOMBSTONED)
 		return error_set(err, ERROR_INVALID, "it has the unknown phase %u", m->phase);
 	if (m->guard >= GUARDS)
 		return error_set(err, ERROR_INVALID, "it has the unknown guard %u", m->guard);
+	if (strategy_unpack(m->strategy, &strategy) < 0)
+		return error_set(err, ERROR_INVALID, "it has the unknown strategy %#x",
+		                 m->strategy);
 	a.phase = (enum journal_phase)m->phase;
 	a.guard = m->guard;
 	a.state = m->state;
@@ -153,6 +164,10 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.downtime_ms = m->downtime_ms;
 	a.transferred_bytes = m->transferred_bytes;
 	a.wire_bytes = m->wire_bytes;
+	a.strategy = m->strategy;
+	a.rung = m->rung;
+	a.post_copy = m->post_copy;
+	a.paused_by_us = m->paused_by_us;
 	a.copy_disks = m->copy_disks;
 	*ret = a;
 	return 0;

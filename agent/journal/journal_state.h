@@ -19,6 +19,8 @@
 #define JOURNAL_THINGS_MAX   256
 #define JOURNAL_ATTEMPTS_MAX 4096 /* the oldest ended ones are forgotten by compaction */
 #define JOURNAL_LEAVE_MAX    64
+#define JOURNAL_DECISIONS_BYTES \
+	2048 /* six steps, a throttle, a measure and an end, each with figures */
 
 enum journal_phase {
 	JOURNAL_STARTED = 1, /* accepted at the source; it may be running */
@@ -47,9 +49,14 @@ struct journal_attempt {
 	bool no_guard;   /* an administrator goes without the two-step commit */
 	bool persistent, autostart; /* as the guest was before the move */
 	bool paused;                /* not by the move: it arrives paused and stays so */
-	bool copy_disks;            /* what is not shared is copied */
-	char copied[512];           /* "vda /srv/web1.qcow2": which those are, for people */
-	uint64_t wall_ms;           /* when the last record was written; display */
+	uint32_t strategy;          /* strategy_pack */
+	uint32_t rung;              /* of its ladder */
+	bool post_copy;             /* switched, or about to be: it cannot be undone */
+	bool paused_by_us;          /* to converge, or about to be: to be resumed if it stays */
+	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
+	bool copy_disks;                         /* what is not shared is copied */
+	char copied[512]; /* "vda /srv/web1.qcow2": which those are, for people */
+	uint64_t wall_ms; /* when the last record was written; display */
 	/* Of the outcome; 0 = not known, or not decided yet. */
 	uint64_t duration_ms, downtime_ms, transferred_bytes, wire_bytes;
 };

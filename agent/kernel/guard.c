@@ -204,6 +204,9 @@ enum guard guard_choose(const struct guard_input *in, struct check *ret_check)
 	         image.text, two_step.text);
 	snprintf(c->remedy, sizeof(c->remedy),
 	         "set up virtlockd with one file_lockspace_dir on shared storage on both hosts, or "
-	         "allow a longer pause: migration/maxTwoStepPause of the destination's agent");
+	         "%s",
+	         in->two_step_forbidden ? "move it without permission for post-copy"
+	                                : "allow a longer pause: migration/maxTwoStepPause of the "
+	                                  "destination's agent");
 	return GUARD_NONE;
 }

@@ -10,6 +10,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/attempt.c
 	${CMAKE_CURRENT_LIST_DIR}/fences.c
 	${CMAKE_CURRENT_LIST_DIR}/guard.c
+	${CMAKE_CURRENT_LIST_DIR}/ladder.c
 	${CMAKE_CURRENT_LIST_DIR}/overhead.c
 	${CMAKE_CURRENT_LIST_DIR}/reasons.c
 	${CMAKE_CURRENT_LIST_DIR}/reservations.c

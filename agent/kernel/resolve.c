@@ -129,7 +129,10 @@ static const struct {
 	[RESOLVE_LOST_POSTCOPY] = { "lost-postcopy",
 		"the newer half of the guest's memory was lost in post-copy; the source is kept", false },
 	[RESOLVE_RECOVER_POSTCOPY] = { "recover-postcopy",
-		"the post-copy transfer broke and is being resumed", false },
+		"the post-copy transfer broke: each host has half of the guest's memory, both are kept, and "
+		"neither may be destroyed, restarted or rebooted. Repair the migration network, then resume "
+		"the transfer with virsh migrate --postcopy-resume on the source (README: post-copy)",
+		false },
 	[RESOLVE_HOLD] = { "hold",
 		"what both hosts show allows no safe step: an operator has to decide", false },
 	[RESOLVE_UNKNOWN] = { "unknown", "too little is known to say where the guest runs", false },
@@ -169,6 +172,19 @@ static enum resolution resolve_switching(const struct resolve_input *in)
 		break;
 	}
 	return cells[in->source][in->target].without_job;
+}
+
+/* Paused at its source so that it converges, and no job any more: as in mid-switchover, it is resumed
+ * where nothing can run over there. Only libvirt's own mark lets a source be destroyed, so with a copy
+ * that runs a person decides. */
+static enum resolution resolve_paused_by_us(const struct resolve_input *in)
+{
+	struct resolve_input as_switching = *in;
+
+	if (in->target == TARGET_RUNNING)
+		return cells[in->source][in->target].without_job;
+	as_switching.source = SOURCE_SWITCHING;
+	return resolve_switching(&as_switching);
 }
 
 /* After a switch to post-copy neither half is a guest: nothing is resumed or removed by itself. */
@@ -213,9 +229,12 @@ enum resolution resolve(const struct resolve_input *in)
 	assert((unsigned)in->source < SOURCE_VIEWS && (unsigned)in->target < TARGET_VIEWS);
 	assert((unsigned)in->job < JOB_VIEWS && (unsigned)in->guard < GUARDS);
 
-	if (in->job == JOB_NONE)
-		r = in->source == SOURCE_SWITCHING ? resolve_switching(in)
-		                                   : cells[in->source][in->target].without_job;
+	if (in->job == JOB_NONE && in->source == SOURCE_SWITCHING)
+		r = resolve_switching(in);
+	else if (in->job == JOB_NONE && in->source == SOURCE_PAUSED && in->paused_by_us)
+		r = resolve_paused_by_us(in);
+	else if (in->job == JOB_NONE)
+		r = cells[in->source][in->target].without_job;
 	else
 		r = cells[in->source][in->target].with_job;
 
@@ -259,6 +278,7 @@ bool resolution_is_alarming(enum resolution r)
 	case RESOLVE_SPLIT_BRAIN:
 	case RESOLVE_LOST:
 	case RESOLVE_LOST_POSTCOPY:
+	case RESOLVE_RECOVER_POSTCOPY: /* it is a person who resumes it */
 	case RESOLVE_HOLD:
 		return true;
 	default:

@@ -46,9 +46,10 @@ struct resolve_input {
 	enum target_view target;
 	enum job_view job;
 	enum guard guard;
-	bool target_is_ours;  /* InspectReply.matches_attempt: it came in with this attempt */
-	bool postcopy;        /* this attempt switched to post-copy, or may have */
-	bool paused_before;   /* the guest was paused when the move began: it arrives paused */
+	bool target_is_ours; /* InspectReply.matches_attempt: it came in with this attempt */
+	bool postcopy;       /* this attempt switched to post-copy, or may have */
+	bool paused_before;  /* the guest was paused when the move began: it arrives paused */
+	bool paused_by_us;   /* to converge: it is no person's pause, and to be ended if it stays */
 	bool deadline_passed; /* the caller has waited long enough (10 s) for it to settle */
 };
 
@@ -68,7 +69,7 @@ enum resolution {
 	RESOLVE_LOST,             /* on neither host: critical; drover starts nothing */
 	RESOLVE_LOST_PENDING,     /* gone here, still incomplete there after the deadline */
 	RESOLVE_LOST_POSTCOPY,    /* its newer half is gone: keep the source for forensics */
-	RESOLVE_RECOVER_POSTCOPY, /* resume the transfer (VIR_MIGRATE_POSTCOPY_RESUME) */
+	RESOLVE_RECOVER_POSTCOPY, /* both halves live: keep them until a person resumes the transfer */
 	RESOLVE_HOLD,             /* nothing is safe to do: alarm, an operator decides */
 	RESOLVE_UNKNOWN,          /* too little is known; keep everything, block new operations */
 	RESOLUTIONS

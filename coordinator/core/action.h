@@ -48,6 +48,7 @@ struct preview_call {
 	uint64_t max_downtime_ms;
 	bool no_guard;   /* see struct migration_settings */
 	bool copy_disks; /* would they be, if it were asked for */
+	bool post_copy;  /* it may be switched: what guards it has to allow that */
 };
 
 struct foreign_claim {
@@ -95,6 +96,7 @@ struct reply {
 	enum guard guard;
 	uint64_t max_downtime_ms;     /* likewise; 0 = the cluster's */
 	bool no_guard, copy_disks;    /* REPLY_MIGRATE, dry run: asked for */
+	bool post_copy;               /* likewise */
 	char target[NODE_NAME_BYTES]; /* REPLY_MIGRATE, dry run: where it would go */
 	uint64_t eta_ms;              /* likewise; an estimate, 0 = unknown */
 	uint64_t eta_per_gib_ms;      /* what each GiB of disks adds to it */

@@ -243,6 +243,18 @@ static void apply_progress(struct fleet *fleet, struct migration *m)
 	change_migration(fleet, m);
 }
 
+/* What was done to make it converge goes into the history, each once. */
+static void tell_decisions(struct fleet *fleet, const struct migration *m,
+                           const struct attempt_report *report)
+{
+	const struct attempt_report *kept = &m->kept.report;
+	size_t known = kept->attempt.number == report->attempt.number ? kept->decisions.count : 0;
+
+	for (size_t i = known; i < report->decisions.count; i++)
+		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number, "%s: %s",
+		                   m->kept.vm_name, report->decisions.items[i]);
+}
+
 static void keep_report(struct migration *m, const struct attempt_report *report)
 {
 	struct attempt_report *kept = &m->kept.report;
@@ -324,6 +336,7 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 		m->start_asked = m->probe_asked = m->cancel_asked = false;
 	}
 
+	tell_decisions(fleet, m, report);
 	keep_report(m, report);
 	m->heard = true;
 	m->start_sent = true;

@@ -168,6 +168,7 @@ struct event {
 			bool no_guard;
 			const char *by; /* who asks */
 			bool copy_disks;
+			struct strategy strategy; /* what is set adds to the cluster's */
 			struct id request_id;
 		} migrate;
 		struct {

@@ -86,6 +86,7 @@ void attempt_report_copy(struct attempt_report *to, const struct attempt_report 
 	checks_copy(&to->checks, &from->checks);
 	names_copy(&to->leftovers, &from->leftovers);
 	names_copy(&to->notes, &from->notes);
+	names_copy(&to->decisions, &from->decisions);
 }
 
 void attempt_report_deinit(struct attempt_report *report)
@@ -93,6 +94,7 @@ void attempt_report_deinit(struct attempt_report *report)
 	checks_deinit(&report->checks);
 	names_deinit(&report->leftovers);
 	names_deinit(&report->notes);
+	names_deinit(&report->decisions);
 }
 
 void vm_state_copy(struct vm_state *to, const struct vm_state *from)

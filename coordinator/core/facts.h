@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/strategy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,6 +70,7 @@ struct migration_settings {
 	bool tls;
 	bool no_guard;   /* where no lock guards, go without the two-step commit, too */
 	bool copy_disks; /* what is not shared is copied */
+	struct strategy strategy;
 };
 
 struct progress {
@@ -107,6 +109,7 @@ struct attempt_report {
 	bool tombstoned; /* this attempt will never act again */
 	struct names leftovers;
 	struct names notes;
+	struct names decisions; /* about its convergence, oldest first */
 	bool memory_verified;
 	bool alarm; /* a person has to act */
 };

@@ -120,6 +120,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		                                         event->migrate.bandwidth_bytes_per_s);
 		reply->no_guard = event->migrate.no_guard;
 		reply->copy_disks = event->migrate.copy_disks;
+		reply->post_copy = strategy_permits_post_copy(&event->migrate.strategy);
 		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
 		                                 event->migrate.bandwidth_bytes_per_s);
 		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, false, ASK_MOST);
@@ -133,6 +134,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	if (event->migrate.max_downtime_ms)
 		m->kept.settings.max_downtime_ms = event->migrate.max_downtime_ms;
 	m->kept.settings.copy_disks = event->migrate.copy_disks;
+	strategy_add(&m->kept.settings.strategy, &event->migrate.strategy);
 	m->kept.settings.no_guard = event->migrate.no_guard;
 	if (event->migrate.no_guard)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,

@@ -87,6 +87,14 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 	to->downtime_ms = r->downtime_ms;
 	to->n_checks = r->n_checks;
 	snprintf(to->note, sizeof(to->note), "%s", r->n_notes ? r->notes[0] : "");
+	to->n_decisions = r->n_decisions;
+	to->decisions[0] = '\0';
+	for (size_t i = 0; i < r->n_decisions; i++) {
+		size_t used = strlen(to->decisions);
+
+		snprintf(to->decisions + used, sizeof(to->decisions) - used, "%s\n",
+		         r->decisions[i]);
+	}
 	if (r->disk_total_bytes > to->disk_total_bytes)
 		to->disk_total_bytes = r->disk_total_bytes;
 	to->count++;
@@ -363,8 +371,14 @@ void agents_order_again(struct agents *t)
 	Drover__V1__MigrationSettings settings = DROVER__V1__MIGRATION_SETTINGS__INIT;
 	struct attempt_name name = { .operation = t->operation, .number = 1, .epoch = t->epoch };
 
-	settings.max_downtime_ms = 300;
-	settings.completion_timeout_ms_per_gib = 800000;
+	settings.max_downtime_ms = t->max_downtime_ms ? t->max_downtime_ms : 300;
+	settings.completion_timeout_ms_per_gib = t->completion_timeout_ms_per_gib
+	                                                 ? t->completion_timeout_ms_per_gib
+	                                                 : 800000;
+	settings.ladder = (Drover__V1__Ladder)t->strategy.ladder;
+	settings.allow_auto_converge = t->strategy.allow_auto_converge;
+	settings.allow_post_copy = t->strategy.allow_post_copy;
+	settings.allow_workload_disruption = t->strategy.allow_disruption;
 	settings.progress_timeout_ms = 150000;
 	settings.copy_disks = t->copy_disks;
 	settings.no_guard = t->no_guard;

@@ -12,6 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/hypervisor/hypervisor_fake.h"
+#include "common/strategy.h"
 #include "proto/agent.pb-c.h"
 
 #include <stdbool.h>
@@ -32,6 +33,8 @@ struct agents_report {
 	char note[ERROR_TEXT_BYTES];
 	uint64_t disk_total_bytes; /* the most seen */
 	bool alarm;
+	char decisions[4096]; /* a line each */
+	size_t n_decisions;
 };
 
 struct agents {
@@ -48,8 +51,11 @@ struct agents {
 	struct id operation;         /* of the latest order */
 	struct agents_report report; /* the latest of that operation */
 	uint64_t epoch;
-	bool copy_disks; /* of the next order */
-	bool no_guard;   /* of the next orders */
+	bool copy_disks;                        /* of the next order */
+	bool no_guard;                          /* of the next orders */
+	struct strategy strategy;               /* likewise */
+	uint64_t max_downtime_ms;               /* likewise; 0 = 300 ms */
+	uint64_t completion_timeout_ms_per_gib; /* likewise; 0 = 800 s */
 	/* The latest call's result. */
 	bool answered, accepted;
 	enum mesh_status status;

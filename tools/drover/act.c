@@ -195,6 +195,10 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.max_downtime_ms = s->options->max_downtime_ms;
 	request.no_guard = s->options->no_guard;
 	request.copy_disks = s->options->copy_disks;
+	request.ladder = (Drover__V1__Ladder)s->options->ladder;
+	request.allow_auto_converge = s->options->allow_auto_converge;
+	request.allow_post_copy = s->options->allow_post_copy;
+	request.allow_workload_disruption = s->options->allow_pause;
 	request.request_id.data = request_id.bytes;
 	request.request_id.len = ID_BYTES;
 	if (coordinator_ask_migrate(s->client, &request, &reply, &err) == 0)

@@ -43,6 +43,10 @@ enum option_id {
 	OPTION_MAX_DOWNTIME,
 	OPTION_NO_GUARD,
 	OPTION_COPY_DISKS,
+	OPTION_LADDER,
+	OPTION_AUTO_CONVERGE,
+	OPTION_POST_COPY,
+	OPTION_PAUSE,
 	OPTION_REASON,
 	OPTION_TO,
 	OPTION_NODE,
@@ -92,6 +96,8 @@ struct options {
 	uint64_t max_downtime_ms;
 	bool no_guard;
 	bool copy_disks;
+	unsigned int ladder; /* enum ladder_name */
+	bool allow_auto_converge, allow_post_copy, allow_pause;
 	const char *reason, *to, *node, *vm;
 	bool active, failed, only_unmovable, follow, verify;
 	uint64_t limit;

@@ -14,6 +14,10 @@ static const char *const colour_choices[] = { "auto", "always", "never", NULL };
 /* By the position in enum unmovable; the first cannot be asked for. */
 static const char *const unmovable_choices[] = { "", "refuse", "leave", NULL };
 
+/* By enum ladder_name; what is not asked for is the cluster's. */
+static const char *const ladder_choices[] = { "",          "minimal-downtime", "suspend-if-needed",
+	                                      "post-copy", "very-large",       NULL };
+
 #define AT(field) offsetof(struct options, field)
 
 /* clang-format off */
@@ -69,6 +73,16 @@ static const struct option options[] = {
 	  "two-step commit, too. A broken connection at the switchover can then damage its disks" },
 	{ OPTION_COPY_DISKS, 0, "copy-disks", NULL, OPTION_FLAG, AT(copy_disks),
 	  "copy disks that both hosts do not share; the old images stay where they are" },
+	{ OPTION_LADDER, 0, "ladder", "NAME", OPTION_CHOICE, AT(ladder),
+	  "what to do, step by step, about a guest that does not converge",
+	  .choices = ladder_choices },
+	{ OPTION_AUTO_CONVERGE, 0, "allow-auto-converge", NULL, OPTION_FLAG,
+	  AT(allow_auto_converge), "a guest's CPUs may be held back until it converges" },
+	{ OPTION_POST_COPY, 0, "allow-post-copy", NULL, OPTION_FLAG, AT(allow_post_copy),
+	  "it may be switched to post-copy when its time is over. If the network breaks then, it "
+	  "stands still on both hosts until somebody repairs it" },
+	{ OPTION_PAUSE, 0, "allow-pause", NULL, OPTION_FLAG, AT(allow_pause),
+	  "it may be paused until it is moved when its time is over" },
 	{ OPTION_REASON, 'm', "reason", "TEXT", OPTION_TEXT, AT(reason),
 	  "why; kept with the node and shown to others" },
 	{ OPTION_TO, 0, "to", "NODE", OPTION_TEXT, AT(to),
@@ -117,10 +131,11 @@ static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
 
 #define O(id) OPTION_BIT(OPTION_##id)
 /* What every command takes that asks the coordinator. */
-#define ASKS    (O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP))
-#define PRINTS  (O(OUTPUT) | O(BYTES))
-#define LISTS   (ASKS | PRINTS | O(NO_HEADERS))
-#define FOLLOWS (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
+#define ASKS     (O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP))
+#define PRINTS   (O(OUTPUT) | O(BYTES))
+#define LISTS    (ASKS | PRINTS | O(NO_HEADERS))
+#define STRATEGY (O(LADDER) | O(AUTO_CONVERGE) | O(POST_COPY) | O(PAUSE))
+#define FOLLOWS  (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
 
 /* An address is said by the command itself. */
 #define RAW (O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP) | O(OUTPUT))
@@ -235,7 +250,7 @@ static const struct command commands[] = {
 	  .examples = "drover uncordon host1" },
 	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | O(BANDWIDTH) | O(MAX_DOWNTIME) |
-		     O(NO_GUARD) | O(COPY_DISKS),
+		     O(NO_GUARD) | O(COPY_DISKS) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = migrate_run, .completion = COMPLETE_VMS,
 	  .summary = "move one guest live",
 	  .description = "Ctrl-C stops watching; the migration goes on.\n\n"
@@ -246,7 +261,16 @@ static const struct command commands[] = {
 			 "name: drover overwrites nothing. While the guest changes over it stands still "
 			 "a little longer (two-step commit). If the move fails, what was copied is "
 			 "removed. If it succeeds, the image at the source stays as it was: it grows old "
-			 "there, and is yours to rename or remove.",
+			 "there, and is yours to rename or remove.\n\n"
+			 "A guest that writes faster than the network carries does not converge. "
+			 "Without permission nothing is done about it, and it stays when its time is "
+			 "over. --ladder names what may be done: minimal-downtime raises the downtime in "
+			 "small steps up to --max-downtime, then gives up; suspend-if-needed pauses the "
+			 "guest after that until it has arrived; post-copy lets it run on at the "
+			 "destination before all of its memory is there; very-large holds its CPUs back "
+			 "and has more patience. Each step is in `drover explain` with its reason. After a "
+			 "switch to post-copy a migration cannot be cancelled. Post-copy needs a lock that "
+			 "keeps the guest from running twice: a two-step commit cannot guard it.",
 	  .examples = "drover migrate web1\ndrover migrate web1 --to host3 --dry-run\n"
 		      "drover migrate web1 --to host3 --copy-disks" },
 	{ .name = "cancel", .arguments = "migration/N|drain/N|vm/NAME", .words_min = 1,

@@ -7,6 +7,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/error.h"
+#include "common/strategy.h"
 #include "tools/drover/text.h"
 
 #include <stdarg.h>
@@ -151,6 +152,20 @@ static void targets_print(const struct output *o, const Drover__V1__Explanation 
 	}
 }
 
+static void strategy_print(const struct output *o, const Drover__V1__MigrationSettings *settings)
+{
+	char line[128];
+
+	if ((unsigned)settings->ladder < LADDERS && settings->ladder)
+		fact(o, "ladder", strategy_ladder_name((enum ladder_name)settings->ladder));
+	snprintf(line, sizeof(line), "%s%s%s",
+	         settings->allow_auto_converge ? ", auto-converge" : "",
+	         settings->allow_post_copy ? ", post-copy" : "",
+	         settings->allow_workload_disruption ? ", a pause until it is moved" : "");
+	if (line[0])
+		fact(o, "permitted", line + 2);
+}
+
 static void migration_settings_print(const struct output *o,
                                      const Drover__V1__MigrationSettings *settings)
 {
@@ -173,6 +188,7 @@ static void migration_settings_print(const struct output *o,
 	fact(o, "encryption", settings->tls ? "TLS" : "none");
 	if (settings->no_guard)
 		fact(o, "no guard", "locks only, no two-step commit: an administrator said so");
+	strategy_print(o, settings);
 	if (settings->copy_disks)
 		fact(o, "disks", "copied where they are not shared");
 }
@@ -244,6 +260,8 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 		fact(o, "tombstoned", "yes: this attempt will never act again");
 	for (size_t i = 0; i < r->n_leftovers; i++)
 		fact(o, i == 0 ? "left behind" : "", r->leftovers[i]);
+	for (size_t i = 0; i < r->n_decisions; i++)
+		fact(o, i == 0 ? "decisions" : "", r->decisions[i]);
 	for (size_t i = 0; i < r->n_notes; i++)
 		fact(o, i == 0 ? "note" : "", r->notes[i]);
 	if (r->n_checks) {

@@ -574,6 +574,78 @@ static void test_abort(void **state)
 	assert_false(job.active);
 }
 
+static bool is_gone_from_source(void *context)
+{
+	struct vm_summary vm;
+	struct error ignored;
+
+	(void)context;
+	return stage->source->ops->find(stage->source, uuid, &vm, &ignored) == -ERROR_NOT_FOUND;
+}
+
+static void test_post_copy(void **state)
+{
+	/* Post-copy is a switch in the middle of a move that was begun for it: the guest runs on at
+	 * the destination, and the move cannot be aborted any more. */
+	struct hypervisor *h = stage->source;
+	struct move move = { .request = request() };
+
+	(void)state;
+	add_guest("postcopy", 8 * MIB, false);
+	assert_error(h->ops->start_postcopy(h, uuid, &err), ERROR_REFUSED);
+	move.request.post_copy = move.request.paused = true;
+	assert_error(h->ops->migrate(h, &move.request, &err), ERROR_INVALID);
+	move.request.paused = false;
+	move_start_slowly(&move);
+	assert_int_equal(find(h).state, VM_RUNNING);
+	assert_ok(h->ops->start_postcopy(h, uuid, &err));
+	move_expect_success(&move);
+	assert_true(suite_wait_until(is_gone_from_source, NULL, SOON_S));
+	assert_int_equal(find(stage->target).state, VM_RUNNING);
+}
+
+static void test_post_copy_is_asked_for(void **state)
+{
+	/* A move that was not begun for it cannot be switched to post-copy, and goes on. */
+	struct hypervisor *h = stage->source;
+	struct move move = { .request = request() };
+
+	(void)state;
+	add_guest("precopy", 8 * MIB, false);
+	move_start_slowly(&move);
+	assert_error(h->ops->start_postcopy(h, uuid, &err), ERROR_REFUSED);
+	assert_int_equal(find(h).state, VM_RUNNING);
+	assert_ok(h->ops->abort_job(h, uuid, &err));
+	move_join(&move);
+	assert_int_equal(find(h).state, VM_RUNNING);
+}
+
+static void test_paused_while_it_moves(void **state)
+{
+	/* A guest that is paused in the middle of its move runs again, there or, after an abort,
+	 * here: what counts is that it ran when the move began. */
+	struct hypervisor *h = stage->source;
+	struct move move = { .request = request() }, again = { .request = request() };
+
+	(void)state;
+	add_guest("suspended", 8 * MIB, false);
+	move_start_slowly(&move);
+	assert_ok(h->ops->suspend(h, uuid, &err));
+	assert_int_equal(find(h).state, VM_PAUSED);
+	assert_ok(h->ops->abort_job(h, uuid, &err));
+	move_join(&move);
+	assert_int_equal(move.result, -ERROR_CANCELLED);
+	assert_int_equal(find(h).state, VM_RUNNING);
+
+	again.request.auto_converge = true;
+	again.request.bandwidth_bytes_per_s = 0;
+	move_start_slowly(&again);
+	assert_ok(h->ops->suspend(h, uuid, &err));
+	move_expect_success(&again);
+	expect_absent(h);
+	assert_int_equal(find(stage->target).state, VM_RUNNING);
+}
+
 static void test_limits_do_not_stick(void **state)
 {
 	/* A limit holds for its own move only: one without a limit is fast afterwards. */
@@ -759,6 +831,9 @@ int suite_run(const struct suite_stage *s, const char *filter)
 		CASE(test_move),
 		CASE(test_two_step),
 		CASE(test_abort),
+		CASE(test_post_copy),
+		CASE(test_post_copy_is_asked_for),
+		CASE(test_paused_while_it_moves),
 		CASE(test_limits_do_not_stick),
 		CASE(test_persistent),
 		CASE(test_definition_left_behind),

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ladder against traces of guests whose dirty rate is known: a small model of QEMU's passes is
+ * read every half second, and the ladder's steps are applied to it. */
+#include "agent/kernel/ladder.h"
+
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define READ_MS 500
+#define STEP_MS 10
+
+/* A guest on its way, as QEMU moves it. */
+struct trace {
+	uint64_t memory_bytes, working_set_bytes, dirty_bytes_per_s, link_bytes_per_s;
+	bool cpu_bound;  /* a throttle slows its writes */
+	bool oscillates; /* every other pass writes a quarter */
+	bool auto_converge;
+	uint64_t overdue_ms; /* 0 = never */
+
+	struct ladder ladder;
+	struct vm_job job;
+	uint64_t now_ms, pass_started_ms, downtime_ms;
+	unsigned throttled_passes;
+	bool paused, over;
+	/* What was decided. */
+	unsigned raises, notes, steps;
+	enum ladder_step last;
+	char last_why[ERROR_TEXT_BYTES];
+	uint64_t last_ms;
+	uint64_t left_at_measure_bytes;
+	bool measure_at_begin;
+};
+
+static uint64_t written(const struct trace *t, uint64_t ms)
+{
+	uint64_t rate = t->dirty_bytes_per_s, bytes;
+
+	if (t->paused)
+		return 0;
+	if (t->cpu_bound)
+		rate = rate * (100 - t->job.throttle_percent) / 100;
+	if (t->oscillates && t->job.iteration % 2)
+		rate /= 4;
+	bytes = rate * ms / 1000;
+	return bytes < t->working_set_bytes ? bytes : t->working_set_bytes;
+}
+
+static void advance(struct trace *t)
+{
+	uint64_t sent = t->link_bytes_per_s * STEP_MS / 1000, dirtied;
+
+	t->now_ms += STEP_MS;
+	t->job.memory_remaining_bytes -= sent < t->job.memory_remaining_bytes
+	                                         ? sent
+	                                         : t->job.memory_remaining_bytes;
+	if (t->job.memory_remaining_bytes)
+		return;
+	dirtied = written(t, t->now_ms - t->pass_started_ms);
+	t->job.dirty_bytes_per_s = dirtied * 1000 / (t->now_ms - t->pass_started_ms);
+	if (dirtied * 1000 / t->link_bytes_per_s <= t->downtime_ms) {
+		t->over = true;
+		return;
+	}
+	if (t->auto_converge && dirtied * 2 > sent && ++t->throttled_passes % 2 == 0 &&
+	    t->job.throttle_percent < 99) {
+		t->job.throttle_percent += t->job.throttle_percent ? 10 : 20;
+		if (t->job.throttle_percent > 99)
+			t->job.throttle_percent = 99;
+	}
+	t->job.iteration++;
+	t->job.memory_remaining_bytes = dirtied;
+	t->pass_started_ms = t->now_ms;
+}
+
+static void obey(struct trace *t, const struct ladder_decision *d)
+{
+	t->last = d->step;
+	t->last_ms = t->now_ms;
+	t->steps++;
+	memcpy(t->last_why, d->why, sizeof(t->last_why));
+	assert_true(d->why[0]);
+	switch (d->step) {
+	case LADDER_RAISE_DOWNTIME:
+		assert_true(d->downtime_ms > t->downtime_ms);
+		assert_true(d->downtime_ms <= t->ladder.settings.max_downtime_ms);
+		t->downtime_ms = d->downtime_ms;
+		t->raises++;
+		break;
+	case LADDER_NOTE:
+		t->notes++;
+		break;
+	case LADDER_PAUSE:
+	case LADDER_SWITCH:
+		assert_true(t->job.iteration > 1);
+		t->left_at_measure_bytes = t->job.memory_remaining_bytes;
+		t->measure_at_begin = t->now_ms - t->pass_started_ms < READ_MS;
+		t->paused = d->step == LADDER_PAUSE;
+		t->over = d->step == LADDER_SWITCH;
+		break;
+	case LADDER_ABORT:
+		t->over = true;
+		break;
+	default:
+		fail_msg("step %d", (int)d->step);
+	}
+}
+
+/* Until it is over, or @limit_ms have passed. */
+static void run(struct trace *t, const struct strategy *strategy, uint64_t limit_ms)
+{
+	struct ladder_settings settings = { .strategy = *strategy, .max_downtime_ms = 300 };
+
+	ladder_init(&t->ladder, &settings, t->now_ms);
+	t->downtime_ms = ladder_get_downtime_ms(&t->ladder);
+	t->job = (struct vm_job){ .active = true,
+		                  .iteration = 1,
+		                  .page_bytes = 4096,
+		                  .memory_total_bytes = t->memory_bytes,
+		                  .memory_remaining_bytes = t->memory_bytes,
+		                  .transfer_bytes_per_s = t->link_bytes_per_s };
+	while (!t->over && t->now_ms < limit_ms) {
+		struct ladder_decision d;
+
+		advance(t);
+		if (t->over || t->now_ms % READ_MS)
+			continue;
+		ladder_step(&t->ladder, &t->job, t->paused,
+		            t->overdue_ms && t->now_ms >= t->overdue_ms, t->now_ms, &d);
+		if (d.step != LADDER_GO_ON)
+			obey(t, &d);
+	}
+}
+
+static const struct trace gentle = { .memory_bytes = 256 * MIB,
+	                             .working_set_bytes = 64 * MIB,
+	                             .dirty_bytes_per_s = 2 * MIB,
+	                             .link_bytes_per_s = 40 * MIB };
+/* 128 MiB written at 40 MiB/s, over a link of 20: passes of 6.4 s for ever (measured). */
+static const struct trace wild = { .memory_bytes = 256 * MIB,
+	                           .working_set_bytes = 128 * MIB,
+	                           .dirty_bytes_per_s = 40 * MIB,
+	                           .link_bytes_per_s = 20 * MIB };
+
+/* A guest that converges is left alone on every ladder. */
+static void test_converges(void **state)
+{
+	(void)state;
+	for (int ladder = 0; ladder < LADDERS; ladder++) {
+		struct strategy s = { .ladder = (enum ladder_name)ladder };
+		struct trace t = gentle;
+
+		run(&t, &s, 60000);
+		assert_true(t.over);
+		assert_int_equal(t.steps, 0);
+	}
+}
+
+/* Without permission nothing is ever done, however long it takes: that is the default. */
+static void test_plain_does_nothing(void **state)
+{
+	struct strategy s = { 0 };
+	struct trace t = wild;
+
+	(void)state;
+	t.overdue_ms = 60000;
+	run(&t, &s, 600000);
+	assert_false(t.over);
+	assert_int_equal(t.steps, 0);
+	assert_int_equal(t.downtime_ms, 300);
+	assert_false(ladder_has_measure(&t.ladder));
+}
+
+/* minimal-downtime raises the downtime step by step to what is allowed, then gives up with figures. */
+static void test_minimal_downtime(void **state)
+{
+	struct strategy s = { .ladder = LADDER_MINIMAL_DOWNTIME };
+	struct trace t = wild;
+
+	(void)state;
+	run(&t, &s, 600000);
+	assert_int_equal(t.last, LADDER_ABORT);
+	assert_int_equal(t.raises, 5);
+	assert_int_equal(t.downtime_ms, 300);
+	assert_non_null(strstr(t.last_why, "300 ms"));
+	if (!strstr(t.last_why, "the stream carries 168 Mbit/s"))
+		fail_msg("%s", t.last_why);
+	assert_non_null(strstr(t.last_why, "minimal-downtime"));
+}
+
+/* A guest that needs a little more downtime gets no more than it needs. */
+static void test_raise_is_enough(void **state)
+{
+	struct strategy s = { .ladder = LADDER_MINIMAL_DOWNTIME };
+	struct trace t = wild;
+
+	(void)state;
+	t.working_set_bytes = 2 * MIB; /* 100 ms on this link */
+	run(&t, &s, 600000);
+	assert_true(t.over);
+	assert_int_equal(t.last, LADDER_RAISE_DOWNTIME);
+	assert_int_equal(t.downtime_ms, 120);
+	assert_int_equal(t.raises, 2);
+	assert_non_null(strstr(t.last_why, "from 90 ms to 120 ms of 300 ms"));
+}
+
+/* suspend-if-needed pauses a guest that nothing else moves, and then it arrives. */
+static void test_suspend(void **state)
+{
+	struct strategy s = { .ladder = LADDER_SUSPEND_IF_NEEDED };
+	struct trace t = wild;
+
+	(void)state;
+	run(&t, &s, 600000);
+	assert_true(t.over && t.paused);
+	assert_int_equal(t.last, LADDER_PAUSE);
+	assert_int_equal(t.raises, 5);
+	assert_true(t.measure_at_begin);
+}
+
+/* post-copy: pre-copy first, then the switch, where a pass begins and never in the first. */
+static void test_post_copy(void **state)
+{
+	struct strategy s = { .ladder = LADDER_POST_COPY };
+	struct trace t = wild;
+
+	(void)state;
+	run(&t, &s, 600000);
+	assert_int_equal(t.last, LADDER_SWITCH);
+	assert_int_equal(t.raises, 2);
+	assert_true(t.measure_at_begin);
+	assert_true(t.left_at_measure_bytes <= 128 * MIB);
+	assert_true(t.last_ms < 90000);
+	/* It is the last thing that is decided. */
+	for (int i = 0; i < 100; i++) {
+		struct ladder_decision d;
+
+		t.job.iteration++;
+		ladder_step(&t.ladder, &t.job, false, true, t.now_ms += 60000, &d);
+		assert_int_equal(d.step, LADDER_GO_ON);
+	}
+}
+
+/* With a two-step commit the destination stays paused, so there is no post-copy. */
+static void test_two_step_excludes_post_copy(void **state)
+{
+	struct ladder_settings settings = { .strategy = { .ladder = LADDER_POST_COPY,
+		                                          .allow_post_copy = true },
+		                            .max_downtime_ms = 300,
+		                            .two_step = true };
+	struct ladder l;
+
+	(void)state;
+	ladder_init(&l, &settings, 0);
+	assert_false(ladder_has_measure(&l));
+}
+
+/* A CPU-bound guest converges once QEMU throttles it: that is waited for, and written down. */
+static void test_auto_converge(void **state)
+{
+	struct strategy s = { .ladder = LADDER_VERY_LARGE, .allow_post_copy = true };
+	struct trace t = wild;
+
+	(void)state;
+	t.working_set_bytes = 8 * MIB;
+	t.dirty_bytes_per_s = 60 * MIB;
+	t.cpu_bound = t.auto_converge = true;
+	run(&t, &s, 600000);
+	assert_true(t.over);
+	assert_int_equal(t.notes, 1);
+	assert_int_not_equal(t.last, LADDER_SWITCH);
+	assert_int_not_equal(t.last, LADDER_ABORT);
+}
+
+/* A guest that no throttle slows down (its writes are paced by a timer) gets the next measure. */
+static void test_throttle_in_vain(void **state)
+{
+	struct strategy s = { .ladder = LADDER_VERY_LARGE, .allow_post_copy = true };
+	struct trace t = wild;
+
+	(void)state;
+	t.auto_converge = true;
+	run(&t, &s, 1200000);
+	assert_int_equal(t.notes, 1);
+	assert_int_equal(t.last, LADDER_SWITCH);
+	assert_true(t.job.throttle_percent > 90);
+}
+
+/* Permissions without a ladder count when the time is over, as KubeVirt has it, and not before. */
+static void test_permissions_at_the_deadline(void **state)
+{
+	struct strategy pause = { .allow_disruption = true },
+			switches = { .allow_post_copy = true };
+	struct trace t = wild, u = wild;
+
+	(void)state;
+	t.overdue_ms = u.overdue_ms = 100000;
+	run(&t, &pause, 600000);
+	assert_true(t.over && t.paused);
+	assert_int_equal(t.steps, 1);
+	assert_in_range(t.last_ms, 100000, 100000 + LADDER_MINIMUM_WAIT_MS);
+	assert_non_null(strstr(t.last_why, "time allowed is over"));
+	run(&u, &switches, 600000);
+	assert_int_equal(u.last, LADDER_SWITCH);
+	assert_int_equal(u.steps, 1);
+	assert_in_range(u.last_ms, 100000, 100000 + LADDER_MINIMUM_WAIT_MS);
+}
+
+/* Never in the first pass: all of the memory would still be to come. */
+static void test_not_in_the_first_pass(void **state)
+{
+	struct strategy s = { .allow_post_copy = true };
+	struct trace t = wild;
+
+	(void)state;
+	t.overdue_ms = 500;
+	run(&t, &s, 600000);
+	assert_int_equal(t.last, LADDER_SWITCH);
+	assert_true(t.last_ms >= t.memory_bytes / t.link_bytes_per_s * 1000);
+	assert_true(t.left_at_measure_bytes <= t.working_set_bytes);
+}
+
+/* Passes that go up and down are no progress, and the measure is taken in a low one. */
+static void test_oscillation(void **state)
+{
+	struct strategy s = { .ladder = LADDER_POST_COPY };
+	struct trace t = wild;
+
+	(void)state;
+	t.oscillates = true;
+	t.dirty_bytes_per_s = 60 * MIB;
+	run(&t, &s, 600000);
+	assert_int_equal(t.last, LADDER_SWITCH);
+	assert_true(t.left_at_measure_bytes * 10 <= t.ladder.best_bytes * 11);
+}
+
+/* A guest that a person has paused converges by itself. */
+static void test_paused_guest(void **state)
+{
+	struct strategy s = { .ladder = LADDER_SUSPEND_IF_NEEDED };
+	struct trace t = wild;
+
+	(void)state;
+	t.paused = true;
+	run(&t, &s, 600000);
+	assert_true(t.over);
+	assert_int_equal(t.steps, 0);
+}
+
+/* The next agent goes on where the one before was, and takes no measure twice. */
+static void test_adopted(void **state)
+{
+	struct ladder_settings settings = { .strategy = { .ladder = LADDER_SUSPEND_IF_NEEDED },
+		                            .max_downtime_ms = 300 };
+	struct ladder l;
+
+	(void)state;
+	ladder_init(&l, &settings, 0);
+	ladder_adopt(&l, 3, false, false);
+	assert_int_equal(ladder_get_downtime_ms(&l), 180);
+	assert_true(ladder_has_measure(&l));
+	ladder_adopt(&l, 77, true, false);
+	assert_int_equal(ladder_get_downtime_ms(&l), 300);
+	assert_false(ladder_has_measure(&l));
+}
+
+/* Names, permissions and the stored number of a strategy belong together. */
+static void test_strategy(void **state)
+{
+	struct strategy s, back;
+	enum ladder_name ladder;
+	struct error err;
+
+	(void)state;
+	for (int i = 0; i < LADDERS; i++) {
+		assert_int_equal(strategy_parse_ladder(strategy_ladder_name((enum ladder_name)i),
+		                                       &ladder, &err),
+		                 0);
+		assert_int_equal(ladder, i);
+		for (int bits = 0; bits < 8; bits++) {
+			s = (struct strategy){ .ladder = ladder,
+				               .allow_auto_converge = bits & 1,
+				               .allow_post_copy = bits & 2,
+				               .allow_disruption = bits & 4 };
+			assert_int_equal(strategy_unpack(strategy_pack(&s), &back), 0);
+			assert_int_equal(strategy_pack(&back), strategy_pack(&s));
+			assert_int_equal(strategy_permits_pause(&s),
+			                 bits & 4 || i == LADDER_SUSPEND_IF_NEEDED);
+			assert_int_equal(strategy_permits_post_copy(&s),
+			                 bits & 2 || i == LADDER_POST_COPY);
+			assert_int_equal(strategy_permits_auto_converge(&s),
+			                 bits & 1 || i == LADDER_VERY_LARGE);
+		}
+	}
+	assert_int_equal(strategy_pack(&(struct strategy){ 0 }), 0);
+	assert_int_equal(strategy_unpack(LADDERS, &back), -ERROR_INVALID);
+	assert_int_equal(strategy_unpack(1u << 11, &back), -ERROR_INVALID);
+	assert_int_equal(strategy_parse_ladder("fast", &ladder, &err), -ERROR_INVALID);
+	assert_non_null(strstr(err.text, "suspend-if-needed"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_converges),
+		cmocka_unit_test(test_plain_does_nothing),
+		cmocka_unit_test(test_minimal_downtime),
+		cmocka_unit_test(test_raise_is_enough),
+		cmocka_unit_test(test_suspend),
+		cmocka_unit_test(test_post_copy),
+		cmocka_unit_test(test_two_step_excludes_post_copy),
+		cmocka_unit_test(test_auto_converge),
+		cmocka_unit_test(test_throttle_in_vain),
+		cmocka_unit_test(test_permissions_at_the_deadline),
+		cmocka_unit_test(test_not_in_the_first_pass),
+		cmocka_unit_test(test_oscillation),
+		cmocka_unit_test(test_paused_guest),
+		cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_strategy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
