@@ -446,6 +446,8 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	agent->second.context = agent;
 	loop_timer_start(agent->loop, &agent->second, 0);
 	coordinators_start(agent);
+	if (!options->mesh_override)
+		credentials_start(agent);
 	*ret = agent;
 	return 0;
 }
@@ -466,6 +468,7 @@ void agent_stop(struct agent *agent)
 		return;
 	agent->stopping = true;
 	loop_timer_stop(agent->loop, &agent->second);
+	credentials_stop(agent);
 	source_freeze(agent);
 	if (agent->mesh) {
 		coordinators_stop(agent);
@@ -481,6 +484,7 @@ void agent_stop(struct agent *agent)
 	journal_keeper_close(agent->journal);
 	agent->journal = NULL;
 	(void)loop_run_until(agent->loop, 2 * PEERS_POLL_MS, NULL, NULL);
+	credentials_free(agent);
 	traffic_close(agent->traffic);
 	source_stop(agent);
 	target_stop(agent);

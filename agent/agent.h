@@ -13,13 +13,13 @@
 #pragma once
 
 #include "agent/bandwidth.h"
-#include "agent/courier.h"
 #include "agent/hypervisor/hypervisor.h"
 #include "agent/inventory.h"
 #include "agent/journal_keeper.h"
 #include "agent/kernel/reservations.h"
 #include "agent/settings.h"
 #include "agent/tunnels.h"
+#include "common/courier.h"
 #include "common/loop.h"
 #include "ebpf/traffic.h"
 #include "proto/mesh/mesh.h"
@@ -30,6 +30,7 @@ struct inspect;        /* agent/target.c */
 struct watcher;        /* agent/watchers.c */
 struct peer;           /* agent/peers.c */
 struct link;           /* agent/coordinators.c */
+struct credentials;    /* agent/credentials.c */
 struct marking;        /* agent/mark.c */
 struct settlement;     /* agent/target_fence.c */
 struct starting;       /* agent/target_lease.c */
@@ -60,6 +61,7 @@ struct agent {
 	struct watcher *watchers;
 	struct peer *peers;
 	struct link *links;
+	struct credentials *credentials; /* NULL: without TLS, in tests */
 
 	struct traffic *traffic; /* NULL: not even rtnetlink */
 	struct bandwidth bandwidth;
@@ -129,6 +131,13 @@ extern const struct mesh_service agent_health_service;
 void coordinators_start(struct agent *agent);
 void coordinators_stop(struct agent *agent);
 void coordinators_connected(struct agent *agent, struct mesh_connection *c);
+/* Any of them that is there; NULL: none. */
+struct mesh_connection *coordinators_find_connection(struct agent *agent);
+
+/* --- credentials.c: our certificates stay valid --- */
+void credentials_start(struct agent *agent);
+void credentials_stop(struct agent *agent);
+void credentials_free(struct agent *agent); /* when no courier and no call is out any more */
 
 /* --- peers.c: connections to other agents, dialled when needed --- */
 

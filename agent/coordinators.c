@@ -78,6 +78,17 @@ void coordinators_start(struct agent *agent)
 	}
 }
 
+struct mesh_connection *coordinators_find_connection(struct agent *agent)
+{
+	for (struct link *l = agent->links; l; l = l->next) {
+		struct mesh_connection *c = mesh_dialer_find_connection(l->dialer);
+
+		if (c)
+			return c;
+	}
+	return NULL;
+}
+
 void coordinators_stop(struct agent *agent)
 {
 	for (struct link *l = agent->links, *next; l; l = next) {

@@ -11,8 +11,8 @@
  */
 #pragma once
 
-#include "agent/courier.h"
 #include "agent/hypervisor/hypervisor.h"
+#include "common/courier.h"
 
 #include <uthash.h>
 

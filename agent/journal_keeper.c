@@ -2,8 +2,8 @@
 /* See journal_keeper.h. The journal and its fold belong to the one courier of this pool. */
 #include "agent/journal_keeper.h"
 
-#include "agent/courier.h"
 #include "common/alloc.h"
+#include "common/courier.h"
 #include "common/log.h"
 
 #include <stdlib.h>

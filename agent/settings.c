@@ -32,6 +32,8 @@ static const struct config_key keys[] = {
 	{ "tls/certificate",      CONFIG_STRING, AT(tls_certificate) },
 	{ "tls/key",              CONFIG_STRING, AT(tls_key) },
 	{ "tls/crl",              CONFIG_STRING, AT(tls_crl) },
+	{ "tls/qemu",             CONFIG_STRING, AT(tls_qemu) },
+	{ "tls/libvirt",          CONFIG_STRING, AT(tls_libvirt) },
 	{ "connections/total", CONFIG_UINT, AT(max_connections), .min = 16, .max = 65536 },
 	{ "connections/perAddress", CONFIG_UINT, AT(max_connections_per_address), .min = 2, .max = 65536 },
 	{ "connections/handshakes", CONFIG_UINT, AT(max_handshakes), .min = 8, .max = 65536 },

@@ -16,7 +16,8 @@ struct agent_settings {
 	struct config_list coordinators; /* tcp:// addresses to dial */
 	char *listen;                    /* where other agents reach this one */
 	char *tls_ca, *tls_certificate, *tls_key;
-	char *tls_crl;                                         /* need not exist */
+	char *tls_crl;                /* need not exist */
+	char *tls_qemu, *tls_libvirt; /* directories whose certificates are drover's; or NULL */
 	uint64_t max_connections, max_connections_per_address; /* of each address listened at */
 	uint64_t max_handshakes, max_handshakes_per_address;   /* under way at once */
 	uint64_t handshake_ms;                                 /* the longest */

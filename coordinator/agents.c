@@ -104,6 +104,11 @@ void agents_audit_refusal(struct coordinator *c, const struct foreign_claim *ref
 		    });
 }
 
+size_t agents_count(const struct coordinator *c)
+{
+	return HASH_COUNT(c->agents);
+}
+
 void agents_stop(struct coordinator *c)
 {
 	struct agent_link *l, *next;

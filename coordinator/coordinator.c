@@ -172,6 +172,7 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 {
 	static const struct mesh_service *const services[] = { &coordinator_service,
 		                                               &coordinator_health_service,
+		                                               &coordinator_pki_service,
 		                                               &reflection_service, NULL };
 	const struct coordinator_settings *s = c->settings;
 	struct mesh_options mesh = { 0 };
@@ -276,6 +277,7 @@ int coordinator_start(const struct coordinator_options *options, struct coordina
 		return -(int)err->code;
 	}
 	coordinator_step(c, &loaded);
+	identity_start(c);
 	c->tick.fire = tick;
 	c->tick.context = c;
 	loop_timer_start(c->loop, &c->tick, TICK_MS);
@@ -301,11 +303,13 @@ void coordinator_stop(struct coordinator *c)
 	 * nothing of that leaves any more. */
 	mesh_free(c->mesh);
 	c->mesh = NULL;
+	identity_stop(c);
 	audit_stop(c->audit);
 	c->audit = NULL;
 	store_thread_stop(c->store);
 	/* Once round the mailbox: calls that were never sent come back as messages, to us. */
 	(void)loop_run_until(c->loop, 1, NULL, NULL);
+	identity_free(c);
 	agents_stop(c);
 	requests_stop(c);
 	watchers_stop(c);

@@ -19,6 +19,7 @@
 #include "proto/mesh/mesh.h"
 
 struct agent_link;  /* agents.c */
+struct identity;    /* identity.c */
 struct join_event;  /* pki/join_server.h */
 struct join_server; /* the same */
 struct request;     /* requests.c */
@@ -32,7 +33,8 @@ struct coordinator {
 	struct audit *audit; /* NULL: none is kept */
 	struct fleet *fleet;
 	struct store_thread *store;
-	struct join_server *join; /* NULL: nobody can join */
+	struct join_server *join;  /* NULL: nobody can join */
+	struct identity *identity; /* NULL: the authority is not here */
 
 	struct agent_link *agents; /* by node name */
 	struct request *requests;  /* by number */
@@ -99,9 +101,15 @@ void agents_carry_out(struct coordinator *c, const struct action *action);
 struct mesh_connection *agents_find_connection(struct coordinator *c, const char *node);
 /* Its agent said what is not its own to say. */
 void agents_audit_refusal(struct coordinator *c, const struct foreign_claim *refusal);
+size_t agents_count(const struct coordinator *c);
 void agents_stop(struct coordinator *c);
 
-/* --- identity.c: who joins --- */
+/* --- identity.c: who joins; certificates of members, and our own, are renewed --- */
+extern const struct mesh_service coordinator_pki_service;
+void identity_start(struct coordinator *c);
+/* Asks the authority nothing any more; the second when its answers have come home. */
+void identity_stop(struct coordinator *c);
+void identity_free(struct coordinator *c);
 void identity_join_told(const struct join_event *event, void *coordinator);
 
 /* --- watchers.c: Coordinator.Watch --- */

@@ -1,13 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who becomes a member of the cluster, told to the administrator twice: in the log, and in the audit
- * chain. A host that joins has proved no name yet, so what it claims is not written as one. Owner
- * thread. */
+/* Who becomes and stays a member of the cluster, where the coordinator has the authority.
+ *
+ * A join is told to the administrator twice: in the log, and in the audit chain. A host that joins has
+ * proved no name yet, so what it claims is not written as one.
+ *
+ * Members ask what they are to have, and for new certificates; whom a request is about is the caller's
+ * certificate and nothing in it. The coordinator's own files, and an administrator's beside them, are
+ * looked after every few seconds. The authority's files block, so one courier goes there. Owner thread.
+ */
 #include "coordinator/coordinator.h"
 
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/courier.h"
 #include "common/log.h"
+#include "pki/files.h"
 #include "pki/join_server.h"
+#include "pki/keeper.h"
 #include "proto/audit/audit.h"
 #include "proto/audit/audit_text.h"
+#include "proto/pki.rpc.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_MS           2000
+#define AGAIN_LEAST_MS    2000
+#define AGAIN_MOST_MS     120000
+#define AGAIN_MS_A_MEMBER 20 /* so that there are at most fifty questions a second */
+#define REQUEST_BYTES     4096
+
+struct identity {
+	struct courier_pool *courier;
+	struct loop_timer look;
+	char problem[ERROR_TEXT_BYTES]; /* as it was last logged */
+};
+
+/* --- joins --- */
 
 static void log_join(const struct join_event *e)
 {
@@ -36,4 +67,307 @@ void identity_join_told(const struct join_event *e, void *coordinator)
 				      .outcome = mesh_status_name(mesh_status_from_error(e->code)),
 				      .reason = e->code == ERROR_NONE ? NULL : e->text,
 			      });
+}
+
+/* --- members --- */
+
+/* Flat: one that is dropped at the end is freed with free(). */
+struct inquiry {
+	struct errand errand;
+	struct coordinator *c;
+	struct mesh_incoming *in; /* NULL: nobody waits any more */
+	const char *authority;
+	enum mesh_role role;
+	char name[MESH_NAME_BYTES];
+	bool renew; /* else sync */
+	struct authority_holdings holdings;
+	uint8_t requests[AUTHORITY_REQUESTS][REQUEST_BYTES];
+	size_t request_bytes[AUTHORITY_REQUESTS];
+
+	int rc;
+	struct error error;
+	struct authority_orders orders;
+	struct authority_grant grant;
+};
+
+static void unwanted(void *context)
+{
+	((struct inquiry *)context)->in = NULL;
+}
+
+/* Only read. */
+static char *or_empty(char *text)
+{
+	return text ? text : (char *)"";
+}
+
+static void reply_orders(const struct inquiry *q)
+{
+	Drover__V1__PkiSyncReply m = DROVER__V1__PKI_SYNC_REPLY__INIT;
+	uint64_t again_ms = agents_count(q->c) * AGAIN_MS_A_MEMBER;
+	char *trusted[AUTHORITY_REQUESTS];
+
+	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)
+		trusted[i] = or_empty(q->orders.trusted[i]);
+	m.trusted = trusted;
+	m.n_trusted = AUTHORITY_REQUESTS;
+	m.renew = q->orders.renew;
+	m.again_ms = again_ms < AGAIN_LEAST_MS  ? AGAIN_LEAST_MS
+	             : again_ms > AGAIN_MOST_MS ? AGAIN_MOST_MS
+	                                        : again_ms;
+	mesh_reply(q->in, &m.base);
+}
+
+static void reply_grant(const struct inquiry *q)
+{
+	Drover__V1__PkiRenewReply m = DROVER__V1__PKI_RENEW_REPLY__INIT;
+	char *certificates[AUTHORITY_REQUESTS] = {
+		[AUTHORITY_MESH] = q->grant.certificate,
+		[AUTHORITY_MIGRATION] = or_empty(q->grant.migration_certificate),
+		[AUTHORITY_LIBVIRT] = or_empty(q->grant.libvirt_certificate),
+	};
+
+	m.certificates = certificates;
+	m.n_certificates = AUTHORITY_REQUESTS;
+	log_info("%s %s has a new certificate", mesh_role_name(q->role), q->name);
+	mesh_reply(q->in, &m.base);
+}
+
+static void inquiry_work(struct errand *e)
+{
+	struct inquiry *q = (struct inquiry *)e;
+	struct bytes requests[AUTHORITY_REQUESTS];
+
+	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)
+		requests[i] = (struct bytes){ q->requests[i], q->request_bytes[i] };
+	if (q->renew)
+		q->rc = authority_renew(q->authority, q->role, q->name, requests, &q->grant,
+		                        &q->error);
+	else
+		q->rc = authority_sync(q->authority, q->role, q->name, &q->holdings, &q->orders,
+		                       &q->error);
+}
+
+static void inquiry_done(struct errand *e)
+{
+	struct inquiry *q = (struct inquiry *)e;
+
+	if (q->in && q->rc < 0)
+		mesh_fail_error(q->in, &q->error);
+	else if (q->in && q->renew)
+		reply_grant(q);
+	else if (q->in)
+		reply_orders(q);
+	authority_orders_deinit(&q->orders);
+	authority_grant_deinit(&q->grant);
+	free(q);
+}
+
+/* NULL: refused, and answered. */
+static struct inquiry *inquiry_new(struct coordinator *c, struct mesh_incoming *in, bool renew)
+{
+	const struct mesh_identity *who = mesh_incoming_get_identity(in);
+	struct inquiry *q;
+	struct error err;
+
+	if (!c->identity) {
+		error_set(&err, ERROR_REFUSED,
+		          "coordinator %s does not have the cluster's authority (join/authority): "
+		          "its certificates are somebody else's to renew",
+		          c->settings->name);
+		mesh_fail_error(in, &err);
+		return NULL;
+	}
+	if (!who->certified) {
+		error_set(&err, ERROR_PERMISSION,
+		          "certificates are renewed over tcp:// only, with the one that ends as "
+		          "the proof");
+		mesh_fail_error(in, &err);
+		return NULL;
+	}
+	q = xnew(struct inquiry);
+	q->errand.work = inquiry_work;
+	q->errand.done = inquiry_done;
+	q->c = c;
+	q->in = in;
+	q->authority = c->settings->join_authority;
+	q->role = who->role;
+	q->renew = renew;
+	snprintf(q->name, sizeof(q->name), "%s", who->name);
+	return q;
+}
+
+static void inquire(struct inquiry *q)
+{
+	mesh_incoming_on_cancel(q->in, unwanted, q);
+	courier_send(q->c->identity->courier, &q->errand);
+}
+
+static void refuse(struct inquiry *q, const char *what)
+{
+	error_set(&q->error, ERROR_INVALID, "%s %s: %s cannot be used", mesh_role_name(q->role),
+	          q->name, what);
+	mesh_fail_error(q->in, &q->error);
+	free(q);
+}
+
+static bool take_set(const ProtobufCBinaryData *items, size_t count, struct certificate_set *ret)
+{
+	if (count > CERTIFICATE_TRUSTED_MAX)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (items[i].len != CERTIFICATE_SHA256_BYTES)
+			return false;
+		memcpy(ret->sha256[ret->count++], items[i].data, CERTIFICATE_SHA256_BYTES);
+	}
+	return true;
+}
+
+/* Empty is none: all zeros. */
+static bool take_hash(const ProtobufCBinaryData *data, uint8_t *ret)
+{
+	if (data->len == CERTIFICATE_SHA256_BYTES)
+		memcpy(ret, data->data, CERTIFICATE_SHA256_BYTES);
+	return data->len == CERTIFICATE_SHA256_BYTES || data->len == 0;
+}
+
+static void handle_sync(struct mesh_incoming *in, const Drover__V1__PkiSyncRequest *r,
+                        void *context)
+{
+	struct inquiry *q = inquiry_new(context, in, false);
+	bool good = r->n_held <= AUTHORITY_REQUESTS;
+
+	if (!q)
+		return;
+	q->holdings.until_ms = r->until_wall_ms;
+	for (size_t i = 0; good && i < r->n_held; i++)
+		good = take_set(r->held[i]->trusts, r->held[i]->n_trusts,
+		                &q->holdings.held[i].trusts) &&
+		       take_hash(&r->held[i]->signer, q->holdings.held[i].signer);
+	if (good)
+		inquire(q);
+	else
+		refuse(q, "what it says that it has");
+}
+
+static void handle_renew(struct mesh_incoming *in, const Drover__V1__PkiRenewRequest *r,
+                         void *context)
+{
+	struct inquiry *q = inquiry_new(context, in, true);
+	bool good = r->n_requests > 0 && r->n_requests <= AUTHORITY_REQUESTS;
+
+	if (!q)
+		return;
+	for (size_t i = 0; good && i < r->n_requests; i++) {
+		good = r->requests[i].len <= REQUEST_BYTES;
+		q->request_bytes[i] = good ? r->requests[i].len : 0;
+		if (q->request_bytes[i])
+			memcpy(q->requests[i], r->requests[i].data, q->request_bytes[i]);
+	}
+	if (good)
+		inquire(q);
+	else
+		refuse(q, "its list of requests (one to three, each of at most 4096 bytes)");
+}
+
+static const struct pki_handlers handlers = { .sync = handle_sync, .renew = handle_renew };
+
+const struct mesh_service coordinator_pki_service = PKI_SERVICE(handlers);
+
+/* --- our own --- */
+
+struct own_look {
+	struct errand errand;
+	struct coordinator *c;
+	const struct coordinator_settings *settings;
+	bool changed;
+	struct error error;
+};
+
+/* @certificate may be missing: an administrator takes it elsewhere. */
+static int look_after(const struct own_look *o, const char *certificate, const char *key,
+                      bool *ret_changed, struct error *err)
+{
+	_cleanup_(keeper_files_deinit) struct keeper_files files;
+	struct keeper_view view;
+
+	keeper_files_init(&files, o->settings->tls_ca, certificate, key, NULL, NULL);
+	return keeper_sync(&files, o->settings->join_authority, &view, ret_changed, err);
+}
+
+static void own_work(struct errand *e)
+{
+	struct own_look *o = (struct own_look *)e;
+	_cleanup_free_ char *copy = xstrdup(o->settings->tls_certificate);
+	const char *directory = dirname(copy);
+	_cleanup_free_ char *admin = xasprintf("%s/admin.pem", directory);
+	_cleanup_free_ char *admin_key = xasprintf("%s/admin-key.pem", directory);
+	bool of_admin = false;
+
+	error_clear(&o->error);
+	if (look_after(o, o->settings->tls_certificate, o->settings->tls_key, &o->changed,
+	               &o->error) == 0 &&
+	    files_exist(admin) && files_exist(admin_key))
+		(void)look_after(o, admin, admin_key, &of_admin, &o->error);
+}
+
+static void own_done(struct errand *e)
+{
+	struct own_look *o = (struct own_look *)e;
+	struct coordinator *c = o->c;
+
+	if (!c->stopping) {
+		if (o->error.code != ERROR_NONE && strcmp(c->identity->problem, o->error.text) != 0)
+			log_warning("our own certificates: %s", o->error.text);
+		snprintf(c->identity->problem, sizeof(c->identity->problem), "%s",
+		         o->error.code == ERROR_NONE ? "" : o->error.text);
+		if (o->changed)
+			mesh_look_at_files(c->mesh);
+		loop_timer_start(c->loop, &c->identity->look, LOOK_MS);
+	}
+	free(o);
+}
+
+static void look(void *context)
+{
+	struct coordinator *c = context;
+	struct own_look *o;
+
+	/* What is reported as held is what is in use. */
+	mesh_look_at_files(c->mesh);
+	if (!mesh_uses_files(c->mesh)) {
+		loop_timer_start(c->loop, &c->identity->look, LOOK_MS);
+		return;
+	}
+	o = xnew(struct own_look);
+	o->errand.work = own_work;
+	o->errand.done = own_done;
+	o->c = c;
+	o->settings = c->settings;
+	courier_send(c->identity->courier, &o->errand);
+}
+
+void identity_start(struct coordinator *c)
+{
+	if (!c->settings->join_authority)
+		return;
+	c->identity = xnew(struct identity);
+	c->identity->courier = courier_pool_new(c->loop, 1);
+	c->identity->look = (struct loop_timer){ .fire = look, .context = c };
+	loop_timer_start(c->loop, &c->identity->look, 0);
+}
+
+void identity_stop(struct coordinator *c)
+{
+	if (!c->identity)
+		return;
+	loop_timer_stop(c->loop, &c->identity->look);
+	courier_pool_free(c->identity->courier);
+	c->identity->courier = NULL;
+}
+
+void identity_free(struct coordinator *c)
+{
+	free(c->identity);
+	c->identity = NULL;
 }

@@ -11,7 +11,10 @@
  *	                                        of the mesh may have one
  *	tokens            rights to join, each as the hash of its secret (pki/books.h)
  *	issued            which names and addresses are taken
- *	lock              held while either is changed
+ *	members/ROLE/NAME.holds                 what each has, as it said last (pki/rotation.h)
+ *	rotation          not there: generation 1 signs, as ca.pem. Else which one does, and which
+ *	                  other one is trusted: ca-2.pem and so on
+ *	lock              held while any of it is changed
  *
  * Whoever can read the directory is root on that host: that is the right to make tokens. Nothing is
  * kept in memory between calls, so the command line and a running coordinator use it side by side.
@@ -23,6 +26,7 @@
 #include "common/error.h"
 #include "pki/books.h"
 #include "pki/certificate.h"
+#include "pki/rotation.h"
 #include "pki/token.h"
 #include "proto/mesh/mesh.h"
 
@@ -48,6 +52,7 @@ struct authority_place {
 	const char *join_address; /* HOST:PORT of the join listener */
 	const char *
 		migration_network; /* "10.9.0.0/24", for the line that people paste; NULL: not known */
+	uint64_t life_s;           /* of certificates; 0: CERTIFICATE_LIFE_S */
 };
 
 /* Makes a new authority; -ERROR_EXISTS if there is one. It appears whole or not at all. */
@@ -68,7 +73,7 @@ struct authority_order {
 /* PEM texts, owned. */
 struct authority_grant {
 	char *cluster, *coordinator;
-	char *ca, *certificate;
+	char *ca, *certificate; /* ca: all that are trusted, the one that signs first */
 	char *migration_ca, *migration_certificate; /* agents only */
 	char *libvirt_ca, *libvirt_certificate;     /* agents only; NULL: not asked for */
 };
@@ -110,3 +115,63 @@ struct authority_applicant {
  * is good, but not for this name or address; it was not used up. */
 int authority_admit(const char *directory, const struct authority_applicant *applicant,
                     struct authority_grant *ret, struct error *err);
+
+/* --- afterwards, authority_rotate.c --- */
+
+/* A new certificate for one that has one: for the name and the addresses in the books, whatever the
+ * request says. -ERROR_PERMISSION: it is not in the books. */
+int authority_renew(const char *directory, enum mesh_role role, const char *name,
+                    const struct bytes *requests, struct authority_grant *ret, struct error *err);
+
+/* What a member has, as it says; of a kind that it has not, no certificate is trusted. */
+struct authority_holdings {
+	struct {
+		struct certificate_set trusts;
+		uint8_t signer[CERTIFICATE_SHA256_BYTES]; /* zeros: none of these */
+	} held[AUTHORITY_REQUESTS];
+	uint64_t until_ms; /* wall clock: when the first of its certificates ends */
+};
+
+/* What it is to have. */
+struct authority_orders {
+	char *trusted[AUTHORITY_REQUESTS]; /* PEM, owned: from now on; NULL: nothing is said */
+	bool renew;                        /* however old its certificates are */
+};
+
+void authority_orders_deinit(struct authority_orders *orders);
+
+/* Remembers @holdings. -ERROR_PERMISSION: it is not in the books. */
+int authority_sync(const char *directory, enum mesh_role role, const char *name,
+                   const struct authority_holdings *holdings, struct authority_orders *ret,
+                   struct error *err);
+
+/* Begins to replace the authorities by new ones; @certificate and @key: by these for the mesh, which
+ * were checked. -ERROR_REFUSED: that is under way. */
+int authority_begin_rotation(const char *directory, const char *certificate, const char *key,
+                             struct error *err);
+
+struct authority_wait {
+	enum mesh_role role;
+	char name[MESH_NAME_BYTES];
+	char why[160]; /* "does not trust the new authority yet" */
+};
+
+struct authority_progress {
+	struct rotation rotation;
+	bool moved;                   /* by one stage, just now */
+	struct authority_wait *waits; /* owned: who is in the way of the next stage */
+	size_t n_waits;
+	size_t tokens_ended; /* those that named the old authority */
+};
+
+void authority_progress_deinit(struct authority_progress *progress);
+
+/* Goes on by one stage if nobody is in the way; does nothing if no replacement is under way. */
+int authority_rotate(const char *directory, struct authority_progress *ret, struct error *err);
+/* Only looks. */
+int authority_get_progress(const char *directory, struct authority_progress *ret,
+                           struct error *err);
+
+/* A host that is gone for good: its name and addresses are free, it gets nothing any more and is not
+ * waited for. -ERROR_NOT_FOUND. */
+int authority_forget(const char *directory, const char *name, struct error *err);

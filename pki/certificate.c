@@ -13,6 +13,7 @@
 
 /* Hosts' clocks differ by a little; what was signed a moment ago must be valid on all of them. */
 #define BACKDATED_S (5 * 60)
+#define DAY_S       ((uint64_t)24 * 3600)
 #define SERIAL_BITS 159 /* 20 bytes at most, and positive (RFC 5280, 4.1.2.2) */
 
 static void must(bool worked)
@@ -82,8 +83,10 @@ static void set_common_name(X509_NAME *name, const char *text)
 	                                (const unsigned char *)text, bytes, -1, 0) == 1);
 }
 
-static X509 *new_certificate(EVP_PKEY *key, unsigned days)
+static X509 *new_certificate(EVP_PKEY *key, uint64_t life_s)
 {
+	/* Of a short life, for trying things out, not much may be over at its beginning. */
+	uint64_t backdated_s = life_s / 20 < BACKDATED_S ? life_s / 20 : BACKDATED_S;
 	X509 *certificate = X509_new();
 	_cleanup_(BN_freep) BIGNUM *serial = BN_new();
 
@@ -91,8 +94,9 @@ static X509 *new_certificate(EVP_PKEY *key, unsigned days)
 	     BN_rand(serial, SERIAL_BITS, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
 	     BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(certificate)) &&
 	     X509_set_version(certificate, X509_VERSION_3) == 1 &&
-	     X509_gmtime_adj(X509_getm_notBefore(certificate), -BACKDATED_S) &&
-	     X509_time_adj_ex(X509_getm_notAfter(certificate), (int)days, 0, NULL) &&
+	     X509_gmtime_adj(X509_getm_notBefore(certificate), -(long)backdated_s) &&
+	     X509_time_adj_ex(X509_getm_notAfter(certificate), (int)(life_s / DAY_S),
+	                      (long)(life_s % DAY_S), NULL) &&
 	     X509_set_pubkey(certificate, key) == 1);
 	return certificate;
 }
@@ -100,7 +104,7 @@ static X509 *new_certificate(EVP_PKEY *key, unsigned days)
 void certificate_new_authority(const char *name, char **ret_certificate, char **ret_key)
 {
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = new_key();
-	_cleanup_(X509_freep) X509 *certificate = new_certificate(key, CERTIFICATE_CA_DAYS);
+	_cleanup_(X509_freep) X509 *certificate = new_certificate(key, CERTIFICATE_CA_DAYS * DAY_S);
 
 	set_common_name(X509_get_subject_name(certificate), name);
 	must(X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) == 1);
@@ -252,7 +256,7 @@ int certificate_sign(const char *authority_pem, const char *authority_key_pem,
 	rc = read_request(request_bytes, &request, err);
 	if (rc < 0)
 		return rc;
-	certificate = new_certificate(X509_REQ_get0_pubkey(request), order->days);
+	certificate = new_certificate(X509_REQ_get0_pubkey(request), order->life_s);
 	set_common_name(X509_get_subject_name(certificate), order->name);
 	must(X509_set_issuer_name(certificate, X509_get_subject_name(authority)) == 1);
 	add_extension(certificate, authority, NID_basic_constraints, "critical,CA:FALSE");

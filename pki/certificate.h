@@ -16,7 +16,9 @@
 #define CERTIFICATE_SHA256_BYTES 32
 #define CERTIFICATE_SERIAL_BYTES 41 /* 40 hex digits and the final zero */
 #define CERTIFICATE_CA_DAYS      3650
-#define CERTIFICATE_DAYS         365
+#define CERTIFICATE_LIFE_S       (365 * 24 * 3600) /* unless init was told otherwise */
+#define CERTIFICATE_LIFE_LEAST_S 10
+#define CERTIFICATE_TRUSTED_MAX  8 /* in one file of authorities */
 
 struct bytes {
 	uint8_t *data; /* owned */
@@ -38,7 +40,7 @@ struct certificate_order {
 	const char *uri;          /* drover://CLUSTER/ROLE/NAME; NULL: none */
 	const char *addresses[2]; /* IP addresses, NULL: none */
 	bool server;              /* may be a TLS server; all may be clients */
-	unsigned days;
+	uint64_t life_s;
 };
 
 /* -ERROR_INVALID unless @request is one of a P-256 key, signed by it. */
@@ -55,9 +57,24 @@ int certificate_sign(const char *authority, const char *authority_key, const str
 int certificate_fingerprint(const char *pem, uint8_t ret_sha256[CERTIFICATE_SHA256_BYTES],
                             struct error *err);
 
-/* Whether @certificate is of @key, signed by @authority, valid now, and says @uri (NULL: any). */
-int certificate_check(const char *certificate, const char *key, const char *authority,
+/* Whether @certificate is of @key, signed by one of @authorities, valid now, and says @uri (NULL: any).
+ */
+int certificate_check(const char *certificate, const char *key, const char *authorities,
                       const char *uri, struct error *err);
+
+/* The fingerprints of all certificates in @pem; -ERROR_INVALID if there are none, or too many. */
+struct certificate_set {
+	uint8_t sha256[CERTIFICATE_TRUSTED_MAX][CERTIFICATE_SHA256_BYTES];
+	size_t count;
+};
+
+int certificate_read_set(const char *pem, struct certificate_set *ret, struct error *err);
+
+bool certificate_set_has(const struct certificate_set *set, const uint8_t *sha256);
+
+/* The one of @authorities that signed @certificate; -ERROR_IDENTITY if none did. Says nothing of time. */
+int certificate_find_signer(const char *certificate, const char *authorities,
+                            uint8_t ret_sha256[CERTIFICATE_SHA256_BYTES], struct error *err);
 
 /* What people want to know of one. */
 struct certificate_facts {
@@ -70,6 +87,10 @@ struct certificate_facts {
 };
 
 int certificate_read(const char *pem, struct certificate_facts *ret, struct error *err);
+
+/* Two thirds of its life are over: early enough for a third of it to find out that it does not work. */
+uint64_t certificate_get_due_ms(const struct certificate_facts *facts);
+bool certificate_is_due(const struct certificate_facts *facts, uint64_t now_ms);
 
 void certificate_sha256(const void *data, size_t count,
                         uint8_t ret_sha256[CERTIFICATE_SHA256_BYTES]);

@@ -60,23 +60,117 @@ static int find_uri(X509 *certificate, char *ret_uri, size_t room, struct error 
 	return 0;
 }
 
-int certificate_check(const char *certificate_pem, const char *key_pem, const char *authority_pem,
+/* Every certificate of @pem, in order; NULL if one cannot be read, there are none or too many. */
+static STACK_OF(X509) * read_all(const char *pem)
+{
+	_cleanup_(BIO_free_allp) BIO *bio = BIO_new_mem_buf(pem, -1);
+	STACK_OF(X509) *all = sk_X509_new_null();
+	X509 *one;
+
+	if (!bio || !all)
+		abort();
+	while ((one = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		if (sk_X509_push(all, one) <= 0)
+			abort();
+	}
+	/* At the end of the text, and only there, it finds no beginning. */
+	if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE && sk_X509_num(all) > 0 &&
+	    sk_X509_num(all) <= CERTIFICATE_TRUSTED_MAX) {
+		ERR_clear_error();
+		return all;
+	}
+	sk_X509_pop_free(all, X509_free);
+	return NULL;
+}
+
+static void free_all(STACK_OF(X509) * *all)
+{
+	sk_X509_pop_free(*all, X509_free);
+}
+
+static int fail_set(struct error *err)
+{
+	ERR_clear_error();
+	return error_set(err, ERROR_INVALID, "this is no list of 1 to %d certificates (PEM)",
+	                 CERTIFICATE_TRUSTED_MAX);
+}
+
+int certificate_read_set(const char *pem, struct certificate_set *ret, struct error *err)
+{
+	_cleanup_(free_all) STACK_OF(X509) *all = read_all(pem);
+	struct certificate_set set = { 0 };
+
+	if (!all)
+		return fail_set(err);
+	for (int i = 0; i < sk_X509_num(all); i++) {
+		if (X509_digest(sk_X509_value(all, i), EVP_sha256(), set.sha256[set.count++],
+		                NULL) != 1)
+			return pki_openssl_error(err, ERROR_INVALID, "reading a certificate");
+	}
+	*ret = set;
+	return 0;
+}
+
+bool certificate_set_has(const struct certificate_set *set, const uint8_t *sha256)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (memcmp(set->sha256[i], sha256, CERTIFICATE_SHA256_BYTES) == 0)
+			return true;
+	}
+	return false;
+}
+
+int certificate_find_signer(const char *certificate_pem, const char *authorities,
+                            uint8_t ret_sha256[CERTIFICATE_SHA256_BYTES], struct error *err)
+{
+	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(certificate_pem);
+	_cleanup_(free_all) STACK_OF(X509) *all = read_all(authorities);
+
+	if (!certificate || !all)
+		return fail_set(err);
+	for (int i = 0; i < sk_X509_num(all); i++) {
+		X509 *one = sk_X509_value(all, i);
+		bool signer = X509_verify(certificate, X509_get0_pubkey(one)) == 1;
+
+		ERR_clear_error();
+		if (signer && X509_digest(one, EVP_sha256(), ret_sha256, NULL) == 1)
+			return 0;
+	}
+	return error_set(err, ERROR_IDENTITY, "none of these authorities has signed it");
+}
+
+uint64_t certificate_get_due_ms(const struct certificate_facts *f)
+{
+	if (f->not_after_ms <= f->not_before_ms)
+		return 0;
+	return f->not_before_ms + (f->not_after_ms - f->not_before_ms) / 3 * 2;
+}
+
+bool certificate_is_due(const struct certificate_facts *f, uint64_t now_ms)
+{
+	return now_ms >= certificate_get_due_ms(f);
+}
+
+int certificate_check(const char *certificate_pem, const char *key_pem, const char *authorities,
                       const char *uri, struct error *err)
 {
 	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(certificate_pem);
-	_cleanup_(X509_freep) X509 *authority = pki_read_certificate(authority_pem);
+	_cleanup_(free_all) STACK_OF(X509) *all = read_all(authorities);
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pki_read_key(key_pem);
 	_cleanup_(X509_STORE_freep) X509_STORE *store = X509_STORE_new();
 	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *check = X509_STORE_CTX_new();
 	char said[384];
 	int rc;
 
-	if (!certificate || !authority || !key || !store || !check)
+	if (!certificate || !all || !key || !store || !check)
 		return pki_openssl_error(err, ERROR_INVALID, "reading a certificate and its key");
 	if (X509_check_private_key(certificate, key) != 1)
 		return pki_openssl_error(err, ERROR_IDENTITY, "the certificate is not for our key");
-	if (X509_STORE_add_cert(store, authority) != 1 ||
-	    X509_STORE_CTX_init(check, store, certificate, NULL) != 1)
+	for (int i = 0; i < sk_X509_num(all); i++) {
+		if (X509_STORE_add_cert(store, sk_X509_value(all, i)) != 1)
+			return pki_openssl_error(err, ERROR_SYSTEM, "checking a certificate");
+	}
+	if (X509_STORE_CTX_init(check, store, certificate, NULL) != 1)
 		return pki_openssl_error(err, ERROR_SYSTEM, "checking a certificate");
 	if (X509_verify_cert(check) != 1)
 		return error_set(err, ERROR_IDENTITY, "the certificate does not pass: %s",

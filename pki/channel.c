@@ -121,21 +121,35 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
 
 /* --- the server --- */
 
-/* The CA goes along: the client has nothing of it but a fingerprint. */
+/* The CA goes along, and while it is replaced the other one, too: the client has nothing of it but a
+ * fingerprint. */
+static int add_authorities(SSL_CTX *context, const char *path, struct error *err)
+{
+	_cleanup_(BIO_free_allp) BIO *bio = BIO_new_file(path, "r");
+	unsigned count = 0;
+
+	for (;;) {
+		_cleanup_(X509_freep) X509 *ca = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL)
+		                                     : NULL;
+
+		if (!ca)
+			break;
+		if (++count > CERTIFICATE_TRUSTED_MAX || SSL_CTX_add1_chain_cert(context, ca) != 1)
+			return pki_openssl_error(err, ERROR_INVALID, path);
+	}
+	if (count == 0)
+		return pki_openssl_error(err, ERROR_INVALID, path);
+	ERR_clear_error();
+	return 0;
+}
+
 static int load(SSL_CTX *context, const struct channel_files *files, struct error *err)
 {
-	_cleanup_(BIO_free_allp) BIO *bio = BIO_new_file(files->ca, "r");
-	_cleanup_(X509_freep) X509 *ca = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-
-	if (!ca)
-		return pki_openssl_error(err, ERROR_INVALID, files->ca);
 	if (SSL_CTX_use_certificate_file(context, files->certificate, SSL_FILETYPE_PEM) != 1)
 		return pki_openssl_error(err, ERROR_INVALID, files->certificate);
 	if (SSL_CTX_use_PrivateKey_file(context, files->key, SSL_FILETYPE_PEM) != 1)
 		return pki_openssl_error(err, ERROR_INVALID, files->key);
-	if (SSL_CTX_add1_chain_cert(context, ca) != 1)
-		return pki_openssl_error(err, ERROR_INVALID, files->ca);
-	return 0;
+	return add_authorities(context, files->ca, err);
 }
 
 int channel_accept(int fd, const struct channel_files *files, uint64_t deadline_ms,

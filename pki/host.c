@@ -237,11 +237,22 @@ static char *tls_lines(const struct host_paths *p, const char *name)
 	                 p->ca, certificate, key, p->etc);
 }
 
+/* What is drover's is the agent's to renew. */
+static char *renewed_line(const char *key, const char *directory, bool is_foreign)
+{
+	return is_foreign ? xstrdup("") : xasprintf("  %s: \"%s\"\n", key, directory);
+}
+
 int host_write_agent_yaml(const struct host_paths *p, const struct host_agent *agent,
                           const struct authority_grant *grant, struct error *err)
 {
 	_cleanup_free_ char *listen = with_port(agent->address, AGENT_PORT);
-	_cleanup_free_ char *tls = tls_lines(p, "agent");
+	_cleanup_free_ char *own = tls_lines(p, "agent");
+	_cleanup_free_ char *qemu = renewed_line("qemu", p->qemu_tls, p->qemu_tls_is_foreign);
+	_cleanup_free_ char *libvirt = renewed_line("libvirt", p->libvirt_pki,
+	                                            p->libvirt_tls_is_foreign ||
+	                                                    !grant->libvirt_certificate);
+	_cleanup_free_ char *tls = xasprintf("%s%s%s", own, qemu, libvirt);
 	_cleanup_free_ char *text = xasprintf("# Written by \"drover init\" or \"drover join\"; "
 	                                      "\"drover-agent --check\" reads it.\n"
 	                                      "node: \"%s\"\n"

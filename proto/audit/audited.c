@@ -24,6 +24,7 @@ static const char *const looks[] = {
 	"drover.v1.Coordinator/ListEvents",
 	"drover.v1.Coordinator/Watch",
 	"drover.v1.Coordinator/Explain",
+	"drover.v1.Pki/Sync",
 };
 
 /* The mesh's own. */

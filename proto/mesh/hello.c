@@ -118,7 +118,8 @@ static int check_claim(struct mesh_connection *c, const Drover__Mesh__Hello *hel
 	snprintf(id.cluster, sizeof(id.cluster), "%s", hello->cluster);
 	snprintf(id.address, sizeof(id.address), "%s", c->peer.identity.address);
 
-	if (c->peer.proof == LINK_PROOF_CERTIFICATE)
+	id.certified = c->peer.proof == LINK_PROOF_CERTIFICATE;
+	if (id.certified)
 		rc = check_certificate(c, &id, err);
 	else if (c->peer.proof == LINK_PROOF_UID)
 		rc = check_uid(c, &id, err);

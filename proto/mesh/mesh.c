@@ -77,6 +77,17 @@ static void refresh_tls(void *context)
 	log_info("mesh: took new certificate files; our own is valid until %s", until);
 }
 
+void mesh_look_at_files(struct mesh *mesh)
+{
+	if (mesh->tls)
+		refresh_tls(mesh);
+}
+
+bool mesh_uses_files(const struct mesh *mesh)
+{
+	return mesh->tls && tls_is_current(mesh->tls);
+}
+
 /* A method that somebody forgot is found by the first start, not by the first caller. */
 static int check_services(const struct mesh_service *const *services, struct error *err)
 {

@@ -81,6 +81,7 @@ struct mesh_identity {
 	char name[MESH_NAME_BYTES];    /* node or coordinator or user name */
 	char address[MESH_NAME_BYTES]; /* "10.77.0.1:40210", "uid 0" */
 	char cluster[MESH_NAME_BYTES];
+	bool certified; /* proved by a certificate, not by being a local user */
 };
 
 struct method; /* proto/methods.h */
@@ -145,6 +146,11 @@ void mesh_drain(struct mesh *mesh, uint64_t timeout_ms, void (*drained)(void *co
 /* Closes everything: outstanding calls complete with MESH_CANCELLED, incoming ones are cancelled,
  * connections disconnected(). Not from inside a callback of this mesh. Blocks until the couriers are done (bounded: they only close sockets). */
 void mesh_free(struct mesh *mesh);
+
+/* Looks now, rather than in tls_refresh_ms, whether the TLS files are new. */
+void mesh_look_at_files(struct mesh *mesh);
+/* Whether the certificates in use are those that the files hold now; false without TLS. */
+bool mesh_uses_files(const struct mesh *mesh);
 
 /* Since the start. */
 struct mesh_counts {

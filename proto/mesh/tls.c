@@ -31,6 +31,7 @@ struct tls {
 	struct mesh_identity identity;
 	char *paths[FILES]; /* constant; couriers read them for texts */
 	struct file_stamp stamps[FILES];
+	bool taken; /* the files of these stamps are in use: they were good */
 };
 
 struct tls_session {
@@ -201,6 +202,7 @@ static int load(struct tls *tls, struct error *err)
 	int rc;
 
 	ERR_clear_error();
+	tls->taken = false;
 	/* Before they are read: what changes in between is noticed the next time. */
 	for (size_t i = 0; i < FILES; i++)
 		tls->stamps[i] = file_look(tls->paths[i]);
@@ -229,6 +231,7 @@ static int load(struct tls *tls, struct error *err)
 	tls->server = take_pointer(server);
 	tls->client = take_pointer(client);
 	tls->identity = identity;
+	tls->taken = true;
 	return 0;
 }
 
@@ -254,6 +257,11 @@ bool tls_is_outdated(const struct tls *tls)
 			return true;
 	}
 	return false;
+}
+
+bool tls_is_current(const struct tls *tls)
+{
+	return tls->taken && !tls_is_outdated(tls);
 }
 
 int tls_reload(struct tls *tls, struct error *err)

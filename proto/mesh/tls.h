@@ -45,6 +45,9 @@ void tls_free(struct tls *tls);
 /* Whether a file is another one than when it was last looked at, by tls_new or tls_reload. */
 bool tls_is_outdated(const struct tls *tls);
 
+/* Whether what is in use is what the files say now. */
+bool tls_is_current(const struct tls *tls);
+
 /* Takes the files as they are now. A certificate that names somebody else than the old one is
  * refused. On failure nothing changes, but that the files were looked at. */
 int tls_reload(struct tls *tls, struct error *err);

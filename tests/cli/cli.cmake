@@ -8,3 +8,5 @@ drover_test(NAME test_cli_restart LABEL unit SOURCES cli/test_cli_restart.c
 	LIBS drover_cli drover_mesh drover_common ARGS $<TARGET_FILE:drover-coordinator>)
 # From nothing to a cluster, with real daemons.
 drover_command_test(NAME cli_join LABEL unit TIMEOUT 180 COMMAND bats tests/cli/join.bats)
+# Certificates renewed and authorities replaced under them.
+drover_command_test(NAME cli_pki LABEL unit TIMEOUT 400 COMMAND bats tests/cli/pki.bats)

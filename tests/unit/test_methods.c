@@ -8,6 +8,7 @@
 #include "proto/health.pb-c.h"
 #include "proto/mesh/mesh.h"
 #include "proto/mesh/message.h"
+#include "proto/pki.pb-c.h"
 #include "proto/reflection.pb-c.h"
 
 #include <setjmp.h>
@@ -20,13 +21,13 @@
 #include <cmocka.h>
 
 static const ProtobufCServiceDescriptor *const services[] = {
-	&drover__v1__agent__descriptor,
-	&drover__v1__coordinator__descriptor,
-	&drover__v1__health__descriptor,
-	&drover__v1__reflection__descriptor,
+	&drover__v1__agent__descriptor,  &drover__v1__coordinator__descriptor,
+	&drover__v1__health__descriptor, &drover__v1__reflection__descriptor,
+	&drover__v1__pki__descriptor,
 };
 static const char *const files[] = { "proto/agent.proto", "proto/coordinator.proto",
-	                             "proto/health.proto", "proto/reflection.proto" };
+	                             "proto/health.proto", "proto/reflection.proto",
+	                             "proto/pki.proto" };
 
 #define N_SERVICES (sizeof(services) / sizeof(services[0]))
 

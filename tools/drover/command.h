@@ -66,6 +66,7 @@ enum option_id {
 	OPTION_COORDINATOR_ONLY,
 	OPTION_TTL,
 	OPTION_USES,
+	OPTION_LIFE,
 	OPTION_PREFIX,
 	OPTIONS
 };
@@ -104,7 +105,7 @@ struct options {
 	const char *cluster, *name, *address, *migration_address, *migration_interface;
 	const char *migration_network, *prefix;
 	bool coordinator_only;
-	uint64_t ttl_ms, uses; /* 0 = none given */
+	uint64_t ttl_ms, uses, life_ms; /* 0 = none given */
 };
 
 enum option_type {

@@ -121,6 +121,9 @@ static const struct option options[] = {
 	  "how long the token can be used (default 3h)" },
 	{ OPTION_USES, 0, "uses", "N", OPTION_NUMBER, AT(uses),
 	  "how many hosts can join with it (default 1)" },
+	{ OPTION_LIFE, 0, "certificate-life", "DUR", OPTION_DURATION, AT(life_ms),
+	  "how long certificates are valid (default 8760h, a year); they renew themselves after two "
+	  "thirds of it" },
 	{ OPTION_PREFIX, 0, "prefix", "DIR", OPTION_TEXT, AT(prefix),
 	  "keep all files below this directory, to try it out; configuration files name them there",
 	  "DROVER_PREFIX", .completion = COMPLETE_FILES },
@@ -306,7 +309,7 @@ static const struct command commands[] = {
 	{ .name = "restore", .alias_of = "undrain" },
 
 	{ .name = "init", .arguments = "", .group = SETUP, .run = init_run,
-	  .options = HOST | O(CLUSTER) | HOST_NAMES | O(COORDINATOR_ONLY) | O(TTL) | O(USES),
+	  .options = HOST | O(CLUSTER) | HOST_NAMES | O(COORDINATOR_ONLY) | O(TTL) | O(USES) | O(LIFE),
 	  .summary = "make a new cluster, with this host as its first",
 	  .description = "Makes the cluster's certificate authorities (/var/lib/drover/pki, for root "
 			 "alone: back it up), the certificates of this host's coordinator and agent, "
@@ -355,9 +358,46 @@ static const struct command commands[] = {
 		      "drover join - --name host2 --address 10.0.0.12 --migration-address 10.9.0.12 <token" },
 	{ .name = "pki status", .arguments = "", .group = SETUP, .run = pki_status_run,
 	  .options = O(PREFIX) | O(COLOR) | O(HELP) | O(NO_HEADERS),
-	  .summary = "this host's certificates: whose, and until when",
-	  .description = "Status 5 if one has ended or ends within 30 days, or cannot be read.",
+	  .summary = "this host's certificates: whose, until when, and when they renew themselves",
+	  .description = "Agents, coordinator and administrator get new certificates for their keys when two "
+			 "thirds of the old one's life are over, from the coordinator that has the "
+			 "authority. On that host it also shows where a replacement of the authority "
+			 "stands, and who is in its way.\n\n"
+			 "Status 5 if one has ended or ends within 30 days without having been renewed, "
+			 "or cannot be read.",
 	  .examples = "drover pki status" },
+	{ .name = "pki rotate", .arguments = "", .group = SETUP, .run = pki_rotate_run,
+	  .options = HOST | O(YES) | O(DETACH) | O(TIMEOUT),
+	  .summary = "replace the cluster's certificate authority, with all certificates",
+	  .description = "On the host where the cluster was made, as root, while coordinator and agents run. "
+			 "In two stages: a new authority is made and everybody trusts both; then "
+			 "everybody gets a certificate of the new one, and the old one goes. No stage "
+			 "begins before every member has said that it has what the one before gave it, "
+			 "so that no host is left out; who is in the way is named. Guests and their "
+			 "migrations go on.\n\n"
+			 "It waits for the members. It may be stopped and started again at any time, and "
+			 "goes on where it was. With --detach it takes the next step if it can, and does "
+			 "not wait (status 4 if somebody is in the way). A host that is gone for good: "
+			 "drover pki forget.\n\n"
+			 "Tokens that were not used yet end with the old authority. Copies of ca.pem and "
+			 "admin.pem on other machines are renewed there by drover pki renew, before the "
+			 "second stage ends. An authority that is younger than a day is replaced only "
+			 "with --yes.",
+	  .examples = "drover pki rotate\ndrover pki rotate --timeout 10m\ndrover pki rotate --detach" },
+	{ .name = "pki renew", .arguments = "", .group = SETUP, .run = pki_renew_run,
+	  .options = O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(QUIET) | O(COLOR) | O(HELP),
+	  .summary = "renew a person's certificate, and the authorities beside it",
+	  .description = "For certificates that no daemon looks after: an administrator's on another "
+			 "machine. The present one is the proof, so it must not have ended. Writes the "
+			 "files that --ca and --cert name; the key stays.",
+	  .examples = "drover pki renew -H tcp://host1:7780 --ca ca.pem --cert admin.pem --key admin-key.pem" },
+	{ .name = "pki forget", .arguments = "HOST", .words_min = 1, .words_max = 1, .group = SETUP,
+	  .run = pki_forget_run, .options = HOST,
+	  .summary = "a host is gone for good: do not wait for it, give it nothing any more",
+	  .description = "On the host where the cluster was made. Its name and addresses are free for another. "
+			 "The certificate that it has stays valid until it ends, or until the authority "
+			 "is replaced; put it into crl.pem to cut it off at once.",
+	  .examples = "drover pki forget host3" },
 
 	{ .name = "rpc list", .arguments = "ADDRESS", .words_min = 1, .words_max = 1,
 	  .options = RAW | O(NO_HEADERS), .formats = F(TABLE) | F(WIDE) | F(JSON), .group = MORE,

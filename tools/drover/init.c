@@ -54,6 +54,7 @@ static int create_authority(const struct init *i, struct error *err)
 		.join_address = join,
 		.migration_network = i->node.migration_network[0] ? i->node.migration_network
 		                                                  : NULL,
+		.life_s = i->s.options->life_ms / 1000,
 	};
 	int rc = files_make_directory(i->paths.state, 0700, err);
 
@@ -131,6 +132,16 @@ static int check_cluster(const char *cluster, struct error *err)
 	return 0;
 }
 
+static int check_life(uint64_t life_ms, struct error *err)
+{
+	if (life_ms && (life_ms < CERTIFICATE_LIFE_LEAST_S * (uint64_t)1000 ||
+	                life_ms / 1000 > (uint64_t)CERTIFICATE_CA_DAYS * 24 * 3600))
+		return error_set(err, ERROR_INVALID,
+		                 "--certificate-life: from %d s to ten years (87600h)",
+		                 CERTIFICATE_LIFE_LEAST_S);
+	return 0;
+}
+
 /* Alone on stdout. */
 static enum exit_code print_join_line(struct init *i)
 {
@@ -193,6 +204,7 @@ enum exit_code init_run(const struct invocation *invocation)
 	if (code != EXIT_DONE)
 		return code;
 	if (check_cluster(invocation->options.cluster, &err) < 0 ||
+	    check_life(invocation->options.life_ms, &err) < 0 ||
 	    setup_read_node(&invocation->options, NULL, &i.node, &err) < 0) {
 		code = setup_fail(&i.s, "init", &err);
 	} else {

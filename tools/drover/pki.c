@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* drover pki status: the certificates of this host, whose they are and until when. */
+/* drover pki status: the certificates of this host, whose they are, until when, and when they renew
+ * themselves; and on the authority's own host, where its replacement stands. */
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -12,11 +13,11 @@
 
 DEFINE_CLEANUP(struct table *, table_free);
 
-enum pki_column { PKI_FILE, PKI_WHOSE, PKI_BY, PKI_UNTIL, PKI_STATE, PKI_COLUMNS };
+enum pki_column { PKI_FILE, PKI_WHOSE, PKI_BY, PKI_UNTIL, PKI_RENEWS, PKI_STATE, PKI_COLUMNS };
 
 static const struct column pki_columns[PKI_COLUMNS] = {
-	[PKI_FILE] = { "FILE" },   [PKI_WHOSE] = { "WHOSE" }, [PKI_BY] = { "SIGNED BY" },
-	[PKI_UNTIL] = { "UNTIL" }, [PKI_STATE] = { "STATE" },
+	[PKI_FILE] = { "FILE" },   [PKI_WHOSE] = { "WHOSE" },        [PKI_BY] = { "SIGNED BY" },
+	[PKI_UNTIL] = { "UNTIL" }, [PKI_RENEWS] = { "RENEWS FROM" }, [PKI_STATE] = { "STATE" },
 };
 
 /* Whether nobody needs to do anything about it. */
@@ -35,6 +36,11 @@ static bool set_state(struct table *t, const struct certificate_facts *f, uint64
 		return false;
 	}
 	days = (f->not_after_ms - now_ms) / DAY_MS;
+	/* Of a life that is short on purpose. */
+	if (days < WARN_DAYS && !f->authority && !certificate_is_due(f, now_ms)) {
+		table_set(t, PKI_STATE, "good");
+		return true;
+	}
 	table_set(t, PKI_STATE, days < WARN_DAYS ? "ends in %llu days" : "good for %llu days",
 	          days);
 	if (days < WARN_DAYS)
@@ -63,7 +69,25 @@ static bool add_file(struct table *t, const char *path, size_t *count)
 	table_set(t, PKI_WHOSE, "%s", f.uri[0] ? f.uri : f.name);
 	table_set(t, PKI_BY, "%s", f.authority ? "itself" : f.issuer);
 	table_set(t, PKI_UNTIL, "%s", clock_format_wall(f.not_after_ms, text));
+	if (!f.authority)
+		table_set(t, PKI_RENEWS, "%s", clock_format_wall(certificate_get_due_ms(&f), text));
 	return set_state(t, &f, clock_wall_ms());
+}
+
+/* Only where it is. */
+static bool add_authority(struct session *s, const struct host_paths *paths)
+{
+	_cleanup_(authority_progress_deinit) struct authority_progress p = { 0 };
+	struct error err = { 0 };
+
+	if (!authority_exists(paths->authority))
+		return true;
+	if (authority_get_progress(paths->authority, &p, &err) < 0) {
+		setup_fail(s, "the authority", &err);
+		return false;
+	}
+	pki_print_progress(s->out.file, &p);
+	return true;
 }
 
 enum exit_code pki_status_run(const struct invocation *invocation)
@@ -104,5 +128,6 @@ enum exit_code pki_status_run(const struct invocation *invocation)
 		return EXIT_NOT_FOUND;
 	}
 	table_print(t);
+	good &= add_authority(&s, &paths);
 	return good ? EXIT_DONE : EXIT_PARTLY;
 }

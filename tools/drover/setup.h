@@ -38,5 +38,8 @@ void setup_say_next(struct session *s, bool restart_libvirt, const char *daemons
 int setup_create_token(const struct options *options, const struct host_paths *paths,
                        char ret_text[TOKEN_TEXT_BYTES], struct error *err);
 
+/* Where a replacement of the authority stands, for people. */
+void pki_print_progress(FILE *to, const struct authority_progress *progress);
+
 #define SETUP_TTL_MS     ((uint64_t)3 * 60 * 60 * 1000)
 #define SETUP_TTL_MAX_MS ((uint64_t)30 * 24 * 60 * 60 * 1000)

@@ -7,6 +7,7 @@
 #include "proto/agent.rpc.h"
 #include "proto/coordinator.pb-c.h"
 #include "proto/health.pb-c.h"
+#include "proto/pki.pb-c.h"
 #include "proto/reflection.pb-c.h"
 
 #include <stdio.h>
@@ -55,6 +56,8 @@ static const struct {
 	{ "Health/Check", C | A | O | V | X },
 	{ "Reflection/ListMethods", C | A | O | V | X },
 	{ "Reflection/DescribeMethod", C | A | O | V | X },
+	{ "Pki/Sync", A | O | V | X },
+	{ "Pki/Renew", A | O | V | X },
 };
 
 static unsigned handled;
@@ -124,8 +127,9 @@ static void test_every_role_calls_every_method(void **state)
 	struct mesh_service coordinator = service_of_all(&drover__v1__coordinator__descriptor);
 	struct mesh_service health = service_of_all(&drover__v1__health__descriptor);
 	struct mesh_service reflection = service_of_all(&drover__v1__reflection__descriptor);
-	const struct mesh_service *const services[] = { &agent, &coordinator, &health, &reflection,
-		                                        NULL };
+	struct mesh_service pki = service_of_all(&drover__v1__pki__descriptor);
+	const struct mesh_service *const services[] = { &agent,      &coordinator, &health,
+		                                        &reflection, &pki,         NULL };
 	size_t count;
 
 	(void)state;
@@ -150,6 +154,7 @@ static void test_every_role_calls_every_method(void **state)
 	free((void *)coordinator.handlers);
 	free((void *)health.handlers);
 	free((void *)reflection.handlers);
+	free((void *)pki.handlers);
 }
 
 static const char *find_hole(const void *table)

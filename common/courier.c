@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See courier.h. */
-#include "agent/courier.h"
+#include "common/courier.h"
 
 #include "common/alloc.h"
 

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The authority after the join: certificates renewed, authorities replaced, hosts forgotten. Where a
+ * replacement stands is one file, replaced whole; what belongs to no generation that is trusted is
+ * removed after that, and again at the next look if we were interrupted. */
+#include "pki/authority_files.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Those whose processes show certificates to others; a person's are used from anywhere. */
+static bool is_waited_for(enum mesh_role role)
+{
+	return role == MESH_ROLE_AGENT || role == MESH_ROLE_COORDINATOR;
+}
+
+static const struct books_issued *find_issued(const struct books *books, enum mesh_role role,
+                                              const char *name)
+{
+	for (size_t i = 0; i < books->n_issued; i++) {
+		if (books->issued[i].role == role && strcmp(books->issued[i].name, name) == 0)
+			return &books->issued[i];
+	}
+	return NULL;
+}
+
+/* --- renewal --- */
+
+static int fail_unknown(enum mesh_role role, const char *name, struct error *err)
+{
+	return error_set(err, ERROR_PERMISSION,
+	                 "%s %s has no certificate in the books of this authority: it never "
+	                 "joined, or was forgotten; it can join with a token",
+	                 mesh_role_name(role), name);
+}
+
+int authority_renew(const char *directory, enum mesh_role role, const char *name,
+                    const struct bytes *requests, struct authority_grant *ret, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_(books_deinit) struct books books = { 0 };
+	_cleanup_(authority_grant_deinit) struct authority_grant grant = { 0 };
+	struct authority_facts facts = { 0 };
+	const struct books_issued *known;
+	struct authority_order order = { .role = role, .name = name };
+	struct books_issued issued;
+	int rc = authority_lock(directory, &fd, err);
+
+	if (rc == 0)
+		rc = books_load(directory, &books, err);
+	if (rc == 0)
+		rc = authority_read_facts(directory, &facts, err);
+	if (rc < 0)
+		return rc;
+	known = find_issued(&books, role, name);
+	if (!known)
+		return fail_unknown(role, name, err);
+	issued = *known;
+	order.address = issued.address[0] ? issued.address : NULL;
+	order.migration_address = issued.migration_address[0] ? issued.migration_address : NULL;
+	rc = authority_sign(directory, &order, requests, &grant, err);
+	if (rc < 0)
+		return rc;
+	issued.issued_ms = clock_wall_ms();
+	issued.expires_ms = issued.issued_ms + facts.life_s * 1000;
+	books_put_issued(&books, &issued);
+	rc = books_save_issued(directory, &books, err);
+	if (rc < 0)
+		return rc;
+	*ret = grant;
+	grant = (struct authority_grant){ 0 };
+	return 0;
+}
+
+/* --- what members hold --- */
+
+static int find_generations(const char *directory, enum authority_request kind,
+                            const struct rotation *r, const struct authority_holdings *h,
+                            struct rotation_held *ret, struct error *err)
+{
+	const unsigned generations[] = { r->signs, r->other };
+	struct rotation_held held = { .there = true };
+	size_t n_found = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(generations) && generations[i]; i++) {
+		_cleanup_free_ char *name = authority_file_name(kind, generations[i], false);
+		_cleanup_free_ char *pem = NULL;
+		uint8_t sha256[CERTIFICATE_SHA256_BYTES];
+		int rc = authority_read(directory, name, &pem, err);
+
+		if (rc == 0)
+			rc = certificate_fingerprint(pem, sha256, err);
+		if (rc < 0)
+			return error_context(err, "%s/%s", directory, name);
+		if (certificate_set_has(&h->held[kind].trusts, sha256))
+			held.trusts[n_found++] = generations[i];
+		if (memcmp(h->held[kind].signer, sha256, sizeof(sha256)) == 0)
+			held.signer = generations[i];
+	}
+	*ret = held;
+	return 0;
+}
+
+static int check_member(const char *directory, enum mesh_role role, const char *name,
+                        struct rotation_member *ret, struct error *err)
+{
+	_cleanup_(books_deinit) struct books books = { 0 };
+	int rc = authority_read_member(directory, role, name, ret, err);
+
+	if (rc != -ERROR_NOT_FOUND)
+		return rc;
+	rc = books_load(directory, &books, err);
+	if (rc == 0 && !find_issued(&books, role, name))
+		rc = fail_unknown(role, name, err);
+	return rc;
+}
+
+int authority_sync(const char *directory, enum mesh_role role, const char *name,
+                   const struct authority_holdings *h, struct authority_orders *ret,
+                   struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_(authority_orders_deinit) struct authority_orders orders = { 0 };
+	struct rotation_member before = { 0 }, now = { .until_ms = h->until_ms };
+	char text_before[ROTATION_MEMBER_BYTES], text_now[ROTATION_MEMBER_BYTES];
+	struct rotation r = { 0 };
+	struct error why;
+	int rc = authority_lock(directory, &fd, err);
+
+	if (rc == 0)
+		rc = authority_read_rotation(directory, &r, err);
+	if (rc == 0)
+		rc = check_member(directory, role, name, &before, err);
+	for (unsigned i = 0; rc == 0 && i < AUTHORITY_REQUESTS; i++) {
+		enum authority_request kind = (enum authority_request)i;
+
+		/* For the mesh everybody has something. */
+		if (kind != AUTHORITY_MESH && h->held[i].trusts.count == 0)
+			continue;
+		rc = find_generations(directory, kind, &r, h, &now.held[i], err);
+		if (rc == 0)
+			rc = authority_read_trusted(directory, kind, &r, &orders.trusted[i], err);
+	}
+	rotation_format_member(&before, text_before);
+	rotation_format_member(&now, text_now);
+	if (rc == 0 && strcmp(text_before, text_now) != 0)
+		rc = authority_write_member(directory, role, name, &now, err);
+	if (rc < 0)
+		return rc;
+	orders.renew = rotation_get_stage(&r) == ROTATION_RENEW &&
+	               rotation_waits_for(&r, &now, &why);
+	*ret = orders;
+	orders = (struct authority_orders){ 0 };
+	return 0;
+}
+
+void authority_orders_deinit(struct authority_orders *orders)
+{
+	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)
+		free(orders->trusted[i]);
+	*orders = (struct authority_orders){ 0 };
+}
+
+/* --- replacing the authorities --- */
+
+void authority_progress_deinit(struct authority_progress *p)
+{
+	free(p->waits);
+	*p = (struct authority_progress){ 0 };
+}
+
+static void add_wait(struct authority_progress *p, const struct books_issued *k, const char *why)
+{
+	struct authority_wait *w;
+
+	p->waits = xreallocarray(p->waits, p->n_waits + 1, sizeof(*p->waits));
+	w = &p->waits[p->n_waits++];
+	w->role = k->role;
+	snprintf(w->name, sizeof(w->name), "%s", k->name);
+	snprintf(w->why, sizeof(w->why), "%s", why);
+}
+
+static int find_waits(const char *directory, const struct books *books,
+                      struct authority_progress *p, struct error *err)
+{
+	uint64_t now_ms = clock_wall_ms();
+
+	for (size_t i = 0; i < books->n_issued; i++) {
+		const struct books_issued *k = &books->issued[i];
+		struct rotation_member m = { 0 };
+		struct error why;
+		int rc;
+
+		if (!is_waited_for(k->role))
+			continue;
+		rc = authority_read_member(directory, k->role, k->name, &m, err);
+		if (rc < 0 && rc != -ERROR_NOT_FOUND)
+			return rc;
+		if (rc == -ERROR_NOT_FOUND)
+			add_wait(p, k, "has never said what it trusts");
+		else if (!rotation_waits_for(&p->rotation, &m, &why))
+			continue;
+		else if (m.until_ms <= now_ms)
+			add_wait(p, k, "cannot be reached by this: its certificate has ended");
+		else
+			add_wait(p, k, why.text);
+	}
+	return 0;
+}
+
+static int write_rotation(const char *directory, const struct rotation *r, struct error *err)
+{
+	const struct file_mode mode = { 0600, (gid_t)-1, true };
+	_cleanup_free_ char *text = xasprintf("signs %u\nother %u\nsince %" PRIu64 "\n", r->signs,
+	                                      r->other, r->since_ms);
+
+	return authority_write(directory, "rotation", text, mode, err);
+}
+
+/* Of the generation before the one that signs alone; a key that signs nothing can only be stolen. */
+static int remove_old(const char *directory, const struct rotation *r, struct error *err)
+{
+	if (r->other || r->signs < 2)
+		return 0;
+	for (unsigned i = 0; i < 2 * AUTHORITY_REQUESTS; i++) {
+		_cleanup_free_ char *name = authority_file_name((enum authority_request)(i / 2),
+		                                                r->signs - 1, i % 2 == 0);
+		_cleanup_free_ char *path = xasprintf("%s/%s", directory, name);
+
+		if (unlink(path) < 0 && errno != ENOENT)
+			return error_set_errno(err, ERROR_SYSTEM, errno, "removing %s", path);
+	}
+	return 0;
+}
+
+/* Their fingerprint is that of the authority that does not sign any more. */
+static int end_tokens(const char *directory, struct books *books, size_t *ret_ended,
+                      struct error *err)
+{
+	uint64_t now_ms = clock_wall_ms();
+	size_t ended = 0;
+
+	for (size_t i = 0; i < books->n_tokens; i++) {
+		struct books_token *t = &books->tokens[i];
+
+		if (t->expires_ms > now_ms && t->uses_left) {
+			t->expires_ms = now_ms;
+			ended++;
+		}
+	}
+	*ret_ended = ended;
+	return ended ? books_save_tokens(directory, books, err) : 0;
+}
+
+static int go_on(const char *directory, struct books *books, struct authority_progress *p,
+                 struct error *err)
+{
+	struct rotation next = rotation_get_next(&p->rotation, clock_wall_ms());
+	int rc = 0;
+
+	if (rotation_get_stage(&next) == ROTATION_RENEW)
+		rc = end_tokens(directory, books, &p->tokens_ended, err);
+	if (rc == 0)
+		rc = write_rotation(directory, &next, err);
+	if (rc < 0)
+		return rc;
+	p->rotation = next;
+	p->moved = true;
+	return remove_old(directory, &next, err);
+}
+
+static int look_or_go_on(const char *directory, bool go, struct authority_progress *ret,
+                         struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_(books_deinit) struct books books = { 0 };
+	_cleanup_(authority_progress_deinit) struct authority_progress p = { 0 };
+	int rc = authority_lock(directory, &fd, err);
+
+	if (rc == 0)
+		rc = books_load(directory, &books, err);
+	if (rc == 0)
+		rc = authority_read_rotation(directory, &p.rotation, err);
+	if (rc == 0 && go)
+		rc = remove_old(directory, &p.rotation, err);
+	if (rc == 0)
+		rc = find_waits(directory, &books, &p, err);
+	if (rc == 0 && go && p.n_waits == 0 && rotation_get_stage(&p.rotation) != ROTATION_NONE)
+		rc = go_on(directory, &books, &p, err);
+	if (rc < 0)
+		return rc;
+	*ret = p;
+	p = (struct authority_progress){ 0 };
+	return 0;
+}
+
+int authority_rotate(const char *directory, struct authority_progress *ret, struct error *err)
+{
+	return look_or_go_on(directory, true, ret, err);
+}
+
+int authority_get_progress(const char *directory, struct authority_progress *ret, struct error *err)
+{
+	return look_or_go_on(directory, false, ret, err);
+}
+
+int authority_begin_rotation(const char *directory, const char *certificate, const char *key,
+                             struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct authority_facts facts = { 0 };
+	struct rotation r = { 0 }, next;
+	int rc = authority_lock(directory, &fd, err);
+
+	if (rc == 0)
+		rc = authority_read_facts(directory, &facts, err);
+	if (rc == 0)
+		rc = authority_read_rotation(directory, &r, err);
+	if (rc < 0)
+		return rc;
+	if (rotation_get_stage(&r) != ROTATION_NONE)
+		return error_set(err, ERROR_REFUSED,
+		                 "the authority is being replaced already; drover pki rotate goes "
+		                 "on with that");
+	next = rotation_get_next(&r, clock_wall_ms());
+	rc = authority_make_generation(directory, facts.cluster, next.other, err);
+	if (rc == 0 && certificate)
+		rc = authority_replace_pair(directory, next.other, certificate, key, err);
+	/* From here on it is under way. */
+	return rc < 0 ? rc : write_rotation(directory, &next, err);
+}
+
+/* --- forgetting --- */
+
+int authority_forget(const char *directory, const char *name, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_(books_deinit) struct books books = { 0 };
+	size_t kept = 0;
+	int rc = authority_lock(directory, &fd, err);
+
+	if (rc == 0)
+		rc = books_load(directory, &books, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < books.n_issued; i++) {
+		if (books.issued[i].role != MESH_ROLE_AGENT ||
+		    strcmp(books.issued[i].name, name) != 0)
+			books.issued[kept++] = books.issued[i];
+	}
+	if (kept == books.n_issued)
+		return error_set(err, ERROR_NOT_FOUND, "no host %.80s has joined", name);
+	books.n_issued = kept;
+	rc = books_save_issued(directory, &books, err);
+	return rc < 0 ? rc : authority_remove_member(directory, MESH_ROLE_AGENT, name, err);
+}
