@@ -152,7 +152,8 @@ hog_until_gone() { # PID
 				push @held, "x" x ((4 << 20) + $_);
 				select undef, undef, undef, 0.02;
 			}' "$1" 3>&-
-	)
+	) || [ $? = 137 ] # the kernel took it as well, while the memory of the first was being freed
+	wait_until "! kill -0 $1" 15
 }
 
 # bats test_tags=slow
