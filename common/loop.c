@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See loop.h. Timers are a sorted list: a daemon has a few dozen, and the list is short to read and
- * to reason about. Watches live in a list, too, and are freed only between two epoll rounds,
- * because a callback may unwatch a descriptor whose event is already in the batch being handled. */
+/* See loop.h. Watches live in a list and are freed only between two epoll rounds, because a callback
+ * may unwatch a descriptor whose event is already in the batch being handled. */
 #include "common/loop.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/timers.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #define SIGNALS_MAX 8
 #define IDLE_MS     60000 /* nothing depends on it: every reason to wake has its own descriptor */
@@ -38,8 +39,9 @@ struct loop {
 	} handlers[SIGNALS_MAX];
 	size_t n_handlers;
 	struct mailbox *mailbox;
-	struct loop_timer *timers; /* soonest first */
-	uint64_t firing_ms;        /* what is due by then fires now; 0 = not firing */
+	struct timers timers;
+	uint64_t firing_ms; /* what is due by then fires now; 0 = not firing */
+	struct loop_chore *chores;
 	struct watch *watches;
 	bool watches_dirty;
 	atomic_bool stop;
@@ -89,6 +91,7 @@ void loop_free(struct loop *loop)
 	if (!loop)
 		return;
 	mailbox_free(loop->mailbox);
+	timers_deinit(&loop->timers);
 	free_unwatched(loop, true);
 	if (loop->signal_fd >= 0)
 		close(loop->signal_fd);
@@ -167,21 +170,12 @@ void loop_watch_signal(struct loop *loop, int signal_number, void (*handle)(int,
 
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 {
-	if (!timer->due_ms)
-		return;
-	for (struct loop_timer **at = &loop->timers; *at; at = &(*at)->next) {
-		if (*at == timer) {
-			*at = timer->next;
-			break;
-		}
-	}
-	timer->due_ms = 0;
-	timer->next = NULL;
+	if (timer->due_ms)
+		timers_remove(&loop->timers, timer);
 }
 
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms)
 {
-	struct loop_timer **at = &loop->timers;
 	uint64_t now_ms = clock_now_ms();
 
 	assert(timer->fire);
@@ -189,38 +183,62 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t dela
 	timer->due_ms = delay_ms < UINT64_MAX - now_ms ? now_ms + delay_ms : UINT64_MAX;
 	if (timer->due_ms <= loop->firing_ms)
 		timer->due_ms = loop->firing_ms + 1;
-	while (*at && (*at)->due_ms <= timer->due_ms)
-		at = &(*at)->next;
-	timer->next = *at;
-	*at = timer;
+	timers_add(&loop->timers, timer);
 }
 
 /* Fires what is due at @now_ms. A timer that re-arms itself for "now" waits for the next round, so
  * it cannot keep the others from running. */
 static void fire_due(struct loop *loop, uint64_t now_ms)
 {
-	loop->firing_ms = now_ms;
-	while (loop->timers && loop->timers->due_ms <= now_ms && !atomic_load(&loop->stop)) {
-		struct loop_timer *timer = loop->timers;
+	struct loop_timer *timer = timers_find_first(&loop->timers);
 
-		loop->timers = timer->next;
-		timer->next = NULL;
-		timer->due_ms = 0;
+	loop->firing_ms = now_ms;
+	while (timer && timer->due_ms <= now_ms && !atomic_load(&loop->stop)) {
+		timers_remove(&loop->timers, timer);
 		timer->fire(timer->context);
+		timer = timers_find_first(&loop->timers);
 	}
 	loop->firing_ms = 0;
+}
+
+void loop_chore_start(struct loop *loop, struct loop_chore *chore)
+{
+	assert(chore->run);
+	if (!chore->waiting)
+		DL_APPEND(loop->chores, chore);
+	chore->waiting = true;
+}
+
+void loop_chore_stop(struct loop *loop, struct loop_chore *chore)
+{
+	if (chore->waiting)
+		DL_DELETE(loop->chores, chore);
+	chore->waiting = false;
+}
+
+static void run_chores(struct loop *loop)
+{
+	while (loop->chores) {
+		struct loop_chore *chore = loop->chores;
+
+		loop_chore_stop(loop, chore);
+		chore->run(chore->context);
+	}
 }
 
 static void run_once(struct loop *loop, uint64_t wait_ms)
 {
 	struct epoll_event events[32];
-	uint64_t now_ms = clock_now_ms();
 	uint64_t timeout_ms = wait_ms < IDLE_MS ? wait_ms : IDLE_MS;
+	const struct loop_timer *first;
 	int n;
 
-	if (loop->timers) {
-		uint64_t due_ms = loop->timers->due_ms;
-		uint64_t left_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+	/* Those of whoever came before the loop ran. */
+	run_chores(loop);
+	first = timers_find_first(&loop->timers);
+	if (first) {
+		uint64_t now_ms = clock_now_ms();
+		uint64_t left_ms = first->due_ms > now_ms ? first->due_ms - now_ms : 0;
 
 		if (left_ms < timeout_ms)
 			timeout_ms = left_ms;
@@ -235,6 +253,7 @@ static void run_once(struct loop *loop, uint64_t wait_ms)
 			w->ready(events[i].events, w->context);
 	}
 	fire_due(loop, clock_now_ms());
+	run_chores(loop);
 	if (loop->watches_dirty)
 		free_unwatched(loop, false);
 }

@@ -14,6 +14,8 @@
 #include "common/error.h"
 #include "common/mailbox.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -40,13 +42,29 @@ void loop_post(struct loop *loop, struct message *m);
 struct loop_timer {
 	void (*fire)(void *context);
 	void *context;
-	uint64_t due_ms; /* private: clock_now_ms scale; 0 = not armed */
-	struct loop_timer *next;
+	/* private */
+	uint64_t due_ms; /* clock_now_ms scale; 0 = not armed */
+	uint64_t number; /* of this start */
+	size_t place;    /* among the armed ones */
 };
 
 /* (Re)arms @timer to fire once in @delay_ms. */
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms);
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
+
+/* What several callbacks of one turn add to, and what is cheaper done once: at the turn's end, before
+ * the loop waits again. Embedded in what it belongs to. */
+struct loop_chore {
+	void (*run)(void *context);
+	void *context;
+	/* private */
+	bool waiting;
+	struct loop_chore *prev, *next;
+};
+
+/* Runs @chore at the end of this turn; once, however often it is asked for. */
+void loop_chore_start(struct loop *loop, struct loop_chore *chore);
+void loop_chore_stop(struct loop *loop, struct loop_chore *chore);
 
 /* Calls @ready(events, context) while @fd is ready for @epoll_events. The fd stays the caller's. */
 int loop_watch_fd(struct loop *loop, int fd, uint32_t epoll_events,

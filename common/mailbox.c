@@ -34,7 +34,7 @@ static struct message *take_all(struct mailbox *box)
 	struct message *first;
 	uint64_t posted;
 
-	/* Empty the eventfd before the list: a post in between wakes us once too often, which is
+	/* Empty the eventfd before the list: a ring in between wakes us once too often, which is
 	 * harmless. The other order could lose a wakeup. */
 	(void)!read(box->event_fd, &posted, sizeof(posted));
 
@@ -69,11 +69,13 @@ void mailbox_post(struct mailbox *box, struct message *m)
 	assert(m->run);
 	m->next = NULL;
 	pthread_mutex_lock(&box->lock);
+	/* Who comes to a box that is not empty need not ring: somebody has, and the owner has not
+	 * looked yet. Inside the lock: the owner may free the box once it has run the last message,
+	 * and must not be able to do so between the list and the eventfd. */
+	if (!box->first)
+		(void)!write(box->event_fd, &one, sizeof(one));
 	*box->last = m;
 	box->last = &m->next;
-	/* Inside the lock: the owner may free the box once it has run the last message, and must
-	 * not be able to do so between the list and the eventfd. The counter saturates far away. */
-	(void)!write(box->event_fd, &one, sizeof(one));
 	pthread_mutex_unlock(&box->lock);
 }
 

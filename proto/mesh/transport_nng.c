@@ -22,7 +22,7 @@
 
 static const struct link_ops ops;
 
-static nng_aio *aio_new(void (*done)(void *), void *context)
+nng_aio *transport_nng_aio_new(void (*done)(void *), void *context)
 {
 	nng_aio *aio;
 	int rv = nng_aio_alloc(&aio, done, context);
@@ -33,6 +33,15 @@ static nng_aio *aio_new(void (*done)(void *), void *context)
 	return aio;
 }
 
+static void flush(void *context)
+{
+	struct nng_link *nl = context;
+
+	pthread_mutex_lock(&nl->lock);
+	courier_send_more(nl);
+	pthread_mutex_unlock(&nl->lock);
+}
+
 static struct nng_link *nng_link_new(struct link_group *group, bool secure, bool server)
 {
 	struct nng_link *nl = xnew(struct nng_link);
@@ -40,8 +49,9 @@ static struct nng_link *nng_link_new(struct link_group *group, bool secure, bool
 	assert(!secure || group->tls);
 	nl->secure = secure;
 	nl->queue_end = &nl->queue;
-	nl->receive_aio = aio_new(courier_receive_done, nl);
-	nl->send_aio = aio_new(courier_send_done, nl);
+	nl->receive_aio = transport_nng_aio_new(courier_receive_done, nl);
+	nl->send_aio = transport_nng_aio_new(NULL, NULL);
+	nl->flush = (struct loop_chore){ .run = flush, .context = nl };
 	nl->receive_bytes = RECEIVE_FIRST_BYTES;
 	nl->receive_buffer = xmalloc(nl->receive_bytes);
 	pthread_mutex_init(&nl->lock, NULL);
@@ -92,7 +102,7 @@ static struct link *dial(struct link_group *group, const char *url, bool secure,
 		pthread_mutex_unlock(&nl->lock);
 		return &nl->link;
 	}
-	nl->dial_aio = aio_new(courier_dial_done, nl);
+	nl->dial_aio = transport_nng_aio_new(courier_dial_done, nl);
 	nl->dialling = true;
 	nng_stream_dialer_dial(nl->dialer, nl->dial_aio);
 	return &nl->link;
@@ -132,9 +142,10 @@ static void nng_link_send(struct link *l, struct chunk *chunk)
 	*nl->queue_end = chunk;
 	nl->queue_end = &chunk->next;
 	nl->queued_bytes += chunk->bytes;
-	courier_send_more(nl);
 	nl->over_high |= nl->queued_bytes > LINK_HIGH_BYTES;
 	pthread_mutex_unlock(&nl->lock);
+	/* Many small frames in one turn are one TLS record and one send. */
+	loop_chore_start(l->loop, &nl->flush);
 }
 
 static size_t nng_link_get_queued_bytes(const struct link *l)
@@ -176,7 +187,9 @@ static void nng_link_close(struct link *l)
 	struct nng_link *nl = (struct nng_link *)l;
 	nng_stream *stream;
 
+	loop_chore_stop(l->loop, &nl->flush);
 	pthread_mutex_lock(&nl->lock);
+	courier_send_more(nl);
 	nl->closing = true;
 	stream = nl->stream;
 	pthread_mutex_unlock(&nl->lock);
@@ -202,11 +215,15 @@ static void nng_link_release(struct link *l)
 		nng_stream_close(nl->stream);
 	nng_aio_wait(nl->receive_aio);
 	nng_aio_wait(nl->send_aio);
+	if (nl->unblocked_aio)
+		nng_aio_wait(nl->unblocked_aio);
 
 	if (nl->dial_aio)
 		nng_aio_free(nl->dial_aio);
 	nng_aio_free(nl->receive_aio);
 	nng_aio_free(nl->send_aio);
+	if (nl->unblocked_aio)
+		nng_aio_free(nl->unblocked_aio);
 	if (nl->stream)
 		nng_stream_free(nl->stream);
 	if (nl->dialer)

@@ -25,13 +25,16 @@ struct nng_link {
 	bool secure;
 	nng_stream_dialer *dialer;
 	nng_aio *dial_aio, *receive_aio, *send_aio;
+	struct loop_chore flush; /* owner thread: what it sent in this turn goes out */
 	pthread_mutex_t lock;
 
 	/* under lock */
 	nng_stream *stream;
+	nng_aio *unblocked_aio; /* NULL: no send ever had to wait */
 	struct tls_session *tls;
 	struct link_peer peer;
-	bool dialling, receiving, sending;
+	bool dialling, receiving;
+	bool sending; /* what is in send_aio waits for the peer to read */
 	bool open, failed, closing, closed_posted;
 	/* TLS failed and its alert is on the way; we wait for the peer to hang up, because closing
 	 * first could destroy the alert on its way. */
@@ -55,6 +58,8 @@ struct nng_link {
 /* Takes @stream. @secure: TLS, as the server. */
 struct link *transport_nng_accept(struct link_group *group, nng_stream *stream, bool secure);
 
+nng_aio *transport_nng_aio_new(void (*done)(void *), void *context);
+
 int transport_nng_listen(struct link_group *group, const char *url, bool secure,
                          void (*accepted)(struct link *l, void *context), void *context,
                          struct acceptor **ret_acceptor, struct error *err);
@@ -65,8 +70,9 @@ int transport_nng_listen(struct link_group *group, const char *url, bool secure,
 void courier_begin(struct nng_link *nl);
 void courier_read_peer(struct nng_link *nl);
 void courier_fail(struct nng_link *nl, const struct error *why);
-/* Start a receive or a send, if there is something to do and none is under way. */
+/* Starts a receive, if none is under way. */
 void courier_receive_more(struct nng_link *nl);
+/* Sends what there is, unless the peer does not read. */
 void courier_send_more(struct nng_link *nl);
 /* At the end of whatever may have been the last thing under way. */
 void courier_settle(struct nng_link *nl);
@@ -75,4 +81,4 @@ void courier_settle(struct nng_link *nl);
 
 void courier_dial_done(void *nl);
 void courier_receive_done(void *nl);
-void courier_send_done(void *nl);
+void courier_unblocked(void *nl);

@@ -8,6 +8,10 @@
  * One receive and one send are under way at most. nng dispatches callbacks to its own threads,
  * never inside the call that starts an operation, so operations are started with the lock held.
  * Sends may be partial. Only the owner closes a stream: what goes wrong here is posted to it.
+ *
+ * nng sends at once when the socket has room, and a callback that says so would wake a thread for
+ * nothing, once for each call. So send_aio has none. When the socket is full, an empty send queues up
+ * behind it: a stream's operations end in their order, and that one calls back.
  */
 #include "proto/mesh/transport_nng.h"
 
@@ -142,32 +146,78 @@ static int gather_secure(struct nng_link *nl, struct error *err)
 	return 0;
 }
 
-void courier_send_more(struct nng_link *nl)
+/* What is to be sent next; 0 if nothing. */
+static unsigned gather(struct nng_link *nl, nng_iov *iov)
 {
-	nng_iov iov[SEND_PIECES];
 	unsigned count = 0;
 	struct error err;
 
-	if (nl->closing || nl->failed || nl->sending || !nl->stream)
-		return;
+	if (!nl->tls) {
+		nl->in_flight_bytes = gather_plain(nl, iov, &count);
+		return count;
+	}
+	if (!nl->cipher && gather_secure(nl, &err) < 0) {
+		courier_fail(nl, &err);
+		return 0;
+	}
+	if (!nl->cipher)
+		return 0;
+	iov[0] = (nng_iov){ nl->cipher + nl->cipher_sent, nl->cipher_bytes - nl->cipher_sent };
+	return 1;
+}
+
+/* send_aio is done; whether it went well. If not, the receive under way fails, too, and tells. */
+static bool take_sent(struct nng_link *nl)
+{
+	size_t count;
+
+	/* Of what nng still does with it. */
+	nng_aio_wait(nl->send_aio);
+	if (nng_aio_result(nl->send_aio) != 0)
+		return false;
+	count = nng_aio_count(nl->send_aio);
 	if (nl->tls) {
-		if (!nl->cipher && gather_secure(nl, &err) < 0) {
-			courier_fail(nl, &err);
-			return;
-		}
-		if (nl->cipher) {
-			iov[0] = (nng_iov){ nl->cipher + nl->cipher_sent,
-				            nl->cipher_bytes - nl->cipher_sent };
-			count = 1;
+		nl->cipher_sent += count;
+		if (nl->cipher_sent == nl->cipher_bytes) {
+			free(nl->cipher);
+			nl->cipher = NULL;
 		}
 	} else {
-		nl->in_flight_bytes = gather_plain(nl, iov, &count);
+		nl->taken_bytes += count;
+		nl->in_flight_bytes = 0;
+		queue_advance(nl, count);
 	}
-	if (count == 0)
-		return;
+	return true;
+}
+
+static void call_when_unblocked(struct nng_link *nl)
+{
+	nng_iov nothing = { NULL, 0 };
+
+	if (!nl->unblocked_aio)
+		nl->unblocked_aio = transport_nng_aio_new(courier_unblocked, nl);
 	nl->sending = true;
-	nng_aio_set_iov(nl->send_aio, count, iov);
-	nng_stream_send(nl->stream, nl->send_aio);
+	nng_aio_set_iov(nl->unblocked_aio, 1, &nothing);
+	nng_stream_send(nl->stream, nl->unblocked_aio);
+}
+
+void courier_send_more(struct nng_link *nl)
+{
+	while (!nl->closing && !nl->failed && !nl->sending && nl->stream) {
+		nng_iov iov[SEND_PIECES];
+		unsigned count = gather(nl, iov);
+
+		if (count == 0)
+			return;
+		nng_aio_set_iov(nl->send_aio, count, iov);
+		nng_stream_send(nl->stream, nl->send_aio);
+		/* Both are zero while it waits. Taken for waiting when it is just done, it costs
+		 * one callback more. */
+		if (nng_aio_result(nl->send_aio) == 0 && nng_aio_count(nl->send_aio) == 0)
+			call_when_unblocked(nl);
+		else if (!take_sent(nl))
+			return;
+	}
 }
 
 static void opened(struct nng_link *nl)
@@ -213,6 +263,7 @@ static int take_secure(struct nng_link *nl, size_t bytes, struct frame ***list_e
 	}
 }
 
+/* Lets go of the lock for a moment. */
 static void take(struct nng_link *nl, size_t bytes)
 {
 	struct frame *frames = NULL, **end = &frames;
@@ -232,7 +283,11 @@ static void take(struct nng_link *nl, size_t bytes)
 		for (struct frame *f = frames; f; f = f->next)
 			total += sizeof(*f) + f->head.length;
 		nl->unread_bytes += total;
+		/* The owner wakes up at once, and wants the lock for its answer. No other receive
+		 * begins meanwhile: nl->receiving. */
+		pthread_mutex_unlock(&nl->lock);
 		link_post_frames(&nl->link, frames, total);
+		pthread_mutex_lock(&nl->lock);
 	}
 	if (rc == 0)
 		return;
@@ -251,8 +306,12 @@ void courier_receive_done(void *context)
 	struct nng_link *nl = context;
 	struct error err;
 	int rv = nng_aio_result(nl->receive_aio);
+	bool was_open;
 
 	pthread_mutex_lock(&nl->lock);
+	was_open = nl->open;
+	if (rv == 0 && !nl->closing)
+		take(nl, nng_aio_count(nl->receive_aio));
 	nl->receiving = false;
 	if (rv != 0) {
 		/* A send that failed shows here, too; so the reason is told once. */
@@ -265,36 +324,24 @@ void courier_receive_done(void *context)
 			          nng_strerror(rv));
 		courier_fail(nl, &err);
 	} else if (!nl->closing) {
-		take(nl, nng_aio_count(nl->receive_aio));
 		if (nl->open && nng_aio_count(nl->receive_aio) == nl->receive_bytes)
 			widen_receiving(nl);
 		courier_receive_more(nl);
-		courier_send_more(nl);
+		/* TLS has something to say; what else is queued goes when the owner's turn ends. */
+		if (!was_open || (nl->tls && tls_session_get_pending(nl->tls) > 0))
+			courier_send_more(nl);
 	}
 	courier_settle(nl);
 	pthread_mutex_unlock(&nl->lock);
 }
 
-void courier_send_done(void *context)
+void courier_unblocked(void *context)
 {
 	struct nng_link *nl = context;
-	int rv = nng_aio_result(nl->send_aio);
-	size_t count = rv == 0 ? nng_aio_count(nl->send_aio) : 0;
 
 	pthread_mutex_lock(&nl->lock);
 	nl->sending = false;
-	if (rv == 0 && nl->tls) {
-		nl->cipher_sent += count;
-		if (nl->cipher_sent == nl->cipher_bytes) {
-			free(nl->cipher);
-			nl->cipher = NULL;
-		}
-	} else if (rv == 0) {
-		nl->taken_bytes += count;
-		nl->in_flight_bytes = 0;
-		queue_advance(nl, count);
-	}
-	if (rv == 0)
+	if (take_sent(nl))
 		courier_send_more(nl);
 	courier_settle(nl);
 	pthread_mutex_unlock(&nl->lock);

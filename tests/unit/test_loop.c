@@ -26,6 +26,7 @@ struct fixture {
 	size_t ran;
 	size_t want;
 	struct loop_timer a, b, c;
+	struct loop_chore chore;
 	int pipes[2][2];
 	pthread_t thread;
 };
@@ -403,6 +404,43 @@ static void test_budget(void **state)
 
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- chores ---- */
+
+static void ask_for_c(void *context)
+{
+	struct fixture *f = context;
+
+	loop_chore_start(f->loop, &f->chore);
+	note(f, 'a');
+	loop_chore_start(f->loop, &f->chore);
+}
+
+/* A chore runs once in the turn that asked for it, however often it did, after all the others; and not
+ * if it was stopped. */
+static void test_chore(void **state)
+{
+	struct fixture *f = *state;
+
+	f->chore = (struct loop_chore){ .run = note_c, .context = f };
+	f->a = (struct loop_timer){ .fire = ask_for_c, .context = f };
+	f->b = (struct loop_timer){ .fire = note_b, .context = f };
+	loop_timer_start(f->loop, &f->a, 0);
+	loop_timer_start(f->loop, &f->b, 0);
+	run_until_ran(f, 3);
+	assert_string_equal(f->order, "abc");
+
+	loop_chore_start(f->loop, &f->chore);
+	loop_chore_stop(f->loop, &f->chore);
+	loop_timer_start(f->loop, &f->b, 0);
+	run_until_ran(f, 4);
+	assert_string_equal(f->order, "abcb");
+
+	/* Also one that was asked for before the loop ran. */
+	loop_chore_start(f->loop, &f->chore);
+	run_until_ran(f, 5);
+	assert_string_equal(f->order, "abcbc");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +460,7 @@ int main(void)
 		LOOP_TEST(test_stop_before_the_run),
 		LOOP_TEST(test_stop_ends_the_round),
 		LOOP_TEST(test_budget),
+		LOOP_TEST(test_chore),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

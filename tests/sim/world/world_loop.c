@@ -6,17 +6,20 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/timers.h"
 #include "tests/sim/world/world.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 struct loop {
 	struct message *first, **last;
-	struct loop_timer *timers; /* soonest first */
-	struct fiber *owner;       /* while it waits */
+	struct timers timers;
+	struct loop_chore *chores;
+	struct fiber *owner; /* while it waits */
 	bool stop;
 };
 
@@ -30,6 +33,9 @@ struct loop *loop_new(void)
 
 void loop_free(struct loop *loop)
 {
+	if (!loop)
+		return;
+	timers_deinit(&loop->timers);
 	free(loop);
 }
 
@@ -52,30 +58,43 @@ void loop_stop(struct loop *loop)
 
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 {
-	if (!timer->due_ms)
-		return;
-	for (struct loop_timer **at = &loop->timers; *at; at = &(*at)->next) {
-		if (*at == timer) {
-			*at = timer->next;
-			break;
-		}
-	}
-	timer->due_ms = 0;
-	timer->next = NULL;
+	if (timer->due_ms)
+		timers_remove(&loop->timers, timer);
 }
 
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms)
 {
-	struct loop_timer **at = &loop->timers;
 	uint64_t now_ms = clock_now_ms();
 
 	assert(timer->fire);
 	loop_timer_stop(loop, timer);
 	timer->due_ms = delay_ms < UINT64_MAX - now_ms ? now_ms + delay_ms : UINT64_MAX;
-	while (*at && (*at)->due_ms <= timer->due_ms)
-		at = &(*at)->next;
-	timer->next = *at;
-	*at = timer;
+	timers_add(&loop->timers, timer);
+}
+
+void loop_chore_start(struct loop *loop, struct loop_chore *chore)
+{
+	assert(chore->run);
+	if (!chore->waiting)
+		DL_APPEND(loop->chores, chore);
+	chore->waiting = true;
+}
+
+void loop_chore_stop(struct loop *loop, struct loop_chore *chore)
+{
+	if (chore->waiting)
+		DL_DELETE(loop->chores, chore);
+	chore->waiting = false;
+}
+
+static void run_chores(struct loop *loop)
+{
+	while (loop->chores) {
+		struct loop_chore *chore = loop->chores;
+
+		loop_chore_stop(loop, chore);
+		chore->run(chore->context);
+	}
 }
 
 static void run_message(struct loop *loop)
@@ -90,28 +109,30 @@ static void run_message(struct loop *loop)
 
 static void run_timer(struct loop *loop)
 {
-	struct loop_timer *timer = loop->timers;
+	struct loop_timer *timer = timers_find_first(&loop->timers);
 
-	loop->timers = timer->next;
-	timer->next = NULL;
-	timer->due_ms = 0;
+	timers_remove(&loop->timers, timer);
 	timer->fire(timer->context);
 }
 
 static void run_once(struct loop *loop, uint64_t until_us)
 {
-	bool due = loop->timers && loop->timers->due_ms <= clock_now_ms();
+	const struct loop_timer *first = timers_find_first(&loop->timers);
+	bool due = first && first->due_ms <= clock_now_ms();
 
+	run_chores(loop);
 	loop->owner = fiber_current();
 	if (loop->first && !(due && world_chance(300))) {
 		run_message(loop);
+		run_chores(loop);
 		fiber_park(world_now_us() + 1 + world_draw(20));
 	} else if (due) {
 		run_timer(loop);
+		run_chores(loop);
 		fiber_park(world_now_us() + 1 + world_draw(20));
 	} else {
-		uint64_t wait_us = loop->timers && loop->timers->due_ms < WORLD_NEVER / 1000
-		                           ? loop->timers->due_ms * 1000
+		uint64_t wait_us = first && first->due_ms < WORLD_NEVER / 1000
+		                           ? first->due_ms * 1000
 		                           : WORLD_NEVER;
 
 		fiber_park(wait_us < until_us ? wait_us : until_us);
