@@ -236,7 +236,8 @@ static void disconnected(struct mesh_connection *c, const struct error *why, voi
 	const struct mesh_identity *who = mesh_connection_get_identity(c);
 	struct agent *agent = context;
 
-	if (who->role == MESH_ROLE_COORDINATOR && !agent->draining && !agent->stopping)
+	if (who->role == MESH_ROLE_COORDINATOR && !agent->draining && !agent->stopping &&
+	    !coordinators_find_connection(agent))
 		log_warning("coordinator %s is gone: %s", who->name, why->text);
 }
 

@@ -62,7 +62,9 @@ void agents_attached(struct coordinator *c, const char *node, struct mesh_connec
 	 * connection has not been noticed yet) takes over. */
 	old = l->connection;
 	l->connection = connection;
-	if (old && old != connection)
+	/* The same process comes anew when it has a new certificate, and lets the calls end that are
+	 * under way over the old connection. */
+	if (old && old != connection && !mesh_connection_is_same_peer(old, connection))
 		mesh_connection_close(old);
 }
 

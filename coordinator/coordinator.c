@@ -127,9 +127,12 @@ static void disconnected(struct mesh_connection *connection, const struct error 
 	const struct mesh_identity *who = mesh_connection_get_identity(connection);
 
 	if (who->role == MESH_ROLE_AGENT) {
-		if (!((struct coordinator *)context)->draining)
+		struct coordinator *c = context;
+		struct mesh_connection *now = agents_find_connection(c, who->name);
+
+		if (!c->draining && (!now || now == connection))
 			log_info("agent %s is gone: %s", who->name, why->text);
-		agents_disconnected(context, connection);
+		agents_disconnected(c, connection);
 	}
 }
 

@@ -20,6 +20,7 @@
 #include "proto/mesh/frame.pb-c.h"
 #include "proto/mesh/identity.h"
 #include "proto/mesh/message.h"
+#include "proto/mesh/tls.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -123,6 +124,7 @@ void connection_finish(struct mesh_connection *c)
 	assert(c->state == CONNECTION_ENDING);
 	loop_timer_stop(mesh->loop, &c->finish);
 	loop_timer_stop(mesh->loop, &c->writable);
+	loop_timer_stop(mesh->loop, &c->retirement.timer);
 	outbox_deinit(&c->outbox);
 	parts_deinit(&c->parts);
 	call_fail_all(c);
@@ -134,10 +136,8 @@ void connection_finish(struct mesh_connection *c)
 		log_refusal(c);
 	}
 	mesh_audit_end(c);
-	if (c->dialer) {
-		c->dialer->connection = NULL;
-		dialer_connection_ended(c->dialer, c->announced, &c->why);
-	}
+	if (c->dialer)
+		dialer_connection_finished(c->dialer, c);
 	DL_DELETE(mesh->connections, c);
 	free(c);
 }
@@ -231,6 +231,36 @@ enum outbox_dropped connection_drop(struct mesh_connection *c, uint32_t stream)
 
 /* --- time --- */
 
+/* When files have changed. A peer whose certificate was revoked is cut off at once. One whose
+ * certificate is only not the newest has a moment to come with that, as we do when ours is new; so
+ * nothing that is under way breaks off because somebody got a new certificate. Whether @c lives on. */
+static bool are_certificates_good(struct mesh_connection *c)
+{
+	unsigned own = tls_count_own(c->mesh->tls);
+	bool revoked = false;
+	struct error err;
+
+	if (c->tls_own != own && c->dialer)
+		dialer_renew(c->dialer);
+	c->tls_own = own;
+	if (c->tls_generation == c->mesh->tls_generation && !c->stale_ms)
+		return true;
+	c->tls_generation = c->mesh->tls_generation;
+	if (link_check_peer(c->link, &revoked, &err) == 0) {
+		c->stale_ms = 0;
+		return true;
+	}
+	if (!c->stale_ms)
+		c->stale_ms = clock_now_ms();
+	if (!revoked && clock_now_ms() < c->stale_ms + MESH_STALE_MS) {
+		if (c->dialer)
+			dialer_renew(c->dialer);
+		return true;
+	}
+	connection_refuse(c, &err);
+	return false;
+}
+
 static void tick(struct mesh_connection *c)
 {
 	uint64_t oldest_ms;
@@ -244,13 +274,8 @@ static void tick(struct mesh_connection *c)
 		connection_fail(c, &err);
 		return;
 	}
-	if (c->tls_generation != c->mesh->tls_generation) {
-		c->tls_generation = c->mesh->tls_generation;
-		if (link_check_peer(c->link, &err) < 0) {
-			connection_refuse(c, &err);
-			return;
-		}
-	}
+	if (c->mesh->tls && !are_certificates_good(c))
+		return;
 	oldest_ms = parts_get_oldest_ms(&c->parts);
 	if (oldest_ms != UINT64_MAX && clock_now_ms() - oldest_ms > MESH_PARTIAL_MS) {
 		error_set(&err, ERROR_TIMEOUT,
@@ -455,6 +480,7 @@ static struct mesh_connection *connection_new(struct mesh *mesh, bool dialled)
 	c->dialled = dialled;
 	c->next_stream = dialled ? 1 : 2;
 	c->tls_generation = mesh->tls_generation;
+	c->tls_own = mesh->tls ? tls_count_own(mesh->tls) : 0;
 	c->timer = (struct loop_timer){ .fire = timer_fired, .context = c };
 	c->finish = (struct loop_timer){ .fire = finish_now, .context = c };
 	c->writable = (struct loop_timer){ .fire = link_drained, .context = c };
@@ -571,6 +597,13 @@ void mesh_connection_close(struct mesh_connection *c)
 
 	error_set(&err, ERROR_CANCELLED, "we closed the connection");
 	connection_fail(c, &err);
+}
+
+bool mesh_connection_is_same_peer(const struct mesh_connection *a, const struct mesh_connection *b)
+{
+	return !id_is_zero(&a->peer_boot) && id_equal(&a->peer_boot, &b->peer_boot) &&
+	       a->identity.role == b->identity.role &&
+	       strcmp(a->identity.name, b->identity.name) == 0;
 }
 
 void mesh_connection_set_context(struct mesh_connection *c, void *context)

@@ -68,6 +68,10 @@ void mesh_dialer_free(struct mesh_dialer *d)
 		d->connection->dialer = NULL;
 		mesh_connection_close(d->connection);
 	}
+	if (d->previous) {
+		d->previous->dialer = NULL;
+		mesh_connection_close(d->previous);
+	}
 	DL_DELETE(d->mesh->dialers, d);
 	free(d->expect_name);
 	free(d->url);
@@ -76,8 +80,35 @@ void mesh_dialer_free(struct mesh_dialer *d)
 
 void dialer_connected(struct mesh_dialer *d)
 {
+	struct mesh_connection *old = d->previous;
+
 	d->backoff_ms = MESH_BACKOFF_FIRST_MS;
 	error_clear(&d->error);
+	if (!old)
+		return;
+	old->dialer = NULL;
+	d->previous = NULL;
+	drain_retire(old);
+}
+
+void dialer_renew(struct mesh_dialer *d)
+{
+	if (d->previous || !d->connection || d->connection->state != CONNECTION_READY ||
+	    d->mesh->drain.begun || d->mesh->stopping)
+		return;
+	d->previous = d->connection;
+	d->connection = NULL;
+	attempt(d);
+}
+
+void dialer_connection_finished(struct mesh_dialer *d, struct mesh_connection *c)
+{
+	if (d->previous == c) {
+		d->previous = NULL;
+		return;
+	}
+	d->connection = NULL;
+	dialer_connection_ended(d, c->announced, &c->why);
 }
 
 void dialer_connection_ended(struct mesh_dialer *d, bool was_ready, const struct error *why)
@@ -100,9 +131,14 @@ void dialer_connection_ended(struct mesh_dialer *d, bool was_ready, const struct
 		loop_timer_start(d->mesh->loop, &d->retry, wait_ms);
 }
 
-void dialer_connection_leaving(struct mesh_dialer *d, const struct error *why)
+void dialer_connection_leaving(struct mesh_dialer *d, struct mesh_connection *c,
+                               const struct error *why)
 {
-	d->connection->dialer = NULL;
+	c->dialer = NULL;
+	if (d->previous == c) {
+		d->previous = NULL;
+		return;
+	}
 	d->connection = NULL;
 	dialer_connection_ended(d, true, why);
 }
@@ -111,6 +147,8 @@ struct mesh_connection *mesh_dialer_find_connection(struct mesh_dialer *d)
 {
 	if (d->connection && d->connection->state == CONNECTION_READY)
 		return d->connection;
+	if (d->previous && d->previous->state == CONNECTION_READY)
+		return d->previous;
 	return NULL;
 }
 

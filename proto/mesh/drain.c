@@ -133,6 +133,40 @@ void drain_take(struct mesh_connection *c, uint32_t last_stream, const char *rea
 	error_set(&why, ERROR_UNREACHABLE, "%s", reason);
 	/* First: whoever repeats a call must not find this connection again. */
 	if (c->dialer)
-		dialer_connection_leaving(c->dialer, &why);
+		dialer_connection_leaving(c->dialer, c, &why);
 	call_fail_after(c, last_stream, &why);
+}
+
+/* --- one connection --- */
+
+static void describe_retirement(struct error *ret)
+{
+	error_set(ret, ERROR_UNREACHABLE,
+	          "a newer connection, with newer certificates, has taken its place");
+}
+
+static void retire(void *context)
+{
+	struct mesh_connection *c = context;
+	struct retirement *r = &c->retirement;
+	uint64_t now_ms = clock_now_ms();
+	struct error why;
+
+	if (c->state != CONNECTION_READY || c->mesh->drain.begun)
+		return;
+	describe_retirement(&why);
+	if (!r->until_ms) {
+		r->until_ms = now_ms + MESH_RETIRE_MS;
+		announce(c, MESH_RETIRE_MS, &why);
+	} else if (!is_connection_busy(c) || now_ms >= r->until_ms) {
+		connection_refuse(c, &why);
+		return;
+	}
+	loop_timer_start(c->mesh->loop, &r->timer, TICK_MS);
+}
+
+void drain_retire(struct mesh_connection *c)
+{
+	c->retirement.timer = (struct loop_timer){ .fire = retire, .context = c };
+	loop_timer_start(c->mesh->loop, &c->retirement.timer, MESH_RETIRE_GRACE_MS);
 }

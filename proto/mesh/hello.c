@@ -153,6 +153,7 @@ int hello_take(struct mesh_connection *c, const struct frame *f, struct error *e
 	rc = check_claim(c, hello, &c->identity, err);
 	if (rc < 0)
 		return rc;
+	(void)id_from_bytes(hello->boot_id.data, hello->boot_id.len, &c->peer_boot);
 	c->peer_max_message_bytes = hello->max_message_bytes;
 	c->peer_max_streams = hello->max_streams;
 	c->peer_features = hello->features;

@@ -45,7 +45,10 @@
 #define MESH_PARTIAL_MS              60000 /* a message in pieces is all there by then */
 #define MESH_REFUSAL_LINGER_MS       500   /* for the peer to read why it was refused */
 #define MESH_TIMEOUT_MOST_MS         (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
-#define MESH_FEATURE_DRAIN           0x1u /* knows a GOAWAY that does not hang up */
+#define MESH_RETIRE_GRACE_MS         5000  /* for the peer to learn of the successor */
+#define MESH_RETIRE_MS               30000 /* for calls to end */
+#define MESH_STALE_MS                8000  /* for a peer with a new certificate to come with it */
+#define MESH_FEATURE_DRAIN           0x1u  /* knows a GOAWAY that does not hang up */
 #define MESH_FEATURES                MESH_FEATURE_DRAIN
 #define MESH_BACKOFF_FIRST_MS        1000
 #define MESH_BACKOFF_MOST_MS         15000
@@ -68,6 +71,7 @@ struct mesh_dialer {
 	enum mesh_role expect_role;
 	char *expect_name;                  /* or NULL */
 	struct mesh_connection *connection; /* being made, ready, or ending; or NULL */
+	struct mesh_connection *previous;   /* serves until @connection is ready; or NULL */
 	struct error error;
 	struct loop_timer retry;
 	uint64_t backoff_ms;
@@ -144,6 +148,7 @@ struct mesh_connection {
 
 	struct link_peer peer;
 	struct mesh_identity identity;
+	struct id peer_boot; /* its process; zero: it did not say */
 	uint32_t peer_max_message_bytes;
 	uint32_t peer_max_streams;
 	uint32_t peer_window_bytes;    /* 0: it has none */
@@ -159,6 +164,12 @@ struct mesh_connection {
 	unsigned silent_ticks;
 	bool ping_next;
 	unsigned tls_generation; /* of the files by which the peer was judged */
+	unsigned tls_own;        /* which of our certificates the peer has seen */
+	uint64_t stale_ms;       /* since when the peer's does not pass any more; 0: it does */
+	struct retirement {
+		struct loop_timer timer;
+		uint64_t until_ms; /* 0: has not begun, the peer was told nothing yet */
+	} retirement;              /* a newer connection has its place */
 	struct malformed malformed;
 
 	bool leaving;      /* the peer takes no new calls */
@@ -222,14 +233,22 @@ int hello_take(struct mesh_connection *c, const struct frame *f, struct error *e
 void dialer_connected(struct mesh_dialer *dialer);
 void dialer_connection_ended(struct mesh_dialer *dialer, bool was_ready, const struct error *why);
 
+/* A successor of its connection, for a certificate on it is not the newest: made before the old one
+ * is retired, so that calls always have one that takes them. */
+void dialer_renew(struct mesh_dialer *dialer);
+void dialer_connection_finished(struct mesh_dialer *dialer, struct mesh_connection *c);
+
 /* Its connection lives on, but takes no calls any more: another one is to be made. */
-void dialer_connection_leaving(struct mesh_dialer *dialer, const struct error *why);
+void dialer_connection_leaving(struct mesh_dialer *dialer, struct mesh_connection *c,
+                               const struct error *why);
 
 /* --- drain.c --- */
 
 /* The peer takes no calls after @last_stream any more. */
 void drain_take(struct mesh_connection *c, uint32_t last_stream, const char *reason);
 void drain_stop(struct mesh *mesh);
+/* @c has a successor: calls that are under way may end, then it is closed. */
+void drain_retire(struct mesh_connection *c);
 
 /* --- call.c --- */
 

@@ -96,9 +96,9 @@ uint64_t link_get_taken_bytes(const struct link *l)
 	return l->ops->get_taken_bytes(l);
 }
 
-int link_check_peer(struct link *l, struct error *err)
+int link_check_peer(struct link *l, bool *ret_revoked, struct error *err)
 {
-	return l->ops->check_peer ? l->ops->check_peer(l, err) : 0;
+	return l->ops->check_peer ? l->ops->check_peer(l, ret_revoked, err) : 0;
 }
 
 uint64_t link_close(struct link *l)

@@ -76,7 +76,7 @@ uint64_t link_get_taken_bytes(const struct link *l);
 uint64_t link_close(struct link *l);
 
 /* Whether the peer's proof would pass today; 0 where there is nothing to prove. */
-int link_check_peer(struct link *l, struct error *err);
+int link_check_peer(struct link *l, bool *ret_revoked, struct error *err);
 
 /* Closes all links and waits for their couriers. */
 void link_group_close(struct link_group *group);
@@ -121,7 +121,8 @@ struct link_ops {
 	void (*send)(struct link *l, struct chunk *chunk);
 	size_t (*get_queued_bytes)(const struct link *l);
 	uint64_t (*get_taken_bytes)(const struct link *l);
-	int (*check_peer)(struct link *l, struct error *err); /* NULL: nothing to check */
+	/* NULL: nothing to check */
+	int (*check_peer)(struct link *l, bool *ret_revoked, struct error *err);
 	/* The owner has looked at @bytes of frames. */
 	void (*consumed)(struct link *l, size_t bytes);
 	/* Stops; link_post_closed when no courier will touch it any more. */

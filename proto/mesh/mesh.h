@@ -178,6 +178,8 @@ struct mesh_connection *mesh_dialer_find_connection(struct mesh_dialer *dialer);
 const struct error *mesh_dialer_get_error(const struct mesh_dialer *dialer);
 
 const struct mesh_identity *mesh_connection_get_identity(const struct mesh_connection *c);
+/* Whether both are to the very same process, which then has made one in the place of the other. */
+bool mesh_connection_is_same_peer(const struct mesh_connection *a, const struct mesh_connection *b);
 /* disconnected() comes soon, from the loop. */
 void mesh_connection_close(struct mesh_connection *c);
 /* For the owner's own bookkeeping. */

@@ -31,7 +31,8 @@ struct tls {
 	struct mesh_identity identity;
 	char *paths[FILES]; /* constant; couriers read them for texts */
 	struct file_stamp stamps[FILES];
-	bool taken; /* the files of these stamps are in use: they were good */
+	bool taken;   /* the files of these stamps are in use: they were good */
+	unsigned own; /* counts our own certificates */
 };
 
 struct tls_session {
@@ -225,6 +226,9 @@ static int load(struct tls *tls, struct error *err)
 		                 "%s is now that of %s %s of cluster %s; restart to become that",
 		                 path, mesh_role_name(identity.role), identity.name,
 		                 identity.cluster);
+	if (tls->client &&
+	    X509_cmp(SSL_CTX_get0_certificate(tls->client), SSL_CTX_get0_certificate(client)) != 0)
+		tls->own++;
 	/* Sessions that live hold their own references. */
 	SSL_CTX_free(tls->server);
 	SSL_CTX_free(tls->client);
@@ -257,6 +261,11 @@ bool tls_is_outdated(const struct tls *tls)
 			return true;
 	}
 	return false;
+}
+
+unsigned tls_count_own(const struct tls *tls)
+{
+	return tls->own;
 }
 
 bool tls_is_current(const struct tls *tls)
@@ -425,7 +434,8 @@ int tls_session_get_peer(const struct tls_session *s, struct mesh_identity *ret_
 	return 0;
 }
 
-int tls_session_check_peer(const struct tls_session *s, const struct tls *tls, struct error *err)
+int tls_session_check_peer(const struct tls_session *s, const struct tls *tls, bool *ret_revoked,
+                           struct error *err)
 {
 	_cleanup_(X509_freep) X509 *peer = SSL_get1_peer_certificate(s->ssl);
 	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *check = X509_STORE_CTX_new();
@@ -438,6 +448,7 @@ int tls_session_check_peer(const struct tls_session *s, const struct tls *tls, s
 		                 openssl_reason());
 	if (X509_verify_cert(check) == 1)
 		return 0;
+	*ret_revoked = X509_STORE_CTX_get_error(check) == X509_V_ERR_CERT_REVOKED;
 	return verify_error(X509_STORE_CTX_get_error(check), peer, "the peer's",
 	                    tls->paths[FILE_CA], err);
 }

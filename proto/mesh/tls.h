@@ -52,6 +52,9 @@ bool tls_is_current(const struct tls *tls);
  * refused. On failure nothing changes, but that the files were looked at. */
 int tls_reload(struct tls *tls, struct error *err);
 
+/* How often our own certificate has become another one. */
+unsigned tls_count_own(const struct tls *tls);
+
 /* When our own certificate ends. */
 void tls_format_expiry(const struct tls *tls, char *ret_text, size_t room);
 
@@ -74,8 +77,10 @@ int tls_session_handshake(struct tls_session *s, bool *ret_done, struct error *e
 int tls_session_get_peer(const struct tls_session *s, struct mesh_identity *ret_peer,
                          struct error *err);
 
-/* Would the peer's certificate still pass, by the files as @tls has them now? */
-int tls_session_check_peer(const struct tls_session *s, const struct tls *tls, struct error *err);
+/* Would the peer's certificate still pass, by the files as @tls has them now? *ret_revoked: it would
+ * not, because it was revoked; else it may only be an old one of a peer that has a new one, too. */
+int tls_session_check_peer(const struct tls_session *s, const struct tls *tls, bool *ret_revoked,
+                           struct error *err);
 
 /* *ret_bytes == 0: feed more. */
 int tls_session_read(struct tls_session *s, void *ret_plain, size_t room, size_t *ret_bytes,

@@ -120,7 +120,7 @@ static struct link *dial_ipc(struct link_group *group, const char *url,
 	return dial(group, url, false, events, context);
 }
 
-static int nng_link_check_peer(struct link *l, struct error *err)
+static int nng_link_check_peer(struct link *l, bool *ret_revoked, struct error *err)
 {
 	struct nng_link *nl = (struct nng_link *)l;
 	int rc = 0;
@@ -129,7 +129,7 @@ static int nng_link_check_peer(struct link *l, struct error *err)
 		return 0;
 	pthread_mutex_lock(&nl->lock);
 	if (nl->tls)
-		rc = tls_session_check_peer(nl->tls, l->group->tls, err);
+		rc = tls_session_check_peer(nl->tls, l->group->tls, ret_revoked, err);
 	pthread_mutex_unlock(&nl->lock);
 	return rc;
 }

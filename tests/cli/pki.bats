@@ -70,6 +70,8 @@ stop() { # INDEX of daemons
 	done
 	cmp "$BATS_TEST_TMPDIR/before2/drover/agent-key.pem" "$(root 2)/etc/drover/agent-key.pem"
 	until_true ready 2
+	# And no connection broke off for it.
+	run ! grep -h "is gone" "$(root 1)"/{agent,coordinator}.log "$(root 2)/agent.log"
 	# The way in: old tokens have ended, and so have old certificates.
 	run --separate-stderr -3 join 3 "$old"
 	run --separate-stderr -0 join 3 "$(token)"
@@ -131,6 +133,7 @@ stop() { # INDEX of daemons
 	until_true renewed
 	until_true ready 2
 	run -0 "$drover" pki status --prefix "$(root 2)"
+	run ! grep -h "is gone\|expired" "$(root 1)"/{agent,coordinator}.log "$(root 2)/agent.log"
 }
 
 @test "a renewal gives the asker's own identity, whatever is asked for, and only to who has one" {
