@@ -32,7 +32,7 @@ static bool has_lease(const struct node *node, const struct attempt_report *repo
 
 /* Whether the guest of a move that nobody here knows can be @node's to move. Where its home is not
  * heard of now, it may have come from there meanwhile; and after the switchover it is at home at the
- * destination, which then has promised it a place or has it from a host that still lists it. */
+ * destination, which has a lease for the move until that has ended. */
 static bool may_be_moving(struct fleet *fleet, const struct node *node,
                           const struct attempt_report *report)
 {
@@ -41,8 +41,7 @@ static bool may_be_moving(struct fleet *fleet, const struct node *node,
 
 	if (!home || home == node || !node_is_sure(home, change_now(fleet)))
 		return true;
-	return strcmp(report->target, home->kept.name) == 0 &&
-	       (has_lease(home, report) || fleet_find_sighting(vm, node));
+	return strcmp(report->target, home->kept.name) == 0 && has_lease(home, report);
 }
 
 bool claims_may_report(struct fleet *fleet, const struct node *node, const struct migration *m,

@@ -37,10 +37,10 @@ struct audit *audit_start(const struct audit_options *options);
 void audit_stop(struct audit *a);
 
 struct audit_record {
-	bool refused;        /* the caller or the peer, not merely what it asked for */
-	bool noise;          /* refused: a stranger, or what cannot be read; it hides nothing else */
-	const char *role;    /* "operator"; NULL: not known */
-	const char *name;    /* by its certificate; NULL: not known */
+	bool refused;     /* the caller or the peer, not merely what it asked for */
+	bool noise;       /* refused: a stranger, or what cannot be read; it hides nothing else */
+	const char *role; /* "operator"; NULL: not known */
+	const char *name; /* by its certificate; NULL: not known */
 	const char *address; /* "10.0.0.1:4711", "uid 0" */
 	const char *method;  /* NULL: no call */
 	const char *object;  /* fields of an audit_text, or NULL */

@@ -97,6 +97,13 @@ static struct host_state host_state_of(const struct sim *sim, int host)
 	state.memory_guests_bytes = guests_bytes(sim, host);
 	state.memory_reserved_bytes = sim_host_leased_bytes(sim, host, &leases);
 	state.ports_in_use = state.slots_in = leases;
+	state.leases = leases ? xcalloc(leases, sizeof(*state.leases)) : NULL;
+	for (size_t i = 0; i < sim->n_attempts; i++) {
+		const struct sim_attempt *a = sim->attempts[i];
+
+		if (a->lease && a->target == host)
+			state.leases[state.n_leases++].attempt = a->id;
+	}
 	return state;
 }
 
@@ -150,6 +157,7 @@ static void delivery_free(struct delivery *d)
 		vm_state_deinit(&d->vms[i]);
 	for (size_t i = 0; i < d->n_reports; i++)
 		attempt_report_deinit(&d->reports[i]);
+	host_state_deinit(&d->state);
 	free(d->vms);
 	free(d->reports);
 	free(d);

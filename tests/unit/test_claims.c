@@ -3,6 +3,7 @@
  * was, and each time there is a refusal for the audit log. host1 runs web1, host3 is the liar. */
 #include "coordinator/core/step.h"
 
+#include "common/alloc.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>
@@ -119,6 +120,22 @@ static void f71_claims_a_move(void **state)
 	core_world_free(world);
 }
 
+/* Nor does that it lists the guest as well, or that the guest has just arrived where it is. */
+static void f71_claims_an_arrival(void **state)
+{
+	struct core_world *world = world_new();
+	struct vm_state lie = core_world_vm("web1", 256);
+	struct attempt_report move = report_of("host3", "host1");
+
+	(void)state;
+	text_copy(lie.state, sizeof(lie.state), "paused");
+	core_world_see(world, "host3", &lie);
+	say(world, "host3", &move);
+	expect_refused(world, "host3 reports on a move of a guest that is at home on host1");
+	assert_null(world->fleet->migrations);
+	core_world_free(world);
+}
+
 /* What it answers for a move that host1 makes is not heard, in whatever name. */
 static void f71_answers_for_another(void **state)
 {
@@ -147,10 +164,19 @@ static void test_honest_reports(void **state)
 	struct core_world *world = world_new();
 	struct attempt_report honest = report_of("host1", "host2");
 	struct vm_state arrived = core_world_vm("web1", 256), left = arrived;
+	struct host_state host = { .libvirt_connected = true, .memory_capacity_bytes = 1 << 30 };
+	struct event figures = { .kind = EVENT_HOST };
 
 	(void)state;
 	say(world, "host2", &honest);
 	assert_int_equal(core_world_count(world, ACTION_REFUSED), 0);
+	host.leases = xcalloc(1, sizeof(*host.leases));
+	host.leases[0].attempt = honest.attempt;
+	host.n_leases = 1;
+	figures.host.node = "host2";
+	figures.host.host = &host;
+	core_world_step(world, &figures);
+	host_state_deinit(&host);
 	core_world_see(world, "host2", &arrived);
 	text_copy(left.state, sizeof(left.state), "paused");
 	core_world_see(world, "host1", &left);
@@ -163,9 +189,9 @@ static void test_honest_reports(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(f71_claims_a_guest),  cmocka_unit_test(f71_takes_a_guest_away),
-		cmocka_unit_test(f71_claims_a_move),   cmocka_unit_test(f71_answers_for_another),
-		cmocka_unit_test(test_honest_reports),
+		cmocka_unit_test(f71_claims_a_guest),      cmocka_unit_test(f71_takes_a_guest_away),
+		cmocka_unit_test(f71_claims_a_move),       cmocka_unit_test(f71_claims_an_arrival),
+		cmocka_unit_test(f71_answers_for_another), cmocka_unit_test(test_honest_reports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

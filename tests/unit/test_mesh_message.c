@@ -185,8 +185,9 @@ static void test_amplification(void **state)
 	assert_int_equal(message_decode(&drover__v1__node_list__descriptor, bytes, sizeof(bytes),
 	                                &arena, &message, &err),
 	                 -ERROR_TOO_LARGE);
-	assert_string_equal(err.text,
-	                    "NodeList is too complex: its 20000 bytes need more than 160000 of memory");
+	assert_string_equal(
+		err.text,
+		"NodeList is too complex: its 20000 bytes need more than 160000 of memory");
 	assert_true(arena.used_bytes <= 160000);
 	/* And the arena is as good as new. */
 	assert_int_equal(message_decode(&drover__v1__node_list__descriptor, bytes, 20, &arena,
