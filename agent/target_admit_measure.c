@@ -6,6 +6,7 @@
 #include "agent/host_places.h"
 #include "agent/hugepages.h"
 #include "common/alloc.h"
+#include "common/libvirt_restart.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,12 +74,18 @@ static void look_at_devices(struct admit *a, struct hypervisor *h)
 }
 
 /* QEMU reads these at each migration. What it finds wrong in them comes as libvirt's error; that they
- * are there at all is seen here. */
+ * are there at all is seen here, and that libvirt knows where. */
 static void look_for_tls(struct admit *a)
 {
 	static const char *const files[] = { "ca-cert.pem", "server-cert.pem", "server-key.pem" };
-	char path[VM_PATH_BYTES + 32];
+	char path[VM_PATH_BYTES + 32], daemon[LIBVIRT_RESTART_NAME_BYTES];
 
+	if (libvirt_restart_is_needed(a->agent->settings->run_dir, daemon)) {
+		snprintf(a->tls_problem, sizeof(a->tls_problem),
+		         "%s has not started again since they came to %.80s, and does not know",
+		         daemon, a->facts.migration_tls_dir);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		snprintf(path, sizeof(path), "%s/%s", a->facts.migration_tls_dir, files[i]);
 		if (access(path, R_OK) < 0) {

@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/libvirt_conf.h"
+#include "common/libvirt_restart.h"
 #include "pki/files.h"
 
 #include <grp.h>
@@ -212,6 +213,11 @@ int host_write_qemu_tls(const struct host_paths *p, const struct join_result *re
 
 		rc = files_write(path, files[i].text, files[i].mode, err);
 	}
+	/* The agent refuses guests until libvirt has found the directory. */
+	if (rc == 0 && p->qemu_tls_is_new)
+		rc = files_make_directory(p->run, 0755, err);
+	if (rc == 0 && p->qemu_tls_is_new)
+		rc = libvirt_restart_note(p->prefix, p->run, err);
 	return rc;
 }
 

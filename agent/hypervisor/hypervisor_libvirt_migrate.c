@@ -316,8 +316,15 @@ int libvirt_migrate(struct hypervisor *base, const struct migrate_request *r, st
 	if (fill_parameters(r, &p) < 0)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION,
 		                     "preparing the move of guest %s", r->uuid);
-	if (virDomainMigrateToURI3(domain, uri, p.items, (unsigned int)p.count, flags_of(r)) < 0)
-		return libvirt_error(err, connection, LIBVIRT_COMMAND, "moving guest %s to %s",
+	if (virDomainMigrateToURI3(domain, uri, p.items, (unsigned int)p.count, flags_of(r)) == 0)
+		return 0;
+	/* In QEMU's words; whose fault it nearly always is they do not say. */
+	if (strstr(virGetLastErrorMessage(), "Unable to access credentials"))
+		return libvirt_error(err, connection, LIBVIRT_COMMAND,
+		                     "certificates for encrypted migration are missing at the "
+		                     "source or the destination, or came after its libvirtd had "
+		                     "started (restart it: guests go on); moving guest %s to %s",
 		                     r->uuid, r->migrate_uri);
-	return 0;
+	return libvirt_error(err, connection, LIBVIRT_COMMAND, "moving guest %s to %s", r->uuid,
+	                     r->migrate_uri);
 }

@@ -212,7 +212,8 @@ static void judge_tls(const struct admission_input *in, struct check_list *list)
 	admission_measured(c, "missing: %s", in->tls_problem);
 	admission_remedy(
 		c, "install ca-cert, server-cert, server-key, client-cert and client-key where "
-		   "qemu.conf's migrate_tls_x509_cert_dir points");
+		   "qemu.conf's migrate_tls_x509_cert_dir points (drover join does), and restart "
+		   "libvirtd: guests go on");
 }
 
 /* What the source found in the guest itself. The last place tells how many found none. */

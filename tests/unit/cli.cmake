@@ -4,4 +4,6 @@ foreach(module text command render progress)
 	drover_test(NAME test_cli_${module} LABEL unit SOURCES unit/test_cli_${module}.c
 		LIBS drover_cli)
 endforeach()
+drover_test(NAME test_libvirt_restart LABEL unit SOURCES unit/test_libvirt_restart.c
+	LIBS drover_common)
 drover_test(NAME test_local LABEL unit SOURCES unit/test_local.c LIBS drover_cli)
