@@ -73,11 +73,19 @@ static int read_name(const struct options *o, struct setup_node *n, struct error
 static int read_address(const struct options *o, const char *coordinator, struct setup_node *n,
                         struct error *err)
 {
+	struct local_place place;
+	int rc;
+
 	if (!o->address && coordinator)
 		return local_find_towards(coordinator, n->address, err);
-	if (o->address)
-		snprintf(n->address, sizeof(n->address), "%s", o->address);
-	return need(o->address, "address", err);
+	rc = need(o->address, "address", err);
+	/* What is made for another host cannot be looked at here. */
+	if (rc == 0 && !o->prefix)
+		rc = local_find_address(o->address, &place, err);
+	if (rc < 0)
+		return rc;
+	snprintf(n->address, sizeof(n->address), "%s", o->address);
+	return 0;
 }
 
 /* One of network and address must be said; the rest is looked up, or checked. */
