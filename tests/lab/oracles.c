@@ -39,7 +39,7 @@
 #define WINDOW_MS 200
 /* Of CPU time in a window. vCPUs of a stopped guest use none, a beat takes some 400 us. */
 #define RAN_NS ((uint64_t)50000)
-/* As tools/lab.d/drover.sh configures the agents, and the coordinator's default. */
+/* As tools/lab.d/cluster.sh configures the agents, and the coordinator's default. */
 #define RESERVE_KIB ((uint64_t)64 * 1024)
 #define INBOUND_MAX 2
 #define CLUSTER_MAX 5
