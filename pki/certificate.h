@@ -76,6 +76,11 @@ bool certificate_set_has(const struct certificate_set *set, const uint8_t *sha25
 int certificate_find_signer(const char *certificate, const char *authorities,
                             uint8_t ret_sha256[CERTIFICATE_SHA256_BYTES], struct error *err);
 
+/* Whether @key is that of @certificate, of a kind that signs, and strong enough. */
+int certificate_check_key(const char *certificate, const char *key, struct error *err);
+/* Whether its extended key usage allows what a member does; @server: also to be one. */
+int certificate_check_use(const char *certificate, bool server, struct error *err);
+
 /* What people want to know of one. */
 struct certificate_facts {
 	char name[128]; /* CN */

@@ -182,6 +182,42 @@ int certificate_check(const char *certificate_pem, const char *key_pem, const ch
 	return rc;
 }
 
+int certificate_check_key(const char *certificate_pem, const char *key_pem, struct error *err)
+{
+	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(certificate_pem);
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pki_read_key(key_pem);
+	int kind = key ? EVP_PKEY_get_base_id(key) : EVP_PKEY_NONE;
+
+	if (!certificate || !key)
+		return pki_openssl_error(err, ERROR_INVALID,
+		                         "this is no private key without a passphrase (PEM)");
+	if (X509_check_private_key(certificate, key) != 1) {
+		ERR_clear_error();
+		return error_set(err, ERROR_INVALID, "this is another certificate's key");
+	}
+	/* NIST SP 800-57: what RSA-2048 has is the least that is good today. */
+	if ((kind != EVP_PKEY_EC && kind != EVP_PKEY_RSA) || EVP_PKEY_get_security_bits(key) < 112)
+		return error_set(err, ERROR_INVALID,
+		                 "the key must be EC or RSA, and as strong as RSA with 2048 bits");
+	return 0;
+}
+
+int certificate_check_use(const char *certificate_pem, bool server, struct error *err)
+{
+	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(certificate_pem);
+
+	if (!certificate)
+		return pki_openssl_error(err, ERROR_INVALID, "reading a certificate");
+	if (X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) != 1)
+		return error_set(err, ERROR_INVALID,
+		                 "its extended key usage does not allow TLS clients (clientAuth)");
+	if (server && X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) != 1)
+		return error_set(err, ERROR_INVALID,
+		                 "its extended key usage does not allow TLS servers (serverAuth), "
+		                 "which agents and coordinators are, too");
+	return 0;
+}
+
 static void copy_common_name(X509_NAME *name, char *ret_text, size_t room)
 {
 	if (X509_NAME_get_text_by_NID(name, NID_commonName, ret_text, (int)room) < 0)

@@ -42,9 +42,19 @@ static inline X509 *pki_read_certificate(const char *pem)
 	return bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
 }
 
+/* Nobody is asked at a terminal. */
+static inline int pki_no_passphrase(char *to, int room, int writing, void *context)
+{
+	(void)to;
+	(void)room;
+	(void)writing;
+	(void)context;
+	return -1;
+}
+
 static inline EVP_PKEY *pki_read_key(const char *pem)
 {
 	_cleanup_(BIO_free_allp) BIO *bio = BIO_new_mem_buf(pem, -1);
 
-	return bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+	return bio ? PEM_read_bio_PrivateKey(bio, NULL, pki_no_passphrase, NULL) : NULL;
 }

@@ -177,3 +177,73 @@ stop() { # INDEX of daemons
 	run --separate-stderr -2 "$drover" pki renew -H "tcp://$net.1:7780"
 	run --separate-stderr -3 "$drover" pki renew -H "tcp://$net.1:7" --ca ca.pem --cert admin.pem --key admin-key.pem --timeout 3s
 }
+
+issue() { # NAME URI EKU DAYS: NAME.pem and NAME-key.pem, signed by own.pem
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1-key.pem" -subj "/CN=$1" -out "$1.csr"
+	printf 'subjectAltName=%s\nextendedKeyUsage=%s\n' "$2" "$3" >ext
+	openssl x509 -req -in "$1.csr" -CA own.pem -CAkey own-key.pem -days "$4" -extfile ext -out "$1.pem"
+}
+
+own_authority() { # NAME
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1-key.pem" -subj "/CN=$1" \
+		-days 400 -out "$1.pem"
+}
+
+import() { "$drover" pki import --prefix "$BATS_TEST_TMPDIR/host2" "$@"; }
+
+@test "pki import: a member's own certificate, and what is wrong with one, by its file" {
+	cd "$BATS_TEST_TMPDIR"
+	own_authority own
+	own_authority other
+	issue good URI:drover://lab7/agent/host2 clientAuth,serverAuth 30
+	issue client URI:drover://lab7/agent/host2 clientAuth 30
+	issue nobody DNS:host2 clientAuth,serverAuth 30
+	issue old URI:drover://lab7/agent/host2 clientAuth,serverAuth -1
+	issue person URI:drover://lab7/admin/ann clientAuth 30
+	openssl ec -in good-key.pem -aes256 -passout pass:secret -out locked-key.pem
+	run --separate-stderr -2 import good.pem own-key.pem own.pem
+	[[ $stderr == *"own-key.pem, for good.pem: this is another certificate's key"* ]]
+	run --separate-stderr -2 import good.pem locked-key.pem own.pem
+	[[ $stderr == *"locked-key.pem, for good.pem: this is no private key without a passphrase"* ]]
+	run --separate-stderr -3 import good.pem good-key.pem other.pem
+	[[ $stderr == *"other.pem, for good.pem: none of these authorities has signed it"* ]]
+	run --separate-stderr -2 import client.pem client-key.pem own.pem
+	[[ $stderr == *"client.pem: its extended key usage does not allow TLS servers"* ]]
+	run --separate-stderr -3 import nobody.pem nobody-key.pem own.pem
+	[[ $stderr == *"nobody.pem: its SAN must have one URI drover://CLUSTER/ROLE/NAME"* ]]
+	run --separate-stderr -2 import old.pem old-key.pem own.pem
+	[[ $stderr == *"old.pem: it ended at "* ]]
+	run --separate-stderr -2 import good.pem good-key.pem
+	[[ $stderr == *"good.pem: it is no authority"*"third file"* ]]
+	run --separate-stderr -7 import none.pem good-key.pem own.pem
+	[ ! -e host2 ]
+	run --separate-stderr -0 import good.pem good-key.pem own.pem
+	cmp good.pem host2/etc/drover/agent.pem
+	[ "$(stat -c %a host2/etc/drover/agent-key.pem)" = 600 ]
+	run --separate-stderr -0 import person.pem person-key.pem own.pem
+	# Again is harmless; another name in its place is not.
+	run --separate-stderr -0 import good.pem good-key.pem own.pem
+	issue third URI:drover://lab7/agent/host3 clientAuth,serverAuth 30
+	run --separate-stderr -4 import third.pem third-key.pem own.pem
+	[[ $stderr == *"it is that of drover://lab7/agent/host3, and "* ]]
+}
+
+@test "pki import: an authority of one's own comes to everybody by pki rotate" {
+	cluster
+	cd "$BATS_TEST_TMPDIR"
+	own_authority own
+	issue below URI:drover://lab7/agent/host2 clientAuth,serverAuth 30
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout sub-key.pem -subj /CN=sub -out sub.csr
+	printf 'basicConstraints=critical,CA:TRUE\n' >ext
+	openssl x509 -req -in sub.csr -CA own.pem -CAkey own-key.pem -days 30 -extfile ext -out sub.pem
+	run --separate-stderr -2 "$drover" pki import sub.pem sub-key.pem --prefix "$(root 1)"
+	[[ $stderr == *'sub.pem: it is signed by "own"; the cluster'*"must be signed by itself"* ]]
+	run --separate-stderr -0 "$drover" pki import own.pem own-key.pem --prefix "$(root 1)"
+	[[ $stderr == *"next       drover pki rotate"* ]]
+	run --separate-stderr -4 "$drover" pki import own.pem own-key.pem --prefix "$(root 1)"
+	run --separate-stderr -0 "$drover" pki rotate --timeout 100s --prefix "$(root 1)"
+	is_signed_by own.pem "$(root 2)/etc/drover/agent.pem"
+	until_true cmp -s own.pem "$(root 2)/etc/drover/ca.pem"
+	until_true ready 2
+	run --separate-stderr -0 join 3 "$(token)"
+}

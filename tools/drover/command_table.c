@@ -384,6 +384,23 @@ static const struct command commands[] = {
 			 "second stage ends. An authority that is younger than a day is replaced only "
 			 "with --yes.",
 	  .examples = "drover pki rotate\ndrover pki rotate --timeout 10m\ndrover pki rotate --detach" },
+	{ .name = "pki import", .arguments = "CERTIFICATE KEY [CA]", .words_min = 2, .words_max = 3,
+	  .group = SETUP, .run = pki_import_run, .options = HOST, .completion = COMPLETE_FILES,
+	  .summary = "bring your own authority, or a member's certificate",
+	  .description = "All files are PEM, the key without a passphrase. What would fail later is refused "
+			 "now, with the file that is wrong: a key of another certificate, an end that has "
+			 "passed, a chain, SAN or extended key usage that is not right.\n\n"
+			 "An authority (CA:TRUE, signed by itself), on the host where the cluster was made, "
+			 "takes the place of the one that signs for the mesh; drover pki rotate brings it "
+			 "to everybody. QEMU and libvirt, which obey whomever their authority has signed, "
+			 "keep authorities that drover makes for them alone.\n\n"
+			 "A member's certificate, on its host, with a CA file of all that is to be trusted: "
+			 "its SAN has the URI drover://CLUSTER/ROLE/NAME (role agent, coordinator, admin), "
+			 "and it may be TLS client and, but for admin, TLS server. It is written to "
+			 "/etc/drover. Of a cluster whose coordinator has no authority (join/authority), "
+			 "nothing is renewed by drover.",
+	  .examples = "drover pki import our-ca.pem our-ca-key.pem\n"
+		      "drover pki import host2.pem host2-key.pem our-ca.pem" },
 	{ .name = "pki renew", .arguments = "", .group = SETUP, .run = pki_renew_run,
 	  .options = O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(QUIET) | O(COLOR) | O(HELP),
 	  .summary = "renew a person's certificate, and the authorities beside it",

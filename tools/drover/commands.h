@@ -29,6 +29,7 @@ enum exit_code token_list_run(const struct invocation *invocation);
 enum exit_code token_revoke_run(const struct invocation *invocation);
 enum exit_code pki_status_run(const struct invocation *invocation);
 enum exit_code pki_rotate_run(const struct invocation *invocation);
+enum exit_code pki_import_run(const struct invocation *invocation);
 enum exit_code pki_renew_run(const struct invocation *invocation);
 enum exit_code pki_forget_run(const struct invocation *invocation);
 enum exit_code rpc_list_run(const struct invocation *invocation);
