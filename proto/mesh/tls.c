@@ -39,6 +39,7 @@ struct tls_session {
 	const struct tls *tls;
 	SSL *ssl;
 	BIO *in, *out; /* owned by ssl */
+	bool shrunk;   /* they are not those of the handshake any more */
 };
 
 DEFINE_CLEANUP(SSL_CTX *, SSL_CTX_free);
@@ -340,10 +341,29 @@ size_t tls_session_get_pending(const struct tls_session *s)
 	return BIO_ctrl_pending(s->out);
 }
 
+/* A BIO keeps the most memory that it ever needed: that of the certificates, for as long as a
+ * connection is idle after its handshake. Empty ones take their place, once. */
+static void shrink(struct tls_session *s)
+{
+	BIO *in, *out;
+
+	if (s->shrunk || !SSL_is_init_finished(s->ssl) || BIO_ctrl_pending(s->in) > 0 ||
+	    BIO_ctrl_pending(s->out) > 0)
+		return;
+	in = BIO_new(BIO_s_mem());
+	out = BIO_new(BIO_s_mem());
+	assert(in && out); /* these fail for want of memory only */
+	SSL_set_bio(s->ssl, in, out);
+	s->in = in;
+	s->out = out;
+	s->shrunk = true;
+}
+
 size_t tls_session_drain(struct tls_session *s, void *ret_ciphertext, size_t room)
 {
 	int n = BIO_read(s->out, ret_ciphertext, room > INT_MAX ? INT_MAX : (int)room);
 
+	shrink(s);
 	return n > 0 ? (size_t)n : 0;
 }
 
