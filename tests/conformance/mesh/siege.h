@@ -7,7 +7,7 @@
 #include "tests/conformance/mesh/raw.h"
 
 #define SIEGE_STALLED_MOST 1000
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SIEGE_SERVED_MS 10000 /* the sanitizer's time is not the mesh's */
 #else
 #define SIEGE_SERVED_MS 2000
