@@ -119,6 +119,7 @@ static int read_mark(const Drover__V1__DrainMark *from, struct journal_drain_mar
 	to->cordoned = from->cordoned;
 	to->leave_unmovable = from->leave_unmovable;
 	to->copy_disks = from->copy_disks;
+	to->strategy = from->strategy;
 	to->parallel = from->parallel;
 	to->bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
 	to->maintenance = from->maintenance;
@@ -172,6 +173,7 @@ Drover__V1__DrainMark *mark_new(const struct journal_drain_mark *from)
 		m->leave[i] = xstrdup(from->leave[i]);
 	m->leave_unmovable = from->leave_unmovable;
 	m->copy_disks = from->copy_disks;
+	m->strategy = from->strategy;
 	m->parallel = from->parallel;
 	m->bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
 	m->maintenance = from->maintenance;

@@ -288,6 +288,7 @@ static void set_mark(struct coordinator *c, const char *node, const struct drain
 	m.maintenance = mark->maintenance;
 	m.leave_unmovable = mark->leave_unmovable;
 	m.copy_disks = mark->copy_disks;
+	m.strategy = strategy_pack(&mark->strategy);
 	m.parallel = mark->parallel;
 	m.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
 	request.mark = &m;

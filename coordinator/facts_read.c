@@ -119,6 +119,9 @@ int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, s
 	mark.maintenance = from->maintenance;
 	mark.leave_unmovable = from->leave_unmovable;
 	mark.copy_disks = from->copy_disks;
+	/* What a later version permitted and this one does not know is not permitted. */
+	if (strategy_unpack(from->strategy, &mark.strategy) < 0)
+		mark.strategy = (struct strategy){ 0 };
 	mark.parallel = from->parallel;
 	mark.bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
 	text_copy(mark.reason, sizeof(mark.reason), from->reason);

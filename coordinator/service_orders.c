@@ -15,6 +15,17 @@ static int read_request_id(const ProtobufCBinaryData *from, struct id *to, struc
 	return 0;
 }
 
+static int read_ladder(Drover__V1__Ladder ladder, struct strategy *ret, struct error *err)
+{
+	if ((unsigned)ladder >= LADDERS)
+		return error_set(err, ERROR_INVALID,
+		                 "the ladder has the number %d, which this coordinator does not "
+		                 "know",
+		                 (int)ladder);
+	ret->ladder = (enum ladder_name)ladder;
+	return 0;
+}
+
 void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, void *context)
 {
 	struct coordinator *c = context;
@@ -22,7 +33,8 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	struct names leave = { .items = r->leave, .count = r->n_leave };
 	struct error err;
 
-	if (read_request_id(&r->request_id, &e.drain.request_id, &err) < 0) {
+	if (read_request_id(&r->request_id, &e.drain.request_id, &err) < 0 ||
+	    read_ladder(r->ladder, &e.drain.strategy, &err) < 0) {
 		mesh_fail_error(in, &err);
 		return;
 	}
@@ -31,6 +43,9 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	e.drain.leave = &leave;
 	e.drain.leave_unmovable = r->leave_unmovable;
 	e.drain.copy_disks = r->copy_disks;
+	e.drain.strategy.allow_auto_converge = r->allow_auto_converge;
+	e.drain.strategy.allow_post_copy = r->allow_post_copy;
+	e.drain.strategy.allow_disruption = r->allow_workload_disruption;
 	e.drain.reason = r->reason;
 	e.drain.parallel = r->parallel;
 	e.drain.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
@@ -92,13 +107,13 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 		mesh_fail_error(in, &err);
 		return;
 	}
-	if ((unsigned)r->ladder >= LADDERS) {
-		error_set(&err, ERROR_INVALID,
-		          "the ladder has the number %d, which this coordinator does not know",
-		          (int)r->ladder);
+	if (read_ladder(r->ladder, &e.migrate.strategy, &err) < 0) {
 		mesh_fail_error(in, &err);
 		return;
 	}
+	e.migrate.strategy.allow_auto_converge = r->allow_auto_converge;
+	e.migrate.strategy.allow_post_copy = r->allow_post_copy;
+	e.migrate.strategy.allow_disruption = r->allow_workload_disruption;
 	e.migrate.vm = r->vm;
 	e.migrate.target = r->target;
 	e.migrate.dry_run = r->dry_run;
@@ -107,12 +122,6 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 	e.migrate.no_guard = r->no_guard;
 	e.migrate.by = by;
 	e.migrate.copy_disks = r->copy_disks;
-	e.migrate.strategy = (struct strategy){
-		.ladder = (enum ladder_name)r->ladder,
-		.allow_auto_converge = r->allow_auto_converge,
-		.allow_post_copy = r->allow_post_copy,
-		.allow_disruption = r->allow_workload_disruption,
-	};
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }

@@ -60,6 +60,8 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "ALTER TABLE nodes ADD COLUMN fenced_wall_ms INTEGER NOT NULL DEFAULT 0;",
 	/* 2 to 3: drains that copy disks */
 	[2] = "ALTER TABLE drains ADD COLUMN copy_disks INTEGER NOT NULL DEFAULT 0;",
+	/* 3 to 4: what drains permit about guests that do not converge */
+	[3] = "ALTER TABLE drains ADD COLUMN strategy INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format off */
@@ -69,7 +71,8 @@ const char *const store_node_columns[] = {
 };
 const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
-	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks", NULL
+	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks",
+	"strategy", NULL
 };
 const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
@@ -388,6 +391,7 @@ void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain)
 	put_number(&row, drain->ended_wall_ms);
 	put_number(&row, drain->left_count);
 	put_number(&row, drain->copy_disks);
+	put_number(&row, strategy_pack(&drain->strategy));
 }
 
 static enum drain_state parse_drain_state(const char *name)
@@ -422,6 +426,8 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 	ret->ended_wall_ms = get_number(&row);
 	ret->left_count = (uint32_t)get_number(&row);
 	ret->copy_disks = get_number(&row);
+	if (strategy_unpack((uint32_t)get_number(&row), &ret->strategy) < 0)
+		ret->strategy = (struct strategy){ 0 };
 	if (row.bad || ret->state == DRAIN_PLANNED)
 		return error_set(err, ERROR_STORE, "the row of drain/%" PRIu64 " makes no sense",
 		                 ret->number);

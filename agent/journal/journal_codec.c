@@ -349,6 +349,7 @@ uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *d, size_t *r
 	m.n_leave = d->n_leave;
 	m.leave_unmovable = d->leave_unmovable;
 	m.copy_disks = d->copy_disks;
+	m.strategy = d->strategy;
 	m.parallel = d->parallel;
 	m.bandwidth_bytes_per_s = d->bandwidth_bytes_per_s;
 	m.maintenance = d->maintenance;
@@ -381,6 +382,7 @@ int journal_decode_drain_mark(const struct journal_record *r, struct journal_dra
 	d->cordoned = m->cordoned;
 	d->leave_unmovable = m->leave_unmovable;
 	d->copy_disks = m->copy_disks;
+	d->strategy = m->strategy;
 	d->parallel = m->parallel;
 	d->bandwidth_bytes_per_s = m->bandwidth_bytes_per_s;
 	d->maintenance = m->maintenance;

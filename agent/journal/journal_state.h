@@ -90,7 +90,7 @@ struct journal_drain_mark {
 	size_t n_leave;
 	/* The rest of the drain, for a coordinator whose store was lost. */
 	bool leave_unmovable, copy_disks;
-	uint32_t parallel;
+	uint32_t parallel, strategy;
 	uint64_t bandwidth_bytes_per_s;
 	bool maintenance; /* emptied: nothing is to start here */
 };

@@ -144,6 +144,7 @@ struct event {
 			bool dry_run;
 			const struct names *leave; /* names or uuids */
 			bool leave_unmovable, copy_disks;
+			struct strategy strategy; /* what is set adds to the cluster's */
 			const char *reason;
 			uint32_t parallel;
 			uint64_t bandwidth_bytes_per_s;

@@ -150,6 +150,7 @@ struct drain_mark {
 	char reason[REASON_BYTES];
 	struct names leave;
 	bool leave_unmovable, copy_disks;
+	struct strategy strategy;
 	uint32_t parallel;
 	uint64_t bandwidth_bytes_per_s;
 };

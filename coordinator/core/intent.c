@@ -66,6 +66,7 @@ static void send_mark(struct fleet *fleet, struct node *node)
 	if (drain) {
 		mark->leave_unmovable = drain->kept.leave_unmovable;
 		mark->copy_disks = drain->kept.copy_disks;
+		mark->strategy = drain->kept.strategy;
 		mark->parallel = drain->kept.parallel;
 		mark->bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
 	}
@@ -143,6 +144,7 @@ static void adopt_drain(struct fleet *fleet, struct node *node, const struct dra
 	names_copy(&kept.leave, &mark->leave);
 	kept.leave_unmovable = mark->leave_unmovable;
 	kept.copy_disks = mark->copy_disks;
+	kept.strategy = mark->strategy;
 	kept.parallel = mark->parallel;
 	kept.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
 	drain = fleet_add_drain(fleet, &kept);

@@ -71,6 +71,7 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 	if (drain) {
 		kept.drain_number = drain->kept.number;
 		kept.settings.copy_disks = drain->kept.copy_disks;
+		strategy_add(&kept.settings.strategy, &drain->kept.strategy);
 		if (drain->kept.bandwidth_bytes_per_s)
 			kept.settings.bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
 	}

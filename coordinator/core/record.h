@@ -52,7 +52,8 @@ struct drain_record {
 	char reason[REASON_BYTES]; /* why it was asked for, by the operator */
 	struct names leave;        /* uuids of guests that may stay */
 	bool leave_unmovable, copy_disks;
-	uint32_t parallel; /* 0 = the cluster's limit */
+	struct strategy strategy; /* of its migrations, beyond the cluster's */
+	uint32_t parallel;        /* 0 = the cluster's limit */
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t created_wall_ms, ended_wall_ms;
 	uint32_t left_count; /* at the end: guests left on the node */

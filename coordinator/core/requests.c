@@ -100,6 +100,7 @@ static int describe_drain(struct fleet *fleet, const struct event *event, const 
 	ret->request_id = event->drain.request_id;
 	ret->leave_unmovable = event->drain.leave_unmovable;
 	ret->copy_disks = event->drain.copy_disks;
+	ret->strategy = event->drain.strategy;
 	ret->parallel = event->drain.parallel;
 	ret->bandwidth_bytes_per_s = event->drain.bandwidth_bytes_per_s;
 	ret->created_wall_ms = event->wall_ms;
@@ -200,6 +201,7 @@ void request_drain(struct fleet *fleet, const struct event *event)
 			&reply->checks); /* the round collects them, with the hosts' answers */
 		reply->plan = draft;
 		reply->copy_disks = event->drain.copy_disks;
+		reply->post_copy = strategy_permits_post_copy(&event->drain.strategy);
 		preview_start_drain(fleet, reply);
 	} else if (reply->refused) {
 		drain_free(draft);

@@ -139,6 +139,8 @@ static void test_store_lost(void **state)
 		                   .reason = "new memory",
 		                   .leave_unmovable = true,
 		                   .copy_disks = true,
+		                   .strategy = { .ladder = LADDER_SUSPEND_IF_NEEDED,
+		                                 .allow_auto_converge = true },
 		                   .parallel = 1,
 		                   .bandwidth_bytes_per_s = 1000000 };
 	const struct drain *drain;
@@ -164,6 +166,10 @@ static void test_store_lost(void **state)
 	assert_int_equal(core_world_find(world, ACTION_START)->call.attempt.epoch,
 	                 world->fleet->epoch);
 	assert_true(core_world_find(world, ACTION_START)->call.settings.copy_disks);
+	assert_int_equal(core_world_find(world, ACTION_START)->call.settings.strategy.ladder,
+	                 LADDER_SUSPEND_IF_NEEDED);
+	assert_true(
+		core_world_find(world, ACTION_START)->call.settings.strategy.allow_auto_converge);
 	drain_mark_deinit(&mark);
 	core_world_free(world);
 }

@@ -95,6 +95,11 @@ static struct journal_attempt some_attempt(void)
 		                     .transferred_bytes = 8,
 		                     .wire_bytes = 9,
 		                     .copy_disks = true,
+		                     .strategy = 3,
+		                     .rung = 2,
+		                     .post_copy = true,
+		                     .paused_by_us = true,
+		                     .decisions = "after 3 s: one\nafter 4 s: two",
 		                     .copied = "vda /srv/web1.qcow2" };
 
 	return a;

@@ -224,7 +224,7 @@ static const struct command commands[] = {
 
 	{ .name = "drain", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
-		     O(NO_INPUT) | O(PARALLEL) | O(BANDWIDTH) | O(COPY_DISKS) | O(REASON),
+		     O(NO_INPUT) | O(PARALLEL) | O(BANDWIDTH) | O(COPY_DISKS) | O(REASON) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
 	  .summary = "move all guests off a node and keep new ones away",
 	  .description = "Starts at once if every guest can be moved live, follows it to the end, and "

@@ -50,6 +50,10 @@ static void fill_request(const struct options *options, const char *node, struct
 		ret_request->reason = (char *)options->reason;
 	ret_request->parallel = (uint32_t)options->parallel;
 	ret_request->copy_disks = options->copy_disks;
+	ret_request->ladder = (Drover__V1__Ladder)options->ladder;
+	ret_request->allow_auto_converge = options->allow_auto_converge;
+	ret_request->allow_post_copy = options->allow_post_copy;
+	ret_request->allow_workload_disruption = options->allow_pause;
 	ret_request->bandwidth_bytes_per_s = options->bandwidth_bytes_per_s;
 	ret_request->request_id.data = request_id->bytes;
 	ret_request->request_id.len = ID_BYTES;
