@@ -175,6 +175,10 @@ static int decode_base64(const char *text, ProtobufCBinaryData *ret)
 
 	while (length > 0 && text[length - 1] == '=' && strlen(text) - length < 2)
 		length--;
+	/* Padding may be left out, but is right where it is: else 24 bytes could be read that are
+	 * printed as 32 hex digits, which are an id. */
+	if (text[length] && strlen(text) % 4 != 0)
+		return -ERROR_INVALID;
 	for (size_t i = 0; i < length; i++) {
 		int digit = digit_of(text[i]);
 

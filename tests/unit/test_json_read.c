@@ -99,6 +99,8 @@ static void test_base64(void **state)
 	refuse(DRAIN, "{\"requestId\":\"YWJ\"}", "requestId is neither base64 nor an id");
 	refuse(DRAIN, "{\"requestId\":\"Y\"}", "neither base64");
 	refuse(DRAIN, "{\"requestId\":\"YQ===\"}", "neither base64");
+	refuse(DRAIN, "{\"requestId\":\"YQ=\"}", "neither base64");
+	refuse(DRAIN, "{\"requestId\":\"a0b020a0b0a0B0c0d0eb0a0b0c0d0e1f=\"}", "neither base64");
 	refuse(DRAIN, "{\"requestId\":\"Y!==\"}", "neither base64");
 }
 
