@@ -127,7 +127,7 @@ int authority_sync(const char *directory, enum mesh_role role, const char *name,
                    struct error *err)
 {
 	_cleanup_close_ int fd = -1;
-	_cleanup_(authority_orders_deinit) struct authority_orders orders = { 0 };
+	struct authority_orders orders = { 0 };
 	struct rotation_member before = { 0 }, now = { .until_ms = h->until_ms };
 	char text_before[ROTATION_MEMBER_BYTES], text_now[ROTATION_MEMBER_BYTES];
 	struct rotation r = { 0 };
@@ -152,12 +152,13 @@ int authority_sync(const char *directory, enum mesh_role role, const char *name,
 	rotation_format_member(&now, text_now);
 	if (rc == 0 && strcmp(text_before, text_now) != 0)
 		rc = authority_write_member(directory, role, name, &now, err);
-	if (rc < 0)
+	if (rc < 0) {
+		authority_orders_deinit(&orders);
 		return rc;
+	}
 	orders.renew = rotation_get_stage(&r) == ROTATION_RENEW &&
 	               rotation_waits_for(&r, &now, &why);
 	*ret = orders;
-	orders = (struct authority_orders){ 0 };
 	return 0;
 }
 

@@ -206,8 +206,8 @@ int libvirt_start_postcopy(struct hypervisor *h, const char *uuid, struct error 
 	_cleanup_connection_ virConnectPtr connection = NULL;
 	_cleanup_domain_ virDomainPtr domain = NULL;
 	int result = libvirt_find_domain(libvirt_of(h), uuid, &connection, &domain, err);
+	enum libvirt_job_kind kind = LIBVIRT_JOB_NONE;
 	struct vm_job job = { 0 };
-	enum libvirt_job_kind kind;
 
 	if (!result)
 		result = libvirt_read_job(connection, domain, &kind, &job, err);
