@@ -6,6 +6,7 @@
 
 load drover.bash
 load finish.bash
+load failpoints.bash
 
 setup_file() { drover_lab locks 2 --locks; }
 teardown_file() { lab_down; }
@@ -31,4 +32,25 @@ teardown() {
 	[ "$(migration_get bare .report.guard)" = GUARD_TWO_STEP ]
 	[ "$(migration_get bare .state)" = FAILED ]
 	assert_all_well bare@host1
+}
+
+# bats test_tags=slow
+@test "F25: the source agent dies before and after it removes the rest of a guest that runs at its destination" {
+	local point guest
+	for point in source_before_destroy source_after_destroy; do
+		guest=$(tr -d _ <<<"${point#source_}")
+		begin_move "$guest" --storage lun
+		slow_down
+		wait_until "is_complete $guest" 30
+		arm host1 "$point"
+		tunnels_kill
+		heal
+		wait_until 'has_died host1' 60
+		assert_not_twice "$guest"
+		disarm host1
+		lab_drover_start host1 >/dev/null
+		wait_until '[ -z "$(drover migrations --active -o name)" ]' 60
+		[ "$(migration_get "$guest" .state)" = DONE ] || fail "$(drover migrations -o wide)"
+		assert_all_well "$guest@host2"
+	done
 }
