@@ -4,6 +4,7 @@
 #include "agent/hypervisor/hypervisor.h"
 
 #include "common/alloc.h"
+#include "common/units.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -79,4 +80,11 @@ void vm_list_deinit(struct vm_list *list)
 {
 	free(list->items);
 	*list = (struct vm_list){ 0 };
+}
+
+uint64_t hypervisor_round_speed(uint64_t bytes_per_s)
+{
+	if (bytes_per_s == 0)
+		return 0;
+	return bytes_per_s < MIB ? MIB : bytes_per_s / MIB * MIB;
 }

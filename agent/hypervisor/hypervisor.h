@@ -274,6 +274,10 @@ struct hypervisor_event {
 	struct error error;
 };
 
+/* What becomes of a limit: whole MiB/s, rounded down so that it is kept, but never to nothing; 0
+ * stays "no limit". */
+uint64_t hypervisor_round_speed(uint64_t bytes_per_s);
+
 struct hypervisor; /* each implementation embeds it first */
 
 struct hypervisor_ops {
@@ -320,6 +324,10 @@ struct hypervisor_ops {
 	int (*abort_job)(struct hypervisor *h, const char *uuid, struct error *err);
 	int (*set_max_downtime)(struct hypervisor *h, const char *uuid, uint64_t ms,
 	                        struct error *err);
+	/* Of the move that runs, from now on; 0 = no limit. In whole MiB/s, as hypervisor_round_speed
+	 * says. Without a move it changes nothing: each one sets its own limit when it begins. */
+	int (*set_max_speed)(struct hypervisor *h, const char *uuid, uint64_t bytes_per_s,
+	                     struct error *err);
 	/* Of a move that was begun with @post_copy: the guest runs on at the destination, which
 	 * fetches what is missing. There is no way back: neither half is a guest without the other.
 	 * -ERROR_REFUSED before its memory is being sent. */

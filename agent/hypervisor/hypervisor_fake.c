@@ -285,6 +285,7 @@ static const struct hypervisor_ops fake_ops = {
 	.last_job = fake_last_job,
 	.abort_job = fake_abort_job,
 	.set_max_downtime = fake_set_max_downtime,
+	.set_max_speed = fake_set_max_speed,
 	.start_postcopy = fake_start_postcopy,
 	.suspend = fake_suspend,
 	.resume = fake_resume,

@@ -225,6 +225,22 @@ int fake_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms, s
 	return result;
 }
 
+int fake_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes_per_s,
+                       struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (fake_has_job_out(copy))
+		copy->move->bandwidth_bytes_per_s =
+			bytes_per_s ? hypervisor_round_speed(bytes_per_s) : FAKE_UNLIMITED;
+	fake_leave(handle);
+	return 0;
+}
+
 /* ---- commands ---- */
 
 int fake_suspend(struct hypervisor *h, const char *uuid, struct error *err)

@@ -213,6 +213,8 @@ int fake_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, st
 int fake_abort_job(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms, struct error *err);
+int fake_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes_per_s,
+                       struct error *err);
 int fake_suspend(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_resume(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_destroy(struct hypervisor *h, const char *uuid, struct error *err);

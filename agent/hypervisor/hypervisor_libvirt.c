@@ -262,6 +262,7 @@ static const struct hypervisor_ops libvirt_ops = {
 	.last_job = libvirt_last_job,
 	.abort_job = libvirt_abort_job,
 	.set_max_downtime = libvirt_set_max_downtime,
+	.set_max_speed = libvirt_set_max_speed,
 	.start_postcopy = libvirt_start_postcopy,
 	.suspend = libvirt_suspend,
 	.resume = libvirt_resume,

@@ -201,6 +201,27 @@ int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms
 	return result ? result : set_max_downtime(connection, domain, uuid, ms, err);
 }
 
+/* In libvirt's unit. */
+static unsigned long long speed_of(uint64_t bytes_per_s)
+{
+	return bytes_per_s ? hypervisor_round_speed(bytes_per_s) / MIB : UNLIMITED_MIB_PER_S;
+}
+
+int libvirt_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes_per_s,
+                          struct error *err)
+{
+	_cleanup_connection_ virConnectPtr connection = NULL;
+	_cleanup_domain_ virDomainPtr domain = NULL;
+	int result = libvirt_find_domain(libvirt_of(h), uuid, &connection, &domain, err);
+
+	if (result)
+		return result;
+	if (virDomainMigrateSetMaxSpeed(domain, speed_of(bytes_per_s), 0) < 0)
+		return libvirt_error(err, connection, LIBVIRT_COMMAND,
+		                     "setting the bandwidth of guest %s", uuid);
+	return 0;
+}
+
 int libvirt_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err)
 {
 	_cleanup_connection_ virConnectPtr connection = NULL;
@@ -259,14 +280,6 @@ static unsigned int flags_of(const struct migrate_request *r)
 	return flags;
 }
 
-/* Rounded down, so that a limit is kept, but never to nothing. */
-static unsigned long long bandwidth_of(const struct migrate_request *r)
-{
-	if (!r->bandwidth_bytes_per_s)
-		return UNLIMITED_MIB_PER_S;
-	return r->bandwidth_bytes_per_s < MIB ? 1 : r->bandwidth_bytes_per_s / MIB;
-}
-
 static int fill_parameters(const struct migrate_request *r, struct parameters *p)
 {
 	int failed = virTypedParamsAddString(&p->items, &p->count, &p->capacity,
@@ -276,7 +289,8 @@ static int fill_parameters(const struct migrate_request *r, struct parameters *p
 	failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
 	                                  VIR_MIGRATE_PARAM_LISTEN_ADDRESS, r->listen_address);
 	failed |= virTypedParamsAddULLong(&p->items, &p->count, &p->capacity,
-	                                  VIR_MIGRATE_PARAM_BANDWIDTH, bandwidth_of(r));
+	                                  VIR_MIGRATE_PARAM_BANDWIDTH,
+	                                  speed_of(r->bandwidth_bytes_per_s));
 	for (size_t i = 0; i < r->n_copied_disks; i++)
 		failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
 		                                  VIR_MIGRATE_PARAM_MIGRATE_DISKS,

@@ -161,6 +161,9 @@ FORWARD(abort_job, (struct hypervisor * h, const char *uuid, struct error *err),
         (real_of(h), uuid, err))
 FORWARD(set_max_downtime, (struct hypervisor * h, const char *uuid, uint64_t ms, struct error *err),
         (real_of(h), uuid, ms, err))
+FORWARD(set_max_speed,
+        (struct hypervisor * h, const char *uuid, uint64_t bytes_per_s, struct error *err),
+        (real_of(h), uuid, bytes_per_s, err))
 FORWARD(start_postcopy, (struct hypervisor * h, const char *uuid, struct error *err),
         (real_of(h), uuid, err))
 FORWARD(suspend, (struct hypervisor * h, const char *uuid, struct error *err),
@@ -182,6 +185,7 @@ static const struct hypervisor_ops hands_ops = {
 	.last_job = hands_last_job,
 	.abort_job = hands_abort_job,
 	.set_max_downtime = hands_set_max_downtime,
+	.set_max_speed = hands_set_max_speed,
 	.start_postcopy = hands_start_postcopy,
 	.suspend = hands_suspend,
 	.resume = hands_resume,

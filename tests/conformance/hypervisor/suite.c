@@ -663,6 +663,31 @@ static void test_limits_do_not_stick(void **state)
 	assert_true(fast.duration_ms < VICTIM_BYTES / SLOW_BYTES_PER_S * 1000 / 3);
 }
 
+static void test_changed_speed(void **state)
+{
+	/* A limit can be changed while a move runs, and holds for that move only: what it was given
+	 * then is not what the next one begins with. */
+	struct hypervisor *h = stage->source;
+	struct move slow = { .request = request() };
+	struct move slowed = { .request = request() };
+
+	(void)state;
+	add_guest("tuned", MIB, false);
+	assert_ok(h->ops->set_max_speed(h, uuid, SLOW_BYTES_PER_S, &err));
+	move_start_slowly(&slowed);
+	assert_ok(h->ops->set_max_speed(h, uuid, 1, &err));
+	assert_ok(h->ops->abort_job(h, uuid, &err));
+	move_join(&slowed);
+	assert_int_equal(slowed.result, -ERROR_CANCELLED);
+
+	move_start_slowly(&slow);
+	assert_ok(h->ops->set_max_speed(h, uuid, 0, &err));
+	move_expect_success(&slow);
+	assert_true(slow.duration_ms < VICTIM_BYTES / SLOW_BYTES_PER_S * 1000 / 3);
+	assert_true(suite_wait_until(is_gone_from_source, NULL, SOON_S));
+	assert_error(h->ops->set_max_speed(h, UNKNOWN_UUID, 0, &err), ERROR_NOT_FOUND);
+}
+
 static void test_persistent(void **state)
 {
 	/* A persistent guest takes its definition along; autostart is set where it lives. */
@@ -835,6 +860,7 @@ int suite_run(const struct suite_stage *s, const char *filter)
 		CASE(test_post_copy_is_asked_for),
 		CASE(test_paused_while_it_moves),
 		CASE(test_limits_do_not_stick),
+		CASE(test_changed_speed),
 		CASE(test_persistent),
 		CASE(test_definition_left_behind),
 		CASE(test_destroy),
