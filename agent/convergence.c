@@ -22,6 +22,11 @@ void convergence_init(struct convergence *c, const struct convergence_limits *li
 void convergence_extend(struct convergence *c, uint64_t now_ms)
 {
 	c->limits.completion_timeout_ms_per_gib *= 2;
+	convergence_begin_anew(c, now_ms);
+}
+
+void convergence_begin_anew(struct convergence *c, uint64_t now_ms)
+{
 	c->best_remaining_bytes = UINT64_MAX;
 	c->best_at_ms = now_ms;
 }

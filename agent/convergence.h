@@ -70,6 +70,9 @@ void convergence_init(struct convergence *c, const struct convergence_limits *li
 /* Something was done about it: as much time again, and what is gained counts from now. */
 void convergence_extend(struct convergence *c, uint64_t now_ms);
 
+/* A limit was changed: what is gained counts from now. */
+void convergence_begin_anew(struct convergence *c, uint64_t now_ms);
+
 /* Feeds one reading. @ret_why gets the sentence for the history when the verdict is to abort. */
 enum convergence_verdict convergence_step(struct convergence *c, const struct vm_job *job,
                                           uint64_t now_ms, struct convergence_progress *ret,

@@ -46,6 +46,7 @@ static void handle_watch(struct mesh_incoming *in, const Drover__V1__AgentWatchR
 
 HANDLER(handle_start, source_start, Drover__V1__StartMigrationRequest);
 HANDLER(handle_cancel, source_cancel, Drover__V1__AttemptRequest);
+HANDLER(handle_tune, source_tune, Drover__V1__TuneMigrationRequest);
 HANDLER(handle_probe, source_probe, Drover__V1__AttemptRequest);
 HANDLER(handle_mark, mark_set, Drover__V1__SetDrainMarkRequest);
 HANDLER(handle_fence, fence_set, Drover__V1__SetFenceRequest);
@@ -60,6 +61,7 @@ static const struct agent_handlers handlers = {
 	.watch = handle_watch,
 	.start_migration = handle_start,
 	.cancel_migration = handle_cancel,
+	.tune_migration = handle_tune,
 	.probe_attempt = handle_probe,
 	.set_drain_mark = handle_mark,
 	.set_fence = handle_fence,

@@ -205,8 +205,22 @@ void source_ladder_start(struct source_attempt *a);
  * alone if it has no measure against being @overdue. */
 bool source_ladder_judge(struct source_attempt *a, const struct vm_job *job, bool overdue,
                          struct error *ret_why);
+/* A measure that an operator asks for, as the ladder's own is taken. @told: once it was, or was not. */
+void source_ladder_take(struct source_attempt *a, enum ladder_step measure,
+                        void (*told)(int rc, const struct error *err, void *context),
+                        void *context);
+/* One line of its history. */
+void source_ladder_remember(struct source_attempt *a, const char *line);
 /* What the guest does here, as asked at that time. */
 void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms);
+
+/* --- source_tune.c: what an operator changes meanwhile --- */
+
+/* Answers @in by itself. */
+void source_tune(struct agent *agent, struct mesh_incoming *in,
+                 const Drover__V1__TuneMigrationRequest *r);
+/* Adopted: what the agent before had written down it may not have set. */
+void source_tune_again(struct source_attempt *a);
 
 /* --- source_copy.c: disks that are not shared --- */
 

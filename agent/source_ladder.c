@@ -30,6 +30,9 @@ struct ladder_errand {
 	char uuid[VM_UUID_BYTES];
 	enum ladder_step step;
 	uint64_t downtime_ms;
+	/* Of a step that somebody asked for: told once it was taken, or not. */
+	void (*told)(int rc, const struct error *err, void *context);
+	void *context;
 	int rc;
 	struct error error;
 };
@@ -61,6 +64,8 @@ void source_ladder_start(struct source_attempt *a)
 	uint64_t now_ms = clock_now_ms();
 
 	ladder_init(&a->ladder, &settings, now_ms);
+	if (a->order.max_downtime_tuned)
+		ladder_fix_downtime(&a->ladder, a->order.max_downtime_ms, now_ms);
 	if (!a->adopted)
 		return;
 	ladder_adopt(&a->ladder, a->order.rung, a->order.paused_by_us, a->order.post_copy);
@@ -89,7 +94,7 @@ static void ladder_work(struct errand *e)
 	}
 }
 
-static void remember(struct source_attempt *a, const char *why)
+void source_ladder_remember(struct source_attempt *a, const char *why)
 {
 	char *text = a->order.decisions, elapsed[UNITS_TEXT_BYTES];
 	size_t used = strlen(text);
@@ -133,7 +138,7 @@ static void ladder_acted(struct errand *e)
 		            w->error.text);
 		snprintf(why, sizeof(why), "%s did not happen: %.400s", ladder_step_name(w->step),
 		         w->error.text);
-		remember(a, why);
+		source_ladder_remember(a, why);
 	}
 	/* Anything else may have been done although the answer was lost. */
 	if (w->step == LADDER_SWITCH && w->rc == -ERROR_REFUSED)
@@ -145,6 +150,8 @@ static void ladder_acted(struct errand *e)
 			a->switched_ms = a->pause_done_ms;
 		convergence_extend(&a->convergence, a->pause_done_ms);
 	}
+	if (w->told)
+		w->told(w->rc, &w->error, w->context);
 	free(w);
 	source_changed(a);
 }
@@ -181,22 +188,36 @@ static void decision_in_journal(int rc, const struct error *err, void *context)
 		a->ladder.paused = false;
 		write_order(a);
 	}
+	if (w->told) {
+		if (rc == 0)
+			rc = error_set(&w->error, ERROR_REFUSED,
+			               "the move of %s is past its switchover, or being given up",
+			               a->order.vm_name);
+		else
+			w->error = *err;
+		w->told(rc, &w->error, w->context);
+	}
 	free(w);
 }
 
-static void decide(struct source_attempt *a, const struct ladder_decision *d)
+static struct ladder_errand *errand_new(struct source_attempt *a, enum ladder_step step)
 {
 	struct ladder_errand *w = xnew(struct ladder_errand);
-	struct journal_write record = { .kind = JOURNAL_WRITE_ATTEMPT };
 
 	w->base.attempt = a;
 	w->hypervisor = a->agent->hypervisor;
-	w->step = d->step;
-	w->downtime_ms = d->downtime_ms;
+	w->step = step;
 	memcpy(w->uuid, a->order.vm_uuid, sizeof(w->uuid));
+	return w;
+}
+
+static void decide(struct source_attempt *a, struct ladder_errand *w)
+{
+	struct journal_write record = { .kind = JOURNAL_WRITE_ATTEMPT };
+
 	a->order.rung = a->ladder.rung;
-	a->order.paused_by_us |= d->step == LADDER_PAUSE;
-	a->order.post_copy |= d->step == LADDER_SWITCH;
+	a->order.paused_by_us |= w->step == LADDER_PAUSE;
+	a->order.post_copy |= w->step == LADDER_SWITCH;
 	a->ladder_acting = true;
 	a->errands++;
 	record.attempt = a->order;
@@ -213,17 +234,32 @@ bool source_ladder_judge(struct source_attempt *a, const struct vm_job *job, boo
 	ladder_step(&a->ladder, job, a->guest_paused, overdue, clock_now_ms(), &d);
 	if (d.step == LADDER_GO_ON)
 		return !overdue || ladder_has_measure(&a->ladder);
-	remember(a, d.why);
+	source_ladder_remember(a, d.why);
 	if (d.step == LADDER_ABORT) {
 		error_set(ret_why, ERROR_TIMEOUT, "%s", d.why);
 		write_order(a);
 		return false;
 	}
-	if (d.step == LADDER_NOTE)
+	if (d.step == LADDER_NOTE) {
 		write_order(a);
-	else
-		decide(a, &d);
+	} else {
+		struct ladder_errand *w = errand_new(a, d.step);
+
+		w->downtime_ms = d.downtime_ms;
+		decide(a, w);
+	}
 	return true;
+}
+
+void source_ladder_take(struct source_attempt *a, enum ladder_step step,
+                        void (*told)(int rc, const struct error *err, void *context), void *context)
+{
+	struct ladder_errand *w = errand_new(a, step);
+
+	ladder_take(&a->ladder, step, clock_now_ms());
+	w->told = told;
+	w->context = context;
+	decide(a, w);
 }
 
 void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms)
@@ -233,8 +269,8 @@ void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, ui
 		return;
 	/* Its vCPUs are here: the agent before had intended the switch, and did not come to it. */
 	if (a->adopted && a->order.post_copy && asked_ms > a->ladder_settled_ms) {
-		remember(a,
-		         "the switch to post-copy had not happened when the agent was restarted");
+		source_ladder_remember(
+			a, "the switch to post-copy had not happened when the agent was restarted");
 		not_switched(a);
 	}
 	/* A person has resumed it; from now on a pause is somebody else's. */

@@ -373,7 +373,9 @@ void source_move_start(struct source_attempt *a)
 	convergence_init(&a->convergence, &limits, a->stage_since_ms);
 	source_ladder_start(a);
 	a->timer.fire = watch;
-	if (!a->adopted) {
+	if (a->adopted) {
+		source_tune_again(a);
+	} else {
 		source_traffic_start(a);
 		start_call(a);
 	}

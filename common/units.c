@@ -199,6 +199,19 @@ char *units_format_rate(uint64_t bytes_per_s, char *ret_text)
 	return format_scaled(value, names[i], ret_text);
 }
 
+char *units_format_speed(uint64_t bytes_per_s, char *ret_text)
+{
+	char bytes[UNITS_TEXT_BYTES], bits[UNITS_TEXT_BYTES];
+
+	if (bytes_per_s == 0)
+		snprintf(ret_text, UNITS_TEXT_BYTES, "no limit");
+	else
+		snprintf(ret_text, UNITS_TEXT_BYTES, "%.13s/s = %.14s",
+		         units_format_bytes(bytes_per_s, bytes),
+		         units_format_rate(bytes_per_s, bits));
+	return ret_text;
+}
+
 char *units_format_duration(uint64_t ms, char *ret_text)
 {
 	uint64_t seconds = ms / 1000 + (ms % 1000 >= 500);

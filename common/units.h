@@ -29,4 +29,6 @@ int units_parse_duration(const char *text, uint64_t *ret_ms, struct error *err);
 /* All formatters write into @ret_text (UNITS_TEXT_BYTES) and return it. */
 char *units_format_bytes(uint64_t bytes, char *ret_text);      /* "1.5 GiB" */
 char *units_format_rate(uint64_t bytes_per_s, char *ret_text); /* "7.8 Gbit/s" */
-char *units_format_duration(uint64_t ms, char *ret_text);      /* "41 ms", "11.2 s", "3 min 4 s" */
+char *units_format_speed(uint64_t bytes_per_s,
+                         char *ret_text); /* "8 MiB/s = 67.1 Mbit/s", "no limit" for 0 */
+char *units_format_duration(uint64_t ms, char *ret_text); /* "41 ms", "11.2 s", "3 min 4 s" */

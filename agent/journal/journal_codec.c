@@ -109,6 +109,8 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.wire_bytes = a->wire_bytes;
 	m.strategy = a->strategy;
 	m.rung = a->rung;
+	m.bandwidth_tuned = a->bandwidth_tuned;
+	m.max_downtime_tuned = a->max_downtime_tuned;
 	m.post_copy = a->post_copy;
 	m.paused_by_us = a->paused_by_us;
 	m.decisions = (char *)a->decisions;
@@ -166,6 +168,8 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.wire_bytes = m->wire_bytes;
 	a.strategy = m->strategy;
 	a.rung = m->rung;
+	a.bandwidth_tuned = m->bandwidth_tuned;
+	a.max_downtime_tuned = m->max_downtime_tuned;
 	a.post_copy = m->post_copy;
 	a.paused_by_us = m->paused_by_us;
 	a.copy_disks = m->copy_disks;

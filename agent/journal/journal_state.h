@@ -19,8 +19,10 @@
 #define JOURNAL_THINGS_MAX   256
 #define JOURNAL_ATTEMPTS_MAX 4096 /* the oldest ended ones are forgotten by compaction */
 #define JOURNAL_LEAVE_MAX    64
-#define JOURNAL_DECISIONS_BYTES \
-	2048 /* six steps, a throttle, a measure and an end, each with figures */
+/* Of a ladder: six steps, a throttle, a measure and an end, each with figures. */
+#define JOURNAL_LADDER_BYTES 2048
+/* With what operators changed meanwhile, which is refused when only the ladder's part is left. */
+#define JOURNAL_DECISIONS_BYTES 5120
 
 enum journal_phase {
 	JOURNAL_STARTED = 1, /* accepted at the source; it may be running */
@@ -51,8 +53,9 @@ struct journal_attempt {
 	bool paused;                /* not by the move: it arrives paused and stays so */
 	uint32_t strategy;          /* strategy_pack */
 	uint32_t rung;              /* of its ladder */
-	bool post_copy;             /* switched, or about to be: it cannot be undone */
-	bool paused_by_us;          /* to converge, or about to be: to be resumed if it stays */
+	bool bandwidth_tuned, max_downtime_tuned; /* by an operator, while it ran */
+	bool post_copy;    /* switched, or about to be: it cannot be undone */
+	bool paused_by_us; /* to converge, or about to be: to be resumed if it stays */
 	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
 	bool copy_disks;                         /* what is not shared is copied */
 	char copied[512]; /* "vda /srv/web1.qcow2": which those are, for people */

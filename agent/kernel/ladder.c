@@ -52,6 +52,13 @@ void ladder_adopt(struct ladder *l, unsigned rung, bool paused, bool switched)
 	l->switched = switched;
 }
 
+void ladder_take(struct ladder *l, enum ladder_step measure, uint64_t now_ms)
+{
+	l->paused |= measure == LADDER_PAUSE;
+	l->switched |= measure == LADDER_SWITCH;
+	ladder_begin_anew(l, now_ms);
+}
+
 static uint64_t downtime_of(const struct ladder *l, unsigned rung)
 {
 	uint64_t all_ms = l->settings.max_downtime_ms;
@@ -63,7 +70,23 @@ static uint64_t downtime_of(const struct ladder *l, unsigned rung)
 
 uint64_t ladder_get_downtime_ms(const struct ladder *l)
 {
-	return downtime_of(l, l->rung);
+	return l->downtime_fixed ? l->settings.max_downtime_ms : downtime_of(l, l->rung);
+}
+
+void ladder_begin_anew(struct ladder *l, uint64_t now_ms)
+{
+	l->passes_without_low = 0;
+	l->best_bytes = UINT64_MAX;
+	l->step_ms = now_ms;
+	l->wanted_since_ms = 0;
+}
+
+void ladder_fix_downtime(struct ladder *l, uint64_t downtime_ms, uint64_t now_ms)
+{
+	l->settings.max_downtime_ms = downtime_ms;
+	l->downtime_fixed = true;
+	l->rung = last_rung(l);
+	ladder_begin_anew(l, now_ms);
 }
 
 /* --- what happened --- */

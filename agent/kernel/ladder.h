@@ -76,6 +76,7 @@ struct ladder {
 	unsigned throttle_passes; /* ... and the passes since */
 	uint64_t wanted_since_ms; /* a measure waits for its moment; 0 = none does */
 	bool throttle_noted;
+	bool downtime_fixed;   /* an operator has set it: no step changes it */
 	bool paused, switched; /* the measures were taken */
 };
 
@@ -88,6 +89,14 @@ struct ladder_decision {
 void ladder_init(struct ladder *l, const struct ladder_settings *settings, uint64_t now_ms);
 /* Of a move that an agent before this one had begun: what it had decided. */
 void ladder_adopt(struct ladder *l, unsigned rung, bool paused, bool switched);
+
+/* An operator has set the downtime: it is the limit from now on, all of it and at once, and no step
+ * changes it any more; what else is permitted is not touched. */
+void ladder_fix_downtime(struct ladder *l, uint64_t downtime_ms, uint64_t now_ms);
+/* An operator has taken that measure, LADDER_PAUSE or LADDER_SWITCH. */
+void ladder_take(struct ladder *l, enum ladder_step measure, uint64_t now_ms);
+/* Something else was changed about the move: its passes are judged anew. */
+void ladder_begin_anew(struct ladder *l, uint64_t now_ms);
 
 /* What QEMU is to be told now; what the next reading is judged by. */
 uint64_t ladder_get_downtime_ms(const struct ladder *l);

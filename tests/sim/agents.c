@@ -98,7 +98,12 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 	if (r->disk_total_bytes > to->disk_total_bytes)
 		to->disk_total_bytes = r->disk_total_bytes;
 	to->count++;
+	to->bandwidth_tuned = r->bandwidth_tuned;
+	to->bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
+	to->max_downtime_tuned = r->max_downtime_tuned;
+	to->max_downtime_ms = r->max_downtime_ms;
 	if (r->progress) {
+		to->iteration = r->progress->iteration;
 		to->percent_fell |= r->progress->percent < to->percent;
 		to->percent = r->progress->percent;
 	}
@@ -379,7 +384,8 @@ void agents_order_again(struct agents *t)
 	settings.allow_auto_converge = t->strategy.allow_auto_converge;
 	settings.allow_post_copy = t->strategy.allow_post_copy;
 	settings.allow_workload_disruption = t->strategy.allow_disruption;
-	settings.progress_timeout_ms = 150000;
+	settings.progress_timeout_ms = t->progress_timeout_ms ? t->progress_timeout_ms : 150000;
+	settings.bandwidth_bytes_per_s = t->bandwidth_bytes_per_s;
 	settings.copy_disks = t->copy_disks;
 	settings.no_guard = t->no_guard;
 	request.attempt = wire_attempt_new(&name);
@@ -427,6 +433,44 @@ void agents_probe(struct agents *t)
 void agents_cancel(struct agents *t)
 {
 	ask(t, "drover.v1.Agent/CancelMigration");
+}
+
+static void tune_answered(const struct mesh_result *result, void *context)
+{
+	const Drover__V1__TuneMigrationReply *r = (const Drover__V1__TuneMigrationReply *)
+	                                                  result->message;
+	struct agents *t = context;
+	size_t n = 0;
+
+	t->answered = true;
+	t->status = result->status;
+	t->error = result->error;
+	t->tuned[0] = '\0';
+	for (size_t i = 0; r && i < r->n_values; i++)
+		n += (size_t)snprintf(t->tuned + n, sizeof(t->tuned) - n, "%s %s -> %s; ",
+		                      r->values[i]->name, r->values[i]->before,
+		                      r->values[i]->after);
+	for (size_t i = 0; r && i < r->n_notes; i++)
+		n += (size_t)snprintf(t->tuned + n, sizeof(t->tuned) - n, "%s", r->notes[i]);
+	if (r)
+		take_report(t, r->report);
+}
+
+void agents_tune(struct agents *t, const Drover__V1__Tuning *tuning)
+{
+	Drover__V1__TuneMigrationRequest request = DROVER__V1__TUNE_MIGRATION_REQUEST__INIT;
+	struct attempt_name name = { .operation = t->operation, .number = 1, .epoch = t->epoch };
+	Drover__V1__Tuning copy = *tuning;
+
+	request.attempt = wire_attempt_new(&name);
+	request.tuning = &copy;
+	request.by = (char *)"root";
+	t->answered = false;
+	mesh_call(t->connections[0], "drover.v1.Agent/TuneMigration", &request.base, 10000,
+	          tune_answered, t);
+	wire_free(request.attempt);
+	if (!agents_until(t, is_answered, t))
+		abort();
 }
 
 struct waiting {

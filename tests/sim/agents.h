@@ -33,8 +33,11 @@ struct agents_report {
 	char note[ERROR_TEXT_BYTES];
 	uint64_t disk_total_bytes; /* the most seen */
 	bool alarm;
-	char decisions[4096]; /* a line each */
+	char decisions[8192]; /* a line each */
 	size_t n_decisions;
+	uint32_t iteration;
+	bool bandwidth_tuned, max_downtime_tuned;
+	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
 };
 
 struct agents {
@@ -56,6 +59,10 @@ struct agents {
 	struct strategy strategy;               /* likewise */
 	uint64_t max_downtime_ms;               /* likewise; 0 = 300 ms */
 	uint64_t completion_timeout_ms_per_gib; /* likewise; 0 = 800 s */
+	uint64_t bandwidth_bytes_per_s;         /* likewise; 0 = none */
+	uint64_t progress_timeout_ms;           /* likewise; 0 = 150 s */
+	char tuned
+		[512]; /* what the latest tuning was answered with: "NAME BEFORE -> AFTER; ...note" */
 	/* The latest call's result. */
 	bool answered, accepted;
 	enum mesh_status status;
@@ -80,6 +87,8 @@ void agents_order(struct agents *t);
 void agents_order_again(struct agents *t);
 void agents_probe(struct agents *t);
 void agents_cancel(struct agents *t);
+/* Asks for a change of the latest order's move, by "root"; the answer is in t->tuned or t->error. */
+void agents_tune(struct agents *t, const Drover__V1__Tuning *tuning);
 
 /* Until the report of the latest order has that state; false after 40 s. */
 bool agents_wait(struct agents *t, Drover__V1__MigrationState state);

@@ -19,6 +19,8 @@
 /* A guest on its way, as QEMU moves it. */
 struct trace {
 	uint64_t memory_bytes, working_set_bytes, dirty_bytes_per_s, link_bytes_per_s;
+	uint64_t operator_ms; /* then an operator sets the downtime to ... */
+	uint64_t operator_downtime_ms;
 	bool cpu_bound;  /* a throttle slows its writes */
 	bool oscillates; /* every other pass writes a quarter */
 	bool auto_converge;
@@ -129,6 +131,10 @@ static void run(struct trace *t, const struct strategy *strategy, uint64_t limit
 		struct ladder_decision d;
 
 		advance(t);
+		if (t->operator_ms && t->now_ms == t->operator_ms) {
+			ladder_fix_downtime(&t->ladder, t->operator_downtime_ms, t->now_ms);
+			t->downtime_ms = ladder_get_downtime_ms(&t->ladder);
+		}
 		if (t->over || t->now_ms % READ_MS)
 			continue;
 		ladder_step(&t->ladder, &t->job, t->paused,
@@ -370,6 +376,51 @@ static void test_adopted(void **state)
 	assert_false(ladder_has_measure(&l));
 }
 
+/* A downtime that an operator has set is not changed by any ladder: what comes after is what else is
+ * permitted, or the end, after as much patience as after a step of its own. */
+static void test_operator_sets_the_downtime(void **state)
+{
+	(void)state;
+	for (int ladder = LADDER_MINIMAL_DOWNTIME; ladder < LADDERS; ladder++) {
+		struct strategy s = { .ladder = (enum ladder_name)ladder };
+		struct trace t = wild;
+
+		t.operator_ms = 30000;
+		t.operator_downtime_ms = 777;
+		run(&t, &s, 600000);
+		assert_true(t.over || t.paused);
+		assert_int_equal(t.downtime_ms, 777);
+		assert_int_equal(ladder_get_downtime_ms(&t.ladder), 777);
+		assert_true(t.last_ms > 30000 + LADDER_PATIENCE_PASSES * 6400);
+	}
+	{
+		/* Enough for this guest: nothing more is done. */
+		struct strategy s = { .ladder = LADDER_MINIMAL_DOWNTIME };
+		struct trace t = wild;
+
+		t.operator_ms = 30000;
+		t.operator_downtime_ms = 7000;
+		run(&t, &s, 60000);
+		assert_true(t.over);
+		assert_int_not_equal(t.last, LADDER_ABORT);
+		assert_true(t.now_ms < 40000);
+	}
+}
+
+/* A measure that an operator has taken is not taken again. */
+static void test_operator_takes_the_measure(void **state)
+{
+	struct ladder_settings settings = { .strategy = { .ladder = LADDER_SUSPEND_IF_NEEDED },
+		                            .max_downtime_ms = 300 };
+	struct ladder l;
+
+	(void)state;
+	ladder_init(&l, &settings, 0);
+	assert_true(ladder_has_measure(&l));
+	ladder_take(&l, LADDER_PAUSE, 1000);
+	assert_false(ladder_has_measure(&l));
+}
+
 /* Names, permissions and the stored number of a strategy belong together. */
 static void test_strategy(void **state)
 {
@@ -422,6 +473,8 @@ int main(void)
 		cmocka_unit_test(test_oscillation),
 		cmocka_unit_test(test_paused_guest),
 		cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_operator_sets_the_downtime),
+		cmocka_unit_test(test_operator_takes_the_measure),
 		cmocka_unit_test(test_strategy),
 	};
 

@@ -151,6 +151,18 @@ static void test_format_rate(void **state)
 	assert_string_equal(units_format_rate(12345, text), "98.8 kbit/s");
 }
 
+/* A move's bandwidth is shown as people give it and as links have it; 0 is no limit. */
+static void test_format_speed(void **state)
+{
+	char text[UNITS_TEXT_BYTES];
+
+	(void)state;
+	assert_string_equal(units_format_speed(8 * MIB, text), "8 MiB/s = 67.1 Mbit/s");
+	assert_string_equal(units_format_speed(500 * MIB, text), "500 MiB/s = 4.2 Gbit/s");
+	assert_string_equal(units_format_speed(0, text), "no limit");
+	assert_true(strlen(units_format_speed(UINT64_MAX, text)) < UNITS_TEXT_BYTES);
+}
+
 /* Durations are shown as finely as they matter, and never as "60.0 s" or "60 s" of a minute. */
 static void test_format_duration(void **state)
 {
@@ -197,6 +209,7 @@ int main(void)
 		cmocka_unit_test(test_refused_forms),
 		cmocka_unit_test(test_format_bytes),
 		cmocka_unit_test(test_format_rate),
+		cmocka_unit_test(test_format_speed),
 		cmocka_unit_test(test_format_duration),
 		cmocka_unit_test(test_shown_amounts_can_be_read),
 	};

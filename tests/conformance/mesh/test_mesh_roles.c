@@ -27,6 +27,7 @@ static const struct {
 	{ "Agent/Watch", C },
 	{ "Agent/StartMigration", C },
 	{ "Agent/CancelMigration", C },
+	{ "Agent/TuneMigration", C },
 	{ "Agent/ProbeAttempt", C },
 	{ "Agent/SetDrainMark", C },
 	{ "Agent/SetFence", C },
