@@ -122,6 +122,9 @@ static int read_mark(const Drover__V1__DrainMark *from, struct journal_drain_mar
 	to->strategy = from->strategy;
 	to->parallel = from->parallel;
 	to->bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
+	to->max_downtime_ms = from->max_downtime_ms;
+	to->completion_timeout_ms_per_gib = from->completion_timeout_ms_per_gib;
+	to->progress_timeout_ms = from->progress_timeout_ms;
 	to->maintenance = from->maintenance;
 	snprintf(to->reason, sizeof(to->reason), "%s", from->reason);
 	for (size_t i = 0; i < from->n_leave; i++) {
@@ -176,6 +179,9 @@ Drover__V1__DrainMark *mark_new(const struct journal_drain_mark *from)
 	m->strategy = from->strategy;
 	m->parallel = from->parallel;
 	m->bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
+	m->max_downtime_ms = from->max_downtime_ms;
+	m->completion_timeout_ms_per_gib = from->completion_timeout_ms_per_gib;
+	m->progress_timeout_ms = from->progress_timeout_ms;
 	m->maintenance = from->maintenance;
 	return m;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define CALL_TIMEOUT_MS    10000
+#define TUNED_VALUES_MAX   4
 #define PREVIEW_TIMEOUT_MS 9000 /* within the core's own PREVIEW_DEADLINE_MS */
 
 struct call {
@@ -25,6 +26,7 @@ struct call {
 	struct id drain_id;
 	struct fence_mark fence;
 	uint64_t preview;
+	uint64_t request; /* whose tuning it is */
 };
 
 /* What the mesh's status says about what happened at the agent. */
@@ -136,6 +138,41 @@ static void fenced(const struct mesh_result *result, const Drover__V1__SetFenceR
 	free(guests);
 }
 
+static size_t read_values(const Drover__V1__TuneMigrationReply *reply, struct tuned_value *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; reply && i < reply->n_values && n < TUNED_VALUES_MAX; i++, n++) {
+		text_copy(ret[n].name, sizeof(ret[n].name), reply->values[i]->name);
+		text_copy(ret[n].before, sizeof(ret[n].before), reply->values[i]->before);
+		text_copy(ret[n].after, sizeof(ret[n].after), reply->values[i]->after);
+	}
+	return n;
+}
+
+static void tuned(const struct mesh_result *result, const Drover__V1__TuneMigrationReply *reply,
+                  void *context)
+{
+	struct call *call = context;
+	struct event e = { .kind = EVENT_TUNE_OUTCOME, .request = call->request };
+	struct tuned_value values[TUNED_VALUES_MAX];
+	struct attempt_report report = { 0 };
+
+	failpoints_after_answer(call->outcome_kind);
+	e.tuned.migration = call->migration;
+	e.tuned.attempt_number = call->attempt_number;
+	e.tuned.outcome = outcome_of(result);
+	e.tuned.error = result->error;
+	e.tuned.values = values;
+	e.tuned.n_values = read_values(reply, values);
+	e.tuned.note = reply && reply->n_notes ? reply->notes[0] : "";
+	/* Of a report that cannot be read the next one will say the same. */
+	if (reply && reply->report && facts_read_report(reply->report, &report, NULL) == 0)
+		e.tuned.report = &report;
+	conclude(call, &e);
+	attempt_report_deinit(&report);
+}
+
 static void previewed(const struct mesh_result *result, const Drover__V1__AdmitReply *reply,
                       void *context)
 {
@@ -179,6 +216,9 @@ static void not_sent(struct message *m)
 		break;
 	case EVENT_FENCE_OUTCOME:
 		fenced(&result, NULL, call);
+		break;
+	case EVENT_TUNE_OUTCOME:
+		tuned(&result, NULL, call);
 		break;
 	case EVENT_PREVIEW_OUTCOME:
 		previewed(&result, NULL, call);
@@ -291,6 +331,9 @@ static void set_mark(struct coordinator *c, const char *node, const struct drain
 	m.strategy = strategy_pack(&mark->strategy);
 	m.parallel = mark->parallel;
 	m.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
+	m.max_downtime_ms = mark->max_downtime_ms;
+	m.completion_timeout_ms_per_gib = mark->completion_timeout_ms_per_gib;
+	m.progress_timeout_ms = mark->progress_timeout_ms;
 	request.mark = &m;
 	connection = connection_for(call);
 	if (connection)
@@ -312,6 +355,32 @@ static void set_fence(struct coordinator *c, const struct action *action)
 	connection = connection_for(call);
 	if (connection)
 		agent_call_set_fence(connection, &request, CALL_TIMEOUT_MS, fenced, call);
+}
+
+static void tune(struct coordinator *c, const struct tune_call *t)
+{
+	Drover__V1__TuneMigrationRequest request = DROVER__V1__TUNE_MIGRATION_REQUEST__INIT;
+	Drover__V1__Tuning tuning = DROVER__V1__TUNING__INIT;
+	Drover__V1__Attempt attempt;
+	struct call *call = call_new(c, EVENT_TUNE_OUTCOME, t->source);
+	struct mesh_connection *connection;
+
+	call->migration = t->migration;
+	call->attempt_number = t->attempt.number;
+	call->request = t->request;
+	fill_attempt(&attempt, &t->attempt);
+	tuning.bandwidth_given = t->tuning.bandwidth_given;
+	tuning.bandwidth_bytes_per_s = t->tuning.bandwidth_bytes_per_s;
+	tuning.max_downtime_given = t->tuning.max_downtime_given;
+	tuning.max_downtime_ms = t->tuning.max_downtime_ms;
+	tuning.post_copy = t->tuning.post_copy;
+	tuning.pause = t->tuning.pause;
+	request.attempt = &attempt;
+	request.tuning = &tuning;
+	request.by = (char *)t->by;
+	connection = connection_for(call);
+	if (connection)
+		agent_call_tune_migration(connection, &request, CALL_TIMEOUT_MS, tuned, call);
 }
 
 static void preview(struct coordinator *c, const struct preview_call *p)
@@ -351,6 +420,9 @@ void agents_carry_out(struct coordinator *c, const struct action *action)
 		break;
 	case ACTION_SET_FENCE:
 		set_fence(c, action);
+		break;
+	case ACTION_TUNE:
+		tune(c, &action->tune);
 		break;
 	case ACTION_PREVIEW:
 		preview(c, &action->preview);

@@ -54,6 +54,7 @@ static void carry_out(struct coordinator *c, struct action *action)
 	case ACTION_PROBE:
 	case ACTION_SET_DRAIN_MARK:
 	case ACTION_SET_FENCE:
+	case ACTION_TUNE:
 	case ACTION_PREVIEW:
 		agents_carry_out(c, action);
 		break;
@@ -259,6 +260,17 @@ static struct core_options core_options(const struct coordinator_settings *s)
 		.next_id = random_id,
 	};
 
+#define FROM(setting, noted) \
+	o.settings.from[SETTING_##setting] = s->set.noted ? ORIGIN_FILE : ORIGIN_BUILT_IN
+	FROM(BANDWIDTH, bandwidth);
+	FROM(MAX_DOWNTIME, max_downtime);
+	FROM(COMPLETION_TIMEOUT, completion_timeout);
+	FROM(PROGRESS_TIMEOUT, progress_timeout);
+	FROM(LADDER, ladder);
+	FROM(AUTO_CONVERGE, auto_converge);
+	FROM(POST_COPY, post_copy);
+	FROM(DISRUPTION, disruption);
+#undef FROM
 	snprintf(o.cluster, sizeof(o.cluster), "%s", s->cluster);
 	return o;
 }

@@ -124,6 +124,9 @@ int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, s
 		mark.strategy = (struct strategy){ 0 };
 	mark.parallel = from->parallel;
 	mark.bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
+	mark.max_downtime_ms = from->max_downtime_ms;
+	mark.completion_timeout_ms_per_gib = from->completion_timeout_ms_per_gib;
+	mark.progress_timeout_ms = from->progress_timeout_ms;
 	text_copy(mark.reason, sizeof(mark.reason), from->reason);
 	for (size_t i = 0; i < from->n_leave; i++)
 		names_add(&mark.leave, from->leave[i]);
@@ -329,6 +332,10 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	r.tombstoned = from->tombstoned;
 	r.memory_verified = from->memory_verified;
 	r.alarm = from->alarm;
+	r.bandwidth_tuned = from->bandwidth_tuned;
+	r.bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
+	r.max_downtime_tuned = from->max_downtime_tuned;
+	r.max_downtime_ms = from->max_downtime_ms;
 	for (size_t i = 0; i < from->n_leftovers; i++)
 		names_add(&r.leftovers, from->leftovers[i]);
 	for (size_t i = 0; i < from->n_notes; i++)

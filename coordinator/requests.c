@@ -146,6 +146,30 @@ static void reply_migrate(struct coordinator *c, struct mesh_incoming *in,
 	free(m.checks);
 }
 
+static void reply_tune(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)
+{
+	Drover__V1__TuneReply *m = xmalloc(sizeof(*m));
+	const struct migration *migration = fleet_find_migration(c->fleet, reply->migration);
+
+	drover__v1__tune_reply__init(m);
+	m->changed = reply->changed;
+	m->text = xstrdup(reply->text);
+	m->values = xcalloc(reply->n_values, sizeof(*m->values));
+	for (size_t i = 0; i < reply->n_values; i++) {
+		Drover__V1__TunedValue *v = xmalloc(sizeof(*v));
+
+		drover__v1__tuned_value__init(v);
+		v->name = xstrdup(reply->values[i].name);
+		v->before = xstrdup(reply->values[i].before);
+		v->after = xstrdup(reply->values[i].after);
+		m->values[m->n_values++] = v;
+	}
+	if (migration)
+		m->migration = view_migration_new(migration);
+	mesh_reply(in, &m->base);
+	view_free(m);
+}
+
 static void reply_cancel(struct mesh_incoming *in, const struct reply *reply)
 {
 	Drover__V1__CancelReply m = DROVER__V1__CANCEL_REPLY__INIT;
@@ -169,8 +193,10 @@ static Drover__V1__Explanation__Target *target_new(const struct target_view *fro
 	return t;
 }
 
-static void reply_explain(struct mesh_incoming *in, const char *subject, const struct reply *reply)
+static void reply_explain(struct coordinator *c, struct mesh_incoming *in, const char *subject,
+                          const struct reply *reply)
 {
+	const struct vm *vm = fleet_find_vm(c->fleet, reply->vm_uuid);
 	Drover__V1__Explanation *m = xmalloc(sizeof(*m));
 
 	drover__v1__explanation__init(m);
@@ -182,6 +208,8 @@ static void reply_explain(struct mesh_incoming *in, const char *subject, const s
 	m->targets = xcalloc(reply->n_targets, sizeof(*m->targets));
 	for (size_t i = 0; i < reply->n_targets; i++)
 		m->targets[m->n_targets++] = target_new(&reply->targets[i]);
+	if (vm)
+		m->n_settings = view_next_settings_new(c->fleet, vm, &m->settings);
 	mesh_reply(in, &m->base);
 	view_free(m);
 }
@@ -209,11 +237,14 @@ static void answer(struct coordinator *c, const struct request *r, const struct 
 	case REPLY_CANCEL:
 		reply_cancel(in, reply);
 		break;
+	case REPLY_TUNE:
+		reply_tune(c, in, reply);
+		break;
 	case REPLY_FENCE:
 		reply_fence(c, in, reply);
 		break;
 	case REPLY_EXPLAIN:
-		reply_explain(in, r->subject, reply);
+		reply_explain(c, in, r->subject, reply);
 		break;
 	}
 }

@@ -327,8 +327,12 @@ static void explain_found(struct coordinator *c, struct mesh_incoming *in, const
 		if (drain)
 			x->drain = view_drain_new(c->fleet, drain, clock_wall_ms());
 	}
-	x->settings = xcalloc(SETTINGS_MAX, sizeof(*x->settings));
-	x->n_settings = settings_fill(c, x->settings);
+	if (migration) {
+		x->n_settings = view_settings_new(&migration->kept, &x->settings);
+	} else {
+		x->settings = xcalloc(SETTINGS_MAX, sizeof(*x->settings));
+		x->n_settings = settings_fill(c, x->settings);
+	}
 	mesh_reply(in, &x->base);
 	view_free(x);
 }
@@ -388,6 +392,7 @@ static const struct coordinator_handlers handlers = {
 	.uncordon = order_uncordon,
 	.migrate = order_migrate,
 	.cancel = order_cancel,
+	.tune = order_tune,
 	.fence = order_fence,
 	.unfence = order_unfence,
 };

@@ -49,6 +49,9 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	e.drain.reason = r->reason;
 	e.drain.parallel = r->parallel;
 	e.drain.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
+	e.drain.max_downtime_ms = r->max_downtime_ms;
+	e.drain.completion_timeout_ms_per_gib = r->completion_timeout_ms_per_gib;
+	e.drain.progress_timeout_ms = r->progress_timeout_ms;
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }
@@ -119,6 +122,8 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 	e.migrate.dry_run = r->dry_run;
 	e.migrate.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
 	e.migrate.max_downtime_ms = r->max_downtime_ms;
+	e.migrate.completion_timeout_ms_per_gib = r->completion_timeout_ms_per_gib;
+	e.migrate.progress_timeout_ms = r->progress_timeout_ms;
 	e.migrate.no_guard = r->no_guard;
 	e.migrate.by = by;
 	e.migrate.copy_disks = r->copy_disks;
@@ -133,6 +138,30 @@ void order_cancel(struct mesh_incoming *in, const Drover__V1__CancelRequest *r, 
 
 	e.cancel.kind = r->kind;
 	e.cancel.name = r->name;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
+void order_tune(struct mesh_incoming *in, const Drover__V1__TuneRequest *r, void *context)
+{
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_TUNE };
+	char by[NODE_NAME_BYTES];
+
+	name_caller(in, by, sizeof(by));
+	e.tune.kind = r->kind;
+	e.tune.name = r->name;
+	e.tune.by = by;
+	e.tune.forget = r->forget;
+	if (r->tuning)
+		e.tune.tuning = (struct tuning){
+			.bandwidth_given = r->tuning->bandwidth_given,
+			.bandwidth_bytes_per_s = r->tuning->bandwidth_bytes_per_s,
+			.max_downtime_given = r->tuning->max_downtime_given,
+			.max_downtime_ms = r->tuning->max_downtime_ms,
+			.post_copy = r->tuning->post_copy,
+			.pause = r->tuning->pause,
+		};
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }

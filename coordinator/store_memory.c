@@ -58,6 +58,7 @@ static void contents_copy(struct store_contents *to, const struct store_contents
 	to->drains = copy_items(from->drains, from->n_drains, sizeof(*from->drains));
 	to->migrations = copy_items(from->migrations, from->n_migrations,
 	                            sizeof(*from->migrations));
+	to->vms = copy_items(from->vms, from->n_vms, sizeof(*from->vms));
 	to->events = copy_items(from->events, from->n_events, sizeof(*from->events));
 	for (size_t i = 0; i < from->n_drains; i++)
 		drain_record_copy(&to->drains[i], &from->drains[i]);
@@ -152,6 +153,16 @@ static int write_migration(struct store_contents *contents, const struct put *pu
 	return 0;
 }
 
+/* What has nothing to keep any more is not there. */
+static void write_vm(struct store_contents *contents, const struct vm_record *vm)
+{
+	struct vm_record *slot = SLOT(contents->vms, contents->n_vms,
+	                              strcmp(it->uuid, vm->uuid) == 0);
+
+	*slot = vm->bandwidth_given || vm->max_downtime_given ? *vm
+	                                                      : contents->vms[--contents->n_vms];
+}
+
 static int write_put(struct store_contents *contents, const struct put *put, struct error *err)
 {
 	struct drain_record *drain;
@@ -170,6 +181,9 @@ static int write_put(struct store_contents *contents, const struct put *put, str
 		return 0;
 	case PUT_MIGRATION:
 		return write_migration(contents, put, err);
+	case PUT_VM:
+		write_vm(contents, &put->vm);
+		return 0;
 	case PUT_EVENT:
 		*SLOT(contents->events, contents->n_events, it == NULL) = put->event;
 		return 0;

@@ -89,6 +89,7 @@ int store_sqlite_prepare(struct store_sqlite *s, struct error *err)
 	_cleanup_free_ char *node = put_sql("nodes", "name", store_node_columns);
 	_cleanup_free_ char *drain = put_sql("drains", "number", store_drain_columns);
 	_cleanup_free_ char *migration = put_sql("migrations", "number", store_migration_columns);
+	_cleanup_free_ char *vm = put_sql("vms", "uuid", store_vm_columns);
 	_cleanup_free_ char *event = put_sql("events", NULL, store_event_columns);
 	const char *const sql[STATEMENTS] = {
 		[BEGIN] = "BEGIN IMMEDIATE",
@@ -103,6 +104,7 @@ int store_sqlite_prepare(struct store_sqlite *s, struct error *err)
 		[PUT_ROW_NODE] = node,
 		[PUT_ROW_DRAIN] = drain,
 		[PUT_ROW_MIGRATION] = migration,
+		[PUT_ROW_VM] = vm,
 		[PUT_ROW_EVENT] = event,
 	};
 
@@ -212,6 +214,9 @@ static int write_put(struct store_sqlite *s, const struct put *put, struct error
 		return run(s, PUT_ROW_DRAIN, "writing a drain", err);
 	case PUT_MIGRATION:
 		return write_migration(s, put, err);
+	case PUT_VM:
+		store_bind_vm(s->statements[PUT_ROW_VM], &put->vm);
+		return run(s, PUT_ROW_VM, "writing a guest", err);
 	case PUT_EVENT:
 		store_bind_event(s->statements[PUT_ROW_EVENT], &put->event);
 		return run(s, PUT_ROW_EVENT, "writing an event", err);
@@ -352,6 +357,10 @@ static int store_sqlite_load(struct store *store, struct store_contents *ret, st
 		"WHERE over = 0 OR holds_slot = 1 OR number > (SELECT last_migration - " TEXT_OF(
 			MIGRATIONS_LOADED) " FROM meta) ORDER BY number",
 		&contents);
+	reader_start(&reader, "vms", store_vm_columns,
+	             "WHERE bandwidth_given OR max_downtime_given ORDER BY uuid");
+	while (reader_next(&reader))
+		reader.rc = store_read_vm(reader.stmt, GROW(contents.vms, contents.n_vms), err);
 	reader_start(&reader, "events", store_event_columns,
 	             "WHERE id > (SELECT ifnull(max(id), 0) - " TEXT_OF(
 			     EVENTS_LOADED) " FROM events) ORDER BY id");

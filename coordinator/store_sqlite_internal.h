@@ -19,6 +19,7 @@ enum store_statement {
 	PUT_ROW_NODE,
 	PUT_ROW_DRAIN,
 	PUT_ROW_MIGRATION,
+	PUT_ROW_VM,
 	PUT_ROW_EVENT,
 	STATEMENTS
 };

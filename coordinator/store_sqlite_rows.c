@@ -62,6 +62,16 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	[2] = "ALTER TABLE drains ADD COLUMN copy_disks INTEGER NOT NULL DEFAULT 0;",
 	/* 3 to 4: what drains permit about guests that do not converge */
 	[3] = "ALTER TABLE drains ADD COLUMN strategy INTEGER NOT NULL DEFAULT 0;",
+	/* 4 to 5: limits of drains, and what is kept for a guest's next migration */
+	[4] = "ALTER TABLE drains ADD COLUMN max_downtime_ms INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE drains ADD COLUMN completion_timeout_ms_per_gib INTEGER NOT NULL "
+	      "DEFAULT 0;"
+	      "ALTER TABLE drains ADD COLUMN progress_timeout_ms INTEGER NOT NULL DEFAULT 0;"
+	      "CREATE TABLE vms ("
+	      "  uuid TEXT PRIMARY KEY, name TEXT NOT NULL, bandwidth_given INTEGER NOT NULL,"
+	      "  bandwidth INTEGER NOT NULL, max_downtime_given INTEGER NOT NULL,"
+	      "  max_downtime_ms INTEGER NOT NULL, asked_by TEXT NOT NULL, wall_ms INTEGER NOT NULL"
+	      ") STRICT;",
 };
 
 /* clang-format off */
@@ -72,13 +82,17 @@ const char *const store_node_columns[] = {
 const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
 	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks",
-	"strategy", NULL
+	"strategy", "max_downtime_ms", "completion_timeout_ms_per_gib", "progress_timeout_ms", NULL
 };
 const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
 	"vm_name", "source", "target", "wanted_target", "state", "over", "holds_slot",
 	"cancel_requested", "drain_number", "need_bytes", "memory_bytes", "settings", "reason",
 	"report", "created_wall_ms", "ended_wall_ms", NULL
+};
+const char *const store_vm_columns[] = {
+	"uuid", "name", "bandwidth_given", "bandwidth", "max_downtime_given", "max_downtime_ms",
+	"asked_by", "wall_ms", NULL
 };
 const char *const store_event_columns[] = {
 	"revision", "wall_ms", "severity", "subject", "text", NULL
@@ -249,6 +263,7 @@ static json_t *settings_to_json(const struct migration_settings *settings)
 	json_put(object, "no_guard", settings->no_guard);
 	json_put(object, "copy_disks", settings->copy_disks);
 	json_put(object, "strategy", strategy_pack(&settings->strategy));
+	json_put(object, "origins", origins_pack(settings));
 	return object;
 }
 
@@ -264,6 +279,7 @@ static void settings_from_json(const json_t *object, struct migration_settings *
 	/* What a later version has stored and this one does not know is not permitted. */
 	if (strategy_unpack((uint32_t)json_number(object, "strategy"), &ret->strategy) < 0)
 		ret->strategy = (struct strategy){ 0 };
+	origins_unpack(json_number(object, "origins"), ret);
 }
 
 /* The report without what the record itself has, and without the passing progress but for what a
@@ -392,6 +408,9 @@ void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain)
 	put_number(&row, drain->left_count);
 	put_number(&row, drain->copy_disks);
 	put_number(&row, strategy_pack(&drain->strategy));
+	put_number(&row, drain->max_downtime_ms);
+	put_number(&row, drain->completion_timeout_ms_per_gib);
+	put_number(&row, drain->progress_timeout_ms);
 }
 
 static enum drain_state parse_drain_state(const char *name)
@@ -428,6 +447,9 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 	ret->copy_disks = get_number(&row);
 	if (strategy_unpack((uint32_t)get_number(&row), &ret->strategy) < 0)
 		ret->strategy = (struct strategy){ 0 };
+	ret->max_downtime_ms = get_number(&row);
+	ret->completion_timeout_ms_per_gib = get_number(&row);
+	ret->progress_timeout_ms = get_number(&row);
 	if (row.bad || ret->state == DRAIN_PLANNED)
 		return error_set(err, ERROR_STORE, "the row of drain/%" PRIu64 " makes no sense",
 		                 ret->number);
@@ -498,6 +520,37 @@ int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struc
 	if (row.bad || ret->state == MIGRATION_NO_STATE)
 		return error_set(err, ERROR_STORE,
 		                 "the row of migration/%" PRIu64 " makes no sense", ret->number);
+	return 0;
+}
+
+void store_bind_vm(sqlite3_stmt *stmt, const struct vm_record *vm)
+{
+	struct row row = { .stmt = stmt, .column = 1 };
+
+	put_text(&row, vm->uuid);
+	put_text(&row, vm->name);
+	put_number(&row, vm->bandwidth_given);
+	put_number(&row, vm->bandwidth_bytes_per_s);
+	put_number(&row, vm->max_downtime_given);
+	put_number(&row, vm->max_downtime_ms);
+	put_text(&row, vm->by);
+	put_number(&row, vm->wall_ms);
+}
+
+int store_read_vm(sqlite3_stmt *stmt, struct vm_record *ret, struct error *err)
+{
+	struct row row = { .stmt = stmt };
+
+	get_text(&row, ret->uuid, sizeof(ret->uuid));
+	get_text(&row, ret->name, sizeof(ret->name));
+	ret->bandwidth_given = get_number(&row);
+	ret->bandwidth_bytes_per_s = get_number(&row);
+	ret->max_downtime_given = get_number(&row);
+	ret->max_downtime_ms = get_number(&row);
+	get_text(&row, ret->by, sizeof(ret->by));
+	ret->wall_ms = get_number(&row);
+	if (row.bad || !ret->uuid[0])
+		return error_set(err, ERROR_STORE, "a row of a guest makes no sense");
 	return 0;
 }
 

@@ -20,6 +20,11 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
                                   uint64_t wall_ms);
 Drover__V1__Event *view_event_new(const struct event_record *event);
 Drover__V1__Check **view_checks_new(const struct checks *checks);
+/* The settings of a migration, and those with which the next one of @vm would begin, if nobody asked for
+ * anything else. The number of them; each and *@ret to be freed (or owned by a message). */
+size_t view_settings_new(const struct migration_record *record, Drover__V1__Setting ***ret);
+size_t view_next_settings_new(const struct fleet *fleet, const struct vm *vm,
+                              Drover__V1__Setting ***ret);
 Drover__V1__Setting *view_setting_new(const char *name, const char *value, const char *from);
 
 void view_free(void *message);

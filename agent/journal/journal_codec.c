@@ -356,6 +356,9 @@ uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *d, size_t *r
 	m.strategy = d->strategy;
 	m.parallel = d->parallel;
 	m.bandwidth_bytes_per_s = d->bandwidth_bytes_per_s;
+	m.max_downtime_ms = d->max_downtime_ms;
+	m.completion_timeout_ms_per_gib = d->completion_timeout_ms_per_gib;
+	m.progress_timeout_ms = d->progress_timeout_ms;
 	m.maintenance = d->maintenance;
 	return pack(&m.base, ret_bytes);
 }
@@ -389,6 +392,9 @@ int journal_decode_drain_mark(const struct journal_record *r, struct journal_dra
 	d->strategy = m->strategy;
 	d->parallel = m->parallel;
 	d->bandwidth_bytes_per_s = m->bandwidth_bytes_per_s;
+	d->max_downtime_ms = m->max_downtime_ms;
+	d->completion_timeout_ms_per_gib = m->completion_timeout_ms_per_gib;
+	d->progress_timeout_ms = m->progress_timeout_ms;
 	d->maintenance = m->maintenance;
 	*ret = *d;
 	return 0;

@@ -94,7 +94,8 @@ struct journal_drain_mark {
 	/* The rest of the drain, for a coordinator whose store was lost. */
 	bool leave_unmovable, copy_disks;
 	uint32_t parallel, strategy;
-	uint64_t bandwidth_bytes_per_s;
+	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
+	uint64_t completion_timeout_ms_per_gib, progress_timeout_ms;
 	bool maintenance; /* emptied: nothing is to start here */
 };
 

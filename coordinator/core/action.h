@@ -3,7 +3,7 @@
  * then the EVENTs; the core itself waits for EVENT_STORED before it asks for anything that rests on it, so the edge may
  * carry out a list in order and without thinking.
  *
- * Every START, CANCEL, PROBE, SET_DRAIN_MARK, SET_FENCE and PREVIEW must come back as exactly one _OUTCOME
+ * Every START, CANCEL, PROBE, SET_DRAIN_MARK, SET_FENCE, TUNE and PREVIEW must come back as exactly one _OUTCOME
  * event (the edge sets a deadline). Each REPLY answers one request.
  */
 #pragma once
@@ -19,6 +19,7 @@ enum action_kind {
 	ACTION_SET_DRAIN_MARK,
 	ACTION_SET_FENCE,
 	ACTION_PREVIEW, /* Agent.Preview at the source */
+	ACTION_TUNE,    /* Agent.TuneMigration at the source */
 	ACTION_REPLY,
 	ACTION_CHANGED, /* wake the watchers */
 	ACTION_EVENT,   /* a line for the log; it is in the ring already */
@@ -51,6 +52,15 @@ struct preview_call {
 	bool post_copy;  /* it may be switched: what guards it has to allow that */
 };
 
+struct tune_call {
+	uint64_t request; /* given back with the outcome */
+	uint64_t migration;
+	struct attempt attempt;
+	char source[NODE_NAME_BYTES];
+	struct tuning tuning;
+	char by[NODE_NAME_BYTES];
+};
+
 struct foreign_claim {
 	char node[NODE_NAME_BYTES]; /* whose agent said it */
 	char vm_uuid[VM_UUID_BYTES];
@@ -78,6 +88,7 @@ enum reply_kind {
 	REPLY_CANCEL,
 	REPLY_EXPLAIN,
 	REPLY_FENCE,
+	REPLY_TUNE,
 };
 
 struct reply {
@@ -105,6 +116,9 @@ struct reply {
 	size_t n_targets;
 	char text[REASON_BYTES];
 	struct names effects; /* owned; REPLY_FENCE: what it allows, a sentence each */
+	struct tuned_value *values; /* owned; REPLY_TUNE: what is different now */
+	size_t n_values;
+	char vm_uuid[VM_UUID_BYTES]; /* REPLY_TUNE, REPLY_EXPLAIN: the guest; "" = none */
 };
 
 struct action {
@@ -113,6 +127,7 @@ struct action {
 		struct batch *store; /* owned; take it and leave NULL */
 		struct attempt_call call;
 		struct preview_call preview;
+		struct tune_call tune;
 		struct {
 			char node[NODE_NAME_BYTES];
 			struct drain_mark mark;

@@ -11,6 +11,7 @@
 #include "coordinator/core/claims.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/requests.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,6 +69,7 @@ static void end_done(struct fleet *fleet, struct migration *m)
 		vm->retry_ms = 0;
 		vm->moved_ms = change_now(fleet);
 		launch_forget_refusals(vm);
+		tune_forget_kept(fleet, vm);
 	}
 	if (source && report->duration_ms > PLAN_OVERHEAD_MS) {
 		uint64_t rate = m->kept.memory_bytes * 1000 / report->duration_ms;
@@ -338,6 +340,7 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 
 	tell_decisions(fleet, m, report);
 	keep_report(m, report);
+	tune_take_report(fleet, m);
 	m->heard = true;
 	m->start_sent = true;
 	m->probe_wanted = false;

@@ -92,6 +92,14 @@ void save_migration(struct fleet *fleet, struct migration *m)
 	m->unsaved = true;
 }
 
+void save_vm(struct fleet *fleet, struct vm *vm)
+{
+	text_copy(vm->kept.uuid, sizeof(vm->kept.uuid), vm->uuid);
+	text_copy(vm->kept.name, sizeof(vm->kept.name), vm->name);
+	change_vm(fleet, vm);
+	vm->unsaved = true;
+}
+
 void save_drain(struct fleet *fleet, struct drain *drain)
 {
 	change_drain(fleet, drain);
@@ -212,6 +220,11 @@ static void put_object(const struct fleet *fleet, struct batch *batch,
 		put->caps = fleet->options.caps;
 		break;
 	case OBJECT_VM:
+		if (takes || !changed->vm->unsaved)
+			return;
+		changed->vm->unsaved = false;
+		batch_add(batch, PUT_VM)->vm = changed->vm->kept;
+		break;
 	case OBJECT_EVENT:
 		break;
 	}

@@ -36,6 +36,7 @@ void change_migration(struct fleet *fleet, struct migration *m);
 void change_drain(struct fleet *fleet, struct drain *drain);
 void save_node(struct fleet *fleet, struct node *node);
 void save_migration(struct fleet *fleet, struct migration *m);
+void save_vm(struct fleet *fleet, struct vm *vm);
 void save_drain(struct fleet *fleet, struct drain *drain);
 
 /* The ticket of the batch which this step will write, if it writes one. */

@@ -31,6 +31,7 @@ enum event_kind {
 	EVENT_MARK_OUTCOME,
 	EVENT_PREVIEW_OUTCOME,
 	EVENT_FENCE_OUTCOME,
+	EVENT_TUNE_OUTCOME,
 
 	/* --- people and programs --- */
 	EVENT_DRAIN,
@@ -39,6 +40,7 @@ enum event_kind {
 	EVENT_UNCORDON,
 	EVENT_MIGRATE,
 	EVENT_CANCEL,
+	EVENT_TUNE,
 	EVENT_FENCE,
 	EVENT_UNFENCE,
 	EVENT_EXPLAIN_VM, /* asks every possible destination */
@@ -147,7 +149,9 @@ struct event {
 			struct strategy strategy; /* what is set adds to the cluster's */
 			const char *reason;
 			uint32_t parallel;
-			uint64_t bandwidth_bytes_per_s;
+			/* 0 = the cluster's */
+			uint64_t bandwidth_bytes_per_s, max_downtime_ms;
+			uint64_t completion_timeout_ms_per_gib, progress_timeout_ms;
 			struct id request_id; /* zero: none */
 		} drain;
 		struct {
@@ -166,6 +170,7 @@ struct event {
 			bool dry_run;
 			uint64_t bandwidth_bytes_per_s; /* 0 = the cluster's */
 			uint64_t max_downtime_ms;       /* 0 = the cluster's */
+			uint64_t completion_timeout_ms_per_gib, progress_timeout_ms; /* likewise */
 			bool no_guard;
 			const char *by; /* who asks */
 			bool copy_disks;
@@ -176,6 +181,24 @@ struct event {
 			const char *kind; /* "migration", "drain", "vm" */
 			const char *name; /* number, or the guest's name or uuid */
 		} cancel;
+		struct {
+			const char *kind; /* "migration", "vm" */
+			const char *name;
+			const char *by; /* who asks */
+			struct tuning tuning;
+			bool forget; /* what is kept for a guest */
+		} tune;
+		struct {
+			/* `request` is that of the action. */
+			uint64_t migration;
+			uint32_t attempt_number;
+			enum call_outcome outcome;
+			const struct tuned_value *values;
+			size_t n_values;
+			const char *note;
+			const struct attempt_report *report; /* may be NULL */
+			struct error error;
+		} tuned;
 		struct {
 			const char *vm;
 			const char *

@@ -12,6 +12,8 @@
 #include "common/error.h"
 #include "common/id.h"
 #include "common/strategy.h"
+#include "common/units.h"
+#include "coordinator/core/origin.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -71,6 +73,21 @@ struct migration_settings {
 	bool no_guard;   /* where no lock guards, go without the two-step commit, too */
 	bool copy_disks; /* what is not shared is copied */
 	struct strategy strategy;
+	uint8_t from[SETTINGS]; /* enum origin of each */
+};
+
+/* What somebody changes about a migration while it runs. */
+struct tuning {
+	bool bandwidth_given, max_downtime_given;
+	uint64_t bandwidth_bytes_per_s; /* 0 = no limit */
+	uint64_t max_downtime_ms;
+	bool post_copy, pause; /* now */
+};
+
+/* One setting that was changed, with its units. */
+struct tuned_value {
+	char name[32];
+	char before[UNITS_TEXT_BYTES], after[UNITS_TEXT_BYTES];
 };
 
 struct progress {
@@ -112,6 +129,9 @@ struct attempt_report {
 	struct names decisions; /* about its convergence, oldest first */
 	bool memory_verified;
 	bool alarm; /* a person has to act */
+	/* Changed by an operator while this attempt ran. */
+	bool bandwidth_tuned, max_downtime_tuned;
+	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
 };
 
 /* One guest as one host's libvirt lists it. */
@@ -152,7 +172,8 @@ struct drain_mark {
 	bool leave_unmovable, copy_disks;
 	struct strategy strategy;
 	uint32_t parallel;
-	uint64_t bandwidth_bytes_per_s;
+	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
+	uint64_t completion_timeout_ms_per_gib, progress_timeout_ms;
 };
 
 /* An operator's word that a host was dead: its attempts up to that epoch are over. */

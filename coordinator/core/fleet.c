@@ -392,7 +392,8 @@ static void forget_gone(struct fleet *fleet)
 	struct vm *vm, *next;
 
 	HASH_ITER (hh, fleet->vms, vm, next) {
-		if (vm->sightings || vm->migration || !vm->gone_ms ||
+		if (vm->sightings || vm->migration || !vm->gone_ms || vm->kept.bandwidth_given ||
+		    vm->kept.max_downtime_given ||
 		    change_now(fleet) - vm->gone_ms < VM_FORGET_MS)
 			continue;
 		HASH_DEL(fleet->vms, vm);

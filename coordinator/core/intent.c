@@ -69,6 +69,9 @@ static void send_mark(struct fleet *fleet, struct node *node)
 		mark->strategy = drain->kept.strategy;
 		mark->parallel = drain->kept.parallel;
 		mark->bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
+		mark->max_downtime_ms = drain->kept.max_downtime_ms;
+		mark->completion_timeout_ms_per_gib = drain->kept.completion_timeout_ms_per_gib;
+		mark->progress_timeout_ms = drain->kept.progress_timeout_ms;
 	}
 	text_copy(mark->reason, sizeof(mark->reason), node->kept.reason);
 	for (size_t i = 0; leaving && i < leaving->kept.leave.count; i++) {
@@ -147,6 +150,9 @@ static void adopt_drain(struct fleet *fleet, struct node *node, const struct dra
 	kept.strategy = mark->strategy;
 	kept.parallel = mark->parallel;
 	kept.bandwidth_bytes_per_s = mark->bandwidth_bytes_per_s;
+	kept.max_downtime_ms = mark->max_downtime_ms;
+	kept.completion_timeout_ms_per_gib = mark->completion_timeout_ms_per_gib;
+	kept.progress_timeout_ms = mark->progress_timeout_ms;
 	drain = fleet_add_drain(fleet, &kept);
 	intent_start_drain(fleet, node, drain);
 	change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number,

@@ -6,6 +6,7 @@
 #include "coordinator/core/change.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/requests.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -52,6 +53,17 @@ bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
 	return false;
 }
 
+static void take_drain(struct migration_settings *s, const struct drain_record *drain)
+{
+	setting_take_given(s, SETTING_COPY_DISKS, drain->copy_disks, ORIGIN_DRAIN);
+	setting_take_given(s, SETTING_BANDWIDTH, drain->bandwidth_bytes_per_s, ORIGIN_DRAIN);
+	setting_take_given(s, SETTING_MAX_DOWNTIME, drain->max_downtime_ms, ORIGIN_DRAIN);
+	setting_take_given(s, SETTING_COMPLETION_TIMEOUT, drain->completion_timeout_ms_per_gib,
+	                   ORIGIN_DRAIN);
+	setting_take_given(s, SETTING_PROGRESS_TIMEOUT, drain->progress_timeout_ms, ORIGIN_DRAIN);
+	setting_take_strategy(s, &drain->strategy, ORIGIN_DRAIN);
+}
+
 struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, struct drain *drain)
 {
 	const struct sighting *home = fleet_find_sighting(vm, vm->node);
@@ -70,11 +82,9 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 	text_copy(kept.source, sizeof(kept.source), vm->node->kept.name);
 	if (drain) {
 		kept.drain_number = drain->kept.number;
-		kept.settings.copy_disks = drain->kept.copy_disks;
-		strategy_add(&kept.settings.strategy, &drain->kept.strategy);
-		if (drain->kept.bandwidth_bytes_per_s)
-			kept.settings.bandwidth_bytes_per_s = drain->kept.bandwidth_bytes_per_s;
+		take_drain(&kept.settings, &drain->kept);
 	}
+	tune_apply_kept(vm, &kept.settings);
 	m = fleet_add_migration(fleet, &kept);
 	save_migration(fleet, m);
 	return m;

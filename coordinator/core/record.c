@@ -92,6 +92,7 @@ void store_contents_deinit(struct store_contents *contents)
 	free(contents->nodes);
 	free(contents->drains);
 	free(contents->migrations);
+	free(contents->vms);
 	free(contents->events);
 	*contents = (struct store_contents){ 0 };
 }

@@ -54,7 +54,9 @@ struct drain_record {
 	bool leave_unmovable, copy_disks;
 	struct strategy strategy; /* of its migrations, beyond the cluster's */
 	uint32_t parallel;        /* 0 = the cluster's limit */
-	uint64_t bandwidth_bytes_per_s;
+	/* Of its migrations; 0 = the cluster's. */
+	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
+	uint64_t completion_timeout_ms_per_gib, progress_timeout_ms;
 	uint64_t created_wall_ms, ended_wall_ms;
 	uint32_t left_count; /* at the end: guests left on the node */
 };
@@ -80,6 +82,17 @@ struct migration_record {
 	uint64_t created_wall_ms, ended_wall_ms;
 };
 
+/* What a person wants of a guest's next migration. Nothing given: there is nothing to keep. */
+struct vm_record {
+	char uuid[VM_UUID_BYTES];
+	char name[VM_NAME_BYTES];
+	bool bandwidth_given, max_downtime_given;
+	uint64_t bandwidth_bytes_per_s; /* 0 = no limit */
+	uint64_t max_downtime_ms;
+	char by[NODE_NAME_BYTES];
+	uint64_t wall_ms;
+};
+
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ALARM, SEVERITIES };
 
 struct event_record {
@@ -90,7 +103,7 @@ struct event_record {
 	char text[REASON_BYTES];
 };
 
-enum put_kind { PUT_NODE, PUT_DRAIN, PUT_MIGRATION, PUT_EVENT };
+enum put_kind { PUT_NODE, PUT_DRAIN, PUT_MIGRATION, PUT_VM, PUT_EVENT };
 
 struct put {
 	enum put_kind kind;
@@ -102,6 +115,7 @@ struct put {
 		struct node_record node;
 		struct drain_record drain;
 		struct migration_record migration;
+		struct vm_record vm;
 		struct event_record event;
 	};
 };
@@ -123,6 +137,8 @@ struct store_contents {
 	size_t n_drains;
 	struct migration_record *migrations; /* all that are not over, and the latest that are */
 	size_t n_migrations;
+	struct vm_record *vms; /* those with something to keep */
+	size_t n_vms;
 	struct event_record *events; /* the latest, oldest first */
 	size_t n_events;
 	/* The highest ever given, also to records which are not among those above. */

@@ -50,6 +50,7 @@ void reply_free(struct reply *reply)
 	free(reply->refusal);
 	drain_free(reply->plan);
 	names_deinit(&reply->effects);
+	free(reply->values);
 	free(reply);
 }
 
@@ -125,6 +126,7 @@ static const char *const action_names[] = {
 	[ACTION_PROBE] = "probe", [ACTION_SET_DRAIN_MARK] = "mark", [ACTION_PREVIEW] = "preview",
 	[ACTION_REPLY] = "reply", [ACTION_CHANGED] = "changed",     [ACTION_EVENT] = "event",
 	[ACTION_STOP] = "stop",   [ACTION_SET_FENCE] = "fence",     [ACTION_REFUSED] = "refused",
+	[ACTION_TUNE] = "tune",
 };
 static_assert(ARRAY_SIZE(action_names) == ACTION_KINDS, "an action without a name");
 

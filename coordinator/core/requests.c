@@ -103,6 +103,9 @@ static int describe_drain(struct fleet *fleet, const struct event *event, const 
 	ret->strategy = event->drain.strategy;
 	ret->parallel = event->drain.parallel;
 	ret->bandwidth_bytes_per_s = event->drain.bandwidth_bytes_per_s;
+	ret->max_downtime_ms = event->drain.max_downtime_ms;
+	ret->completion_timeout_ms_per_gib = event->drain.completion_timeout_ms_per_gib;
+	ret->progress_timeout_ms = event->drain.progress_timeout_ms;
 	ret->created_wall_ms = event->wall_ms;
 	ret->state = DRAIN_RUNNING;
 	return 0;

@@ -84,6 +84,19 @@ static void refuse_migration(struct fleet *fleet, const struct event *event,
 	reply_send(fleet, reply);
 }
 
+static void take_request(struct migration_settings *s, const struct event *event)
+{
+	setting_take_given(s, SETTING_BANDWIDTH, event->migrate.bandwidth_bytes_per_s,
+	                   ORIGIN_REQUEST);
+	setting_take_given(s, SETTING_MAX_DOWNTIME, event->migrate.max_downtime_ms, ORIGIN_REQUEST);
+	setting_take_given(s, SETTING_COMPLETION_TIMEOUT,
+	                   event->migrate.completion_timeout_ms_per_gib, ORIGIN_REQUEST);
+	setting_take_given(s, SETTING_PROGRESS_TIMEOUT, event->migrate.progress_timeout_ms,
+	                   ORIGIN_REQUEST);
+	setting_take_given(s, SETTING_COPY_DISKS, event->migrate.copy_disks, ORIGIN_REQUEST);
+	setting_take_strategy(s, &event->migrate.strategy, ORIGIN_REQUEST);
+}
+
 void request_migrate(struct fleet *fleet, const struct event *event)
 {
 	const struct migration *known = find_migration_request(fleet, &event->migrate.request_id);
@@ -129,12 +142,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	m = launch_plan_migration(fleet, vm, NULL);
 	m->kept.request_id = event->migrate.request_id;
 	text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), target);
-	if (event->migrate.bandwidth_bytes_per_s)
-		m->kept.settings.bandwidth_bytes_per_s = event->migrate.bandwidth_bytes_per_s;
-	if (event->migrate.max_downtime_ms)
-		m->kept.settings.max_downtime_ms = event->migrate.max_downtime_ms;
-	m->kept.settings.copy_disks = event->migrate.copy_disks;
-	strategy_add(&m->kept.settings.strategy, &event->migrate.strategy);
+	take_request(&m->kept.settings, event);
 	m->kept.settings.no_guard = event->migrate.no_guard;
 	if (event->migrate.no_guard)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
@@ -179,6 +187,7 @@ static void explain_one(struct fleet *fleet, const struct event *event, struct v
 void request_explain(struct fleet *fleet, const struct event *event)
 {
 	struct error err = { 0 };
+	struct reply *reply;
 	struct vm *vm;
 
 	if (fleet_get_vm(fleet, event->explain.vm, &vm, &err) < 0) {
@@ -189,8 +198,9 @@ void request_explain(struct fleet *fleet, const struct event *event)
 		explain_one(fleet, event, vm);
 		return;
 	}
-	preview_start_targets(fleet, reply_new(REPLY_EXPLAIN, event->request), vm, NULL, false,
-	                      ASK_MOST);
+	reply = reply_new(REPLY_EXPLAIN, event->request);
+	text_copy(reply->vm_uuid, sizeof(reply->vm_uuid), vm->uuid);
+	preview_start_targets(fleet, reply, vm, NULL, false, ASK_MOST);
 }
 
 /* --- cancel --- */

@@ -36,12 +36,14 @@ static const char *const event_names[] = {
 	[EVENT_MARK_OUTCOME] = "mark-outcome",
 	[EVENT_PREVIEW_OUTCOME] = "preview-outcome",
 	[EVENT_FENCE_OUTCOME] = "fence-outcome",
+	[EVENT_TUNE_OUTCOME] = "tune-outcome",
 	[EVENT_DRAIN] = "drain",
 	[EVENT_UNDRAIN] = "undrain",
 	[EVENT_CORDON] = "cordon",
 	[EVENT_UNCORDON] = "uncordon",
 	[EVENT_MIGRATE] = "migrate",
 	[EVENT_CANCEL] = "cancel",
+	[EVENT_TUNE] = "tune",
 	[EVENT_FENCE] = "fence",
 	[EVENT_UNFENCE] = "unfence",
 	[EVENT_EXPLAIN_VM] = "explain-vm",
@@ -121,6 +123,9 @@ static void load(struct fleet *fleet, const struct store_contents *contents)
 	}
 	for (size_t i = 0; i < contents->n_migrations; i++)
 		load_migration(fleet, &contents->migrations[i]);
+	for (size_t i = 0; i < contents->n_vms; i++)
+		fleet_add_vm(fleet, contents->vms[i].uuid, contents->vms[i].name)->kept =
+			contents->vms[i];
 	for (size_t i = 0; i < contents->n_events; i++)
 		fleet_add_event(fleet, &contents->events[i]);
 
@@ -263,6 +268,9 @@ static void dispatch_request(struct fleet *fleet, const struct event *event)
 	case EVENT_CANCEL:
 		request_cancel(fleet, event);
 		break;
+	case EVENT_TUNE:
+		request_tune(fleet, event);
+		break;
 	case EVENT_FENCE:
 		request_fence(fleet, event);
 		break;
@@ -324,6 +332,9 @@ static void dispatch(struct fleet *fleet, const struct event *event)
 		break;
 	case EVENT_FENCE_OUTCOME:
 		fence_take_outcome(fleet, event);
+		break;
+	case EVENT_TUNE_OUTCOME:
+		tune_take_outcome(fleet, event);
 		break;
 	case EVENT_PREVIEW_OUTCOME:
 		preview_take_outcome(fleet, event);

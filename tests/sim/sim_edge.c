@@ -257,6 +257,10 @@ static void carry_out(struct sim *sim, struct action *action)
 		          call.mark.cordoned ? ", cordoned" : "");
 		send_call(sim, &call);
 		return;
+	case ACTION_TUNE:
+		sim_break(sim, "nobody changes a migration", "migration/%" PRIu64,
+		          action->tune.migration);
+		return;
 	case ACTION_SET_FENCE:
 		sim_break(sim, "nobody declares a host dead", "%s is told of %s",
 		          action->fence.node, action->fence.fence.node);

@@ -193,6 +193,8 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.dry_run = s->options->dry_run;
 	request.bandwidth_bytes_per_s = s->options->bandwidth_bytes_per_s;
 	request.max_downtime_ms = s->options->max_downtime_ms;
+	request.completion_timeout_ms_per_gib = s->options->completion_timeout_ms_per_gib;
+	request.progress_timeout_ms = s->options->progress_timeout_ms;
 	request.no_guard = s->options->no_guard;
 	request.copy_disks = s->options->copy_disks;
 	request.ladder = (Drover__V1__Ladder)s->options->ladder;

@@ -41,6 +41,13 @@ enum option_id {
 	OPTION_PARALLEL,
 	OPTION_BANDWIDTH,
 	OPTION_MAX_DOWNTIME,
+	OPTION_COMPLETION_TIMEOUT,
+	OPTION_PROGRESS_TIMEOUT,
+	OPTION_TUNE_BANDWIDTH,
+	OPTION_TUNE_DOWNTIME,
+	OPTION_SWITCH_NOW,
+	OPTION_PAUSE_NOW,
+	OPTION_FORGET,
 	OPTION_NO_GUARD,
 	OPTION_COPY_DISKS,
 	OPTION_LADDER,
@@ -95,6 +102,9 @@ struct options {
 	uint64_t parallel; /* 0 = the cluster's */
 	uint64_t bandwidth_bytes_per_s;
 	uint64_t max_downtime_ms;
+	uint64_t completion_timeout_ms_per_gib, progress_timeout_ms; /* 0 = the cluster's */
+	const char *tune_bandwidth, *tune_downtime;                  /* with their units */
+	bool switch_now, pause_now, forget;
 	bool no_guard;
 	bool copy_disks;
 	unsigned int ladder; /* enum ladder_name */

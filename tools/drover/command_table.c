@@ -68,6 +68,23 @@ static const struct option options[] = {
 	  "limit for each migration, for example 2Gbit/s (default: the cluster's)" },
 	{ OPTION_MAX_DOWNTIME, 0, "max-downtime", "DUR", OPTION_DURATION, AT(max_downtime_ms),
 	  "longest pause at the switchover (default: the cluster's)" },
+	{ OPTION_COMPLETION_TIMEOUT, 0, "completion-timeout", "DUR", OPTION_DURATION,
+	  AT(completion_timeout_ms_per_gib),
+	  "longest time for each GiB of memory and of copied disks (default: the cluster's)" },
+	{ OPTION_PROGRESS_TIMEOUT, 0, "progress-timeout", "DUR", OPTION_DURATION,
+	  AT(progress_timeout_ms),
+	  "longest time without getting any nearer to the end (default: the cluster's)" },
+	{ OPTION_TUNE_BANDWIDTH, 0, "bandwidth", "RATE", OPTION_TEXT, AT(tune_bandwidth),
+	  "its limit from now on, for example 2Gbit/s or 64MiB/s; none: no limit" },
+	{ OPTION_TUNE_DOWNTIME, 0, "max-downtime", "DUR", OPTION_TEXT, AT(tune_downtime),
+	  "longest pause at its switchover, with the unit: 500ms, 2s" },
+	{ OPTION_SWITCH_NOW, 0, "post-copy", NULL, OPTION_FLAG, AT(switch_now),
+	  "switch it to post-copy now; it must have been begun with permission for that. There is no "
+	  "way back" },
+	{ OPTION_PAUSE_NOW, 0, "pause", NULL, OPTION_FLAG, AT(pause_now),
+	  "pause the guest now, until it has arrived" },
+	{ OPTION_FORGET, 0, "forget", NULL, OPTION_FLAG, AT(forget),
+	  "drop what is kept for the guest's next migration" },
 	{ OPTION_NO_GUARD, 0, "no-guard", NULL, OPTION_FLAG, AT(no_guard),
 	  "role admin: where no lock on the storage keeps the guest from running twice, go without the "
 	  "two-step commit, too. A broken connection at the switchover can then damage its disks" },
@@ -138,6 +155,7 @@ static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
 #define PRINTS   (O(OUTPUT) | O(BYTES))
 #define LISTS    (ASKS | PRINTS | O(NO_HEADERS))
 #define STRATEGY (O(LADDER) | O(AUTO_CONVERGE) | O(POST_COPY) | O(PAUSE))
+#define LIMITS   (O(BANDWIDTH) | O(MAX_DOWNTIME) | O(COMPLETION_TIMEOUT) | O(PROGRESS_TIMEOUT))
 #define FOLLOWS  (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
 
 /* An address is said by the command itself. */
@@ -224,7 +242,7 @@ static const struct command commands[] = {
 
 	{ .name = "drain", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
-		     O(NO_INPUT) | O(PARALLEL) | O(BANDWIDTH) | O(COPY_DISKS) | O(REASON) | STRATEGY,
+		     O(NO_INPUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
 	  .summary = "move all guests off a node and keep new ones away",
 	  .description = "Starts at once if every guest can be moved live, follows it to the end, and "
@@ -252,8 +270,7 @@ static const struct command commands[] = {
 	  .run = uncordon_run, .completion = COMPLETE_NODES, .summary = "the opposite of cordon",
 	  .examples = "drover uncordon host1" },
 	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
-	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | O(BANDWIDTH) | O(MAX_DOWNTIME) |
-		     O(NO_GUARD) | O(COPY_DISKS) | STRATEGY,
+	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | LIMITS | O(NO_GUARD) | O(COPY_DISKS) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = migrate_run, .completion = COMPLETE_VMS,
 	  .summary = "move one guest live",
 	  .description = "Ctrl-C stops watching; the migration goes on.\n\n"
@@ -276,6 +293,22 @@ static const struct command commands[] = {
 			 "keeps the guest from running twice: a two-step commit cannot guard it.",
 	  .examples = "drover migrate web1\ndrover migrate web1 --to host3 --dry-run\n"
 		      "drover migrate web1 --to host3 --copy-disks" },
+	{ .name = "tune", .arguments = "VM|migration/N", .words_min = 1, .words_max = 1,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(TUNE_BANDWIDTH) | O(TUNE_DOWNTIME) |
+		     O(SWITCH_NOW) | O(PAUSE_NOW) | O(FORGET),
+	  .formats = SHOWABLE, .group = ACT, .run = tune_run, .completion = COMPLETE_CANCEL,
+	  .summary = "change a migration while it runs, or a guest's next one",
+	  .description = "Of a migration that copies, bandwidth and downtime are changed at once; "
+			 "--post-copy and --pause finish it now. What was changed, by whom, from what "
+			 "to what is in its history. A ladder leaves a downtime alone that was set "
+			 "this way, and never touches a bandwidth. Past the switchover nothing can be "
+			 "changed any more (status 4).\n\n"
+			 "Of a guest that is not being moved, bandwidth and downtime are kept for its "
+			 "next migration, until that is done; `drover explain vm/NAME` shows them, "
+			 "--forget drops them. What is asked for with that migration itself wins.\n\n"
+			 "libvirt limits bandwidth in whole MiB/s; what it was made into is told.",
+	  .examples = "drover tune web1 --bandwidth none\ndrover tune migration/42 --max-downtime 2s\n"
+		      "drover tune web1 --pause" },
 	{ .name = "cancel", .arguments = "migration/N|drain/N|vm/NAME", .words_min = 1,
 	  .words_max = 1, .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = cancel_run, .completion = COMPLETE_CANCEL,
@@ -303,6 +336,7 @@ static const struct command commands[] = {
 	  .summary = "take back that a host is dead; what was settled stays so",
 	  .description = "Not needed for a host that is repaired: its return ends the declaration.",
 	  .examples = "drover unfence host1" },
+	{ .name = "show", .alias_of = "explain" },
 	{ .name = "maintenance enter", .alias_of = "drain" },
 	{ .name = "maintenance exit", .alias_of = "undrain" },
 	{ .name = "evacuate", .alias_of = "drain" },

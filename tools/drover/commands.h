@@ -21,6 +21,7 @@ enum exit_code fence_run(const struct invocation *invocation);
 enum exit_code unfence_run(const struct invocation *invocation);
 enum exit_code migrate_run(const struct invocation *invocation);
 enum exit_code cancel_run(const struct invocation *invocation);
+enum exit_code tune_run(const struct invocation *invocation);
 enum exit_code watch_run(const struct invocation *invocation);
 enum exit_code init_run(const struct invocation *invocation);
 enum exit_code join_run(const struct invocation *invocation);

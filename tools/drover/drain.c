@@ -55,6 +55,9 @@ static void fill_request(const struct options *options, const char *node, struct
 	ret_request->allow_post_copy = options->allow_post_copy;
 	ret_request->allow_workload_disruption = options->allow_pause;
 	ret_request->bandwidth_bytes_per_s = options->bandwidth_bytes_per_s;
+	ret_request->max_downtime_ms = options->max_downtime_ms;
+	ret_request->completion_timeout_ms_per_gib = options->completion_timeout_ms_per_gib;
+	ret_request->progress_timeout_ms = options->progress_timeout_ms;
 	ret_request->request_id.data = request_id->bytes;
 	ret_request->request_id.len = ID_BYTES;
 }

@@ -166,8 +166,7 @@ static void strategy_print(const struct output *o, const Drover__V1__MigrationSe
 		fact(o, "permitted", line + 2);
 }
 
-static void migration_settings_print(const struct output *o,
-                                     const Drover__V1__MigrationSettings *settings)
+static void limits_print(const struct output *o, const Drover__V1__MigrationSettings *settings)
 {
 	char text[OUTPUT_TEXT_BYTES];
 
@@ -185,9 +184,19 @@ static void migration_settings_print(const struct output *o,
 	}
 	if (settings->progress_timeout_ms)
 		fact(o, "stall limit", output_duration(o, settings->progress_timeout_ms, text));
+}
+
+/* @told: a table says most of it, with where each comes from. */
+static void migration_settings_print(const struct output *o,
+                                     const Drover__V1__MigrationSettings *settings, bool told)
+{
+	if (!told)
+		limits_print(o, settings);
 	fact(o, "encryption", settings->tls ? "TLS" : "none");
 	if (settings->no_guard)
 		fact(o, "no guard", "locks only, no two-step commit: an administrator said so");
+	if (told)
+		return;
 	strategy_print(o, settings);
 	if (settings->copy_disks)
 		fact(o, "disks", "copied where they are not shared");
@@ -270,7 +279,7 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 	}
 }
 
-static void migration_print(const struct output *o, const Drover__V1__Migration *m)
+static void migration_print(const struct output *o, const Drover__V1__Migration *m, bool told)
 {
 	char when[CLOCK_TEXT_BYTES];
 
@@ -293,7 +302,7 @@ static void migration_print(const struct output *o, const Drover__V1__Migration 
 	if (m->ended_wall_ms)
 		fact(o, "ended", clock_format_wall(m->ended_wall_ms, when));
 	if (m->settings)
-		migration_settings_print(o, m->settings);
+		migration_settings_print(o, m->settings, told);
 	if (m->report)
 		report_print(o, m->report, migration_is_over(m));
 }
@@ -350,7 +359,7 @@ void explanation_print(const struct output *o, const char *asked, const Drover__
 	for (size_t i = 0; i < e->n_lines; i++)
 		say(o, "  %s", e->lines[i]);
 	if (e->migration)
-		migration_print(o, e->migration);
+		migration_print(o, e->migration, e->n_settings > 0);
 	if (e->drain)
 		drain_print(o, e->drain);
 	targets_print(o, e);

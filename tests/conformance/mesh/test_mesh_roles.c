@@ -52,6 +52,7 @@ static const struct {
 	{ "Coordinator/Uncordon", O | X },
 	{ "Coordinator/Migrate", O | X },
 	{ "Coordinator/Cancel", O | X },
+	{ "Coordinator/Tune", O | X },
 	{ "Coordinator/Fence", X },
 	{ "Coordinator/Unfence", X },
 	{ "Health/Check", C | A | O | V | X },
