@@ -115,7 +115,7 @@ struct reply {
 	struct target_view *targets; /* owned; REPLY_EXPLAIN, best first */
 	size_t n_targets;
 	char text[REASON_BYTES];
-	struct names effects; /* owned; REPLY_FENCE: what it allows, a sentence each */
+	struct names effects;       /* owned; REPLY_FENCE: what it allows, a sentence each */
 	struct tuned_value *values; /* owned; REPLY_TUNE: what is different now */
 	size_t n_values;
 	char vm_uuid[VM_UUID_BYTES]; /* REPLY_TUNE, REPLY_EXPLAIN: the guest; "" = none */

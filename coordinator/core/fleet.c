@@ -393,8 +393,7 @@ static void forget_gone(struct fleet *fleet)
 
 	HASH_ITER (hh, fleet->vms, vm, next) {
 		if (vm->sightings || vm->migration || !vm->gone_ms || vm->kept.bandwidth_given ||
-		    vm->kept.max_downtime_given ||
-		    change_now(fleet) - vm->gone_ms < VM_FORGET_MS)
+		    vm->kept.max_downtime_given || change_now(fleet) - vm->gone_ms < VM_FORGET_MS)
 			continue;
 		HASH_DEL(fleet->vms, vm);
 		fleet->oldest_revision = fleet->revision;

@@ -130,10 +130,10 @@ struct vm {
 	bool twice;                  /* runs on two hosts: frozen until a person has looked */
 	uint64_t twice_since_ms;
 	struct refusal *refusals;
-	uint32_t failures; /* in a row */
-	uint64_t retry_ms; /* not before, after a failure */
-	uint64_t moved_ms; /* its last migration was done; 0 = none since start */
-	uint64_t gone_ms;  /* no host lists it since; 0 = some does */
+	uint32_t failures;     /* in a row */
+	uint64_t retry_ms;     /* not before, after a failure */
+	uint64_t moved_ms;     /* its last migration was done; 0 = none since start */
+	uint64_t gone_ms;      /* no host lists it since; 0 = some does */
 	struct vm_record kept; /* for its next migration; uuid and name are set when it is saved */
 	uint64_t revision;
 	bool dirty, unsaved;

@@ -179,7 +179,8 @@ static void tune_migration(struct fleet *fleet, const struct event *event, struc
 
 	if (migration_state_is_final(m->kept.state))
 		error_set(&err, ERROR_REFUSED,
-		          "migration/%" PRIu64 " of %s is over (%s): nothing about it can be changed",
+		          "migration/%" PRIu64
+		          " of %s is over (%s): nothing about it can be changed",
 		          m->kept.number, m->kept.vm_name, migration_state_name(m->kept.state));
 	else if (event->tune.forget)
 		error_set(&err, ERROR_INVALID,
@@ -263,7 +264,8 @@ static void tune_vm(struct fleet *fleet, const struct event *event, struct vm *v
 	                     : "nothing is kept for it, its next migration has the cluster's");
 	if (reply->changed) {
 		format_changes(reply, event->tune.by, line, sizeof(line));
-		change_tell(fleet, SEVERITY_INFO, "vm", vm->name, "for its next migration, %s", line);
+		change_tell(fleet, SEVERITY_INFO, "vm", vm->name, "for its next migration, %s",
+		            line);
 	}
 	reply_send_stored(fleet, reply);
 }
@@ -295,9 +297,10 @@ static int judge_values(const struct event *event, struct error *err)
 		                 "a downtime of %" PRIu64 " ms: it can be 1 ms to 2000 s",
 		                 t->max_downtime_ms);
 	if (t->post_copy && t->pause)
-		return error_set(err, ERROR_INVALID,
-		                 "post-copy and a pause exclude each other: with post-copy the guest "
-		                 "runs on at once");
+		return error_set(
+			err, ERROR_INVALID,
+			"post-copy and a pause exclude each other: with post-copy the guest "
+			"runs on at once");
 	return 0;
 }
 
@@ -317,8 +320,9 @@ void request_tune(struct fleet *fleet, const struct event *event)
 		    !event->tune.forget)
 			m = vm->migration;
 	} else if (strcmp(event->tune.kind, "migration") != 0) {
-		error_set(&err, ERROR_INVALID, "cannot tune %.32s/%.64s: a migration or a vm can be",
-		          event->tune.kind, event->tune.name);
+		error_set(&err, ERROR_INVALID,
+		          "cannot tune %.32s/%.64s: a migration or a vm can be", event->tune.kind,
+		          event->tune.name);
 	} else if (parse_number(event->tune.name, &number) == 0) {
 		m = fleet_find_migration(fleet, number);
 	}

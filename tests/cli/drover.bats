@@ -299,6 +299,30 @@ wait_for() {
 	run --separate-stderr -2 "$drover" cancel drain/0
 }
 
+@test "tune: what is different, in both units; bare numbers are not guessed at" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" tune web1 --bandwidth none
+	[ "${lines[0]}" = "migration/12" ]
+	[[ ${lines[1]} == *"bandwidthPerMigration"*"8 MiB/s = 67.1 Mbit/s → no limit"* ]]
+	run --separate-stderr -0 "$drover" tune vm/calm --bandwidth 64MiB/s
+	[[ $output == "vm/calm"*"kept for its next migration"* ]]
+	run --separate-stderr -0 "$drover" tune web1 --max-downtime 1500ms
+	[[ $output == "migration/12: nothing is different"* ]]
+	run --separate-stderr -0 "$drover" tune web1 --bandwidth 1Gbit/s -o json
+	jq -e '.values[0].after == "no limit"' <<<"$output"
+	run --separate-stderr -4 "$drover" tune migration/42 --pause
+	[[ $stderr == *"past its switchover"* ]]
+	run --separate-stderr -2 "$drover" tune web1 --max-downtime 500
+	[[ $stderr == *"500 of what? write 500ms or 500s"* ]]
+	run --separate-stderr -2 "$drover" tune web1 --bandwidth 500
+	[[ $stderr == *"is not a rate"* ]]
+	run --separate-stderr -2 "$drover" tune web1
+	[[ $stderr == *"nothing is to be changed"* ]]
+	run --separate-stderr -2 "$drover" tune web1 --pause --post-copy
+	run --separate-stderr -2 "$drover" tune migration/seven --pause
+	run --separate-stderr -2 "$drover" tune node/host1 --pause
+}
+
 @test "events: the oldest first, one line each, by subject" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" events --no-headers

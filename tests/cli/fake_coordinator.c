@@ -480,6 +480,42 @@ static void handle_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	mesh_reply(in, &reply.base);
 }
 
+/* web1 moves, calm does not; anything else is past its switchover. */
+static void handle_tune(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__TuneRequest *r = (const Drover__V1__TuneRequest *)m;
+	Drover__V1__TuneReply reply = DROVER__V1__TUNE_REPLY__INIT;
+	Drover__V1__TunedValue value = DROVER__V1__TUNED_VALUE__INIT, *values[] = { &value };
+	Drover__V1__Migration migration = DROVER__V1__MIGRATION__INIT;
+	struct error err;
+
+	(void)context;
+	printf("tune %s/%s bandwidth %d %llu downtime %d %llu post-copy %d pause %d forget %d\n",
+	       r->kind, r->name, r->tuning->bandwidth_given,
+	       (unsigned long long)r->tuning->bandwidth_bytes_per_s, r->tuning->max_downtime_given,
+	       (unsigned long long)r->tuning->max_downtime_ms, r->tuning->post_copy,
+	       r->tuning->pause, r->forget);
+	fflush(stdout);
+	if (strcmp(r->name, "web1") != 0 && strcmp(r->name, "calm") != 0) {
+		error_set(&err, ERROR_REFUSED, "the move of %.40s is past its switchover", r->name);
+		mesh_fail_error(in, &err);
+		return;
+	}
+	value.name = S("bandwidthPerMigration");
+	value.before = S("8 MiB/s = 67.1 Mbit/s");
+	value.after = S("no limit");
+	reply.values = values;
+	reply.n_values = r->tuning->bandwidth_given;
+	reply.changed = r->tuning->bandwidth_given;
+	if (strcmp(r->name, "web1") == 0) {
+		migration.number = 12;
+		reply.migration = &migration;
+	} else {
+		reply.text = S("calm is not being moved: kept for its next migration");
+	}
+	mesh_reply(in, &reply.base);
+}
+
 /* The newest first, as a log is asked for. */
 static void handle_events(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
@@ -515,7 +551,7 @@ static const struct mesh_handler handlers[] = {
 	{ "Drain", handle_drain },       { "Migrate", handle_migrate }, { "Watch", handle_watch },
 	{ "ListNodes", handle_nodes },   { "ListVms", handle_vms },     { "Cordon", handle_cordon },
 	{ "GetStatus", handle_status },  { "Explain", handle_explain }, { "Cancel", handle_cancel },
-	{ "ListEvents", handle_events },
+	{ "ListEvents", handle_events }, { "Tune", handle_tune },
 };
 
 static void stop(int signal_number, void *context)

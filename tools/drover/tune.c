@@ -32,8 +32,8 @@ static int read_downtime(const char *text, Drover__V1__Tuning *t, struct error *
 		return 0;
 	if (text[0] && strspn(text, "0123456789.") == strlen(text))
 		return error_set(err, ERROR_INVALID,
-		                 "--max-downtime: %.20s of what? write %.20sms or %.20ss", text, text,
-		                 text);
+		                 "--max-downtime: %.20s of what? write %.20sms or %.20ss", text,
+		                 text, text);
 	if (units_parse_duration(text, &t->max_downtime_ms, err) < 0)
 		return error_context(err, "--max-downtime");
 	t->max_downtime_given = true;
@@ -49,11 +49,13 @@ static int read_tuning(const struct options *o, Drover__V1__TuneRequest *request
 	t->post_copy = o->switch_now;
 	t->pause = o->pause_now;
 	request->forget = o->forget;
-	if (!t->bandwidth_given && !t->max_downtime_given && !t->post_copy && !t->pause && !o->forget)
-		return error_set(err, ERROR_INVALID,
-		                 "nothing is to be changed: give --bandwidth, --max-downtime, "
-		                 "--post-copy, --pause or --forget; what holds now is shown by drover "
-		                 "explain");
+	if (!t->bandwidth_given && !t->max_downtime_given && !t->post_copy && !t->pause &&
+	    !o->forget)
+		return error_set(
+			err, ERROR_INVALID,
+			"nothing is to be changed: give --bandwidth, --max-downtime, "
+			"--post-copy, --pause or --forget; what holds now is shown by drover "
+			"explain");
 	if (t->post_copy && t->pause)
 		return error_set(err, ERROR_INVALID, "--post-copy and --pause exclude each other");
 	return 0;
@@ -80,7 +82,8 @@ static void print(struct session *s, const char *what, const Drover__V1__TuneRep
 	if (s->options->quiet)
 		return;
 	if (reply->migration && reply->migration->number)
-		fprintf(s->out.file, "migration/%llu", (unsigned long long)reply->migration->number);
+		fprintf(s->out.file, "migration/%llu",
+		        (unsigned long long)reply->migration->number);
 	else
 		fputs(shown, s->out.file);
 	fputs(reply->n_values ? "\n" : ": nothing is different, it was so already\n", s->out.file);

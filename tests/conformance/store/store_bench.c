@@ -159,6 +159,9 @@ struct drain_record store_bench_drain(uint64_t number, const char *node)
 		                                    .allow_auto_converge = true },
 		                      .parallel = 3,
 		                      .bandwidth_bytes_per_s = 5,
+		                      .max_downtime_ms = 15,
+		                      .completion_timeout_ms_per_gib = 16,
+		                      .progress_timeout_ms = 17,
 		                      .created_wall_ms = 6,
 		                      .ended_wall_ms = 7,
 		                      .left_count = 8 };

@@ -58,6 +58,14 @@ static void test_reload_equals_what_was_stored(void **state)
 	struct event_record event = { .revision = 1, .wall_ms = 2, .severity = SEVERITY_ALARM };
 	struct migration_record expected = store_bench_migration(41, "web1", "host1", "host2");
 	struct drain_record drain = store_bench_drain(4, "host1");
+	struct vm_record vm = { .uuid = "7f1d",
+		                .name = "web1",
+		                .bandwidth_given = true,
+		                .max_downtime_given = true,
+		                .max_downtime_ms = 9,
+		                .by = "root (uid 0)",
+		                .wall_ms = 10 };
+	struct vm_record forgotten = { .uuid = "8f1d", .name = "web2" };
 	struct store_contents got;
 	struct error err = { 0 };
 
@@ -71,6 +79,8 @@ static void test_reload_equals_what_was_stored(void **state)
 	batch_add(batch, PUT_NODE)->node = node;
 	drain_record_copy(&batch_add(batch, PUT_DRAIN)->drain, &drain);
 	migration_record_copy(&batch_add(batch, PUT_MIGRATION)->migration, &expected);
+	batch_add(batch, PUT_VM)->vm = vm;
+	batch_add(batch, PUT_VM)->vm = forgotten;
 	batch_add(batch, PUT_EVENT)->event = event;
 	assert_int_equal(store_write(bench->store, batch, &err), 0);
 	batch_free(batch);
@@ -79,6 +89,9 @@ static void test_reload_equals_what_was_stored(void **state)
 	got = load(bench);
 	assert_int_equal(got.n_nodes, 1);
 	assert_memory_equal(&got.nodes[0], &node, sizeof(node));
+	/* Of a guest with nothing to keep nothing is kept. */
+	assert_int_equal(got.n_vms, 1);
+	assert_memory_equal(&got.vms[0], &vm, sizeof(vm));
 	assert_int_equal(got.n_events, 1);
 	assert_memory_equal(&got.events[0], &event, sizeof(event));
 	assert_int_equal(got.last_migration_number, 41);
