@@ -25,6 +25,8 @@
 /* libvirt shows a job before the call does anything; one that does not appear in this time after the
  * agent was restarted is not coming. */
 #define ADOPTED_NO_JOB_MS 2000
+/* Rates are averages, and what QEMU counts as left is not exact. */
+#define SWITCHOVER_MOST 2
 
 struct move_errand {
 	struct source_errand base;
@@ -168,14 +170,15 @@ static void judge_control(struct source_attempt *a, const struct watch_errand *w
 	}
 }
 
+/* libvirt calls every pause of a guest that is on its way a migration's, ours as well (measured): of a
+ * guest that stands still already no switchover is seen, and it can be cancelled until its end. */
 static void switchover_seen(struct source_attempt *a, uint64_t at_ms)
 {
-	if (a->switching)
+	if (a->switching || (a->order.paused_by_us && !a->order.post_copy))
 		return;
 	FAILPOINT(source_at_switchover);
 	a->switching = true;
-	if (!a->order.paused_by_us)
-		a->switched_ms = at_ms;
+	a->switched_ms = at_ms;
 	if (a->stage == SOURCE_MOVING)
 		a->state = DROVER__V1__MIGRATION_STATE__SWITCHING;
 }
@@ -193,11 +196,32 @@ static void note_paused(struct source_attempt *a, bool paused)
 	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
 }
 
+/* libvirt gives a person's pause in mid-copy the same name as a switchover's. QEMU begins none while
+ * much more is left than what the allowed downtime carries. */
+static bool is_mid_copy(const struct source_attempt *a, const struct vm_job *job)
+{
+	uint64_t fits_bytes = job->transfer_bytes_per_s / 1000 * ladder_get_downtime_ms(&a->ladder);
+
+	return job->active && job->iteration > 0 && fits_bytes > 0 &&
+	       job->memory_remaining_bytes > SWITCHOVER_MOST * fits_bytes;
+}
+
 /* @asked_ms: when the question was sent; what is older than the switchover says nothing of it. */
-static void judge_guest(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms)
+static void judge_guest(struct source_attempt *a, const struct vm_summary *vm,
+                        const struct vm_job *job, uint64_t asked_ms)
 {
 	bool paused = vm->state == VM_PAUSED && vm->pause_reason == VM_PAUSE_MIGRATION;
 
+	if (paused && !a->order.paused_by_us && !a->order.post_copy && is_mid_copy(a, job)) {
+		a->guest_paused = true;
+		note_paused(a, true);
+		if (a->switching) {
+			a->switching = false;
+			a->switched_ms = 0;
+			a->state = DROVER__V1__MIGRATION_STATE__RUNNING;
+		}
+		return;
+	}
 	source_ladder_see(a, vm, asked_ms);
 	if (vm->state == VM_RUNNING)
 		note_paused(a, false);
@@ -232,7 +256,7 @@ static void watched(struct errand *e)
 			log_debug("%s: abort: %s", a->order.vm_name, w->abort_error.text);
 	}
 	if (w->find_rc == 0)
-		judge_guest(a, &w->vm, w->asked_ms);
+		judge_guest(a, &w->vm, &w->job, w->asked_ms);
 	if (w->job_rc == 0 && w->job.active) {
 		judge_job(a, &w->job);
 	} else if (a->adopted && (w->job_rc == 0 || w->job_rc == -ERROR_NOT_FOUND)) {

@@ -253,6 +253,10 @@ int fake_suspend(struct hypervisor *h, const char *uuid, struct error *err)
 		return result;
 	if (!fake_is_active(copy))
 		result = fake_refuse(err, "domain is not running");
+	else if (copy->state == VM_RUNNING && fake_has_job_out(copy))
+		/* libvirt tells it from a switchover by nothing (measured). */
+		fake_copy_set_locked(handle->world, copy, VM_PAUSED, VM_PAUSE_MIGRATION,
+		                     "migrating");
 	else if (copy->state == VM_RUNNING)
 		fake_copy_set_locked(handle->world, copy, VM_PAUSED, VM_PAUSE_USER, "user");
 	fake_leave(handle);

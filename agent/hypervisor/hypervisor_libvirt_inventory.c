@@ -264,6 +264,13 @@ static int add_blockers(virConnectPtr connection, virDomainPtr domain, struct vm
 	result = libvirt_read_job(connection, domain, &job, NULL, err);
 	if (result)
 		return result;
+	/* In post-copy it runs already. */
+	if (job == LIBVIRT_JOB_INCOMING) {
+		domain_blockers_add(list, CHECK_FAIL, "job", REASON_NOT_MIGRATABLE,
+		                    "wait until all of it is here",
+		                    "in post-copy: a part of its memory is still at its source");
+		return 0;
+	}
 	d->job_other = job == LIBVIRT_JOB_OTHER;
 	read_disk_error(domain, d);
 	if (job == LIBVIRT_JOB_OTHER)

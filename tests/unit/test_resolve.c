@@ -38,7 +38,7 @@ static const struct {
 	{ SOURCE_SWITCHING, {
 	  { "wait", "wait" },                   { "resume-source", "wait" }, { "resume-source", "wait" }, { "wait", "wait" },         { "wait", "wait" },               { "destroy-source", "wait" } } },
 	{ SOURCE_POSTCOPY_FAILED, {
-	  { "wait", "wait" },                   { "lost-postcopy", "wait" }, { "lost-postcopy", "wait" }, { "hold", "wait" },         { "recover-postcopy", "wait" },   { "recover-postcopy", "wait" } } },
+	  { "wait", "wait" },                   { "lost-postcopy", "lost-postcopy" }, { "lost-postcopy", "lost-postcopy" }, { "hold", "wait" }, { "recover-postcopy", "recover-postcopy" }, { "recover-postcopy", "recover-postcopy" } } },
 	{ SOURCE_GONE, {
 	  { "done-unconfirmed", "done-unconfirmed" }, { "lost", "wait" },    { "lost", "wait" },          { "wait", "wait" },         { "done", "done" },               { "done", "done" } } },
 	{ SOURCE_STOPPED, {

@@ -632,6 +632,7 @@ static void test_paused_while_it_moves(void **state)
 	move_start_slowly(&move);
 	assert_ok(h->ops->suspend(h, uuid, &err));
 	assert_int_equal(find(h).state, VM_PAUSED);
+	assert_int_equal(find(h).pause_reason, VM_PAUSE_MIGRATION); /* whoever paused it */
 	assert_ok(h->ops->abort_job(h, uuid, &err));
 	move_join(&move);
 	assert_int_equal(move.result, -ERROR_CANCELLED);
