@@ -40,7 +40,7 @@ void hello_send(struct mesh_connection *c)
 	connection_send(c, FRAME_HELLO, 0, &hello.base);
 }
 
-static int check_certificate(const struct mesh_connection *c, const struct mesh_identity *claim,
+static int check_certificate(const struct mesh_connection *c, struct mesh_identity *claim,
                              struct error *err)
 {
 	const struct mesh_identity *proved = &c->peer.identity;
@@ -59,6 +59,7 @@ static int check_certificate(const struct mesh_connection *c, const struct mesh_
 		return error_set(err, ERROR_IDENTITY,
 		                 "it says that it is %s, but its certificate is that of %s",
 		                 identity_format(claim, says), identity_format(proved, is));
+	memcpy(claim->serial, proved->serial, sizeof(claim->serial));
 	return 0;
 }
 

@@ -71,7 +71,8 @@ enum mesh_role {
 	MESH_ROLE_ADMIN = 1 << 4,
 };
 
-#define MESH_NAME_BYTES 128
+#define MESH_NAME_BYTES   128
+#define MESH_SERIAL_BYTES 41 /* 20 bytes in hex (RFC 5280), and the final zero */
 
 const char *mesh_role_name(enum mesh_role role);      /* "agent"; "none" */
 enum mesh_role mesh_role_from_name(const char *name); /* MESH_ROLE_NONE if there is none */
@@ -81,7 +82,8 @@ struct mesh_identity {
 	char name[MESH_NAME_BYTES];    /* node or coordinator or user name */
 	char address[MESH_NAME_BYTES]; /* "10.77.0.1:40210", "uid 0" */
 	char cluster[MESH_NAME_BYTES];
-	bool certified; /* proved by a certificate, not by being a local user */
+	bool certified;                 /* proved by a certificate, not by being a local user */
+	char serial[MESH_SERIAL_BYTES]; /* that certificate's, hex; "" = unknown */
 };
 
 struct method; /* proto/methods.h */

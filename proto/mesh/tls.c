@@ -118,12 +118,14 @@ static int check_own(SSL_CTX *context, const char *path, const char *ca_path, st
 	return 0;
 }
 
-/* A revoked certificate fails; a list that is old or missing fails nobody (tls.h). */
+/* A revoked certificate fails; a list that is old, of a clock ahead of ours, or missing fails nobody
+ * (tls.h). */
 static int verify_callback(int ok, X509_STORE_CTX *check)
 {
 	int result = X509_STORE_CTX_get_error(check);
 
-	if (result != X509_V_ERR_UNABLE_TO_GET_CRL && result != X509_V_ERR_CRL_HAS_EXPIRED)
+	if (result != X509_V_ERR_UNABLE_TO_GET_CRL && result != X509_V_ERR_CRL_HAS_EXPIRED &&
+	    result != X509_V_ERR_CRL_NOT_YET_VALID)
 		return ok;
 	X509_STORE_CTX_set_error(check, X509_V_OK);
 	return 1;

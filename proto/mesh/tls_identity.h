@@ -9,5 +9,5 @@
 
 #include <openssl/x509.h>
 
-/* @ret_identity gets role, name and cluster, and is untouched on failure. -ERROR_IDENTITY. */
+/* @ret_identity gets role, name, cluster and serial, and is untouched on failure. -ERROR_IDENTITY. */
 int tls_identity_read(X509 *certificate, struct mesh_identity *ret_identity, struct error *err);
