@@ -136,6 +136,8 @@ struct mesh_connection *coordinators_find_connection(struct agent *agent);
 
 /* --- credentials.c: our certificates stay valid --- */
 void credentials_start(struct agent *agent);
+/* There is news of certificates: asks for it now. */
+void credentials_hurry(struct agent *agent);
 void credentials_stop(struct agent *agent);
 void credentials_free(struct agent *agent); /* when no courier and no call is out any more */
 

@@ -31,12 +31,15 @@ struct credentials {
 	struct loop_timer timer;
 	struct keeper_files files;
 	char problem[ERROR_TEXT_BYTES]; /* as it was last logged */
+	bool under_way;                 /* a round */
+	bool hurry;                     /* there is news that the round under way may have missed */
 
 	/* Of this round. */
 	struct keeper_view view;
-	char *trusted[AUTHORITY_REQUESTS], *certificates[AUTHORITY_REQUESTS];
+	char *trusted[AUTHORITY_REQUESTS], *revoked[AUTHORITY_REQUESTS];
+	char *certificates[AUTHORITY_REQUESTS];
 	struct bytes requests[AUTHORITY_REQUESTS];
-	bool renew, changed;
+	bool renew, changed, lists_changed;
 	uint64_t again_ms;
 	int rc;
 	struct error error;
@@ -51,13 +54,14 @@ static void end_round(struct credentials *c, uint64_t again_ms)
 {
 	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++) {
 		free(c->trusted[i]);
+		free(c->revoked[i]);
 		free(c->certificates[i]);
-		c->trusted[i] = c->certificates[i] = NULL;
+		c->trusted[i] = c->revoked[i] = c->certificates[i] = NULL;
 	}
 	keeper_requests_deinit(c->requests);
-	c->renew = c->changed = false;
+	c->renew = c->changed = c->lists_changed = c->under_way = false;
 	if (!c->agent->stopping)
-		loop_timer_start(c->agent->loop, &c->timer, again_ms);
+		loop_timer_start(c->agent->loop, &c->timer, c->hurry ? 0 : again_ms);
 }
 
 /* The same trouble is told once. */
@@ -138,6 +142,8 @@ static void take_work(struct errand *e)
 	struct credentials *c = ((struct step *)e)->credentials;
 
 	c->rc = keeper_take_trusted(&c->files, c->trusted, &c->changed, &c->error);
+	if (c->rc == 0)
+		c->rc = keeper_take_revoked(&c->files, c->revoked, &c->lists_changed, &c->error);
 	if (c->rc == 0 && c->renew)
 		c->rc = keeper_make_requests(&c->files, c->requests, &c->error);
 }
@@ -152,11 +158,13 @@ static void take_done(struct errand *e)
 	if (!c)
 		return;
 	c->problem[0] = '\0';
-	if (c->changed) {
+	if (c->changed)
 		log_info("certificates: other authorities are trusted now, as the coordinator "
 		         "says");
+	if (c->lists_changed)
+		log_info("certificates: there is a new list of what is revoked");
+	if (c->changed || c->lists_changed)
 		mesh_look_at_files(c->agent->mesh);
-	}
 	connection = coordinators_find_connection(c->agent);
 	if (!c->renew || !connection) {
 		end_round(c, c->again_ms);
@@ -192,6 +200,8 @@ static void synced(const struct mesh_result *result, const Drover__V1__PkiSyncRe
 	}
 	for (size_t i = 0; i < reply->n_trusted && i < AUTHORITY_REQUESTS; i++)
 		c->trusted[i] = xstrdup(reply->trusted[i]);
+	for (size_t i = 0; i < reply->n_revoked && i < AUTHORITY_REQUESTS; i++)
+		c->revoked[i] = xstrdup(reply->revoked[i]);
 	c->renew = reply->renew || c->view.due;
 	c->again_ms = reply->again_ms < SOON_MS         ? SOON_MS
 	              : reply->again_ms > AGAIN_MOST_MS ? AGAIN_MOST_MS
@@ -221,6 +231,8 @@ static void fill_held(struct keeper_view *view, size_t kind, Drover__V1__PkiHeld
 	if (set->count)
 		ret->signer = (ProtobufCBinaryData){ CERTIFICATE_SHA256_BYTES,
 			                             view->holdings.held[kind].signer };
+	ret->list = (ProtobufCBinaryData){ CERTIFICATE_SHA256_BYTES,
+		                           view->holdings.held[kind].list };
 }
 
 static void look_done(struct errand *e)
@@ -252,6 +264,8 @@ static void begin_round(void *context)
 {
 	struct credentials *c = context;
 
+	c->under_way = true;
+	c->hurry = false;
 	/* Before they are looked at: what changes after that is not in use, and so not reported. */
 	mesh_look_at_files(c->agent->mesh);
 	if (mesh_uses_files(c->agent->mesh) && coordinators_find_connection(c->agent))
@@ -260,14 +274,25 @@ static void begin_round(void *context)
 		end_round(c, SOON_MS);
 }
 
+void credentials_hurry(struct agent *agent)
+{
+	struct credentials *c = agent->credentials;
+
+	if (!c)
+		return;
+	c->hurry = true;
+	if (!c->under_way)
+		loop_timer_start(agent->loop, &c->timer, 0);
+}
+
 void credentials_start(struct agent *agent)
 {
 	const struct agent_settings *s = agent->settings;
 	struct credentials *c = xnew(struct credentials);
 
 	c->agent = agent;
-	keeper_files_init(&c->files, s->tls_ca, s->tls_certificate, s->tls_key, s->tls_qemu,
-	                  s->tls_libvirt);
+	keeper_files_init(&c->files, s->tls_ca, s->tls_certificate, s->tls_key, s->tls_crl,
+	                  s->tls_qemu, s->tls_libvirt);
 	c->timer = (struct loop_timer){ .fire = begin_round, .context = c };
 	agent->credentials = c;
 	loop_timer_start(agent->loop, &c->timer, SOON_MS);

@@ -57,6 +57,18 @@ HANDLER(handle_release, target_release, Drover__V1__AttemptRequest);
 HANDLER(handle_inspect, target_inspect, Drover__V1__AttemptRequest);
 HANDLER(handle_finish, target_finish, Drover__V1__FinishTargetRequest);
 
+static void handle_certificates(struct mesh_incoming *in,
+                                const Drover__V1__LookAtCertificatesRequest *request, void *context)
+{
+	Drover__V1__LookAtCertificatesReply reply = DROVER__V1__LOOK_AT_CERTIFICATES_REPLY__INIT;
+
+	(void)request;
+	if (stopping(in, context))
+		return;
+	credentials_hurry(context);
+	mesh_reply(in, &reply.base);
+}
+
 static const struct agent_handlers handlers = {
 	.watch = handle_watch,
 	.start_migration = handle_start,
@@ -65,6 +77,7 @@ static const struct agent_handlers handlers = {
 	.probe_attempt = handle_probe,
 	.set_drain_mark = handle_mark,
 	.set_fence = handle_fence,
+	.look_at_certificates = handle_certificates,
 	.preview = handle_preview,
 	.admit = handle_admit,
 	.renew_lease = handle_renew,

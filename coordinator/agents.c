@@ -18,6 +18,8 @@
 #include <string.h>
 #include <uthash.h>
 
+#define LOOK_MS 10000
+
 struct agent_link {
 	char node[NODE_NAME_BYTES]; /* key */
 	struct coordinator *coordinator;
@@ -109,6 +111,28 @@ void agents_audit_refusal(struct coordinator *c, const struct foreign_claim *ref
 size_t agents_count(const struct coordinator *c)
 {
 	return HASH_COUNT(c->agents);
+}
+
+/* Who has not heard it, or is of an older version, asks by itself in a while. */
+static void looked(const struct mesh_result *result,
+                   const Drover__V1__LookAtCertificatesReply *reply, void *context)
+{
+	(void)result;
+	(void)reply;
+	(void)context;
+}
+
+void agents_look_at_certificates(struct coordinator *c)
+{
+	Drover__V1__LookAtCertificatesRequest request =
+		DROVER__V1__LOOK_AT_CERTIFICATES_REQUEST__INIT;
+	struct agent_link *l, *next;
+
+	HASH_ITER (hh, c->agents, l, next) {
+		if (l->connection)
+			agent_call_look_at_certificates(l->connection, &request, LOOK_MS, looked,
+			                                NULL);
+	}
 }
 
 void agents_stop(struct coordinator *c)

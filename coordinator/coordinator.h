@@ -102,6 +102,8 @@ struct mesh_connection *agents_find_connection(struct coordinator *c, const char
 /* Its agent said what is not its own to say. */
 void agents_audit_refusal(struct coordinator *c, const struct foreign_claim *refusal);
 size_t agents_count(const struct coordinator *c);
+/* Tells all that are connected that there is something new of certificates. */
+void agents_look_at_certificates(struct coordinator *c);
 void agents_stop(struct coordinator *c);
 
 /* --- identity.c: who joins; certificates of members, and our own, are renewed --- */

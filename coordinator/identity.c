@@ -8,18 +8,16 @@
  * certificate and nothing in it. The coordinator's own files, and an administrator's beside them, are
  * looked after every few seconds. The authority's files block, so one courier goes there. Owner thread.
  */
-#include "coordinator/coordinator.h"
+#include "coordinator/identity.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "common/courier.h"
 #include "common/log.h"
 #include "pki/files.h"
 #include "pki/join_server.h"
 #include "pki/keeper.h"
 #include "proto/audit/audit.h"
 #include "proto/audit/audit_text.h"
-#include "proto/pki.rpc.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -30,13 +28,6 @@
 #define AGAIN_LEAST_MS    2000
 #define AGAIN_MOST_MS     120000
 #define AGAIN_MS_A_MEMBER 20 /* so that there are at most fifty questions a second */
-#define REQUEST_BYTES     4096
-
-struct identity {
-	struct courier_pool *courier;
-	struct loop_timer look;
-	char problem[ERROR_TEXT_BYTES]; /* as it was last logged */
-};
 
 /* --- joins --- */
 
@@ -78,10 +69,10 @@ struct inquiry {
 	struct mesh_incoming *in; /* NULL: nobody waits any more */
 	const char *authority;
 	enum mesh_role role;
-	char name[MESH_NAME_BYTES];
+	char name[MESH_NAME_BYTES], serial[MESH_SERIAL_BYTES];
 	bool renew; /* else sync */
 	struct authority_holdings holdings;
-	uint8_t requests[AUTHORITY_REQUESTS][REQUEST_BYTES];
+	uint8_t requests[AUTHORITY_REQUESTS][IDENTITY_REQUEST_BYTES];
 	size_t request_bytes[AUTHORITY_REQUESTS];
 
 	int rc;
@@ -105,12 +96,16 @@ static void reply_orders(const struct inquiry *q)
 {
 	Drover__V1__PkiSyncReply m = DROVER__V1__PKI_SYNC_REPLY__INIT;
 	uint64_t again_ms = agents_count(q->c) * AGAIN_MS_A_MEMBER;
-	char *trusted[AUTHORITY_REQUESTS];
+	char *trusted[AUTHORITY_REQUESTS], *revoked[AUTHORITY_REQUESTS];
 
-	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)
+	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++) {
 		trusted[i] = or_empty(q->orders.trusted[i]);
+		revoked[i] = or_empty(q->orders.revoked[i]);
+	}
 	m.trusted = trusted;
 	m.n_trusted = AUTHORITY_REQUESTS;
+	m.revoked = revoked;
+	m.n_revoked = AUTHORITY_REQUESTS;
 	m.renew = q->orders.renew;
 	m.again_ms = again_ms < AGAIN_LEAST_MS  ? AGAIN_LEAST_MS
 	             : again_ms > AGAIN_MOST_MS ? AGAIN_MOST_MS
@@ -136,16 +131,15 @@ static void reply_grant(const struct inquiry *q)
 static void inquiry_work(struct errand *e)
 {
 	struct inquiry *q = (struct inquiry *)e;
+	const struct authority_member member = { q->role, q->name, q->serial };
 	struct bytes requests[AUTHORITY_REQUESTS];
 
 	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)
 		requests[i] = (struct bytes){ q->requests[i], q->request_bytes[i] };
 	if (q->renew)
-		q->rc = authority_renew(q->authority, q->role, q->name, requests, &q->grant,
-		                        &q->error);
+		q->rc = authority_renew(q->authority, &member, requests, &q->grant, &q->error);
 	else
-		q->rc = authority_sync(q->authority, q->role, q->name, &q->holdings, &q->orders,
-		                       &q->error);
+		q->rc = authority_sync(q->authority, &member, &q->holdings, &q->orders, &q->error);
 }
 
 static void inquiry_done(struct errand *e)
@@ -163,6 +157,20 @@ static void inquiry_done(struct errand *e)
 	free(q);
 }
 
+bool identity_is_here(const struct coordinator *c, struct mesh_incoming *in)
+{
+	struct error err;
+
+	if (c->identity)
+		return true;
+	error_set(&err, ERROR_REFUSED,
+	          "coordinator %s does not have the cluster's authority (join/authority): "
+	          "its certificates are somebody else's to make, renew and revoke",
+	          c->settings->name);
+	mesh_fail_error(in, &err);
+	return false;
+}
+
 /* NULL: refused, and answered. */
 static struct inquiry *inquiry_new(struct coordinator *c, struct mesh_incoming *in, bool renew)
 {
@@ -170,14 +178,8 @@ static struct inquiry *inquiry_new(struct coordinator *c, struct mesh_incoming *
 	struct inquiry *q;
 	struct error err;
 
-	if (!c->identity) {
-		error_set(&err, ERROR_REFUSED,
-		          "coordinator %s does not have the cluster's authority (join/authority): "
-		          "its certificates are somebody else's to renew",
-		          c->settings->name);
-		mesh_fail_error(in, &err);
+	if (!identity_is_here(c, in))
 		return NULL;
-	}
 	if (!who->certified) {
 		error_set(&err, ERROR_PERMISSION,
 		          "certificates are renewed over tcp:// only, with the one that ends as "
@@ -194,6 +196,7 @@ static struct inquiry *inquiry_new(struct coordinator *c, struct mesh_incoming *
 	q->role = who->role;
 	q->renew = renew;
 	snprintf(q->name, sizeof(q->name), "%s", who->name);
+	memcpy(q->serial, who->serial, sizeof(q->serial));
 	return q;
 }
 
@@ -243,7 +246,8 @@ static void handle_sync(struct mesh_incoming *in, const Drover__V1__PkiSyncReque
 	for (size_t i = 0; good && i < r->n_held; i++)
 		good = take_set(r->held[i]->trusts, r->held[i]->n_trusts,
 		                &q->holdings.held[i].trusts) &&
-		       take_hash(&r->held[i]->signer, q->holdings.held[i].signer);
+		       take_hash(&r->held[i]->signer, q->holdings.held[i].signer) &&
+		       take_hash(&r->held[i]->list, q->holdings.held[i].list);
 	if (good)
 		inquire(q);
 	else
@@ -259,7 +263,7 @@ static void handle_renew(struct mesh_incoming *in, const Drover__V1__PkiRenewReq
 	if (!q)
 		return;
 	for (size_t i = 0; good && i < r->n_requests; i++) {
-		good = r->requests[i].len <= REQUEST_BYTES;
+		good = r->requests[i].len <= IDENTITY_REQUEST_BYTES;
 		q->request_bytes[i] = good ? r->requests[i].len : 0;
 		if (q->request_bytes[i])
 			memcpy(q->requests[i], r->requests[i].data, q->request_bytes[i]);
@@ -270,7 +274,12 @@ static void handle_renew(struct mesh_incoming *in, const Drover__V1__PkiRenewReq
 		refuse(q, "its list of requests (one to three, each of at most 4096 bytes)");
 }
 
-static const struct pki_handlers handlers = { .sync = handle_sync, .renew = handle_renew };
+static const struct pki_handlers handlers = {
+	.sync = handle_sync,
+	.renew = handle_renew,
+	.issue = identity_issue,
+	.revoke = identity_revoke,
+};
 
 const struct mesh_service coordinator_pki_service = PKI_SERVICE(handlers);
 
@@ -284,14 +293,14 @@ struct own_look {
 	struct error error;
 };
 
-/* @certificate may be missing: an administrator takes it elsewhere. */
+/* @crl: NULL for an administrator's, which trusts nobody. */
 static int look_after(const struct own_look *o, const char *certificate, const char *key,
-                      bool *ret_changed, struct error *err)
+                      const char *crl, bool *ret_changed, struct error *err)
 {
 	_cleanup_(keeper_files_deinit) struct keeper_files files;
 	struct keeper_view view;
 
-	keeper_files_init(&files, o->settings->tls_ca, certificate, key, NULL, NULL);
+	keeper_files_init(&files, o->settings->tls_ca, certificate, key, crl, NULL, NULL);
 	return keeper_sync(&files, o->settings->join_authority, &view, ret_changed, err);
 }
 
@@ -305,10 +314,10 @@ static void own_work(struct errand *e)
 	bool of_admin = false;
 
 	error_clear(&o->error);
-	if (look_after(o, o->settings->tls_certificate, o->settings->tls_key, &o->changed,
-	               &o->error) == 0 &&
+	if (look_after(o, o->settings->tls_certificate, o->settings->tls_key, o->settings->tls_crl,
+	               &o->changed, &o->error) == 0 &&
 	    files_exist(admin) && files_exist(admin_key))
-		(void)look_after(o, admin, admin_key, &of_admin, &o->error);
+		(void)look_after(o, admin, admin_key, NULL, &of_admin, &o->error);
 }
 
 static void own_done(struct errand *e)
@@ -345,6 +354,11 @@ static void look(void *context)
 	o->c = c;
 	o->settings = c->settings;
 	courier_send(c->identity->courier, &o->errand);
+}
+
+void identity_look_now(struct coordinator *c)
+{
+	loop_timer_start(c->loop, &c->identity->look, 0);
 }
 
 void identity_start(struct coordinator *c)

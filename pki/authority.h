@@ -12,6 +12,8 @@
  *	tokens            rights to join, each as the hash of its secret (pki/books.h)
  *	issued            which names and addresses are taken
  *	members/ROLE/NAME.holds                 what each has, as it said last (pki/rotation.h)
+ *	members/ROLE/NAME.serials, revoked      what was signed, and what is taken back (pki/ledger.h)
+ *	crl.pem, migration-crl.pem ...          the same as signed lists; made anew when they are old
  *	rotation          not there: generation 1 signs, as ca.pem. Else which one does, and which
  *	                  other one is trusted: ca-2.pem and so on
  *	lock              held while any of it is changed
@@ -26,6 +28,7 @@
 #include "common/error.h"
 #include "pki/books.h"
 #include "pki/certificate.h"
+#include "pki/ledger.h"
 #include "pki/rotation.h"
 #include "pki/token.h"
 #include "proto/mesh/mesh.h"
@@ -68,6 +71,7 @@ struct authority_order {
 	enum mesh_role role;
 	const char *name;
 	const char *address, *migration_address; /* agents; NULL: none */
+	uint64_t life_s;                         /* 0: as the cluster's */
 };
 
 /* PEM texts, owned. */
@@ -118,9 +122,16 @@ int authority_admit(const char *directory, const struct authority_applicant *app
 
 /* --- afterwards, authority_rotate.c --- */
 
+/* Who asks: what its certificate says. */
+struct authority_member {
+	enum mesh_role role;
+	const char *name;
+	const char *serial; /* of the certificate that it showed */
+};
+
 /* A new certificate for one that has one: for the name and the addresses in the books, whatever the
- * request says. -ERROR_PERMISSION: it is not in the books. */
-int authority_renew(const char *directory, enum mesh_role role, const char *name,
+ * request says. -ERROR_PERMISSION: it is not in the books, or is revoked. */
+int authority_renew(const char *directory, const struct authority_member *member,
                     const struct bytes *requests, struct authority_grant *ret, struct error *err);
 
 /* What a member has, as it says; of a kind that it has not, no certificate is trusted. */
@@ -128,6 +139,7 @@ struct authority_holdings {
 	struct {
 		struct certificate_set trusts;
 		uint8_t signer[CERTIFICATE_SHA256_BYTES]; /* zeros: none of these */
+		uint8_t list[CERTIFICATE_SHA256_BYTES];   /* of its file of revoked ones */
 	} held[AUTHORITY_REQUESTS];
 	uint64_t until_ms; /* wall clock: when the first of its certificates ends */
 };
@@ -135,13 +147,14 @@ struct authority_holdings {
 /* What it is to have. */
 struct authority_orders {
 	char *trusted[AUTHORITY_REQUESTS]; /* PEM, owned: from now on; NULL: nothing is said */
+	char *revoked[AUTHORITY_REQUESTS]; /* the same: the lists of revoked certificates */
 	bool renew;                        /* however old its certificates are */
 };
 
 void authority_orders_deinit(struct authority_orders *orders);
 
 /* Remembers @holdings. -ERROR_PERMISSION: it is not in the books. */
-int authority_sync(const char *directory, enum mesh_role role, const char *name,
+int authority_sync(const char *directory, const struct authority_member *member,
                    const struct authority_holdings *holdings, struct authority_orders *ret,
                    struct error *err);
 
@@ -175,3 +188,36 @@ int authority_get_progress(const char *directory, struct authority_progress *ret
 /* A host that is gone for good: its name and addresses are free, it gets nothing any more and is not
  * waited for. -ERROR_NOT_FOUND. */
 int authority_forget(const char *directory, const char *name, struct error *err);
+
+/* --- people, authority_people.c --- */
+
+/* A certificate for a person: role operator, viewer or admin. -ERROR_REFUSED: that name has one that is
+ * good; -ERROR_INVALID: what it cannot be. */
+int authority_issue_person(const char *directory, const struct authority_order *order,
+                           const struct bytes *request, struct authority_grant *ret,
+                           struct error *err);
+
+/* --- taking back, authority_revoke.c --- */
+
+struct authority_revoke_order {
+	const char *what;                      /* NAME, ROLE/NAME: all that it has; or one serial */
+	const struct authority_member *caller; /* NULL: none with a certificate */
+	bool even_own;                         /* also the coordinator's, and the caller's */
+	bool dry_run;
+};
+
+struct authority_revocation {
+	struct ledger certificates; /* that are revoked by this */
+	size_t already;             /* so many of it were before */
+	bool known;                 /* false: a serial that is in no book */
+};
+
+void authority_revocation_deinit(struct authority_revocation *revocation);
+
+/* Signs no certificate that replaces them, and brings the list to nobody: members ask (authority_sync).
+ * -ERROR_NOT_FOUND; -ERROR_REFUSED: it is the coordinator's or the caller's own. */
+int authority_revoke(const char *directory, const struct authority_revoke_order *order,
+                     struct authority_revocation *ret, struct error *err);
+
+/* All that is revoked and has not ended. To be freed with ledger_deinit. */
+int authority_list_revoked(const char *directory, struct ledger *ret, struct error *err);

@@ -195,9 +195,27 @@ void authority_grant_deinit(struct authority_grant *grant)
 	*grant = (struct authority_grant){ 0 };
 }
 
+/* What was signed of one order. */
+struct signing {
+	struct ledger_entry entries[AUTHORITY_REQUESTS];
+	size_t count;
+};
+
+static void add_signed(struct signing *s, enum authority_request kind, unsigned generation,
+                       const char *serial, uint64_t life_s)
+{
+	struct ledger_entry *e = &s->entries[s->count++];
+
+	*e = (struct ledger_entry){ .kind = kind, .generation = generation };
+	snprintf(e->serial, sizeof(e->serial), "%s", serial);
+	e->issued_ms = clock_wall_ms();
+	e->expires_ms = e->issued_ms + life_s * 1000;
+}
+
 static int sign_with(const char *directory, enum authority_request kind, const struct rotation *r,
                      const struct bytes *request, const struct certificate_order *order,
-                     char **ret_ca, char **ret_certificate, struct error *err)
+                     struct signing *signing, char **ret_ca, char **ret_certificate,
+                     struct error *err)
 {
 	_cleanup_free_ char *certificate_name = authority_file_name(kind, r->signs, false);
 	_cleanup_free_ char *key_name = authority_file_name(kind, r->signs, true);
@@ -214,15 +232,17 @@ static int sign_with(const char *directory, enum authority_request kind, const s
 	assert(key);
 	rc = certificate_sign(ca, key, request, order, ret_certificate, serial, err);
 	certificate_forget(key, strlen(key));
-	if (rc == 0)
-		*ret_ca = take_pointer(trusted);
-	return rc;
+	if (rc < 0)
+		return rc;
+	add_signed(signing, kind, r->signs, serial, order->life_s);
+	*ret_ca = take_pointer(trusted);
+	return 0;
 }
 
 /* What an agent's host has beside its identity in the mesh. */
 static int sign_agent(const char *directory, const struct authority_order *order,
                       const struct rotation *r, uint64_t life_s, const struct bytes *requests,
-                      struct authority_grant *grant, struct error *err)
+                      struct signing *signing, struct authority_grant *grant, struct error *err)
 {
 	const struct certificate_order migration = {
 		.name = order->name,
@@ -242,11 +262,12 @@ static int sign_agent(const char *directory, const struct authority_order *order
 	/* Who joins with an older drover, or has files of another origin, does not ask. */
 	if (requests[AUTHORITY_MIGRATION].count > 0)
 		rc = sign_with(directory, AUTHORITY_MIGRATION, r, &requests[AUTHORITY_MIGRATION],
-		               &migration, &grant->migration_ca, &grant->migration_certificate,
-		               err);
+		               &migration, signing, &grant->migration_ca,
+		               &grant->migration_certificate, err);
 	if (rc == 0 && requests[AUTHORITY_LIBVIRT].count > 0)
 		rc = sign_with(directory, AUTHORITY_LIBVIRT, r, &requests[AUTHORITY_LIBVIRT],
-		               &libvirt, &grant->libvirt_ca, &grant->libvirt_certificate, err);
+		               &libvirt, signing, &grant->libvirt_ca, &grant->libvirt_certificate,
+		               err);
 	return rc;
 }
 
@@ -256,6 +277,7 @@ int authority_sign(const char *directory, const struct authority_order *order,
 	struct authority_grant grant = { 0 };
 	struct authority_facts facts = { 0 };
 	struct rotation r = { 0 };
+	struct signing signing = { 0 };
 	_cleanup_free_ char *uri = NULL;
 	struct certificate_order mesh = {
 		.name = order->name,
@@ -271,94 +293,19 @@ int authority_sign(const char *directory, const struct authority_order *order,
 	uri = xasprintf("drover://%s/%s/%s", facts.cluster, mesh_role_name(order->role),
 	                order->name);
 	mesh.uri = uri;
-	mesh.life_s = facts.life_s;
+	mesh.life_s = order->life_s ? order->life_s : facts.life_s;
 	grant.cluster = xstrdup(facts.cluster);
 	grant.coordinator = xstrdup(facts.coordinator);
-	rc = sign_with(directory, AUTHORITY_MESH, &r, &requests[AUTHORITY_MESH], &mesh, &grant.ca,
-	               &grant.certificate, err);
+	rc = sign_with(directory, AUTHORITY_MESH, &r, &requests[AUTHORITY_MESH], &mesh, &signing,
+	               &grant.ca, &grant.certificate, err);
 	if (rc == 0 && order->role == MESH_ROLE_AGENT)
-		rc = sign_agent(directory, order, &r, facts.life_s, requests, &grant, err);
+		rc = sign_agent(directory, order, &r, mesh.life_s, requests, &signing, &grant, err);
+	if (rc == 0)
+		rc = authority_note_signed(directory, order, signing.entries, signing.count, err);
 	if (rc < 0) {
 		authority_grant_deinit(&grant);
 		return rc;
 	}
 	*ret = grant;
 	return 0;
-}
-
-/* --- members --- */
-
-static char *member_path(const char *directory, enum mesh_role role, const char *name)
-{
-	/* With an end of its own, no name becomes another file, not even "..". */
-	return xasprintf("%s/members/%s/%s.holds", directory, mesh_role_name(role), name);
-}
-
-int authority_write_member(const char *directory, enum mesh_role role, const char *name,
-                           const struct rotation_member *member, struct error *err)
-{
-	_cleanup_free_ char *path = member_path(directory, role, name);
-	_cleanup_free_ char *above = xasprintf("%s/members/%s", directory, mesh_role_name(role));
-	char text[ROTATION_MEMBER_BYTES];
-	int rc = files_make_directory(above, 0755, err);
-
-	rotation_format_member(member, text);
-	return rc < 0 ? rc : files_write(path, text, REPLACED(0600), err);
-}
-
-int authority_read_member(const char *directory, enum mesh_role role, const char *name,
-                          struct rotation_member *ret, struct error *err)
-{
-	_cleanup_free_ char *path = member_path(directory, role, name);
-	_cleanup_free_ char *text = NULL;
-	int rc = files_read(path, &text, err);
-
-	if (rc == 0)
-		rc = rotation_parse_member(text, ret, err);
-	return rc < 0 && rc != -ERROR_NOT_FOUND ? error_context(err, "%s", path) : rc;
-}
-
-int authority_remove_member(const char *directory, enum mesh_role role, const char *name,
-                            struct error *err)
-{
-	_cleanup_free_ char *path = member_path(directory, role, name);
-
-	if (unlink(path) < 0 && errno != ENOENT)
-		return error_set_errno(err, ERROR_SYSTEM, errno, "removing %s", path);
-	return 0;
-}
-
-int authority_note(const char *directory, struct books *books, const struct authority_order *order,
-                   const struct bytes *requests, struct error *err)
-{
-	uint64_t now_ms = clock_wall_ms();
-	struct authority_facts facts = { 0 };
-	struct rotation r = { 0 };
-	struct books_issued issued = { .role = order->role, .issued_ms = now_ms };
-	struct rotation_member member = { 0 };
-	int rc = authority_read_facts(directory, &facts, err);
-
-	if (rc == 0)
-		rc = authority_read_rotation(directory, &r, err);
-	if (rc < 0)
-		return rc;
-	issued.expires_ms = now_ms + facts.life_s * 1000;
-	snprintf(issued.name, sizeof(issued.name), "%s", order->name);
-	snprintf(issued.address, sizeof(issued.address), "%s",
-	         order->address ? order->address : "");
-	snprintf(issued.migration_address, sizeof(issued.migration_address), "%s",
-	         order->migration_address ? order->migration_address : "");
-	books_put_issued(books, &issued);
-	rc = books_save_issued(directory, books, err);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++) {
-		if (i == AUTHORITY_MESH ||
-		    (order->role == MESH_ROLE_AGENT && requests[i].count > 0))
-			member.held[i] = (struct rotation_held){ true,
-				                                 { r.signs, r.other },
-				                                 r.signs };
-	}
-	member.until_ms = issued.expires_ms;
-	return authority_write_member(directory, order->role, order->name, &member, err);
 }

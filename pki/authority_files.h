@@ -44,6 +44,13 @@ int authority_read_trusted(const char *directory, enum authority_request kind,
 int authority_sign(const char *directory, const struct authority_order *order,
                    const struct bytes *requests, struct authority_grant *ret, struct error *err);
 
+/* --- authority_members.c --- */
+
+/* NULL: it never joined, or was forgotten. */
+const struct books_issued *authority_find_issued(const struct books *books, enum mesh_role role,
+                                                 const char *name);
+int authority_fail_unknown(enum mesh_role role, const char *name, struct error *err);
+
 /* In the books, and as what it holds from now on. */
 int authority_note(const char *directory, struct books *books, const struct authority_order *order,
                    const struct bytes *requests, struct error *err);
@@ -55,3 +62,18 @@ int authority_read_member(const char *directory, enum mesh_role role, const char
                           struct rotation_member *ret, struct error *err);
 int authority_remove_member(const char *directory, enum mesh_role role, const char *name,
                             struct error *err);
+
+/* Remembers what was signed, before anybody gets it. */
+int authority_note_signed(const char *directory, const struct authority_order *order,
+                          const struct ledger_entry *entries, size_t count, struct error *err);
+
+/* --- authority_revoke.c --- */
+
+/* -ERROR_PERMISSION: the certificate that it showed, or the newest that it got, is revoked. */
+int authority_check_not_revoked(const char *directory, const struct authority_member *member,
+                                struct error *err);
+
+/* The signed lists of all authorities of @kind that are trusted, PEM, to be freed; NULL: nothing was
+ * ever revoked here. */
+int authority_read_lists(const char *directory, enum authority_request kind,
+                         const struct rotation *rotation, char **ret, struct error *err);

@@ -21,27 +21,14 @@ static bool is_waited_for(enum mesh_role role)
 	return role == MESH_ROLE_AGENT || role == MESH_ROLE_COORDINATOR;
 }
 
-static const struct books_issued *find_issued(const struct books *books, enum mesh_role role,
-                                              const char *name)
+static bool is_person(enum mesh_role role)
 {
-	for (size_t i = 0; i < books->n_issued; i++) {
-		if (books->issued[i].role == role && strcmp(books->issued[i].name, name) == 0)
-			return &books->issued[i];
-	}
-	return NULL;
+	return !is_waited_for(role);
 }
 
 /* --- renewal --- */
 
-static int fail_unknown(enum mesh_role role, const char *name, struct error *err)
-{
-	return error_set(err, ERROR_PERMISSION,
-	                 "%s %s has no certificate in the books of this authority: it never "
-	                 "joined, or was forgotten; it can join with a token",
-	                 mesh_role_name(role), name);
-}
-
-int authority_renew(const char *directory, enum mesh_role role, const char *name,
+int authority_renew(const char *directory, const struct authority_member *member,
                     const struct bytes *requests, struct authority_grant *ret, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
@@ -49,7 +36,7 @@ int authority_renew(const char *directory, enum mesh_role role, const char *name
 	_cleanup_(authority_grant_deinit) struct authority_grant grant = { 0 };
 	struct authority_facts facts = { 0 };
 	const struct books_issued *known;
-	struct authority_order order = { .role = role, .name = name };
+	struct authority_order order = { .role = member->role, .name = member->name };
 	struct books_issued issued;
 	int rc = authority_lock(directory, &fd, err);
 
@@ -59,17 +46,24 @@ int authority_renew(const char *directory, enum mesh_role role, const char *name
 		rc = authority_read_facts(directory, &facts, err);
 	if (rc < 0)
 		return rc;
-	known = find_issued(&books, role, name);
+	known = authority_find_issued(&books, member->role, member->name);
 	if (!known)
-		return fail_unknown(role, name, err);
+		return authority_fail_unknown(member->role, member->name, err);
+	rc = authority_check_not_revoked(directory, member, err);
+	if (rc < 0)
+		return rc;
 	issued = *known;
+	/* Who was given a week gets a week. */
+	order.life_s = is_person(issued.role) && issued.expires_ms > issued.issued_ms
+	                       ? (issued.expires_ms - issued.issued_ms) / 1000
+	                       : facts.life_s;
 	order.address = issued.address[0] ? issued.address : NULL;
 	order.migration_address = issued.migration_address[0] ? issued.migration_address : NULL;
 	rc = authority_sign(directory, &order, requests, &grant, err);
 	if (rc < 0)
 		return rc;
 	issued.issued_ms = clock_wall_ms();
-	issued.expires_ms = issued.issued_ms + facts.life_s * 1000;
+	issued.expires_ms = issued.issued_ms + order.life_s * 1000;
 	books_put_issued(&books, &issued);
 	rc = books_save_issued(directory, &books, err);
 	if (rc < 0)
@@ -77,96 +71,6 @@ int authority_renew(const char *directory, enum mesh_role role, const char *name
 	*ret = grant;
 	grant = (struct authority_grant){ 0 };
 	return 0;
-}
-
-/* --- what members hold --- */
-
-static int find_generations(const char *directory, enum authority_request kind,
-                            const struct rotation *r, const struct authority_holdings *h,
-                            struct rotation_held *ret, struct error *err)
-{
-	const unsigned generations[] = { r->signs, r->other };
-	struct rotation_held held = { .there = true };
-	size_t n_found = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(generations) && generations[i]; i++) {
-		_cleanup_free_ char *name = authority_file_name(kind, generations[i], false);
-		_cleanup_free_ char *pem = NULL;
-		uint8_t sha256[CERTIFICATE_SHA256_BYTES];
-		int rc = authority_read(directory, name, &pem, err);
-
-		if (rc == 0)
-			rc = certificate_fingerprint(pem, sha256, err);
-		if (rc < 0)
-			return error_context(err, "%s/%s", directory, name);
-		if (certificate_set_has(&h->held[kind].trusts, sha256))
-			held.trusts[n_found++] = generations[i];
-		if (memcmp(h->held[kind].signer, sha256, sizeof(sha256)) == 0)
-			held.signer = generations[i];
-	}
-	*ret = held;
-	return 0;
-}
-
-static int check_member(const char *directory, enum mesh_role role, const char *name,
-                        struct rotation_member *ret, struct error *err)
-{
-	_cleanup_(books_deinit) struct books books = { 0 };
-	int rc = authority_read_member(directory, role, name, ret, err);
-
-	if (rc != -ERROR_NOT_FOUND)
-		return rc;
-	rc = books_load(directory, &books, err);
-	if (rc == 0 && !find_issued(&books, role, name))
-		rc = fail_unknown(role, name, err);
-	return rc;
-}
-
-int authority_sync(const char *directory, enum mesh_role role, const char *name,
-                   const struct authority_holdings *h, struct authority_orders *ret,
-                   struct error *err)
-{
-	_cleanup_close_ int fd = -1;
-	struct authority_orders orders = { 0 };
-	struct rotation_member before = { 0 }, now = { .until_ms = h->until_ms };
-	char text_before[ROTATION_MEMBER_BYTES], text_now[ROTATION_MEMBER_BYTES];
-	struct rotation r = { 0 };
-	struct error why;
-	int rc = authority_lock(directory, &fd, err);
-
-	if (rc == 0)
-		rc = authority_read_rotation(directory, &r, err);
-	if (rc == 0)
-		rc = check_member(directory, role, name, &before, err);
-	for (unsigned i = 0; rc == 0 && i < AUTHORITY_REQUESTS; i++) {
-		enum authority_request kind = (enum authority_request)i;
-
-		/* For the mesh everybody has something. */
-		if (kind != AUTHORITY_MESH && h->held[i].trusts.count == 0)
-			continue;
-		rc = find_generations(directory, kind, &r, h, &now.held[i], err);
-		if (rc == 0)
-			rc = authority_read_trusted(directory, kind, &r, &orders.trusted[i], err);
-	}
-	rotation_format_member(&before, text_before);
-	rotation_format_member(&now, text_now);
-	if (rc == 0 && strcmp(text_before, text_now) != 0)
-		rc = authority_write_member(directory, role, name, &now, err);
-	if (rc < 0) {
-		authority_orders_deinit(&orders);
-		return rc;
-	}
-	orders.renew = rotation_get_stage(&r) == ROTATION_RENEW &&
-	               rotation_waits_for(&r, &now, &why);
-	*ret = orders;
-	return 0;
-}
-
-void authority_orders_deinit(struct authority_orders *orders)
-{
-	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)
-		free(orders->trusted[i]);
-	*orders = (struct authority_orders){ 0 };
 }
 
 /* --- replacing the authorities --- */
@@ -195,12 +99,21 @@ static int find_waits(const char *directory, const struct books *books,
 
 	for (size_t i = 0; i < books->n_issued; i++) {
 		const struct books_issued *k = &books->issued[i];
+		const struct authority_member member = { k->role, k->name, NULL };
 		struct rotation_member m = { 0 };
 		struct error why;
 		int rc;
 
 		if (!is_waited_for(k->role))
 			continue;
+		/* It is cut off, and gets nothing. */
+		rc = authority_check_not_revoked(directory, &member, &why);
+		if (rc == -ERROR_PERMISSION)
+			continue;
+		if (rc < 0) {
+			*err = why;
+			return rc;
+		}
 		rc = authority_read_member(directory, k->role, k->name, &m, err);
 		if (rc < 0 && rc != -ERROR_NOT_FOUND)
 			return rc;

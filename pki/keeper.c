@@ -15,7 +15,7 @@
 #define REPLACED ((struct file_mode){ 0644, (gid_t)-1, true })
 
 void keeper_files_init(struct keeper_files *files, const char *ca, const char *certificate,
-                       const char *key, const char *qemu, const char *libvirt)
+                       const char *key, const char *crl, const char *qemu, const char *libvirt)
 {
 	static const char *const sides[] = { "server", "client" };
 	struct keeper_kind *mesh = &files->of[AUTHORITY_MESH];
@@ -26,10 +26,16 @@ void keeper_files_init(struct keeper_files *files, const char *ca, const char *c
 	mesh->ca = xstrdup(ca);
 	mesh->certificates[0] = xstrdup(certificate);
 	mesh->keys[0] = xstrdup(key);
-	if (qemu)
+	mesh->crl = crl ? xstrdup(crl) : NULL;
+	/* Where GnuTLS finds them for QEMU, at each start of a move, and for libvirt, at its own. */
+	if (qemu) {
 		q->ca = xasprintf("%s/ca-cert.pem", qemu);
-	if (libvirt)
+		q->crl = xasprintf("%s/ca-crl.pem", qemu);
+	}
+	if (libvirt) {
 		l->ca = xasprintf("%s/CA/cacert.pem", libvirt);
+		l->crl = xasprintf("%s/CA/cacrl.pem", libvirt);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
 		if (qemu) {
 			q->certificates[i] = xasprintf("%s/%s-cert.pem", qemu, sides[i]);
@@ -48,6 +54,7 @@ void keeper_files_deinit(struct keeper_files *files)
 		struct keeper_kind *k = &files->of[i];
 
 		free(k->ca);
+		free(k->crl);
 		for (size_t side = 0; side < ARRAY_SIZE(k->keys); side++) {
 			free(k->certificates[side]);
 			free(k->keys[side]);
@@ -98,10 +105,21 @@ static int look_at_kind(const struct keeper_kind *k, struct certificate_set *ret
 		view->due |= certificate_is_due(&facts, clock_wall_ms());
 		if (facts.not_after_ms < view->holdings.until_ms)
 			view->holdings.until_ms = facts.not_after_ms;
-		if (facts.uri[0])
-			snprintf(view->uri, sizeof(view->uri), "%s", facts.uri);
+		if (!facts.uri[0])
+			continue;
+		snprintf(view->uri, sizeof(view->uri), "%s", facts.uri);
+		snprintf(view->serial, sizeof(view->serial), "%s", facts.serial);
 	}
 	return 0;
+}
+
+/* One that is not there, or cannot be read, is none. */
+static void look_at_list(const struct keeper_kind *k, uint8_t *ret_sha256)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (k->crl && files_read(k->crl, &text, NULL) == 0)
+		certificate_sha256(text, strlen(text), ret_sha256);
 }
 
 int keeper_look(const struct keeper_files *files, struct keeper_view *ret, struct error *err)
@@ -110,9 +128,11 @@ int keeper_look(const struct keeper_files *files, struct keeper_view *ret, struc
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < AUTHORITY_REQUESTS; i++) {
-		if (files->of[i].ca)
-			rc = look_at_kind(&files->of[i], &view.holdings.held[i].trusts,
-			                  view.holdings.held[i].signer, &view, err);
+		if (!files->of[i].ca)
+			continue;
+		rc = look_at_kind(&files->of[i], &view.holdings.held[i].trusts,
+		                  view.holdings.held[i].signer, &view, err);
+		look_at_list(&files->of[i], view.holdings.held[i].list);
 	}
 	if (rc == 0)
 		*ret = view;
@@ -164,6 +184,39 @@ int keeper_take_trusted(const struct keeper_files *files, char *const *trusted, 
 	for (size_t i = 0; rc == 0 && i < AUTHORITY_REQUESTS; i++) {
 		if (files->of[i].ca && trusted[i] && trusted[i][0])
 			rc = take_ca(&files->of[i], trusted[i], ret_changed, err);
+	}
+	return rc;
+}
+
+static int take_list(const struct keeper_kind *k, const char *lists, bool *ret_changed,
+                     struct error *err)
+{
+	_cleanup_free_ char *ca = NULL, *have = NULL;
+	uint64_t number = 0, had = 0;
+	int rc = files_read(k->ca, &ca, err);
+
+	if (rc == 0)
+		rc = certificate_list_check(lists, ca, &number, err);
+	if (rc < 0)
+		return error_context(err, "%s stays as it is", k->crl);
+	if (files_read(k->crl, &have, NULL) == 0) {
+		if (strcmp(have, lists) == 0)
+			return 0;
+		if (certificate_list_check(have, ca, &had, NULL) == 0 && had > number)
+			return 0;
+	}
+	*ret_changed = true;
+	return files_write(k->crl, lists, REPLACED, err);
+}
+
+int keeper_take_revoked(const struct keeper_files *files, char *const *lists, bool *ret_changed,
+                        struct error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < AUTHORITY_REQUESTS; i++) {
+		if (files->of[i].crl && lists[i] && lists[i][0])
+			rc = take_list(&files->of[i], lists[i], ret_changed, err);
 	}
 	return rc;
 }
@@ -249,14 +302,14 @@ int keeper_take_certificates(const struct keeper_files *files, char *const *cert
 /* --- beside the authority --- */
 
 static int renew(const struct keeper_files *files, const char *authority,
-                 const struct mesh_identity *who, struct error *err)
+                 const struct authority_member *who, struct error *err)
 {
 	_cleanup_(authority_grant_deinit) struct authority_grant grant = { 0 };
 	struct bytes requests[AUTHORITY_REQUESTS] = { 0 };
 	int rc = keeper_make_requests(files, requests, err);
 
 	if (rc == 0)
-		rc = authority_renew(authority, who->role, who->name, requests, &grant, err);
+		rc = authority_renew(authority, who, requests, &grant, err);
 	keeper_requests_deinit(requests);
 	if (rc == 0) {
 		char *const certificates[AUTHORITY_REQUESTS] = { grant.certificate,
@@ -272,17 +325,21 @@ int keeper_sync(const struct keeper_files *files, const char *authority,
                 struct keeper_view *ret_view, bool *ret_changed, struct error *err)
 {
 	_cleanup_(authority_orders_deinit) struct authority_orders orders = { 0 };
-	struct mesh_identity who = { 0 };
+	struct authority_member who = { 0 };
+	struct mesh_identity identity = { 0 };
 	struct keeper_view view = { 0 };
 	bool changed = false;
 	int rc = keeper_look(files, &view, err);
 
 	if (rc == 0)
-		rc = identity_parse_uri(view.uri, strlen(view.uri), &who, err);
+		rc = identity_parse_uri(view.uri, strlen(view.uri), &identity, err);
+	who = (struct authority_member){ identity.role, identity.name, view.serial };
 	if (rc == 0)
-		rc = authority_sync(authority, who.role, who.name, &view.holdings, &orders, err);
+		rc = authority_sync(authority, &who, &view.holdings, &orders, err);
 	if (rc == 0)
 		rc = keeper_take_trusted(files, orders.trusted, &changed, err);
+	if (rc == 0)
+		rc = keeper_take_revoked(files, orders.revoked, &changed, err);
 	if (rc == 0 && (orders.renew || view.due)) {
 		rc = renew(files, authority, &who, err);
 		changed = true;

@@ -12,27 +12,35 @@
 
 struct keeper_files {
 	struct keeper_kind {
-		char *ca; /* NULL: there are none that are drover's; all are owned */
+		char *ca;  /* NULL: there are none that are drover's; all are owned */
+		char *crl; /* revoked ones, need not exist; NULL: nobody here looks */
 		char *certificates[2], *keys[2]; /* the second: of the other side, or NULL */
 	} of[AUTHORITY_REQUESTS];
 };
 
-/* @qemu: directory of what join wrote for QEMU's TLS; @libvirt: the same, usually /etc/pki; NULL: not
+/* @crl: NULL: this one trusts nobody, it only shows its own. @qemu: directory of what join wrote for QEMU's TLS; @libvirt: the same, usually /etc/pki; NULL: not
  * drover's. */
 void keeper_files_init(struct keeper_files *files, const char *ca, const char *certificate,
-                       const char *key, const char *qemu, const char *libvirt);
+                       const char *key, const char *crl, const char *qemu, const char *libvirt);
 void keeper_files_deinit(struct keeper_files *files);
 
 struct keeper_view {
 	struct authority_holdings holdings;
-	char uri[384]; /* whose they are */
-	bool due;      /* the time to renew has come */
+	char uri[384];                         /* whose they are */
+	char serial[CERTIFICATE_SERIAL_BYTES]; /* of the mesh's */
+	bool due;                              /* the time to renew has come */
 };
 
 int keeper_look(const struct keeper_files *files, struct keeper_view *ret, struct error *err);
 
 /* @trusted: by kind, NULL or "" = nothing is said. *ret_changed: whether a file was written. */
 int keeper_take_trusted(const struct keeper_files *files, char *const *trusted, bool *ret_changed,
+                        struct error *err);
+
+/* @lists: of revoked certificates, by kind, NULL or "" = nothing is said. One that does not pass by what
+ * is trusted is refused: with it nobody would be let in any more. An older one than is there is not
+ * taken. */
+int keeper_take_revoked(const struct keeper_files *files, char *const *lists, bool *ret_changed,
                         struct error *err);
 
 /* For the keys that are there; empty for a kind without files. Their data are to be freed with

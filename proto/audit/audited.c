@@ -25,20 +25,22 @@ static const char *const looks[] = {
 	"drover.v1.Coordinator/Watch",
 	"drover.v1.Coordinator/Explain",
 	"drover.v1.Pki/Sync",
+	"drover.v1.Agent/LookAtCertificates",
 };
 
 /* The mesh's own. */
 static const char *const look_prefixes[] = { "drover.v1.Health/", "drover.v1.Reflection/" };
 
 static const char *const of_requests[] = {
-	"node",       "vm",          "name",         "kind",       "uuid",    "vm_uuid",
-	"target",     "target_node", "source_node",  "reason",     "dry_run", "no_guard",
-	"copy_disks", "commit",      "operation_id", "request_id", "number",  "epoch",
-	"drain_id",   "draining",    "cordoned",     "parallel",
+	"node",         "vm",          "name",   "kind",     "uuid",     "vm_uuid",    "target",
+	"target_node",  "source_node", "reason", "dry_run",  "no_guard", "copy_disks", "commit",
+	"operation_id", "request_id",  "number", "epoch",    "drain_id", "draining",   "cordoned",
+	"parallel",     "role",        "life_s", "even_own",
 };
 
 static const char *const of_replies[] = { "number", "refused", "refusal", "accepted", "changed",
-	                                  "state",  "epoch",   "verdict", "admitted", "settled" };
+	                                  "state",  "epoch",   "verdict", "admitted", "settled",
+	                                  "serial", "already", "revoked" };
 
 static bool is_among(const char *name, const char *const *names, size_t count)
 {

@@ -10,3 +10,5 @@ drover_test(NAME test_cli_restart LABEL unit SOURCES cli/test_cli_restart.c
 drover_command_test(NAME cli_join LABEL unit TIMEOUT 180 COMMAND bats tests/cli/join.bats)
 # Certificates renewed and authorities replaced under them.
 drover_command_test(NAME cli_pki LABEL unit TIMEOUT 400 COMMAND bats tests/cli/pki.bats)
+# Who may do what, and certificates that are taken back.
+drover_command_test(NAME cli_revoke LABEL unit TIMEOUT 300 COMMAND bats tests/cli/revoke.bats)

@@ -75,6 +75,9 @@ enum option_id {
 	OPTION_USES,
 	OPTION_LIFE,
 	OPTION_PREFIX,
+	OPTION_DAYS,
+	OPTION_INTO,
+	OPTION_EVEN_OWN,
 	OPTIONS
 };
 
@@ -115,7 +118,9 @@ struct options {
 	const char *cluster, *name, *address, *migration_address, *migration_interface;
 	const char *migration_network, *prefix;
 	bool coordinator_only;
-	uint64_t ttl_ms, uses, life_ms; /* 0 = none given */
+	uint64_t ttl_ms, uses, life_ms, days; /* 0 = none given */
+	const char *into;
+	bool even_own;
 };
 
 enum option_type {

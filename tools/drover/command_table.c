@@ -144,6 +144,13 @@ static const struct option options[] = {
 	{ OPTION_PREFIX, 0, "prefix", "DIR", OPTION_TEXT, AT(prefix),
 	  "keep all files below this directory, to try it out; configuration files name them there",
 	  "DROVER_PREFIX", .completion = COMPLETE_FILES },
+	{ OPTION_DAYS, 0, "days", "N", OPTION_NUMBER, AT(days),
+	  "how many days the certificate is valid (default: as the cluster's, a year)" },
+	{ OPTION_INTO, 0, "into", "DIR", OPTION_TEXT, AT(into),
+	  "where the files go (default: here); nothing is overwritten", .completion = COMPLETE_FILES },
+	{ OPTION_EVEN_OWN, 0, "even-own", NULL, OPTION_FLAG, AT(even_own),
+	  "also if it is the coordinator's certificate, or your own: whoever is cut off so needs "
+	  "another way in" },
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");
@@ -396,7 +403,7 @@ static const struct command commands[] = {
 	  .description = "Agents, coordinator and administrator get new certificates for their keys when two "
 			 "thirds of the old one's life are over, from the coordinator that has the "
 			 "authority. On that host it also shows where a replacement of the authority "
-			 "stands, and who is in its way.\n\n"
+			 "stands, and who is in its way. Below it what is revoked.\n\n"
 			 "Status 5 if one has ended or ends within 30 days without having been renewed, "
 			 "or cannot be read.",
 	  .examples = "drover pki status" },
@@ -447,8 +454,41 @@ static const struct command commands[] = {
 	  .summary = "a host is gone for good: do not wait for it, give it nothing any more",
 	  .description = "On the host where the cluster was made. Its name and addresses are free for another. "
 			 "The certificate that it has stays valid until it ends, or until the authority "
-			 "is replaced; put it into crl.pem to cut it off at once.",
+			 "is replaced; drover pki revoke, before or after, cuts it off at once.",
 	  .examples = "drover pki forget host3" },
+	{ .name = "pki issue", .arguments = "ROLE NAME", .words_min = 2, .words_max = 2, .group = SETUP,
+	  .run = pki_issue_run, .options = ASKS | O(QUIET) | O(DAYS) | O(INTO),
+	  .summary = "make a certificate for a person",
+	  .description = "ROLE is viewer, who may look; operator, who may drain, migrate, "
+			 "cordon and cancel, too; or admin, who may do all. NAME is what the audit log "
+			 "says of what its holder does.\n\n"
+			 "Needs role admin: as root on the coordinator's host, or with an admin's "
+			 "certificate from elsewhere. The key is made here, for your user alone, and not "
+			 "sent. Writes NAME.pem, NAME-key.pem and NAME-ca.pem: the three that --cert, "
+			 "--key and --ca name.\n\n"
+			 "Its holder renews it by drover pki renew, each time for as many days, until it "
+			 "ends or is revoked.",
+	  .examples = "drover pki issue operator ann\ndrover pki issue viewer wallboard --days 30 --into /tmp" },
+	{ .name = "pki revoke", .arguments = "NAME|ROLE/NAME|SERIAL", .words_min = 1, .words_max = 1,
+	  .group = SETUP, .run = pki_revoke_run,
+	  .options = ASKS | O(QUIET) | O(DRY_RUN) | O(YES) | O(NO_INPUT) | O(REASON) | O(EVEN_OWN),
+	  .completion = COMPLETE_NODES,
+	  .summary = "take certificates back: nobody lets them in any more",
+	  .description = "Of a name, all certificates that were signed for it and have not ended; of a serial "
+			 "number, that one. They are not renewed. The signed list goes to every host that "
+			 "is connected at once, to others when they are back; connections that live with "
+			 "such a certificate end within ten seconds. drover pki status lists what is "
+			 "revoked.\n\n"
+			 "QEMU reads the list at the start of each encrypted migration. A libvirtd that "
+			 "listens for qemu+tls:// reads it when it starts, or by virt-admin "
+			 "server-update-tls. Moves that are under way go on to their end. Certificates in "
+			 "a directory that is not drover's are not touched.\n\n"
+			 "Needs role admin. It cannot be taken back: drover shows what is meant, and asks "
+			 "for the name, unless --yes is given. The coordinator's certificate and your own "
+			 "are refused without --even-own. A host comes back with a token of drover token "
+			 "create --node, a person by drover pki issue.",
+	  .examples = "drover pki revoke host3 -m \"stolen\"\ndrover pki revoke operator/ann --yes\n"
+		      "drover pki revoke 4F12A0... --dry-run" },
 
 	{ .name = "rpc list", .arguments = "ADDRESS", .words_min = 1, .words_max = 1,
 	  .options = RAW | O(NO_HEADERS), .formats = F(TABLE) | F(WIDE) | F(JSON), .group = MORE,

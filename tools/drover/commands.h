@@ -33,6 +33,8 @@ enum exit_code pki_rotate_run(const struct invocation *invocation);
 enum exit_code pki_import_run(const struct invocation *invocation);
 enum exit_code pki_renew_run(const struct invocation *invocation);
 enum exit_code pki_forget_run(const struct invocation *invocation);
+enum exit_code pki_issue_run(const struct invocation *invocation);
+enum exit_code pki_revoke_run(const struct invocation *invocation);
 enum exit_code rpc_list_run(const struct invocation *invocation);
 enum exit_code rpc_describe_run(const struct invocation *invocation);
 enum exit_code rpc_call_run(const struct invocation *invocation);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* drover pki status: the certificates of this host, whose they are, until when, and when they renew
- * themselves; and on the authority's own host, where its replacement stands. */
+ * themselves; what is revoked; and on the authority's own host, where its replacement stands. */
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "pki/certificate_list.h"
 #include "pki/files.h"
 #include "tools/drover/commands.h"
 #include "tools/drover/setup.h"
@@ -90,6 +91,69 @@ static bool add_authority(struct session *s, const struct host_paths *paths)
 	return true;
 }
 
+/* --- what is revoked --- */
+
+static void say_revoked(const struct session *s, const char *serial, uint64_t revoked_ms,
+                        const char *rest)
+{
+	char when[CLOCK_TEXT_BYTES];
+
+	fprintf(s->out.file, "revoked    %s since %s%s\n", serial,
+	        clock_format_wall(revoked_ms, when), rest);
+}
+
+/* As the authority has it: with names, and for which purpose. */
+static int print_book(const struct session *s, const char *authority, struct error *err)
+{
+	static const char *const purposes[AUTHORITY_REQUESTS] = { "", " for QEMU's TLS",
+		                                                  " for libvirt's remote" };
+	_cleanup_(ledger_deinit) struct ledger l = { 0 };
+	int rc = authority_list_revoked(authority, &l, err);
+
+	for (size_t i = 0; rc == 0 && i < l.count; i++) {
+		const struct ledger_entry *e = &l.entries[i];
+		_cleanup_free_ char *rest = e->role == MESH_ROLE_NONE
+		                                    ? xstrdup(", of nobody that is known here")
+		                                    : xasprintf(", of %s %s%s",
+		                                                mesh_role_name(e->role), e->name,
+		                                                purposes[e->kind]);
+
+		say_revoked(s, e->serial, e->revoked_ms, rest);
+	}
+	return rc;
+}
+
+/* As a member has it: what it refuses in the mesh. */
+static int print_list(const struct session *s, const char *path, struct error *err)
+{
+	_cleanup_free_ struct certificate_list_entry *entries = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t count = 0;
+	int rc = files_read(path, &text, err);
+
+	if (rc == -ERROR_NOT_FOUND)
+		return 0;
+	if (rc == 0)
+		rc = certificate_list_read(text, &entries, &count, err);
+	if (rc < 0)
+		return error_context(err, "%s", path);
+	for (size_t i = 0; i < count; i++)
+		say_revoked(s, entries[i].serial, entries[i].revoked_ms, "");
+	return 0;
+}
+
+static bool add_revoked(struct session *s, const struct host_paths *paths)
+{
+	_cleanup_free_ char *path = xasprintf("%s/crl.pem", paths->etc);
+	struct error err = { 0 };
+	int rc = authority_exists(paths->authority) ? print_book(s, paths->authority, &err)
+	                                            : print_list(s, path, &err);
+
+	if (rc < 0)
+		setup_fail(s, "what is revoked", &err);
+	return rc == 0;
+}
+
 enum exit_code pki_status_run(const struct invocation *invocation)
 {
 	static const char *const ours[] = { "ca", "coordinator", "agent", "admin" };
@@ -129,5 +193,6 @@ enum exit_code pki_status_run(const struct invocation *invocation)
 	}
 	table_print(t);
 	good &= add_authority(&s, &paths);
+	good &= add_revoked(&s, &paths);
 	return good ? EXIT_DONE : EXIT_PARTLY;
 }

@@ -88,7 +88,7 @@ enum exit_code pki_renew_run(const struct invocation *invocation)
 		                "to be renewed\n");
 		return EXIT_USAGE;
 	}
-	keeper_files_init(&files, o->ca, o->cert, o->key, NULL, NULL);
+	keeper_files_init(&files, o->ca, o->cert, o->key, NULL, NULL, NULL);
 	code = session_open(&s, invocation);
 	if (code != EXIT_DONE)
 		return code;

@@ -31,6 +31,7 @@ static const struct {
 	{ "Agent/ProbeAttempt", C },
 	{ "Agent/SetDrainMark", C },
 	{ "Agent/SetFence", C },
+	{ "Agent/LookAtCertificates", C },
 	{ "Agent/Preview", C },
 	{ "Agent/Admit", A },
 	{ "Agent/RenewLease", A },
@@ -60,6 +61,8 @@ static const struct {
 	{ "Reflection/DescribeMethod", C | A | O | V | X },
 	{ "Pki/Sync", A | O | V | X },
 	{ "Pki/Renew", A | O | V | X },
+	{ "Pki/Issue", X },
+	{ "Pki/Revoke", X },
 };
 
 static unsigned handled;
