@@ -7,6 +7,9 @@
 /* Weight of a new reading. Two readings a second: old ones fade within about three seconds. */
 #define SMOOTHING 0.3
 
+/* A pass that has less than this to send is a new low. */
+#define NEW_LOW_PERCENT 95
+
 void convergence_init(struct convergence *c, const struct convergence_limits *limits,
                       uint64_t now_ms)
 {
@@ -16,6 +19,7 @@ void convergence_init(struct convergence *c, const struct convergence_limits *li
 		.last_growth_ms = now_ms,
 		.best_at_ms = now_ms,
 		.best_remaining_bytes = UINT64_MAX,
+		.best_pass_bytes = UINT64_MAX,
 	};
 }
 
@@ -28,6 +32,7 @@ void convergence_extend(struct convergence *c, uint64_t now_ms)
 void convergence_begin_anew(struct convergence *c, uint64_t now_ms)
 {
 	c->best_remaining_bytes = UINT64_MAX;
+	c->best_pass_bytes = UINT64_MAX;
 	c->best_at_ms = now_ms;
 }
 
@@ -76,6 +81,28 @@ static uint64_t growth(uint64_t *last_bytes, uint64_t bytes)
 	return grown;
 }
 
+/* Whether this reading shows progress; @grown: bytes that were sent since the last one. */
+static bool makes_progress(struct convergence *c, const struct vm_job *job, uint64_t remaining,
+                           uint64_t grown_bytes)
+{
+	if (job->iteration <= 1) {
+		bool low = remaining < c->best_remaining_bytes;
+
+		if (low)
+			c->best_remaining_bytes = remaining;
+		return low;
+	}
+	if (job->iteration != c->iteration) {
+		if (c->iteration > 1 && c->pass_bytes < c->best_pass_bytes)
+			c->best_pass_bytes = c->pass_bytes;
+		c->pass_bytes = 0;
+	}
+	if (remaining > c->pass_bytes)
+		c->pass_bytes = remaining;
+	return grown_bytes && (c->best_pass_bytes == UINT64_MAX ||
+	                       c->pass_bytes < c->best_pass_bytes / 100 * NEW_LOW_PERCENT);
+}
+
 static void take_reading(struct convergence *c, const struct vm_job *job, uint64_t now_ms)
 {
 	uint64_t remaining = remaining_bytes(c, job), grown;
@@ -103,10 +130,9 @@ static void take_reading(struct convergence *c, const struct vm_job *job, uint64
 		c->transfer_bytes_per_s = (double)job->transfer_bytes_per_s;
 	}
 	c->before_memory = is_before_memory(job);
-	if (remaining < c->best_remaining_bytes) {
-		c->best_remaining_bytes = remaining;
+	if (makes_progress(c, job, remaining, grown))
 		c->best_at_ms = now_ms;
-	}
+	c->iteration = job->iteration;
 	if (job->iteration > 1)
 		c->dirty_bytes_per_s = smooth(c->dirty_bytes_per_s, (double)job->dirty_bytes_per_s);
 }
@@ -156,7 +182,7 @@ enum convergence_verdict convergence_step(struct convergence *c, const struct vm
 	if (c->limits.progress_timeout_ms && c->seen_bytes &&
 	    now_ms - c->best_at_ms >= c->limits.progress_timeout_ms) {
 		error_set(ret_why, ERROR_TIMEOUT,
-		          "did not converge: what remains got no smaller for %s (progressTimeout); "
+		          "did not converge: no pass got any smaller for %s (progressTimeout); "
 		          "the guest dirties %s, the stream carries %s",
 		          units_format_duration(now_ms - c->best_at_ms, a),
 		          units_format_rate(ret->dirty_bytes_per_s, b),

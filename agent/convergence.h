@@ -13,8 +13,12 @@
  * Three limits, each seen in bytes and never in rates, because libvirt's rate stays at its last
  * value when the network is dead (measured: 35 s and more):
  *	stall       no byte was sent for CONVERGENCE_STALL_MS: the path is dead
- *	progress    what remains reached no new low for progress_timeout: it oscillates
+ *	progress    no pass was smaller than the smallest before, for progress_timeout: it oscillates
  *	completion  the whole took longer than allowed for the guest's size
+ *
+ * What is compared are whole passes, by what each has to send: within a pass what remains always falls,
+ * nearly to nothing, and jumps up again. A pass that has a twentieth less than the smallest before is
+ * progress for as long as it lasts, which may be many minutes; noise and one that swings are none.
  */
 #pragma once
 
@@ -40,8 +44,11 @@ struct convergence {
 	uint64_t started_ms;
 	uint64_t last_growth_ms; /* when a byte was last sent */
 	uint64_t last_memory_bytes, last_disk_bytes;
-	uint64_t best_remaining_bytes;
-	uint64_t best_at_ms;
+	uint64_t best_remaining_bytes; /* of the disks and of the first pass */
+	uint32_t iteration;
+	uint64_t pass_bytes;         /* the most that this pass was seen to have to send */
+	uint64_t best_pass_bytes;    /* of the passes before, but the first */
+	uint64_t best_at_ms;         /* when there was progress */
 	double transfer_bytes_per_s; /* smoothed */
 	double dirty_bytes_per_s;
 	uint32_t percent;   /* never falls */

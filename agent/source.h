@@ -104,6 +104,7 @@ struct source_attempt {
 	bool asking;          /* a question about the job is under way */
 	uint64_t no_job_since_ms;
 	struct ladder ladder;
+	bool tuning_owed;           /* adopted: what an operator changed may not have been set */
 	bool ladder_acting;         /* a step is being written down or taken */
 	uint64_t ladder_settled_ms; /* adopted: what the agent before had begun is over by then */
 	uint64_t pause_done_ms;     /* when our pause had taken effect */
@@ -219,7 +220,8 @@ void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, ui
 /* Answers @in by itself. */
 void source_tune(struct agent *agent, struct mesh_incoming *in,
                  const Drover__V1__TuneMigrationRequest *r);
-/* Adopted: what the agent before had written down it may not have set. */
+/* Adopted: what the agent before had written down it may not have set. Asked for at each look, until
+ * libvirt has taken it. */
 void source_tune_again(struct source_attempt *a);
 
 /* --- source_copy.c: disks that are not shared --- */

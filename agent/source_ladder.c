@@ -143,6 +143,8 @@ static void ladder_acted(struct errand *e)
 	/* Anything else may have been done although the answer was lost. */
 	if (w->step == LADDER_SWITCH && w->rc == -ERROR_REFUSED)
 		not_switched(a);
+	if (w->step == LADDER_RAISE_DOWNTIME && w->rc == 0 && moving)
+		convergence_begin_anew(&a->convergence, clock_now_ms());
 	if (w->step == LADDER_PAUSE && w->rc == 0 && moving) {
 		a->pause_done_ms = clock_now_ms();
 		/* It stands still from here on; a two-step commit counts it until its end. */

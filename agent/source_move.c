@@ -139,8 +139,10 @@ static void judge_job(struct source_attempt *a, const struct vm_job *job)
 	a->job_seen = true;
 	a->no_job_since_ms = 0;
 	verdict = convergence_step(&a->convergence, job, now_ms, &a->progress, &why);
-	/* More time is what a measure can replace; a dead network is not. */
-	overdue = verdict == CONVERGENCE_ABORT_NO_PROGRESS || verdict == CONVERGENCE_ABORT_TIMEOUT;
+	/* More time is what a measure can replace; a dead network is not. A ladder's next step is one
+	 * against passes that get no smaller, and comes by itself. */
+	overdue = verdict == CONVERGENCE_ABORT_TIMEOUT ||
+	          (verdict == CONVERGENCE_ABORT_NO_PROGRESS && !ladder_has_step(&a->ladder));
 	if (verdict == CONVERGENCE_ABORT_STALLED ? !a->switching
 	                                         : !source_ladder_judge(a, job, overdue, &why))
 		want_abort(a, &why);
@@ -268,6 +270,8 @@ static void watched(struct errand *e)
 		       w->find_rc == -ERROR_NOT_FOUND;
 	}
 	judge_control(a, w);
+	if (w->job_rc == 0 && w->job.active)
+		source_tune_again(a);
 	free(w);
 	source_changed(a);
 	if (over)
@@ -397,9 +401,8 @@ void source_move_start(struct source_attempt *a)
 	convergence_init(&a->convergence, &limits, a->stage_since_ms);
 	source_ladder_start(a);
 	a->timer.fire = watch;
-	if (a->adopted) {
-		source_tune_again(a);
-	} else {
+	a->tuning_owed = a->adopted && (a->order.bandwidth_tuned || a->order.max_downtime_tuned);
+	if (!a->adopted) {
 		source_traffic_start(a);
 		start_call(a);
 	}

@@ -342,7 +342,9 @@ static void tuned(struct errand *e)
 		take_back(a, w);
 	else if (w->rc == 0 && moving)
 		take_effect(a, w);
-	if (w->rc < 0)
+	if (w->rc == 0)
+		a->tuning_owed = false;
+	if (w->rc < 0 && w->n_values)
 		log_warning("%s: %s", a->order.vm_name, w->error.text);
 	if (w->rc == 0 && moving && w->step != LADDER_GO_ON) {
 		source_ladder_take(a, w->step, stepped, w);
@@ -449,9 +451,10 @@ void source_tune(struct agent *agent, struct mesh_incoming *in,
 
 void source_tune_again(struct source_attempt *a)
 {
+	struct error ignored;
 	struct tune_errand *w;
 
-	if (!a->order.bandwidth_tuned && !a->order.max_downtime_tuned)
+	if (!a->tuning_owed || a->ladder_acting || judge_phase(a, &ignored) < 0)
 		return;
 	w = errand_new(a);
 	w->before = w->after = get_limits(a);

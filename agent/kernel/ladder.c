@@ -47,7 +47,7 @@ static unsigned last_rung(const struct ladder *l)
 
 void ladder_adopt(struct ladder *l, unsigned rung, bool paused, bool switched)
 {
-	l->rung = rung < last_rung(l) ? rung : last_rung(l);
+	l->rung = rung < last_rung(l) && !l->downtime_fixed ? rung : last_rung(l);
 	l->paused = paused;
 	l->switched = switched;
 }
@@ -163,6 +163,11 @@ static enum ladder_step get_measure(const struct ladder *l)
 bool ladder_has_measure(const struct ladder *l)
 {
 	return get_measure(l) != LADDER_GO_ON;
+}
+
+bool ladder_has_step(const struct ladder *l)
+{
+	return l->rung < last_rung(l);
 }
 
 static bool is_stuck(const struct ladder *l, uint64_t now_ms)

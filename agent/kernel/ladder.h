@@ -109,4 +109,7 @@ void ladder_step(struct ladder *l, const struct vm_job *job, bool guest_paused, 
 /* There is a measure that was not taken yet: an overdue move is not given up before. */
 bool ladder_has_measure(const struct ladder *l);
 
+/* There is more downtime to try, within what is allowed. */
+bool ladder_has_step(const struct ladder *l);
+
 const char *ladder_step_name(enum ladder_step step); /* "raise-downtime" */

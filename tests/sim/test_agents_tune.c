@@ -334,6 +334,21 @@ static void test_agent_killed(void **state)
 	finish(t);
 }
 
+/* The time without progress that is allowed is one move's own: a guest that swings is given up when it
+ * is over, however many bytes flow. */
+static void test_progress_timeout(void **state)
+{
+	struct agents *t = start(&wild, (struct strategy){ 0 }, true);
+
+	(void)state;
+	t->progress_timeout_ms = 4000;
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	expect_text(t->report.reason, "progressTimeout");
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	finish(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_phases),
 		cmocka_unit_test(test_ladder_leaves_it_alone),
 		cmocka_unit_test(test_agent_killed),
+		cmocka_unit_test(test_progress_timeout),
 	};
 
 	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);

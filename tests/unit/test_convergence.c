@@ -3,6 +3,7 @@
  * shown when there is one, and the three limits. */
 #include "agent/convergence.h"
 
+#include "common/alloc.h"
 #include "common/units.h"
 
 #include <setjmp.h>
@@ -116,7 +117,8 @@ static void test_preparation(void **state)
 		assert_int_equal(feed(0, 0, 0, 0, 0), CONVERGENCE_GO_ON);
 }
 
-/* Bytes flow for ever, but what remains reaches no new low: oscillation is not progress. */
+/* Bytes flow for ever, but no pass gets smaller: oscillation is not progress, and neither is that what
+ * remains falls within each pass. */
 static void test_no_progress(void **state)
 {
 	enum convergence_verdict verdict = CONVERGENCE_GO_ON;
@@ -125,11 +127,55 @@ static void test_no_progress(void **state)
 	(void)state;
 	begin();
 	for (i = 0; i < 1000 && verdict == CONVERGENCE_GO_ON; i++)
-		verdict = feed(2 + i / 4, 100 + 50 * i, 200 + 50 * (i % 4), 100, 120);
+		verdict = feed(2 + i / 4, 100 + 50 * i, 350 + (i / 4 % 3) - 50 * (i % 4), 100, 120);
 	assert_int_equal(verdict, CONVERGENCE_ABORT_NO_PROGRESS);
 	assert_in_range(now_ms, 150000, 153000);
 	assert_non_null(strstr(why.text, "did not converge"));
 	assert_non_null(strstr(why.text, "Mbit/s"));
+}
+
+/* A guest whose passes swing between large and small ones makes no progress after the smallest. */
+static void test_swinging_passes(void **state)
+{
+	static const uint64_t sizes_mib[] = { 900, 300, 700, 310, 900, 295 };
+	enum convergence_verdict verdict = CONVERGENCE_GO_ON;
+	unsigned i;
+
+	(void)state;
+	begin();
+	for (i = 0; i < 2000 && verdict == CONVERGENCE_GO_ON; i++) {
+		uint64_t size_mib = sizes_mib[i / 5 % ARRAY_SIZE(sizes_mib)];
+
+		verdict = feed(2 + i / 5, 100 + 50 * i, size_mib - 50 * (i % 5), 100, 120);
+	}
+	assert_int_equal(verdict, CONVERGENCE_ABORT_NO_PROGRESS);
+	assert_in_range(now_ms, 150000, 165000);
+}
+
+/* A pass that is smaller than all before is progress however long it lasts: a large guest on a slow link
+ * is not given up while it converges. */
+static void test_long_passes(void **state)
+{
+	uint64_t sent_mib = 0;
+
+	(void)state;
+	begin();
+	convergence_init(&c, &(struct convergence_limits){ .progress_timeout_ms = 150000 }, now_ms);
+	for (uint64_t left = 800; left > 0; left--)
+		assert_int_equal(feed(1, ++sent_mib, left, 2, 1), CONVERGENCE_GO_ON);
+	/* 200 s, then 170 s: as long as what it had to send is less. */
+	for (uint64_t left = 400; left > 0; left--)
+		assert_int_equal(feed(2, ++sent_mib, left, 2, 1), CONVERGENCE_GO_ON);
+	for (uint64_t left = 340; left > 0; left--)
+		assert_int_equal(feed(3, ++sent_mib, left, 2, 1), CONVERGENCE_GO_ON);
+	/* The next is as large as that one: 150 s later it is known to lead nowhere. */
+	for (uint64_t left = 340; left > 340 - 298; left--)
+		assert_int_equal(feed(4, ++sent_mib, left, 2, 1), CONVERGENCE_GO_ON);
+	assert_int_equal(feed(4, ++sent_mib, 41, 2, 1), CONVERGENCE_GO_ON);
+	assert_int_equal(feed(4, ++sent_mib, 40, 2, 1), CONVERGENCE_ABORT_NO_PROGRESS);
+	/* More bandwidth, or an operator's hand: what is gained counts from then. */
+	convergence_begin_anew(&c, now_ms);
+	assert_int_equal(feed(4, ++sent_mib, 39, 2, 1), CONVERGENCE_GO_ON);
 }
 
 /* The whole may take no longer than allowed for its size; a guest under one GiB has that of one. */
@@ -247,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_first_pass),          cmocka_unit_test(test_no_end_in_sight),
 		cmocka_unit_test(test_percent_never_falls), cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_preparation),         cmocka_unit_test(test_no_progress),
+		cmocka_unit_test(test_swinging_passes),     cmocka_unit_test(test_long_passes),
 		cmocka_unit_test(test_completion),          cmocka_unit_test(test_disks),
 		cmocka_unit_test(test_disks_then_memory),   cmocka_unit_test(test_disks_stall),
 		cmocka_unit_test(test_disks_completion),

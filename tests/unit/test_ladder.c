@@ -407,6 +407,30 @@ static void test_operator_sets_the_downtime(void **state)
 	}
 }
 
+/* So it is for an agent that takes the move up from the one before, which was at the first step. */
+static void test_operator_before_a_restart(void **state)
+{
+	struct ladder_settings settings = { .strategy = { .ladder = LADDER_MINIMAL_DOWNTIME },
+		                            .max_downtime_ms = 70 };
+	struct vm_job job = { .active = true, .iteration = 1, .memory_remaining_bytes = 64 * MIB };
+	struct ladder_decision d;
+	struct ladder l;
+
+	(void)state;
+	ladder_init(&l, &settings, 0);
+	ladder_fix_downtime(&l, 70, 0);
+	ladder_adopt(&l, 0, false, false);
+	for (uint64_t now_ms = READ_MS; now_ms < 300000; now_ms += READ_MS) {
+		job.iteration++;
+		job.memory_remaining_bytes = 16 * MIB;
+		ladder_step(&l, &job, false, false, now_ms, &d);
+		assert_int_not_equal(d.step, LADDER_RAISE_DOWNTIME);
+		if (d.step == LADDER_ABORT)
+			return;
+	}
+	fail_msg("it was not given up");
+}
+
 /* A measure that an operator has taken is not taken again. */
 static void test_operator_takes_the_measure(void **state)
 {
@@ -474,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_paused_guest),
 		cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_operator_sets_the_downtime),
+		cmocka_unit_test(test_operator_before_a_restart),
 		cmocka_unit_test(test_operator_takes_the_measure),
 		cmocka_unit_test(test_strategy),
 	};
