@@ -235,8 +235,9 @@ int fake_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes_pe
 	if (result)
 		return result;
 	if (fake_has_job_out(copy))
-		copy->move->bandwidth_bytes_per_s =
-			bytes_per_s ? hypervisor_round_speed(bytes_per_s) : FAKE_UNLIMITED;
+		copy->move->bandwidth_bytes_per_s = bytes_per_s
+		                                            ? hypervisor_round_speed(bytes_per_s)
+		                                            : FAKE_UNLIMITED;
 	fake_leave(handle);
 	return 0;
 }

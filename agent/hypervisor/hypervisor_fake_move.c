@@ -81,9 +81,9 @@ struct fake_move *fake_move_start_locked(struct fake_world *world, struct fake_c
 	move->source = source->host;
 	move->target = target;
 	move->started_ms = world->now_ms;
-	move->bandwidth_bytes_per_s =
-		r->bandwidth_bytes_per_s ? hypervisor_round_speed(r->bandwidth_bytes_per_s)
-					 : FAKE_UNLIMITED;
+	move->bandwidth_bytes_per_s = r->bandwidth_bytes_per_s
+	                                      ? hypervisor_round_speed(r->bandwidth_bytes_per_s)
+	                                      : FAKE_UNLIMITED;
 	move->persistent = r->persistent && source->persistent;
 	/* A guest that is paused when its move begins stays so. */
 	move->source_was_paused = source->state == VM_PAUSED;
