@@ -105,6 +105,7 @@ void agents_audit_refusal(struct coordinator *c, const struct foreign_claim *ref
 			    .object = object.data,
 			    .outcome = mesh_status_name(MESH_PERMISSION_DENIED),
 			    .reason = refusal->text,
+			    .about = refusal->about,
 		    });
 }
 

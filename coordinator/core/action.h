@@ -64,6 +64,7 @@ struct tune_call {
 struct foreign_claim {
 	char node[NODE_NAME_BYTES]; /* whose agent said it */
 	char vm_uuid[VM_UUID_BYTES];
+	const char *about; /* static: what kind of claim it is */
 	char text[REASON_BYTES];
 };
 

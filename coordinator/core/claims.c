@@ -8,14 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static void __attribute__((format(printf, 4, 5)))
-refuse(struct fleet *fleet, const struct node *node, const char *vm_uuid, const char *format, ...)
+static void __attribute__((format(printf, 5, 6)))
+refuse(struct fleet *fleet, const struct node *node, const char *vm_uuid, const char *about,
+       const char *format, ...)
 {
 	struct foreign_claim *to = &change_act(fleet, ACTION_REFUSED)->refused;
 	va_list args;
 
 	text_copy(to->node, sizeof(to->node), node->kept.name);
 	text_copy(to->vm_uuid, sizeof(to->vm_uuid), vm_uuid);
+	to->about = about;
 	va_start(args, format);
 	vsnprintf(to->text, sizeof(to->text), format, args);
 	va_end(args);
@@ -51,7 +53,7 @@ bool claims_may_report(struct fleet *fleet, const struct node *node, const struc
 
 	if (report->source[0] && strcmp(report->source, name) != 0 &&
 	    strcmp(report->target, name) != 0) {
-		refuse(fleet, node, report->vm_uuid,
+		refuse(fleet, node, report->vm_uuid, "others' move",
 		       "%s reports on a move from %.64s to %.64s, in which it has no part", name,
 		       report->source, report->target);
 		return false;
@@ -59,7 +61,7 @@ bool claims_may_report(struct fleet *fleet, const struct node *node, const struc
 	if (strcmp(report->source, name) != 0)
 		return true;
 	if (m && strcmp(m->kept.source, name) != 0) {
-		refuse(fleet, node, report->vm_uuid,
+		refuse(fleet, node, report->vm_uuid, "others' move",
 		       "%s reports on migration/%llu as its source, which is %s", name,
 		       (unsigned long long)m->kept.number, m->kept.source);
 		return false;
@@ -67,7 +69,7 @@ bool claims_may_report(struct fleet *fleet, const struct node *node, const struc
 	/* What has ended is told for a while after, wherever the guest is by then. */
 	if (!m && !report->tombstoned && !migration_state_is_final(report->state) &&
 	    !may_be_moving(fleet, node, report)) {
-		refuse(fleet, node, report->vm_uuid,
+		refuse(fleet, node, report->vm_uuid, "others' guest's move",
 		       "%s reports on a move of a guest that is at home on %s", name,
 		       fleet_find_vm(fleet, report->vm_uuid)->node->kept.name);
 		return false;
@@ -77,6 +79,6 @@ bool claims_may_report(struct fleet *fleet, const struct node *node, const struc
 
 void claims_refuse_guest(struct fleet *fleet, const struct node *node, const struct vm *vm)
 {
-	refuse(fleet, node, vm->uuid, "%s says that it runs %s, which runs on %s", node->kept.name,
-	       vm->name, vm->node ? vm->node->kept.name : "another host");
+	refuse(fleet, node, vm->uuid, "others' guest", "%s says that it runs %s, which runs on %s",
+	       node->kept.name, vm->name, vm->node ? vm->node->kept.name : "another host");
 }

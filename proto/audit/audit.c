@@ -309,6 +309,17 @@ static void describe(struct audit *a, const struct audit_record *r, struct audit
 	audit_text_end(t);
 }
 
+/* The method that noise is about may be a name that the peer made up: that tells no kinds apart. */
+static bool may_write(struct audit *a, const struct audit_record *r)
+{
+	char kind[256];
+
+	snprintf(kind, sizeof(kind), "%s %s %s", r->outcome ? r->outcome : "",
+	         r->method && !r->noise ? r->method : "", r->about ? r->about : "");
+	return audit_repeat_may_write(&a->repeats[r->noise], r->address ? r->address : "", kind,
+	                              clock_now_ms());
+}
+
 void audit_write(struct audit *a, const struct audit_record *record)
 {
 	struct audit_text t;
@@ -318,9 +329,7 @@ void audit_write(struct audit *a, const struct audit_record *record)
 		return;
 	pthread_mutex_lock(&a->lock);
 	if (record->refused)
-		write = audit_repeat_may_write(&a->repeats[record->noise],
-		                               record->address ? record->address : "",
-		                               clock_now_ms());
+		write = may_write(a, record);
 	a->counts.repeated += !write;
 	pthread_mutex_unlock(&a->lock);
 	if (!write)

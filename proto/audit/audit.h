@@ -9,7 +9,7 @@
  * line. A line that finds the queue full, or a disk that cannot be written, is counted; the next line
  * that can be written is preceded by one that says how many are missing. Refusals take at most
  * half of the queue, so that strangers cannot push out what operators did, and of one address only
- * some are written one by one (audit_repeat.h).
+ * some are written one by one, but the first of each kind (audit_repeat.h).
  *
  * What is written are names, addresses, identifiers and reasons: never keys, certificates, tokens
  * or the contents of messages. */
@@ -48,6 +48,7 @@ struct audit_record {
 	const char *outcome; /* "OK", "PERMISSION_DENIED" */
 	const char *reason;  /* or NULL */
 	const char *call;    /* what tells two calls of one connection apart; or NULL */
+	const char *about;   /* refused: tells kinds of one outcome apart, in our words; or NULL */
 };
 
 /* Any thread. @a NULL: nothing is written. */

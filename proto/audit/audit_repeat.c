@@ -43,7 +43,43 @@ static struct audit_repeat_place *find_place(struct audit_repeat *r, const char 
 	return free_place;
 }
 
-bool audit_repeat_may_write(struct audit_repeat *r, const char *from, uint64_t now_ms)
+/* FNV-1a: among so few names of ours, no two are equal (test_audit.c). */
+static uint64_t hash(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 0x100000001b3;
+	return h;
+}
+
+/* Whether it was not seen yet, and there is room to remember it. */
+static bool is_first(struct audit_repeat_place *p, const char *kind)
+{
+	uint64_t h;
+
+	if (!kind)
+		return false;
+	h = hash(kind);
+	for (size_t i = 0; i < p->n_kinds; i++) {
+		if (p->kinds[i] == h)
+			return false;
+	}
+	if (p->n_kinds == AUDIT_REPEAT_KINDS)
+		return false;
+	p->kinds[p->n_kinds++] = h;
+	return true;
+}
+
+static void begin(struct audit_repeat_place *p, uint64_t now_ms)
+{
+	p->begin_ms = now_ms;
+	p->written = 0;
+	p->n_kinds = 0;
+}
+
+bool audit_repeat_may_write(struct audit_repeat *r, const char *from, const char *kind,
+                            uint64_t now_ms)
 {
 	char address[AUDIT_REPEAT_ADDRESS_BYTES];
 	struct audit_repeat_place *p;
@@ -51,11 +87,10 @@ bool audit_repeat_may_write(struct audit_repeat *r, const char *from, uint64_t n
 	audit_repeat_address(from, address);
 	p = find_place(r, address, now_ms);
 	/* What is counted is told before a new time begins. */
-	if (is_over(p, now_ms) && p->counted == 0) {
-		p->begin_ms = now_ms;
-		p->written = 0;
-	}
-	if (p->written < AUDIT_REPEAT_BURST) {
+	if (is_over(p, now_ms) && p->counted == 0)
+		begin(p, now_ms);
+	/* Both are counted: the kind is remembered also where the burst had room for it. */
+	if (is_first(p, kind) | (p->written < AUDIT_REPEAT_BURST)) {
 		p->written++;
 		return true;
 	}
@@ -74,8 +109,7 @@ bool audit_repeat_take(struct audit_repeat *r, uint64_t now_ms, bool all,
 		memcpy(ret_address, p->address, AUDIT_REPEAT_ADDRESS_BYTES);
 		*ret_count = p->counted;
 		p->counted = 0;
-		p->written = 0;
-		p->begin_ms = now_ms;
+		begin(p, now_ms);
 		return true;
 	}
 	return false;

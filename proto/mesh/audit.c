@@ -87,5 +87,6 @@ void mesh_audit_end(const struct mesh_connection *c)
 					    .address = known ? c->identity.address : c->address,
 					    .outcome = known ? "CUT_OFF" : "NOT_LET_IN",
 					    .reason = c->why.text,
+					    .about = error_code_name(c->why.code),
 				    });
 }

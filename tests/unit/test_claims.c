@@ -59,6 +59,7 @@ static void expect_refused(struct core_world *world, const char *text)
 {
 	assert_int_equal(core_world_count(world, ACTION_REFUSED), 1);
 	assert_string_equal(core_world_find(world, ACTION_REFUSED)->refused.node, "host3");
+	assert_non_null(core_world_find(world, ACTION_REFUSED)->refused.about);
 	assert_string_equal(core_world_find(world, ACTION_REFUSED)->refused.text, text);
 }
 
