@@ -12,6 +12,8 @@
  *	attacker replay ADDRESS PORT FILE              what was captured, once more
  *	attacker capture INTERFACE PORT FILE           until it is ended
  *	attacker lie URL PKI UUID HOME                 as an agent, about a guest that is at home on HOME
+ *	attacker order URL PKI OPERATION NUMBER EPOCH UUID TARGET URL
+ *	                                               as a coordinator: to start that attempt, to cancel it
  */
 #include "tests/lab/attacker.h"
 
@@ -32,7 +34,6 @@
 #define COUNT_MAX   1000
 #define PATIENCE_MS 75000 /* the longest that anything here may be left alone is 60 s */
 #define ANSWER_MS   10000
-#define BOMB_BYTES  (1024 * 1024)
 
 void attacker_die(const char *format, ...)
 {
@@ -217,6 +218,7 @@ static void lengths(struct victim *v)
 	};
 	uint8_t head[FRAME_BYTES];
 
+	attacker_ready();
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
 		struct tally t = { 0 };
 
@@ -232,62 +234,11 @@ static void lengths(struct victim *v)
 	}
 }
 
-/* A field of a message: its key, the length of what follows, and that. */
-static size_t put_field(uint8_t *to, unsigned number, size_t bytes)
-{
-	size_t n = 0;
-
-	for (size_t value = number << 3 | 2; n == 0 || value; value >>= 7)
-		to[n++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-	do {
-		to[n++] = (uint8_t)((bytes & 0x7f) | (bytes > 0x7f ? 0x80 : 0));
-		bytes >>= 7;
-	} while (bytes);
-	return n;
-}
-
-/* An AdmitRequest whose guest has as many empty disks, interfaces, checks, places and bindings as may
- * be, and a text up to @want bytes; returns its bytes. */
-static size_t make_guest(uint8_t *bomb, size_t want)
-{
-	static const unsigned lists[] = { 12, 13, 14, 30, 31 };
-	static uint8_t guest[BOMB_BYTES];
-	size_t n = 0, head;
-
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-		for (size_t k = 0; k < 9999; k++)
-			n += put_field(guest + n, lists[i], 0);
-	}
-	if (want > n + 32) {
-		size_t text = want - n - 16;
-
-		n += put_field(guest + n, 11, text);
-		memset(guest + n, 'x', text);
-		n += text;
-	}
-	head = put_field(bomb, 3, n);
-	memcpy(bomb + head, guest, n);
-	return head + n;
-}
-
-static size_t make_bomb(uint8_t *bomb, unsigned kind)
-{
-	static const uint8_t unknown[] = { 0xf8, 0x01 };
-
-	if (kind == 0)
-		return make_guest(bomb, 0);
-	if (kind == 1)
-		return make_guest(bomb, BOMB_BYTES - 16);
-	for (size_t at = 0; at < BOMB_BYTES; at += sizeof(unknown))
-		memcpy(bomb + at, unknown, sizeof(unknown));
-	return BOMB_BYTES;
-}
-
 /* Each message of its own connection, and all of them on their way before any answer is looked at. */
 static void bombs(const struct victim *like, const char *method, size_t count)
 {
 	static struct victim victims[COUNT_MAX];
-	uint8_t *bomb = xmalloc(BOMB_BYTES);
+	uint8_t *bomb = xmalloc(ATTACKER_BOMB_BYTES);
 	struct tally t = { 0 };
 
 	if (count > COUNT_MAX)
@@ -299,7 +250,7 @@ static void bombs(const struct victim *like, const char *method, size_t count)
 	}
 	attacker_ready();
 	for (size_t i = 0; i < count; i++)
-		(void)victim_call(&victims[i], 1, method, bomb, make_bomb(bomb, i % 3));
+		(void)victim_call(&victims[i], 1, method, bomb, attacker_make_bomb(bomb, i % 3));
 	for (size_t i = 0; i < count; i++) {
 		hear_ends(&victims[i], 1, &t);
 		victim_close(&victims[i]);
@@ -352,6 +303,7 @@ static void replay(const char *address, const char *port, const char *path)
 
 	if (!f || !victim_open(&v))
 		attacker_die("cannot replay %s", path);
+	attacker_ready();
 	while ((n = fread(bytes, 1, sizeof(bytes), f)) > 0 && victim_send(&v, bytes, n))
 		sent += n;
 	fclose(f);
@@ -384,6 +336,16 @@ static void run(size_t count, char **words)
 		attacker_capture(words[1], words[2], words[3]);
 	else if (strcmp(what, "lie") == 0 && count == 5)
 		attacker_lie(words[1], words[2], words[3], words[4]);
+	else if (strcmp(what, "order") == 0 && count == 9)
+		attacker_order(words[1], words[2],
+		               &(struct attacker_order){
+				       .operation = words[3],
+				       .number = (uint32_t)strtoul(words[4], NULL, 10),
+				       .epoch = strtoull(words[5], NULL, 10),
+				       .uuid = words[6],
+				       .target = words[7],
+				       .target_url = words[8],
+			       });
 	else
 		attacker_die("what is that? Its first lines say what there is");
 }

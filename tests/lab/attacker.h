@@ -43,10 +43,34 @@ bool victim_call(struct victim *v, uint32_t stream, const char *method, const vo
 /* The next frame, to be freed with frame_free; NULL once the peer has closed, or after @wait_ms. */
 struct frame *victim_hear(struct victim *v, uint64_t wait_ms);
 
+/* --- attacker_bomb.c --- */
+
+#define ATTACKER_BOMB_BYTES (1024 * 1024)
+
+/* The payload of an Admit, of one of three kinds: lists of empty messages, the same with a long text,
+ * fields that nobody knows; returns its bytes. */
+size_t attacker_make_bomb(uint8_t *bomb, unsigned kind);
+
 /* --- attacker_agent.c --- */
 
 /* Becomes the agent that the certificate names, and tells lies until somebody ends it. */
 void attacker_lie(const char *url, const char *pki, const char *uuid, const char *home);
+
+/* --- attacker_order.c --- */
+
+/* A peer that keeps to the mesh's rules, with the services and the like of @options; for ever. */
+void attacker_join(struct mesh_options *options, const char *url, const char *pki,
+                   enum mesh_role role);
+
+struct attacker_order {
+	const char *operation; /* 32 hex digits */
+	uint32_t number;
+	uint64_t epoch;
+	const char *uuid, *target, *target_url;
+};
+
+/* Start, then cancel, and a line for what the agent says to each. */
+void attacker_order(const char *url, const char *pki, const struct attacker_order *order);
 
 /* --- attacker_capture.c --- */
 

@@ -6,12 +6,9 @@
 
 #include "common/alloc.h"
 #include "common/id.h"
-#include "common/loop.h"
 #include "proto/agent.pb-c.h"
 #include "proto/coordinator.pb-c.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CALL_MS 10000
@@ -120,31 +117,11 @@ static void learn_name(const char *pki)
 
 void attacker_lie(const char *url, const char *pki, const char *uuid, const char *home)
 {
-	const char *name = strrchr(pki, '/');
-	char *ca = xasprintf("%.*s/ca.pem", name ? (int)(name - pki) : 0, pki);
-	char *certificate = xasprintf("%s.pem", pki);
-	char *key = xasprintf("%s-key.pem", pki);
-	struct loop *loop = loop_new();
-	struct mesh_options options = {
-		.loop = loop,
-		.tls_ca = ca,
-		.tls_certificate = certificate,
-		.tls_key = key,
-		.services = services,
-		.connected = connected,
-	};
-	struct mesh *mesh;
-	struct error err;
+	struct mesh_options options = { .services = services, .connected = connected };
 
 	liar.uuid = uuid;
 	liar.home = home;
 	liar.operation = id_new();
 	learn_name(pki);
-	mesh = mesh_new(&options, &err);
-	if (!mesh)
-		attacker_die("%s", err.text);
-	mesh_dial(mesh, url, MESH_ROLE_COORDINATOR, NULL);
-	loop_run(loop);
-	mesh_free(mesh);
-	loop_free(loop);
+	attacker_join(&options, url, pki, MESH_ROLE_COORDINATOR);
 }

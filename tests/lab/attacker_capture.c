@@ -54,8 +54,9 @@ static void take(const uint8_t *packet, size_t bytes, uint16_t port, FILE *in, F
 
 void attacker_capture(const char *interface, const char *port, const char *path)
 {
-	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP) };
-	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP));
+	/* Of one protocol alone the kernel shows only what comes in. */
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
+	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
 	FILE *in = create(path, "in"), *out = create(path, "out");
 	static uint8_t packet[65536];
 	ssize_t n;
