@@ -24,7 +24,11 @@ enum {
 	PACKED_AUTO_CONVERGE = 1 << 8,
 	PACKED_POST_COPY = 1 << 9,
 	PACKED_DISRUPTION = 1 << 10,
-	PACKED_ALL = PACKED_LADDER | PACKED_AUTO_CONVERGE | PACKED_POST_COPY | PACKED_DISRUPTION,
+	PACKED_PLAIN = 1 << 11,
+	PACKED_NO_AUTO_CONVERGE = 1 << 12,
+	PACKED_NO_POST_COPY = 1 << 13,
+	PACKED_NO_DISRUPTION = 1 << 14,
+	PACKED_ALL = (1 << 15) - 1,
 };
 
 const char *strategy_ladder_name(enum ladder_name ladder)
@@ -62,13 +66,26 @@ bool strategy_permits_pause(const struct strategy *s)
 	return s->allow_disruption || s->ladder == LADDER_SUSPEND_IF_NEEDED;
 }
 
-void strategy_add(struct strategy *s, const struct strategy *more)
+bool strategy_ladder_is_forbidden(enum ladder_name ladder, const struct strategy *wish)
 {
-	if (more->ladder != LADDER_PLAIN)
-		s->ladder = more->ladder;
-	s->allow_auto_converge |= more->allow_auto_converge;
-	s->allow_post_copy |= more->allow_post_copy;
-	s->allow_disruption |= more->allow_disruption;
+	return (wish->forbid_auto_converge && ladder == LADDER_VERY_LARGE) ||
+	       (wish->forbid_post_copy && ladder == LADDER_POST_COPY) ||
+	       (wish->forbid_disruption && ladder == LADDER_SUSPEND_IF_NEEDED);
+}
+
+int strategy_check(const struct strategy *s, struct error *err)
+{
+	if ((s->allow_auto_converge && s->forbid_auto_converge) ||
+	    (s->allow_post_copy && s->forbid_post_copy) ||
+	    (s->allow_disruption && s->forbid_disruption))
+		return error_set(err, ERROR_INVALID, "the same is permitted and forbidden");
+	if (s->plain && s->ladder != LADDER_PLAIN)
+		return error_set(err, ERROR_INVALID, "a ladder, and none");
+	if (strategy_ladder_is_forbidden(s->ladder, s))
+		return error_set(err, ERROR_INVALID,
+		                 "the ladder %s permits what is forbidden with it",
+		                 strategy_ladder_name(s->ladder));
+	return 0;
 }
 
 uint32_t strategy_pack(const struct strategy *s)
@@ -78,6 +95,10 @@ uint32_t strategy_pack(const struct strategy *s)
 	packed |= s->allow_auto_converge ? PACKED_AUTO_CONVERGE : 0;
 	packed |= s->allow_post_copy ? PACKED_POST_COPY : 0;
 	packed |= s->allow_disruption ? PACKED_DISRUPTION : 0;
+	packed |= s->plain ? PACKED_PLAIN : 0;
+	packed |= s->forbid_auto_converge ? PACKED_NO_AUTO_CONVERGE : 0;
+	packed |= s->forbid_post_copy ? PACKED_NO_POST_COPY : 0;
+	packed |= s->forbid_disruption ? PACKED_NO_DISRUPTION : 0;
 	return packed;
 }
 
@@ -90,6 +111,10 @@ int strategy_unpack(uint32_t packed, struct strategy *ret)
 		.allow_auto_converge = packed & PACKED_AUTO_CONVERGE,
 		.allow_post_copy = packed & PACKED_POST_COPY,
 		.allow_disruption = packed & PACKED_DISRUPTION,
+		.plain = packed & PACKED_PLAIN,
+		.forbid_auto_converge = packed & PACKED_NO_AUTO_CONVERGE,
+		.forbid_post_copy = packed & PACKED_NO_POST_COPY,
+		.forbid_disruption = packed & PACKED_NO_DISRUPTION,
 	};
 	return 0;
 }

@@ -28,6 +28,9 @@ struct strategy {
 	bool allow_auto_converge;
 	bool allow_post_copy;
 	bool allow_disruption; /* allowWorkloadDisruption: the guest may be paused until it is moved */
+	/* Of a wish only: against what would be so otherwise. What is in effect has none of these. */
+	bool plain; /* no ladder */
+	bool forbid_auto_converge, forbid_post_copy, forbid_disruption;
 };
 
 const char *strategy_ladder_name(enum ladder_name ladder); /* "minimal-downtime" */
@@ -38,8 +41,10 @@ bool strategy_permits_auto_converge(const struct strategy *s);
 bool strategy_permits_post_copy(const struct strategy *s);
 bool strategy_permits_pause(const struct strategy *s);
 
-/* What @more asks for comes on top: its ladder if it names one, and its permissions. */
-void strategy_add(struct strategy *s, const struct strategy *more);
+/* -ERROR_INVALID when a wish permits and forbids the same, by its own name or by its ladder's. */
+int strategy_check(const struct strategy *s, struct error *err);
+/* It permits a measure that @wish forbids. */
+bool strategy_ladder_is_forbidden(enum ladder_name ladder, const struct strategy *wish);
 
 /* As one number, for records: 0 is the default. A number that this version does not know is
  * -ERROR_INVALID. */

@@ -15,15 +15,27 @@ static int read_request_id(const ProtobufCBinaryData *from, struct id *to, struc
 	return 0;
 }
 
-static int read_ladder(Drover__V1__Ladder ladder, struct strategy *ret, struct error *err)
+/* Both requests have these fields. */
+#define STRATEGY_OF(r)                                                \
+	((struct strategy){                                           \
+		.ladder = (enum ladder_name)(r)->ladder,              \
+		.allow_auto_converge = (r)->allow_auto_converge,      \
+		.allow_post_copy = (r)->allow_post_copy,              \
+		.allow_disruption = (r)->allow_workload_disruption,   \
+		.plain = (r)->plain_ladder,                           \
+		.forbid_auto_converge = (r)->forbid_auto_converge,    \
+		.forbid_post_copy = (r)->forbid_post_copy,            \
+		.forbid_disruption = (r)->forbid_workload_disruption, \
+	})
+
+static int check_strategy(const struct strategy *s, struct error *err)
 {
-	if ((unsigned)ladder >= LADDERS)
+	if ((unsigned)s->ladder >= LADDERS)
 		return error_set(err, ERROR_INVALID,
-		                 "the ladder has the number %d, which this coordinator does not "
+		                 "the ladder has the number %u, which this coordinator does not "
 		                 "know",
-		                 (int)ladder);
-	ret->ladder = (enum ladder_name)ladder;
-	return 0;
+		                 (unsigned)s->ladder);
+	return strategy_check(s, err);
 }
 
 void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, void *context)
@@ -33,8 +45,9 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	struct names leave = { .items = r->leave, .count = r->n_leave };
 	struct error err;
 
+	e.drain.strategy = STRATEGY_OF(r);
 	if (read_request_id(&r->request_id, &e.drain.request_id, &err) < 0 ||
-	    read_ladder(r->ladder, &e.drain.strategy, &err) < 0) {
+	    check_strategy(&e.drain.strategy, &err) < 0) {
 		mesh_fail_error(in, &err);
 		return;
 	}
@@ -43,9 +56,6 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	e.drain.leave = &leave;
 	e.drain.leave_unmovable = r->leave_unmovable;
 	e.drain.copy_disks = r->copy_disks;
-	e.drain.strategy.allow_auto_converge = r->allow_auto_converge;
-	e.drain.strategy.allow_post_copy = r->allow_post_copy;
-	e.drain.strategy.allow_disruption = r->allow_workload_disruption;
 	e.drain.reason = r->reason;
 	e.drain.parallel = r->parallel;
 	e.drain.bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
@@ -110,13 +120,11 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 		mesh_fail_error(in, &err);
 		return;
 	}
-	if (read_ladder(r->ladder, &e.migrate.strategy, &err) < 0) {
+	e.migrate.strategy = STRATEGY_OF(r);
+	if (check_strategy(&e.migrate.strategy, &err) < 0) {
 		mesh_fail_error(in, &err);
 		return;
 	}
-	e.migrate.strategy.allow_auto_converge = r->allow_auto_converge;
-	e.migrate.strategy.allow_post_copy = r->allow_post_copy;
-	e.migrate.strategy.allow_disruption = r->allow_workload_disruption;
 	e.migrate.vm = r->vm;
 	e.migrate.target = r->target;
 	e.migrate.dry_run = r->dry_run;

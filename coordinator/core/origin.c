@@ -145,6 +145,17 @@ void setting_take_given(struct migration_settings *s, enum setting setting, uint
 void setting_take_strategy(struct migration_settings *s, const struct strategy *more,
                            enum origin origin)
 {
+	if (more->forbid_auto_converge)
+		setting_take(s, SETTING_AUTO_CONVERGE, false, origin);
+	if (more->forbid_post_copy)
+		setting_take(s, SETTING_POST_COPY, false, origin);
+	if (more->forbid_disruption)
+		setting_take(s, SETTING_DISRUPTION, false, origin);
+	if (more->plain)
+		setting_take(s, SETTING_LADDER, LADDER_PLAIN, origin);
+	else if (strategy_ladder_is_forbidden(s->strategy.ladder, more))
+		/* Its steps without the measure that it is named after. */
+		setting_take(s, SETTING_LADDER, LADDER_MINIMAL_DOWNTIME, origin);
 	setting_take_given(s, SETTING_LADDER, more->ladder, origin);
 	setting_take_given(s, SETTING_AUTO_CONVERGE, more->allow_auto_converge, origin);
 	setting_take_given(s, SETTING_POST_COPY, more->allow_post_copy, origin);

@@ -53,7 +53,7 @@ void setting_take(struct migration_settings *s, enum setting setting, uint64_t v
 /* The same for a value that was perhaps not given: 0 = it was not. */
 void setting_take_given(struct migration_settings *s, enum setting setting, uint64_t value,
                         enum origin origin);
-/* What it asks for comes on top: its ladder if it names one, and its permissions. */
+/* What it asks for comes on top: its ladder if it names one, its permissions, and what it forbids. */
 void setting_take_strategy(struct migration_settings *s, const struct strategy *more,
                            enum origin origin);
 

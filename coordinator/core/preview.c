@@ -67,8 +67,7 @@ static void ask(struct fleet *fleet, struct preview_round *round, struct questio
 	                                          : fleet->options.settings.max_downtime_ms;
 	action->preview.no_guard = round->reply->no_guard;
 	action->preview.copy_disks = round->reply->copy_disks;
-	action->preview.post_copy = round->reply->post_copy ||
-	                            strategy_permits_post_copy(&fleet->options.settings.strategy);
+	action->preview.post_copy = round->reply->post_copy;
 	text_copy(action->preview.vm_uuid, sizeof(action->preview.vm_uuid), vm->uuid);
 	text_copy(action->preview.source, sizeof(action->preview.source), vm->node->kept.name);
 	text_copy(action->preview.target, sizeof(action->preview.target), target->kept.name);

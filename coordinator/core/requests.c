@@ -173,6 +173,7 @@ void request_drain(struct fleet *fleet, const struct event *event)
 {
 	const struct drain *known = find_request(fleet, &event->drain.request_id);
 	struct drain_record record = { 0 };
+	struct migration_settings s = fleet->options.settings;
 	struct error err = { 0 };
 	struct node *node;
 	struct drain *draft;
@@ -204,7 +205,9 @@ void request_drain(struct fleet *fleet, const struct event *event)
 			&reply->checks); /* the round collects them, with the hosts' answers */
 		reply->plan = draft;
 		reply->copy_disks = event->drain.copy_disks;
-		reply->post_copy = strategy_permits_post_copy(&event->drain.strategy);
+		reply->max_downtime_ms = event->drain.max_downtime_ms;
+		setting_take_strategy(&s, &event->drain.strategy, ORIGIN_DRAIN);
+		reply->post_copy = strategy_permits_post_copy(&s.strategy);
 		preview_start_drain(fleet, reply);
 	} else if (reply->refused) {
 		drain_free(draft);

@@ -126,16 +126,18 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
 		const struct sighting *home = fleet_find_sighting(vm, vm->node);
 
-		reply->max_downtime_ms = event->migrate.max_downtime_ms;
-		reply->eta_per_gib_ms = plan_estimate_ms(vm->node, GIB,
-		                                         event->migrate.bandwidth_bytes_per_s) -
-		                        plan_estimate_ms(vm->node, 0,
-		                                         event->migrate.bandwidth_bytes_per_s);
+		struct migration_settings s = fleet->options.settings;
+
+		tune_apply_kept(vm, &s);
+		take_request(&s, event);
+		reply->max_downtime_ms = s.max_downtime_ms;
+		reply->eta_per_gib_ms = plan_estimate_ms(vm->node, GIB, s.bandwidth_bytes_per_s) -
+		                        plan_estimate_ms(vm->node, 0, s.bandwidth_bytes_per_s);
 		reply->no_guard = event->migrate.no_guard;
 		reply->copy_disks = event->migrate.copy_disks;
-		reply->post_copy = strategy_permits_post_copy(&event->migrate.strategy);
+		reply->post_copy = strategy_permits_post_copy(&s.strategy);
 		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
-		                                 event->migrate.bandwidth_bytes_per_s);
+		                                 s.bandwidth_bytes_per_s);
 		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, false, ASK_MOST);
 		return;
 	}
@@ -171,6 +173,7 @@ static void explain_one(struct fleet *fleet, const struct event *event, struct v
 		return;
 	}
 	reply = reply_new(REPLY_EXPLAIN, event->request);
+	reply->post_copy = strategy_permits_post_copy(&fleet->options.settings.strategy);
 	if (vm->node == node) {
 		snprintf(reply->text, sizeof(reply->text), "%s is on %s already", vm->name,
 		         node->kept.name);
@@ -200,6 +203,7 @@ void request_explain(struct fleet *fleet, const struct event *event)
 	}
 	reply = reply_new(REPLY_EXPLAIN, event->request);
 	text_copy(reply->vm_uuid, sizeof(reply->vm_uuid), vm->uuid);
+	reply->post_copy = strategy_permits_post_copy(&fleet->options.settings.strategy);
 	preview_start_targets(fleet, reply, vm, NULL, false, ASK_MOST);
 }
 

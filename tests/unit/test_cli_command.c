@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/strategy.h"
 #include "tools/drover/help.h"
 
 #include <setjmp.h>
@@ -102,6 +103,36 @@ static void test_unmovable(void **state)
 	split(&t, "drain host1 --unmovable leave");
 	assert_int_equal(command_parse(t.argc, t.argv, &v, &err), 0);
 	assert_int_equal(v.options.unmovable, UNMOVABLE_LEAVE);
+	free(t.line);
+}
+
+/* What the cluster permits can be taken back for one drain; no ladder is another word than nothing said. */
+static void test_taken_back(void **state)
+{
+	struct invocation v;
+	struct error err = { 0 };
+	struct typed t;
+
+	(void)state;
+	split(&t, "drain host1 --ladder plain --no-post-copy --progress-timeout 30s");
+	assert_int_equal(command_parse(t.argc, t.argv, &v, &err), 0);
+	assert_int_equal(v.options.ladder, LADDERS);
+	assert_true(v.options.forbid_post_copy);
+	assert_false(v.options.forbid_pause);
+	assert_int_equal(v.options.progress_timeout_ms, 30000);
+	assert_int_equal(v.options.completion_timeout_ms_per_gib, 0);
+	free(t.line);
+	split(&t, "migrate web1 --ladder post-copy --completion-timeout 2m");
+	assert_int_equal(command_parse(t.argc, t.argv, &v, &err), 0);
+	assert_int_equal(v.options.ladder, LADDER_POST_COPY);
+	assert_int_equal(v.options.completion_timeout_ms_per_gib, 120000);
+	free(t.line);
+	/* The same name: an amount for a drain, a text with its unit for tune. */
+	split(&t, "tune web1 --bandwidth none --max-downtime 2s");
+	assert_int_equal(command_parse(t.argc, t.argv, &v, &err), 0);
+	assert_string_equal(v.options.tune_bandwidth, "none");
+	assert_string_equal(v.options.tune_downtime, "2s");
+	assert_int_equal(v.options.max_downtime_ms, 0);
 	free(t.line);
 }
 
@@ -273,10 +304,11 @@ static void test_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_understood), cmocka_unit_test(test_no_command),
-		cmocka_unit_test(test_unmovable),  cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_too_many),   cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_help),       cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_understood),  cmocka_unit_test(test_no_command),
+		cmocka_unit_test(test_unmovable),   cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_refused),     cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_environment), cmocka_unit_test(test_help),
+		cmocka_unit_test(test_rows),
 	};
 
 	unsetenv("DROVER_SERVER");

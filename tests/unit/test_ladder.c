@@ -473,9 +473,23 @@ static void test_strategy(void **state)
 			                 bits & 1 || i == LADDER_VERY_LARGE);
 		}
 	}
+	for (unsigned bits = 0; bits < 16; bits++) {
+		struct strategy wish = { .plain = bits & 1,
+			                 .forbid_auto_converge = bits & 2,
+			                 .forbid_post_copy = bits & 4,
+			                 .forbid_disruption = bits & 8 };
+
+		assert_int_equal(strategy_unpack(strategy_pack(&wish), &back), 0);
+		assert_memory_equal(&wish, &back, sizeof(wish));
+		assert_int_equal(strategy_check(&wish, &err), 0);
+		wish.allow_post_copy = true;
+		assert_int_equal(strategy_check(&wish, &err), bits & 4 ? -ERROR_INVALID : 0);
+	}
+	back = (struct strategy){ .ladder = LADDER_POST_COPY, .forbid_post_copy = true };
+	assert_int_equal(strategy_check(&back, &err), -ERROR_INVALID);
 	assert_int_equal(strategy_pack(&(struct strategy){ 0 }), 0);
 	assert_int_equal(strategy_unpack(LADDERS, &back), -ERROR_INVALID);
-	assert_int_equal(strategy_unpack(1u << 11, &back), -ERROR_INVALID);
+	assert_int_equal(strategy_unpack(1u << 15, &back), -ERROR_INVALID);
 	assert_int_equal(strategy_parse_ladder("fast", &ladder, &err), -ERROR_INVALID);
 	assert_non_null(strstr(err.text, "suspend-if-needed"));
 }

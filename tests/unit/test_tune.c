@@ -289,6 +289,44 @@ static void test_drain(void **state)
 	core_world_free(world);
 }
 
+/* What the cluster permits can be forbidden for one migration, also where a ladder of that name permits
+ * it: then its steps are taken and the measure is not. No ladder can be asked for as well. */
+static void test_forbidden(void **state)
+{
+	struct core_world *world = start();
+	struct event migrate = { .kind = EVENT_MIGRATE, .request = 3 };
+	struct strategy *cluster = &world->fleet->options.settings.strategy;
+	const struct migration_settings *s;
+
+	(void)state;
+	*cluster = (struct strategy){ .ladder = LADDER_POST_COPY, .allow_disruption = true };
+	migrate.migrate.vm = "web1";
+	migrate.migrate.target = "host2";
+	migrate.migrate.by = "root";
+	migrate.migrate.strategy.forbid_post_copy = true;
+	migrate.migrate.strategy.forbid_disruption = true;
+	core_world_step(world, &migrate);
+	s = &fleet_find_migration(world->fleet, 1)->kept.settings;
+	assert_int_equal(s->strategy.ladder, LADDER_MINIMAL_DOWNTIME);
+	assert_int_equal(s->from[SETTING_LADDER], ORIGIN_REQUEST);
+	assert_false(strategy_permits_post_copy(&s->strategy));
+	assert_false(strategy_permits_pause(&s->strategy));
+	assert_int_equal(s->from[SETTING_DISRUPTION], ORIGIN_REQUEST);
+	assert_int_equal(s->from[SETTING_AUTO_CONVERGE], ORIGIN_BUILT_IN);
+	/* What is sent and stored is what is in effect. */
+	assert_int_equal(strategy_pack(&s->strategy), LADDER_MINIMAL_DOWNTIME);
+	core_world_free(world);
+
+	world = start();
+	world->fleet->options.settings.strategy.ladder = LADDER_POST_COPY;
+	migrate.migrate.strategy = (struct strategy){ .plain = true };
+	core_world_step(world, &migrate);
+	s = &fleet_find_migration(world->fleet, 1)->kept.settings;
+	assert_int_equal(strategy_pack(&s->strategy), 0);
+	assert_int_equal(s->from[SETTING_LADDER], ORIGIN_REQUEST);
+	core_world_free(world);
+}
+
 /* Origins are stored as one number; what a later version has stored is not taken for something else. */
 static void test_origins(void **state)
 {
@@ -323,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_kept_in_the_store),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_forbidden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/id.h"
+#include "common/strategy.h"
 #include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
@@ -197,10 +198,15 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.progress_timeout_ms = s->options->progress_timeout_ms;
 	request.no_guard = s->options->no_guard;
 	request.copy_disks = s->options->copy_disks;
-	request.ladder = (Drover__V1__Ladder)s->options->ladder;
+	request.plain_ladder = s->options->ladder == LADDERS;
+	if (s->options->ladder < LADDERS)
+		request.ladder = (Drover__V1__Ladder)s->options->ladder;
 	request.allow_auto_converge = s->options->allow_auto_converge;
 	request.allow_post_copy = s->options->allow_post_copy;
 	request.allow_workload_disruption = s->options->allow_pause;
+	request.forbid_auto_converge = s->options->forbid_auto_converge;
+	request.forbid_post_copy = s->options->forbid_post_copy;
+	request.forbid_workload_disruption = s->options->forbid_pause;
 	request.request_id.data = request_id.bytes;
 	request.request_id.len = ID_BYTES;
 	if (coordinator_ask_migrate(s->client, &request, &reply, &err) == 0)

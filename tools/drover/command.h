@@ -54,6 +54,9 @@ enum option_id {
 	OPTION_AUTO_CONVERGE,
 	OPTION_POST_COPY,
 	OPTION_PAUSE,
+	OPTION_NO_AUTO_CONVERGE,
+	OPTION_NO_POST_COPY,
+	OPTION_NO_PAUSE,
 	OPTION_REASON,
 	OPTION_TO,
 	OPTION_NODE,
@@ -110,8 +113,9 @@ struct options {
 	bool switch_now, pause_now, forget;
 	bool no_guard;
 	bool copy_disks;
-	unsigned int ladder; /* enum ladder_name */
+	unsigned int ladder; /* enum ladder_name; 0 = the cluster's, LADDERS = none */
 	bool allow_auto_converge, allow_post_copy, allow_pause;
+	bool forbid_auto_converge, forbid_post_copy, forbid_pause;
 	const char *reason, *to, *node, *vm;
 	bool active, failed, only_unmovable, follow, verify;
 	uint64_t limit;

@@ -4,6 +4,7 @@
 #include "tools/drover/command.h"
 
 #include "common/alloc.h"
+#include "common/strategy.h"
 #include "tools/drover/commands.h"
 
 #include <assert.h>
@@ -14,9 +15,11 @@ static const char *const colour_choices[] = { "auto", "always", "never", NULL };
 /* By the position in enum unmovable; the first cannot be asked for. */
 static const char *const unmovable_choices[] = { "", "refuse", "leave", NULL };
 
-/* By enum ladder_name; what is not asked for is the cluster's. */
-static const char *const ladder_choices[] = { "",          "minimal-downtime", "suspend-if-needed",
-	                                      "post-copy", "very-large",       NULL };
+/* By enum ladder_name; what is not asked for is the cluster's, and none comes last. */
+static const char *const ladder_choices[] = {
+	"", "minimal-downtime", "suspend-if-needed", "post-copy", "very-large", "plain", NULL
+};
+static_assert(ARRAY_SIZE(ladder_choices) == LADDERS + 2, "a ladder that cannot be chosen");
 
 #define AT(field) offsetof(struct options, field)
 
@@ -100,6 +103,12 @@ static const struct option options[] = {
 	  "stands still on both hosts until somebody repairs it" },
 	{ OPTION_PAUSE, 0, "allow-pause", NULL, OPTION_FLAG, AT(allow_pause),
 	  "it may be paused until it is moved when its time is over" },
+	{ OPTION_NO_AUTO_CONVERGE, 0, "no-auto-converge", NULL, OPTION_FLAG, AT(forbid_auto_converge),
+	  "not that, though the cluster permits it" },
+	{ OPTION_NO_POST_COPY, 0, "no-post-copy", NULL, OPTION_FLAG, AT(forbid_post_copy),
+	  "not that, though the cluster permits it" },
+	{ OPTION_NO_PAUSE, 0, "no-pause", NULL, OPTION_FLAG, AT(forbid_pause),
+	  "not that, though the cluster permits it" },
 	{ OPTION_REASON, 'm', "reason", "TEXT", OPTION_TEXT, AT(reason),
 	  "why; kept with the node and shown to others" },
 	{ OPTION_TO, 0, "to", "NODE", OPTION_TEXT, AT(to),
@@ -161,7 +170,9 @@ static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
 #define ASKS     (O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP))
 #define PRINTS   (O(OUTPUT) | O(BYTES))
 #define LISTS    (ASKS | PRINTS | O(NO_HEADERS))
-#define STRATEGY (O(LADDER) | O(AUTO_CONVERGE) | O(POST_COPY) | O(PAUSE))
+#define STRATEGY                                                                        \
+	(O(LADDER) | O(AUTO_CONVERGE) | O(POST_COPY) | O(PAUSE) | O(NO_AUTO_CONVERGE) | \
+	 O(NO_POST_COPY) | O(NO_PAUSE))
 #define LIMITS   (O(BANDWIDTH) | O(MAX_DOWNTIME) | O(COMPLETION_TIMEOUT) | O(PROGRESS_TIMEOUT))
 #define FOLLOWS  (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
 

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/id.h"
+#include "common/strategy.h"
 #include "tools/drover/coordinator.ask.h"
 #include "tools/drover/progress.h"
 #include "tools/drover/render.h"
@@ -50,10 +51,15 @@ static void fill_request(const struct options *options, const char *node, struct
 		ret_request->reason = (char *)options->reason;
 	ret_request->parallel = (uint32_t)options->parallel;
 	ret_request->copy_disks = options->copy_disks;
-	ret_request->ladder = (Drover__V1__Ladder)options->ladder;
+	ret_request->plain_ladder = options->ladder == LADDERS;
+	if (options->ladder < LADDERS)
+		ret_request->ladder = (Drover__V1__Ladder)options->ladder;
 	ret_request->allow_auto_converge = options->allow_auto_converge;
 	ret_request->allow_post_copy = options->allow_post_copy;
 	ret_request->allow_workload_disruption = options->allow_pause;
+	ret_request->forbid_auto_converge = options->forbid_auto_converge;
+	ret_request->forbid_post_copy = options->forbid_post_copy;
+	ret_request->forbid_workload_disruption = options->forbid_pause;
 	ret_request->bandwidth_bytes_per_s = options->bandwidth_bytes_per_s;
 	ret_request->max_downtime_ms = options->max_downtime_ms;
 	ret_request->completion_timeout_ms_per_gib = options->completion_timeout_ms_per_gib;
