@@ -254,7 +254,7 @@ static void test_reflection(void **state)
 	(void)state;
 	call(b, "drover.v1.Reflection/ListMethods", &list.base);
 	assert_int_equal(b->status, MESH_OK);
-	assert_int_equal(b->number, drover__v1__coordinator__descriptor.n_methods + 5);
+	assert_int_equal(b->number, drover__v1__coordinator__descriptor.n_methods + 7);
 	one.name = (char *)"drover.v1.Agent/Admit";
 	call(b, "drover.v1.Reflection/DescribeMethod", &one.base);
 	assert_int_equal(b->status, MESH_NOT_FOUND);

@@ -16,9 +16,9 @@ static const char *const colour_choices[] = { "auto", "always", "never", NULL };
 static const char *const unmovable_choices[] = { "", "refuse", "leave", NULL };
 
 /* By enum ladder_name; what is not asked for is the cluster's, and none comes last. */
-static const char *const ladder_choices[] = {
-	"", "minimal-downtime", "suspend-if-needed", "post-copy", "very-large", "plain", NULL
-};
+static const char *const ladder_choices[] = { "",          "minimal-downtime", "suspend-if-needed",
+	                                      "post-copy", "very-large",       "plain",
+	                                      NULL };
 static_assert(ARRAY_SIZE(ladder_choices) == LADDERS + 2, "a ladder that cannot be chosen");
 
 #define AT(field) offsetof(struct options, field)
@@ -167,14 +167,14 @@ static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
 
 #define O(id) OPTION_BIT(OPTION_##id)
 /* What every command takes that asks the coordinator. */
-#define ASKS     (O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP))
-#define PRINTS   (O(OUTPUT) | O(BYTES))
-#define LISTS    (ASKS | PRINTS | O(NO_HEADERS))
+#define ASKS   (O(SERVER) | O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP))
+#define PRINTS (O(OUTPUT) | O(BYTES))
+#define LISTS  (ASKS | PRINTS | O(NO_HEADERS))
 #define STRATEGY                                                                        \
 	(O(LADDER) | O(AUTO_CONVERGE) | O(POST_COPY) | O(PAUSE) | O(NO_AUTO_CONVERGE) | \
 	 O(NO_POST_COPY) | O(NO_PAUSE))
-#define LIMITS   (O(BANDWIDTH) | O(MAX_DOWNTIME) | O(COMPLETION_TIMEOUT) | O(PROGRESS_TIMEOUT))
-#define FOLLOWS  (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
+#define LIMITS  (O(BANDWIDTH) | O(MAX_DOWNTIME) | O(COMPLETION_TIMEOUT) | O(PROGRESS_TIMEOUT))
+#define FOLLOWS (ASKS | PRINTS | O(NO_HEADERS) | O(QUIET))
 
 /* An address is said by the command itself. */
 #define RAW (O(CA) | O(CERT) | O(KEY) | O(TIMEOUT) | O(COLOR) | O(HELP) | O(OUTPUT))
