@@ -117,7 +117,6 @@ struct source_attempt {
 	bool finish_sent;
 	bool guest_ended; /* libvirt told that it shut down, crashed or was destroyed here */
 	bool lives_there; /* it was seen running at the destination, and gone here */
-	bool ran_twice;   /* it was seen running on both: nobody trusts a single sight any more */
 	bool alarm;       /* a person has to act */
 	bool closing_wanted; /* cancelled: a guest that is nowhere is not looked for any more */
 	unsigned undefine_tries, commit_tries, autostart_tries;

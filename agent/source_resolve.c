@@ -218,7 +218,7 @@ static void describe_unresolved(const struct source_attempt *a, enum resolution 
 {
 	const char *here = a->agent->settings->node, *there = a->order.target_node;
 
-	if (a->ran_twice)
+	if (a->order.ran_twice)
 		error_set(ret, ERROR_UNKNOWN_OUTCOME,
 		          "the guest ran on both hosts; it was paused on %s and runs on %s, and "
 		          "nothing was destroyed. Compare its disks, end the wrong one (virsh "
@@ -242,11 +242,43 @@ static void stay_unresolved(struct source_attempt *a, enum resolution r)
 			a->call_error = a->reason;
 		log_error("%s -> %s: %s", a->order.vm_name, a->order.target_node, what.text);
 		a->state = DROVER__V1__MIGRATION_STATE__UNRESOLVED;
-		a->alarm = a->ran_twice || resolution_is_alarming(r);
+		a->alarm = a->order.ran_twice || resolution_is_alarming(r);
 		a->reason = what;
 		source_changed(a);
 	}
 	source_look_again(a, SOURCE_LOOK_SLOW_MS);
+}
+
+static void twice_in_journal(int rc, const struct error *err, void *context)
+{
+	struct source_attempt *a = context;
+
+	a->errands--;
+	if (rc < 0)
+		log_error("%s ran on both hosts, which could not be journaled: %s",
+		          a->order.vm_name, err->text);
+	if (a->stage == SOURCE_RESOLVING)
+		source_act(a, ACT_SUSPEND);
+}
+
+/* Each moment in which both run costs data. That they did is written down first, for once the source
+ * is paused nothing shows it to the agent after us; a journal that takes longer than a look is not
+ * waited for. As often as it takes. */
+static void pause_one_of_two(struct source_attempt *a)
+{
+	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
+	bool known = a->order.ran_twice;
+
+	a->order.ran_twice = true;
+	stay_unresolved(a, RESOLVE_SPLIT_BRAIN);
+	if (known) {
+		source_act(a, ACT_SUSPEND);
+		return;
+	}
+	w.attempt = a->order;
+	a->errands++;
+	journal_keeper_write(a->agent->journal, &w, twice_in_journal, a);
+	source_look_again(a, LOOK_EVERY_MS);
 }
 
 static void end_done(struct source_attempt *a)
@@ -375,7 +407,7 @@ static void carry_out(struct look *look, enum resolution r)
 			         "%s is defined on %s, and must not be started there: virsh "
 			         "undefine %s",
 			         a->order.vm_name, a->order.target_node, a->order.vm_name);
-		if (a->ran_twice && look->in.source == SOURCE_PAUSED)
+		if (a->order.ran_twice && look->in.source == SOURCE_PAUSED)
 			snprintf(a->leftover, sizeof(a->leftover),
 			         "%s is paused on %s since it ran on both hosts: virsh resume %s",
 			         a->order.vm_name, a->agent->settings->node, a->order.vm_name);
@@ -408,10 +440,7 @@ static void carry_out(struct look *look, enum resolution r)
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, NULL);
 		break;
 	case RESOLVE_SPLIT_BRAIN:
-		/* As often as it takes: each moment in which both run costs data. */
-		a->ran_twice = true;
-		source_act(a, ACT_SUSPEND);
-		stay_unresolved(a, r);
+		pause_one_of_two(a);
 		break;
 	case RESOLVE_LOST: /* it may yet be found: a libvirtd that starts lists its guests late */
 		if (a->lives_there)
@@ -432,7 +461,7 @@ static void carry_out(struct look *look, enum resolution r)
 	case RESOLVE_LOST_POSTCOPY:
 	case RESOLVE_HOLD:
 	case RESOLVE_UNKNOWN:
-		if (silent_long)
+		if (silent_long || a->order.ran_twice)
 			stay_unresolved(a, r);
 		else
 			source_look_again(a, SOURCE_LOOK_SLOW_MS / 2);

@@ -113,6 +113,7 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.max_downtime_tuned = a->max_downtime_tuned;
 	m.post_copy = a->post_copy;
 	m.paused_by_us = a->paused_by_us;
+	m.ran_twice = a->ran_twice;
 	m.decisions = (char *)a->decisions;
 	m.copy_disks = a->copy_disks;
 	m.copied = (char *)a->copied;
@@ -172,6 +173,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.max_downtime_tuned = m->max_downtime_tuned;
 	a.post_copy = m->post_copy;
 	a.paused_by_us = m->paused_by_us;
+	a.ran_twice = m->ran_twice;
 	a.copy_disks = m->copy_disks;
 	*ret = a;
 	return 0;

@@ -56,6 +56,7 @@ struct journal_attempt {
 	bool bandwidth_tuned, max_downtime_tuned; /* by an operator, while it ran */
 	bool post_copy;    /* switched, or about to be: it cannot be undone */
 	bool paused_by_us; /* to converge, or about to be: to be resumed if it stays */
+	bool ran_twice; /* it was seen running on both hosts: only a person knows which is right */
 	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
 	bool copy_disks;                         /* what is not shared is copied */
 	char copied[512]; /* "vda /srv/web1.qcow2": which those are, for people */

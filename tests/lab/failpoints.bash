@@ -40,10 +40,12 @@ elsewhere() {
 	case $1 in
 	source_*_abort | target_*_destroy)
 		[[ -z ${LOST-} ]] && echo "the answer to Finish must be lost for it: a test of its own" ;;
-	source_*_resume | source_*_suspend | source_*_destroy)
-		echo "needs a lock manager, or a guest that runs twice" ;;
-	source_*_undefine)
-		echo "libvirt removes the definition itself; drover does when libvirt could not" ;;
+	source_*_suspend)
+		echo "the guest must run twice for it: finish.bats" ;;
+	source_*_resume)
+		echo "libvirtd must die when the copy is complete: finish.bats" ;;
+	source_*_destroy | source_*_undefine)
+		echo "a lock must keep the source from going on: finish_locks.bats" ;;
 	*) return 1 ;;
 	esac
 }

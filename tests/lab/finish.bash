@@ -53,3 +53,32 @@ lose_the_answer() { # GUEST [VM_OPTION...]
 		sleep 0.2
 	done
 }
+
+# ---- without a guard ----
+
+# The move of a new GUEST without any guard, up to where its answer can be lost.
+begin_unguarded() { # GUEST
+	lab vm "$1" host1 --memory 96MiB --working-set 48MiB --storage lun
+	wait_until "drover vms $1 -o json | jq -e '.vms[0].movable' >/dev/null" 10
+	lab link host1 migration rate 100mbit
+	run -0 drover migrate "$1" --to host2 --no-guard --dry-run
+	[[ "$output" == *"switched off by an administrator"* ]]
+	drover -q migrate "$1" --to host2 --no-guard --detach
+	wait_mid_copy "$1" host1 4000000
+	slow_down
+	wait_until "is_complete $1" 30
+}
+
+# Paused at its source by drover; libvirt's own reason for it would be "migrating".
+is_held() { [[ $(lab virsh host1 domstate "$1" --reason | head -n1) == "paused (user)" ]]; }
+
+# It ran twice: nothing was destroyed, and a person is told so.
+assert_a_person_decides() { # GUEST
+	[ "$(guest_state "$1" host2)" = running ] || fail "$1 does not run on host2" || return 1
+	wait_until "[ \"\$(migration_get $1 .state)\" = UNRESOLVED ]" 10 || return 1
+	wait_until "[[ \"\$(migration_get $1 .reason)\" == *'ran on both hosts'* ]]" 5 ||
+		fail "$(migration_get "$1" .reason)" || return 1
+	drover events -o json | jq -e --arg guest "$1" '.events[] |
+		select(.severity == "alarm" and (.text | startswith($guest + ": the guest ran on both hosts")))' >/dev/null ||
+		fail "no alarm: $(drover events)"
+}

@@ -9,6 +9,7 @@
 
 load drover.bash
 load finish.bash
+load failpoints.bash
 
 setup_file() { drover_lab finish 2; }
 teardown_file() { lab_down; }
@@ -36,30 +37,20 @@ teardown() {
 }
 
 @test "F03: the guard was switched off: the source is paused at once, nothing is destroyed, and a person decides" {
-	oracles_expect O1
-	lab vm bold host1 --memory 96MiB --working-set 48MiB --storage lun
-	wait_until "drover vms bold -o json | jq -e '.vms[0].movable' >/dev/null" 10
-	lab link host1 migration rate 100mbit
-	run -0 drover migrate bold --to host2 --no-guard --dry-run
-	[[ "$output" == *"switched off by an administrator"* ]]
-	drover -q migrate bold --to host2 --no-guard --detach
-	wait_mid_copy bold host1 4000000
-	slow_down
-	wait_until 'is_complete bold' 30
+	# As long as drover lets it last.
+	oracles_allow O1
+	begin_unguarded bold
 	tunnels_kill
 	heal
 	wait_until '[[ $(guest_state bold host1) == running && $(guest_state bold host2) == running ]] ||
-		[[ $(lab virsh host1 domstate bold --reason | head -n1) == "paused (user)" ]]' 20
-	wait_until '[[ $(lab virsh host1 domstate bold --reason | head -n1) == "paused (user)" ]]' 3
-	[ "$(guest_state bold host2)" = running ]
-	wait_until '[ "$(migration_get bold .state)" = UNRESOLVED ]' 5
-	[[ "$(migration_get bold .reason)" == *"ran on both hosts"* ]] || fail "$(migration_get bold .reason)"
-	drover events -o json | jq -e '.events[] | select(.severity == "alarm" and (.text | contains("ran on both hosts")))'
+		is_held bold' 20
+	wait_until 'is_held bold' 3
+	assert_a_person_decides bold
 	# Locked: neither a second move nor a cancel touches it.
 	run ! drover migrate bold --to host1
 	drover cancel vm/bold || true
 	sleep 3
-	[[ $(lab virsh host1 domstate bold --reason | head -n1) == "paused (user)" ]]
+	is_held bold
 	[ "$(guest_state bold host2)" = running ]
 	# The person's decision: the one on host2 is right.
 	lab virsh host1 destroy bold
@@ -67,6 +58,58 @@ teardown() {
 	[ "$(guest_state bold host2)" = running ]
 	lab virsh host2 destroy bold
 	wait_until '[ -z "$(drover migrations --active -o name)" ]' 20
+}
+
+# bats test_tags=slow
+@test "F03, F25: the source agent dies before and after it pauses a guest that runs twice" {
+	local point guest
+	oracles_expect O1
+	for point in source_before_suspend source_after_suspend; do
+		guest=$(tr -d _ <<<"${point#source_}")
+		begin_unguarded "$guest"
+		arm host1 "$point"
+		tunnels_kill
+		heal
+		wait_until 'has_died host1' 60
+		case $point in
+		source_before_suspend) wait_until 'grep -q "^O1 .* $guest runs on" "$LAB_STATE/oracles.log"' 10 ;;
+		*) is_held "$guest" ;;
+		esac
+		disarm host1
+		lab_drover_start host1 >/dev/null
+		wait_until 'is_held "$guest"' 20
+		assert_a_person_decides "$guest"
+		# This time the one on host1 is right.
+		lab virsh host2 destroy "$guest"
+		wait_until '[ "$(migration_get "$guest" .state)" = FAILED ]' 20
+		[[ "$(migration_get "$guest" '.report.leftovers[]')" == *"virsh resume $guest"* ]] ||
+			fail "$(drover migrations --vm "$guest" -o json)"
+		[[ $(lab virsh host1 domstate "$guest") == paused ]]
+		lab virsh host1 resume "$guest"
+		lab virsh host1 destroy "$guest"
+	done
+}
+
+# bats test_tags=slow
+@test "F07, F25: the source's libvirtd dies when the copy is complete, and the agent around the resume of its guest" {
+	local point guest
+	for point in source_before_resume source_after_resume; do
+		guest=$(tr -d _ <<<"${point#source_}")
+		begin_move "$guest" --storage lun
+		slow_down
+		wait_until "is_complete $guest" 30
+		arm host1 "$point"
+		lab libvirtd host1 kill
+		heal
+		lab libvirtd host1 start
+		wait_until 'has_died host1' 60
+		assert_not_twice "$guest"
+		disarm host1
+		lab_drover_start host1 >/dev/null
+		wait_until '[ -z "$(drover migrations --active -o name)" ]' 60
+		[ "$(migration_get "$guest" .state)" = FAILED ] || fail "$(drover migrations -o wide)"
+		assert_all_well "$guest@host1"
+	done
 }
 
 @test "F02: a file that both hosts see: QEMU's own lock keeps the source from going on, and its rest is removed" {

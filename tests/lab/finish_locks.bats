@@ -37,9 +37,9 @@ teardown() {
 # bats test_tags=slow
 @test "F25: the source agent dies before and after it removes the rest of a guest that runs at its destination" {
 	local point guest
-	for point in source_before_destroy source_after_destroy; do
+	for point in source_before_destroy source_after_destroy source_before_undefine source_after_undefine; do
 		guest=$(tr -d _ <<<"${point#source_}")
-		begin_move "$guest" --storage lun
+		begin_move "$guest" --storage lun --persistent
 		slow_down
 		wait_until "is_complete $guest" 30
 		arm host1 "$point"
@@ -52,5 +52,6 @@ teardown() {
 		wait_until '[ -z "$(drover migrations --active -o name)" ]' 60
 		[ "$(migration_get "$guest" .state)" = DONE ] || fail "$(drover migrations -o wide)"
 		assert_all_well "$guest@host2"
+		run ! lab virsh host1 dominfo "$guest"
 	done
 }
