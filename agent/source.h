@@ -115,9 +115,9 @@ struct source_attempt {
 	bool looking;
 	unsigned looks;
 	bool finish_sent;
-	bool guest_ended; /* libvirt told that it shut down, crashed or was destroyed here */
-	bool lives_there; /* it was seen running at the destination, and gone here */
-	bool alarm;       /* a person has to act */
+	bool guest_ended;    /* libvirt told that it shut down, crashed or was destroyed here */
+	bool lives_there;    /* it was seen running at the destination, and gone here */
+	bool alarm;          /* a person has to act */
 	bool closing_wanted; /* cancelled: a guest that is nowhere is not looked for any more */
 	unsigned undefine_tries, commit_tries, autostart_tries;
 	unsigned release_tries; /* of the lease, also after the end */
