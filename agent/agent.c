@@ -116,6 +116,8 @@ static void handle_event(struct agent *agent, const struct hypervisor_event *e)
 		break;
 	case HYPERVISOR_VM_CHANGED:
 		inventory_refresh(&agent->inventory);
+		if (e->runs)
+			target_guest_runs(agent, e->uuid);
 		source_vm_event(agent, e);
 		break;
 	case HYPERVISOR_ITERATION:

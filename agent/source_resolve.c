@@ -76,6 +76,7 @@ static void take_target_view(struct source_attempt *a, struct look *look,
 	if ((unsigned)r->presence < ARRAY_SIZE(views))
 		look->in.target = views[r->presence];
 	look->in.target_is_ours = r->matches_attempt;
+	look->in.target_has_run = r->has_run;
 	if (look->in.target == TARGET_RUNNING || look->in.target == TARGET_PAUSED) {
 		if (!a->downtime_ms)
 			a->downtime_ms = r->downtime_ms;
@@ -293,7 +294,7 @@ static void done(struct look *look)
 
 	source_traffic_read(a);
 	/* Whatever becomes of the guest from now on, it becomes there. */
-	a->lives_there |= look->in.target == TARGET_RUNNING;
+	a->lives_there |= look->in.target == TARGET_RUNNING || look->in.target_has_run;
 	/* The destination's commit carries autostart and ends its reservation's duty, also where
 	 * the guest resumed by itself. */
 	if (a->finish_sent) {
@@ -453,6 +454,9 @@ static void carry_out(struct look *look, enum resolution r)
 			stay_unresolved(a, r);
 		else
 			source_look_again(a, SOURCE_LOOK_SLOW_MS / 2);
+		break;
+	case RESOLVE_RAN_THERE: /* nothing that comes later can make it untrue */
+		stay_unresolved(a, r);
 		break;
 	case RESOLVE_FAILED_UNCONFIRMED:
 	case RESOLVE_DONE_UNCONFIRMED:

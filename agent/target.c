@@ -166,7 +166,7 @@ struct inspect {
 	struct mesh_incoming *in; /* NULL: nobody waits any more */
 	enum inspect_order order;
 	bool autostart, keep_paused;
-	bool ours;
+	bool ours, has_run;
 	enum guard guard;
 	struct attempt_name name;
 	char uuid[VM_UUID_BYTES];
@@ -239,6 +239,7 @@ static void abort_here(struct inspect *i)
 		.job = JOB_NONE,
 		.guard = i->guard,
 		.target_is_ours = i->ours,
+		.target_has_run = i->has_run,
 	};
 
 	if (in.target == TARGET_ABSENT)
@@ -305,6 +306,7 @@ static void inspected(struct errand *e)
 		r.reason = (char *)(i->find_rc == 0 ? i->vm.reason : "");
 		r.lease_held = reservations_find(i->agent->reservations, &i->name) != NULL;
 		r.matches_attempt = i->ours;
+		r.has_run = i->has_run || (i->ours && view(i) == TARGET_RUNNING);
 		if (i->last_rc == 0 && i->last.completed) {
 			r.downtime_ms = i->last.downtime_ms;
 			r.transferred_bytes = i->last.memory_processed_bytes +
@@ -355,6 +357,7 @@ static void inspect(struct agent *agent, struct mesh_incoming *in, const struct 
 	i->keep_paused = finish && finish->keep_paused;
 	i->name = *name;
 	i->ours = r && strcmp(r->vm_uuid, vm_uuid) == 0;
+	i->has_run = i->ours && r->has_run;
 	i->guard = inbound ? inbound->guard : GUARD_NONE;
 	snprintf(i->uuid, sizeof(i->uuid), "%s", vm_uuid);
 	if (order != INSPECT_ONLY) {

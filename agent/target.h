@@ -32,6 +32,9 @@ void target_adopt(struct agent *agent, const struct journal_state *past);
 /* Once a second: leases that nobody renews any more. */
 void target_tick(struct agent *agent);
 
+/* Its vCPUs run here: kept durably with its lease, if it came in by one (kernel/resolve.h says why). */
+void target_guest_runs(struct agent *agent, const char *vm_uuid);
+
 /* The guests of libvirt's latest list, for the books. */
 void target_guests_listed(struct agent *agent);
 

@@ -174,6 +174,24 @@ struct vcpu_totals target_count_vcpus(const struct agent *agent, uint32_t cpus)
 
 /* --- guests and leases --- */
 
+static void run_in_journal(int rc, const struct error *err, void *context)
+{
+	(void)context;
+	if (rc < 0)
+		log_error("that a guest runs here could not be journaled: %s", err->text);
+}
+
+void target_guest_runs(struct agent *agent, const char *vm_uuid)
+{
+	const struct reservation *r = reservations_guest_runs(agent->reservations, vm_uuid);
+	struct journal_write w = { .kind = JOURNAL_WRITE_TAKEN };
+
+	if (!r)
+		return;
+	w.taken = *r;
+	journal_keeper_write(agent->journal, &w, run_in_journal, NULL);
+}
+
 void target_guests_listed(struct agent *agent)
 {
 	struct guest_memory *guests;
@@ -194,6 +212,8 @@ void target_guests_listed(struct agent *agent)
 		memcpy(guests[n].uuid, vm->uuid, sizeof(guests[n].uuid));
 		guests[n].bytes = vm->summary.memory_bytes + vm->overhead_bytes;
 		n++;
+		if (vm->summary.state == VM_RUNNING)
+			target_guest_runs(agent, vm->uuid);
 	}
 	all = reservations_get_all(agent->reservations, &count);
 	for (size_t i = 0; i < count; i++)

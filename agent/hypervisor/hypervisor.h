@@ -269,6 +269,7 @@ struct hypervisor_event {
 	bool ended;      /* VM_CHANGED: it shut down, crashed or was destroyed; it did not move */
 	bool switchover; /* VM_CHANGED: its vCPUs were stopped here for the switchover ... */
 	uint64_t at_ms;  /* ... at this time, clock_now_ms scale */
+	bool runs;       /* VM_CHANGED: its vCPUs go on here, after a move or a pause */
 	uint32_t iteration;
 	struct vm_job job;
 	struct error error;

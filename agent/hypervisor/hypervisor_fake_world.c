@@ -247,6 +247,7 @@ static void tell_changed_locked(struct fake_world *world, struct fake_copy *copy
 	event.at_ms = clock_now_ms();
 	event.switchover = copy->state == VM_PAUSED && copy->pause_reason == VM_PAUSE_MIGRATION &&
 	                   fake_has_job_out(copy);
+	event.runs = copy->state == VM_RUNNING;
 	event.ended = copy->ended;
 	copy->ended = false;
 	COPY_TEXT(event.uuid, copy->guest->description.summary.uuid);

@@ -95,6 +95,7 @@ static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event
 	if (start_event(domain, HYPERVISOR_VM_CHANGED, &e)) {
 		e.switchover = event == VIR_DOMAIN_EVENT_SUSPENDED &&
 		               detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED;
+		e.runs = event == VIR_DOMAIN_EVENT_RESUMED;
 		e.ended = event == VIR_DOMAIN_EVENT_CRASHED ||
 		          (event == VIR_DOMAIN_EVENT_STOPPED &&
 		           (detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN ||

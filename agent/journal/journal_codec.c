@@ -209,6 +209,7 @@ uint8_t *journal_encode_taken(const struct reservation *r, size_t *ret_bytes)
 	m.page_bytes = r->page_bytes;
 	m.vcpus = r->vcpus;
 	m.taken_wall_ms = r->taken_wall_ms;
+	m.has_run = r->has_run;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -249,6 +250,7 @@ int journal_decode_taken(const struct journal_record *r, struct reservation *ret
 	v.page_bytes = m->page_bytes;
 	v.vcpus = m->vcpus;
 	v.taken_wall_ms = m->taken_wall_ms;
+	v.has_run = m->has_run;
 	*ret = v;
 	return 0;
 }

@@ -63,6 +63,19 @@ void reservations_set_guests(struct reservations *r, const struct guest_memory *
 	}
 }
 
+const struct reservation *reservations_guest_runs(struct reservations *r, const char *vm_uuid)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		struct reservation *item = &r->items[i];
+
+		if (strcmp(item->vm_uuid, vm_uuid) != 0 || item->has_run)
+			continue;
+		item->has_run = true;
+		return item;
+	}
+	return NULL;
+}
+
 void reservations_set_guests_unknown(struct reservations *r)
 {
 	r->guests_known = false;
@@ -326,7 +339,7 @@ bool reservations_release(struct reservations *r, const struct attempt_name *att
 /* Unknown guests keep everything: the domain may be there (invariant I8). */
 static bool can_expire(const struct reservations *r, const struct reservation *item)
 {
-	return r->guests_known && !item->in_use;
+	return r->guests_known && !item->in_use && !item->has_run;
 }
 
 bool reservations_expire(struct reservations *r, uint64_t now_ms, struct reservation *ret_expired)

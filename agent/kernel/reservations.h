@@ -25,7 +25,9 @@
  *
  * Freed: by release, at the end of any attempt; by the TTL when its source is silent and no guest
  * came, 30 s by default and so within 45 s of a source's death; never while libvirt lists the guest
- * or cannot be asked.
+ * or cannot be asked, nor once the guest has run here. That it did is what keeps its source, whenever
+ * that comes back, from going on with a past state; such a lease holds its slot and its ports, no
+ * memory, until its source is heard or declared dead.
  *
  * Persist, then act, then confirm: after reservations_take write it to the journal, and only then
  * answer the peer; if writing fails, release it.
@@ -74,6 +76,7 @@ struct reservation {
 	bool arrives_autostart; /* its definition starts with its host */
 	bool in_use;            /* libvirt lists the guest: counted there */
 	bool was_in_use;        /* it did once: an ended move is not a new one */
+	bool has_run;           /* its vCPUs ran here */
 };
 
 struct reservations;
@@ -137,6 +140,9 @@ struct guest_memory {
 /* All active guests, incoming ones too, as libvirt lists them now. */
 void reservations_set_guests(struct reservations *r, const struct guest_memory *guests, size_t n);
 
+/* The guest's vCPUs run here. Returns its lease if that was not known, to be journaled; else NULL. */
+const struct reservation *reservations_guest_runs(struct reservations *r, const char *vm_uuid);
+
 /* libvirt cannot be asked: nothing is admitted, and nothing expires, until the next list. */
 void reservations_set_guests_unknown(struct reservations *r);
 
@@ -144,8 +150,8 @@ void reservations_set_guests_unknown(struct reservations *r);
  * Else -ERROR_NO_SPACE (no room; text with the arithmetic), -ERROR_BUSY (port leased, no slot, or
  * the guest has a reservation by another attempt), -ERROR_STALE (lower epoch than seen, ended attempt, or a
  * lower number than one seen of this operation), -ERROR_UNREACHABLE (guests unknown),
- * -ERROR_INVALID. Of @want the caller fills all but expires_ms, in_use and was_in_use; ttl_ms 0 is
- * the default. @ret (borrowed until the next call; may be NULL). */
+ * -ERROR_INVALID. Of @want the caller fills all but expires_ms, in_use, was_in_use and has_run;
+ * ttl_ms 0 is the default. @ret (borrowed until the next call; may be NULL). */
 int reservations_take(struct reservations *r, const struct reservation *want, uint64_t now_ms,
                       const struct reservation **ret, struct error *err);
 

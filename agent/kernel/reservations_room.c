@@ -27,6 +27,13 @@ static uint64_t limit_bytes(const struct reservations_limits *l)
 	return limit > UINT64_MAX ? UINT64_MAX : (uint64_t)limit;
 }
 
+/* Its guest may yet come: one that is listed is counted with the guests, one that ran here and is gone
+ * comes no more. */
+static bool is_awaited(const struct reservation *item)
+{
+	return !item->in_use && !item->has_run;
+}
+
 /* Of the first @n_leases, which are the oldest; a listed guest is counted with the guests. */
 static void sum(const struct reservations *r, size_t n_leases, struct memory_totals *ret)
 {
@@ -42,7 +49,7 @@ static void sum(const struct reservations *r, size_t n_leases, struct memory_tot
 	for (size_t i = 0; i < r->n_guests; i++)
 		t.guests_bytes = add(t.guests_bytes, r->guests[i].bytes);
 	for (size_t i = 0; i < n_leases; i++) {
-		if (r->items[i].in_use)
+		if (!is_awaited(&r->items[i]))
 			continue;
 		t.reserved_bytes = add(t.reserved_bytes, r->items[i].memory_bytes);
 		t.n_reserved++;
@@ -61,7 +68,7 @@ uint32_t reservations_get_vcpus(const struct reservations *r)
 	uint32_t vcpus = 0;
 
 	for (size_t i = 0; i < r->count; i++)
-		if (!r->items[i].in_use)
+		if (is_awaited(&r->items[i]))
 			vcpus += r->items[i].vcpus;
 	return vcpus;
 }
@@ -71,7 +78,7 @@ uint64_t reservations_get_pages(const struct reservations *r, uint64_t page_byte
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < r->count; i++)
-		if (!r->items[i].in_use && r->items[i].page_bytes == page_bytes)
+		if (is_awaited(&r->items[i]) && r->items[i].page_bytes == page_bytes)
 			bytes = add(bytes, r->items[i].memory_bytes);
 	return bytes;
 }

@@ -134,6 +134,11 @@ static const struct {
 		"neither may be destroyed, restarted or rebooted. Repair the migration network, then resume "
 		"the transfer with virsh migrate --postcopy-resume on the source (README: post-copy)",
 		false },
+	[RESOLVE_RAN_THERE] = { "ran-there",
+		"the guest has run at the destination and is not there any more: what is paused at its "
+		"source is older than its disks and must not be resumed. Find out whether it ended or moved "
+		"on (drover events, drover vms), then remove that rest: virsh destroy at the source",
+		false },
 	[RESOLVE_HOLD] = { "hold",
 		"what both hosts show allows no safe step: an operator has to decide", false },
 	[RESOLVE_UNKNOWN] = { "unknown", "too little is known to say where the guest runs", false },
@@ -209,6 +214,25 @@ static enum resolution keep_both_halves(const struct resolve_input *in, enum res
 	}
 }
 
+/* Once the guest has run over there, its disks belong to what it did there: a source that is still
+ * paused is a past that must not go on, and a copy over there is none that a move has left. */
+static enum resolution respect_what_ran(const struct resolve_input *in, enum resolution r)
+{
+	switch (r) {
+	case RESOLVE_RESUME_SOURCE:
+		return in->target == TARGET_ABSENT || in->target == TARGET_SHUTOFF
+		               ? RESOLVE_RAN_THERE
+		               : RESOLVE_HOLD;
+	case RESOLVE_LOST:
+	case RESOLVE_STOPPED:
+		return RESOLVE_DONE;
+	case RESOLVE_ABORT_TARGET:
+		return RESOLVE_HOLD;
+	default:
+		return r;
+	}
+}
+
 static enum resolution settle_deadline(const struct resolve_input *in, enum resolution r)
 {
 	if (r != RESOLVE_WAIT || !in->deadline_passed)
@@ -258,7 +282,8 @@ enum resolution resolve(const struct resolve_input *in)
 		r = RESOLVE_HOLD;
 	if (in->postcopy)
 		r = keep_both_halves(in, r);
-	return settle_deadline(in, r);
+	r = settle_deadline(in, r);
+	return in->target_has_run ? respect_what_ran(in, r) : r;
 }
 
 const char *resolution_name(enum resolution r)
@@ -280,6 +305,7 @@ bool resolution_is_alarming(enum resolution r)
 	case RESOLVE_LOST:
 	case RESOLVE_LOST_POSTCOPY:
 	case RESOLVE_RECOVER_POSTCOPY: /* it is a person who resumes it */
+	case RESOLVE_RAN_THERE:
 	case RESOLVE_HOLD:
 		return true;
 	default:
@@ -310,7 +336,7 @@ bool may_destroy(enum destroy_side side, const struct resolve_input *in, bool op
 	if (in->postcopy || !in->target_is_ours)
 		return false;
 	if (side == DESTROY_TARGET_SIDE)
-		return in->source == SOURCE_RUNNING && in->job == JOB_NONE &&
+		return in->source == SOURCE_RUNNING && in->job == JOB_NONE && !in->target_has_run &&
 		       (in->target == TARGET_INCOMING || in->target == TARGET_PAUSED);
 	return in->source == SOURCE_SWITCHING && in->target == TARGET_RUNNING &&
 	       (in->job == JOB_NONE || (in->job == JOB_RUNNING && in->guard == GUARD_TWO_STEP));
@@ -323,7 +349,8 @@ bool may_undefine_source(const struct resolve_input *in)
 	if (in->source == SOURCE_GONE && in->target == TARGET_PAUSED)
 		return in->paused_before;
 	return (in->source == SOURCE_GONE || in->source == SOURCE_STOPPED) &&
-	       in->target == TARGET_RUNNING;
+	       (in->target == TARGET_RUNNING ||
+	        (in->target == TARGET_SHUTOFF && in->target_has_run));
 }
 
 enum source_view source_view_from(bool reachable, bool found, const struct vm_summary *vm)

@@ -50,6 +50,7 @@ struct resolve_input {
 	bool postcopy;       /* this attempt switched to post-copy, or may have */
 	bool paused_before;  /* the guest was paused when the move began: it arrives paused */
 	bool paused_by_us;   /* to converge: it is no person's pause, and to be ended if it stays */
+	bool target_has_run; /* the guest ran over there with this attempt, whatever it does now */
 	bool deadline_passed; /* the caller has waited long enough (10 s) for it to settle */
 };
 
@@ -70,8 +71,9 @@ enum resolution {
 	RESOLVE_LOST_PENDING,     /* gone here, still incomplete there after the deadline */
 	RESOLVE_LOST_POSTCOPY,    /* its newer half is gone: keep the source for forensics */
 	RESOLVE_RECOVER_POSTCOPY, /* both halves live: keep them until a person resumes the transfer */
-	RESOLVE_HOLD,             /* nothing is safe to do: alarm, an operator decides */
-	RESOLVE_UNKNOWN,          /* too little is known; keep everything, block new operations */
+	RESOLVE_RAN_THERE, /* it ran there and is gone: the rest here is stale, never resumed */
+	RESOLVE_HOLD,      /* nothing is safe to do: alarm, an operator decides */
+	RESOLVE_UNKNOWN,   /* too little is known; keep everything, block new operations */
 	RESOLUTIONS
 };
 

@@ -91,7 +91,7 @@ teardown() {
 }
 
 # bats test_tags=slow
-@test "F07, F25: the source's libvirtd dies when the copy is complete, and the agent around the resume of its guest" {
+@test "F06, F25: the source's libvirtd dies when the copy is complete, and the agent around the resume of its guest" {
 	local point guest
 	for point in source_before_resume source_after_resume; do
 		guest=$(tr -d _ <<<"${point#source_}")

@@ -55,3 +55,24 @@ teardown() {
 		run ! lab virsh host1 dominfo "$guest"
 	done
 }
+
+# bats test_tags=slow
+@test "F25: the source agent is away while its guest runs and ends at its destination: the rest is not resumed" {
+	begin_move past --storage lun
+	slow_down
+	wait_until "is_complete past" 30
+	arm host1 source_before_destroy
+	tunnels_kill
+	heal
+	wait_until 'has_died host1' 60
+	disarm host1
+	lab virsh host2 destroy past
+	lab_drover_start host1 >/dev/null
+	wait_until '[ "$(migration_get past .state)" = UNRESOLVED ]' 20
+	[[ "$(migration_get past .reason)" == *"must not be resumed"* ]] || fail "$(migration_get past .reason)"
+	[[ $(lab virsh host1 domstate past) == paused ]]
+	# The lease goes with the source's word; a person removes what is left.
+	lab virsh host1 destroy past
+	wait_until '[ "$(migration_get past .state)" = DONE ]' 20
+	wait_until '[ -z "$(leftovers)" ]' 15 || fail "left over: $(leftovers)"
+}

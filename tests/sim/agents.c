@@ -280,7 +280,7 @@ struct agents *agents_new(const struct agents_options *o)
 		host.name = names[i];
 		host.lock_manager = o->lock_manager ? "lockd" : "";
 		host.lockspace = o->lock_manager ? lockspace : "";
-		host.keepalive_timeout_ms = 4000;
+		host.keepalive_timeout_ms = AGENTS_KEEPALIVE_MS;
 		fake_world_add_host(t->world, &host);
 		fill_settings(t, i, o);
 	}
@@ -544,6 +544,11 @@ size_t agents_leases(struct agents *t, size_t i)
 
 	(void)reservations_get_all(t->agents[i]->reservations, &count);
 	return count;
+}
+
+const struct reservation *agents_lease(struct agents *t, size_t i)
+{
+	return reservations_find_vm(t->agents[i]->reservations, t->uuid);
 }
 
 size_t agents_leftovers(struct agents *t)

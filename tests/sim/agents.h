@@ -18,6 +18,8 @@
 #include <stdbool.h>
 
 #define AGENTS 2
+/* After so long libvirt notices that the other one is silent. */
+#define AGENTS_KEEPALIVE_MS 4000
 
 struct agents_report {
 	Drover__V1__MigrationState state;
@@ -68,6 +70,7 @@ struct agents {
 	enum mesh_status status;
 	struct error error;
 	uint32_t active_vms;
+	uint64_t mark_ms; /* for tests: a moment of the world's clock */
 };
 
 struct agents_options {
@@ -106,6 +109,8 @@ void agents_start(struct agents *t, size_t i);
 enum vm_run_state agents_state_on(struct agents *t, size_t i);
 /* Reservations that host still holds. */
 size_t agents_leases(struct agents *t, size_t i);
+/* That of the latest guest there, or NULL; borrowed until the next turn of the loop. */
+const struct reservation *agents_lease(struct agents *t, size_t i);
 /* Entries below run_dir/attempts and run_dir/inbound of both. */
 size_t agents_leftovers(struct agents *t);
 

@@ -186,8 +186,8 @@ static void test_lost_finish_two_step(void **state)
 	finish(t);
 }
 
-/* The answer of Finish is lost and a lock manager guards: the guest is at its destination. */
-static void test_lost_finish_lock(void **state)
+/* A guest whose disk a lock manager guards, and whose answer of Finish will be lost. */
+static struct agents *new_guarded(void)
 {
 	struct agents_options o = { .lock_manager = true };
 	struct fake_guest_settings guest = small;
@@ -197,7 +197,6 @@ static void test_lost_finish_lock(void **state)
 	};
 	FILE *image;
 
-	(void)state;
 	snprintf(disk.source, sizeof(disk.source), "%s/web.img", t->directory);
 	image = fopen(disk.source, "we");
 	assert_non_null(image);
@@ -207,6 +206,15 @@ static void test_lost_finish_lock(void **state)
 	guest.image_lock = true;
 	agents_add_guest(t, &guest);
 	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
+	return t;
+}
+
+/* The answer of Finish is lost and a lock manager guards: the guest is at its destination. */
+static void test_lost_finish_lock(void **state)
+{
+	struct agents *t = new_guarded();
+
+	(void)state;
 	agents_order(t);
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_LOCK_MANAGER);
@@ -280,6 +288,67 @@ static void end_copy(struct agents *t, size_t host)
 
 	assert_int_equal(t->hypervisors[host]->ops->destroy(t->hypervisors[host], t->uuid, &err),
 	                 0);
+}
+
+static bool source_is_left(void *context)
+{
+	return agents_state_on(context, 0) == VM_PAUSED &&
+	       agents_state_on(context, 1) == VM_RUNNING;
+}
+
+/* libvirt has heard nothing from the destination, wanted to go on here, and the lock has kept it. */
+static bool has_given_up(void *context)
+{
+	struct agents *t = context;
+
+	return fake_world_get_now_ms(t->world) > t->mark_ms + 2 * AGENTS_KEEPALIVE_MS &&
+	       source_is_left(t);
+}
+
+static bool has_run_there(void *context)
+{
+	const struct reservation *r = agents_lease(context, 1);
+
+	return r && r->has_run;
+}
+
+static bool has_ended_there(void *context)
+{
+	const struct reservation *r = agents_lease(context, 1);
+
+	return r && !r->in_use;
+}
+
+/* The source is silent while its guest runs at the destination and ends there. When it is back, what is
+ * paused there is older than the disks: it is not resumed, a person is told, and removes it. */
+static void test_what_ran_there_is_not_resumed_here(void **state)
+{
+	struct agents *t = new_guarded();
+
+	(void)state;
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	agents_kill(t, 0);
+	assert_true(agents_until(t, source_is_left, t));
+	t->mark_ms = fake_world_get_now_ms(t->world);
+	assert_true(agents_until(t, has_given_up, t));
+	assert_true(agents_until(t, has_run_there, t));
+	end_copy(t, 1);
+	assert_true(agents_until(t, has_ended_there, t));
+	/* Nobody but the journal remembers. */
+	agents_kill(t, 1);
+	agents_start(t, 1);
+	agents_start(t, 0);
+	assert_true(agents_wait(t, UNRESOLVED));
+	assert_true(t->report.alarm);
+	assert_non_null(strstr(t->report.reason, "must not be resumed"));
+	assert_int_equal(agents_state_on(t, 0), VM_PAUSED);
+	end_copy(t, 0);
+	assert_true(agents_wait(t, DONE));
+	assert_false(t->report.alarm);
+	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
+	assert_true(agents_until(t, is_clean, t));
+	agents_free(t);
 }
 
 /* The answer of Finish is lost, and an administrator has waived the guard: both run, and at once the
@@ -426,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_lost_finish_two_step),
 		cmocka_unit_test(test_lost_finish_lock),
 		cmocka_unit_test(f54_one_room_two_coordinators),
+		cmocka_unit_test(test_what_ran_there_is_not_resumed_here),
 		cmocka_unit_test(f03_no_guard),
 		cmocka_unit_test(test_target_dies),
 		cmocka_unit_test(test_success_lost),

@@ -121,7 +121,8 @@ static struct reservation some_reservation(uint8_t operation)
 		                 .disk_port = 49153,
 		                 .disk_rooms = { { 7, 1234 }, { 8, 99 } },
 		                 .n_disk_rooms = 2,
-		                 .ttl_ms = 30000 };
+		                 .ttl_ms = 30000,
+		                 .has_run = true };
 
 	return r;
 }

@@ -200,6 +200,40 @@ static void test_no_expiry_in_use_or_unknown(void **state)
 	assert_true(gone.was_in_use);
 }
 
+/* A guest that ran here and is gone leaves its lease, so that its source can be told, and takes no room:
+ * until the source gives it back. That it ran is told once. */
+static void test_no_expiry_of_what_ran(void **state)
+{
+	_cleanup_reservations_ struct reservations *r = host();
+	struct guest_memory a = guest("a", 100);
+	const struct reservation *ran;
+	struct attempt_name name;
+	uint64_t before;
+
+	(void)state;
+	before = free_mib(r);
+	take(r, want(1, "a", 100, 49152), 0);
+	take(r, want(2, "b", 100, 49153), 0);
+	assert_null(reservations_guest_runs(r, "c"));
+	reservations_set_guests(r, &a, 1);
+	ran = reservations_guest_runs(r, "a");
+	assert_non_null(ran);
+	assert_true(ran->has_run);
+	name = ran->attempt;
+	assert_null(reservations_guest_runs(r, "a"));
+
+	reservations_set_guests(r, NULL, 0);
+	assert_true(reservations_expire(r, MINUTES_MS(10), NULL)); /* of b */
+	assert_false(reservations_expire(r, MINUTES_MS(10), NULL));
+	assert_int_equal(reservations_next_expiry_ms(r), UINT64_MAX);
+	assert_int_equal(free_mib(r), before);
+	assert_int_equal(reservations_get_vcpus(r), 0);
+	assert_true(reservations_find(r, &name)->has_run);
+	assert_int_equal(take(r, want(3, "d", 100, 49152), 0), -ERROR_BUSY);
+	assert_true(reservations_release(r, &name));
+	assert_int_equal(take(r, want(3, "d", 100, 49152), 0), 0);
+}
+
 /* Nothing is admitted on a host whose guests are not known, at the start or later. */
 static void test_unknown_guests_admit_nothing(void **state)
 {
@@ -336,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_conversion_counts_once),
 		cmocka_unit_test(test_no_expiry_in_use_or_unknown),
+		cmocka_unit_test(test_no_expiry_of_what_ran),
 		cmocka_unit_test(test_unknown_guests_admit_nothing),
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_tombstones_are_bounded),

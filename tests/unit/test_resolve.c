@@ -19,7 +19,7 @@ static_assert(SOURCE_VIEWS == 7, "a new source view needs a row in expected[]");
 static_assert(TARGET_VIEWS == 6, "a new target view needs a column in expected[]");
 static_assert(JOB_VIEWS == 3, "a new job view needs its assertions");
 static_assert(GUARDS == 4, "a new guard needs its assertions");
-static_assert(RESOLUTIONS == 18, "a new resolution needs its assertions");
+static_assert(RESOLUTIONS == 19, "a new resolution needs its assertions");
 
 /* As people say it: "without a job / with one", for an image lock, an own copy, pre-copy, a guest
  * that ran before, and no deadline passed. */
@@ -152,6 +152,19 @@ static void test_refinements(void **state)
 		{ IN(PAUSED, RUNNING, NONE, IMAGE_LOCK, true, .paused_by_us = true), "hold" },
 		{ IN(PAUSED, ABSENT, NONE, IMAGE_LOCK, true, .paused_by_us = true, .postcopy = true), "lost-postcopy" },
 		{ IN(GONE, PAUSED, NONE, TWO_STEP, true, .paused_by_us = true), "commit-target" },
+		/* What ran over there has gone on: the source is a past that must not. */
+		{ IN(SWITCHING, ABSENT, NONE, IMAGE_LOCK, true, .target_has_run = true), "ran-there" },
+		{ IN(SWITCHING, SHUTOFF, NONE, LOCK_MANAGER, true, .target_has_run = true), "ran-there" },
+		{ IN(SWITCHING, ABSENT, RUNNING, IMAGE_LOCK, true, .target_has_run = true), "wait" },
+		{ IN(SWITCHING, PAUSED, NONE, TWO_STEP, true, .target_has_run = true, .deadline_passed = true), "hold" },
+		{ IN(SWITCHING, RUNNING, NONE, IMAGE_LOCK, true, .target_has_run = true), "destroy-source" },
+		{ IN(PAUSED, ABSENT, NONE, IMAGE_LOCK, true, .target_has_run = true, .paused_by_us = true), "ran-there" },
+		{ IN(PAUSED, ABSENT, NONE, NONE, true, .target_has_run = true), "failed" },
+		{ IN(RUNNING, PAUSED, NONE, NONE, true, .target_has_run = true), "hold" },
+		{ IN(RUNNING, ABSENT, NONE, NONE, true, .target_has_run = true), "failed" },
+		{ IN(GONE, ABSENT, NONE, TWO_STEP, true, .target_has_run = true), "done" },
+		{ IN(GONE, SHUTOFF, NONE, TWO_STEP, true, .target_has_run = true), "done" },
+		{ IN(STOPPED, ABSENT, NONE, IMAGE_LOCK, true, .target_has_run = true), "done" },
 		/* Nothing may be destroyed for a paused source: an operator decides. */
 		{ IN(PAUSED, INCOMING, NONE, IMAGE_LOCK, true, .deadline_passed = true), "hold" },
 		{ IN(STOPPED, INCOMING, NONE, IMAGE_LOCK, true, .deadline_passed = true), "hold" },
@@ -177,7 +190,7 @@ static void each_combination(void (*assert_rules)(const struct resolve_input *in
 		for (int t = 0; t < TARGET_VIEWS; t++)
 			for (int j = 0; j < JOB_VIEWS; j++)
 				for (int g = 0; g < GUARDS; g++)
-					for (unsigned int bits = 0; bits < 32; bits++) {
+					for (unsigned int bits = 0; bits < 64; bits++) {
 						struct resolve_input in = {
 							(enum source_view)s,
 							(enum target_view)t,
@@ -188,6 +201,7 @@ static void each_combination(void (*assert_rules)(const struct resolve_input *in
 							bits & 4,
 							bits & 8,
 							bits & 16,
+							bits & 32,
 						};
 
 						assert_rules(&in);
@@ -217,6 +231,7 @@ static void assert_rules_of_resolve(const struct resolve_input *in)
 	/* I1: the source is resumed only if the destination is proved not to run, or a lock proves
 	 * it in the act, or only we could start it. */
 	if (r == RESOLVE_RESUME_SOURCE) {
+		assert_false(in->target_has_run);
 		assert_true(in->source == SOURCE_SWITCHING ||
 		            (in->source == SOURCE_PAUSED && in->paused_by_us));
 		assert_int_equal(in->job, JOB_NONE);
@@ -239,10 +254,15 @@ static void assert_rules_of_resolve(const struct resolve_input *in)
 	/* Done means there and not here; failed means here and not there. */
 	if (r == RESOLVE_DONE)
 		assert_true((in->source == SOURCE_GONE || in->source == SOURCE_STOPPED) &&
-		            (in->target == TARGET_RUNNING || in->target == TARGET_PAUSED));
+		            (in->target == TARGET_RUNNING || in->target == TARGET_PAUSED ||
+		             in->target_has_run));
 	if (r == RESOLVE_FAILED)
 		assert_true((in->source == SOURCE_RUNNING || in->source == SOURCE_PAUSED) &&
 		            (in->target == TARGET_ABSENT || in->target == TARGET_SHUTOFF));
+	/* That it ran over there matters to a source that is paused, to what is destroyed, and to
+	 * nothing else. */
+	if (r == RESOLVE_RAN_THERE)
+		assert_true(in->target_has_run && in->source != SOURCE_GONE);
 	/* What is over is nobody's alarm, and what runs twice is one. */
 	assert_false(resolution_is_final(r) && resolution_is_alarming(r));
 	if (r == RESOLVE_SPLIT_BRAIN)
@@ -252,7 +272,7 @@ static void assert_rules_of_resolve(const struct resolve_input *in)
 		assert_false(resolution_is_final(r));
 }
 
-/* Over all 16,128 combinations no resolution breaks an invariant. */
+/* Over all 32,256 combinations no resolution breaks an invariant. */
 static void test_rules_hold_everywhere(void **state)
 {
 	(void)state;
@@ -268,7 +288,7 @@ static void assert_rules_of_destroy(const struct resolve_input *in)
 	/* I7 a, word for word, and nothing else without an operator. */
 	assert_int_equal(may_destroy(DESTROY_TARGET_SIDE, in, false),
 	                 in->source == SOURCE_RUNNING && in->job == JOB_NONE &&
-	                         in->target_is_ours && !in->postcopy &&
+	                         in->target_is_ours && !in->postcopy && !in->target_has_run &&
 	                         (in->target == TARGET_INCOMING || in->target == TARGET_PAUSED));
 	/* I7 b. */
 	assert_int_equal(may_destroy(DESTROY_SOURCE_SIDE, in, false),
@@ -284,6 +304,7 @@ static void assert_rules_of_destroy(const struct resolve_input *in)
 		assert_true(target_alone && in->job == JOB_NONE);
 		assert_true(in->target_is_ours && !in->postcopy);
 		assert_true(in->target == TARGET_RUNNING ||
+		            (in->target == TARGET_SHUTOFF && in->target_has_run) ||
 		            (in->target == TARGET_PAUSED && in->paused_before &&
 		             in->source == SOURCE_GONE));
 	}

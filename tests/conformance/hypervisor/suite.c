@@ -420,6 +420,9 @@ static void test_move(void **state)
 	assert_true(suite_watch_wait_switchover(source_watch, source_mark, uuid, SOON_S, &stopped));
 	assert_true(stopped.at_ms >= start_ms && stopped.at_ms <= clock_now_ms());
 	assert_false(suite_watch_wait_switchover(target_watch, target_mark, uuid, 0, NULL));
+	/* That its vCPUs run is told by the destination alone. */
+	assert_true(suite_watch_wait_runs(target_watch, target_mark, uuid, SOON_S));
+	assert_false(suite_watch_wait_runs(source_watch, source_mark, uuid, 0));
 	/* The destination keeps the figures, and asking does not use them up. */
 	for (int i = 0; i < 2; i++) {
 		assert_ok(stage->target->ops->last_job(stage->target, uuid, &job, &err));

@@ -82,7 +82,7 @@ struct wanted {
 	size_t mark;
 	enum hypervisor_event_kind kind;
 	const char *uuid; /* NULL: any */
-	bool switchover;
+	bool switchover, runs;
 };
 
 static bool find_locked(const struct suite_watch *watch, const struct wanted *wanted,
@@ -92,6 +92,7 @@ static bool find_locked(const struct suite_watch *watch, const struct wanted *wa
 		const struct hypervisor_event *event = &watch->events[i];
 
 		if (event->kind != wanted->kind || (wanted->switchover && !event->switchover) ||
+		    (wanted->runs && !event->runs) ||
 		    (wanted->uuid && strcmp(event->uuid, wanted->uuid) != 0))
 			continue;
 		if (ret)
@@ -133,6 +134,16 @@ bool suite_watch_wait_switchover(struct suite_watch *watch, size_t mark, const c
 	};
 
 	return wait_for(watch, &wanted, deadline_s, ret);
+}
+
+bool suite_watch_wait_runs(struct suite_watch *watch, size_t mark, const char *uuid,
+                           unsigned int deadline_s)
+{
+	struct wanted wanted = {
+		.mark = mark, .kind = HYPERVISOR_VM_CHANGED, .uuid = uuid, .runs = true
+	};
+
+	return wait_for(watch, &wanted, deadline_s, NULL);
 }
 
 bool suite_wait_until(bool (*holds)(void *context), void *context, unsigned int deadline_s)

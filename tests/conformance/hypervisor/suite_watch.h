@@ -25,5 +25,9 @@ bool suite_watch_wait(struct suite_watch *watch, size_t mark, enum hypervisor_ev
 bool suite_watch_wait_switchover(struct suite_watch *watch, size_t mark, const char *uuid,
                                  unsigned int deadline_s, struct hypervisor_event *ret);
 
+/* As suite_watch_wait, for the change with which a guest's vCPUs go on. */
+bool suite_watch_wait_runs(struct suite_watch *watch, size_t mark, const char *uuid,
+                           unsigned int deadline_s);
+
 /* Asks @holds again and again until it is true or the deadline passes. */
 bool suite_wait_until(bool (*holds)(void *context), void *context, unsigned int deadline_s);
