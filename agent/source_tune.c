@@ -45,6 +45,7 @@ struct tune_errand {
 	struct value values[VALUES_MAX];
 	size_t n_values;
 	char note[256];
+	bool bandwidth_done;
 	int rc;
 	struct error error;
 };
@@ -291,20 +292,32 @@ static void tune_work(struct errand *e)
 	if (w->set_bandwidth)
 		w->rc = ops->set_max_speed(w->hypervisor, w->uuid, w->after.bandwidth_bytes_per_s,
 		                           &w->error);
+	w->bandwidth_done = w->set_bandwidth && w->rc == 0;
 	if (w->rc == 0 && w->set_downtime)
 		w->rc = ops->set_max_downtime(w->hypervisor, w->uuid, w->after.max_downtime_ms,
 		                              &w->error);
 }
 
-/* What is left of the limits to be set again by nobody. */
+/* What libvirt has not taken. Of what it may have taken, or not, the next look makes sure. */
 static void take_back(struct source_attempt *a, const struct tune_errand *w)
 {
+	struct limits rest = w->before;
 	char why[ERROR_TEXT_BYTES];
 
-	snprintf(why, sizeof(why), "that did not happen: %.400s", w->error.text);
+	if (w->rc == -ERROR_UNKNOWN_OUTCOME) {
+		a->tuning_owed = true;
+		snprintf(why, sizeof(why), "whether that happened is not known: %.400s",
+		         w->error.text);
+	} else {
+		if (w->bandwidth_done) {
+			rest.bandwidth_bytes_per_s = w->after.bandwidth_bytes_per_s;
+			rest.bandwidth_tuned = true;
+		}
+		put_limits(a, &rest);
+		snprintf(why, sizeof(why), "%s did not happen: %.400s",
+		         w->bandwidth_done ? "maxDowntime" : "that", w->error.text);
+	}
 	source_ladder_remember(a, why);
-	if (w->rc != -ERROR_UNKNOWN_OUTCOME)
-		put_limits(a, &w->before);
 	write_order(a);
 }
 
