@@ -11,15 +11,14 @@
  *
  * Keepalive counts ticks without a byte rather than looking at the clock: when the whole process
  * was stopped for a minute, bytes that came meanwhile are seen before the next tick.
+ *
+ * What goes over it is in connection_frames.c, who is let in is in listener.c.
  */
 #include "proto/mesh/internal.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "common/log.h"
 #include "proto/mesh/frame.pb-c.h"
-#include "proto/mesh/identity.h"
-#include "proto/mesh/message.h"
 #include "proto/mesh/tls.h"
 
 #include <assert.h>
@@ -30,8 +29,6 @@
 
 /* Silent for five half keepalives and the one in which the last byte came: within three. */
 #define SILENT_TICKS_MAX 5
-
-#define REFUSAL_LOG_MS 1000
 
 static const struct link_events events;
 
@@ -93,30 +90,6 @@ void connection_count_malformed(struct mesh_connection *c, const struct error *w
 	connection_refuse(c, &err);
 }
 
-/* Somebody who was never let in has no owner who could be told; operators look in the log. A
- * flood of strangers must not become a flood of lines. */
-static void log_refusal(struct mesh_connection *c)
-{
-	struct mesh *mesh = c->mesh;
-	uint64_t now_ms = clock_now_ms();
-
-	/* Whoever only looked whether somebody listens was not refused. */
-	if (c->why.code == ERROR_UNREACHABLE) {
-		log_debug("mesh: %s left again: %s", c->address, c->why.text);
-		return;
-	}
-	if (now_ms < mesh->refusal_log_ms + REFUSAL_LOG_MS) {
-		mesh->refusals_unlogged++;
-		return;
-	}
-	if (mesh->refusals_unlogged > 0)
-		log_warning("mesh: refused %u more connections since the last such line",
-		            mesh->refusals_unlogged);
-	log_warning("mesh: refused a connection from %s: %s", c->address, c->why.text);
-	mesh->refusal_log_ms = now_ms;
-	mesh->refusals_unlogged = 0;
-}
-
 void connection_finish(struct mesh_connection *c)
 {
 	struct mesh *mesh = c->mesh;
@@ -133,100 +106,13 @@ void connection_finish(struct mesh_connection *c)
 		mesh->disconnected(c, &c->why, mesh->context);
 	if (!c->announced && c->listener && !mesh->stopping) {
 		mesh->counts.not_let_in++;
-		log_refusal(c);
+		listener_log_refusal(c);
 	}
 	mesh_audit_end(c);
 	if (c->dialer)
 		dialer_connection_finished(c->dialer, c);
 	DL_DELETE(mesh->connections, c);
 	free(c);
-}
-
-/* --- sending --- */
-
-static void unread(struct error *err)
-{
-	error_set(err, ERROR_TOO_LARGE, "the peer does not read: %zu MiB are waiting for it",
-	          LINK_QUEUE_MAX / 1024 / 1024);
-}
-
-static void give(struct mesh_connection *c, struct chunk *chunk)
-{
-	c->sent_bytes += chunk->bytes;
-	link_send(c->link, chunk);
-}
-
-void connection_send(struct mesh_connection *c, enum frame_type type, uint32_t stream,
-                     const ProtobufCMessage *header)
-{
-	struct error err;
-
-	if (c->state == CONNECTION_ENDING || c->state == CONNECTION_REFUSING)
-		return;
-	/* A peer can make us answer, with PONGs for instance, and not read the answers. */
-	if (connection_get_queued_bytes(c) > LINK_QUEUE_MAX) {
-		unread(&err);
-		connection_fail(c, &err);
-		return;
-	}
-	give(c, frame_pack(type, stream, header, NULL));
-}
-
-void connection_send_window(struct mesh_connection *c, uint32_t stream, uint32_t bytes)
-{
-	struct frame_head head = { .stream = stream, .type = FRAME_WINDOW, .aux = bytes };
-	uint8_t encoded[FRAME_BYTES];
-
-	if (c->state != CONNECTION_READY)
-		return;
-	frame_head_encode(&head, encoded);
-	give(c, chunk_new(encoded, sizeof(encoded)));
-}
-
-/* What waits goes out, while the link's own queue is short: the longer that is, the longer whoever
- * comes next has to wait behind it. */
-static void pump(struct mesh_connection *c)
-{
-	while (c->state == CONNECTION_READY && !outbox_is_empty(&c->outbox) &&
-	       link_get_queued_bytes(c->link) <= LINK_HIGH_BYTES) {
-		uint64_t *sent_at;
-
-		give(c, outbox_take(&c->outbox, c->peer_piece_bytes, &sent_at));
-		if (sent_at)
-			*sent_at = c->sent_bytes;
-	}
-}
-
-size_t connection_get_queued_bytes(const struct mesh_connection *c)
-{
-	return c->outbox.bytes + link_get_queued_bytes(c->link);
-}
-
-bool connection_is_full(const struct mesh_connection *c)
-{
-	return connection_get_queued_bytes(c) > LINK_HIGH_BYTES;
-}
-
-void connection_send_message(struct mesh_connection *c, enum frame_type type, uint32_t stream,
-                             const ProtobufCMessage *header, const ProtobufCMessage *payload,
-                             uint64_t *sent_at)
-{
-	struct error err;
-
-	if (c->state != CONNECTION_READY)
-		return;
-	outbox_add(&c->outbox, type, stream, header, payload, sent_at);
-	if (connection_get_queued_bytes(c) > LINK_QUEUE_MAX) {
-		unread(&err);
-		connection_fail(c, &err);
-		return;
-	}
-	pump(c);
-}
-
-enum outbox_dropped connection_drop(struct mesh_connection *c, uint32_t stream)
-{
-	return outbox_drop(&c->outbox, stream);
 }
 
 /* --- time --- */
@@ -306,7 +192,7 @@ static void timer_fired(void *context)
 	connection_fail(c, &err);
 }
 
-/* --- frames --- */
+/* --- what the link tells --- */
 
 static void take_hello(struct mesh_connection *c, const struct frame *f)
 {
@@ -329,102 +215,6 @@ static void take_hello(struct mesh_connection *c, const struct frame *f)
 		mesh->connected(c, mesh->context);
 }
 
-static void take_goaway(struct mesh_connection *c, const struct frame *f)
-{
-	ProtobufCMessage *message;
-	struct error err;
-
-	if (message_decode(&drover__mesh__go_away__descriptor, f->body, f->head.header_bytes,
-	                   &c->mesh->headers, &message, &err) == 0) {
-		const Drover__Mesh__GoAway *header = (Drover__Mesh__GoAway *)message;
-
-		if (header->drain_ms > 0 && c->state == CONNECTION_READY) {
-			drain_take(c, header->last_stream, header->reason);
-			return;
-		}
-		error_set(&err, c->announced ? ERROR_UNREACHABLE : ERROR_IDENTITY,
-		          "the peer hung up: %s", header->reason);
-	}
-	connection_fail(c, &err);
-}
-
-/* The frame, or the whole message that it completed. */
-static void take_whole(struct mesh_connection *c, const struct frame *f)
-{
-	switch (f->head.type) {
-	case FRAME_OPEN:
-		serve_take_open(c, f);
-		return;
-	case FRAME_MSG:
-		call_take_message(c, f);
-		return;
-	case FRAME_END:
-		call_take_end(c, f);
-		return;
-	}
-}
-
-/* Nothing is kept of a message for which there is no call, or no leave to call. */
-static void take_message(struct mesh_connection *c, const struct frame *f)
-{
-	struct error err;
-
-	if (f->head.type == FRAME_OPEN ? !serve_may_open(c, f) : !call_expects(c, f))
-		return;
-	if (!(f->head.flags & FRAME_MORE))
-		take_whole(c, f);
-	else if (parts_begin(&c->parts, f, c->mesh->max_message_bytes, clock_now_ms(), &err) < 0)
-		connection_refuse(c, &err);
-}
-
-static void take_part(struct mesh_connection *c, const struct frame *f)
-{
-	struct frame *whole;
-	struct error err;
-
-	if (parts_add(&c->parts, f, &whole, &err) < 0)
-		connection_refuse(c, &err);
-	else if (whole)
-		take_whole(c, whole);
-	frame_free(whole);
-}
-
-static void take_frame(struct mesh_connection *c, const struct frame *f)
-{
-	char name[16];
-	struct error err;
-
-	switch (f->head.type) {
-	case FRAME_OPEN:
-	case FRAME_MSG:
-	case FRAME_END:
-		take_message(c, f);
-		return;
-	case FRAME_PART:
-		take_part(c, f);
-		return;
-	case FRAME_WINDOW:
-		serve_take_window(c, f);
-		return;
-	case FRAME_HEADERS:
-		call_take_headers(c, f);
-		return;
-	case FRAME_CANCEL:
-		serve_take_cancel(c, f);
-		return;
-	case FRAME_PING:
-		connection_send(c, FRAME_PONG, 0, NULL);
-		return;
-	case FRAME_PONG:
-		return;
-	}
-	if (f->head.flags & FRAME_OPTIONAL)
-		return;
-	error_set(&err, ERROR_PROTOCOL, "the peer sent %s, which is not expected now",
-	          frame_type_name(f->head.type, name));
-	connection_refuse(c, &err);
-}
-
 static void link_received(const struct frame *f, void *context)
 {
 	struct mesh_connection *c = context;
@@ -435,10 +225,8 @@ static void link_received(const struct frame *f, void *context)
 	/* The frame reader lets nothing through before a HELLO. */
 	if (f->head.type == FRAME_HELLO && c->state == CONNECTION_OPENING)
 		take_hello(c, f);
-	else if (f->head.type == FRAME_GOAWAY)
-		take_goaway(c, f);
 	else
-		take_frame(c, f);
+		connection_take_frame(c, f);
 }
 
 static void link_opened(const struct link_peer *peer, void *context)
@@ -453,7 +241,7 @@ static void link_drained(void *context)
 {
 	struct mesh_connection *c = context;
 
-	pump(c);
+	connection_pump(c);
 	serve_writable(c);
 }
 
@@ -499,89 +287,19 @@ void connection_dial(struct mesh_dialer *dialer)
 	c->link = dialer->transport->dial(&dialer->mesh->links, dialer->url, &events, c);
 }
 
-/* The oldest handshake of the crowd, if it has stalled; connections stand in the order in which they
- * began. */
-static struct mesh_connection *find_stalled(const struct mesh_connection *newcomer,
-                                            const struct gate_place *crowd)
-{
-	struct mesh_connection *c;
-
-	DL_FOREACH (newcomer->mesh->connections, c) {
-		if (c == newcomer || newcomer->begin_ms < c->begin_ms + GATE_STALLED_MS)
-			return NULL;
-		if (c->place == crowd && !c->announced)
-			return c;
-	}
-	return NULL;
-}
-
-/* False: somebody has to come again. */
-static bool make_room(struct mesh_connection *newcomer, enum gate_verdict verdict)
-{
-	const struct gate *gate = &newcomer->listener->gate;
-	struct mesh_connection *stalled;
-	struct error why;
-
-	if (verdict != GATE_CROWDED && verdict != GATE_ADDRESS_CROWDED)
-		return false;
-	stalled = find_stalled(newcomer, gate_find_crowd(gate, newcomer->place, verdict));
-	if (!stalled)
-		return false;
-	error_set(&why, ERROR_BUSY,
-	          "its handshake had stalled for %llu ms and made room for another",
-	          (unsigned long long)(newcomer->begin_ms - stalled->begin_ms));
-	newcomer->mesh->counts.made_room++;
-	connection_fail(stalled, &why);
-	return true;
-}
-
-static void turn_away(struct mesh_connection *c, enum gate_verdict verdict)
-{
-	const struct gate_limits *limits = &c->listener->gate.limits;
-	const char *url = c->listener->url;
-	struct error err;
-
-	switch (verdict) {
-	case GATE_FULL:
-		error_set(&err, ERROR_BUSY, "%s has %u connections already (connections/total)",
-		          url, limits->connections);
-		break;
-	case GATE_ADDRESS_FULL:
-		error_set(&err, ERROR_BUSY,
-		          "%s has %u connections of this address already (connections/perAddress)",
-		          url, limits->connections_per_address);
-		break;
-	case GATE_CROWDED:
-		error_set(&err, ERROR_BUSY,
-		          "%s has %u handshakes under way already (connections/handshakes)", url,
-		          limits->handshakes);
-		break;
-	case GATE_ADDRESS_CROWDED:
-		error_set(&err, ERROR_BUSY,
-		          "%s has %u handshakes of this address under way already "
-		          "(connections/handshakesPerAddress)",
-		          url, limits->handshakes_per_address);
-		break;
-	case GATE_OPEN:
-		abort();
-	}
-	c->mesh->counts.turned_away++;
-	connection_fail(c, &err);
-}
-
-void connection_accept(struct mesh_listener *listener, struct link *link)
+struct mesh_connection *connection_accept(struct mesh_listener *listener, struct link *link)
 {
 	struct mesh_connection *c = connection_new(listener->mesh, false);
-	enum gate_verdict verdict;
 
 	c->listener = listener;
 	c->link = link;
 	snprintf(c->address, sizeof(c->address), "%s", link->address);
-	c->place = gate_enter(&listener->gate, link->address, &verdict);
-	if (verdict == GATE_OPEN || make_room(c, verdict))
-		link_own(link, &events, c);
-	else
-		turn_away(c, verdict);
+	return c;
+}
+
+void connection_let_in(struct mesh_connection *c)
+{
+	link_own(c->link, &events, c);
 }
 
 /* --- for users --- */

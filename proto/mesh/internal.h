@@ -187,9 +187,11 @@ struct mesh_connection {
 	struct mesh_connection *prev, *next;
 };
 
-/* Both begin the handshake. */
 void connection_dial(struct mesh_dialer *dialer);
-void connection_accept(struct mesh_listener *listener, struct link *link);
+
+/* Of a peer that came to us, not yet heard: then connection_let_in or connection_fail. */
+struct mesh_connection *connection_accept(struct mesh_listener *listener, struct link *link);
+void connection_let_in(struct mesh_connection *c);
 
 /* Over, for this reason; the first one counts. Any time, also inside callbacks. */
 void connection_fail(struct mesh_connection *c, const struct error *why);
@@ -202,6 +204,8 @@ void connection_count_malformed(struct mesh_connection *c, const struct error *w
 
 /* Completes and cancels what is under way, tells the owner and the dialer, frees. Top level only. */
 void connection_finish(struct mesh_connection *c);
+
+/* --- connection_frames.c --- */
 
 /* A frame of the connection's own, past all messages that wait: HELLO, CANCEL, PING, GOAWAY ... */
 void connection_send(struct mesh_connection *c, enum frame_type type, uint32_t stream,
@@ -219,6 +223,17 @@ enum outbox_dropped connection_drop(struct mesh_connection *c, uint32_t stream);
 /* Whoever sends a stream should wait. */
 bool connection_is_full(const struct mesh_connection *c);
 size_t connection_get_queued_bytes(const struct mesh_connection *c);
+
+/* What waits goes out, as far as the link takes it. */
+void connection_pump(struct mesh_connection *c);
+void connection_take_frame(struct mesh_connection *c, const struct frame *f);
+
+/* --- listener.c --- */
+
+void listener_free(struct mesh_listener *l);
+
+/* Of a connection that is over, and whose peer was never let in. */
+void listener_log_refusal(struct mesh_connection *c);
 
 /* --- hello.c --- */
 

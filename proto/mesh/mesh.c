@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The mesh as a whole: options, listeners, and the end of everything. Owner thread. */
+/* The mesh as a whole: options, certificates, and the end of everything. Owner thread. */
 #include "proto/mesh/internal.h"
 
 #include "common/alloc.h"
@@ -174,16 +174,6 @@ struct mesh *mesh_new(const struct mesh_options *options, struct error *err)
 	return take_pointer(mesh);
 }
 
-static void listener_free(struct mesh_listener *l)
-{
-	if (l->acceptor)
-		l->acceptor->ops->close(l->acceptor);
-	DL_DELETE(l->mesh->listeners, l);
-	gate_deinit(&l->gate);
-	free(l->url);
-	free(l);
-}
-
 void mesh_free(struct mesh *mesh)
 {
 	struct mesh_connection *c, *next_connection;
@@ -214,48 +204,6 @@ void mesh_free(struct mesh *mesh)
 	arena_deinit(&mesh->payloads);
 	arena_deinit(&mesh->details);
 	free(mesh);
-}
-
-static void accepted(struct link *link, void *context)
-{
-	connection_accept(context, link);
-}
-
-int mesh_listen(struct mesh *mesh, const char *url, struct error *err)
-{
-	const struct transport *transport = transport_find(url, err);
-	struct mesh_listener *l;
-	int rc;
-
-	if (!transport)
-		return -ERROR_INVALID;
-	if (transport->needs_tls && !mesh->tls)
-		return error_set(err, ERROR_INVALID,
-		                 "cannot listen on %s without a certificate: give a CA, a "
-		                 "certificate and a key",
-		                 url);
-	l = xnew(struct mesh_listener);
-	l->mesh = mesh;
-	l->gate.limits = mesh->limits;
-	rc = transport->listen(&mesh->links, url, accepted, l, &l->acceptor, err);
-	if (rc < 0) {
-		free(l);
-		return rc;
-	}
-	l->url = xstrdup(url);
-	DL_APPEND(mesh->listeners, l);
-	return 0;
-}
-
-uint16_t mesh_get_port(const struct mesh *mesh, const char *url)
-{
-	const struct mesh_listener *l;
-
-	DL_FOREACH (mesh->listeners, l) {
-		if (strcmp(l->url, url) == 0 && l->acceptor)
-			return l->acceptor->ops->get_port(l->acceptor);
-	}
-	return 0;
 }
 
 const struct method *mesh_find_method(const struct mesh *mesh, const char *name)
