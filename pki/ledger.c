@@ -102,6 +102,19 @@ static int fail_line(const char *path, unsigned number, struct error *err)
 	                 number);
 }
 
+/* NULL: there is none yet, which is nobody's error. */
+static int read_if_there(const char *path, char **ret_text, struct error *err)
+{
+	struct error why;
+	int rc = files_read(path, ret_text, &why);
+
+	if (rc == -ERROR_NOT_FOUND)
+		return 0;
+	if (rc < 0 && err)
+		*err = why;
+	return rc;
+}
+
 int ledger_load(const char *directory, enum mesh_role role, const char *name, struct ledger *ret,
                 struct error *err)
 {
@@ -109,10 +122,10 @@ int ledger_load(const char *directory, enum mesh_role role, const char *name, st
 	_cleanup_free_ char *text = NULL;
 	_cleanup_(ledger_deinit) struct ledger l = { 0 };
 	unsigned number = 1;
-	int rc = files_read(path, &text, err);
+	int rc = read_if_there(path, &text, err);
 	char *rest = text;
 
-	if (rc < 0 && rc != -ERROR_NOT_FOUND)
+	if (rc < 0)
 		return rc;
 	for (char *line; (line = strsep(&rest, "\n")); number++) {
 		struct ledger_entry e = { .role = role };
@@ -132,10 +145,10 @@ int ledger_load_revoked(const char *directory, struct ledger *ret, struct error 
 	_cleanup_free_ char *text = NULL;
 	_cleanup_(ledger_deinit) struct ledger l = { 0 };
 	unsigned number = 1;
-	int rc = files_read(path, &text, err);
+	int rc = read_if_there(path, &text, err);
 	char *rest = text;
 
-	if (rc < 0 && rc != -ERROR_NOT_FOUND)
+	if (rc < 0)
 		return rc;
 	for (char *line; (line = strsep(&rest, "\n")); number++) {
 		if (*line && !parse_revoked(line, &l))

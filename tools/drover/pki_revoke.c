@@ -85,13 +85,19 @@ static bool confirm(const struct session *s, const char *what)
 
 static void say_done(struct session *s, const Drover__V1__PkiRevokeReply *reply)
 {
-	bool libvirt = false;
+	bool qemu = false, libvirt = false;
 
-	for (size_t i = 0; i < reply->n_certificates; i++)
+	for (size_t i = 0; i < reply->n_certificates; i++) {
+		qemu |= reply->certificates[i]->purpose == 1;
 		libvirt |= reply->certificates[i]->purpose == 2;
+	}
 	session_say(s, "Revoked. Hosts that are connected refuse it from now on and end its "
 	               "connections within ten seconds; others when they are back.");
 	session_say(s, "Moves that are under way go on to their end.");
+	if (qemu)
+		session_say(s,
+		            "QEMU reads the list where a guest arrives; where one leaves it knows "
+		            "no such list: there only \"drover pki rotate\" makes it useless.");
 	if (libvirt)
 		session_say(s, "A libvirtd that listens for qemu+tls:// reads the new list when it "
 		               "starts, or by \"virt-admin server-update-tls libvirtd\".");
