@@ -438,28 +438,34 @@ static void tune(struct source_attempt *a, struct mesh_incoming *in, const Drove
 	journal_keeper_write(a->agent->journal, &record, tuning_in_journal, w);
 }
 
+static struct source_attempt *
+find_asked(struct agent *agent, const Drover__V1__TuneMigrationRequest *r, struct error *err)
+{
+	struct source_attempt *a;
+	struct attempt_name name;
+
+	if (wire_attempt_read(r->attempt, &name, err) < 0 ||
+	    agent_see_epoch(agent, name.epoch, err) < 0)
+		return NULL;
+	a = source_find(agent, &name);
+	if (!a)
+		error_set(err, ERROR_NOT_FOUND, "%s does not know this attempt",
+		          agent->settings->node);
+	return a;
+}
+
 void source_tune(struct agent *agent, struct mesh_incoming *in,
                  const Drover__V1__TuneMigrationRequest *r)
 {
-	struct source_attempt *a = NULL;
-	struct attempt_name name;
+	static const Drover__V1__Tuning nothing = DROVER__V1__TUNING__INIT;
+	const Drover__V1__Tuning *t = r->tuning ? r->tuning : &nothing;
 	struct error err;
+	struct source_attempt *a = find_asked(agent, r, &err);
 
-	if (wire_attempt_read(r->attempt, &name, &err) == 0 &&
-	    agent_see_epoch(agent, name.epoch, &err) == 0) {
-		a = source_find(agent, &name);
-		if (!a)
-			error_set(&err, ERROR_NOT_FOUND, "%s does not know this attempt",
-			          agent->settings->node);
-		else if (!r->tuning)
-			error_set(&err, ERROR_INVALID, "what is to be changed is missing");
-		else if (judge(a, r->tuning, &err) == 0)
-			error_clear(&err);
-	}
-	if (err.code != ERROR_NONE)
+	if (!a || judge(a, t, &err) < 0)
 		mesh_fail_error(in, &err);
 	else
-		tune(a, in, r->tuning, r->by[0] ? r->by : "an operator");
+		tune(a, in, t, r->by[0] ? r->by : "an operator");
 }
 
 void source_tune_again(struct source_attempt *a)
