@@ -37,7 +37,7 @@ moving() { # GUEST
 decided() { migration_get "$1" '.report.decisions // [] | .[]' | grep -q -- "$2"; } # GUEST TEXT
 
 @test "a bandwidth is kept for a guest's next move, and taken off while that runs" {
-	lab vm slow host1 --memory 96MiB --working-set 64MiB --storage file
+	lab vm slow host1 --memory 64MiB --working-set 32MiB --storage file
 	movable slow
 	run -0 drover tune slow --bandwidth 1MiB/s
 	[[ $output == *"no limit → 1 MiB/s = 8.4 Mbit/s"*"kept for its next migration"* ]]
