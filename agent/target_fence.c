@@ -8,7 +8,7 @@
  *	paused otherwise             a person's pause: it stays, the lease goes
  *	incoming                     incomplete; libvirt drops it with the control connection, once that is
  *	                             cut. If it does not, that is said: we destroy nothing (invariant I7)
- *	not here                     the lease goes; the guest was on the dead host
+ *	not here                     the lease goes; the guest was on the dead host, or has run here since
  *
  * When it was this host that was declared dead, and is back, its sources have decided without it: what
  * is not here is released, and a paused copy is left to a person.
@@ -40,6 +40,7 @@ struct settlement {
 	char source_node[128];
 	enum target_view view; /* the last one taken */
 	bool settled;
+	bool has_run; /* here, before or after */
 	bool looking; /* an errand is under way */
 	bool told;
 	uint64_t since_ms;
@@ -56,7 +57,7 @@ struct settle_errand {
 	struct tunnel tunnel;
 	bool has_tunnel;
 	enum guard guard;
-	bool arrives_paused, arrives_autostart;
+	bool arrives_paused, arrives_autostart, has_run;
 	bool images_kept, wants_images; /* its images are its own; must become so first */
 	bool self; /* this host was declared dead, not the source: nothing is resumed */
 	enum target_view view;
@@ -82,6 +83,7 @@ static enum resolution judge(const struct settle_errand *s)
 		.guard = s->guard,
 		.target_is_ours = true,
 		.paused_before = s->arrives_paused,
+		.target_has_run = s->has_run,
 	};
 
 	/* The source has decided without us, and may have the guest. */
@@ -116,7 +118,8 @@ static void settle_work(struct errand *e)
 		s->resolution = judge(s);
 	}
 	/* As the source's commit would have: its own autostart was switched off for the move. */
-	if (s->resolution == RESOLVE_DONE && s->arrives_autostart && !s->self)
+	if (s->resolution == RESOLVE_DONE && s->arrives_autostart && !s->self &&
+	    s->view != TARGET_ABSENT)
 		(void)s->hypervisor->ops->set_autostart(s->hypervisor, s->uuid, true, &s->error);
 }
 
@@ -151,6 +154,7 @@ static void settled(struct errand *e)
 
 	t->looking = false;
 	t->view = s->view;
+	t->has_run = s->has_run || s->view == TARGET_RUNNING;
 	switch (s->resolution) {
 	case RESOLVE_DONE:
 	case RESOLVE_LOST: /* not here: it was on the dead host */
@@ -163,6 +167,7 @@ static void settled(struct errand *e)
 		            t->source_node, s->self ? "when this host was" : "which was",
 		            s->view == TARGET_RUNNING  ? "it runs here"
 		            : s->view == TARGET_PAUSED ? "it is here, paused"
+		            : s->has_run               ? "it ran here, and does not any more"
 		                                       : "it is not here");
 		if (!agent->stopping)
 			inbound_end(agent, &t->attempt);
@@ -243,6 +248,7 @@ static void send_errand(struct agent *agent, const struct reservation *r, bool s
 	s->guard = r->guard;
 	s->arrives_paused = r->arrives_paused;
 	s->arrives_autostart = r->arrives_autostart;
+	s->has_run = r->has_run;
 	s->self = self;
 	s->images_kept = target_images_are_kept(agent, &r->attempt);
 	courier_send(agent->couriers, &s->errand);
@@ -301,6 +307,7 @@ Drover__V1__FencedGuest **target_list_fenced(const struct agent *agent, const ch
 		g->vm_uuid = xstrdup(t->vm_uuid);
 		g->presence = presences[t->view];
 		g->settled = t->settled;
+		g->has_run = t->has_run;
 		g->text = xstrdup(t->text);
 		list = xreallocarray(list, n + 1, sizeof(*list));
 		list[n++] = g;

@@ -368,6 +368,7 @@ int facts_read_fenced(const Drover__V1__SetFenceReply *from, struct fenced_guest
 		guests[i].here = g->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE ||
 		                 g->presence == DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED;
 		guests[i].settled = g->settled;
+		guests[i].has_run = g->has_run;
 		text_copy(guests[i].text, sizeof(guests[i].text), g->text);
 	}
 	*ret = guests;

@@ -239,15 +239,14 @@ struct fake_copy *fake_host_find_copy_locked(struct fake_host *host, const char 
 	return copy;
 }
 
-static void tell_changed_locked(struct fake_world *world, struct fake_copy *copy)
+static void tell_changed_locked(struct fake_world *world, struct fake_copy *copy, bool runs)
 {
-	struct hypervisor_event event = { .kind = HYPERVISOR_VM_CHANGED };
+	struct hypervisor_event event = { .kind = HYPERVISOR_VM_CHANGED, .runs = runs };
 
 	/* Watchers measure with their own clock, whatever the time of this world. */
 	event.at_ms = clock_now_ms();
 	event.switchover = copy->state == VM_PAUSED && copy->pause_reason == VM_PAUSE_MIGRATION &&
 	                   fake_has_job_out(copy);
-	event.runs = copy->state == VM_RUNNING;
 	event.ended = copy->ended;
 	copy->ended = false;
 	COPY_TEXT(event.uuid, copy->guest->description.summary.uuid);
@@ -257,6 +256,7 @@ static void tell_changed_locked(struct fake_world *world, struct fake_copy *copy
 void fake_copy_set_locked(struct fake_world *world, struct fake_copy *copy, enum vm_run_state state,
                           enum vm_pause_reason pause_reason, const char *reason)
 {
+	bool stood = copy->state == VM_INCOMING || copy->state == VM_PAUSED;
 	uint32_t running;
 
 	copy->state = state;
@@ -265,7 +265,7 @@ void fake_copy_set_locked(struct fake_world *world, struct fake_copy *copy, enum
 	running = count_running_locked(world, copy->guest);
 	if (running > copy->guest->most_running)
 		copy->guest->most_running = running;
-	tell_changed_locked(world, copy);
+	tell_changed_locked(world, copy, stood && state == VM_RUNNING);
 	pthread_cond_broadcast(&world->changed);
 }
 
@@ -288,7 +288,7 @@ void fake_copy_remove_locked(struct fake_world *world, struct fake_copy *copy)
 {
 	struct fake_copy **link = &copy->host->copies;
 
-	tell_changed_locked(world, copy);
+	tell_changed_locked(world, copy, false);
 	while (*link != copy)
 		link = &(*link)->next;
 	*link = copy->next;

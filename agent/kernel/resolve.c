@@ -226,6 +226,8 @@ static enum resolution respect_what_ran(const struct resolve_input *in, enum res
 	case RESOLVE_LOST:
 	case RESOLVE_STOPPED:
 		return RESOLVE_DONE;
+	case RESOLVE_COMMIT_TARGET: /* it was, and somebody has paused it since */
+		return RESOLVE_DONE;
 	case RESOLVE_ABORT_TARGET:
 		return RESOLVE_HOLD;
 	default:

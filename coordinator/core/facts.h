@@ -239,6 +239,7 @@ struct fenced_guest {
 	struct attempt attempt;
 	bool here;    /* complete there: running, or paused */
 	bool settled; /* its lease, port and tunnel are gone */
+	bool has_run; /* it ran there, whatever it does now */
 	char text[REASON_BYTES];
 };
 

@@ -89,6 +89,17 @@ static void end_done(struct fleet *fleet, struct migration *m, const char *text)
 	end(fleet, m, true, why);
 }
 
+static void end_gone_on(struct fleet *fleet, struct migration *m)
+{
+	char why[REASON_BYTES];
+
+	snprintf(why, sizeof(why),
+	         "%s was declared dead; the guest had left it, ran on %s and is not there any "
+	         "more: it ended there or moved on (drover vms %s)",
+	         m->kept.source, m->kept.target, m->kept.vm_name);
+	end(fleet, m, true, why);
+}
+
 static void end_lost(struct fleet *fleet, struct migration *m, const char *target_is)
 {
 	char why[REASON_BYTES];
@@ -148,6 +159,8 @@ void fence_take_outcome(struct fleet *fleet, const struct event *event)
 			                    guest->text[0] ? guest->text : m->kept.reason);
 		else if (guest->here)
 			end_done(fleet, m, guest->text);
+		else if (guest->has_run)
+			end_gone_on(fleet, m);
 		else
 			end_lost(fleet, m, "has nothing of it");
 	}

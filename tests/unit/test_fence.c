@@ -245,6 +245,20 @@ static void test_failed_where_it_has_nothing(void **state)
 	core_world_free(world);
 }
 
+/* The destination had it, and has it no more: it moved, and what came then is no loss of this move. */
+static void test_done_where_it_has_run(void **state)
+{
+	struct core_world *world = dead_source();
+	struct fenced_guest guest = of_first(world, false, true);
+
+	(void)state;
+	guest.has_run = true;
+	answer(world, "host2", &guest);
+	assert_int_equal(migration(world, 1)->kept.state, MIGRATION_DONE);
+	assert_non_null(strstr(migration(world, 1)->kept.reason, "moved on"));
+	core_world_free(world);
+}
+
 /* What cannot be settled yet stays unresolved with the destination's reason, and is asked again. */
 static void test_asks_until_it_is_settled(void **state)
 {
@@ -500,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_frees_slots_once_stored),
 		cmocka_unit_test(test_done_where_the_destination_has_it),
 		cmocka_unit_test(test_failed_where_it_has_nothing),
+		cmocka_unit_test(test_done_where_it_has_run),
 		cmocka_unit_test(test_asks_until_it_is_settled),
 		cmocka_unit_test(test_list_decides_without_a_lease),
 		cmocka_unit_test(test_failed_when_both_are_dead),

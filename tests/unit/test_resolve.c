@@ -164,6 +164,7 @@ static void test_refinements(void **state)
 		{ IN(RUNNING, ABSENT, NONE, NONE, true, .target_has_run = true), "failed" },
 		{ IN(GONE, ABSENT, NONE, TWO_STEP, true, .target_has_run = true), "done" },
 		{ IN(GONE, SHUTOFF, NONE, TWO_STEP, true, .target_has_run = true), "done" },
+		{ IN(GONE, PAUSED, NONE, TWO_STEP, true, .target_has_run = true), "done" },
 		{ IN(STOPPED, ABSENT, NONE, IMAGE_LOCK, true, .target_has_run = true), "done" },
 		/* Nothing may be destroyed for a paused source: an operator decides. */
 		{ IN(PAUSED, INCOMING, NONE, IMAGE_LOCK, true, .deadline_passed = true), "hold" },
@@ -226,8 +227,9 @@ static void assert_rules_of_resolve(const struct resolve_input *in)
 		            (r == RESOLVE_WAIT && in->job == JOB_RUNNING));
 	/* I1: the destination is started only after the source was seen gone. */
 	if (r == RESOLVE_COMMIT_TARGET)
-		assert_true(in->source == SOURCE_GONE && in->target == TARGET_PAUSED &&
-		            in->target_is_ours && in->guard == GUARD_TWO_STEP && !in->postcopy);
+		assert_true(!in->target_has_run && in->source == SOURCE_GONE &&
+		            in->target == TARGET_PAUSED && in->target_is_ours &&
+		            in->guard == GUARD_TWO_STEP && !in->postcopy);
 	/* I1: the source is resumed only if the destination is proved not to run, or a lock proves
 	 * it in the act, or only we could start it. */
 	if (r == RESOLVE_RESUME_SOURCE) {

@@ -524,9 +524,11 @@ static void test_two_step(void **state)
 	/* A move in two steps: incoming while memory arrives, then paused by us, then running. */
 	struct move move = { .request = request() };
 	struct vm_job job = { .active = true };
+	size_t mark;
 
 	(void)state;
 	add_guest("two-step", MIB, false);
+	mark = suite_watch_mark(target_watch);
 	move.request.paused = true;
 	move.request.bandwidth_bytes_per_s = 8 * MIB;
 	move_start(&move);
@@ -540,8 +542,11 @@ static void test_two_step(void **state)
 	expect_absent(stage->source);
 	assert_int_equal(find(stage->target).state, VM_PAUSED);
 	assert_int_equal(find(stage->target).pause_reason, VM_PAUSE_USER);
+	/* It has not run there, and nothing says that it did, until it does. */
+	assert_false(suite_watch_wait_runs(target_watch, mark, uuid, 1));
 	assert_ok(stage->target->ops->resume(stage->target, uuid, &err));
 	assert_int_equal(find(stage->target).state, VM_RUNNING);
+	assert_true(suite_watch_wait_runs(target_watch, mark, uuid, SOON_S));
 }
 
 static void test_abort(void **state)
