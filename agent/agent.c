@@ -7,6 +7,7 @@
 
 #include "agent/fence.h"
 #include "agent/mark.h"
+#include "agent/migration_link.h"
 #include "agent/source.h"
 #include "agent/start_block.h"
 #include "agent/target.h"
@@ -32,6 +33,8 @@ const struct tunnel_ops tunnel_processes = {
 	.spawn = tunnel_spawn,
 	.read_status = tunnel_read_status,
 	.stop = tunnel_stop,
+	.probe = migration_link_probe,
+	.cut = migration_link_cut,
 };
 
 int agent_see_epoch(struct agent *agent, uint64_t epoch, struct error *err)

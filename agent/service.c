@@ -56,6 +56,7 @@ HANDLER(handle_renew, target_renew, Drover__V1__AttemptRequest);
 HANDLER(handle_release, target_release, Drover__V1__AttemptRequest);
 HANDLER(handle_inspect, target_inspect, Drover__V1__AttemptRequest);
 HANDLER(handle_finish, target_finish, Drover__V1__FinishTargetRequest);
+HANDLER(handle_relink, target_relink, Drover__V1__AttemptRequest);
 
 static void handle_certificates(struct mesh_incoming *in,
                                 const Drover__V1__LookAtCertificatesRequest *request, void *context)
@@ -84,6 +85,7 @@ static const struct agent_handlers handlers = {
 	.release_lease = handle_release,
 	.inspect = handle_inspect,
 	.finish_target = handle_finish,
+	.relink = handle_relink,
 };
 
 const struct mesh_service agent_service = AGENT_SERVICE(handlers);

@@ -21,6 +21,7 @@
 #include "agent/kernel/attempt.h"
 #include "agent/kernel/guard.h"
 #include "agent/kernel/ladder.h"
+#include "agent/kernel/recovery.h"
 #include "agent/kernel/resolve.h"
 #include "agent/storage/storage_proof.h"
 #include "agent/tunnel/spawn.h"
@@ -110,6 +111,9 @@ struct source_attempt {
 	uint64_t pause_done_ms;     /* when our pause had taken effect */
 	unsigned switch_tries;
 	bool guest_paused; /* by whomever, when last looked at */
+	struct recovery recovery;
+	bool recovering; /* the way to a resumed post-copy is being made; nothing else is begun */
+	bool resuming;   /* libvirt's call is one that resumes */
 
 	/* RESOLVING. */
 	bool looking;
@@ -222,6 +226,24 @@ void source_tune(struct agent *agent, struct mesh_incoming *in,
 /* Adopted: what the agent before had written down it may not have set. Asked for at each look, until
  * libvirt has taken it. */
 void source_tune_again(struct source_attempt *a);
+
+/* --- source_recover.c: post-copy that breaks or stands still --- */
+
+/* In MOVING, with each look. */
+void source_recover_watch(struct source_attempt *a);
+/* In RESOLVING, of two halves that live. True: an attempt to resume it begins; nothing else is to be done
+ * until it is looked again or moving. */
+bool source_recover(struct source_attempt *a);
+/* Libvirt's call that resumed it has returned; @why: in vain. */
+void source_recover_returned(struct source_attempt *a, const struct error *why);
+/* The guest has arrived: whether it was resumed goes into the history. */
+void source_recover_ended(struct source_attempt *a);
+/* The tunnel and the destination are ready: MOVING once more. */
+void source_move_resume(struct source_attempt *a);
+/* A tunnel process whose twin is at @address; blocks: a courier. */
+int source_spawn_tunnel(struct agent *agent, const struct attempt_name *name,
+                        const char *target_node, const char *address, struct tunnel *ret,
+                        struct error *err);
 
 /* --- source_copy.c: disks that are not shared --- */
 

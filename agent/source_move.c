@@ -78,6 +78,8 @@ static void moved(struct errand *e)
 
 	if (source_home(&m->base, SOURCE_MOVING)) {
 		a->call_returned = true;
+		if (a->resuming)
+			source_recover_returned(a, m->rc < 0 ? &m->error : NULL);
 		if (m->rc < 0)
 			a->call_error = m->error;
 		log_debug("%s: libvirt's call returned: %s", a->order.vm_name,
@@ -269,6 +271,11 @@ static void watched(struct errand *e)
 		over = now_ms - a->no_job_since_ms >= ADOPTED_NO_JOB_MS ||
 		       w->find_rc == -ERROR_NOT_FOUND;
 	}
+	/* Of a broken post-copy libvirt keeps the job, and the call that would tell us is not ours. */
+	if (a->adopted && w->find_rc == 0 && w->vm.state == VM_PAUSED &&
+	    w->vm.pause_reason == VM_PAUSE_POSTCOPY_FAILED)
+		over = true;
+	source_recover_watch(a);
 	judge_control(a, w);
 	if (w->job_rc == 0 && w->job.active)
 		source_tune_again(a);
@@ -342,7 +349,7 @@ static void format_uri(const char *address, uint16_t port, char *ret, size_t byt
 	snprintf(ret, bytes, strchr(address, ':') ? "tcp://[%s]:%u" : "tcp://%s:%u", address, port);
 }
 
-static void start_call(struct source_attempt *a)
+static void start_call(struct source_attempt *a, bool resume)
 {
 	const struct strategy *strategy = &a->ladder.settings.strategy;
 	struct move_errand *m = xnew(struct move_errand);
@@ -351,7 +358,7 @@ static void start_call(struct source_attempt *a)
 	m->base.errand.work = move_work;
 	m->base.errand.done = moved;
 	m->hypervisor = a->agent->hypervisor;
-	m->autostart = a->order.autostart && a->order.persistent;
+	m->autostart = a->order.autostart && a->order.persistent && !resume;
 	memcpy(m->uuid, a->order.vm_uuid, sizeof(m->uuid));
 	if (a->agent->tunnels->control_socket)
 		a->agent->tunnels->control_socket(a->order.target_node, m->control_socket,
@@ -377,6 +384,7 @@ static void start_call(struct source_attempt *a)
 		.paused = a->guard == GUARD_TWO_STEP,
 		.auto_converge = strategy_permits_auto_converge(strategy),
 		.post_copy = strategy_permits_post_copy(strategy) && a->guard != GUARD_TWO_STEP,
+		.resume = resume,
 		.persistent = a->order.persistent,
 		.storage_proved_shared = a->storage_proved,
 		.disks_uri = m->disks_uri,
@@ -404,9 +412,28 @@ void source_move_start(struct source_attempt *a)
 	a->tuning_owed = a->adopted && (a->order.bandwidth_tuned || a->order.max_downtime_tuned);
 	if (!a->adopted) {
 		source_traffic_start(a);
-		start_call(a);
+		start_call(a, false);
 	}
 	loop_timer_start(a->agent->loop, &a->timer, a->adopted ? 0 : POLL_MS / 2);
+	source_changed(a);
+}
+
+void source_move_resume(struct source_attempt *a)
+{
+	source_enter(a, SOURCE_MOVING);
+	/* The call before has returned, or died with the agent that made it. */
+	courier_pool_free(a->mover);
+	a->mover = NULL;
+	a->adopted = false;
+	a->call_returned = false;
+	a->resuming = true;
+	a->switching = true;
+	error_clear(&a->call_error);
+	a->convergence.last_growth_ms = a->stage_since_ms;
+	a->recovery.stalled = false;
+	a->timer.fire = watch;
+	start_call(a, true);
+	loop_timer_start(a->agent->loop, &a->timer, POLL_MS / 2);
 	source_changed(a);
 }
 

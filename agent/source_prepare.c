@@ -228,7 +228,6 @@ static void admit_answered(const struct mesh_result *result, const Drover__V1__A
 
 struct link_errand {
 	struct source_errand base;
-	const struct agent_settings *settings;
 	struct attempt_name name;
 	char target_node[128];
 	char tunnel_address[128];
@@ -240,20 +239,20 @@ struct link_errand {
 	struct error error;
 };
 
-static void link_work(struct errand *e)
+int source_spawn_tunnel(struct agent *agent, const struct attempt_name *name,
+                        const char *target_node, const char *address, struct tunnel *ret,
+                        struct error *err)
 {
-	struct link_errand *l = (struct link_errand *)e;
-	const struct agent_settings *s = l->settings;
+	const struct agent_settings *s = agent->settings; /* constant after the start */
 	char text[ATTEMPT_TEXT_BYTES];
-	char *directory = xasprintf("%s/attempts/%s", s->run_dir,
-	                            attempt_name_format(&l->name, text));
+	char *directory = xasprintf("%s/attempts/%s", s->run_dir, attempt_name_format(name, text));
 	char *socket_path = xasprintf("%s/libvirt.sock", directory);
 	char *status_path = xasprintf("%s/status", directory);
 	char *log_path = xasprintf("%s/tunnel.log", directory);
-	char *expect = xasprintf("agent/%s", l->target_node);
+	char *expect = xasprintf("agent/%s", target_node);
 	struct tunnel_options o = {
 		.side = TUNNEL_SOURCE,
-		.attempt = l->name,
+		.attempt = *name,
 		.cluster = s->cluster,
 		.expect = expect,
 		.ca_path = s->tls_ca,
@@ -261,25 +260,35 @@ static void link_work(struct errand *e)
 		.key_path = s->tls_key,
 		.status_path = status_path,
 		.listen_unix = socket_path,
-		.connect = l->tunnel_address,
+		.connect = address,
 		.log_path = log_path,
 	};
 	struct tunnel_status status;
+	int rc;
 
-	for (size_t i = 0; i < l->n_proofs; i++)
-		(void)storage_proof_clean(&l->proofs[i], &l->leftover);
 	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-		l->rc = error_set_errno(&l->error, ERROR_SYSTEM, errno, "creating %s", directory);
+		rc = error_set_errno(err, ERROR_SYSTEM, errno, "creating %s", directory);
 	else
-		l->rc = FAILPOINT_ERROR(source_before_tunnel_made, &l->error);
-	if (l->rc == 0)
-		l->rc = l->base.attempt->agent->tunnels->spawn(&o, &l->tunnel, &status, &l->error);
+		rc = FAILPOINT_ERROR(source_before_tunnel_made, err);
+	if (rc == 0)
+		rc = agent->tunnels->spawn(&o, ret, &status, err);
 	FAILPOINT(source_after_tunnel_made);
 	free(directory);
 	free(socket_path);
 	free(status_path);
 	free(log_path);
 	free(expect);
+	return rc;
+}
+
+static void link_work(struct errand *e)
+{
+	struct link_errand *l = (struct link_errand *)e;
+
+	for (size_t i = 0; i < l->n_proofs; i++)
+		(void)storage_proof_clean(&l->proofs[i], &l->leftover);
+	l->rc = source_spawn_tunnel(l->base.attempt->agent, &l->name, l->target_node,
+	                            l->tunnel_address, &l->tunnel, &l->error);
 }
 
 static void link_poll(void *context);
@@ -371,7 +380,6 @@ static void link_tunnel(struct source_attempt *a)
 	source_enter(a, SOURCE_LINKING);
 	l->base.errand.work = link_work;
 	l->base.errand.done = linked;
-	l->settings = a->agent->settings;
 	l->name = a->order.attempt;
 	snprintf(l->target_node, sizeof(l->target_node), "%s", a->order.target_node);
 	snprintf(l->tunnel_address, sizeof(l->tunnel_address), "%s", a->tunnel_address);

@@ -47,6 +47,8 @@ struct look {
 	bool source_listed; /* the domain object is still there, whatever its state */
 	bool autostart;     /* on, here */
 	bool may_undefine;  /* ... and its definition, if any, is at the destination by now */
+	bool job_seen;
+	uint64_t sent_bytes;
 };
 
 static void conclude(struct look *look);
@@ -71,6 +73,8 @@ static void take_target_view(struct source_attempt *a, struct look *look,
 		[DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED] = TARGET_PAUSED,
 		[DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE] = TARGET_RUNNING,
 		[DROVER__V1__INSPECT_REPLY__PRESENCE__SHUTOFF] = TARGET_SHUTOFF,
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__RECEIVING] = TARGET_RECEIVING,
+		[DROVER__V1__INSPECT_REPLY__PRESENCE__BROKEN] = TARGET_BROKEN,
 	};
 
 	if ((unsigned)r->presence < ARRAY_SIZE(views))
@@ -120,6 +124,7 @@ static void looked(struct errand *e)
 	struct look *look;
 
 	if (!source_home(&l->base, SOURCE_RESOLVING)) {
+		a->looking = false; /* it may come back here: a broken post-copy is being resumed */
 		free(l);
 		return;
 	}
@@ -139,6 +144,8 @@ static void looked(struct errand *e)
 		look->in.job = l->job.active ? JOB_RUNNING : JOB_NONE;
 	else
 		look->in.job = JOB_UNKNOWN;
+	look->job_seen = l->job_rc == 0 && l->job.active;
+	look->sent_bytes = l->job.memory_processed_bytes;
 	look->in.target = TARGET_UNREACHABLE;
 	look->in.guard = a->guard;
 	look->in.paused_before = a->order.paused;
@@ -285,6 +292,7 @@ static void pause_one_of_two(struct source_attempt *a)
 static void end_done(struct source_attempt *a)
 {
 	error_clear(&a->reason);
+	source_recover_ended(a);
 	source_fail(a, DROVER__V1__MIGRATION_STATE__DONE, NULL);
 }
 
@@ -461,14 +469,21 @@ static void carry_out(struct look *look, enum resolution r)
 	case RESOLVE_FAILED_UNCONFIRMED:
 	case RESOLVE_DONE_UNCONFIRMED:
 	case RESOLVE_THERE_UNCONFIRMED:
-	case RESOLVE_RECOVER_POSTCOPY:
 	case RESOLVE_LOST_POSTCOPY:
+	case RESOLVE_LOST_HALF:
 	case RESOLVE_HOLD:
 	case RESOLVE_UNKNOWN:
 		if (silent_long || a->order.ran_twice)
 			stay_unresolved(a, r);
 		else
 			source_look_again(a, SOURCE_LOOK_SLOW_MS / 2);
+		break;
+	case RESOLVE_RECOVER_POSTCOPY:
+		if (silent_long || a->recovery.tries > 0)
+			stay_unresolved(a, r);
+		else
+			source_look_again(a, SOURCE_LOOK_SLOW_MS / 2);
+		(void)source_recover(a);
 		break;
 	case RESOLUTIONS:
 		abort();
@@ -483,6 +498,8 @@ static void conclude(struct look *look)
 	FAILPOINT(source_before_judging);
 	a->errands--;
 	a->looking = false;
+	if (look->job_seen)
+		recovery_see_bytes(&a->recovery, look->sent_bytes, clock_now_ms());
 	if (a->stage == SOURCE_RESOLVING && a->fenced) {
 		give_up(a);
 	} else if (a->stage == SOURCE_RESOLVING) {

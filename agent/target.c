@@ -108,15 +108,7 @@ static void end_done(struct errand *e)
 	if (w->error.code != ERROR_NONE) {
 		log_warning("something of a tunnel is left: %s", w->error.text);
 	} else if (w->inbound.tunnel_made) {
-		struct journal_write removed = { .kind = JOURNAL_WRITE_REMOVED };
-
-		removed.thing.attempt = w->inbound.attempt;
-		removed.thing.kind = JOURNAL_TUNNEL;
-		removed.thing.pid = (uint32_t)w->inbound.tunnel.pid;
-		removed.thing.start_ticks = w->inbound.tunnel.start_ticks;
-		snprintf(removed.thing.path, sizeof(removed.thing.path), "%s",
-		         w->inbound.tunnel.status_path);
-		journal_keeper_write(w->agent->journal, &removed, NULL, NULL);
+		inbound_journal_tunnel(w->agent, &w->inbound, JOURNAL_WRITE_REMOVED);
 	}
 	free(w);
 }
@@ -280,6 +272,8 @@ static void inspected(struct errand *e)
 		[TARGET_INCOMING] = DROVER__V1__INSPECT_REPLY__PRESENCE__INCOMING,
 		[TARGET_PAUSED] = DROVER__V1__INSPECT_REPLY__PRESENCE__PAUSED,
 		[TARGET_RUNNING] = DROVER__V1__INSPECT_REPLY__PRESENCE__RUNNING_HERE,
+		[TARGET_RECEIVING] = DROVER__V1__INSPECT_REPLY__PRESENCE__RECEIVING,
+		[TARGET_BROKEN] = DROVER__V1__INSPECT_REPLY__PRESENCE__BROKEN,
 	};
 
 	if (i->order == INSPECT_ONLY)

@@ -26,6 +26,10 @@ void target_inspect(struct agent *agent, struct mesh_incoming *in,
 void target_finish(struct agent *agent, struct mesh_incoming *in,
                    const Drover__V1__FinishTargetRequest *request);
 
+/* A broken post-copy is about to be resumed: target_relink.c. */
+void target_relink(struct agent *agent, struct mesh_incoming *in,
+                   const Drover__V1__AttemptRequest *request);
+
 /* After a start: reservations and tunnels from the journal. */
 void target_adopt(struct agent *agent, const struct journal_state *past);
 
@@ -54,13 +58,16 @@ bool target_is_acting_on(const struct agent *agent, const char *vm_uuid);
 
 /* --- between the target*.c files --- */
 
+#define TARGET_TUNNEL_ADDRESS_BYTES 128
+
 /* What belongs to a reservation and is not in it. */
 struct inbound {
 	struct attempt_name attempt;
 	enum guard guard;
 	struct tunnel tunnel;
 	bool tunnel_made;
-	char tunnel_address[128];
+	bool relinking; /* another tunnel is being made */
+	char tunnel_address[TARGET_TUNNEL_ADDRESS_BYTES];
 	char directory[VM_PATH_BYTES];
 	bool endpoint_registered, disk_endpoint_registered;
 	struct traffic_endpoint endpoint, disk_endpoint;
@@ -71,6 +78,14 @@ struct inbound {
 
 struct inbound *inbound_find(struct agent *agent, const struct attempt_name *name);
 struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name);
+
+/* A tunnel process for the attempt; blocks: a courier. @ret_address: where the source's connects. */
+int target_tunnel_spawn(struct agent *agent, const struct attempt_name *name,
+                        const char *source_node, const char *directory, struct tunnel *ret,
+                        char ret_address[static TARGET_TUNNEL_ADDRESS_BYTES], struct error *err);
+/* Notes its tunnel for a later agent. */
+void inbound_journal_tunnel(struct agent *agent, const struct inbound *inbound,
+                            enum journal_record_kind made_or_removed);
 
 /* Tunnel, files and the record of a reservation that has ended: gone. */
 void inbound_end(struct agent *agent, const struct attempt_name *name);

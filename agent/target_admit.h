@@ -66,7 +66,7 @@ struct admit {
 
 	/* Made. */
 	struct tunnel tunnel;
-	struct tunnel_status tunnel_status;
+	char tunnel_address[TARGET_TUNNEL_ADDRESS_BYTES];
 	char directory[VM_PATH_BYTES];
 	int tunnel_rc;
 	struct error tunnel_error;

@@ -24,17 +24,19 @@ static char *listen_address(const struct agent_settings *s, uint32_t port)
 	return xasprintf("%.*s:%u", (int)(colon ? colon - host : (long)strlen(host)), host, port);
 }
 
-static void tunnel_work(struct errand *e)
+int target_tunnel_spawn(struct agent *agent, const struct attempt_name *name,
+                        const char *source_node, const char *directory, struct tunnel *ret,
+                        char ret_address[static TARGET_TUNNEL_ADDRESS_BYTES], struct error *err)
 {
-	struct admit *a = (struct admit *)e;
-	const struct agent_settings *s = a->agent->settings; /* constant after the start */
-	char *expect = xasprintf("agent/%s", a->source_node);
-	char *status_path = xasprintf("%s/status", a->directory);
-	char *log_path = xasprintf("%s/tunnel.log", a->directory);
-	char *listen;
+	const struct agent_settings *s = agent->settings; /* constant after the start */
+	char *expect = xasprintf("agent/%s", source_node);
+	char *status_path = xasprintf("%s/status", directory);
+	char *log_path = xasprintf("%s/tunnel.log", directory);
+	char *listen = listen_address(s, 0), *address;
+	struct tunnel_status status;
 	struct tunnel_options o = {
 		.side = TUNNEL_TARGET,
-		.attempt = a->name,
+		.attempt = *name,
 		.cluster = s->cluster,
 		.expect = expect,
 		.ca_path = s->tls_ca,
@@ -43,23 +45,48 @@ static void tunnel_work(struct errand *e)
 		.status_path = status_path,
 		.connect_unix = s->libvirt_socket,
 		.log_path = log_path,
+		.listen = listen,
 	};
+	int rc;
 
-	listen = listen_address(s, 0);
-	o.listen = listen;
-	if (mkdir(a->directory, 0700) < 0 && errno != EEXIST)
-		a->tunnel_rc = error_set_errno(&a->tunnel_error, ERROR_SYSTEM, errno, "creating %s",
-		                               a->directory);
+	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+		rc = error_set_errno(err, ERROR_SYSTEM, errno, "creating %s", directory);
 	else
-		a->tunnel_rc = FAILPOINT_ERROR(target_before_tunnel_made, &a->tunnel_error);
-	if (a->tunnel_rc == 0)
-		a->tunnel_rc = a->agent->tunnels->spawn(&o, &a->tunnel, &a->tunnel_status,
-		                                        &a->tunnel_error);
+		rc = FAILPOINT_ERROR(target_before_tunnel_made, err);
+	if (rc == 0)
+		rc = agent->tunnels->spawn(&o, ret, &status, err);
 	FAILPOINT(target_after_tunnel_made);
+	if (rc == 0) {
+		address = listen_address(s, status.port);
+		snprintf(ret_address, TARGET_TUNNEL_ADDRESS_BYTES, "%s", address);
+		free(address);
+	}
 	free(expect);
 	free(status_path);
 	free(log_path);
 	free(listen);
+	return rc;
+}
+
+static void tunnel_work(struct errand *e)
+{
+	struct admit *a = (struct admit *)e;
+
+	a->tunnel_rc = target_tunnel_spawn(a->agent, &a->name, a->source_node, a->directory,
+	                                   &a->tunnel, a->tunnel_address, &a->tunnel_error);
+}
+
+void inbound_journal_tunnel(struct agent *agent, const struct inbound *inbound,
+                            enum journal_record_kind made_or_removed)
+{
+	struct journal_write w = { .kind = made_or_removed };
+
+	w.thing.attempt = inbound->attempt;
+	w.thing.kind = JOURNAL_TUNNEL;
+	w.thing.pid = (uint32_t)inbound->tunnel.pid;
+	w.thing.start_ticks = inbound->tunnel.start_ticks;
+	snprintf(w.thing.path, sizeof(w.thing.path), "%s", inbound->tunnel.status_path);
+	journal_keeper_write(agent->journal, &w, NULL, NULL);
 }
 
 static void tunnel_started(struct errand *e)
@@ -67,8 +94,6 @@ static void tunnel_started(struct errand *e)
 	struct admit *a = (struct admit *)e;
 	struct agent *agent = a->agent;
 	struct inbound *inbound;
-	struct journal_write w = { .kind = JOURNAL_WRITE_MADE };
-	char *address;
 
 	if (a->tunnel_rc < 0) {
 		struct error why = a->tunnel_error;
@@ -86,15 +111,8 @@ static void tunnel_started(struct errand *e)
 	inbound->tunnel = a->tunnel;
 	inbound->tunnel_made = true;
 	memcpy(inbound->directory, a->directory, sizeof(inbound->directory));
-	address = listen_address(agent->settings, a->tunnel_status.port);
-	snprintf(inbound->tunnel_address, sizeof(inbound->tunnel_address), "%s", address);
-	free(address);
-	w.thing.attempt = a->name;
-	w.thing.kind = JOURNAL_TUNNEL;
-	w.thing.pid = (uint32_t)a->tunnel.pid;
-	w.thing.start_ticks = a->tunnel.start_ticks;
-	snprintf(w.thing.path, sizeof(w.thing.path), "%s", a->tunnel.status_path);
-	journal_keeper_write(agent->journal, &w, NULL, NULL);
+	memcpy(inbound->tunnel_address, a->tunnel_address, sizeof(inbound->tunnel_address));
+	inbound_journal_tunnel(agent, inbound, JOURNAL_WRITE_MADE);
 	if (!reservations_find(agent->reservations, &a->name)) {
 		struct error why;
 

@@ -67,7 +67,8 @@ bool vm_summary_equal(const struct vm_summary *a, const struct vm_summary *b)
 	       a->state == b->state && a->pause_reason == b->pause_reason &&
 	       strcmp(a->reason, b->reason) == 0 && a->memory_bytes == b->memory_bytes &&
 	       a->vcpus == b->vcpus && a->active == b->active && a->persistent == b->persistent &&
-	       a->autostart == b->autostart && a->job_out == b->job_out;
+	       a->autostart == b->autostart && a->job_out == b->job_out &&
+	       a->postcopy == b->postcopy;
 }
 
 void vm_description_deinit(struct vm_description *d)

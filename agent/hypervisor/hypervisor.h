@@ -53,6 +53,13 @@ enum vm_pause_reason {
 
 const char *vm_pause_reason_name(enum vm_pause_reason reason); /* "migration" */
 
+/* At the destination of a post-copy the guest runs before all of its memory is there. */
+enum vm_postcopy {
+	VM_POSTCOPY_NONE,
+	VM_POSTCOPY_RECEIVING,
+	VM_POSTCOPY_BROKEN, /* nothing more arrives until the transfer is resumed */
+};
+
 /* One guest as libvirt lists it. */
 struct vm_summary {
 	char uuid[VM_UUID_BYTES];
@@ -65,7 +72,8 @@ struct vm_summary {
 	bool active; /* a QEMU process exists */
 	bool persistent;
 	bool autostart;
-	bool job_out; /* an outgoing migration job runs */
+	bool job_out;              /* an outgoing migration job runs */
+	enum vm_postcopy postcopy; /* of what arrives here; its source is paused */
 };
 
 /* By what they say: bytes after a text's end do not count. */
@@ -245,7 +253,8 @@ struct migrate_request {
 	bool paused;        /* two-step commit: stay paused at the destination */
 	bool auto_converge; /* QEMU may hold the guest's CPUs back until it converges */
 	bool post_copy;     /* start_postcopy may come; not with @paused */
-	bool persistent;    /* persist there, undefine here */
+	bool resume; /* a broken post-copy of the guest goes on; with the flags it was begun with */
+	bool persistent; /* persist there, undefine here */
 	/* Every disk is proved shared or copied: only then libvirt's own check of it is switched off. */
 	bool storage_proved_shared;
 	/* Disks whose contents go along, by target ("vda"); empty images of their format and size are at
@@ -333,6 +342,11 @@ struct hypervisor_ops {
 	 * fetches what is missing. There is no way back: neither half is a guest without the other.
 	 * -ERROR_REFUSED before its memory is being sent. */
 	int (*start_postcopy)(struct hypervisor *h, const char *uuid, struct error *err);
+
+	/* Breaks the transfer of a post-copy, asked at the source: both halves stay as they are, and
+	 * migrate with @resume goes on with it, perhaps over a connection that is not dead. The call
+	 * of the move returns when the destination has noticed, too. -ERROR_REFUSED: there is none. */
+	int (*break_postcopy)(struct hypervisor *h, const char *uuid, struct error *err);
 
 	int (*suspend)(struct hypervisor *h, const char *uuid, struct error *err);
 	int (*resume)(struct hypervisor *h, const char *uuid, struct error *err);

@@ -186,6 +186,12 @@ static void summarize(const struct fake_copy *copy, struct vm_summary *ret)
 	ret->persistent = copy->persistent;
 	ret->autostart = copy->autostart;
 	ret->job_out = fake_has_job_out(copy);
+	if (copy->move && copy->move->target == copy->host)
+		ret->postcopy = copy->move->phase == FAKE_PHASE_POSTCOPY ? VM_POSTCOPY_RECEIVING
+		                : copy->move->phase == FAKE_PHASE_BROKEN ? VM_POSTCOPY_BROKEN
+		                                                         : VM_POSTCOPY_NONE;
+	else if (strcmp(copy->reason, "post-copy failed") == 0 && copy->state == VM_RUNNING)
+		ret->postcopy = VM_POSTCOPY_BROKEN;
 }
 
 /* ---- questions ---- */
@@ -287,6 +293,7 @@ static const struct hypervisor_ops fake_ops = {
 	.set_max_downtime = fake_set_max_downtime,
 	.set_max_speed = fake_set_max_speed,
 	.start_postcopy = fake_start_postcopy,
+	.break_postcopy = fake_break_postcopy,
 	.suspend = fake_suspend,
 	.resume = fake_resume,
 	.destroy = fake_destroy,

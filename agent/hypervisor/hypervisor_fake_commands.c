@@ -102,6 +102,31 @@ static int judge_request(const struct fake_copy *copy, const struct fake_host *t
 	return 0;
 }
 
+/* Of a broken post-copy; what of it libvirt refuses at once. */
+static int judge_resume(const struct fake_copy *copy, const struct fake_host *target,
+                        const struct migrate_request *r, struct error *err)
+{
+	const struct fake_move *move = copy->move;
+
+	if (!move || move->phase < FAKE_PHASE_POSTCOPY || move->source != copy->host)
+		return fake_refuse(err, "no post-copy migration is to be resumed");
+	if (move->phase != FAKE_PHASE_BROKEN)
+		return fake_refuse(err, "migration of the domain is being actively monitored by "
+		                        "another thread");
+	if (!target || target != move->target || !target->control_up ||
+	    target->libvirtd != FAKE_LIBVIRTD_UP)
+		return error_set(err, ERROR_HYPERVISOR,
+		                 "libvirt: operation failed: Failed to connect to remote libvirt "
+		                 "URI qemu+unix:///system?socket=%.100s (libvirt error 9)",
+		                 r->control_socket);
+	if (!copy->host->link_bytes_per_s || !target->link_bytes_per_s)
+		return error_set(err, ERROR_HYPERVISOR,
+		                 "libvirt: unable to connect to server at '%.100s': No route to "
+		                 "host (libvirt error 38)",
+		                 r->migrate_uri);
+	return 0;
+}
+
 int fake_migrate(struct hypervisor *h, const struct migrate_request *r, struct error *err)
 {
 	struct fake_handle *handle = fake_handle_of(h);
@@ -115,15 +140,31 @@ int fake_migrate(struct hypervisor *h, const struct migrate_request *r, struct e
 	if (result)
 		return result;
 	target = find_by_socket(world, r->control_socket);
-	result = judge_request(copy, target, r, err);
+	result = r->resume ? judge_resume(copy, target, r, err)
+	                   : judge_request(copy, target, r, err);
 	if (result) {
 		fake_leave(handle);
 		return result;
 	}
 	dropped = handle->host->callers_dropped;
-	move = fake_move_start_locked(world, copy, target, r);
-	while (move->phase != FAKE_PHASE_OVER && handle->host->callers_dropped == dropped)
+	if (r->resume) {
+		move = copy->move;
+		move->abandoned = false;
+		fake_move_resume_locked(world, move);
+	} else {
+		move = fake_move_start_locked(world, copy, target, r);
+	}
+	while (move->phase != FAKE_PHASE_OVER && move->phase != FAKE_PHASE_BROKEN &&
+	       handle->host->callers_dropped == dropped)
 		pthread_cond_wait(&world->changed, &world->lock);
+	if (move->phase == FAKE_PHASE_BROKEN) {
+		result = move->result;
+		if (err)
+			*err = move->error;
+		move->abandoned = true; /* its job stays; another call may take it up */
+		fake_leave(handle);
+		return result;
+	}
 	if (move->phase != FAKE_PHASE_OVER) {
 		move->abandoned = true;
 		fake_leave(handle);
@@ -205,6 +246,25 @@ int fake_start_postcopy(struct hypervisor *h, const char *uuid, struct error *er
 		                          "with VIR_MIGRATE_POSTCOPY flag");
 	else
 		fake_move_switch_to_postcopy_locked(handle->world, copy->move);
+	fake_leave(handle);
+	return result;
+}
+
+int fake_break_postcopy(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (!fake_has_job_out(copy) || copy->move->phase != FAKE_PHASE_POSTCOPY)
+		result = fake_refuse(err,
+		                     "current job is not outgoing migration in post-copy mode");
+	else
+		fake_move_break_locked(
+			handle->world, copy->move,
+			"operation failed: job 'migration in' failed in post-copy phase");
 	fake_leave(handle);
 	return result;
 }

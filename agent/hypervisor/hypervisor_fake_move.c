@@ -253,18 +253,35 @@ void fake_move_switch_to_postcopy_locked(struct fake_world *world, struct fake_m
 		fake_copy_set_locked(world, target, VM_RUNNING, VM_PAUSE_NONE, "post-copy");
 }
 
-/* Both halves stay as they are, and neither is a guest. */
-static void break_postcopy(struct fake_world *world, struct fake_move *move, const char *text)
+void fake_move_break_locked(struct fake_world *world, struct fake_move *move, const char *text)
 {
-	struct fake_copy *source = get_source(move);
+	struct fake_copy *source = get_source(move), *target = get_target(move);
 
 	error_clear(&move->error);
 	move->result = error_set(&move->error, ERROR_HYPERVISOR, "libvirt: %s (libvirt error 9)",
 	                         text);
+	move->fault = FAKE_FAULT_NONE;
 	if (source)
 		fake_copy_set_locked(world, source, VM_PAUSED, VM_PAUSE_POSTCOPY_FAILED,
 		                     "post-copy failed");
-	finish(world, move);
+	if (target)
+		fake_copy_set_locked(world, target, target->state, target->pause_reason,
+		                     "post-copy failed");
+	if (source && target)
+		enter(world, move, FAKE_PHASE_BROKEN);
+	else
+		finish(world, move);
+	pthread_cond_broadcast(&world->changed);
+}
+
+void fake_move_resume_locked(struct fake_world *world, struct fake_move *move)
+{
+	struct fake_copy *source = get_source(move), *target = get_target(move);
+
+	move->result = 0;
+	enter(world, move, FAKE_PHASE_POSTCOPY);
+	fake_copy_set_locked(world, source, VM_PAUSED, VM_PAUSE_MIGRATION, "post-copy");
+	fake_copy_set_locked(world, target, target->state, target->pause_reason, "post-copy");
 }
 
 static void step_postcopy(struct fake_world *world, struct fake_move *move)
@@ -275,8 +292,9 @@ static void step_postcopy(struct fake_world *world, struct fake_move *move)
 	job->elapsed_ms = world->now_ms - move->started_ms;
 	send(move, rate == FAKE_UNLIMITED ? rate : rate * FAKE_STEP_MS / 1000);
 	if (move->fault == FAKE_FAULT_POSTCOPY && world->now_ms - move->phase_started_ms > 100) {
-		break_postcopy(world, move,
-		               "operation failed: job 'migration in' failed in post-copy phase");
+		fake_move_break_locked(
+			world, move,
+			"operation failed: job 'migration in' failed in post-copy phase");
 		return;
 	}
 	if (job->memory_remaining_bytes || !is_libvirt_up(move))
@@ -468,6 +486,7 @@ void fake_move_step_locked(struct fake_world *world, struct fake_move *move)
 		if (world->now_ms - move->phase_started_ms >= FAKE_ABORT_MS)
 			roll_back(world, move);
 		break;
+	case FAKE_PHASE_BROKEN:
 	case FAKE_PHASE_OVER:
 		break;
 	}
@@ -490,6 +509,13 @@ void fake_move_lose_libvirtd_locked(struct fake_world *world, struct fake_move *
 	}
 }
 
+static void lose_half(struct fake_world *world, struct fake_move *move, struct fake_copy *copy)
+{
+	fake_move_break_locked(world, move, "operation failed: domain is not running");
+	copy->move = NULL;
+	finish(world, move);
+}
+
 void fake_move_lose_copy_locked(struct fake_world *world, struct fake_copy *copy)
 {
 	struct fake_move *move = copy->move;
@@ -497,8 +523,9 @@ void fake_move_lose_copy_locked(struct fake_world *world, struct fake_copy *copy
 	copy->move = NULL;
 	if (!move || move->phase == FAKE_PHASE_OVER)
 		return;
-	if (move->phase == FAKE_PHASE_POSTCOPY) {
-		break_postcopy(world, move, "operation failed: domain is not running");
+	if (move->phase == FAKE_PHASE_POSTCOPY || move->phase == FAKE_PHASE_BROKEN) {
+		/* It is about to be gone. */
+		lose_half(world, move, copy);
 		return;
 	}
 	if (copy->host == move->source)

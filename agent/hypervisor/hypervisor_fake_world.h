@@ -66,7 +66,7 @@ struct fake_host {
 
 /* Phases of a move, in their order:
  *
- *	                      .---> postcopy ---.---> (broken) over
+ *	                      .---> postcopy ---.<--> broken
  *	prepare -> disks -> copy -> switch -> teardown -> over
  *	   |         |       |        |  '--> reply_lost ---^
  *	   +---------+-------+--------+-----> rollback -----^
@@ -77,6 +77,7 @@ enum fake_phase {
 	FAKE_PHASE_COPY,
 	FAKE_PHASE_SWITCH,
 	FAKE_PHASE_POSTCOPY, /* no way back from here */
+	FAKE_PHASE_BROKEN,   /* its call has returned; libvirt keeps the job until it is resumed */
 	FAKE_PHASE_TEARDOWN,
 	FAKE_PHASE_REPLY_LOST,
 	FAKE_PHASE_ROLLBACK,
@@ -157,6 +158,10 @@ void fake_host_tell_locked(struct fake_world *world, struct fake_host *host,
 
 struct fake_move *fake_move_start_locked(struct fake_world *world, struct fake_copy *source,
                                          struct fake_host *target, const struct migrate_request *r);
+/* A broken post-copy goes on. */
+void fake_move_resume_locked(struct fake_world *world, struct fake_move *move);
+/* Both halves stay as they are, and neither is a guest. */
+void fake_move_break_locked(struct fake_world *world, struct fake_move *move, const char *text);
 /* The guest runs on at the destination from now on. */
 void fake_move_switch_to_postcopy_locked(struct fake_world *world, struct fake_move *move);
 void fake_move_step_locked(struct fake_world *world, struct fake_move *move);
@@ -212,6 +217,7 @@ int fake_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct 
 int fake_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
 int fake_abort_job(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_break_postcopy(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms, struct error *err);
 int fake_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes_per_s,
                        struct error *err);

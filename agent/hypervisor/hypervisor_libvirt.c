@@ -264,6 +264,7 @@ static const struct hypervisor_ops libvirt_ops = {
 	.set_max_downtime = libvirt_set_max_downtime,
 	.set_max_speed = libvirt_set_max_speed,
 	.start_postcopy = libvirt_start_postcopy,
+	.break_postcopy = libvirt_break_postcopy,
 	.suspend = libvirt_suspend,
 	.resume = libvirt_resume,
 	.destroy = libvirt_destroy,

@@ -129,6 +129,7 @@ int libvirt_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, stru
 int libvirt_last_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);
 int libvirt_abort_job(struct hypervisor *h, const char *uuid, struct error *err);
 int libvirt_start_postcopy(struct hypervisor *h, const char *uuid, struct error *err);
+int libvirt_break_postcopy(struct hypervisor *h, const char *uuid, struct error *err);
 int libvirt_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes_per_s,
                           struct error *err);
 int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms,

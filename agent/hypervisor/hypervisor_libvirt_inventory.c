@@ -70,6 +70,10 @@ static void fill_state(int state, int reason, enum libvirt_job_kind job, struct 
 	case VIR_DOMAIN_BLOCKED:
 		s->state = VM_RUNNING;
 		put_word(s->reason, sizeof(s->reason), WORDS(running_words), reason);
+		if (reason == VIR_DOMAIN_RUNNING_POSTCOPY)
+			s->postcopy = VM_POSTCOPY_RECEIVING;
+		else if (reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED)
+			s->postcopy = VM_POSTCOPY_BROKEN;
 		break;
 	case VIR_DOMAIN_SHUTDOWN:
 		/* On its way down its vCPUs still run. */
@@ -80,6 +84,9 @@ static void fill_state(int state, int reason, enum libvirt_job_kind job, struct 
 		s->state = job == LIBVIRT_JOB_INCOMING ? VM_INCOMING : VM_PAUSED;
 		s->pause_reason = pause_reason_of(reason);
 		put_word(s->reason, sizeof(s->reason), WORDS(paused_words), reason);
+		/* Paused there by somebody, meanwhile. */
+		if (s->state == VM_INCOMING && reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+			s->postcopy = VM_POSTCOPY_BROKEN;
 		break;
 	case VIR_DOMAIN_PMSUSPENDED:
 		s->state = VM_PAUSED;

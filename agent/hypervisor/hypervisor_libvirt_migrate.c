@@ -246,6 +246,20 @@ int libvirt_start_postcopy(struct hypervisor *h, const char *uuid, struct error 
 	return 0;
 }
 
+int libvirt_break_postcopy(struct hypervisor *h, const char *uuid, struct error *err)
+{
+	_cleanup_connection_ virConnectPtr connection = NULL;
+	_cleanup_domain_ virDomainPtr domain = NULL;
+	int result = libvirt_find_domain(libvirt_of(h), uuid, &connection, &domain, err);
+
+	if (result)
+		return result;
+	if (virDomainAbortJobFlags(domain, VIR_DOMAIN_ABORT_JOB_POSTCOPY) < 0)
+		return libvirt_error(err, connection, LIBVIRT_COMMAND,
+		                     "breaking the stalled post-copy of guest %s", uuid);
+	return 0;
+}
+
 /* ---- moving ---- */
 
 struct parameters {
@@ -271,6 +285,8 @@ static unsigned int flags_of(const struct migrate_request *r)
 		flags |= VIR_MIGRATE_AUTO_CONVERGE;
 	if (r->post_copy)
 		flags |= VIR_MIGRATE_POSTCOPY;
+	if (r->resume)
+		flags |= VIR_MIGRATE_POSTCOPY_RESUME;
 	if (r->persistent)
 		flags |= VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE;
 	if (r->storage_proved_shared)
@@ -324,7 +340,9 @@ int libvirt_migrate(struct hypervisor *base, const struct migrate_request *r, st
 	if (!domain)
 		return libvirt_error(err, connection, LIBVIRT_QUESTION, "looking up guest %.40s",
 		                     r->uuid);
-	result = set_max_downtime(connection, domain, r->uuid, r->max_downtime_ms, err);
+	/* There is no switchover any more. */
+	if (!r->resume)
+		result = set_max_downtime(connection, domain, r->uuid, r->max_downtime_ms, err);
 	if (result)
 		return result;
 	if (fill_parameters(r, &p) < 0)

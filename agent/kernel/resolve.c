@@ -40,6 +40,8 @@ static const struct cell cells[SOURCE_VIEWS][TARGET_VIEWS] = {
 		[TARGET_INCOMING]    = THEN(ABORT_TARGET),
 		[TARGET_PAUSED]      = THEN(ABORT_TARGET),
 		[TARGET_RUNNING]     = THEN(SPLIT_BRAIN),
+		[TARGET_RECEIVING]   = THEN(SPLIT_BRAIN),
+		[TARGET_BROKEN]      = THEN(SPLIT_BRAIN),
 	},
 	[SOURCE_PAUSED] = {
 		[TARGET_UNREACHABLE] = THEN(FAILED_UNCONFIRMED),
@@ -49,6 +51,8 @@ static const struct cell cells[SOURCE_VIEWS][TARGET_VIEWS] = {
 		[TARGET_INCOMING]    = SAME(WAIT),
 		[TARGET_PAUSED]      = SAME(WAIT),
 		[TARGET_RUNNING]     = THEN(HOLD),
+		[TARGET_RECEIVING]   = THEN(HOLD),
+		[TARGET_BROKEN]      = THEN(HOLD),
 	},
 	[SOURCE_SWITCHING] = {
 		[TARGET_UNREACHABLE] = SAME(WAIT),
@@ -57,6 +61,8 @@ static const struct cell cells[SOURCE_VIEWS][TARGET_VIEWS] = {
 		[TARGET_INCOMING]    = SAME(WAIT),
 		[TARGET_PAUSED]      = SAME(WAIT),
 		[TARGET_RUNNING]     = THEN(DESTROY_SOURCE),
+		[TARGET_RECEIVING]   = SAME(WAIT),
+		[TARGET_BROKEN]      = SAME(RECOVER_POSTCOPY),
 	},
 	/* libvirt keeps the job of a broken post-copy until it is resumed (measured): it says nothing. */
 	[SOURCE_POSTCOPY_FAILED] = {
@@ -66,6 +72,8 @@ static const struct cell cells[SOURCE_VIEWS][TARGET_VIEWS] = {
 		[TARGET_INCOMING]    = THEN(HOLD),
 		[TARGET_PAUSED]      = SAME(RECOVER_POSTCOPY),
 		[TARGET_RUNNING]     = SAME(RECOVER_POSTCOPY),
+		[TARGET_RECEIVING]   = SAME(RECOVER_POSTCOPY),
+		[TARGET_BROKEN]      = SAME(RECOVER_POSTCOPY),
 	},
 	[SOURCE_GONE] = {
 		[TARGET_UNREACHABLE] = SAME(DONE_UNCONFIRMED),
@@ -74,6 +82,9 @@ static const struct cell cells[SOURCE_VIEWS][TARGET_VIEWS] = {
 		[TARGET_INCOMING]    = SAME(WAIT),
 		[TARGET_PAUSED]      = SAME(DONE),
 		[TARGET_RUNNING]     = SAME(DONE),
+		/* It takes a moment to notice that no more will come. */
+		[TARGET_RECEIVING]   = SAME(WAIT),
+		[TARGET_BROKEN]      = SAME(LOST_HALF),
 	},
 	[SOURCE_STOPPED] = {
 		[TARGET_UNREACHABLE] = SAME(WAIT),
@@ -84,6 +95,8 @@ static const struct cell cells[SOURCE_VIEWS][TARGET_VIEWS] = {
 		 * there is older than the disks. Resuming it could destroy them. */
 		[TARGET_PAUSED]      = THEN(HOLD),
 		[TARGET_RUNNING]     = SAME(DONE),
+		[TARGET_RECEIVING]   = SAME(WAIT),
+		[TARGET_BROKEN]      = SAME(LOST_HALF),
 	},
 	[SOURCE_UNREACHABLE] = {
 		[TARGET_UNREACHABLE] = SAME(UNKNOWN),
@@ -92,6 +105,8 @@ static const struct cell cells[SOURCE_VIEWS][TARGET_VIEWS] = {
 		[TARGET_INCOMING]    = SAME(UNKNOWN),
 		[TARGET_PAUSED]      = SAME(UNKNOWN),
 		[TARGET_RUNNING]     = SAME(THERE_UNCONFIRMED),
+		[TARGET_RECEIVING]   = SAME(UNKNOWN),
+		[TARGET_BROKEN]      = SAME(UNKNOWN),
 	},
 };
 
@@ -129,11 +144,14 @@ static const struct {
 		"the guest has left its source and is still incomplete at the destination", false },
 	[RESOLVE_LOST_POSTCOPY] = { "lost-postcopy",
 		"the newer half of the guest's memory was lost in post-copy; the source is kept", false },
+	[RESOLVE_LOST_HALF] = { "lost-half",
+		"what the source still had of the guest's memory was lost in post-copy: the guest at the "
+		"destination is incomplete and cannot go on, nothing was destroyed. To have it again: virsh "
+		"destroy it there, and start it from its disks", false },
 	[RESOLVE_RECOVER_POSTCOPY] = { "recover-postcopy",
 		"the post-copy transfer broke: each host has half of the guest's memory, both are kept, and "
-		"neither may be destroyed, restarted or rebooted. Repair the migration network, then resume "
-		"the transfer with virsh migrate --postcopy-resume on the source (README: post-copy)",
-		false },
+		"neither may be destroyed, restarted or rebooted. Repair the migration network: the transfer "
+		"is resumed as soon as the destination answers", false },
 	[RESOLVE_RAN_THERE] = { "ran-there",
 		"the guest has run at the destination and is not there any more: what is paused at its "
 		"source is older than its disks and must not be resumed. Find out whether it ended or moved "
@@ -146,8 +164,15 @@ static const struct {
 /* clang-format on */
 
 static_assert(ARRAY_SIZE(resolutions) == RESOLUTIONS, "a resolution without a row has no name");
-static_assert(SOURCE_VIEWS == 7 && TARGET_VIEWS == 6 && JOB_VIEWS == 3 && GUARDS == 4,
+static_assert(SOURCE_VIEWS == 7 && TARGET_VIEWS == 8 && JOB_VIEWS == 3 && GUARDS == 4,
               "a new view or guard needs its cells here and in tests/unit/test_resolve.c");
+
+/* With all of its memory or without. */
+static bool runs_there(const struct resolve_input *in)
+{
+	return in->target == TARGET_RUNNING || in->target == TARGET_RECEIVING ||
+	       in->target == TARGET_BROKEN;
+}
 
 /* A paused copy at the destination that only we can start. */
 static bool target_waits_for_us(const struct resolve_input *in)
@@ -187,7 +212,7 @@ static enum resolution resolve_paused_by_us(const struct resolve_input *in)
 {
 	struct resolve_input as_switching = *in;
 
-	if (in->target == TARGET_RUNNING)
+	if (runs_there(in))
 		return cells[in->source][in->target].without_job;
 	as_switching.source = SOURCE_SWITCHING;
 	return resolve_switching(&as_switching);
@@ -225,7 +250,8 @@ static enum resolution respect_what_ran(const struct resolve_input *in, enum res
 		               : RESOLVE_HOLD;
 	case RESOLVE_LOST:
 	case RESOLVE_STOPPED:
-		return RESOLVE_DONE;
+		/* In post-copy it ran before all of it was there: that it ever was, nobody knows. */
+		return in->postcopy ? r : RESOLVE_DONE;
 	case RESOLVE_COMMIT_TARGET: /* it was, and somebody has paused it since */
 		return RESOLVE_DONE;
 	case RESOLVE_ABORT_TARGET:
@@ -239,10 +265,13 @@ static enum resolution settle_deadline(const struct resolve_input *in, enum reso
 {
 	if (r != RESOLVE_WAIT || !in->deadline_passed)
 		return r;
+	if (in->target == TARGET_RECEIVING &&
+	    (in->source == SOURCE_GONE || in->source == SOURCE_STOPPED))
+		return RESOLVE_LOST_HALF;
 	if (in->source == SOURCE_GONE)
 		return in->target == TARGET_INCOMING ? RESOLVE_LOST_PENDING
 		                                     : cells[in->source][in->target].without_job;
-	if (in->source == SOURCE_RUNNING && in->target == TARGET_RUNNING)
+	if (in->source == SOURCE_RUNNING && runs_there(in))
 		return RESOLVE_SPLIT_BRAIN;
 	/* A job that libvirt has is waited for without end: it is progress that is supervised
 	 * then, by others. */
@@ -266,7 +295,7 @@ enum resolution resolve(const struct resolve_input *in)
 		r = cells[in->source][in->target].with_job;
 
 	/* Two that run are two that run, also when the job cannot be seen. */
-	if (in->source == SOURCE_RUNNING && in->target == TARGET_RUNNING && in->job == JOB_UNKNOWN)
+	if (in->source == SOURCE_RUNNING && runs_there(in) && in->job == JOB_UNKNOWN)
 		r = RESOLVE_SPLIT_BRAIN;
 
 	/* Two-step, and somebody else has started the copy: libvirt's job would resume the source
@@ -306,8 +335,9 @@ bool resolution_is_alarming(enum resolution r)
 	case RESOLVE_SPLIT_BRAIN:
 	case RESOLVE_LOST:
 	case RESOLVE_LOST_POSTCOPY:
-	case RESOLVE_RECOVER_POSTCOPY: /* it is a person who resumes it */
 	case RESOLVE_RAN_THERE:
+	case RESOLVE_LOST_HALF:
+	case RESOLVE_RECOVER_POSTCOPY: /* the guest stands still until the network is repaired */
 	case RESOLVE_HOLD:
 		return true;
 	default:
@@ -390,12 +420,14 @@ enum target_view target_view_from(bool reachable, bool found, const struct vm_su
 		return TARGET_ABSENT;
 	switch (vm->state) {
 	case VM_RUNNING:
-		return TARGET_RUNNING;
+		return vm->postcopy == VM_POSTCOPY_BROKEN      ? TARGET_BROKEN
+		       : vm->postcopy == VM_POSTCOPY_RECEIVING ? TARGET_RECEIVING
+		                                               : TARGET_RUNNING;
 	case VM_PAUSED:
 		/* Not known to be complete, so not to be resumed. */
 		return vm->pause_reason == VM_PAUSE_MIGRATION ? TARGET_INCOMING : TARGET_PAUSED;
 	case VM_INCOMING:
-		return TARGET_INCOMING;
+		return vm->postcopy == VM_POSTCOPY_BROKEN ? TARGET_BROKEN : TARGET_INCOMING;
 	case VM_SHUTOFF:
 	case VM_CRASHED:
 		return TARGET_SHUTOFF;

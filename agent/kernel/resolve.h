@@ -35,6 +35,8 @@ enum target_view {
 	TARGET_INCOMING,
 	TARGET_PAUSED, /* complete, vCPUs stopped */
 	TARGET_RUNNING,
+	TARGET_RECEIVING, /* runs, and a part of its memory is still at the source: post-copy */
+	TARGET_BROKEN,    /* likewise, and nothing more arrives */
 	TARGET_VIEWS
 };
 
@@ -70,7 +72,8 @@ enum resolution {
 	RESOLVE_LOST,             /* on neither host: critical; drover starts nothing */
 	RESOLVE_LOST_PENDING,     /* gone here, still incomplete there after the deadline */
 	RESOLVE_LOST_POSTCOPY,    /* its newer half is gone: keep the source for forensics */
-	RESOLVE_RECOVER_POSTCOPY, /* both halves live: keep them until a person resumes the transfer */
+	RESOLVE_LOST_HALF, /* what the source still had of it is gone: the rest is no guest */
+	RESOLVE_RECOVER_POSTCOPY, /* both halves live: keep them, and resume the transfer */
 	RESOLVE_RAN_THERE, /* it ran there and is gone: the rest here is stale, never resumed */
 	RESOLVE_HOLD,      /* nothing is safe to do: alarm, an operator decides */
 	RESOLVE_UNKNOWN,   /* too little is known; keep everything, block new operations */

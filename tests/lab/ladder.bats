@@ -91,25 +91,3 @@ said_in_history() { drover events | grep -q "$1: after .*$2"; } # GUEST TEXT
 	decided hot "auto-converge" || fail "$(decisions hot)"
 	assert_all_well hot@host1
 }
-
-# bats test_tags=slow
-@test "a broken post-copy: both halves are kept, it says what to do, and that brings the guest back" {
-	wild torn
-	drover -q migrate torn --to host2 --ladder post-copy --bandwidth 8MiB/s --detach
-	wait_until '[ "$(guest_state torn host2)" = running ]' 60
-	lab link host1 migration rate 1mbit
-	lab virsh host1 domjobabort torn --postcopy
-	wait_until '[ "$(migration_get torn .state)" = UNRESOLVED ]' 40
-	[[ $(migration_get torn .reason) == *"--postcopy-resume"* ]]
-	drover events | grep torn | grep -q "half of the guest's memory"
-	[ "$(guest_state torn host1)" = paused ]
-	drover -q cancel vm/torn || true
-	[ "$(guest_state torn host1)" = paused ]
-	[ "$(guest_state torn host2)" = running ]
-
-	lab link host1 migration rate 160mbit
-	lab virsh host1 migrate --live --p2p --postcopy --postcopy-resume torn "$(host_uri host2)" \
-		--migrateuri tcp://10.78.0.2:49152 --listen-address 10.78.0.2 --tls
-	wait_until '[ "$(migration_get torn .state)" = DONE ]' 40
-	assert_all_well torn@host2
-}

@@ -166,6 +166,8 @@ FORWARD(set_max_speed,
         (real_of(h), uuid, bytes_per_s, err))
 FORWARD(start_postcopy, (struct hypervisor * h, const char *uuid, struct error *err),
         (real_of(h), uuid, err))
+FORWARD(break_postcopy, (struct hypervisor * h, const char *uuid, struct error *err),
+        (real_of(h), uuid, err))
 FORWARD(suspend, (struct hypervisor * h, const char *uuid, struct error *err),
         (real_of(h), uuid, err))
 FORWARD(set_autostart, (struct hypervisor * h, const char *uuid, bool on, struct error *err),
@@ -187,6 +189,7 @@ static const struct hypervisor_ops hands_ops = {
 	.set_max_downtime = hands_set_max_downtime,
 	.set_max_speed = hands_set_max_speed,
 	.start_postcopy = hands_start_postcopy,
+	.break_postcopy = hands_break_postcopy,
 	.suspend = hands_suspend,
 	.resume = hands_resume,
 	.destroy = hands_destroy,

@@ -183,28 +183,88 @@ static void test_agent_killed_in_post_copy(void **state)
 	finish(t);
 }
 
-/* A broken post-copy is shown as what it is, with what to do; both halves are kept, whatever is asked,
- * also by the next agent. */
-static void test_broken_post_copy(void **state)
+static struct agents *start_post_copy(enum fake_fault fault)
 {
 	struct agents *t = start(&wild, (struct strategy){ .allow_post_copy = true }, true);
 
-	(void)state;
 	t->completion_timeout_ms_per_gib = 2000;
-	fake_world_inject(t->world, t->uuid, FAKE_FAULT_POSTCOPY);
+	fake_world_inject(t->world, t->uuid, fault);
 	agents_order(t);
+	assert_true(agents_until(t, runs_there, t));
+	return t;
+}
+
+/* A post-copy that breaks is resumed by itself, and each step of that is in the history. */
+static void f14_broken_post_copy_is_resumed(void **state)
+{
+	struct agents *t = start_post_copy(FAKE_FAULT_POSTCOPY);
+
+	(void)state;
+	expect_arrived(t);
+	expect_decision(t, "the post-copy is being resumed, attempt 1");
+	expect_decision(t, "was resumed and has ended");
+	finish(t);
+}
+
+static void expect_halves(struct agents *t)
+{
+	assert_int_equal(agents_state_on(t, 0), VM_PAUSED);
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	assert_int_equal(agents_leases(t, 1), 1);
+}
+
+/* While the network is away a broken post-copy is shown as what it is, and both halves are kept,
+ * whatever is asked, also by the next agent; when the network is back, that agent resumes it. */
+static void f14_halves_are_kept_until_the_network_is_back(void **state)
+{
+	struct agents *t = start_post_copy(FAKE_FAULT_POSTCOPY);
+
+	(void)state;
+	fake_world_set_link(t->world, "host1", 0);
 	assert_true(agents_wait(t, UNRESOLVED));
-	if (!t->report.alarm || !strstr(t->report.reason, "postcopy-resume") ||
-	    !strstr(t->report.reason, "half of the guest's memory"))
+	if (!t->report.alarm || !strstr(t->report.reason, "half of the guest's memory"))
 		fail_msg("alarm %d: %s", t->report.alarm, t->report.reason);
+	expect_decision(
+		t, "attempt 1 to resume the post-copy has not ended it, the next one is in 1.0 s");
 	agents_cancel(t);
+	expect_halves(t);
 	agents_kill(t, 0);
 	agents_start(t, 0);
 	memset(&t->report, 0, sizeof(t->report));
 	assert_true(agents_wait(t, UNRESOLVED));
+	expect_halves(t);
+	fake_world_set_link(t->world, "host1", LINK_BYTES_PER_S);
+	expect_arrived(t);
+	finish(t);
+}
+
+/* The destination's QEMU dies in post-copy: the guest is lost and said to be, its source is kept. */
+static void f15_destination_dies(void **state)
+{
+	struct agents *t = start_post_copy(FAKE_FAULT_NONE);
+
+	(void)state;
+	fake_world_set_link(t->world, "host1", MIB);
+	fake_world_kill_guest(t->world, "host2", t->uuid);
+	assert_true(agents_wait(t, UNRESOLVED));
+	if (!t->report.alarm || !strstr(t->report.reason, "newer half"))
+		fail_msg("alarm %d: %s", t->report.alarm, t->report.reason);
 	assert_int_equal(agents_state_on(t, 0), VM_PAUSED);
+	agents_free(t);
+}
+
+/* The source's QEMU dies in post-copy: that is no success, and what runs over there is kept. */
+static void f15_source_dies(void **state)
+{
+	struct agents *t = start_post_copy(FAKE_FAULT_NONE);
+
+	(void)state;
+	fake_world_set_link(t->world, "host1", MIB);
+	fake_world_kill_guest(t->world, "host1", t->uuid);
+	assert_true(agents_wait(t, UNRESOLVED));
+	if (!t->report.alarm || !strstr(t->report.reason, "is incomplete and cannot go on"))
+		fail_msg("alarm %d: %s", t->report.alarm, t->report.reason);
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	assert_int_equal(agents_leases(t, 1), 1);
 	agents_free(t);
 }
 
@@ -311,7 +371,10 @@ int main(void)
 		cmocka_unit_test(test_post_copy_needs_a_lock),
 		cmocka_unit_test(test_cancel_in_post_copy),
 		cmocka_unit_test(test_agent_killed_in_post_copy),
-		cmocka_unit_test(test_broken_post_copy),
+		cmocka_unit_test(f14_broken_post_copy_is_resumed),
+		cmocka_unit_test(f14_halves_are_kept_until_the_network_is_back),
+		cmocka_unit_test(f15_destination_dies),
+		cmocka_unit_test(f15_source_dies),
 		cmocka_unit_test(test_suspend),
 		cmocka_unit_test(test_cancel_while_paused),
 		cmocka_unit_test(test_agent_killed_while_paused),

@@ -16,10 +16,10 @@
 #include <cmocka.h>
 
 static_assert(SOURCE_VIEWS == 7, "a new source view needs a row in expected[]");
-static_assert(TARGET_VIEWS == 6, "a new target view needs a column in expected[]");
+static_assert(TARGET_VIEWS == 8, "a new target view needs a column in expected[]");
 static_assert(JOB_VIEWS == 3, "a new job view needs its assertions");
 static_assert(GUARDS == 4, "a new guard needs its assertions");
-static_assert(RESOLUTIONS == 19, "a new resolution needs its assertions");
+static_assert(RESOLUTIONS == 20, "a new resolution needs its assertions");
 
 /* As people say it: "without a job / with one", for an image lock, an own copy, pre-copy, a guest
  * that ran before, and no deadline passed. */
@@ -28,21 +28,28 @@ static const struct {
 	enum source_view source;
 	const char *by_target[TARGET_VIEWS][2];
 } expected[] = {
-	/*                unreachable                    absent                     shutoff                    incoming                paused                     running */
+	/*                unreachable                    absent                     shutoff                    incoming                paused                     running, receiving, broken */
 	{ SOURCE_UNREACHABLE, {
-	  { "unknown", "unknown" },             { "unknown", "unknown" },    { "unknown", "unknown" },    { "unknown", "unknown" },   { "unknown", "unknown" },         { "there-unconfirmed", "there-unconfirmed" } } },
+	  { "unknown", "unknown" },             { "unknown", "unknown" },    { "unknown", "unknown" },    { "unknown", "unknown" },   { "unknown", "unknown" },         { "there-unconfirmed", "there-unconfirmed" },
+	  { "unknown", "unknown" }, { "unknown", "unknown" } } },
 	{ SOURCE_RUNNING, {
-	  { "failed-unconfirmed", "wait" },     { "failed", "wait" },        { "failed", "wait" },        { "abort-target", "wait" }, { "abort-target", "wait" },       { "split-brain", "wait" } } },
+	  { "failed-unconfirmed", "wait" },     { "failed", "wait" },        { "failed", "wait" },        { "abort-target", "wait" }, { "abort-target", "wait" },       { "split-brain", "wait" },
+	  { "split-brain", "wait" }, { "split-brain", "wait" } } },
 	{ SOURCE_PAUSED, {
-	  { "failed-unconfirmed", "wait" },     { "failed", "wait" },        { "failed", "wait" },        { "wait", "wait" },         { "wait", "wait" },               { "hold", "wait" } } },
+	  { "failed-unconfirmed", "wait" },     { "failed", "wait" },        { "failed", "wait" },        { "wait", "wait" },         { "wait", "wait" },               { "hold", "wait" },
+	  { "hold", "wait" }, { "hold", "wait" } } },
 	{ SOURCE_SWITCHING, {
-	  { "wait", "wait" },                   { "resume-source", "wait" }, { "resume-source", "wait" }, { "wait", "wait" },         { "wait", "wait" },               { "destroy-source", "wait" } } },
+	  { "wait", "wait" },                   { "resume-source", "wait" }, { "resume-source", "wait" }, { "wait", "wait" },         { "wait", "wait" },               { "destroy-source", "wait" },
+	  { "wait", "wait" }, { "recover-postcopy", "recover-postcopy" } } },
 	{ SOURCE_POSTCOPY_FAILED, {
-	  { "wait", "wait" },                   { "lost-postcopy", "lost-postcopy" }, { "lost-postcopy", "lost-postcopy" }, { "hold", "wait" }, { "recover-postcopy", "recover-postcopy" }, { "recover-postcopy", "recover-postcopy" } } },
+	  { "wait", "wait" },                   { "lost-postcopy", "lost-postcopy" }, { "lost-postcopy", "lost-postcopy" }, { "hold", "wait" }, { "recover-postcopy", "recover-postcopy" }, { "recover-postcopy", "recover-postcopy" },
+	  { "recover-postcopy", "recover-postcopy" }, { "recover-postcopy", "recover-postcopy" } } },
 	{ SOURCE_GONE, {
-	  { "done-unconfirmed", "done-unconfirmed" }, { "lost", "wait" },    { "lost", "wait" },          { "wait", "wait" },         { "done", "done" },               { "done", "done" } } },
+	  { "done-unconfirmed", "done-unconfirmed" }, { "lost", "wait" },    { "lost", "wait" },          { "wait", "wait" },         { "done", "done" },               { "done", "done" },
+	  { "wait", "wait" }, { "lost-half", "lost-half" } } },
 	{ SOURCE_STOPPED, {
-	  { "wait", "wait" },                   { "stopped", "wait" },       { "stopped", "wait" },       { "wait", "wait" },         { "hold", "wait" },               { "done", "done" } } },
+	  { "wait", "wait" },                   { "stopped", "wait" },       { "stopped", "wait" },       { "wait", "wait" },         { "hold", "wait" },               { "done", "done" },
+	  { "wait", "wait" }, { "lost-half", "lost-half" } } },
 };
 /* clang-format on */
 
@@ -60,10 +67,9 @@ static struct resolve_input plain(enum source_view source, enum target_view targ
  * one that runs, but for two running guests. */
 static void test_every_cell(void **state)
 {
-	static const enum target_view order[] = {
-		TARGET_UNREACHABLE, TARGET_ABSENT, TARGET_SHUTOFF,
-		TARGET_INCOMING,    TARGET_PAUSED, TARGET_RUNNING
-	};
+	static const enum target_view order[] = { TARGET_UNREACHABLE, TARGET_ABSENT, TARGET_SHUTOFF,
+		                                  TARGET_INCOMING,    TARGET_PAUSED, TARGET_RUNNING,
+		                                  TARGET_RECEIVING,   TARGET_BROKEN };
 
 	(void)state;
 	static_assert(ARRAY_SIZE(expected) == SOURCE_VIEWS, "every source view has a row");
@@ -78,7 +84,7 @@ static void test_every_cell(void **state)
 			in.job = JOB_RUNNING;
 			assert_string_equal(resolution_name(resolve(&in)), with_job);
 			in.job = JOB_UNKNOWN;
-			if (in.source == SOURCE_RUNNING && in.target == TARGET_RUNNING)
+			if (in.source == SOURCE_RUNNING && order[t] >= TARGET_RUNNING)
 				with_job = "split-brain";
 			assert_string_equal(resolution_name(resolve(&in)), with_job);
 		}
@@ -139,6 +145,10 @@ static void test_refinements(void **state)
 		{ IN(RUNNING, INCOMING, NONE, IMAGE_LOCK, true, .postcopy = true), "hold" },
 		{ IN(GONE, RUNNING, NONE, IMAGE_LOCK, true, .postcopy = true), "done" },
 		{ IN(GONE, PAUSED, NONE, IMAGE_LOCK, true, .postcopy = true), "hold" },
+		/* Its source's QEMU died: what runs there lacks the rest, and is no success. */
+		{ IN(GONE, RECEIVING, NONE, IMAGE_LOCK, true, .postcopy = true), "wait" },
+		{ IN(GONE, RECEIVING, NONE, IMAGE_LOCK, true, .postcopy = true, .deadline_passed = true), "lost-half" },
+		{ IN(STOPPED, BROKEN, NONE, IMAGE_LOCK, true, .postcopy = true), "lost-half" },
 		/* Paused by us so that it converges: resumed where a switchover would be, and never
 		 * destroyed; a person's pause is kept. */
 		{ IN(PAUSED, ABSENT, NONE, TWO_STEP, true, .paused_by_us = true), "resume-source" },
@@ -222,7 +232,7 @@ static void assert_rules_of_resolve(const struct resolve_input *in)
 		assert_true(may_destroy(DESTROY_SOURCE_SIDE, in, false));
 
 	/* I1: two that run are a split brain or a moment in a job, and nothing else. */
-	if (in->source == SOURCE_RUNNING && in->target == TARGET_RUNNING)
+	if (in->source == SOURCE_RUNNING && in->target >= TARGET_RUNNING)
 		assert_true(r == RESOLVE_SPLIT_BRAIN ||
 		            (r == RESOLVE_WAIT && in->job == JOB_RUNNING));
 	/* I1: the destination is started only after the source was seen gone. */
@@ -274,7 +284,7 @@ static void assert_rules_of_resolve(const struct resolve_input *in)
 		assert_false(resolution_is_final(r));
 }
 
-/* Over all 32,256 combinations no resolution breaks an invariant. */
+/* Over all 43,008 combinations no resolution breaks an invariant. */
 static void test_rules_hold_everywhere(void **state)
 {
 	(void)state;
@@ -332,6 +342,11 @@ static void test_views(void **state)
 	assert_int_equal(target_view_from(false, false, NULL), TARGET_UNREACHABLE);
 	assert_int_equal(target_view_from(true, false, NULL), TARGET_ABSENT);
 	assert_int_equal(target_view_from(true, true, &vm), TARGET_RUNNING);
+
+	vm.postcopy = VM_POSTCOPY_RECEIVING;
+	assert_int_equal(target_view_from(true, true, &vm), TARGET_RECEIVING);
+	vm.postcopy = VM_POSTCOPY_BROKEN;
+	assert_int_equal(target_view_from(true, true, &vm), TARGET_BROKEN);
 
 	for (int reason = 0; reason < VM_PAUSE_REASONS; reason++) {
 		vm = (struct vm_summary){ .state = VM_PAUSED,

@@ -38,6 +38,7 @@ static const struct {
 	{ "Agent/ReleaseLease", A },
 	{ "Agent/Inspect", A },
 	{ "Agent/FinishTarget", A },
+	{ "Agent/Relink", A },
 	{ "Coordinator/Attach", A },
 	{ "Coordinator/GetStatus", V | O | X },
 	{ "Coordinator/ListNodes", V | O | X },
