@@ -22,6 +22,7 @@
 
 #define CALL_MS         20000
 #define SOON_MS         1000 /* no connection, or files that are not in use yet */
+#define REPORT_MS       200  /* what was taken is in use by then, and others wait to hear that */
 #define RETRY_MS        30000
 #define NO_AUTHORITY_MS (10 * 60 * 1000)
 #define AGAIN_MOST_MS   (60 * 60 * 1000) /* whatever the coordinator says */
@@ -116,7 +117,7 @@ static void store_done(struct errand *e)
 		return;
 	log_info("certificates: renewed by the coordinator");
 	mesh_look_at_files(c->agent->mesh);
-	end_round(c, c->again_ms);
+	end_round(c, SOON_MS);
 }
 
 static void renewed(const struct mesh_result *result, const Drover__V1__PkiRenewReply *reply,
@@ -167,7 +168,7 @@ static void take_done(struct errand *e)
 		mesh_look_at_files(c->agent->mesh);
 	connection = coordinators_find_connection(c->agent);
 	if (!c->renew || !connection) {
-		end_round(c, c->again_ms);
+		end_round(c, c->changed ? REPORT_MS : c->again_ms);
 		return;
 	}
 	for (size_t i = 0; i < AUTHORITY_REQUESTS; i++)

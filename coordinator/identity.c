@@ -24,7 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS           2000
+#define LOOK_MS           1000
+#define REPORT_MS         200
 #define AGAIN_LEAST_MS    2000
 #define AGAIN_MOST_MS     120000
 #define AGAIN_MS_A_MEMBER 20 /* so that there are at most fifty questions a second */
@@ -330,9 +331,12 @@ static void own_done(struct errand *e)
 			log_warning("our own certificates: %s", o->error.text);
 		snprintf(c->identity->problem, sizeof(c->identity->problem), "%s",
 		         o->error.code == ERROR_NONE ? "" : o->error.text);
-		if (o->changed)
+		/* What is new for us is new for all: a replacement of the authority goes on. */
+		if (o->changed) {
 			mesh_look_at_files(c->mesh);
-		loop_timer_start(c->loop, &c->identity->look, LOOK_MS);
+			agents_look_at_certificates(c);
+		}
+		loop_timer_start(c->loop, &c->identity->look, o->changed ? REPORT_MS : LOOK_MS);
 	}
 	free(o);
 }

@@ -29,7 +29,8 @@ static void format_serial(const ASN1_INTEGER *number, char ret_serial[CERTIFICAT
 	_cleanup_(BN_freep) BIGNUM *serial = ASN1_INTEGER_to_BN(number, NULL);
 	char *hex = serial ? BN_bn2hex(serial) : NULL;
 
-	must(hex);
+	if (!hex)
+		abort();
 	snprintf(ret_serial, CERTIFICATE_SERIAL_BYTES, "%s", hex);
 	OPENSSL_free(hex);
 }
@@ -44,15 +45,17 @@ int certificate_parse_serial(const char *text, char ret_serial[CERTIFICATE_SERIA
 	for (; *from == '0' || *from == ':'; from++) {
 	}
 	for (; *from; from++) {
-		char digit = *from >= 'a' && *from <= 'f' ? (char)(*from - 'a' + 'A') : *from;
+		static const char small[] = "0123456789abcdef", large[] = "0123456789ABCDEF";
+		const char *digit = strchr(small, *from);
 
-		if (digit == ':')
+		if (*from == ':')
 			continue;
-		if (!strchr("0123456789ABCDEF", digit) || used + 1 == sizeof(digits))
+		digit = digit ? &large[digit - small] : strchr(large, *from);
+		if (!digit || used + 1 == sizeof(digits))
 			return error_set(err, ERROR_INVALID,
 			                 "\"%.80s\" is no serial number: at most 40 hex digits",
 			                 text);
-		digits[used++] = digit;
+		digits[used++] = *digit;
 	}
 	if (used == 0)
 		return error_set(err, ERROR_INVALID, "\"%.80s\" is no serial number", text);

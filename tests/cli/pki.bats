@@ -118,7 +118,7 @@ stop() { # INDEX of daemons
 }
 
 @test "certificates renew themselves before they end, and the connections outlive them" {
-	cluster --certificate-life 20s
+	cluster --certificate-life 15s
 	files=("$(root 1)"/etc/drover/{coordinator,agent,admin}.pem "$(root 2)/etc/drover/agent.pem"
 		"$(root 2)"/etc/pki/libvirt-migrate/{server,client}-cert.pem "$(root 2)"/etc/pki/libvirt/{server,client}cert.pem)
 	for file in "${files[@]}"; do serial "$file"; done >"$BATS_TEST_TMPDIR/first"

@@ -101,9 +101,10 @@ void pki_leaf_make(const struct pki_ca *ca, const char *directory, const char *n
 	EVP_PKEY_free(key);
 }
 
-void pki_crl_write(const struct pki_ca *ca, const struct pki_leaf *leaf, const char *path)
+void pki_crl_write(const struct pki_ca *ca, const struct pki_leaf *leaf, long begins_s,
+                   const char *path)
 {
-	ASN1_TIME *now = X509_gmtime_adj(NULL, -60);
+	ASN1_TIME *now = X509_gmtime_adj(NULL, begins_s);
 	X509_CRL *crl = X509_CRL_new();
 	FILE *file;
 

@@ -24,8 +24,10 @@ struct pki_leaf {
 void pki_leaf_make(const struct pki_ca *ca, const char *directory, const char *name,
                    const char *uri, long valid_seconds, struct pki_leaf *ret_leaf);
 
-/* @path: a list in which @ca revokes @leaf, or none if that is NULL. */
-void pki_crl_write(const struct pki_ca *ca, const struct pki_leaf *leaf, const char *path);
+/* @path: a list in which @ca revokes @leaf, or none if that is NULL; valid from so many seconds from
+ * now, which may be negative. */
+void pki_crl_write(const struct pki_ca *ca, const struct pki_leaf *leaf, long begins_s,
+                   const char *path);
 
 /* @path: one file with both certificates; @second may be NULL. */
 void pki_bundle_write(const struct pki_ca *first, const struct pki_ca *second, const char *path);
