@@ -6,17 +6,21 @@
 
 #include "common/alloc.h"
 #include "common/id.h"
+#include "common/loop.h"
 #include "proto/agent.pb-c.h"
 #include "proto/coordinator.pb-c.h"
 
 #include <string.h>
 
-#define CALL_MS 10000
+#define CALL_MS  10000
+#define AGAIN_MS 1000
 
 static struct {
 	const char *uuid, *home;
 	char node[MESH_NAME_BYTES];
 	struct id operation;
+	struct mesh_options options;
+	struct loop_timer again;
 } liar;
 
 static Drover__V1__AttemptReport report(const char *source, const char *target,
@@ -38,7 +42,7 @@ static Drover__V1__AttemptReport report(const char *source, const char *target,
 	return r;
 }
 
-static void tell_snapshot(struct mesh_incoming *in)
+static void tell_snapshot(struct mesh_incoming *in, bool has_it)
 {
 	Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
 	Drover__V1__AgentEvent__Snapshot snapshot = DROVER__V1__AGENT_EVENT__SNAPSHOT__INIT;
@@ -66,17 +70,33 @@ static void tell_snapshot(struct mesh_incoming *in)
 	snapshot.inventory_valid = true;
 	event.event_case = DROVER__V1__AGENT_EVENT__EVENT_SNAPSHOT;
 	event.snapshot = &snapshot;
-	(void)mesh_send(in, &event.base);
 	snapshot.vms = vms;
-	snapshot.n_vms = ARRAY_SIZE(vms);
+	snapshot.n_vms = has_it ? ARRAY_SIZE(vms) : 0;
 	(void)mesh_send(in, &event.base);
+}
+
+/* As an agent does that is well: who has long said nothing is not believed in any case. */
+static void say_it_again(void *context)
+{
+	tell_snapshot(context, true);
+	loop_timer_start(liar.options.loop, &liar.again, AGAIN_MS);
+}
+
+static void stop_saying(void *context)
+{
+	(void)context;
+	loop_timer_stop(liar.options.loop, &liar.again);
 }
 
 static void handle_watch(struct mesh_incoming *in, const ProtobufCMessage *request, void *context)
 {
 	(void)request;
 	(void)context;
-	tell_snapshot(in);
+	tell_snapshot(in, false);
+	stop_saying(NULL);
+	liar.again = (struct loop_timer){ .fire = say_it_again, .context = in };
+	mesh_incoming_on_cancel(in, stop_saying, NULL);
+	say_it_again(in);
 	attacker_ready();
 }
 
@@ -117,11 +137,10 @@ static void learn_name(const char *pki)
 
 void attacker_lie(const char *url, const char *pki, const char *uuid, const char *home)
 {
-	struct mesh_options options = { .services = services, .connected = connected };
-
+	liar.options = (struct mesh_options){ .services = services, .connected = connected };
 	liar.uuid = uuid;
 	liar.home = home;
 	liar.operation = id_new();
 	learn_name(pki);
-	attacker_join(&options, url, pki, MESH_ROLE_COORDINATOR);
+	attacker_join(&liar.options, url, pki, MESH_ROLE_COORDINATOR);
 }

@@ -124,6 +124,7 @@ memory_held() {
 	audit_holds
 }
 
+# bats test_tags=slow
 @test "F69: an agent sends strangers away as well, and the drain of its host is taken" {
 	before=$(memory_begins host1)
 	attack host2 stall 10.77.0.1 7788 100
