@@ -114,6 +114,7 @@ static void judge(struct admit *a)
 		.conflict = a->conflict,
 		.cordoned = agent->drain_mark.cordoned,
 		.draining = agent->drain_mark.draining,
+		.maintenance = agent->drain_mark.maintenance,
 		.node_reason = agent->drain_mark.reason,
 		.incoming_allowed = !agent->safe_mode && !agent->stopping,
 		.tls_required = a->tls,

@@ -179,6 +179,10 @@ static void judge_node(const struct admission_input *in, struct check_list *list
 		admission_measured(c, "%.60s is draining%s%.90s", in->node, because[0] ? ": " : "",
 		                   because);
 		admission_remedy(c, "drover undrain %.60s, or choose another node", in->node);
+	} else if (in->maintenance) {
+		admission_measured(c, "%.60s is in maintenance%s%.90s", in->node,
+		                   because[0] ? ": " : "", because);
+		admission_remedy(c, "drover undrain %.60s, or choose another node", in->node);
 	} else if (in->cordoned) {
 		admission_measured(c, "%.60s is cordoned%s%.90s", in->node, because[0] ? ": " : "",
 		                   because);

@@ -159,7 +159,7 @@ struct admission_input {
 	struct check guard_check; /* guard_choose */
 	struct conflict_finding conflict;
 
-	bool cordoned, draining;
+	bool cordoned, draining, maintenance;
 	const char *node_reason; /* what the operator said; may be NULL */
 	bool incoming_allowed;   /* false: this agent is in safe mode or going down */
 

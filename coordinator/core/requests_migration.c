@@ -68,8 +68,11 @@ static int check_migration(const struct fleet *fleet, const struct vm *vm, const
 		return error_set(err, ERROR_REFUSED, "%s runs on %s already", vm->name, target);
 	if (node->kept.cordoned || node->kept.maintenance || node->kept.drain_number)
 		return error_set(err, ERROR_REFUSED,
-		                 "%s takes no guests: it is %s; to change that: drover uncordon %s",
-		                 target, node_state_name(node->state), target);
+		                 "%s takes no guests: it is %s; to change that: drover %s %s",
+		                 target, node_state_name(node->state),
+		                 node->kept.maintenance || node->kept.drain_number ? "undrain"
+		                                                                   : "uncordon",
+		                 target);
 	return 0;
 }
 

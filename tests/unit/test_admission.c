@@ -353,6 +353,11 @@ static void test_node(void **state)
 	assert_string_equal(admission_refused(&in, "node")->measured,
 	                    "host2 is draining: kernel update");
 	in.draining = false;
+	in.maintenance = true;
+	assert_string_equal(admission_refused(&in, "node")->measured,
+	                    "host2 is in maintenance: kernel update");
+	assert_non_null(strstr(admission_refused(&in, "node")->remedy, "drover undrain host2"));
+	in.maintenance = false;
 	assert_string_equal(admission_refused(&in, "node")->measured,
 	                    "host2 is cordoned: kernel update");
 	assert_non_null(strstr(admission_refused(&in, "node")->remedy, "drover uncordon host2"));

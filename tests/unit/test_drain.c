@@ -350,6 +350,22 @@ static void test_undrain(void **state)
 	core_world_free(world);
 }
 
+/* A node that is being drained takes no guest, and the command that changes that is named: uncordon would
+ * be refused. */
+static void test_no_guest_into_a_drain(void **state)
+{
+	struct core_world *world = core_world_new();
+
+	(void)state;
+	core_world_host(world, "host1", 4096, NULL, 0);
+	core_world_host(world, "host2", 4096, four, 1);
+	core_world_drain(world, "host1");
+	core_world_migrate(world, four[0], "host1");
+	assert_int_equal(core_world_reply(world)->error.code, ERROR_REFUSED);
+	assert_non_null(strstr(core_world_reply(world)->error.text, "drover undrain host1"));
+	core_world_free(world);
+}
+
 /* Two drains share the cluster's slots turn by turn: neither starves. */
 static void test_drains_take_turns(void **state)
 {
@@ -557,6 +573,7 @@ int main(void)
 		cmocka_unit_test(test_dry_run_counts_disks),
 		cmocka_unit_test(test_dry_run_has_a_deadline),
 		cmocka_unit_test(test_undrain),
+		cmocka_unit_test(test_no_guest_into_a_drain),
 		cmocka_unit_test(test_drains_take_turns),
 		cmocka_unit_test(test_drain_after_restart),
 		cmocka_unit_test(test_explain),
