@@ -25,6 +25,10 @@
 	X(source_before_migrate, FAILS, "everything is journaled, libvirt is to be asked")         \
 	X(source_in_migrate, PASSES, "libvirt's job was seen; passed at each look at it")          \
 	X(source_at_switchover, PASSES, "the guest is paused for the switchover")                  \
+	X(source_before_ladder_journaled, PASSES, "a step of the ladder is decided, not written")  \
+	X(source_after_ladder_journaled, PASSES, "the step is durable, libvirt is not asked")      \
+	X(source_before_ladder_step, FAILS, "the step is to be taken: downtime, pause, post-copy") \
+	X(source_after_ladder_step, PASSES, "the step is taken, nobody here knows")                \
 	X(source_after_migrate, PASSES, "libvirt's call has returned, nothing is judged")          \
 	X(source_before_judging, PASSES, "both hosts were looked at; passed at each look")         \
 	X(source_before_commit, PASSES, "the destination is to be told to resume or keep it")      \

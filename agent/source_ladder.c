@@ -10,6 +10,7 @@
  * switched. Owner thread, but for libvirt's calls. */
 #include "agent/source.h"
 
+#include "agent/failpoints.h"
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -79,6 +80,9 @@ static void ladder_work(struct errand *e)
 	struct ladder_errand *w = (struct ladder_errand *)e;
 	const struct hypervisor_ops *ops = w->hypervisor->ops;
 
+	w->rc = FAILPOINT_ERROR(source_before_ladder_step, &w->error);
+	if (w->rc < 0)
+		return;
 	switch (w->step) {
 	case LADDER_RAISE_DOWNTIME:
 		w->rc = ops->set_max_downtime(w->hypervisor, w->uuid, w->downtime_ms, &w->error);
@@ -92,6 +96,7 @@ static void ladder_work(struct errand *e)
 	default:
 		abort();
 	}
+	FAILPOINT(source_after_ladder_step);
 }
 
 void source_ladder_remember(struct source_attempt *a, const char *why)
@@ -174,6 +179,7 @@ static void decision_in_journal(int rc, const struct error *err, void *context)
 	struct ladder_errand *w = context;
 	struct source_attempt *a = w->base.attempt;
 
+	FAILPOINT(source_after_ladder_journaled);
 	a->errands--;
 	if (rc == 0 && a->stage == SOURCE_MOVING && !a->abort_wanted) {
 		act(a, w);
@@ -223,6 +229,7 @@ static void decide(struct source_attempt *a, struct ladder_errand *w)
 	a->ladder_acting = true;
 	a->errands++;
 	record.attempt = a->order;
+	FAILPOINT(source_before_ladder_journaled);
 	journal_keeper_write(a->agent->journal, &record, decision_in_journal, w);
 }
 

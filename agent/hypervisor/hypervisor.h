@@ -200,6 +200,8 @@ struct host_facts {
 	char lock_manager[32]; /* "", "lockd", "sanlock", as QEMU's driver has it */
 	char lockspace[VM_PATH_BYTES];
 	char migration_tls_dir[VM_PATH_BYTES]; /* where QEMU takes its migration certificates */
+	char qemu_user[64]; /* as qemu.conf has it; "" = the one that libvirt was built with */
+	int unprivileged_userfaultfd; /* the sysctl of that name; -1 = the kernel has none */
 };
 
 /* What this host's hypervisor can give to one guest, by its emulator and machine type. */

@@ -200,7 +200,8 @@ static int fake_host_facts(struct hypervisor *h, struct host_facts *ret, struct 
 {
 	struct fake_handle *handle = fake_handle_of(h);
 	struct fake_host *host = handle->host;
-	struct host_facts facts = { .cpus = host->cpus,
+	struct host_facts facts = { .unprivileged_userfaultfd = 1,
+		                    .cpus = host->cpus,
 		                    .memory_total_bytes = host->memory_bytes,
 		                    .memory_available_bytes = host->memory_bytes };
 	int result = fake_enter(handle, err);

@@ -96,6 +96,21 @@ static int read_tls_directory(const char *root, struct host_facts *facts, struct
 	return result;
 }
 
+/* What decides whether QEMU may use userfaultfd, without which there is no post-copy. */
+static int read_userfaultfd(const char *root, struct host_facts *facts, struct error *err)
+{
+	_cleanup_free_ char *driver = xasprintf("%s/etc/libvirt/qemu.conf", root);
+	struct error ignored; /* a kernel without it is an answer */
+	char text[16];
+
+	facts->unprivileged_userfaultfd = -1;
+	if (read_text(root, "/proc/sys/vm/unprivileged_userfaultfd", text, sizeof(text),
+	              &ignored) == 0)
+		facts->unprivileged_userfaultfd = text[0] == '1';
+	return libvirt_conf_get_string(driver, "user", facts->qemu_user, sizeof(facts->qemu_user),
+	                               err);
+}
+
 int libvirt_host_facts(struct hypervisor *base, struct host_facts *ret, struct error *err)
 {
 	struct hypervisor_libvirt *h = libvirt_of(base);
@@ -124,6 +139,8 @@ int libvirt_host_facts(struct hypervisor *base, struct host_facts *ret, struct e
 		result = read_lock_manager(h->root, &facts, err);
 	if (!result)
 		result = read_tls_directory(h->root, &facts, err);
+	if (!result)
+		result = read_userfaultfd(h->root, &facts, err);
 	if (!result)
 		*ret = facts;
 	return result;

@@ -279,6 +279,7 @@ void admission_judge(const struct admission_input *in, struct check_list *ret)
 	judge_conflicts(in, ret);
 	judge_node(in, ret);
 	judge_tls(in, ret);
+	admission_judge_postcopy(in, ret);
 	for (size_t i = 0; i < ret->count; i++)
 		give_reason(&ret->items[i]);
 	pass_through(&in->vm->blockers, ret);

@@ -23,6 +23,7 @@
  *	admission_guest.c	guest, vcpus, tsc: what the guest is, against what this host can give
  *	admission_host.c	version, firmware, graphics, serial: what must be installed here
  *	admission_network.c	network/...
+ *	admission_postcopy.c	post-copy
  *	admission_link.c	slot, bandwidth, latency
  */
 #pragma once
@@ -166,6 +167,10 @@ struct admission_input {
 	bool tls_required; /* by policy or by the request */
 	bool tls_ready;    /* certificates for migration are installed here */
 	char tls_problem[160];
+
+	bool post_copy;               /* it may switch to it */
+	int unprivileged_userfaultfd; /* as host_facts has them */
+	const char *qemu_user;
 
 	bool already_reserved; /* this attempt has a reservation: memory and port are its own */
 	uint16_t reserved_port, reserved_disk_port;

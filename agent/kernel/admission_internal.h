@@ -32,3 +32,4 @@ void admission_judge_firmware(const struct admission_input *in, struct check_lis
 /* "graphics" and "serial". */
 void admission_judge_places(const struct admission_input *in, struct check_list *list);
 void admission_judge_networks(const struct admission_input *in, struct check_list *list);
+void admission_judge_postcopy(const struct admission_input *in, struct check_list *list);

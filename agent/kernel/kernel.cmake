@@ -7,6 +7,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/admission_link.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_memory.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_network.c
+	${CMAKE_CURRENT_LIST_DIR}/admission_postcopy.c
 	${CMAKE_CURRENT_LIST_DIR}/attempt.c
 	${CMAKE_CURRENT_LIST_DIR}/fences.c
 	${CMAKE_CURRENT_LIST_DIR}/guard.c

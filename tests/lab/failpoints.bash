@@ -96,6 +96,12 @@ order_long_move() {
 	order_move "$@"
 }
 
+# It writes more than the link carries: there are steps to take.
+order_stubborn_move() {
+	lab link "$2" migration rate 160mbit
+	drover -q --timeout 3s migrate "$1" --to "$3" --ladder suspend-if-needed --detach
+}
+
 # A disk that the destination does not see goes along.
 order_copying_move() { drover -q --timeout 3s migrate "$1" --to "$3" --copy-disks --detach; }
 
@@ -162,6 +168,7 @@ order_for() {
 	coordinator_*_cancel_*) echo order_cancelled_move ;;
 	coordinator_*_probe_* | source_*_tombstone_*) echo order_lost_move ;;
 	coordinator_*_mark_*) echo order_drain ;;
+	source_*_ladder_*) echo order_stubborn_move ;;
 	coordinator_*_preview_*) echo order_dry_run ;;
 	source_*_abort | target_*_destroy) echo order_lost_finish ;;
 	source_*_autostart_on) echo order_cancelled_move ;; # it stays, and has its autostart back
@@ -176,6 +183,7 @@ options_for() {
 	case $1 in
 	*_autostart | *_autostart_o*) echo --persistent ;;
 	*_images_*) printf '%s\n' --storage local ;;
+	*_ladder_*) printf '%s\n' --working-set 16MiB --dirty 40MiB/s ;;
 	target_before_renew_reply) printf '%s\n' --memory 96MiB --working-set 64MiB ;;
 	esac
 }

@@ -387,6 +387,33 @@ static void test_tls(void **state)
 	assert_int_equal(admission_judged(&in, "tls")->verdict, CHECK_PASS);
 }
 
+/* A move that may switch to post-copy is refused where QEMU cannot fetch missing pages, with the sysctl
+ * that lets it; others are not asked. */
+static void test_post_copy(void **state)
+{
+	struct admission_input in = admission_fixture();
+	const struct check *c;
+
+	(void)state;
+	admission_judge(&in, &fixture_list);
+	for (size_t i = 0; i < fixture_list.count; i++)
+		assert_string_not_equal(fixture_list.items[i].id, "post-copy");
+	in.post_copy = true;
+	in.qemu_user = "";
+	c = admission_refused(&in, "post-copy");
+	assert_non_null(strstr(c->measured, "vm.unprivileged_userfaultfd = 0"));
+	assert_non_null(strstr(c->remedy, "sysctl -w vm.unprivileged_userfaultfd=1"));
+	in.unprivileged_userfaultfd = -1;
+	admission_refused(&in, "post-copy");
+	in.unprivileged_userfaultfd = 1;
+	assert_int_equal(admission_judged(&in, "post-copy")->verdict, CHECK_PASS);
+	in.unprivileged_userfaultfd = 0;
+	in.qemu_user = "root";
+	assert_int_equal(admission_judged(&in, "post-copy")->verdict, CHECK_PASS);
+	in.qemu_user = "libvirt-qemu";
+	assert_non_null(strstr(admission_refused(&in, "post-copy")->measured, "libvirt-qemu"));
+}
+
 /* The source's blockers come through; when they are too many the rest is counted, not dropped. */
 static void test_blockers(void **state)
 {
@@ -434,6 +461,7 @@ int main(void)
 		cmocka_unit_test(test_already_reserved),
 		cmocka_unit_test(test_node),
 		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_post_copy),
 		cmocka_unit_test(test_blockers),
 	};
 
