@@ -105,6 +105,7 @@ struct source_attempt {
 	bool asking;          /* a question about the job is under way */
 	uint64_t no_job_since_ms;
 	struct ladder ladder;
+	bool tuning_acts;           /* an operator's change is being made: not yet to be reported */
 	bool tuning_owed;           /* adopted: what an operator changed may not have been set */
 	bool ladder_acting;         /* a step is being written down or taken */
 	uint64_t ladder_settled_ms; /* adopted: what the agent before had begun is over by then */

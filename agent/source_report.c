@@ -112,10 +112,12 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 		r->notes[r->n_notes++] = xstrdup(
 			"it was not cancelled: it had switched to post-copy, and the guest needs "
 			"what is still at its source");
-	r->bandwidth_tuned = a->order.bandwidth_tuned;
-	r->bandwidth_bytes_per_s = a->order.bandwidth_tuned ? a->order.bandwidth_bytes_per_s : 0;
-	r->max_downtime_tuned = a->order.max_downtime_tuned;
-	r->max_downtime_ms = a->order.max_downtime_tuned ? a->order.max_downtime_ms : 0;
+	r->bandwidth_tuned = a->order.bandwidth_tuned && !a->tuning_acts;
+	if (r->bandwidth_tuned)
+		r->bandwidth_bytes_per_s = a->order.bandwidth_bytes_per_s;
+	r->max_downtime_tuned = a->order.max_downtime_tuned && !a->tuning_acts;
+	if (r->max_downtime_tuned)
+		r->max_downtime_ms = a->order.max_downtime_ms;
 	put_decisions(r, a->order.decisions);
 	if (a->leftover[0]) {
 		r->leftovers = xcalloc(1, sizeof(*r->leftovers));

@@ -325,7 +325,7 @@ static void take_effect(struct source_attempt *a, const struct tune_errand *w)
 {
 	uint64_t now_ms = clock_now_ms();
 
-	if (w->set_downtime)
+	if (w->after.max_downtime_tuned)
 		ladder_fix_downtime(&a->ladder, w->after.max_downtime_ms, now_ms);
 	ladder_begin_anew(&a->ladder, now_ms);
 	convergence_begin_anew(&a->convergence, now_ms);
@@ -349,7 +349,7 @@ static void tuned(struct errand *e)
 	struct source_attempt *a = w->base.attempt;
 	bool moving = source_home(&w->base, SOURCE_MOVING);
 
-	a->ladder_acting = false;
+	a->ladder_acting = a->tuning_acts = false;
 	/* Without a value it is the second setting of an adopted one, which may be over. */
 	if (w->rc < 0 && moving && w->n_values)
 		take_back(a, w);
@@ -375,13 +375,13 @@ static void tuning_in_journal(int rc, const struct error *err, void *context)
 	struct source_attempt *a = w->base.attempt;
 
 	a->errands--;
-	a->ladder_acting = false;
+	a->ladder_acting = a->tuning_acts = false;
 	if (rc == 0)
 		rc = judge_phase(a, &w->error);
 	else
 		w->error = *err;
 	if (rc == 0) {
-		a->ladder_acting = true;
+		a->ladder_acting = a->tuning_acts = true;
 		source_send(a, &w->base, a->agent->couriers);
 		return;
 	}
@@ -431,7 +431,7 @@ static void tune(struct source_attempt *a, struct mesh_incoming *in, const Drove
 		return;
 	}
 	put_limits(a, &w->after);
-	a->ladder_acting = true;
+	a->ladder_acting = a->tuning_acts = true;
 	a->errands++;
 	mesh_incoming_on_cancel(in, nobody_waits, w);
 	record.attempt = a->order;

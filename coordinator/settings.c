@@ -36,6 +36,7 @@ static const struct config_key keys[] = {
 	{ "limits/progressTimeout",                  CONFIG_DURATION, AT(progress_timeout_ms), .noted = AT(set.progress_timeout) },
 	{ "limits/bandwidthPerMigration",            CONFIG_RATE,     AT(bandwidth_per_migration_bytes_per_s), .noted = AT(set.bandwidth) },
 	{ "limits/maxDowntime",                      CONFIG_DURATION, AT(max_downtime_ms), .min = 1, .max = 2000000, .noted = AT(set.max_downtime) },
+	{ "limits/maxDowntimeMs",                    CONFIG_UINT,     AT(max_downtime_as_ms), .min = 1, .max = 2000000, .noted = AT(set.max_downtime_as_ms) },
 	{ "limits/ladder",                           CONFIG_STRING,   AT(ladder), .noted = AT(set.ladder) },
 	{ "limits/allowAutoConverge",                CONFIG_BOOL,     AT(strategy.allow_auto_converge), .noted = AT(set.auto_converge) },
 	{ "limits/allowPostCopy",                    CONFIG_BOOL,     AT(strategy.allow_post_copy), .noted = AT(set.post_copy) },
@@ -48,6 +49,21 @@ static int read_ladder(struct coordinator_settings *s, struct error *err)
 {
 	if (s->ladder && strategy_parse_ladder(s->ladder, &s->strategy.ladder, err) < 0)
 		return error_context(err, "limits/ladder");
+	return 0;
+}
+
+/* KubeVirt's own name for it has the unit in it. */
+static int read_downtime(struct coordinator_settings *s, struct error *err)
+{
+	if (!s->set.max_downtime_as_ms)
+		return 0;
+	if (s->set.max_downtime)
+		return error_set(
+			err, ERROR_INVALID,
+			"limits/maxDowntime and limits/maxDowntimeMs are the same: leave one "
+			"out");
+	s->max_downtime_ms = s->max_downtime_as_ms;
+	s->set.max_downtime = true;
 	return 0;
 }
 
@@ -108,6 +124,8 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 		rc = check(&s, err);
 		if (rc == 0)
 			rc = read_ladder(&s, err);
+		if (rc == 0)
+			rc = read_downtime(&s, err);
 		if (rc < 0)
 			error_context(err, "%s", path);
 	}

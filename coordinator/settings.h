@@ -33,6 +33,7 @@ struct coordinator_settings {
 	uint64_t progress_timeout_ms;
 	uint64_t bandwidth_per_migration_bytes_per_s; /* 0 = no limit */
 	uint64_t max_downtime_ms;
+	uint64_t max_downtime_as_ms; /* private: as limits/maxDowntimeMs has it */
 	bool migration_tls;
 	char *ladder;             /* its name; NULL: plain */
 	struct strategy strategy; /* with what the ladder's name says */
@@ -41,6 +42,7 @@ struct coordinator_settings {
 	struct {
 		bool migrations_per_cluster, outbound_per_node, inbound_per_node;
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
+		bool max_downtime_as_ms;
 		bool ladder, auto_converge, post_copy, disruption;
 	} set;
 };

@@ -308,6 +308,27 @@ static void test_ladder_leaves_it_alone(void **state)
 	finish(t);
 }
 
+/* A downtime that is given as it is already is the operator's from then on: the ladder leaves it. */
+static void test_same_downtime(void **state)
+{
+	struct agents *t = start(&wild, (struct strategy){ .ladder = LADDER_MINIMAL_DOWNTIME },
+	                         true);
+	Drover__V1__Tuning tuning = bandwidth(31 * MIB);
+
+	(void)state;
+	t->max_downtime_ms = 500;
+	order(t);
+	tuning.max_downtime_given = true;
+	tuning.max_downtime_ms = 100;
+	tune(t, tuning);
+	expect_tuned(t);
+	assert_string_equal(t->tuned, "bandwidthPerMigration no limit -> 31 MiB/s = 260 Mbit/s; ");
+	assert_true(t->report.max_downtime_tuned);
+	assert_true(agents_wait(t, FAILED));
+	expect_text(t->report.reason, "did not converge at the 100 ms");
+	finish(t);
+}
+
 /* An agent that died after it had written a change down, and before it was made, makes it when it is
  * back. */
 static void test_agent_killed(void **state)
@@ -359,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_post_copy_refused),
 		cmocka_unit_test(test_phases),
 		cmocka_unit_test(test_ladder_leaves_it_alone),
+		cmocka_unit_test(test_same_downtime),
 		cmocka_unit_test(test_agent_killed),
 		cmocka_unit_test(test_progress_timeout),
 	};

@@ -1,3 +1,5 @@
 drover_test(NAME test_coordinator LABEL unit SOURCES unit/test_coordinator.c
 	LIBS drover_coordinator)
 drover_test(NAME test_facts_read LABEL unit SOURCES unit/test_facts_read.c LIBS drover_coordinator)
+drover_test(NAME test_coordinator_settings LABEL unit SOURCES unit/test_coordinator_settings.c
+	LIBS drover_coordinator)
