@@ -21,10 +21,14 @@
 struct tunnel_tls; /* certificates and rules, for all links of the process */
 struct tunnel_link;
 
+struct tunnel_tls_files {
+	const char *ca, *cert, *key;
+	const char *crl; /* revoked certificates; NULL or no such file: none */
+};
+
 /* @expect: "agent/host2"; the twin's certificate must carry drover://@cluster/@expect. */
-int tunnel_tls_new(const char *ca_path, const char *cert_path, const char *key_path,
-                   const char *cluster, const char *expect, struct tunnel_tls **ret,
-                   struct error *err);
+int tunnel_tls_new(const struct tunnel_tls_files *files, const char *cluster, const char *expect,
+                   struct tunnel_tls **ret, struct error *err);
 void tunnel_tls_free(struct tunnel_tls *tls);
 
 enum tunnel_link_state { LINK_CONNECTING, LINK_HANDSHAKE, LINK_HELLO, LINK_UP };

@@ -24,7 +24,8 @@ static const char usage[] =
 	"usage: drover-tunnel --side source --listen-unix PATH --connect ADDRESS:PORT COMMON...\n"
 	"       drover-tunnel --side target --listen ADDRESS:PORT --connect-unix PATH COMMON...\n"
 	"COMMON: --operation HEX --attempt NUMBER --cluster NAME --expect agent/NODE\n"
-	"        --ca FILE --cert FILE --key FILE --status FILE [--wait 30s] [--foreground]\n"
+	"        --ca FILE --cert FILE --key FILE [--crl FILE] --status FILE\n"
+	"        [--wait 30s] [--foreground]\n"
 	"Carries one libvirt connection between two hosts. Started by drover-agent.\n";
 
 struct arguments {
@@ -68,6 +69,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 		CA,
 		CERT,
 		KEY,
+		CRL,
 		STATUS,
 		LISTEN_UNIX,
 		CONNECT,
@@ -88,6 +90,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 		{ "ca", required_argument, NULL, CA },
 		{ "cert", required_argument, NULL, CERT },
 		{ "key", required_argument, NULL, KEY },
+		{ "crl", required_argument, NULL, CRL },
 		{ "status", required_argument, NULL, STATUS },
 		{ "listen-unix", required_argument, NULL, LISTEN_UNIX },
 		{ "connect", required_argument, NULL, CONNECT },
@@ -110,6 +113,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 		[CA] = &a->o.ca_path,
 		[CERT] = &a->o.cert_path,
 		[KEY] = &a->o.key_path,
+		[CRL] = &a->o.crl_path,
 		[STATUS] = &a->status_path,
 		[LISTEN_UNIX] = &a->o.listen_unix,
 		[CONNECT] = &a->o.connect,

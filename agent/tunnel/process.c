@@ -275,6 +275,8 @@ static void linger(struct process *p)
 static int open_all(struct process *p, struct error *err)
 {
 	const struct tunnel_process_options *o = p->options;
+	const struct tunnel_tls_files files = { o->ca_path, o->cert_path, o->key_path,
+		                                o->crl_path };
 	uint64_t now_ms = clock_now_ms();
 	uint16_t port = 0;
 	sigset_t signals;
@@ -289,8 +291,7 @@ static int open_all(struct process *p, struct error *err)
 	p->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (p->signal_fd < 0)
 		return error_set_errno(err, ERROR_SYSTEM, errno, "watching signals");
-	rc = tunnel_tls_new(o->ca_path, o->cert_path, o->key_path, o->cluster, o->expect, &p->tls,
-	                    err);
+	rc = tunnel_tls_new(&files, o->cluster, o->expect, &p->tls, err);
 	if (rc < 0)
 		return rc;
 	FAILPOINT(tunnel_before_listening);

@@ -26,6 +26,7 @@ struct tunnel_process_options {
 	struct attempt_name attempt;
 	const char *cluster, *expect;
 	const char *ca_path, *cert_path, *key_path;
+	const char *crl_path;              /* NULL: none */
 	const char *listen_unix, *connect; /* source */
 	const char *listen, *connect_unix; /* target */
 	int status_fd;

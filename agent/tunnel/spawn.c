@@ -146,6 +146,8 @@ static void build_arguments(const struct tunnel_options *o, const char *executab
 	add(&a, "--ca", o->ca_path);
 	add(&a, "--cert", o->cert_path);
 	add(&a, "--key", o->key_path);
+	if (o->crl_path)
+		add(&a, "--crl", o->crl_path);
 	add(&a, "--status", o->status_path);
 	add(&a, "--wait", wait_text);
 	if (o->side == TUNNEL_SOURCE) {

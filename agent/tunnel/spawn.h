@@ -20,6 +20,7 @@ struct tunnel_options {
 	const char *cluster; /* "lab" */
 	const char *expect;  /* the twin's certificate: "agent/host2" */
 	const char *ca_path, *cert_path, *key_path;
+	const char *crl_path;     /* revoked certificates; need not exist; NULL: none */
 	const char *status_path;  /* replaced if it exists */
 	const char *listen_unix;  /* source: where libvirt will connect; its directory must exist */
 	const char *connect;      /* source: AdmitReply.tunnel_address, "10.77.0.2:40123" */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *tunnel_tls_reason(void)
 {
@@ -48,9 +49,35 @@ bool tunnel_certificate_is(X509 *certificate, const char *uri, char *ret_found, 
 	return same;
 }
 
-int tunnel_tls_new(const char *ca_path, const char *cert_path, const char *key_path,
-                   const char *cluster, const char *expect, struct tunnel_tls **ret,
-                   struct error *err)
+/* As in the mesh (proto/mesh/tls.c): what is revoked fails; a list that is old, of a clock ahead of ours,
+ * or missing fails nobody. */
+static int accept_any_age(int ok, X509_STORE_CTX *check)
+{
+	int result = X509_STORE_CTX_get_error(check);
+
+	if (result != X509_V_ERR_UNABLE_TO_GET_CRL && result != X509_V_ERR_CRL_HAS_EXPIRED &&
+	    result != X509_V_ERR_CRL_NOT_YET_VALID)
+		return ok;
+	X509_STORE_CTX_set_error(check, X509_V_OK);
+	return 1;
+}
+
+static bool load_crl(SSL_CTX *context, const char *path)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+	if (!path || access(path, F_OK) < 0)
+		return true;
+	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
+		return false;
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	X509_STORE_set_verify_cb(store, accept_any_age);
+	return true;
+}
+
+int tunnel_tls_new(const struct tunnel_tls_files *files, const char *cluster, const char *expect,
+                   struct tunnel_tls **ret, struct error *err)
 {
 	struct tunnel_tls *tls = xnew(struct tunnel_tls);
 	const char *what = NULL, *path = "";
@@ -60,16 +87,20 @@ int tunnel_tls_new(const char *ca_path, const char *cert_path, const char *key_p
 	tls->context = SSL_CTX_new(TLS_method());
 	if (!tls->context || SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION) != 1)
 		what = "setting up TLS";
-	else if (SSL_CTX_load_verify_file(tls->context, path = ca_path) != 1)
+	else if (SSL_CTX_load_verify_file(tls->context, path = files->ca) != 1)
 		what = "reading the CA";
-	else if (SSL_CTX_use_certificate_chain_file(tls->context, path = cert_path) != 1)
+	else if (SSL_CTX_use_certificate_chain_file(tls->context, path = files->cert) != 1)
 		what = "reading the certificate";
-	else if (SSL_CTX_use_PrivateKey_file(tls->context, path = key_path, SSL_FILETYPE_PEM) != 1)
+	else if (SSL_CTX_use_PrivateKey_file(tls->context, path = files->key, SSL_FILETYPE_PEM) !=
+	         1)
 		what = "reading the key";
+	else if (!load_crl(tls->context, path = files->crl))
+		what = "reading the list of revoked certificates";
 	else if (SSL_CTX_check_private_key(tls->context) != 1)
 		what = "the certificate does not belong to the key";
 	if (what) {
-		error_set(err, ERROR_INVALID, "%s %s: %s", what, path, tunnel_tls_reason());
+		error_set(err, ERROR_INVALID, "%s %s: %s", what, path ? path : "",
+		          tunnel_tls_reason());
 		tunnel_tls_free(tls);
 		return -ERROR_INVALID;
 	}

@@ -463,6 +463,41 @@ static void test_strangers_are_refused(void **state)
 	}
 }
 
+/* F75: a twin whose certificate was revoked does not come in, whichever end looks; a list that revokes
+ * somebody else hurts nobody. */
+static void f75_revoked(void **state)
+{
+	struct error err;
+
+	(void)state;
+	make_leaf("ca", "stolen", "drover://lab/agent/host1", 2);
+	run("cd %s && : >index && echo 01 >number && printf "
+	    "'[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index"
+	    "\\ncrlnumber=number\\ndefault_md=sha256\\ndefault_crl_days=2\\n' >ca.cnf && "
+	    "openssl ca -config ca.cnf -keyfile ca-key.pem -cert ca.pem -revoke stolen.pem "
+	    ">>openssl.log 2>&1 && openssl ca -config ca.cnf -keyfile ca-key.pem -cert ca.pem "
+	    "-gencrl -out crl.pem >>openssl.log 2>&1",
+	    folder);
+	start_libvirtd();
+	for (size_t stolen = 0; stolen < 2; stolen++) {
+		struct tunnel_options t = options(TUNNEL_TARGET), s = options(TUNNEL_SOURCE);
+
+		t.crl_path = s.crl_path = in_folder("crl.pem");
+		s.connect = start_target(&t);
+		if (stolen)
+			use_certificate(&s, "stolen");
+		if ((tunnel_spawn(&s, &source, &status, &err) < 0) != (stolen == 1))
+			fail_msg("%s: \"%s\"", stolen ? "let in" : "kept out", err.text);
+		if (stolen) {
+			wait_for(&target, -1, has_error, 0);
+			assert_non_null(strstr(status.error_text, "certificate revoked"));
+		} else {
+			assert_int_equal(tunnel_stop(&source, 2000, &err), 0);
+		}
+		assert_int_equal(tunnel_stop(&target, 2000, &err), 0);
+	}
+}
+
 /* Connections that say nothing, or nonsense, do not keep the twin out; nor do many of them. */
 static void test_noise_does_not_keep_the_twin_out(void **state)
 {
@@ -713,6 +748,7 @@ int main(int argc, char **argv)
 		T(test_back_pressure),
 		T(test_silence_is_seen_and_held),
 		T(test_strangers_are_refused),
+		T(f75_revoked),
 		T(test_noise_does_not_keep_the_twin_out),
 		T(test_broken_link),
 		T(test_no_libvirtd),
