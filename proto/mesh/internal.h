@@ -230,6 +230,8 @@ void connection_take_frame(struct mesh_connection *c, const struct frame *f);
 
 /* --- listener.c --- */
 
+/* Somebody has come: the handshake begins, or ends already. */
+void listener_accept(struct mesh_listener *l, struct link *link);
 void listener_free(struct mesh_listener *l);
 
 /* Of a connection that is over, and whose peer was never let in. */

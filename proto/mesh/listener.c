@@ -94,9 +94,8 @@ static void turn_away(struct mesh_connection *c, enum gate_verdict verdict)
 	connection_fail(c, &err);
 }
 
-static void accepted(struct link *link, void *context)
+void listener_accept(struct mesh_listener *l, struct link *link)
 {
-	struct mesh_listener *l = context;
 	struct mesh_connection *c = connection_accept(l, link);
 	enum gate_verdict verdict;
 
@@ -105,6 +104,11 @@ static void accepted(struct link *link, void *context)
 		connection_let_in(c);
 	else
 		turn_away(c, verdict);
+}
+
+static void accepted(struct link *link, void *context)
+{
+	listener_accept(context, link);
 }
 
 /* Somebody who was never let in has no owner who could be told; operators look in the log. A

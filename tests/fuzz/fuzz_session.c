@@ -535,7 +535,7 @@ static void begin(bool dialled)
 	}
 	w = wire_new(&run.mesh->links);
 	memcpy(w->link.address, "the input", sizeof("the input"));
-	connection_accept(run.listener, &w->link);
+	listener_accept(run.listener, &w->link);
 }
 
 /* All that the run began comes to its end. */
