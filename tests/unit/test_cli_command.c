@@ -250,6 +250,49 @@ static void test_environment(void **state)
 	unsetenv("DROVER_SERVER");
 }
 
+/* With one space wherever there is some. */
+static void squeeze(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; from++) {
+		bool space = *from == ' ' || *from == '\n';
+
+		if (!space)
+			*to++ = *from;
+		else if (to > text && to[-1] != ' ')
+			*to++ = ' ';
+	}
+	*to = '\0';
+}
+
+/* Wherever a description is broken into lines, its words stay words. */
+static void test_words_stay_apart(void **state)
+{
+	const struct command *all;
+	size_t count;
+
+	(void)state;
+	all = command_get_all(&count);
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_free_ char *help = NULL, *text = NULL;
+		size_t bytes;
+		FILE *to;
+
+		if (!all[i].description || all[i].alias_of)
+			continue;
+		to = open_memstream(&help, &bytes);
+		assert_non_null(to);
+		help_print(to, &all[i]);
+		fclose(to);
+		text = xstrdup(all[i].description);
+		squeeze(text);
+		squeeze(help);
+		if (!strstr(help, text))
+			fail_msg("the description of %s is not in its help", all[i].name);
+	}
+}
+
 /* Every command explains itself, and its help and man page name each option that it takes. */
 static void test_help(void **state)
 {
@@ -304,11 +347,11 @@ static void test_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_understood),  cmocka_unit_test(test_no_command),
-		cmocka_unit_test(test_unmovable),   cmocka_unit_test(test_taken_back),
-		cmocka_unit_test(test_refused),     cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_environment), cmocka_unit_test(test_help),
-		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_understood),       cmocka_unit_test(test_no_command),
+		cmocka_unit_test(test_unmovable),        cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_refused),          cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_environment),      cmocka_unit_test(test_help),
+		cmocka_unit_test(test_words_stay_apart), cmocka_unit_test(test_rows),
 	};
 
 	unsetenv("DROVER_SERVER");

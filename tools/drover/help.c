@@ -31,11 +31,14 @@ static void print_wrapped(FILE *to, const char *text, size_t at, size_t indent)
 			at = indent;
 			text += strspn(text, "\n");
 		} else if (*text == ' ') {
-			if (at + 1 + strcspn(text + 1, " \n") <= HELP_COLUMNS) {
+			text++;
+			if (at + 1 + strcspn(text, " \n") <= HELP_COLUMNS) {
 				fputc(' ', to);
 				at++;
+			} else {
+				fprintf(to, "\n%*s", (int)indent, "");
+				at = indent;
 			}
-			text++;
 		}
 	}
 	fputc('\n', to);
