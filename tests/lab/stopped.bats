@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What is not dead but does not answer, while a guest moves: a QEMU, a libvirtd, a link that carries next to
+# nothing, and a person who moves the guest by hand.
+
+# shellcheck disable=SC2016,SC2030,SC2031 # conditions are evaluated by wait_until
+
+load drover.bash
+
+setup_file() { drover_lab stopped 2; }
+teardown_file() { lab_down; }
+setup() {
+	drover_reset
+	STOPPED=()
+	lab link host1 migration rate 40mbit
+}
+teardown() {
+	local pid
+	for pid in "${STOPPED[@]}"; do kill -CONT "$pid" 2>/dev/null || true; done
+	lab_end_test
+}
+
+stop_process() { # PID
+	STOPPED+=("$1")
+	kill -STOP "$1"
+}
+go_on() { kill -CONT "$1"; }
+
+# on_host HOST COMM: the process of that name there.
+on_host() {
+	local pid
+	for pid in $(ip netns pids "drover-$DROVER_LAB-$1"); do
+		[[ $(cat "/proc/$pid/comm" 2>/dev/null) != "$2" ]] || printf '%s\n' "$pid"
+	done | head -n1
+}
+qemu_on() { # GUEST HOST
+	qemu_pids "$1" | while read -r pid; do
+		[[ ! /proc/$pid/ns/net -ef /run/netns/drover-$DROVER_LAB-$2 ]] || printf '%s\n' "$pid"
+	done
+}
+migration_is() { [[ $(migration_get "$1" .state) == "$2" ]]; } # GUEST STATE
+
+begin() { # GUEST [VM_OPTION...]: in mid-copy, with more to come
+	lab vm "$1" host1 --memory 96MiB --working-set 64MiB "${@:2}"
+	wait_until "drover vms $1 -o json | jq -e '.vms[0].movable' >/dev/null" 10
+	drover -q migrate "$1" --to host2 --detach
+	wait_mid_copy "$1" host1
+}
+
+# bats test_tags=slow
+@test "F09: the destination's QEMU is stopped for a minute: the move is given up, the guest stays, nothing is left" {
+	local pid
+	begin held
+	pid=$(qemu_on held host2)
+	stop_process "$pid"
+	# Its libvirtd cannot end it before it goes on; the guest here runs meanwhile.
+	wait_until 'lab drover log host1 | grep -q "held.*giving up: no byte moved"' 90
+	assert_counter_goes_on held
+	go_on "$pid"
+	wait_until 'migration_is held FAILED' 60
+	assert_all_well held@host1
+}
+
+# bats test_tags=slow
+@test "F10: the source's libvirtd is stopped for 20 s: the guest moves once, or stays" {
+	local pid
+	begin slow
+	pid=$(on_host host1 libvirtd)
+	stop_process "$pid"
+	sleep 20 # the case itself
+	go_on "$pid"
+	wait_until 'migration_is slow DONE || migration_is slow FAILED' 60
+	(($(qemu_starts_everywhere slow) == 2))
+	assert_all_well slow
+}
+
+# bats test_tags=slow
+@test "F11: a guest that reboots in mid-copy arrives all the same" {
+	begin again
+	# libvirt's own command waits for the end of the move; a guest does not.
+	lab virsh host1 qemu-monitor-command again '{"execute":"system_reset"}' >/dev/null
+	wait_until 'migration_is again DONE' 60
+	assert_runs_only_on again host2
+	assert_counter_goes_on again
+	wait_until '[ -z "$(leftovers)" ]' 15
+}
+
+# bats test_tags=slow
+@test "F12: a guest that a person pauses in mid-copy arrives paused, and runs when that person says so" {
+	begin paused --storage lun
+	lab virsh host1 -q suspend paused
+	wait_until 'migration_is paused DONE' 60
+	[ "$(guest_state paused host2)" = paused ]
+	lab virsh host2 -q resume paused
+	assert_all_well paused@host2
+}
+
+# bats test_tags=slow
+@test "F13: a move that a person began by hand is seen, and drover begins none beside it" {
+	lab vm hand host1 --memory 96MiB --working-set 64MiB
+	wait_until "drover vms hand -o json | jq -e '.vms[0].movable' >/dev/null" 10
+	managed_move hand host1 host2 >/dev/null 2>&1 &
+	wait_mid_copy hand host1
+	run drover migrate hand --to host2 --timeout 5s
+	[ "$status" != 0 ]
+	[[ $(drover migrations --vm hand -o json | jq -r '.migrations[0].reason // ""')$output == *migrat* ]]
+	wait
+	assert_all_well hand@host2
+}
+
+# bats test_tags=slow
+@test "F31: a libvirtd that accepts and never answers: its host is shown so, and the agent goes on answering" {
+	local pid
+	lab vm calm host1 --memory 64MiB
+	pid=$(on_host host1 libvirtd)
+	stop_process "$pid"
+	wait_until '[ "$(node_get host1 .state)" != ready ] || drover nodes host1 | grep -q libvirt' 60
+	run timeout 2 "$DROVER_BUILD_DIR/tools/drover/drover" nodes host1
+	[ "$status" = 0 ]
+	[[ $output == *libvirt* ]] || fail "$output"
+	go_on "$pid"
+	wait_until all_ready 30
+	assert_all_well calm@host1
+}
+
+# bats test_tags=slow
+@test "F49: a migration network of 1 Mbit/s: no end is promised, and a cancel takes less than 5 s" {
+	local began
+	begin thin
+	lab link host1 migration rate 1mbit
+	wait_until "drover migrations --vm thin -o json | jq -e '.migrations[0].report.progress.transferBytesPerS | tonumber < 1000000' >/dev/null" 20
+	began=$SECONDS
+	drover -q cancel vm/thin
+	wait_until 'migration_is thin CANCELLED' 10
+	((SECONDS - began <= 6)) || fail "the cancel took $((SECONDS - began)) s"
+	assert_all_well thin@host1
+}
