@@ -301,13 +301,11 @@ static void probed(struct errand *e)
 	struct source_attempt *a = p->base.attempt;
 	bool home = source_home(&p->base, p->breaks ? SOURCE_MOVING : SOURCE_RESOLVING);
 
-	if (!home)
-		a->recovering = false;
-	else if (!p->breaks && p->rc < 0)
+	if (home && !p->breaks && p->rc < 0)
 		failed_and_look(a, &p->error);
-	else if (!p->breaks)
+	else if (home && !p->breaks)
 		relink(a);
-	else if (recovery_answered(&a->recovery, p->rc == 0) == RECOVERY_BREAK)
+	else if (home && recovery_answered(&a->recovery, p->rc == 0) == RECOVERY_BREAK)
 		break_stalled(a);
 	else
 		a->recovering = false;
