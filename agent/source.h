@@ -118,6 +118,7 @@ struct source_attempt {
 
 	/* RESOLVING. */
 	bool looking;
+	uint64_t look_since_ms; /* when the latest look began */
 	unsigned looks;
 	bool finish_sent;
 	bool guest_ended;    /* libvirt told that it shut down, crashed or was destroyed here */

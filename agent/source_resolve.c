@@ -22,6 +22,8 @@
 
 #define LOOK_EVERY_MS      250
 #define SETTLE_DEADLINE_MS 10000
+/* The two ends of a look are at most five seconds apart: a connection, and an answer. */
+#define LOOK_FRESH_MS 8000
 /* How long a silent destination is waited for before what is known is reported. The question goes
  * on: an unconfirmed outcome is not an end. */
 #define SILENT_REPORT_MS 15000
@@ -176,6 +178,7 @@ void source_resolve_look(struct source_attempt *a)
 		return;
 	}
 	a->looking = true;
+	a->look_since_ms = clock_now_ms();
 	a->looks++;
 	l = xnew(struct look_errand);
 	l->base.errand.work = look_work;
@@ -463,7 +466,8 @@ static void carry_out(struct look *look, enum resolution r)
 		else
 			source_look_again(a, SOURCE_LOOK_SLOW_MS / 2);
 		break;
-	case RESOLVE_RAN_THERE: /* nothing that comes later can make it untrue */
+	case RESOLVE_RAN_THERE: /* nothing that comes later can make these untrue */
+	case RESOLVE_ENDED_HERE:
 		stay_unresolved(a, r);
 		break;
 	case RESOLVE_FAILED_UNCONFIRMED:
@@ -490,6 +494,21 @@ static void carry_out(struct look *look, enum resolution r)
 	}
 }
 
+/* From here on a copy at the destination is a past, whatever becomes of the guest here, and whoever is
+ * the agent then. */
+static void remember_going_on(struct look *look)
+{
+	struct source_attempt *a = look->attempt;
+	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
+
+	if (a->order.source_went_on || look->in.source != SOURCE_RUNNING ||
+	    look->in.job != JOB_NONE)
+		return;
+	a->order.source_went_on = true;
+	w.attempt = a->order;
+	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+}
+
 static void conclude(struct look *look)
 {
 	struct source_attempt *a = look->attempt;
@@ -502,7 +521,13 @@ static void conclude(struct look *look)
 		recovery_see_bytes(&a->recovery, look->sent_bytes, clock_now_ms());
 	if (a->stage == SOURCE_RESOLVING && a->fenced) {
 		give_up(a);
+	} else if (a->stage == SOURCE_RESOLVING &&
+	           clock_now_ms() - a->look_since_ms > LOOK_FRESH_MS) {
+		/* We were stopped meanwhile, or starved: an act needs views that are of now. */
+		source_look_again(a, 0);
 	} else if (a->stage == SOURCE_RESOLVING) {
+		remember_going_on(look);
+		look->in.source_went_on = a->order.source_went_on;
 		/* An outcome that became unclear may have become clear again. */
 		r = resolve(&look->in);
 		log_debug("%s: source %d, target %d, job %d: %s", a->order.vm_name,

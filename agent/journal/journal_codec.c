@@ -114,6 +114,7 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.post_copy = a->post_copy;
 	m.paused_by_us = a->paused_by_us;
 	m.ran_twice = a->ran_twice;
+	m.source_went_on = a->source_went_on;
 	m.decisions = (char *)a->decisions;
 	m.copy_disks = a->copy_disks;
 	m.copied = (char *)a->copied;
@@ -174,6 +175,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.post_copy = m->post_copy;
 	a.paused_by_us = m->paused_by_us;
 	a.ran_twice = m->ran_twice;
+	a.source_went_on = m->source_went_on;
 	a.copy_disks = m->copy_disks;
 	*ret = a;
 	return 0;

@@ -54,8 +54,9 @@ struct journal_attempt {
 	uint32_t strategy;          /* strategy_pack */
 	uint32_t rung;              /* of its ladder */
 	bool bandwidth_tuned, max_downtime_tuned; /* by an operator, while it ran */
-	bool post_copy;    /* switched, or about to be: it cannot be undone */
-	bool paused_by_us; /* to converge, or about to be: to be resumed if it stays */
+	bool post_copy;      /* switched, or about to be: it cannot be undone */
+	bool paused_by_us;   /* to converge, or about to be: to be resumed if it stays */
+	bool source_went_on; /* it was seen running at its source when the move was over */
 	bool ran_twice; /* it was seen running on both hosts: only a person knows which is right */
 	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
 	bool copy_disks;                         /* what is not shared is copied */

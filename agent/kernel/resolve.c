@@ -157,6 +157,11 @@ static const struct {
 		"source is older than its disks and must not be resumed. Find out whether it ended or moved "
 		"on (drover events, drover vms), then remove that rest: virsh destroy at the source",
 		false },
+	[RESOLVE_ENDED_HERE] = { "ended-here",
+		"the guest went on at its source after the move had failed, and ended there: the paused copy "
+		"at the destination is older than its disks and must not be resumed. Remove it: virsh destroy "
+		"at the destination",
+		false },
 	[RESOLVE_HOLD] = { "hold",
 		"what both hosts show allows no safe step: an operator has to decide", false },
 	[RESOLVE_UNKNOWN] = { "unknown", "too little is known to say where the guest runs", false },
@@ -261,6 +266,16 @@ static enum resolution respect_what_ran(const struct resolve_input *in, enum res
 	}
 }
 
+/* The same the other way round: what has gone on at its source is not replaced by a copy from before. */
+static enum resolution respect_what_went_on(const struct resolve_input *in, enum resolution r)
+{
+	if (in->source != SOURCE_GONE && in->source != SOURCE_STOPPED)
+		return r;
+	if (in->target == TARGET_PAUSED)
+		return in->job == JOB_NONE ? RESOLVE_ENDED_HERE : RESOLVE_WAIT;
+	return r == RESOLVE_LOST ? RESOLVE_STOPPED : r;
+}
+
 static enum resolution settle_deadline(const struct resolve_input *in, enum resolution r)
 {
 	if (r != RESOLVE_WAIT || !in->deadline_passed)
@@ -314,7 +329,9 @@ enum resolution resolve(const struct resolve_input *in)
 	if (in->postcopy)
 		r = keep_both_halves(in, r);
 	r = settle_deadline(in, r);
-	return in->target_has_run ? respect_what_ran(in, r) : r;
+	if (in->target_has_run)
+		return respect_what_ran(in, r);
+	return in->source_went_on ? respect_what_went_on(in, r) : r;
 }
 
 const char *resolution_name(enum resolution r)
@@ -336,6 +353,7 @@ bool resolution_is_alarming(enum resolution r)
 	case RESOLVE_LOST:
 	case RESOLVE_LOST_POSTCOPY:
 	case RESOLVE_RAN_THERE:
+	case RESOLVE_ENDED_HERE:
 	case RESOLVE_LOST_HALF:
 	case RESOLVE_RECOVER_POSTCOPY: /* the guest stands still until the network is repaired */
 	case RESOLVE_HOLD:

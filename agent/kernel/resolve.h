@@ -53,6 +53,7 @@ struct resolve_input {
 	bool paused_before;  /* the guest was paused when the move began: it arrives paused */
 	bool paused_by_us;   /* to converge: it is no person's pause, and to be ended if it stays */
 	bool target_has_run; /* the guest ran over there with this attempt, whatever it does now */
+	bool source_went_on; /* it was seen running here without a job: a copy over there is a past */
 	bool deadline_passed; /* the caller has waited long enough (10 s) for it to settle */
 };
 
@@ -74,6 +75,7 @@ enum resolution {
 	RESOLVE_LOST_POSTCOPY,    /* its newer half is gone: keep the source for forensics */
 	RESOLVE_LOST_HALF, /* what the source still had of it is gone: the rest is no guest */
 	RESOLVE_RECOVER_POSTCOPY, /* both halves live: keep them, and resume the transfer */
+	RESOLVE_ENDED_HERE, /* it went on here and ended: a paused copy there is stale, never resumed */
 	RESOLVE_RAN_THERE, /* it ran there and is gone: the rest here is stale, never resumed */
 	RESOLVE_HOLD,      /* nothing is safe to do: alarm, an operator decides */
 	RESOLVE_UNKNOWN,   /* too little is known; keep everything, block new operations */

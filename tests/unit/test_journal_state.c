@@ -100,6 +100,7 @@ static struct journal_attempt some_attempt(void)
 		                     .post_copy = true,
 		                     .paused_by_us = true,
 		                     .ran_twice = true,
+		                     .source_went_on = true,
 		                     .decisions = "after 3 s: one\nafter 4 s: two",
 		                     .copied = "vda /srv/web1.qcow2" };
 
