@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two agents move a guest, through everything that can go wrong on the way: see tests/sim/agents.h. */
+#include "agent/source.h"
 #include "tests/sim/agents.h"
 
 #include "common/log.h"
@@ -351,6 +352,41 @@ static void test_what_ran_there_is_not_resumed_here(void **state)
 	agents_free(t);
 }
 
+static bool source_went_on(void *context)
+{
+	const struct agents *t = context;
+
+	return t->agents[0]->attempts && t->agents[0]->attempts->order.source_went_on;
+}
+
+/* The guest goes on at its source, whose complete copy cannot be removed at once, and ends there while
+ * its agent is away: that copy is a past. It is not resumed, a person is told, and removes it. */
+static void test_what_went_on_here_is_not_resumed_there(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &small);
+	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	agents_kill(t, 1);
+	assert_true(agents_until(t, source_went_on, t));
+	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
+	agents_kill(t, 0);
+	fake_world_kill_guest(t->world, "host1", t->uuid);
+	agents_start(t, 0);
+	agents_start(t, 1);
+	assert_true(agents_wait(t, UNRESOLVED));
+	assert_true(t->report.alarm);
+	assert_non_null(strstr(t->report.reason, "must not be resumed"));
+	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
+	end_copy(t, 1);
+	assert_true(agents_wait(t, FAILED));
+	assert_true(agents_until(t, is_clean, t));
+	agents_free(t);
+}
+
 /* The answer of Finish is lost, and an administrator has waived the guard: both run, and at once the
  * source does not any more. Nothing is destroyed, somebody is told, and what is left decides. */
 static void f03_no_guard(void **state)
@@ -496,6 +532,7 @@ int main(void)
 		cmocka_unit_test(test_lost_finish_lock),
 		cmocka_unit_test(f54_one_room_two_coordinators),
 		cmocka_unit_test(test_what_ran_there_is_not_resumed_here),
+		cmocka_unit_test(test_what_went_on_here_is_not_resumed_there),
 		cmocka_unit_test(f03_no_guard),
 		cmocka_unit_test(test_target_dies),
 		cmocka_unit_test(test_success_lost),
