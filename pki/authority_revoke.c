@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "proto/mesh/identity.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +95,7 @@ static int sign_list(const char *directory, enum authority_request kind, unsigne
 		rc = authority_read(directory, key_name, &key, err);
 	if (rc < 0)
 		return rc;
+	assert(ca && key);
 	for (size_t i = 0; i < revoked->count; i++) {
 		const struct ledger_entry *e = &revoked->entries[i];
 
