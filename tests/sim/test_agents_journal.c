@@ -217,6 +217,14 @@ static void f29_full_disk_refuses_before_acting(void **state)
 	agents_free(t);
 }
 
+/* Before that it admits nobody, and nothing would be written. */
+static bool target_has_listed(void *context)
+{
+	const struct agents *t = context;
+
+	return t->agents[1]->inventory.valid;
+}
+
 /* Whichever record of a move cannot be written, on either side: the guest runs once, and nothing is
  * left over. */
 static void f29_any_record_that_cannot_be_written(void **state)
@@ -231,6 +239,7 @@ static void f29_any_record_that_cannot_be_written(void **state)
 
 		assert_int_equal(failpoints_begin(&agent_failpoints, t->directory, &err), 0);
 		agents_add_guest(t, &first);
+		assert_true(agents_until(t, target_has_listed, t));
 		snprintf(spec, sizeof(spec), "journal_before_append:%u=error", n);
 		arm(t, spec);
 		agents_order(t);
