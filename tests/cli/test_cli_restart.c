@@ -33,7 +33,7 @@ struct world {
 	pthread_cond_t changed;
 	unsigned calls; /* answered */
 	unsigned restarts;
-	bool over; /* the caller has given up */
+	bool over; /* the caller has given up, or has all it wanted */
 	unsigned bad_ends;
 };
 
@@ -82,6 +82,11 @@ static void *keep_restarting(void *context)
 		w->restarts = i;
 		pthread_mutex_unlock(&w->lock);
 	}
+	/* A child's parent, whose death is its own, is the thread that has started it. */
+	pthread_mutex_lock(&w->lock);
+	while (!w->over)
+		pthread_cond_wait(&w->changed, &w->lock);
+	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
@@ -142,11 +147,12 @@ static void test_restarts_in_order(void **state)
 		}
 		protobuf_c_message_free_unpacked(reply, NULL);
 	} while (tell(&w, 1, false));
-	pthread_join(thread, NULL);
-	assert_int_equal(w.bad_ends, 0);
 	client_free(client);
 	kill(w.coordinator, SIGTERM);
 	waitpid(w.coordinator, NULL, 0);
+	tell(&w, 0, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(w.bad_ends, 0);
 	snprintf(command, sizeof(command), "rm -r %s", w.directory);
 	assert_int_equal(system(command), 0);
 }
