@@ -151,6 +151,13 @@ void source_enter(struct source_attempt *a, enum source_stage stage)
 	a->stage_since_ms = clock_now_ms();
 }
 
+void source_journal_order(const struct source_attempt *a)
+{
+	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT, .attempt = a->order };
+
+	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+}
+
 void source_journal_thing(struct source_attempt *a, enum journal_record_kind made_or_removed,
                           enum journal_thing_kind kind, const char *path,
                           const struct tunnel *tunnel)

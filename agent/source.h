@@ -180,6 +180,8 @@ void source_release_owed(struct source_attempt *a);
 /* In CLEANING, when no courier makes anything for it any more. */
 void source_clean(struct source_attempt *a);
 void source_changed(struct source_attempt *a);
+/* Its order as it is now, for the agent after this one; nothing waits for it. */
+void source_journal_order(const struct source_attempt *a);
 /* Notes that something was made for the attempt, or removed: what a later agent must clean up. An
  * empty path is nothing. */
 void source_journal_thing(struct source_attempt *a, enum journal_record_kind made_or_removed,

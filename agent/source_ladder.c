@@ -114,19 +114,12 @@ void source_ladder_remember(struct source_attempt *a, const char *why)
 		text[used] = '\0';
 }
 
-static void write_order(struct source_attempt *a)
-{
-	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT, .attempt = a->order };
-
-	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
-}
-
 /* libvirt said no, or nobody asked it. */
 static void not_switched(struct source_attempt *a)
 {
 	a->order.post_copy = false;
 	a->ladder.switched = ++a->switch_tries >= SWITCH_TRIES;
-	write_order(a);
+	source_journal_order(a);
 }
 
 static void ladder_acted(struct errand *e)
@@ -194,7 +187,7 @@ static void decision_in_journal(int rc, const struct error *err, void *context)
 	if (w->step == LADDER_PAUSE) {
 		a->order.paused_by_us = false;
 		a->ladder.paused = false;
-		write_order(a);
+		source_journal_order(a);
 	}
 	if (w->told) {
 		if (rc == 0)
@@ -246,11 +239,11 @@ bool source_ladder_judge(struct source_attempt *a, const struct vm_job *job, boo
 	source_ladder_remember(a, d.why);
 	if (d.step == LADDER_ABORT) {
 		error_set(ret_why, ERROR_TIMEOUT, "%s", d.why);
-		write_order(a);
+		source_journal_order(a);
 		return false;
 	}
 	if (d.step == LADDER_NOTE) {
-		write_order(a);
+		source_journal_order(a);
 	} else {
 		struct ladder_errand *w = errand_new(a, d.step);
 
@@ -286,6 +279,6 @@ void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, ui
 	if (a->order.paused_by_us && asked_ms > a->pause_done_ms &&
 	    asked_ms > a->ladder_settled_ms) {
 		a->order.paused_by_us = false;
-		write_order(a);
+		source_journal_order(a);
 	}
 }

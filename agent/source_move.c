@@ -191,13 +191,10 @@ static void switchover_seen(struct source_attempt *a, uint64_t at_ms)
  * know as well. */
 static void note_paused(struct source_attempt *a, bool paused)
 {
-	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
-
 	if (a->order.paused == paused)
 		return;
 	a->order.paused = paused;
-	w.attempt = a->order;
-	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+	source_journal_order(a);
 }
 
 /* libvirt gives a person's pause in mid-copy the same name as a switchover's. QEMU begins none while

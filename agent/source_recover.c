@@ -34,11 +34,8 @@
 /* Into the history, and for the agent after this one. */
 static void tell(struct source_attempt *a, const char *text)
 {
-	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
-
 	source_ladder_remember(a, text);
-	w.attempt = a->order;
-	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+	source_journal_order(a);
 }
 
 static void failed(struct source_attempt *a, const struct error *why)

@@ -499,14 +499,11 @@ static void carry_out(struct look *look, enum resolution r)
 static void remember_going_on(struct look *look)
 {
 	struct source_attempt *a = look->attempt;
-	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
-
 	if (a->order.source_went_on || look->in.source != SOURCE_RUNNING ||
 	    look->in.job != JOB_NONE)
 		return;
 	a->order.source_went_on = true;
-	w.attempt = a->order;
-	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
+	source_journal_order(a);
 }
 
 static void conclude(struct look *look)

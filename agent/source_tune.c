@@ -22,6 +22,8 @@
 
 #define DOWNTIME_MAX_MS ((uint64_t)2000 * 1000) /* QEMU's own limit */
 #define VALUES_MAX      3
+/* "uid 0:", and for each value its name and two texts. */
+#define LINE_BYTES (80 + VALUES_MAX * (32 + 2 * UNITS_TEXT_BYTES))
 
 /* What of the order an operator sets. */
 struct limits {
@@ -64,13 +66,6 @@ static void put_limits(struct source_attempt *a, const struct limits *l)
 	a->order.max_downtime_ms = l->max_downtime_ms;
 	a->order.bandwidth_tuned = l->bandwidth_tuned;
 	a->order.max_downtime_tuned = l->max_downtime_tuned;
-}
-
-static void write_order(const struct source_attempt *a)
-{
-	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT, .attempt = a->order };
-
-	journal_keeper_write(a->agent->journal, &w, NULL, NULL);
 }
 
 /* --- may it? --- */
@@ -231,7 +226,7 @@ static void read_step(struct tune_errand *w, const struct source_attempt *a,
 static int put_line(struct source_attempt *a, const struct tune_errand *w, const char *by,
                     struct error *err)
 {
-	char line[256];
+	char line[LINE_BYTES];
 	int n = snprintf(line, sizeof(line), "%.64s:", by);
 
 	for (size_t i = 0; i < w->n_values; i++)
@@ -318,7 +313,7 @@ static void take_back(struct source_attempt *a, const struct tune_errand *w)
 		         w->bandwidth_done ? "maxDowntime" : "that", w->error.text);
 	}
 	source_ladder_remember(a, why);
-	write_order(a);
+	source_journal_order(a);
 }
 
 static void take_effect(struct source_attempt *a, const struct tune_errand *w)
@@ -418,7 +413,7 @@ static void tune(struct source_attempt *a, struct mesh_incoming *in, const Drove
 		put_limits(a, &w->after);
 		if (t->max_downtime_given)
 			ladder_fix_downtime(&a->ladder, t->max_downtime_ms, clock_now_ms());
-		write_order(a);
+		source_journal_order(a);
 		answer(w);
 		free(w);
 		source_changed(a);

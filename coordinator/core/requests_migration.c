@@ -67,12 +67,12 @@ static int check_migration(const struct fleet *fleet, const struct vm *vm, const
 	if (node == vm->node)
 		return error_set(err, ERROR_REFUSED, "%s runs on %s already", vm->name, target);
 	if (node->kept.cordoned || node->kept.maintenance || node->kept.drain_number)
-		return error_set(err, ERROR_REFUSED,
-		                 "%s takes no guests: it is %s; to change that: drover %s %s",
-		                 target, node_state_name(node->state),
-		                 node->kept.maintenance || node->kept.drain_number ? "undrain"
-		                                                                   : "uncordon",
-		                 target);
+		return error_set(
+			err, ERROR_REFUSED,
+			"%s takes no guests: it is %s%s; to change that: drover %s %s", target,
+			node->state == NODE_MAINTENANCE ? "in " : "", node_state_name(node->state),
+			node->kept.maintenance || node->kept.drain_number ? "undrain" : "uncordon",
+			target);
 	return 0;
 }
 

@@ -205,6 +205,32 @@ static void test_file_arms_a_running_process(void **state)
 	assert_true(exited_with(status, CHILD_ACT_FAILED));
 }
 
+/* Looked at between the file's making and its writing, in one tick of the clock, it still counts. */
+static void test_file_that_is_being_written(void **state)
+{
+	pid_t child = fork();
+	int status;
+
+	(void)state;
+	assert_true(child >= 0);
+	if (child == 0) {
+		static const struct timespec same[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+		struct error err;
+		int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+		(void)!freopen("/dev/null", "w", stderr);
+		if (failpoints_begin(&points, directory, &err) < 0 || futimens(fd, same) < 0)
+			_exit(CHILD_REFUSED);
+		work(1);
+		if (write(fd, "step_before", 11) != 11 || futimens(fd, same) < 0)
+			_exit(CHILD_REFUSED);
+		work(1);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(was_killed(status));
+}
+
 /* A child of an armed process, like a tunnel, looks at the same file. */
 static void test_children_look_at_the_same_file(void **state)
 {
@@ -237,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_stop_goes_on),
 		cmocka_unit_test(test_file_fires_once),
 		cmocka_unit_test(test_file_arms_a_running_process),
+		cmocka_unit_test(test_file_that_is_being_written),
 		cmocka_unit_test(test_children_look_at_the_same_file),
 	};
 

@@ -7,18 +7,20 @@
 #include "common/clock.h"
 #include "proto/audit/audit_read.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-int siege_setup(void **state)
+static int set_up(void **state, bool patient)
 {
 	struct siege *s = xnew(struct siege);
 	struct mesh_options options;
 	struct rlimit files;
 
+	signal(SIGPIPE, SIG_IGN); /* as every program of ours */
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
 	files.rlim_cur = files.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
@@ -27,11 +29,23 @@ int siege_setup(void **state)
 	s->audit = audit_start(&(struct audit_options){ .path = s->log, .self = "c1" });
 	options = harness_options(&s->h, &s->h.server, MESH_ROLE_COORDINATOR, "c1");
 	options.audit = s->audit;
-	options.handshake_ms = 3000;
-	options.keepalive_ms = 1000;
+	if (!patient) {
+		options.handshake_ms = 3000;
+		options.keepalive_ms = 1000;
+	}
 	harness_start(&s->h, &s->h.server, &options, true);
 	*state = s;
 	return 0;
+}
+
+int siege_setup(void **state)
+{
+	return set_up(state, false);
+}
+
+int siege_setup_patient(void **state)
+{
+	return set_up(state, true);
 }
 
 int siege_teardown(void **state)

@@ -24,6 +24,8 @@ struct siege {
 
 /* For cmocka: a struct siege, whose handshakes may take 3 s and whose keepalive is 1 s. */
 int siege_setup(void **state);
+/* The same with the times that peers have by default: for attacks that keep the machine itself busy. */
+int siege_setup_patient(void **state);
 int siege_teardown(void **state);
 
 /* A newcomer with a good certificate, from connecting to the answer of its call. */
