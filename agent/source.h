@@ -48,6 +48,7 @@ struct source_attempt {
 	enum source_stage stage;
 	struct loop_timer timer; /* the stage's own: polls and retries */
 	uint64_t stage_since_ms;
+	uint64_t stage_ms[SOURCE_STAGES]; /* spent in each that was left, by this agent */
 	uint64_t started_ms, ended_ms;
 	bool fenced;        /* this host was declared dead since: it acts no more */
 	bool target_fenced; /* the destination was: it has nothing of the guest any more */

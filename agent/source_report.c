@@ -69,6 +69,21 @@ static void put_decisions(Drover__V1__AttemptReport *r, const char *text)
 	}
 }
 
+/* An agent that took it over knows only of what came after; zeros are left out. */
+static Drover__V1__StageTimes *times_new(const struct source_attempt *a)
+{
+	Drover__V1__StageTimes *t = xmalloc(sizeof(*t));
+
+	drover__v1__stage_times__init(t);
+	t->describing_ms = a->stage_ms[SOURCE_ACCEPTING] + a->stage_ms[SOURCE_DESCRIBING];
+	t->admitting_ms = a->stage_ms[SOURCE_ADMITTING];
+	t->linking_ms = a->stage_ms[SOURCE_LINKING];
+	t->moving_ms = a->stage_ms[SOURCE_MOVING];
+	t->resolving_ms = a->stage_ms[SOURCE_RESOLVING];
+	t->cleaning_ms = a->stage_ms[SOURCE_CLEANING];
+	return t;
+}
+
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 {
 	Drover__V1__AttemptReport *r = xmalloc(sizeof(*r));
@@ -99,6 +114,7 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->disk_processed_bytes = a->job.disk_processed_bytes;
 	r->disk_remaining_bytes = a->job.disk_remaining_bytes;
 	r->duration_ms = end_ms - a->started_ms;
+	r->times = times_new(a);
 	r->downtime_ms = a->downtime_ms;
 	r->transferred_bytes = a->transferred_bytes;
 	r->wire_bytes = a->wire_bytes;

@@ -326,6 +326,15 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	r.guard = (enum guard)from->guard;
 	read_progress(from->progress, &r.progress);
 	r.duration_ms = from->duration_ms;
+	if (from->times)
+		r.times = (struct stage_times){
+			.describing_ms = from->times->describing_ms,
+			.admitting_ms = from->times->admitting_ms,
+			.linking_ms = from->times->linking_ms,
+			.moving_ms = from->times->moving_ms,
+			.resolving_ms = from->times->resolving_ms,
+			.cleaning_ms = from->times->cleaning_ms,
+		};
 	r.downtime_ms = from->downtime_ms;
 	r.transferred_bytes = from->transferred_bytes;
 	r.wire_bytes = from->wire_bytes;

@@ -282,6 +282,29 @@ static void settings_from_json(const json_t *object, struct migration_settings *
 	origins_unpack(json_number(object, "origins"), ret);
 }
 
+static json_t *times_to_json(const struct stage_times *times)
+{
+	json_t *object = json_object();
+
+	json_put(object, "describing_ms", times->describing_ms);
+	json_put(object, "admitting_ms", times->admitting_ms);
+	json_put(object, "linking_ms", times->linking_ms);
+	json_put(object, "moving_ms", times->moving_ms);
+	json_put(object, "resolving_ms", times->resolving_ms);
+	json_put(object, "cleaning_ms", times->cleaning_ms);
+	return object;
+}
+
+static void times_from_json(const json_t *object, struct stage_times *ret)
+{
+	ret->describing_ms = json_number(object, "describing_ms");
+	ret->admitting_ms = json_number(object, "admitting_ms");
+	ret->linking_ms = json_number(object, "linking_ms");
+	ret->moving_ms = json_number(object, "moving_ms");
+	ret->resolving_ms = json_number(object, "resolving_ms");
+	ret->cleaning_ms = json_number(object, "cleaning_ms");
+}
+
 /* The report without what the record itself has, and without the passing progress but for what a
  * summary shows. */
 static json_t *report_to_json(const struct attempt_report *report)
@@ -301,6 +324,7 @@ static json_t *report_to_json(const struct attempt_report *report)
 	json_put(object, "memory_total_bytes", report->progress.memory_total_bytes);
 	json_put(object, "memory_processed_bytes", report->progress.memory_processed_bytes);
 	json_put(object, "duration_ms", report->duration_ms);
+	json_object_set_new(object, "times", times_to_json(&report->times));
 	json_put(object, "downtime_ms", report->downtime_ms);
 	json_put(object, "transferred_bytes", report->transferred_bytes);
 	json_put(object, "wire_bytes", report->wire_bytes);
@@ -337,6 +361,7 @@ static void report_from_json(const json_t *object, const struct migration_record
 	ret->progress.memory_total_bytes = json_number(object, "memory_total_bytes");
 	ret->progress.memory_processed_bytes = json_number(object, "memory_processed_bytes");
 	ret->duration_ms = json_number(object, "duration_ms");
+	times_from_json(json_object_get(object, "times"), &ret->times);
 	ret->downtime_ms = json_number(object, "downtime_ms");
 	ret->transferred_bytes = json_number(object, "transferred_bytes");
 	ret->wire_bytes = json_number(object, "wire_bytes");

@@ -216,6 +216,19 @@ static Drover__V1__Progress *progress_new(const struct progress *p)
 	return m;
 }
 
+static Drover__V1__StageTimes *times_new(const struct stage_times *t)
+{
+	NEW_MESSAGE(m, Drover__V1__StageTimes, drover__v1__stage_times__init);
+
+	m->describing_ms = t->describing_ms;
+	m->admitting_ms = t->admitting_ms;
+	m->linking_ms = t->linking_ms;
+	m->moving_ms = t->moving_ms;
+	m->resolving_ms = t->resolving_ms;
+	m->cleaning_ms = t->cleaning_ms;
+	return m;
+}
+
 static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 {
 	NEW_MESSAGE(m, Drover__V1__AttemptReport, drover__v1__attempt_report__init);
@@ -233,6 +246,7 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->guard = (Drover__V1__Guard)r->guard;
 	m->progress = progress_new(&r->progress);
 	m->duration_ms = r->duration_ms;
+	m->times = times_new(&r->times);
 	m->downtime_ms = r->downtime_ms;
 	m->transferred_bytes = r->transferred_bytes;
 	m->wire_bytes = r->wire_bytes;

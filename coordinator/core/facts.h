@@ -106,6 +106,11 @@ struct progress {
 	uint64_t disk_total_bytes, disk_processed_bytes, disk_remaining_bytes; /* 0 = none copied */
 };
 
+/* What an attempt spent its time with; see proto/types.proto. */
+struct stage_times {
+	uint64_t describing_ms, admitting_ms, linking_ms, moving_ms, resolving_ms, cleaning_ms;
+};
+
 /* What one agent knows of one attempt: by evidence, not by return code. */
 struct attempt_report {
 	struct attempt attempt;
@@ -120,6 +125,7 @@ struct attempt_report {
 	enum guard guard;
 	struct progress progress;
 	uint64_t duration_ms;
+	struct stage_times times;
 	uint64_t downtime_ms;
 	uint64_t transferred_bytes;
 	uint64_t wire_bytes;

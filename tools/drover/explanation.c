@@ -243,6 +243,24 @@ static void disks_print(const struct output *o, const Drover__V1__AttemptReport 
 	fact(o, "disks", line);
 }
 
+/* Of records that are older than the figures there is nothing to say. */
+static void times_print(const struct output *o, const Drover__V1__StageTimes *t)
+{
+	char before[OUTPUT_TEXT_BYTES], moving[OUTPUT_TEXT_BYTES], after[OUTPUT_TEXT_BYTES];
+	char clean[OUTPUT_TEXT_BYTES];
+	char line[4 * OUTPUT_TEXT_BYTES + 80];
+
+	if (!t || !t->moving_ms)
+		return;
+	snprintf(line, sizeof(line),
+	         "%s before libvirt was asked, %s its move, %s until it was proved, %s cleaning up",
+	         output_duration(o, t->describing_ms + t->admitting_ms + t->linking_ms, before),
+	         output_duration(o, t->moving_ms, moving),
+	         output_duration(o, t->resolving_ms, after),
+	         output_duration(o, t->cleaning_ms, clean));
+	fact(o, "of it", line);
+}
+
 static void report_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
 {
 	char text[OUTPUT_TEXT_BYTES], summary[CHECKS_SUMMARY_BYTES];
@@ -253,6 +271,7 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 	disks_print(o, r, over);
 	if (over) {
 		fact(o, "duration", output_duration(o, r->duration_ms, text));
+		times_print(o, r->times);
 		if (r->state == DROVER__V1__MIGRATION_STATE__DONE)
 			fact(o, "downtime", output_duration(o, r->downtime_ms, text));
 		fact(o, "sent", output_bytes(o, r->transferred_bytes, text));

@@ -129,6 +129,8 @@ host_write_libvirt_config() {
 		log_level = 3
 		log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 	END
+	# What drover does without: libvirt's own remote connection, with the certificates of "drover join".
+	[[ ! -e $STATE/listen ]] || sed -i 's/^listen_tls = 0/listen_tls = 1/' "$etc/libvirtd.conf"
 	[[ -e $STATE/locks ]] || return 0
 	say 'lock_manager = "lockd"' >>"$etc/qemu.conf"
 	cat >>"$etc/qemu-lockd.conf" <<-END
@@ -239,7 +241,9 @@ libvirtd_start() {
 	fi
 	# A killed libvirtd leaves its socket: its file must not pass for readiness.
 	rm -f "$dir"/run/libvirt/libvirt-sock*
-	daemon_start "$host" libvirtd /usr/sbin/libvirtd
+	local options=()
+	[[ ! -e $STATE/listen ]] || options=(--listen)
+	daemon_start "$host" libvirtd /usr/sbin/libvirtd "${options[@]}"
 	wait_until 30 libvirtd_answers "$host" ||
 		die "libvirtd on $host does not answer: see $dir/libvirtd.log and $dir/log-libvirt/libvirtd.log"
 }

@@ -113,7 +113,7 @@ up_undo() {
 }
 
 command_up() {
-	local count='' rate=1gbit locks=no fresh=no bare=no memory_kib=1048576 value host
+	local count='' rate=1gbit locks=no listen=no fresh=no bare=no memory_kib=1048576 value host
 	local build=${DROVER_BUILD_DIR:-$LAB_REPO/build/dev}
 	local -A memory_of=()
 	while (($# > 0)); do
@@ -144,6 +144,7 @@ command_up() {
 			;;
 		--bare) bare=yes ;;
 		--locks) locks=yes ;;
+		--listen) listen=yes ;;
 		--fresh) fresh=yes ;;
 		-*) usage_error "up knows no option \"$1\"" ;;
 		*)
@@ -157,6 +158,7 @@ command_up() {
 		shift
 	done
 	count=${count:-3}
+	[[ $listen == no || $bare == no ]] || usage_error "--listen needs the certificates that --bare hosts do not have"
 	for host in "${!memory_of[@]}"; do
 		if [[ ! $host =~ ^host([1-9][0-9]?)$ ]] || ((BASH_REMATCH[1] > count)); then
 			usage_error "--memory names \"$host\", but the hosts are host1 to host$count"
@@ -187,6 +189,7 @@ command_up() {
 	chmod 0755 "$STATE"
 	say "$count" >"$STATE/host-count"
 	[[ $locks == no ]] || touch "$STATE/locks"
+	[[ $listen == no ]] || touch "$STATE/listen"
 	with_machine_lock mount_points_make
 	reap_build
 	tiny_build

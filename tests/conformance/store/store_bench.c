@@ -136,6 +136,14 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 	m.report.progress.memory_processed_bytes = 12;
 	m.report.duration_ms = 13;
 	m.report.downtime_ms = 14;
+	m.report.times = (struct stage_times){
+		.describing_ms = 21,
+		.admitting_ms = 22,
+		.linking_ms = 23,
+		.moving_ms = 24,
+		.resolving_ms = 25,
+		.cleaning_ms = 26,
+	};
 	m.report.transferred_bytes = 15;
 	m.report.wire_bytes = 16;
 	m.report.tombstoned = true;
