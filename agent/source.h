@@ -122,10 +122,10 @@ struct source_attempt {
 	uint64_t look_since_ms; /* when the latest look began */
 	unsigned looks;
 	bool finish_sent;
-	bool guest_ended;    /* libvirt told that it shut down, crashed or was destroyed here */
-	bool lives_there;    /* it was seen running at the destination, and gone here */
-	bool alarm;          /* a person has to act */
-	bool closing_wanted; /* cancelled: a guest that is nowhere is not looked for any more */
+	enum vm_end guest_end; /* libvirt told that it ended here */
+	bool lives_there;      /* it was seen running at the destination, and gone here */
+	bool alarm;            /* a person has to act */
+	bool closing_wanted;   /* cancelled: a guest that is nowhere is not looked for any more */
 	unsigned undefine_tries, commit_tries, autostart_tries;
 	unsigned release_tries; /* of the lease, also after the end */
 };

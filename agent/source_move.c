@@ -440,7 +440,8 @@ void source_vm_event(struct agent *agent, const struct hypervisor_event *e)
 
 	if (!a)
 		return;
-	a->guest_ended |= e->ended;
+	if (e->end != VM_END_NONE)
+		a->guest_end = e->end;
 	if (e->kind == HYPERVISOR_JOB_COMPLETED) {
 		a->downtime_ms = e->job.downtime_ms;
 		a->transferred_bytes = e->job.memory_processed_bytes + e->job.disk_processed_bytes;

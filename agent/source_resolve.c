@@ -135,7 +135,7 @@ static void looked(struct errand *e)
 	look->in.source = source_view_from(l->find_rc == 0 || l->find_rc == -ERROR_NOT_FOUND,
 	                                   l->find_rc == 0, &l->vm);
 	/* libvirt forgets a transient guest with its end. That it ended is not that it is gone. */
-	if (l->find_rc == -ERROR_NOT_FOUND && a->guest_ended)
+	if (l->find_rc == -ERROR_NOT_FOUND && a->guest_end != VM_END_NONE)
 		look->in.source = SOURCE_STOPPED;
 	look->source_listed = l->find_rc == 0;
 	look->autostart = l->find_rc == 0 && l->vm.autostart;
@@ -448,7 +448,7 @@ static void carry_out(struct look *look, enum resolution r)
 	case RESOLVE_STOPPED:
 		if (restores_autostart(look))
 			break;
-		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", resolution_sentence(r));
+		error_set(&a->reason, ERROR_UNKNOWN_OUTCOME, "%s", vm_end_sentence(a->guest_end));
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, NULL);
 		break;
 	case RESOLVE_SPLIT_BRAIN:

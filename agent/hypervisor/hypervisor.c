@@ -61,6 +61,24 @@ const char *vm_agent_channel_name(enum vm_agent_channel channel)
 	return (unsigned int)channel < VM_AGENT_CHANNELS ? agent_channel_names[channel] : "unknown";
 }
 
+static const char *const end_sentences[] = {
+	[VM_END_NONE] = "the guest ended at its source during the move",
+	[VM_END_POWERED_OFF] = "the guest powered off at its source during the move: drover starts "
+			       "nothing; to have it again, start it on either host",
+	[VM_END_DESTROYED] =
+		"the guest was ended at its source during the move, by somebody's hand "
+		"(virsh destroy): drover starts nothing",
+	[VM_END_DIED] =
+		"the guest's QEMU died at its source during the move: drover starts nothing; "
+		"the reason is in /var/log/libvirt/qemu/ there, in the file of its name",
+};
+static_assert(ARRAY_SIZE(end_sentences) == VM_ENDS, "every end has a sentence");
+
+const char *vm_end_sentence(enum vm_end end)
+{
+	return end_sentences[(unsigned int)end < VM_ENDS ? end : VM_END_NONE];
+}
+
 bool vm_summary_equal(const struct vm_summary *a, const struct vm_summary *b)
 {
 	return strcmp(a->uuid, b->uuid) == 0 && strcmp(a->name, b->name) == 0 &&

@@ -274,10 +274,22 @@ enum hypervisor_event_kind {
 	HYPERVISOR_DISCONNECTED, /* error says why */
 };
 
+/* What ended a guest, by libvirt's word; a guest that moved has not ended. */
+enum vm_end {
+	VM_END_NONE,
+	VM_END_POWERED_OFF, /* by itself, or because it was asked to (virsh shutdown) */
+	VM_END_DESTROYED,   /* by somebody's hand */
+	VM_END_DIED,        /* it crashed, or its QEMU ended */
+	VM_ENDS
+};
+
+/* "somebody ended the guest at its source during the move (virsh destroy)" */
+const char *vm_end_sentence(enum vm_end end);
+
 struct hypervisor_event {
 	enum hypervisor_event_kind kind;
 	char uuid[VM_UUID_BYTES];
-	bool ended;      /* VM_CHANGED: it shut down, crashed or was destroyed; it did not move */
+	enum vm_end end; /* VM_CHANGED: it has ended here; it did not move */
 	bool switchover; /* VM_CHANGED: its vCPUs were stopped here for the switchover ... */
 	uint64_t at_ms;  /* ... at this time, clock_now_ms scale */
 	bool runs;       /* VM_CHANGED: its vCPUs go on here, after a move or a pause */

@@ -133,6 +133,7 @@ void fake_world_fail_disk(struct fake_world *world, const char *host, const char
 
 /* The operator's hand, past every check: destroys and starts nothing else. */
 void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid);
+void fake_world_power_off_guest(struct fake_world *world, const char *host, const char *uuid);
 
 /* ---- what happened ---- */
 

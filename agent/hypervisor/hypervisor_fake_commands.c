@@ -356,7 +356,7 @@ int fake_destroy(struct hypervisor *h, const char *uuid, struct error *err)
 		result = fake_refuse(err, "domain is not running");
 	} else {
 		fake_move_lose_copy_locked(handle->world, copy);
-		copy->ended = true;
+		copy->end = VM_END_DESTROYED;
 		if (copy->persistent)
 			fake_copy_set_locked(handle->world, copy, VM_SHUTOFF, VM_PAUSE_NONE,
 			                     "destroyed");

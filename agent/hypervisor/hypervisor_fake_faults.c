@@ -82,7 +82,8 @@ void fake_world_fail_disk(struct fake_world *world, const char *host, const char
 	pthread_mutex_unlock(&world->lock);
 }
 
-void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid)
+/* @end: whose doing it was. */
+static void end_guest(struct fake_world *world, const char *host, const char *uuid, enum vm_end end)
 {
 	struct fake_copy *copy;
 
@@ -90,8 +91,18 @@ void fake_world_kill_guest(struct fake_world *world, const char *host, const cha
 	copy = fake_host_find_copy_locked(fake_world_get_host_locked(world, host), uuid);
 	if (copy) {
 		fake_move_lose_copy_locked(world, copy);
-		copy->ended = true;
+		copy->end = end;
 		fake_copy_remove_locked(world, copy);
 	}
 	pthread_mutex_unlock(&world->lock);
+}
+
+void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid)
+{
+	end_guest(world, host, uuid, VM_END_DIED);
+}
+
+void fake_world_power_off_guest(struct fake_world *world, const char *host, const char *uuid)
+{
+	end_guest(world, host, uuid, VM_END_POWERED_OFF);
 }

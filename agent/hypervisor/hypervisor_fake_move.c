@@ -222,7 +222,7 @@ static void step_copy(struct fake_world *world, struct fake_move *move)
 	if (move->fault == FAKE_FAULT_SOURCE_DIES) {
 		fail(world, move, ERROR_HYPERVISOR, "operation failed: domain is not running", 9);
 		source->move = NULL;
-		source->ended = true;
+		source->end = VM_END_DIED;
 		fake_copy_remove_locked(world, source);
 		return;
 	}

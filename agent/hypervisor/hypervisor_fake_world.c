@@ -247,8 +247,8 @@ static void tell_changed_locked(struct fake_world *world, struct fake_copy *copy
 	event.at_ms = clock_now_ms();
 	event.switchover = copy->state == VM_PAUSED && copy->pause_reason == VM_PAUSE_MIGRATION &&
 	                   fake_has_job_out(copy);
-	event.ended = copy->ended;
-	copy->ended = false;
+	event.end = copy->end;
+	copy->end = VM_END_NONE;
 	COPY_TEXT(event.uuid, copy->guest->description.summary.uuid);
 	fake_host_tell_locked(world, copy->host, &event);
 }

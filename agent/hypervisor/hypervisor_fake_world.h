@@ -39,8 +39,8 @@ struct fake_copy {
 	enum vm_pause_reason pause_reason;
 	char reason[48];
 	bool persistent, autostart;
-	bool ended;  /* not by a move; told with the next change */
-	bool doomed; /* an incoming copy whose libvirtd died: killed when that returns */
+	enum vm_end end; /* told with the next change */
+	bool doomed;     /* an incoming copy whose libvirtd died: killed when that returns */
 	uint64_t max_downtime_ms; /* sticks to the copy, as libvirt's does */
 	struct fake_move *move;   /* outgoing or incoming, or NULL */
 	struct vm_job last_job;

@@ -86,6 +86,25 @@ static bool start_event(virDomainPtr domain, enum hypervisor_event_kind kind,
 	return virDomainGetUUIDString(domain, ret->uuid) == 0;
 }
 
+static enum vm_end end_of(int event, int detail)
+{
+	if (event == VIR_DOMAIN_EVENT_CRASHED)
+		return VM_END_DIED;
+	if (event != VIR_DOMAIN_EVENT_STOPPED)
+		return VM_END_NONE;
+	switch (detail) {
+	case VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN:
+		return VM_END_POWERED_OFF;
+	case VIR_DOMAIN_EVENT_STOPPED_DESTROYED:
+		return VM_END_DESTROYED;
+	case VIR_DOMAIN_EVENT_STOPPED_CRASHED:
+	case VIR_DOMAIN_EVENT_STOPPED_FAILED:
+		return VM_END_DIED;
+	default: /* it moved, or was saved */
+		return VM_END_NONE;
+	}
+}
+
 static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail,
                         void *opaque)
 {
@@ -96,12 +115,7 @@ static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event
 		e.switchover = event == VIR_DOMAIN_EVENT_SUSPENDED &&
 		               detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED;
 		e.runs = event == VIR_DOMAIN_EVENT_RESUMED;
-		e.ended = event == VIR_DOMAIN_EVENT_CRASHED ||
-		          (event == VIR_DOMAIN_EVENT_STOPPED &&
-		           (detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN ||
-		            detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED ||
-		            detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED ||
-		            detail == VIR_DOMAIN_EVENT_STOPPED_FAILED /* its QEMU died */));
+		e.end = end_of(event, detail);
 		e.at_ms = clock_now_ms();
 		tell(opaque, &e);
 	}

@@ -132,6 +132,7 @@ struct vm {
 	struct refusal *refusals;
 	uint32_t failures;     /* in a row */
 	uint64_t retry_ms;     /* not before, after a failure */
+	uint64_t begun_ms;     /* its last attempt; 0 = none since start */
 	uint64_t moved_ms;     /* its last migration was done; 0 = none since start */
 	uint64_t gone_ms;      /* no host lists it since; 0 = some does */
 	struct vm_record kept; /* for its next migration; uuid and name are set when it is saved */

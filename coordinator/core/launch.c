@@ -20,6 +20,8 @@
 /* KubeVirt's backoff of evacuations. */
 #define FAILURE_FIRST_MS ((uint64_t)20000)
 #define FAILURE_MOST_MS  ((uint64_t)600000)
+/* From one attempt's beginning to the next one's, however soon it fails: a network that flaps fails many. */
+#define ATTEMPT_EVERY_MS ((uint64_t)30000)
 #define SETTLE_MS        ((uint64_t)5000)
 
 uint32_t launch_get_parallel(const struct fleet *fleet, const struct drain *drain)
@@ -90,7 +92,7 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 	return m;
 }
 
-static void begin(struct fleet *fleet, struct migration *m, const struct vm *vm,
+static void begin(struct fleet *fleet, struct migration *m, struct vm *vm,
                   const struct node *target)
 {
 	const struct sighting *home = fleet_find_sighting(vm, vm->node);
@@ -103,6 +105,7 @@ static void begin(struct fleet *fleet, struct migration *m, const struct vm *vm,
 	m->kept.attempt.number++;
 	m->kept.attempt.epoch = fleet->epoch;
 	m->kept.reason[0] = '\0';
+	vm->begun_ms = change_now(fleet);
 	migration_take_slot(fleet, m);
 	migration_move(fleet, m, MIGRATION_RESERVED);
 }
@@ -251,4 +254,6 @@ void launch_remember_failure(struct fleet *fleet, struct vm *vm)
 		backoff_ms = FAILURE_MOST_MS;
 	vm->failures++;
 	vm->retry_ms = change_now(fleet) + backoff_ms;
+	if (vm->begun_ms && vm->retry_ms < vm->begun_ms + ATTEMPT_EVERY_MS)
+		vm->retry_ms = vm->begun_ms + ATTEMPT_EVERY_MS;
 }

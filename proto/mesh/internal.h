@@ -37,21 +37,23 @@
 #define MESH_HANDSHAKES              256
 #define MESH_CONNECTIONS_PER_ADDRESS 64
 #define MESH_HANDSHAKES_PER_ADDRESS  32
-#define MESH_HANDSHAKE_MS            10000
-#define MESH_TLS_REFRESH_MS          5000
-#define MESH_WINDOW_BYTES            (256 * 1024) /* of a stream, on its way and unread */
-#define MESH_PIECE_BYTES             (16 * 1024)
-#define MESH_PIECE_LEAST_BYTES       1024  /* a peer that asks for less only wants to make work */
-#define MESH_PARTIAL_MS              60000 /* a message in pieces is all there by then */
-#define MESH_REFUSAL_LINGER_MS       500   /* for the peer to read why it was refused */
-#define MESH_TIMEOUT_MOST_MS         (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
-#define MESH_RETIRE_GRACE_MS         5000  /* for the peer to learn of the successor */
-#define MESH_RETIRE_MS               30000 /* for calls to end */
-#define MESH_STALE_MS                8000  /* for a peer with a new certificate to come with it */
-#define MESH_FEATURE_DRAIN           0x1u  /* knows a GOAWAY that does not hang up */
-#define MESH_FEATURES                MESH_FEATURE_DRAIN
-#define MESH_BACKOFF_FIRST_MS        1000
-#define MESH_BACKOFF_MOST_MS         15000
+/* An agent has some 30 at rest, and needs about 8 for each move. */
+#define MESH_OWN_DESCRIPTORS   48
+#define MESH_HANDSHAKE_MS      10000
+#define MESH_TLS_REFRESH_MS    5000
+#define MESH_WINDOW_BYTES      (256 * 1024) /* of a stream, on its way and unread */
+#define MESH_PIECE_BYTES       (16 * 1024)
+#define MESH_PIECE_LEAST_BYTES 1024  /* a peer that asks for less only wants to make work */
+#define MESH_PARTIAL_MS        60000 /* a message in pieces is all there by then */
+#define MESH_REFUSAL_LINGER_MS 500   /* for the peer to read why it was refused */
+#define MESH_TIMEOUT_MOST_MS   (UINT64_MAX / 1000 / 1000) /* fits the wire's microseconds */
+#define MESH_RETIRE_GRACE_MS   5000  /* for the peer to learn of the successor */
+#define MESH_RETIRE_MS         30000 /* for calls to end */
+#define MESH_STALE_MS          8000  /* for a peer with a new certificate to come with it */
+#define MESH_FEATURE_DRAIN     0x1u  /* knows a GOAWAY that does not hang up */
+#define MESH_FEATURES          MESH_FEATURE_DRAIN
+#define MESH_BACKOFF_FIRST_MS  1000
+#define MESH_BACKOFF_MOST_MS   15000
 
 struct tls;
 struct tls_session;

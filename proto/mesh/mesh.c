@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <utlist.h>
 
 DEFINE_CLEANUP(struct mesh *, mesh_free);
@@ -107,6 +108,41 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise)
 	return value ? value : otherwise;
 }
 
+static uint32_t at_most(uint32_t value, uint32_t most)
+{
+	return value < most ? value : most;
+}
+
+/* Of our file descriptors, what may be given to whoever connects: the process has to go on with the
+ * rest when they are all taken. */
+static uint32_t count_descriptors_for_peers(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur > UINT32_MAX)
+		return UINT32_MAX;
+	if (files.rlim_cur / 4 + MESH_OWN_DESCRIPTORS < files.rlim_cur)
+		return (uint32_t)files.rlim_cur - MESH_OWN_DESCRIPTORS;
+	return (uint32_t)files.rlim_cur / 4;
+}
+
+/* With few descriptors there are more handshakes than connections that they could be, and half of these
+ * are left to peers that are known. */
+static void fit_limits(struct gate_limits *l)
+{
+	uint32_t most = count_descriptors_for_peers();
+
+	if (l->connections <= most)
+		return;
+	log_warning("mesh: the limit of file descriptors allows for %u connections, not for %u: "
+	            "raise it (LimitNOFILE=)",
+	            most, l->connections);
+	l->connections = most;
+	l->connections_per_address = at_most(l->connections_per_address, most);
+	l->handshakes = at_most(l->handshakes, most / 2);
+	l->handshakes_per_address = at_most(l->handshakes_per_address, most / 4);
+}
+
 static void set_limits(struct mesh *mesh, const struct mesh_options *o)
 {
 	mesh->limits = (struct gate_limits){
@@ -117,6 +153,7 @@ static void set_limits(struct mesh *mesh, const struct mesh_options *o)
 		.handshakes_per_address = or_default(o->max_handshakes_per_address,
 		                                     MESH_HANDSHAKES_PER_ADDRESS),
 	};
+	fit_limits(&mesh->limits);
 }
 
 void mesh_get_counts(const struct mesh *mesh, struct mesh_counts *ret)

@@ -119,7 +119,8 @@ struct mesh_options {
 	size_t n_extra_methods;
 
 	/* Of each listener; 0 = 512 connections, 64 of one address, 256 and 32 handshakes. Who is
-	 * over one of them is closed at once; see proto/mesh/gate.h. */
+	 * over one of them is closed at once; see proto/mesh/gate.h. Less where the process has not that
+	 * many file descriptors (RLIMIT_NOFILE, now). */
 	uint32_t max_connections, max_connections_per_address;
 	uint32_t max_handshakes, max_handshakes_per_address;
 

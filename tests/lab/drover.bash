@@ -121,6 +121,31 @@ qemu_starts_everywhere() {
 	printf '%s\n' "$sum"
 }
 
+# ---- a host's memory ----
+
+# Its memory cgroup; nothing if this machine has none.
+host_cgroup() {
+	local dir
+	for dir in "/sys/fs/cgroup/drover-$DROVER_LAB-$1" "/sys/fs/cgroup/memory/drover-$DROVER_LAB-$1"; do
+		[[ ! -d $dir ]] || printf '%s\n' "$dir"
+	done
+}
+
+# Grows inside HOST's cgroup until the kernel has ended process PID, which is the first it takes.
+hog_until_gone() { # HOST PID
+	echo 1000 >"/proc/$2/oom_score_adj"
+	(
+		echo "$BASHPID" >"$(host_cgroup "$1")/cgroup.procs"
+		exec perl -e '
+			for (1 .. 400) {
+				last unless kill 0, $ARGV[0];
+				push @held, "x" x ((4 << 20) + $_);
+				select undef, undef, undef, 0.02;
+			}' "$2" 3>&-
+	) || [ $? = 137 ] # the kernel took it as well, while the memory of the first was being freed
+	wait_until "! kill -0 $2" 15
+}
+
 # ---- what must hold in the end ----
 
 # What drover made for migrations and has not removed, as lines; nothing is as it should be.

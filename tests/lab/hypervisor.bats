@@ -47,7 +47,7 @@ begin_long_drain() { # GUEST [VM_OPTION...]
 	begin_long_drain dead
 	kill -KILL "$(qemu_pid dead host1)"
 	wait_until '[ "$(migration_get dead .state)" = FAILED ]' 20
-	[[ $(migration_get dead .reason) == *"ended at its source"* ]] || fail "$(migration_get dead .reason)"
+	[[ $(migration_get dead .reason) == *"QEMU died at its source"* ]] || fail "$(migration_get dead .reason)"
 	wait_until '[[ $(drain_get .state) == completed || $(drain_get .state) == partly ]]' 20
 	[ "$(drain_vm_get dead .state)" = stopped ]
 	wait_until '[ -z "$(leftovers)" ]' 10 || fail "$(leftovers)"

@@ -134,31 +134,9 @@ lease_get() { node_get host2 ".host.leases | map(select(.vmName == \"$1\")) | $2
 	assert_all_well orphan
 }
 
-host2_cgroup() {
-	local dir
-	for dir in "/sys/fs/cgroup/drover-$DROVER_LAB-host2" "/sys/fs/cgroup/memory/drover-$DROVER_LAB-host2"; do
-		[[ ! -d $dir ]] || printf '%s\n' "$dir"
-	done
-}
-
-# Grows inside host2's cgroup until the kernel has ended that process, which is the first it takes.
-hog_until_gone() { # PID
-	echo 1000 >"/proc/$1/oom_score_adj"
-	(
-		echo "$BASHPID" >"$(host2_cgroup)/cgroup.procs"
-		exec perl -e '
-			for (1 .. 400) {
-				last unless kill 0, $ARGV[0];
-				push @held, "x" x ((4 << 20) + $_);
-				select undef, undef, undef, 0.02;
-			}' "$1" 3>&-
-	) || [ $? = 137 ] # the kernel took it as well, while the memory of the first was being freed
-	wait_until "! kill -0 $1" 15
-}
-
 # bats test_tags=slow
 @test "F58: memory is eaten on the destination until its QEMU is ended: the guest runs on, and the host takes nobody for a while" {
-	[ -n "$(host2_cgroup)" ] || skip "no memory cgroup on this machine"
+	[ -n "$(host_cgroup host2)" ] || skip "no memory cgroup on this machine"
 	lab vm fat host1 --memory 256MiB --working-set 192MiB
 	lab vm next host1 --memory 64MiB
 	seen fat
@@ -170,7 +148,7 @@ hog_until_gone() { # PID
 		[[ ! /proc/$pid/ns/net -ef /run/netns/drover-$DROVER_LAB-host2 ]] || echo "$pid"
 	done)
 	[ -n "$target" ]
-	hog_until_gone "$target"
+	hog_until_gone host2 "$target"
 	wait_until '[[ $(node_get host2 ".host.pressure // \"\"") == *"out of memory"* ]]' 15
 	[ "$(node_get host2 '.host.pressureMs | tonumber > 0')" = true ]
 	wait_until '[ "$(migration_get fat .state)" = FAILED ]' 30

@@ -86,6 +86,26 @@ begin() { # GUEST [VM_OPTION...]: in mid-copy, with more to come
 }
 
 # bats test_tags=slow
+@test "F11: a guest that powers off in mid-copy has powered off: said so, started nowhere, nothing is left" {
+	begin leaves
+	# What its own kernel would write to sleep for good (PIIX4's PM1a_CNT: SLP_EN, S5).
+	lab virsh host1 qemu-monitor-command leaves --hmp 'o /w 0x604 0x2000' >/dev/null
+	wait_until 'migration_is leaves FAILED' 30
+	[[ $(migration_get leaves .reason) == *"powered off at its source"* ]] || fail "$(migration_get leaves .reason)"
+	[ -z "$(lab virsh host1 -q list --all --name)$(lab virsh host2 -q list --all --name)" ]
+	[ -z "$(qemu_pids leaves)" ]
+	wait_until '[ -z "$(leftovers)" ]' 15 || fail "left over: $(leftovers)"
+}
+
+# bats test_tags=slow
+@test "F12: what a person destroys at the destination in mid-copy is only the copy: the guest goes on, and that is said" {
+	begin copied
+	lab virsh host2 -q destroy copied || kill -KILL "$(qemu_on copied host2)"
+	wait_until 'migration_is copied FAILED' 30
+	assert_all_well copied@host1
+}
+
+# bats test_tags=slow
 @test "F12: a guest that a person pauses in mid-copy arrives paused, and runs when that person says so" {
 	begin paused --storage lun
 	lab virsh host1 -q suspend paused
@@ -101,10 +121,12 @@ begin() { # GUEST [VM_OPTION...]: in mid-copy, with more to come
 	wait_until "drover vms hand -o json | jq -e '.vms[0].movable' >/dev/null" 10
 	managed_move hand host1 host2 >/dev/null 2>&1 &
 	wait_mid_copy hand host1
-	run drover migrate hand --to host2 --timeout 5s
-	[ "$status" != 0 ]
-	[[ $(drover migrations --vm hand -o json | jq -r '.migrations[0].reason // ""')$output == *migrat* ]]
+	run ! drover migrate hand --to host2 --dry-run
+	[[ $output == *"active guest of this uuid"* ]] || fail "$output"
+	run ! drover migrate hand --to host2 --timeout 5s
+	[[ $(drover vms hand -o wide) == *"a job that is not drover's runs on it"* ]] || fail "$(drover vms hand -o wide)"
 	wait
+	[ "$(qemu_starts_everywhere hand)" = 2 ]
 	assert_all_well hand@host2
 }
 

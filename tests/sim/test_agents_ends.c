@@ -187,8 +187,19 @@ static void f22_autostart_stays_with_the_guest(void **state)
 	}
 }
 
-/* A guest that ends in mid-copy has ended, whether libvirt keeps its definition or forgets it. */
-static void test_guest_ends(void **state)
+/* What is said of a guest's end names whose doing it was. */
+static void expect_end(struct agents *t, const char *words)
+{
+	assert_true(agents_wait(t, FAILED));
+	if (!strstr(t->report.reason, words))
+		fail_msg("no \"%s\" in: %s", words, t->report.reason);
+	assert_non_null(strstr(t->report.reason, "drover starts nothing"));
+	finish(t);
+}
+
+/* A guest that a person ends in mid-copy has ended by a person's hand, whether libvirt keeps its
+ * definition or forgets it. */
+static void f12_destroyed_by_hand(void **state)
 {
 	(void)state;
 	for (int persistent = 0; persistent <= 1; persistent++) {
@@ -202,10 +213,21 @@ static void test_guest_ends(void **state)
 		agents_order(t);
 		assert_true(agents_wait_moving(t));
 		assert_int_equal(h->ops->destroy(h, t->uuid, &err), 0);
-		assert_true(agents_wait(t, FAILED));
-		assert_non_null(strstr(t->report.reason, "ended"));
-		finish(t);
+		expect_end(t, "somebody's hand");
 	}
+}
+
+/* A guest that powers off in mid-copy has powered off: no crash, and nobody's hand. */
+static void f11_powers_off(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	agents_add_guest(t, &large);
+	agents_order(t);
+	assert_true(agents_wait_moving(t));
+	fake_world_power_off_guest(t->world, "host1", t->uuid);
+	expect_end(t, "powered off");
 }
 
 /* A guest that nobody can find stays unresolved, until an operator says that this is all. */
@@ -461,7 +483,8 @@ int main(void)
 		cmocka_unit_test(test_no_definition_is_left),
 		cmocka_unit_test(f21_autostart_moves_along),
 		cmocka_unit_test(f22_autostart_stays_with_the_guest),
-		cmocka_unit_test(test_guest_ends),
+		cmocka_unit_test(f12_destroyed_by_hand),
+		cmocka_unit_test(f11_powers_off),
 		cmocka_unit_test(test_lost_and_cancelled),
 		cmocka_unit_test(test_killed_while_cleaning),
 		cmocka_unit_test(test_release_is_repeated),

@@ -164,6 +164,7 @@ static void test_failure_backs_off(void **state)
 	(void)state;
 	core_world_drain(world, "host1");
 	core_world_report(world, 1, MIGRATION_RUNNING, NULL);
+	core_world_wait(world, 10);
 	core_world_report(world, 1, MIGRATION_FAILED, NULL);
 	assert_string_equal(
 		guest(world, "web1")->reason,
@@ -179,6 +180,24 @@ static void test_failure_backs_off(void **state)
 	assert_int_equal(core_world_count(world, ACTION_START), 2);
 	core_world_wait(world, 2);
 	assert_int_equal(core_world_count(world, ACTION_START), 3);
+	core_world_free(world);
+}
+
+/* An attempt that fails at once, as on a network that flaps, is followed by another after half a minute. */
+static void f51_attempts_are_spaced_out(void **state)
+{
+	struct core_world *world = three_hosts(1);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	core_world_report(world, 1, MIGRATION_FAILED, NULL);
+	assert_string_equal(
+		guest(world, "web1")->reason,
+		"waits: tried again in 30 s; migration/1 failed: its agent gives no reason");
+	core_world_wait(world, 29);
+	assert_int_equal(core_world_count(world, ACTION_START), 1);
+	core_world_wait(world, 2);
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
 	core_world_free(world);
 }
 
@@ -565,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_stopped_guest),
 		cmocka_unit_test(test_refusal_leads_elsewhere),
 		cmocka_unit_test(test_failure_backs_off),
+		cmocka_unit_test(f51_attempts_are_spaced_out),
 		cmocka_unit_test(test_too_large_is_refused),
 		cmocka_unit_test(test_leave_unmovable),
 		cmocka_unit_test(test_leave_must_exist),

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -321,7 +322,7 @@ static void setup_process(struct harness *h, struct outcome *o, uint32_t keepali
 	options = harness_options(h, &h->client, MESH_ROLE_AGENT, "host1");
 	options.keepalive_ms = keepalive_ms;
 	harness_start(h, &h->client, &options, false);
-	mesh_dial(h->client.mesh, h->dial_url, MESH_ROLE_COORDINATOR, "c1");
+	h->dialer = mesh_dial(h->client.mesh, h->dial_url, MESH_ROLE_COORDINATOR, "c1");
 	harness_wait_count(h, &h->client.connects, 1);
 	call_sleep(h, h->client.connection, o);
 	harness_run(h, 50);
@@ -367,6 +368,53 @@ static void test_stopped_peer(void **state)
 	assert_in_range(clock_now_ms() - begin_ms, 500, 3 * 300 + 2000);
 	assert_non_null(strstr(h.client.why.text, "nothing was heard of the peer for 900 ms"));
 	assert_int_equal(o.status, MESH_UNAVAILABLE);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	harness_close(&h);
+}
+
+static unsigned count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* A peer whose host vanishes without closing anything is noticed each of a hundred times, and costs no
+ * descriptor. */
+static void f52_vanished_a_hundred_times(void **state)
+{
+	struct harness h;
+	struct outcome o = { 0 };
+	unsigned before = 0;
+	pid_t pid;
+
+	(void)state;
+	setup_process(&h, &o, 40, &pid);
+	for (int i = 1; i <= 100; i++) {
+		kill(pid, SIGSTOP);
+		harness_wait_count(&h, &h.client.disconnects, i);
+		mesh_dialer_free(h.dialer);
+		/* The first cycle opens what stays open. */
+		if (i == 1)
+			before = count_descriptors();
+		kill(pid, SIGCONT);
+		h.dialer = mesh_dial(h.client.mesh, h.dial_url, MESH_ROLE_COORDINATOR, "c1");
+		harness_wait_count(&h, &h.client.connects, i + 1);
+	}
+	kill(pid, SIGSTOP);
+	harness_wait_count(&h, &h.client.disconnects, 101);
+	mesh_dialer_free(h.dialer);
+	h.dialer = NULL;
+	/* nng closes in a thread of its own. */
+	for (int i = 0; i < 100 && count_descriptors() > before; i++)
+		harness_run(&h, 20);
+	assert_in_range(count_descriptors(), 1, before);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	harness_close(&h);
@@ -419,6 +467,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest process_tests[] = {
 		cmocka_unit_test(test_killed_peer),
 		cmocka_unit_test(test_stopped_peer),
+		cmocka_unit_test(f52_vanished_a_hundred_times),
 		cmocka_unit_test(test_never_sent_is_true),
 	};
 	int failed;

@@ -113,6 +113,38 @@ static void test_too_many_connections(void **state)
 	expect_service(h);
 }
 
+/* A process with 64 file descriptors keeps most of them for itself, whatever its settings allow. */
+static void f30_few_descriptors(void **state)
+{
+	struct harness *h = *state;
+	struct mesh_options options;
+	struct rlimit before, tight;
+	int fds[30];
+	char byte;
+
+	mesh_free(h->server.mesh);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	tight = before;
+	tight.rlim_cur = 64;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	options = harness_options(h, &h->server, MESH_ROLE_COORDINATOR, "c1");
+	options.max_connections = options.max_connections_per_address = 512;
+	harness_start(h, &h->server, &options, true);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = open_socket(h);
+		connect_to(h, fds[i]);
+		harness_run(h, 1);
+	}
+	assert_true(harness_wait(h, is_hung_up, &fds[29]));
+	assert_true(harness_wait(h, is_hung_up, &fds[16]));
+	assert_int_equal(recv(fds[0], &byte, 1, MSG_PEEK), h->tls ? -1 : 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	expect_service(h);
+}
+
 /* Out of descriptors, the listener waits; when there are some again, it goes on. */
 static void test_out_of_descriptors(void **state)
 {
@@ -214,6 +246,7 @@ int main(int argc, char **argv)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 		CASE(test_connect_and_close),
 		CASE(test_too_many_connections),
+		CASE(f30_few_descriptors),
 		CASE(test_out_of_descriptors),
 	};
 	static const struct CMUnitTest file_tests[] = {
