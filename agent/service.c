@@ -57,6 +57,7 @@ HANDLER(handle_release, target_release, Drover__V1__AttemptRequest);
 HANDLER(handle_inspect, target_inspect, Drover__V1__AttemptRequest);
 HANDLER(handle_finish, target_finish, Drover__V1__FinishTargetRequest);
 HANDLER(handle_relink, target_relink, Drover__V1__AttemptRequest);
+HANDLER(handle_remnants, target_look_for_remnants, Drover__V1__RemnantsRequest);
 
 static void handle_certificates(struct mesh_incoming *in,
                                 const Drover__V1__LookAtCertificatesRequest *request, void *context)
@@ -86,6 +87,7 @@ static const struct agent_handlers handlers = {
 	.inspect = handle_inspect,
 	.finish_target = handle_finish,
 	.relink = handle_relink,
+	.look_for_remnants = handle_remnants,
 };
 
 const struct mesh_service agent_service = AGENT_SERVICE(handlers);

@@ -73,6 +73,7 @@ static void attempt_free(struct source_attempt *a)
 	free(a->checks);
 	free(a->proofs);
 	free(a->disks);
+	source_remnants_free(a);
 	free(a);
 }
 
@@ -286,7 +287,7 @@ static void write_end(struct source_attempt *a)
 	journal_keeper_write(a->agent->journal, &w, ended_in_journal, a);
 }
 
-static void finish(struct source_attempt *a)
+void source_end(struct source_attempt *a)
 {
 	source_enter(a, SOURCE_ENDED);
 	a->ended_ms = clock_now_ms();
@@ -295,6 +296,8 @@ static void finish(struct source_attempt *a)
 	courier_pool_free(a->mover);
 	a->mover = NULL;
 	write_end(a);
+	if (a->order.lease_owed && !a->agent->stopping && !a->target_fenced)
+		source_release_owed(a);
 	log_info("%s -> %s %s%s%s", a->order.vm_name, a->order.target_node,
 	         source_state_name(a->state), a->reason.text[0] ? ": " : "", a->reason.text);
 	inventory_refresh(&a->agent->inventory);
@@ -331,7 +334,8 @@ static void release_later(struct source_attempt *a, const struct error *why)
 		log_warning("%s: %s still holds the reservation and is asked again: %s",
 		            a->order.vm_name, a->order.target_node, why->text);
 		a->order.lease_owed = true;
-		finish(a);
+		source_remnants_look(a, why); /* once it has ended the release goes on */
+		return;
 	}
 	if (a->agent->stopping || a->target_fenced || ++a->release_tries > RELEASE_TRIES)
 		return;
@@ -349,10 +353,11 @@ static void lease_released(const struct mesh_result *result, const Drover__V1__L
 	if (result->status != MESH_OK) {
 		release_later(a, &result->error);
 	} else if (a->stage == SOURCE_CLEANING) {
-		finish(a);
+		source_remnants_look(a, NULL);
 	} else if (a->order.lease_owed) {
 		a->order.lease_owed = false;
 		write_end(a);
+		source_remnants_look_again(a);
 	}
 }
 
@@ -394,7 +399,7 @@ static void cleaned(struct errand *e)
 		if (a->lease_taken)
 			release(a);
 		else
-			finish(a);
+			source_remnants_look(a, NULL);
 	}
 	free(c->proofs);
 	free(c);
@@ -441,6 +446,7 @@ void source_freeze(struct agent *agent)
 	for (struct source_attempt *a = agent->attempts; a; a = a->next) {
 		loop_timer_stop(agent->loop, &a->timer);
 		loop_timer_stop(agent->loop, &a->end_timer);
+		source_remnants_freeze(a);
 		a->stage = SOURCE_ENDED;
 		courier_pool_free(a->mover);
 		a->mover = NULL;

@@ -22,6 +22,7 @@
 #include "agent/kernel/guard.h"
 #include "agent/kernel/ladder.h"
 #include "agent/kernel/recovery.h"
+#include "agent/kernel/remnants.h"
 #include "agent/kernel/resolve.h"
 #include "agent/storage/storage_proof.h"
 #include "agent/tunnel/spawn.h"
@@ -128,6 +129,13 @@ struct source_attempt {
 	bool closing_wanted;   /* cancelled: a guest that is nowhere is not looked for any more */
 	unsigned undefine_tries, commit_tries, autostart_tries;
 	unsigned release_tries; /* of the lease, also after the end */
+
+	/* After it: source_remnants.c. */
+	struct remnant *remnants; /* owned array; NULL: nobody has looked */
+	size_t n_remnants;
+	struct remnants_run *remnants_run; /* owned; a look under way */
+	char (*places)[VM_PATH_BYTES];     /* owned array: where proofs were made */
+	size_t n_places;
 };
 
 /* The order, once its epoch was checked. Answers @in by itself. */
@@ -178,6 +186,8 @@ void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
                  const struct error *why);
 /* Of an attempt that has ended: asks the destination again, in a moment, to take its lease back. */
 void source_release_owed(struct source_attempt *a);
+/* The very end: from CLEANING to ENDED. */
+void source_end(struct source_attempt *a);
 /* In CLEANING, when no courier makes anything for it any more. */
 void source_clean(struct source_attempt *a);
 void source_changed(struct source_attempt *a);
@@ -249,6 +259,17 @@ void source_move_resume(struct source_attempt *a);
 int source_spawn_tunnel(struct agent *agent, const struct attempt_name *name,
                         const char *target_node, const char *address, struct tunnel *ret,
                         struct error *err);
+
+/* --- source_remnants.c: what is left of it, on both hosts --- */
+
+/* In CLEANING: looks, and then ends it. @silent: the destination cannot be asked, and why; NULL: it can. */
+void source_remnants_look(struct source_attempt *a, const struct error *silent);
+/* After the end: once more, for what is not gone. */
+void source_remnants_look_again(struct source_attempt *a);
+/* A proof is made at @path: where to look later. */
+void source_remnants_add_place(struct source_attempt *a, const char *path);
+void source_remnants_freeze(struct source_attempt *a); /* it looks no more */
+void source_remnants_free(struct source_attempt *a);
 
 /* --- source_copy.c: disks that are not shared --- */
 

@@ -65,6 +65,7 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 			snprintf(a->proofs[a->n_proofs].nonce_path, sizeof(a->proofs[0].nonce_path),
 			         "%s", t->path);
 			a->n_proofs++;
+			source_remnants_add_place(a, t->path);
 		}
 	}
 	a->lease_taken = true; /* or may have been: releasing what is not there is harmless */

@@ -70,6 +70,8 @@ static void keep_proofs(struct source_attempt *a, struct source_description *g)
 {
 	a->proofs = take_pointer(g->proofs);
 	a->n_proofs = g->n_proofs;
+	for (size_t i = 0; i < a->n_proofs; i++)
+		source_remnants_add_place(a, a->proofs[i].nonce_path);
 }
 
 static void described(struct errand *e)

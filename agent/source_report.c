@@ -84,6 +84,28 @@ static Drover__V1__StageTimes *times_new(const struct source_attempt *a)
 	return t;
 }
 
+static void put_leftover(Drover__V1__AttemptReport *r, char *text)
+{
+	r->leftovers = xreallocarray(r->leftovers, r->n_leftovers + 1, sizeof(*r->leftovers));
+	r->leftovers[r->n_leftovers++] = text;
+}
+
+/* What was looked for at the end says more than what one step noted on the way there. */
+static void put_remnants(Drover__V1__AttemptReport *r, const struct source_attempt *a)
+{
+	for (size_t i = 0; i < a->n_remnants; i++) {
+		const struct remnant *one = &a->remnants[i];
+
+		if (one->verdict == REMNANT_LEFT)
+			put_leftover(r, xasprintf("%s: %s", one->text, one->remedy));
+	}
+	if (a->leftover[0] && r->n_leftovers == 0 &&
+	    (a->n_remnants == 0 || remnants_count_open(a->remnants, a->n_remnants) > 0))
+		put_leftover(r, xstrdup(a->leftover));
+	r->remnants = wire_remnants_new(a->remnants, a->n_remnants);
+	r->n_remnants = a->n_remnants;
+}
+
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 {
 	Drover__V1__AttemptReport *r = xmalloc(sizeof(*r));
@@ -135,10 +157,6 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	if (r->max_downtime_tuned)
 		r->max_downtime_ms = a->order.max_downtime_ms;
 	put_decisions(r, a->order.decisions);
-	if (a->leftover[0]) {
-		r->leftovers = xcalloc(1, sizeof(*r->leftovers));
-		r->leftovers[0] = xstrdup(a->leftover);
-		r->n_leftovers = 1;
-	}
+	put_remnants(r, a);
 	return r;
 }

@@ -56,8 +56,7 @@ struct inbound *inbound_find(struct agent *agent, const struct attempt_name *nam
 	return NULL;
 }
 
-static void inbound_format_directory(const struct agent *agent, const struct attempt_name *name,
-                                     char *ret)
+void inbound_format_directory(const struct agent *agent, const struct attempt_name *name, char *ret)
 {
 	char text[ATTEMPT_TEXT_BYTES];
 

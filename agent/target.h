@@ -30,6 +30,10 @@ void target_finish(struct agent *agent, struct mesh_incoming *in,
 void target_relink(struct agent *agent, struct mesh_incoming *in,
                    const Drover__V1__AttemptRequest *request);
 
+/* What is still here of an attempt that is over: target_remnants.c. */
+void target_look_for_remnants(struct agent *agent, struct mesh_incoming *in,
+                              const Drover__V1__RemnantsRequest *request);
+
 /* After a start: reservations and tunnels from the journal. */
 void target_adopt(struct agent *agent, const struct journal_state *past);
 
@@ -75,6 +79,10 @@ struct inbound {
 	uint64_t oom_kills; /* the kernel's count at the admission */
 	struct inbound *next;
 };
+
+/* Where the tunnel of that attempt has its files; VM_PATH_BYTES. */
+void inbound_format_directory(const struct agent *agent, const struct attempt_name *name,
+                              char *ret);
 
 struct inbound *inbound_find(struct agent *agent, const struct attempt_name *name);
 struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name);

@@ -24,7 +24,8 @@ struct image_set {
 	bool ended; /* to be removed */
 	bool kept;  /* given away; durable once it is freed */
 	bool busy;
-	bool told; /* that something is left */
+	bool told;        /* that something is left */
+	struct error why; /* it could not be removed when that was last tried */
 	uint64_t again_ms;
 
 	/* Records on their way to the journal. */
@@ -317,6 +318,7 @@ static void removed(struct image_set *set, const struct image_errand *w)
 		return;
 	}
 	set->busy = false;
+	set->why = w->error;
 	set->again_ms = clock_now_ms() + AGAIN_MS;
 	if (w->runs) {
 		target_images_keep(set->agent, &set->attempt, NULL, NULL);
@@ -384,6 +386,20 @@ void target_images_end(struct agent *agent, const struct attempt_name *attempt)
 bool target_images_are_kept(const struct agent *agent, const struct attempt_name *attempt)
 {
 	return find(agent, attempt) == NULL;
+}
+
+bool target_images_find_left(const struct agent *agent, const struct attempt_name *attempt,
+                             char *ret_text, size_t bytes)
+{
+	const struct image_set *set = find(agent, attempt);
+
+	if (!set)
+		return false;
+	snprintf(ret_text, bytes, "%.200s, made for the move: %.100s", set->images[0].path,
+	         set->why.code != ERROR_NONE ? set->why.text
+	         : set->ended                ? "about to be removed"
+	                                     : "its attempt has not ended here");
+	return true;
 }
 
 void target_images_guests_listed(struct agent *agent)

@@ -35,6 +35,10 @@ void target_images_end(struct agent *agent, const struct attempt_name *attempt);
 /* No image of that attempt is ours: none was made, or they were given away. */
 bool target_images_are_kept(const struct agent *agent, const struct attempt_name *attempt);
 
+/* Images of that attempt are still ours: which is the first, and why, into @ret_text. */
+bool target_images_find_left(const struct agent *agent, const struct attempt_name *attempt,
+                             char *ret_text, size_t bytes);
+
 /* Gives them away; @done (may be NULL) when that is durable. On failure they are still ours, and the guest
  * must not be resumed. */
 void target_images_keep(struct agent *agent, const struct attempt_name *attempt,

@@ -89,9 +89,7 @@ int wire_strategy_read(const Drover__V1__MigrationSettings *from, struct strateg
 	return 0;
 }
 
-/* Copies a peer's text, which is UTF-8 by protocol but of any length; cut rather than refused,
- * because a long explanation is still an explanation. */
-static void copy_text(char *to, size_t bytes, const char *from)
+void wire_copy_text(char *to, size_t bytes, const char *from)
 {
 	size_t n = strlen(from);
 
@@ -118,12 +116,12 @@ int wire_checks_read(Drover__V1__Check *const *from, size_t count, struct check_
 			                 from[i]->id, (int)from[i]->verdict);
 		c = &list->items[list->count++];
 		memset(c, 0, sizeof(*c));
-		copy_text(c->id, sizeof(c->id), from[i]->id);
+		wire_copy_text(c->id, sizeof(c->id), from[i]->id);
 		c->verdict = (enum check_verdict)from[i]->verdict;
-		copy_text(c->measured, sizeof(c->measured), from[i]->measured);
-		copy_text(c->required, sizeof(c->required), from[i]->required);
-		copy_text(c->remedy, sizeof(c->remedy), from[i]->remedy);
-		copy_text(c->reason, sizeof(c->reason), from[i]->reason);
+		wire_copy_text(c->measured, sizeof(c->measured), from[i]->measured);
+		wire_copy_text(c->required, sizeof(c->required), from[i]->required);
+		wire_copy_text(c->remedy, sizeof(c->remedy), from[i]->remedy);
+		wire_copy_text(c->reason, sizeof(c->reason), from[i]->reason);
 	}
 	return 0;
 }

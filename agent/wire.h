@@ -11,6 +11,7 @@
 #include "agent/inventory.h"
 #include "agent/kernel/attempt.h"
 #include "common/check.h"
+#include "common/remnant.h"
 #include "common/strategy.h"
 #include "proto/agent.pb-c.h"
 #include "proto/types.pb-c.h"
@@ -32,6 +33,11 @@ Drover__V1__Check **wire_checks_new(const struct check *items, size_t count);
 /* Adds to @list; what is over CHECKS_MAX is an error. */
 int wire_checks_read(Drover__V1__Check *const *from, size_t count, struct check_list *list,
                      struct error *err);
+
+Drover__V1__Remnant **wire_remnants_new(const struct remnant *items, size_t count);
+/* At most REMNANTS_MAX into @ret. */
+int wire_remnants_read(Drover__V1__Remnant *const *from, size_t count, struct remnant *ret,
+                       size_t *ret_count, struct error *err);
 
 Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_job);
 

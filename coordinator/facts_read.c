@@ -296,6 +296,25 @@ static void read_progress(const Drover__V1__Progress *from, struct progress *to)
 	text_copy(to->rate_source, sizeof(to->rate_source), from->rate_source);
 }
 
+/* A verdict of a later version says nothing to this one. */
+static void read_remnants(const Drover__V1__AttemptReport *from, struct remnants *to)
+{
+	to->items = xcalloc(from->n_remnants, sizeof(*to->items));
+	to->count = from->n_remnants;
+	for (size_t i = 0; i < from->n_remnants; i++) {
+		const Drover__V1__Remnant *m = from->remnants[i];
+		struct remnant *r = &to->items[i];
+
+		r->verdict = (unsigned)m->verdict < REMNANT_VERDICTS
+		                     ? (enum remnant_verdict)m->verdict
+		                     : REMNANT_NOT_LOOKED;
+		text_copy(r->thing, sizeof(r->thing), m->thing);
+		text_copy(r->node, sizeof(r->node), m->node);
+		text_copy(r->text, sizeof(r->text), m->text);
+		text_copy(r->remedy, sizeof(r->remedy), m->remedy);
+	}
+}
+
 int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_report *ret,
                       struct error *err)
 {
@@ -311,6 +330,8 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	if (from->n_leftovers > LEFTOVERS_MAX || from->n_notes > LEFTOVERS_MAX)
 		return error_set(err, ERROR_TOO_LARGE, "%zu leftovers and %zu notes",
 		                 from->n_leftovers, from->n_notes);
+	if (from->n_remnants > REMNANTS_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu remnants", from->n_remnants);
 	if (from->n_decisions > DECISIONS_MAX)
 		return error_set(err, ERROR_TOO_LARGE, "%zu decisions", from->n_decisions);
 	if (read_attempt(from->attempt, &r.attempt, err) < 0 ||
@@ -320,6 +341,7 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	    take_name(r.target, sizeof(r.target), from->target_node, "a node's name", err) < 0 ||
 	    facts_read_checks(from->checks, from->n_checks, &r.checks, err) < 0)
 		return -(int)err->code;
+	read_remnants(from, &r.remnants);
 	r.state = (enum migration_state)from->state;
 	text_copy(r.reason, sizeof(r.reason), from->reason);
 	r.error_code = from->error_code;

@@ -251,6 +251,43 @@ static void checks_from_json(const json_t *list, struct checks *ret)
 	}
 }
 
+static json_t *remnants_to_json(const struct remnants *remnants)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < remnants->count; i++) {
+		const struct remnant *r = &remnants->items[i];
+		json_t *item = json_object();
+
+		json_object_set_new(item, "thing", json_text(r->thing));
+		json_object_set_new(item, "node", json_text(r->node));
+		json_put(item, "verdict", r->verdict);
+		json_object_set_new(item, "text", json_text(r->text));
+		json_object_set_new(item, "remedy", json_text(r->remedy));
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+static void remnants_from_json(const json_t *list, struct remnants *ret)
+{
+	size_t count = json_array_size(list);
+
+	if (!count)
+		return;
+	ret->items = xcalloc(count, sizeof(*ret->items));
+	for (size_t i = 0; i < count; i++) {
+		const json_t *item = json_array_get(list, i);
+		struct remnant *r = &ret->items[ret->count++];
+
+		json_get_text(item, "thing", r->thing, sizeof(r->thing));
+		json_get_text(item, "node", r->node, sizeof(r->node));
+		r->verdict = (enum remnant_verdict)json_number(item, "verdict");
+		json_get_text(item, "text", r->text, sizeof(r->text));
+		json_get_text(item, "remedy", r->remedy, sizeof(r->remedy));
+	}
+}
+
 static json_t *settings_to_json(const struct migration_settings *settings)
 {
 	json_t *object = json_object();
@@ -330,6 +367,7 @@ static json_t *report_to_json(const struct attempt_report *report)
 	json_put(object, "wire_bytes", report->wire_bytes);
 	json_put(object, "tombstoned", report->tombstoned);
 	json_object_set_new(object, "leftovers", names_to_json(&report->leftovers));
+	json_object_set_new(object, "remnants", remnants_to_json(&report->remnants));
 	json_object_set_new(object, "notes", names_to_json(&report->notes));
 	json_object_set_new(object, "decisions", names_to_json(&report->decisions));
 	json_put(object, "disk_total_bytes", report->progress.disk_total_bytes);
@@ -367,6 +405,7 @@ static void report_from_json(const json_t *object, const struct migration_record
 	ret->wire_bytes = json_number(object, "wire_bytes");
 	ret->tombstoned = json_number(object, "tombstoned");
 	names_from_json(json_object_get(object, "leftovers"), &ret->leftovers);
+	remnants_from_json(json_object_get(object, "remnants"), &ret->remnants);
 	names_from_json(json_object_get(object, "notes"), &ret->notes);
 	names_from_json(json_object_get(object, "decisions"), &ret->decisions);
 	ret->progress.disk_total_bytes = json_number(object, "disk_total_bytes");

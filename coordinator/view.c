@@ -229,6 +229,18 @@ static Drover__V1__StageTimes *times_new(const struct stage_times *t)
 	return m;
 }
 
+static Drover__V1__Remnant *remnant_new(const struct remnant *r)
+{
+	NEW_MESSAGE(m, Drover__V1__Remnant, drover__v1__remnant__init);
+
+	m->thing = xstrdup(r->thing);
+	m->node = xstrdup(r->node);
+	m->verdict = (Drover__V1__Remnant__Verdict)r->verdict;
+	m->text = xstrdup(r->text);
+	m->remedy = xstrdup(r->remedy);
+	return m;
+}
+
 static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 {
 	NEW_MESSAGE(m, Drover__V1__AttemptReport, drover__v1__attempt_report__init);
@@ -262,6 +274,9 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->decisions = xcalloc(r->decisions.count, sizeof(*m->decisions));
 	for (size_t i = 0; i < r->decisions.count; i++)
 		m->decisions[m->n_decisions++] = xstrdup(r->decisions.items[i]);
+	m->remnants = xcalloc(r->remnants.count, sizeof(*m->remnants));
+	for (size_t i = 0; i < r->remnants.count; i++)
+		m->remnants[m->n_remnants++] = remnant_new(&r->remnants.items[i]);
 	m->leftovers = xcalloc(r->leftovers.count, sizeof(*m->leftovers));
 	for (size_t i = 0; i < r->leftovers.count; i++)
 		m->leftovers[m->n_leftovers++] = xstrdup(r->leftovers.items[i]);

@@ -15,6 +15,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/overhead.c
 	${CMAKE_CURRENT_LIST_DIR}/reasons.c
 	${CMAKE_CURRENT_LIST_DIR}/recovery.c
+	${CMAKE_CURRENT_LIST_DIR}/remnants.c
 	${CMAKE_CURRENT_LIST_DIR}/reservations.c
 	${CMAKE_CURRENT_LIST_DIR}/reservations_room.c
 	${CMAKE_CURRENT_LIST_DIR}/resolve.c)

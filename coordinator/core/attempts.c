@@ -310,6 +310,23 @@ static struct migration *adopt(struct fleet *fleet, const struct attempt_report 
 	return m;
 }
 
+/* It is over, and its source has looked once more for what was left of it. */
+static void take_late_remnants(struct fleet *fleet, struct migration *m,
+                               const struct attempt_report *report)
+{
+	struct attempt_report *kept = &m->kept.report;
+
+	if (report->attempt.number != m->kept.attempt.number || !report->remnants.count ||
+	    remnants_equal(&kept->remnants, &report->remnants))
+		return;
+	remnants_deinit(&kept->remnants);
+	remnants_copy(&kept->remnants, &report->remnants);
+	names_deinit(&kept->leftovers);
+	names_copy(&kept->leftovers, &report->leftovers);
+	change_migration(fleet, m);
+	save_migration(fleet, m);
+}
+
 void attempts_take_report(struct fleet *fleet, struct node *node,
                           const struct attempt_report *report)
 {
@@ -328,8 +345,11 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 		if (!m)
 			return;
 	}
-	if (migration_state_is_final(m->kept.state) || !m->kept.holds_slot ||
-	    report->attempt.number < m->kept.attempt.number)
+	if (migration_state_is_final(m->kept.state)) {
+		take_late_remnants(fleet, m, report);
+		return;
+	}
+	if (!m->kept.holds_slot || report->attempt.number < m->kept.attempt.number)
 		return;
 	/* The store is older than the attempt: what the agent has is what there is. */
 	if (report->attempt.number > m->kept.attempt.number) {

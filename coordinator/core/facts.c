@@ -80,6 +80,33 @@ bool names_contain(const struct names *names, const char *name)
 	return false;
 }
 
+void remnants_copy(struct remnants *to, const struct remnants *from)
+{
+	to->count = from->count;
+	to->items = from->count ? xmemdup(from->items, from->count * sizeof(*from->items)) : NULL;
+}
+
+void remnants_deinit(struct remnants *remnants)
+{
+	free(remnants->items);
+	*remnants = (struct remnants){ 0 };
+}
+
+bool remnants_equal(const struct remnants *a, const struct remnants *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct remnant *x = &a->items[i], *y = &b->items[i];
+
+		if (x->verdict != y->verdict || strcmp(x->thing, y->thing) != 0 ||
+		    strcmp(x->node, y->node) != 0 || strcmp(x->text, y->text) != 0 ||
+		    strcmp(x->remedy, y->remedy) != 0)
+			return false;
+	}
+	return true;
+}
+
 void attempt_report_copy(struct attempt_report *to, const struct attempt_report *from)
 {
 	*to = *from;
@@ -87,6 +114,7 @@ void attempt_report_copy(struct attempt_report *to, const struct attempt_report 
 	names_copy(&to->leftovers, &from->leftovers);
 	names_copy(&to->notes, &from->notes);
 	names_copy(&to->decisions, &from->decisions);
+	remnants_copy(&to->remnants, &from->remnants);
 }
 
 void attempt_report_deinit(struct attempt_report *report)
@@ -95,6 +123,7 @@ void attempt_report_deinit(struct attempt_report *report)
 	names_deinit(&report->leftovers);
 	names_deinit(&report->notes);
 	names_deinit(&report->decisions);
+	remnants_deinit(&report->remnants);
 }
 
 void vm_state_copy(struct vm_state *to, const struct vm_state *from)

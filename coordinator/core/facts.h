@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/remnant.h"
 #include "common/strategy.h"
 #include "common/units.h"
 #include "coordinator/core/origin.h"
@@ -34,6 +35,11 @@ struct checks {
 
 struct names {
 	char **items; /* owned, each too */
+	size_t count;
+};
+
+struct remnants {
+	struct remnant *items; /* owned */
 	size_t count;
 };
 
@@ -132,7 +138,8 @@ struct attempt_report {
 	bool tombstoned; /* this attempt will never act again */
 	struct names leftovers;
 	struct names notes;
-	struct names decisions; /* about its convergence, oldest first */
+	struct names decisions;   /* about its convergence, oldest first */
+	struct remnants remnants; /* after the end: all that was looked for; none: nobody did */
 	bool memory_verified;
 	bool alarm; /* a person has to act */
 	/* Changed by an operator while this attempt ran. */
@@ -259,6 +266,10 @@ const struct check *checks_find_worst(const struct checks *checks, enum check_ve
 void names_copy(struct names *to, const struct names *from);
 void names_deinit(struct names *names);
 void names_add(struct names *names, const char *name);
+void remnants_copy(struct remnants *to, const struct remnants *from);
+void remnants_deinit(struct remnants *remnants);
+bool remnants_equal(const struct remnants *a, const struct remnants *b);
+
 bool names_contain(const struct names *names, const char *name);
 
 void attempt_report_copy(struct attempt_report *to, const struct attempt_report *from);

@@ -8,7 +8,10 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +25,25 @@ static const char *const names[AGENTS] = { "host1", "host2" };
 
 /* --- pretended tunnels --- */
 
+static atomic_bool stay;
+
 static int pretend_spawn(const struct tunnel_options *o, struct tunnel *ret,
                          struct tunnel_status *ret_status, struct error *err)
 {
-	(void)err;
+	int fd = open(o->status_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int rc;
+
 	memset(ret_status, 0, sizeof(*ret_status));
 	ret_status->port = 40123;
 	ret_status->state = TUNNEL_LISTENING;
 	memset(ret, 0, sizeof(*ret));
 	snprintf(ret->status_path, sizeof(ret->status_path), "%s", o->status_path);
-	return 0;
+	/* By it a tunnel is found again that nobody remembers. */
+	if (fd < 0)
+		return error_set_errno(err, ERROR_SYSTEM, errno, "%s", o->status_path);
+	rc = tunnel_status_write(fd, ret_status, err);
+	close(fd);
+	return rc;
 }
 
 static int pretend_status(const struct tunnel *t, struct tunnel_status *ret_status,
@@ -48,8 +60,14 @@ static int pretend_stop(const struct tunnel *t, uint64_t grace_ms, struct error 
 {
 	(void)t;
 	(void)grace_ms;
-	(void)err;
+	if (atomic_load(&stay))
+		return error_set(err, ERROR_SYSTEM, "the tunnel cannot be stopped");
 	return 0;
+}
+
+void agents_set_tunnels_stay(bool on)
+{
+	atomic_store(&stay, on);
 }
 
 static void fake_socket(const char *target_node, char *ret, size_t bytes)
@@ -114,6 +132,18 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 
 		snprintf(to->decisions + used, sizeof(to->decisions) - used, "%s\n",
 		         r->decisions[i]);
+	}
+	to->n_remnants = r->n_remnants;
+	to->n_open = 0;
+	to->remnants[0] = '\0';
+	for (size_t i = 0; i < r->n_remnants; i++) {
+		static const char *const verdicts[] = { "not-looked", "gone", "left" };
+		const Drover__V1__Remnant *one = r->remnants[i];
+		size_t used = strlen(to->remnants);
+
+		to->n_open += one->verdict != DROVER__V1__REMNANT__VERDICT__GONE;
+		snprintf(to->remnants + used, sizeof(to->remnants) - used, "%s %s %s %s; %s\n",
+		         one->thing, one->node, verdicts[one->verdict], one->text, one->remedy);
 	}
 	if (r->disk_total_bytes > to->disk_total_bytes)
 		to->disk_total_bytes = r->disk_total_bytes;

@@ -37,6 +37,8 @@ struct agents_report {
 	bool alarm;
 	char decisions[8192]; /* a line each */
 	size_t n_decisions;
+	size_t n_remnants, n_open; /* looked for, and not gone */
+	char remnants[8192];       /* a line each: "THING NODE VERDICT TEXT; REMEDY" */
 	uint32_t iteration;
 	bool bandwidth_tuned, max_downtime_tuned;
 	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
@@ -113,5 +115,8 @@ size_t agents_leases(struct agents *t, size_t i);
 const struct reservation *agents_lease(struct agents *t, size_t i);
 /* Entries below run_dir/attempts and run_dir/inbound of both. */
 size_t agents_leftovers(struct agents *t);
+
+/* From now on tunnels cannot be stopped, or can again. */
+void agents_set_tunnels_stay(bool on);
 
 bool agents_until(struct agents *t, bool (*done)(void *), void *context);

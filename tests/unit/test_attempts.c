@@ -414,9 +414,60 @@ static void test_backing_off(void **state)
 	core_world_free(world);
 }
 
+static void report_end(struct core_world *world, const struct attempt_report *report)
+{
+	struct event event = { .kind = EVENT_ATTEMPT };
+
+	event.attempt.node = "host1";
+	event.attempt.report = report;
+	core_world_step(world, &event);
+}
+
+/* After the end its source may look once more for what was left: that is taken in, stored and told, and
+ * nothing else of a report that comes so late; one that looked for nothing takes nothing back. */
+static void test_late_remnants(void **state)
+{
+	struct situation s = { .before = MIGRATION_RUNNING, .said = MIGRATION_DONE };
+	struct core_world *world = world_in(&s);
+	struct attempt_report report = core_world_attempt(world, 1, MIGRATION_DONE);
+	struct remnant lease = { "lease", "host2", REMNANT_NOT_LOOKED, "silent", "" };
+	const struct migration *m = fleet_find_migration(world->fleet, 1);
+	uint64_t revision;
+
+	(void)state;
+	report.remnants = (struct remnants){ &lease, 1 };
+	report_end(world, &report);
+	assert_int_equal(m->kept.state, MIGRATION_DONE);
+	assert_int_equal(m->kept.report.remnants.count, 1);
+	revision = m->revision;
+
+	report.state = MIGRATION_FAILED;
+	report.remnants.count = 0;
+	report_end(world, &report);
+	assert_int_equal(m->revision, revision);
+	assert_int_equal(m->kept.report.remnants.count, 1);
+
+	report.remnants.count = 1;
+	lease.verdict = REMNANT_GONE;
+	report_end(world, &report);
+	assert_int_equal(m->kept.state, MIGRATION_DONE);
+	assert_int_equal(m->kept.report.remnants.items[0].verdict, REMNANT_GONE);
+	assert_true(m->revision > revision);
+	revision = m->revision;
+
+	/* The same again, or of another attempt, is no news. */
+	report_end(world, &report);
+	report.attempt.number++;
+	lease.verdict = REMNANT_LEFT;
+	report_end(world, &report);
+	assert_int_equal(m->revision, revision);
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_late_remnants),
 		cmocka_unit_test(test_every_report_in_every_state),
 		cmocka_unit_test(test_reports_that_concern_nobody),
 		cmocka_unit_test(test_planned_gives_way_to_what_runs),

@@ -430,6 +430,44 @@ static void test_explain_vm(void **state)
 	screen_deinit(&s);
 }
 
+/* After the end: how much of what could be left is gone, what is left with what to do, and what nobody
+ * could look at, once for each reason. */
+static void test_remnants(void **state)
+{
+	Drover__V1__Remnant items[5], *list[5];
+	struct screen s;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		drover__v1__remnant__init(&items[i]);
+		items[i].verdict = DROVER__V1__REMNANT__VERDICT__GONE;
+		items[i].thing = S("tunnel");
+		items[i].node = S("host1");
+		list[i] = &items[i];
+	}
+	screen_init(&s);
+	remnants_print(&s.o, 10, list, 5);
+	assert_screen(&s, "  clean      5/5\n");
+	screen_deinit(&s);
+
+	items[1].verdict = DROVER__V1__REMNANT__VERDICT__LEFT;
+	items[1].thing = S("directory");
+	items[1].text = S("/run/drover/attempts/7");
+	items[1].remedy = S("drover gc host1");
+	items[3].verdict = items[4].verdict = DROVER__V1__REMNANT__VERDICT__NOT_LOOKED;
+	items[3].node = items[4].node = S("host2");
+	items[3].text = items[4].text = S("host2 does not answer");
+	items[3].thing = S("lease");
+	items[4].thing = S("port");
+	screen_init(&s);
+	remnants_print(&s.o, 10, list, 5);
+	assert_screen(&s, "  clean      2/5, 1 left, 2 not looked at\n"
+	                  "  left       directory on host1: /run/drover/attempts/7\n"
+	                  "             drover gc host1\n"
+	                  "  not looked on host2, for lease, port (host2 does not answer)\n");
+	screen_deinit(&s);
+}
+
 /* explain migration: what it was allowed, what it did, what admitted it. */
 static void test_explain_migration(void **state)
 {
@@ -490,6 +528,7 @@ int main(void)
 		cmocka_unit_test(test_summary_partly), cmocka_unit_test(test_refusal),
 		cmocka_unit_test(test_plan),           cmocka_unit_test(test_explain_many),
 		cmocka_unit_test(test_explain_vm),     cmocka_unit_test(test_explain_migration),
+		cmocka_unit_test(test_remnants),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

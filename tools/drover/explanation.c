@@ -264,6 +264,7 @@ static void times_print(const struct output *o, const Drover__V1__StageTimes *t)
 static void report_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
 {
 	char text[OUTPUT_TEXT_BYTES], summary[CHECKS_SUMMARY_BYTES];
+	struct remnant_counts counts = { 0 };
 
 	/* Zeros of an attempt that never sent anything were not measured. */
 	if (r->progress && (r->progress->elapsed_ms || r->progress->memory_processed_bytes))
@@ -286,7 +287,10 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 		fact(o, "error", error_code_name((enum error_code)r->error_code));
 	if (r->tombstoned)
 		fact(o, "tombstoned", "yes: this attempt will never act again");
-	for (size_t i = 0; i < r->n_leftovers; i++)
+	if (r->n_remnants)
+		remnants_print(o, 14, r->remnants, r->n_remnants);
+	remnants_count(r->remnants, r->n_remnants, &counts);
+	for (size_t i = 0; i < r->n_leftovers && !counts.left; i++)
 		fact(o, i == 0 ? "left behind" : "", r->leftovers[i]);
 	for (size_t i = 0; i < r->n_decisions; i++)
 		fact(o, i == 0 ? "decisions" : "", r->decisions[i]);

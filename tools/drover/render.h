@@ -51,6 +51,20 @@ void drain_summary_print(const struct output *o, const Drover__V1__Drain *drain,
                          Drover__V1__Migration *const *migrations, size_t n_migrations);
 void migration_summary_print(const struct output *o, const Drover__V1__Migration *migration);
 
+/* After "clean" and what else is said of things that a migration could leave: a line of figures, then
+ * what is left and what nobody could look at, with the reason and what to do. The lines begin with
+ * @title in a field of @width, the rest under it. */
+void remnants_print(const struct output *o, unsigned width, Drover__V1__Remnant *const *remnants,
+                    size_t n);
+/* How many were looked for and are gone, of all that could be there. */
+struct remnant_counts {
+	unsigned gone, left, not_looked, total;
+};
+void remnants_count(Drover__V1__Remnant *const *remnants, size_t n, struct remnant_counts *counts);
+/* "9/9", "7/9, 1 left, 1 not looked at" */
+char *remnants_summary(const struct remnant_counts *counts, char *ret_text);
+#define REMNANTS_SUMMARY_BYTES 96
+
 /* --- words --- */
 
 /* "Running"; what the coordinator says, or KubeVirt's word for the state. */

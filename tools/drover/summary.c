@@ -115,6 +115,35 @@ static void print_totals(const struct output *o, const Drover__V1__Drain *d,
 	fputc('\n', o->file);
 }
 
+/* What all its migrations could have left, in one line; which it is says the migration. */
+static void print_clean(const struct output *o, Drover__V1__Migration *const *migrations, size_t n)
+{
+	struct remnant_counts all = { 0 };
+	char summary[REMNANTS_SUMMARY_BYTES];
+
+	for (size_t i = 0; i < n; i++) {
+		if (migration_is_over(migrations[i]) && migrations[i]->report)
+			remnants_count(migrations[i]->report->remnants,
+			               migrations[i]->report->n_remnants, &all);
+	}
+	if (all.total)
+		fprintf(o->file, "  clean      %s\n", remnants_summary(&all, summary));
+	for (size_t i = 0; i < n; i++) {
+		const Drover__V1__Migration *m = migrations[i];
+		struct remnant_counts one = { 0 };
+		_cleanup_free_ char *name = NULL;
+
+		if (!migration_is_over(m) || !m->report)
+			continue;
+		remnants_count(m->report->remnants, m->report->n_remnants, &one);
+		if (one.gone == one.total)
+			continue;
+		name = text_escape(m->vm_name, o->ascii);
+		fprintf(o->file, "             %s: %s: drover show migration/%llu\n", name,
+		        remnants_summary(&one, summary), (unsigned long long)m->number);
+	}
+}
+
 static void print_headline(const struct output *o, const Drover__V1__Drain *d)
 {
 	struct drain_counts counts = drain_count(d);
@@ -199,6 +228,7 @@ void drain_summary_print(const struct output *o, const Drover__V1__Drain *d,
 	}
 	print_headline(o, d);
 	print_totals(o, d, migrations, n_migrations);
+	print_clean(o, migrations, n_migrations);
 	print_next(o, d);
 }
 
@@ -223,6 +253,11 @@ void migration_summary_print(const struct output *o, const Drover__V1__Migration
 
 		fprintf(o->file, "  note       %s\n", note);
 	}
+	if (m->report && m->report->n_remnants)
+		remnants_print(o, 10, m->report->remnants, m->report->n_remnants);
+	else if (m->report)
+		fprintf(o->file,
+		        "  clean      nobody looked: it never began, or its agent could not\n");
 	fprintf(o->file, "  details    drover explain migration/%llu\n",
 	        (unsigned long long)m->number);
 }

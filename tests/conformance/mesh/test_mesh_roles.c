@@ -39,6 +39,7 @@ static const struct {
 	{ "Agent/Inspect", A },
 	{ "Agent/FinishTarget", A },
 	{ "Agent/Relink", A },
+	{ "Agent/LookForRemnants", A },
 	{ "Coordinator/Attach", A },
 	{ "Coordinator/GetStatus", V | O | X },
 	{ "Coordinator/ListNodes", V | O | X },

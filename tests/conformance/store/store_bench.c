@@ -87,6 +87,10 @@ static struct id id_of(uint64_t number, uint8_t kind)
 struct migration_record store_bench_migration(uint64_t number, const char *vm, const char *source,
                                               const char *target)
 {
+	static struct remnant remnants[] = {
+		{ "tunnel", "host1", REMNANT_GONE, "", "" },
+		{ "lease", "host2", REMNANT_LEFT, "it \"holds\"", "drover gc host2" },
+	};
 	struct migration_record m = {
 		.number = number,
 		.attempt = { .operation = id_of(number, 1), .number = 3, .epoch = 7 },
@@ -148,6 +152,7 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 	m.report.wire_bytes = 16;
 	m.report.tombstoned = true;
 	names_add(&m.report.leftovers, "a file");
+	remnants_copy(&m.report.remnants, &(struct remnants){ remnants, ARRAY_SIZE(remnants) });
 	names_add(&m.report.notes, "an image");
 	m.report.progress.disk_total_bytes = 17;
 	m.report.progress.disk_processed_bytes = 18;

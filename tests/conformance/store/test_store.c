@@ -113,6 +113,8 @@ static void test_reload_equals_what_was_stored(void **state)
 	assert_string_equal(got.migrations[0].report.leftovers.items[0], "a file");
 	assert_int_equal(got.migrations[0].report.notes.count, 1);
 	assert_string_equal(got.migrations[0].report.notes.items[0], "an image");
+	assert_true(remnants_equal(&got.migrations[0].report.remnants, &expected.report.remnants));
+	assert_int_equal(got.migrations[0].report.remnants.count, 2);
 	attempt_report_deinit(&got.migrations[0].report);
 	attempt_report_deinit(&expected.report);
 	assert_memory_equal(&got.migrations[0], &expected, sizeof(expected));
