@@ -56,6 +56,7 @@ HANDLER(handle_renew, target_renew, Drover__V1__AttemptRequest);
 HANDLER(handle_release, target_release, Drover__V1__AttemptRequest);
 HANDLER(handle_inspect, target_inspect, Drover__V1__AttemptRequest);
 HANDLER(handle_finish, target_finish, Drover__V1__FinishTargetRequest);
+HANDLER(handle_verify, target_verify, Drover__V1__VerifyRequest);
 HANDLER(handle_relink, target_relink, Drover__V1__AttemptRequest);
 HANDLER(handle_remnants, target_look_for_remnants, Drover__V1__RemnantsRequest);
 
@@ -86,6 +87,7 @@ static const struct agent_handlers handlers = {
 	.release_lease = handle_release,
 	.inspect = handle_inspect,
 	.finish_target = handle_finish,
+	.verify = handle_verify,
 	.relink = handle_relink,
 	.look_for_remnants = handle_remnants,
 };

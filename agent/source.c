@@ -69,7 +69,9 @@ static void attempt_free(struct source_attempt *a)
 {
 	loop_timer_stop(a->agent->loop, &a->timer);
 	loop_timer_stop(a->agent->loop, &a->end_timer);
+	loop_timer_stop(a->agent->loop, &a->verify_timer);
 	courier_pool_free(a->mover);
+	wire_free(a->left);
 	free(a->checks);
 	free(a->proofs);
 	free(a->disks);
@@ -379,6 +381,23 @@ static void release_lease(struct mesh_connection *c, const struct error *err, vo
 	wire_free(request.attempt);
 }
 
+/* Both are through: what is here is gone, and what is there was looked at. */
+static void give_back(struct source_attempt *a)
+{
+	if (a->verifying || !a->cleaned)
+		return;
+	if (a->lease_taken)
+		release(a);
+	else
+		source_remnants_look(a, NULL);
+}
+
+void source_verified(struct source_attempt *a)
+{
+	a->verifying = false;
+	give_back(a);
+}
+
 static void cleaned(struct errand *e)
 {
 	struct clean_errand *c = (struct clean_errand *)e;
@@ -396,10 +415,8 @@ static void cleaned(struct errand *e)
 				                     c->tunnel.status_path, &c->tunnel);
 		}
 		a->tunnel_made = false;
-		if (a->lease_taken)
-			release(a);
-		else
-			source_remnants_look(a, NULL);
+		a->cleaned = true;
+		give_back(a);
 	}
 	free(c->proofs);
 	free(c);
@@ -436,6 +453,8 @@ void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
 		a->reason = *why;
 	source_enter(a, SOURCE_CLEANING);
 	write_decided(a);
+	if (state == DROVER__V1__MIGRATION_STATE__DONE)
+		source_verify(a);
 	if (!a->preparing)
 		source_clean(a);
 	source_changed(a);
@@ -447,6 +466,7 @@ void source_freeze(struct agent *agent)
 		loop_timer_stop(agent->loop, &a->timer);
 		loop_timer_stop(agent->loop, &a->end_timer);
 		source_remnants_freeze(a);
+		loop_timer_stop(agent->loop, &a->verify_timer);
 		a->stage = SOURCE_ENDED;
 		courier_pool_free(a->mover);
 		a->mover = NULL;

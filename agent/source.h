@@ -66,6 +66,13 @@ struct source_attempt {
 	uint64_t downtime_ms, transferred_bytes, wire_bytes;
 	char leftover[256]; /* what could not be removed; "" = clean */
 
+	/* CLEANING: the guest is compared at its destination meanwhile. */
+	Drover__V1__VmDescription
+		*left;          /* owned: as it was before; NULL: an agent before us described it */
+	struct check left_here; /* of it, after the move */
+	struct loop_timer verify_timer;
+	bool verifying, cleaned;
+
 	/* The destination's answer. */
 	enum guard guard;
 	char migration_address[64];
@@ -190,6 +197,9 @@ void source_release_owed(struct source_attempt *a);
 void source_end(struct source_attempt *a);
 /* In CLEANING, when no courier makes anything for it any more. */
 void source_clean(struct source_attempt *a);
+/* In CLEANING, of a guest that has moved: source_verify.c. Then source_verified. */
+void source_verify(struct source_attempt *a);
+void source_verified(struct source_attempt *a);
 void source_changed(struct source_attempt *a);
 /* Its order as it is now, for the agent after this one; nothing waits for it. */
 void source_journal_order(const struct source_attempt *a);

@@ -11,6 +11,20 @@
 
 #include <stdlib.h>
 
+/* What a destination's QEMU must show again. Not known is no reason against a move: the guest is compared
+ * without it. */
+static void read_sizes(struct source_description *d, struct hypervisor *h)
+{
+	struct vm_devices *devices = xnew(struct vm_devices);
+	struct error ignored;
+
+	if (h->ops->devices(h, &d->vm, false, devices, &ignored) == 0) {
+		for (size_t i = 0; i < d->vm.n_disks; i++)
+			d->vm.disks[i].size_bytes = devices->disks[i].size_bytes;
+	}
+	free(devices);
+}
+
 void source_description_gather(struct source_description *d, struct hypervisor *h, const char *uuid,
                                const struct attempt_name *name)
 {
@@ -19,6 +33,7 @@ void source_description_gather(struct source_description *d, struct hypervisor *
 		d->rc = h->ops->host_facts(h, &d->facts, &d->error);
 	if (d->rc < 0)
 		return;
+	read_sizes(d, h);
 	host_describe_loader("", &d->vm.firmware);
 	d->proofs = xcalloc(d->vm.n_disks + 1, sizeof(*d->proofs));
 	for (size_t i = 0; i < d->vm.n_disks; i++)

@@ -119,6 +119,8 @@ static void described(struct errand *e)
 		w->attempt = a;
 		w->request = source_admit_request_new(g, &name, a->agent->settings, &wish);
 		source_copy_remember(a, &g->vm);
+		wire_free(a->left);
+		a->left = wire_description_new(&g->vm);
 		keep_proofs(a, g);
 		source_description_deinit(g);
 		source_enter(a, SOURCE_ADMITTING);

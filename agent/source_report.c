@@ -2,11 +2,13 @@
 /* An attempt as its AttemptReport: what the coordinator stores and people read. */
 #include "agent/source.h"
 
+#include "agent/kernel/verification.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *source_state_name(Drover__V1__MigrationState state)
@@ -56,6 +58,17 @@ static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 		p->rate_source = xstrdup("qemu");
 	}
 	return p;
+}
+
+static void put_verification(Drover__V1__AttemptReport *r, const char *text)
+{
+	struct verification *v = xnew(struct verification);
+
+	verification_parse(text, v);
+	r->verification = wire_checks_new(v->checks.items, v->checks.count);
+	r->n_verification = v->checks.count;
+	r->not_verified = xstrdup(v->not_verified);
+	free(v);
 }
 
 /* A line each. */
@@ -157,6 +170,8 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	if (r->max_downtime_tuned)
 		r->max_downtime_ms = a->order.max_downtime_ms;
 	put_decisions(r, a->order.decisions);
+	if (a->order.verification[0])
+		put_verification(r, a->order.verification);
 	put_remnants(r, a);
 	return r;
 }

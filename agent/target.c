@@ -78,6 +78,14 @@ struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name
 	return i;
 }
 
+void inbound_free(struct inbound *inbound)
+{
+	if (inbound->admitted)
+		vm_description_deinit(inbound->admitted);
+	free(inbound->admitted);
+	free(inbound);
+}
+
 /* --- the end of a reservation --- */
 
 struct end_errand {
@@ -140,8 +148,9 @@ void inbound_end_then(struct agent *agent, const struct attempt_name *name,
 		w->errand.done = end_done;
 		w->agent = agent;
 		w->inbound = *i;
+		w->inbound.admitted = NULL;
 		courier_send(agent->couriers, &w->errand);
-		free(i);
+		inbound_free(i);
 		break;
 	}
 	watchers_host(agent);
@@ -207,7 +216,7 @@ void target_stop(struct agent *agent)
 {
 	for (struct inbound *i = agent->inbound, *next; i; i = next) {
 		next = i->next;
-		free(i);
+		inbound_free(i);
 	}
 	agent->inbound = NULL;
 	target_images_stop(agent);

@@ -26,6 +26,10 @@ void target_inspect(struct agent *agent, struct mesh_incoming *in,
 void target_finish(struct agent *agent, struct mesh_incoming *in,
                    const Drover__V1__FinishTargetRequest *request);
 
+/* A guest has arrived, and is compared with what had left: target_verify.c. */
+void target_verify(struct agent *agent, struct mesh_incoming *in,
+                   const Drover__V1__VerifyRequest *request);
+
 /* A broken post-copy is about to be resumed: target_relink.c. */
 void target_relink(struct agent *agent, struct mesh_incoming *in,
                    const Drover__V1__AttemptRequest *request);
@@ -77,6 +81,8 @@ struct inbound {
 	struct traffic_endpoint endpoint, disk_endpoint;
 	bool oom_kills_known;
 	uint64_t oom_kills; /* the kernel's count at the admission */
+	/* Owned: the guest as it was admitted, for a source that was restarted since; NULL: so were we. */
+	struct vm_description *admitted;
 	struct inbound *next;
 };
 
@@ -86,6 +92,7 @@ void inbound_format_directory(const struct agent *agent, const struct attempt_na
 
 struct inbound *inbound_find(struct agent *agent, const struct attempt_name *name);
 struct inbound *inbound_get(struct agent *agent, const struct attempt_name *name);
+void inbound_free(struct inbound *inbound);
 
 /* A tunnel process for the attempt; blocks: a courier. @ret_address: where the source's connects. */
 int target_tunnel_spawn(struct agent *agent, const struct attempt_name *name,

@@ -107,6 +107,10 @@ static void tunnel_started(struct errand *e)
 	}
 	inbound = inbound_get(agent, &a->name);
 	inbound->guard = a->guard;
+	if (!inbound->admitted) {
+		inbound->admitted = xmemdup(&a->vm, sizeof(a->vm));
+		inbound->admitted->cpu_xml = NULL; /* compared by nobody */
+	}
 	inbound->oom_kills = a->facts.oom_kills;
 	inbound->oom_kills_known = true;
 	inbound->tunnel = a->tunnel;

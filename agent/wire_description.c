@@ -100,6 +100,7 @@ Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 		disk->shareable = from->shareable;
 		disk->capacity_bytes = from->capacity_bytes;
 		disk->allocated_bytes = from->allocated_bytes;
+		disk->size_bytes = from->size_bytes;
 		disk->copy_problem = xstrdup(from->copy_problem);
 		m->disks[i] = disk;
 	}
@@ -120,6 +121,7 @@ Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 		nic->target_must_exist = from->target_must_exist;
 		nic->socket_server = from->socket_server;
 		nic->failover = from->failover;
+		nic->link_down = from->link_down;
 		m->interfaces[i] = nic;
 	}
 	return m;
@@ -165,6 +167,7 @@ static int read_devices(const Drover__V1__VmDescription *from, struct vm_descrip
 		to->shareable = disk->shareable;
 		to->capacity_bytes = disk->capacity_bytes;
 		to->allocated_bytes = disk->allocated_bytes;
+		to->size_bytes = disk->size_bytes;
 		TAKE(to->copy_problem, disk->copy_problem, "what is against a disk's copy");
 	}
 	d->n_disks = from->n_disks;
@@ -182,6 +185,7 @@ static int read_devices(const Drover__V1__VmDescription *from, struct vm_descrip
 		to->target_must_exist = nic->target_must_exist;
 		to->socket_server = nic->socket_server;
 		to->failover = nic->failover;
+		to->link_down = nic->link_down;
 	}
 	d->n_interfaces = from->n_interfaces;
 	return wire_checks_read(from->blockers, from->n_blockers, &d->blockers, err);

@@ -342,6 +342,11 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	    facts_read_checks(from->checks, from->n_checks, &r.checks, err) < 0)
 		return -(int)err->code;
 	read_remnants(from, &r.remnants);
+	if (facts_read_checks(from->verification, from->n_verification, &r.verification, err) < 0) {
+		checks_deinit(&r.checks);
+		return -(int)err->code;
+	}
+	text_copy(r.not_verified, sizeof(r.not_verified), from->not_verified);
 	r.state = (enum migration_state)from->state;
 	text_copy(r.reason, sizeof(r.reason), from->reason);
 	r.error_code = from->error_code;

@@ -370,6 +370,8 @@ static json_t *report_to_json(const struct attempt_report *report)
 	json_object_set_new(object, "remnants", remnants_to_json(&report->remnants));
 	json_object_set_new(object, "notes", names_to_json(&report->notes));
 	json_object_set_new(object, "decisions", names_to_json(&report->decisions));
+	json_object_set_new(object, "verification", checks_to_json(&report->verification));
+	json_object_set_new(object, "not_verified", json_text(report->not_verified));
 	json_put(object, "disk_total_bytes", report->progress.disk_total_bytes);
 	json_put(object, "disk_processed_bytes", report->progress.disk_processed_bytes);
 	json_put(object, "memory_verified", report->memory_verified);
@@ -408,6 +410,8 @@ static void report_from_json(const json_t *object, const struct migration_record
 	remnants_from_json(json_object_get(object, "remnants"), &ret->remnants);
 	names_from_json(json_object_get(object, "notes"), &ret->notes);
 	names_from_json(json_object_get(object, "decisions"), &ret->decisions);
+	checks_from_json(json_object_get(object, "verification"), &ret->verification);
+	json_get_text(object, "not_verified", ret->not_verified, sizeof(ret->not_verified));
 	ret->progress.disk_total_bytes = json_number(object, "disk_total_bytes");
 	ret->progress.disk_processed_bytes = json_number(object, "disk_processed_bytes");
 	ret->memory_verified = json_number(object, "memory_verified");

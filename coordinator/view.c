@@ -277,6 +277,9 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->remnants = xcalloc(r->remnants.count, sizeof(*m->remnants));
 	for (size_t i = 0; i < r->remnants.count; i++)
 		m->remnants[m->n_remnants++] = remnant_new(&r->remnants.items[i]);
+	m->verification = view_checks_new(&r->verification);
+	m->n_verification = r->verification.count;
+	m->not_verified = xstrdup(r->not_verified);
 	m->leftovers = xcalloc(r->leftovers.count, sizeof(*m->leftovers));
 	for (size_t i = 0; i < r->leftovers.count; i++)
 		m->leftovers[m->n_leftovers++] = xstrdup(r->leftovers.items[i]);

@@ -104,6 +104,8 @@ static void read_plug(struct domain_reader *r, xmlNode *node, struct vm_interfac
 	interface->socket_server = domain_tree_attribute_is(source, "mode", "server");
 	interface->target_must_exist = domain_tree_attribute_is(domain_tree_find(node, "target"),
 	                                                        "managed", "no");
+	interface->link_down = domain_tree_attribute_is(domain_tree_find(node, "link"), "state",
+	                                                "down");
 	interface->failover = domain_tree_attribute_is(domain_tree_find(node, "teaming"), "type",
 	                                               "transient");
 }

@@ -17,6 +17,7 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_loop.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_watch.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_inventory.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_devices.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_host.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_network.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c)

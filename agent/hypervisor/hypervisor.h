@@ -89,6 +89,7 @@ struct vm_disk {
 	/* Of a file that is written to, as its own host sees it (agent/storage/storage_image.h). */
 	uint64_t capacity_bytes;  /* what the guest sees; 0 = not known */
 	uint64_t allocated_bytes; /* what the file takes up now */
+	uint64_t size_bytes;      /* as QEMU has it (struct vm_devices); 0 = not known */
 	char copy_problem[128];   /* why it cannot be copied as it is; "" = nothing known */
 };
 
@@ -102,7 +103,8 @@ struct vm_interface {
 	uint32_t mtu;           /* 0 = whatever its bridge has */
 	bool target_must_exist; /* its tap is made by somebody else than libvirt */
 	bool socket_server;     /* QEMU makes the socket: only its directory must exist */
-	bool failover; /* the half of a failover pair that the guest unplugs before a move */
+	bool failover;  /* the half of a failover pair that the guest unplugs before a move */
+	bool link_down; /* its cable is unplugged, as the guest sees it */
 };
 
 /* What a guest starts with. */
@@ -227,6 +229,35 @@ struct network_facts {
 	char device[16];        /* the bridge of a libvirt network; "" = what was asked for */
 };
 
+/* A disk of an active guest, as its QEMU has it. */
+struct vm_disk_state {
+	bool opened;
+	uint64_t size_bytes; /* that the guest sees; 0 = not known */
+	char why[128];       /* if it is not opened, or nobody could tell */
+};
+
+/* Where the tap of an interface really is. */
+struct vm_plug {
+	bool known;      /* false: it has no tap, or @why */
+	char device[16]; /* the bridge it is a port of, or the device below it; "" = none */
+	char why[128];
+};
+
+enum vm_clock {
+	VM_CLOCK_NOT_ASKED, /* the guest has no agent, or was not to be asked */
+	VM_CLOCK_SILENT,    /* it has one, and was asked in vain */
+	VM_CLOCK_KNOWN,
+};
+
+/* What an active guest has, where its XML only says what was wanted. In the order of its description. */
+struct vm_devices {
+	struct vm_disk_state disks[VM_DISKS_MAX];
+	struct vm_plug plugs[VM_INTERFACES_MAX];
+	enum vm_clock clock;
+	int64_t clock_ahead_ms; /* KNOWN: of this host's */
+	char clock_why[128];    /* SILENT */
+};
+
 /* A job as virDomainGetJobStats tells it. All zero with active false: no job. */
 struct vm_job {
 	bool active;
@@ -324,6 +355,11 @@ struct hypervisor_ops {
 	            struct error *err);
 	int (*describe)(struct hypervisor *h, const char *uuid, struct vm_description *ret,
 	                struct error *err);
+
+	/* Of an active guest that was described as @d here. What cannot be told about a single device
+	 * is told with it. With @ask_clock its agent is waited for, if it has one: some seconds. */
+	int (*devices)(struct hypervisor *h, const struct vm_description *d, bool ask_clock,
+	               struct vm_devices *ret, struct error *err);
 
 	/* Could this host run a guest with this CPU and machine? Fills two checks, "cpu" and
 	 * "machine", with what is missing. An error means that it could not be asked. */

@@ -277,6 +277,37 @@ static int fake_describe(struct hypervisor *h, const char *uuid, struct vm_descr
 	return 0;
 }
 
+/* As a host without faults has them: its disks are open, its taps where the XML says. */
+static int fake_devices(struct hypervisor *h, const struct vm_description *d, bool ask_clock,
+                        struct vm_devices *ret, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	struct fake_copy *copy;
+	int result = fake_enter_copy(handle, d->summary.uuid, &copy, err);
+
+	if (result)
+		return result;
+	if (!fake_is_active(copy)) {
+		fake_leave(handle);
+		return error_set(err, ERROR_NOT_FOUND, "guest %.64s is not active",
+		                 d->summary.name);
+	}
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < d->n_disks; i++) {
+		ret->disks[i].opened = strcmp(d->disks[i].type, "none") != 0;
+		ret->disks[i].size_bytes = copy->guest->description.disks[i].capacity_bytes;
+	}
+	for (size_t i = 0; i < d->n_interfaces; i++) {
+		ret->plugs[i].known = true;
+		COPY_TEXT(ret->plugs[i].device,
+		          strcmp(d->interfaces[i].type, "bridge") ? "" : d->interfaces[i].source);
+	}
+	if (ask_clock && d->agent_channel == VM_AGENT_CONNECTED)
+		ret->clock = VM_CLOCK_KNOWN;
+	fake_leave(handle);
+	return 0;
+}
+
 static const struct hypervisor_ops fake_ops = {
 	.free = fake_free,
 	.watch = fake_watch,
@@ -284,6 +315,7 @@ static const struct hypervisor_ops fake_ops = {
 	.list = fake_list,
 	.find = fake_find,
 	.describe = fake_describe,
+	.devices = fake_devices,
 	.compare_cpu = fake_compare_cpu,
 	.capabilities = fake_capabilities,
 	.find_network = fake_find_network,

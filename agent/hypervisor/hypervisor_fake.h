@@ -131,6 +131,11 @@ void fake_world_drop_callers(struct fake_world *world, const char *host);
 /* A write of the guest's fails: QEMU pauses it. */
 void fake_world_fail_disk(struct fake_world *world, const char *host, const char *uuid);
 
+/* Somebody's hand, or a hook of libvirt's: the guest is another one from now on, wherever it is. @change
+ * calls nothing of the world's. */
+void fake_world_change_guest(struct fake_world *world, const char *uuid,
+                             void (*change)(struct vm_description *d));
+
 /* The operator's hand, past every check: destroys and starts nothing else. */
 void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid);
 void fake_world_power_off_guest(struct fake_world *world, const char *host, const char *uuid);

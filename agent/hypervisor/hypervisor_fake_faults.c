@@ -82,6 +82,14 @@ void fake_world_fail_disk(struct fake_world *world, const char *host, const char
 	pthread_mutex_unlock(&world->lock);
 }
 
+void fake_world_change_guest(struct fake_world *world, const char *uuid,
+                             void (*change)(struct vm_description *d))
+{
+	pthread_mutex_lock(&world->lock);
+	change(&fake_world_get_guest_locked(world, uuid)->description);
+	pthread_mutex_unlock(&world->lock);
+}
+
 /* @end: whose doing it was. */
 static void end_guest(struct fake_world *world, const char *host, const char *uuid, enum vm_end end)
 {

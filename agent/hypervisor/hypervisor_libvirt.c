@@ -254,6 +254,7 @@ static const struct hypervisor_ops libvirt_ops = {
 	.list = libvirt_list,
 	.find = libvirt_find,
 	.describe = libvirt_describe,
+	.devices = libvirt_devices,
 	.compare_cpu = libvirt_compare_cpu,
 	.capabilities = libvirt_capabilities,
 	.find_network = libvirt_find_network,

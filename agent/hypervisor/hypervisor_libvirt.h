@@ -5,6 +5,7 @@
  *	hypervisor_libvirt_loop.c	libvirt's event loop
  *	hypervisor_libvirt_watch.c	reconnecting, events
  *	hypervisor_libvirt_inventory.c	list, find, describe
+ *	hypervisor_libvirt_devices.c	what QEMU and the kernel have of a guest
  *	hypervisor_libvirt_host.c	facts of the host; may a guest come here
  *	hypervisor_libvirt_network.c	and where would it be plugged in
  *	hypervisor_libvirt_migrate.c	moving, jobs, and the small commands
@@ -123,6 +124,9 @@ int libvirt_list(struct hypervisor *h, struct vm_list *ret, struct error *err);
 int libvirt_find(struct hypervisor *h, const char *uuid, struct vm_summary *ret, struct error *err);
 int libvirt_describe(struct hypervisor *h, const char *uuid, struct vm_description *ret,
                      struct error *err);
+
+int libvirt_devices(struct hypervisor *h, const struct vm_description *d, bool ask_clock,
+                    struct vm_devices *ret, struct error *err);
 
 int libvirt_migrate(struct hypervisor *h, const struct migrate_request *r, struct error *err);
 int libvirt_job(struct hypervisor *h, const char *uuid, struct vm_job *ret, struct error *err);

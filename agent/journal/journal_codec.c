@@ -116,6 +116,7 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.ran_twice = a->ran_twice;
 	m.source_went_on = a->source_went_on;
 	m.decisions = (char *)a->decisions;
+	m.verification = (char *)a->verification;
 	m.copy_disks = a->copy_disks;
 	m.copied = (char *)a->copied;
 	return pack(&m.base, ret_bytes);
@@ -140,7 +141,8 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	            0 ||
 	    copy(m->reason, a.reason, sizeof(a.reason), "reason", err) < 0 ||
 	    copy(m->copied, a.copied, sizeof(a.copied), "disks", err) < 0 ||
-	    copy(m->decisions, a.decisions, sizeof(a.decisions), "list of decisions", err) < 0)
+	    copy(m->decisions, a.decisions, sizeof(a.decisions), "list of decisions", err) < 0 ||
+	    copy(m->verification, a.verification, sizeof(a.verification), "verification", err) < 0)
 		return -ERROR_INVALID;
 	if (m->phase < JOURNAL_STARTED || m->phase > JOURNAL_TOMBSTONED)
 		return error_set(err, ERROR_INVALID, "it has the unknown phase %u", m->phase);

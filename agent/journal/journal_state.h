@@ -15,6 +15,7 @@
 #include "agent/kernel/attempt.h"
 #include "agent/kernel/fences.h"
 #include "agent/kernel/reservations.h"
+#include "agent/kernel/verification.h"
 
 #define JOURNAL_THINGS_MAX   256
 #define JOURNAL_ATTEMPTS_MAX 4096 /* the oldest ended ones are forgotten by compaction */
@@ -59,6 +60,7 @@ struct journal_attempt {
 	bool source_went_on; /* it was seen running at its source when the move was over */
 	bool ran_twice; /* it was seen running on both hosts: only a person knows which is right */
 	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
+	char verification[VERIFICATION_TEXT_BYTES]; /* of the guest at its destination */
 	bool copy_disks;                         /* what is not shared is copied */
 	char copied[512]; /* "vda /srv/web1.qcow2": which those are, for people */
 	uint64_t wall_ms; /* when the last record was written; display */

@@ -18,5 +18,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/remnants.c
 	${CMAKE_CURRENT_LIST_DIR}/reservations.c
 	${CMAKE_CURRENT_LIST_DIR}/reservations_room.c
-	${CMAKE_CURRENT_LIST_DIR}/resolve.c)
+	${CMAKE_CURRENT_LIST_DIR}/resolve.c
+	${CMAKE_CURRENT_LIST_DIR}/verification.c
+	${CMAKE_CURRENT_LIST_DIR}/verification_text.c)
 target_link_libraries(drover_kernel PUBLIC drover_ports drover_hypervisor_values drover_common)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attempts: what agents say of them. The rules are in attempts.h; the calls out in
- * attempts_drive.c.
+ * attempts_drive.c, what is kept and told of a report in attempts_kept.c.
  *
  * Everything that frees a slot is in this file: a final report, a tombstone, or the certainty that
  * no START ever left this machine.
@@ -59,10 +59,10 @@ static void end_done(struct fleet *fleet, struct migration *m)
 	const struct attempt_report *report = &m->kept.report;
 	struct node *source = fleet_find_node(fleet, m->kept.source);
 	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
-	char duration[UNITS_TEXT_BYTES], downtime[UNITS_TEXT_BYTES];
+	char duration[UNITS_TEXT_BYTES], downtime[UNITS_TEXT_BYTES], verified[REASON_BYTES];
 
 	migration_free_slot(fleet, m);
-	attempts_set_reason(fleet, m, "");
+	attempts_judge_arrival(fleet, m, verified, sizeof(verified));
 	migration_move(fleet, m, MIGRATION_DONE);
 	if (vm) {
 		vm->failures = 0;
@@ -80,9 +80,11 @@ static void end_done(struct fleet *fleet, struct migration *m)
 		                                       : rate;
 	}
 	change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
-	                   "%s: %s -> %s done in %s, downtime %s", m->kept.vm_name, m->kept.source,
-	                   m->kept.target, units_format_duration(report->duration_ms, duration),
-	                   units_format_duration(report->downtime_ms, downtime));
+	                   "%s: %s -> %s done in %s, downtime %s, %s", m->kept.vm_name,
+	                   m->kept.source, m->kept.target,
+	                   units_format_duration(report->duration_ms, duration),
+	                   units_format_duration(report->downtime_ms, downtime), verified);
+	attempts_tell_differences(fleet, m);
 }
 
 static void end_failed(struct fleet *fleet, struct migration *m, const char *reason)
@@ -245,35 +247,6 @@ static void apply_progress(struct fleet *fleet, struct migration *m)
 	change_migration(fleet, m);
 }
 
-/* What was done to make it converge goes into the history, each once. */
-static void tell_decisions(struct fleet *fleet, const struct migration *m,
-                           const struct attempt_report *report)
-{
-	const struct attempt_report *kept = &m->kept.report;
-	size_t known = kept->attempt.number == report->attempt.number ? kept->decisions.count : 0;
-
-	for (size_t i = known; i < report->decisions.count; i++)
-		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number, "%s: %s",
-		                   m->kept.vm_name, report->decisions.items[i]);
-}
-
-static void keep_report(struct migration *m, const struct attempt_report *report)
-{
-	struct attempt_report *kept = &m->kept.report;
-	uint32_t percent = 0;
-
-	if (kept->attempt.number == report->attempt.number)
-		percent = kept->progress.percent;
-	attempt_report_deinit(kept);
-	attempt_report_copy(kept, report);
-	if (kept->progress.percent < percent)
-		kept->progress.percent = percent;
-	/* An agent that never saw the attempt does not know these. */
-	text_copy(kept->vm_name, sizeof(kept->vm_name), m->kept.vm_name);
-	if (!kept->target[0])
-		text_copy(kept->target, sizeof(kept->target), m->kept.target);
-}
-
 /* An attempt nobody here remembers: the store was lost or is older than the attempt. As long as it
  * runs it holds a slot, whoever ordered it. */
 static struct migration *adopt(struct fleet *fleet, const struct attempt_report *report)
@@ -358,8 +331,7 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 		m->start_asked = m->probe_asked = m->cancel_asked = false;
 	}
 
-	tell_decisions(fleet, m, report);
-	keep_report(m, report);
+	attempts_keep_report(fleet, m, report);
 	tune_take_report(fleet, m);
 	m->heard = true;
 	m->start_sent = true;

@@ -29,6 +29,17 @@ void attempts_reconcile(struct fleet *fleet);
  * if that was asked for). */
 void attempts_release(struct fleet *fleet, struct migration *m, const char *reason);
 
+/* --- attempts_kept.c --- */
+
+/* The latest report in place of the one before, without losing what only that one could tell; what is new
+ * of its decisions goes into the history. */
+void attempts_keep_report(struct fleet *fleet, struct migration *m,
+                          const struct attempt_report *report);
+/* The guest is at its destination: its migration's reason, and in @ret "verified 11/11" for the history. */
+void attempts_judge_arrival(struct fleet *fleet, struct migration *m, char *ret, size_t bytes);
+/* A warning for each difference, with what to do. */
+void attempts_tell_differences(struct fleet *fleet, const struct migration *m);
+
 /* Nothing is known any more of what was asked and heard. */
 void attempts_forget(struct migration *m);
 

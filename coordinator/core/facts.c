@@ -37,6 +37,15 @@ void checks_add(struct checks *checks, const struct check *check)
 	checks->items[checks->count++] = *check;
 }
 
+size_t checks_count(const struct checks *checks, enum check_verdict verdict)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < checks->count; i++)
+		n += checks->items[i].verdict == verdict;
+	return n;
+}
+
 const struct check *checks_find_worst(const struct checks *checks, enum check_verdict at_least)
 {
 	const struct check *worst = NULL;
@@ -115,6 +124,7 @@ void attempt_report_copy(struct attempt_report *to, const struct attempt_report 
 	names_copy(&to->notes, &from->notes);
 	names_copy(&to->decisions, &from->decisions);
 	remnants_copy(&to->remnants, &from->remnants);
+	checks_copy(&to->verification, &from->verification);
 }
 
 void attempt_report_deinit(struct attempt_report *report)
@@ -124,6 +134,7 @@ void attempt_report_deinit(struct attempt_report *report)
 	names_deinit(&report->notes);
 	names_deinit(&report->decisions);
 	remnants_deinit(&report->remnants);
+	checks_deinit(&report->verification);
 }
 
 void vm_state_copy(struct vm_state *to, const struct vm_state *from)

@@ -140,6 +140,9 @@ struct attempt_report {
 	struct names notes;
 	struct names decisions;   /* about its convergence, oldest first */
 	struct remnants remnants; /* after the end: all that was looked for; none: nobody did */
+	/* Of the guest at its destination, once it has moved; and what could not be compared, and why. */
+	struct checks verification;
+	char not_verified[REASON_BYTES];
 	bool memory_verified;
 	bool alarm; /* a person has to act */
 	/* Changed by an operator while this attempt ran. */
@@ -260,6 +263,8 @@ struct fenced_guest {
 void checks_copy(struct checks *to, const struct checks *from);
 void checks_deinit(struct checks *checks);
 void checks_add(struct checks *checks, const struct check *check);
+/* How many have that verdict. */
+size_t checks_count(const struct checks *checks, enum check_verdict verdict);
 /* The first check with that verdict or a worse one, or NULL. Borrowed. */
 const struct check *checks_find_worst(const struct checks *checks, enum check_verdict at_least);
 

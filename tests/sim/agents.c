@@ -109,6 +109,24 @@ static size_t index_of(const char *node)
 	return strcmp(node, names[0]) == 0 ? 0 : 1;
 }
 
+static void take_verification(struct agents_report *to, const Drover__V1__AttemptReport *r)
+{
+	to->n_verification = r->n_verification;
+	to->n_verified = 0;
+	to->differences[0] = '\0';
+	snprintf(to->not_verified, sizeof(to->not_verified), "%s", r->not_verified);
+	for (size_t i = 0; i < r->n_verification; i++) {
+		const Drover__V1__Check *c = r->verification[i];
+		size_t used = strlen(to->differences);
+
+		if (c->verdict == DROVER__V1__CHECK__VERDICT__PASS)
+			to->n_verified++;
+		else
+			snprintf(to->differences + used, sizeof(to->differences) - used,
+			         "%s: %s, required %s\n", c->id, c->measured, c->required);
+	}
+}
+
 static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 {
 	struct agents_report *to = &t->report;
@@ -145,6 +163,7 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 		snprintf(to->remnants + used, sizeof(to->remnants) - used, "%s %s %s %s; %s\n",
 		         one->thing, one->node, verdicts[one->verdict], one->text, one->remedy);
 	}
+	take_verification(to, r);
 	if (r->disk_total_bytes > to->disk_total_bytes)
 		to->disk_total_bytes = r->disk_total_bytes;
 	to->count++;

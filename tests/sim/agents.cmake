@@ -22,6 +22,11 @@ drover_test(NAME test_agents_remnants LABEL sim TIMEOUT 300
 drover_test(NAME test_agents_tune LABEL sim TIMEOUT 300
 	SOURCES sim/test_agents_tune.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
+# The destination's agent may be one that does not know the method yet.
+drover_test(NAME test_agents_verify LABEL sim TIMEOUT 300
+	SOURCES sim/test_agents_verify.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
+target_link_options(test_agents_verify PRIVATE -Wl,--wrap=target_verify)
 # The destination's file system is another one than the source's.
 drover_test(NAME test_agents_copy LABEL sim TIMEOUT 300
 	SOURCES sim/test_agents_copy.c sim/agents.c

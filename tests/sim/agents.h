@@ -39,6 +39,9 @@ struct agents_report {
 	size_t n_decisions;
 	size_t n_remnants, n_open; /* looked for, and not gone */
 	char remnants[8192];       /* a line each: "THING NODE VERDICT TEXT; REMEDY" */
+	char differences[2048]; /* "ID: MEASURED, required REQUIRED" a line, of what did not pass */
+	size_t n_verified, n_verification;
+	char not_verified[ERROR_TEXT_BYTES];
 	uint32_t iteration;
 	bool bandwidth_tuned, max_downtime_tuned;
 	uint64_t bandwidth_bytes_per_s, max_downtime_ms;

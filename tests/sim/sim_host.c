@@ -148,6 +148,11 @@ struct attempt_report sim_report_of(const struct sim *sim, const struct sim_atte
 		report.duration_ms = a->ends_ms - a->began_ms;
 		report.downtime_ms = SIM_SWITCH_MS;
 	}
+	if (a->state == MIGRATION_DONE) {
+		struct check check = { .id = "state", .verdict = CHECK_PASS };
+
+		checks_add(&report.verification, &check);
+	}
 	return report;
 }
 

@@ -82,11 +82,11 @@ static void test_drain_empties_a_host(void **state)
 		  "[   2501] coordinator mark host1: draining, cordoned\n"
 		  "[   2518] coordinator migration/1: big: host1 -> host2 started\n"
 		  "[   2518] coordinator migration/2: middle: host1 -> host3 started\n"
-		  "[   5068] coordinator migration/2: middle: host1 -> host3 done in 2.5 s, downtime 50 ms\n"
+		  "[   5068] coordinator migration/2: middle: host1 -> host3 done in 2.5 s, downtime 50 ms, verified 1/1\n"
 		  "[   5069] coordinator start migration/3 attempt 1 at host1\n"
 		  "[   5086] coordinator migration/3: small: host1 -> host3 started\n"
-		  "[   6636] coordinator migration/3: small: host1 -> host3 done in 1.6 s, downtime 50 ms\n"
-		  "[   7068] coordinator migration/1: big: host1 -> host2 done in 4.5 s, downtime 50 ms\n"
+		  "[   6636] coordinator migration/3: small: host1 -> host3 done in 1.6 s, downtime 50 ms, verified 1/1\n"
+		  "[   7068] coordinator migration/1: big: host1 -> host2 done in 4.5 s, downtime 50 ms, verified 1/1\n"
 		  "[   7068] coordinator mark host1: draining, cordoned\n"
 		  "[   7073] coordinator drain/1: completed: host1 is empty: 3 moved\n"
 		  "[   7074] coordinator mark host1: not draining, cordoned\n");
@@ -119,12 +119,12 @@ static void test_room_for_one_of_two(void **state)
 		  "[   2501] coordinator start migration/1 attempt 1 at host1\n"
 		  "[   2501] coordinator mark host1: draining, cordoned\n"
 		  "[   2518] coordinator migration/1: web1: host1 -> host2 started\n"
-		  "[   4068] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms\n"
+		  "[   4068] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms, verified 1/1\n"
 		  "[   4068] coordinator drain/1: blocked: 1 blocked: web2: no destination: host2 112 MiB short of memory\n"
 		  "[  12500] world       host2 gets more memory\n"
 		  "[  13003] coordinator start migration/2 attempt 1 at host1\n"
 		  "[  13020] coordinator migration/2: web2: host1 -> host2 started\n"
-		  "[  14570] coordinator migration/2: web2: host1 -> host2 done in 1.6 s, downtime 50 ms\n"
+		  "[  14570] coordinator migration/2: web2: host1 -> host2 done in 1.6 s, downtime 50 ms, verified 1/1\n"
 		  "[  14570] coordinator mark host1: draining, cordoned\n"
 		  "[  14575] coordinator drain/1: completed: host1 is empty: 2 moved\n"
 		  "[  14576] coordinator mark host1: not draining, cordoned\n");
@@ -156,7 +156,7 @@ static void test_coordinator_dies_before_the_start(void **state)
 		  "[   4507] coordinator mark host1: draining, cordoned\n"
 		  "[   4511] coordinator start migration/1 attempt 2 at host1\n"
 		  "[   4528] coordinator migration/1: web1: host1 -> host2 started\n"
-		  "[   6078] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms\n"
+		  "[   6078] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms, verified 1/1\n"
 		  "[   6078] coordinator mark host1: draining, cordoned\n"
 		  "[   6083] coordinator drain/1: completed: host1 is empty: 1 moved\n"
 		  "[   6084] coordinator mark host1: not draining, cordoned\n");
@@ -188,7 +188,7 @@ static void test_coordinator_dies_in_mid_copy(void **state)
 		  "[   6005] coordinator node/host1: host1 is draining\n"
 		  "[   6005] coordinator probe migration/1 attempt 1 at host1\n"
 		  "[   6005] coordinator node/host2: host2 is ready\n"
-		  "[   7068] coordinator migration/1: web1: host1 -> host2 done in 4.5 s, downtime 50 ms\n"
+		  "[   7068] coordinator migration/1: web1: host1 -> host2 done in 4.5 s, downtime 50 ms, verified 1/1\n"
 		  "[   7068] coordinator mark host1: draining, cordoned\n"
 		  "[   7073] coordinator drain/1: completed: host1 is empty: 1 moved\n"
 		  "[   7074] coordinator mark host1: not draining, cordoned\n");
@@ -218,7 +218,7 @@ static void test_source_agent_is_silent(void **state)
 		  "[  29500] host1       agent is back\n"
 		  "[  29505] coordinator node/host1: host1 is ready\n"
 		  "[  29505] coordinator probe migration/1 attempt 1 at host1\n"
-		  "[  29507] coordinator migration/1: db1: host1 -> host2 done in 16.6 s, downtime 50 ms\n");
+		  "[  29507] coordinator migration/1: db1: host1 -> host2 done in 16.6 s, downtime 50 ms, verified 1/1\n");
 	/* clang-format on */
 }
 
@@ -257,7 +257,7 @@ static void test_store_is_lost(void **state)
 		  "[   7008] coordinator drain/1: host1 was being drained and the store does not know it; the drain goes on\n"
 		  "[   7008] coordinator migration/1: web1: a migration host1 -> host2 was under way that the store does not know; adopted\n"
 		  "[   7008] coordinator migration/1: web1: host1 -> host2 started\n"
-		  "[   7068] coordinator migration/1: web1: host1 -> host2 done in 4.5 s, downtime 50 ms\n"
+		  "[   7068] coordinator migration/1: web1: host1 -> host2 done in 4.5 s, downtime 50 ms, verified 1/1\n"
 		  "[   7068] coordinator mark host1: draining, cordoned\n"
 		  "[   7073] coordinator drain/1: completed: host1 is empty: 1 moved\n"
 		  "[   7074] coordinator mark host1: not draining, cordoned\n");
@@ -291,7 +291,7 @@ static void test_immovable_guest(void **state)
 		  "[   2501] coordinator start migration/1 attempt 1 at host1\n"
 		  "[   2501] coordinator mark host1: draining, cordoned\n"
 		  "[   2518] coordinator migration/1: web1: host1 -> host2 started\n"
-		  "[   4068] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms\n"
+		  "[   4068] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms, verified 1/1\n"
 		  "[   4068] coordinator mark host1: draining, cordoned\n"
 		  "[   4073] coordinator drain/1: partly: 1 moved, 1 left on host1\n"
 		  "[   4074] coordinator mark host1: not draining, cordoned\n");
@@ -325,8 +325,8 @@ static void test_cancelled_drain(void **state)
 		  "[   3000] operator    cancel drain/1\n"
 		  "[   3000] coordinator drain/1: cancelled; what moves already goes on\n"
 		  "[   3001] coordinator mark host1: not draining, cordoned\n"
-		  "[   4068] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms\n"
-		  "[   4068] coordinator migration/2: web2: host1 -> host2 done in 1.6 s, downtime 50 ms\n");
+		  "[   4068] coordinator migration/1: web1: host1 -> host2 done in 1.6 s, downtime 50 ms, verified 1/1\n"
+		  "[   4068] coordinator migration/2: web2: host1 -> host2 done in 1.6 s, downtime 50 ms, verified 1/1\n");
 	/* clang-format on */
 }
 

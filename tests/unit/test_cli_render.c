@@ -511,10 +511,59 @@ static void test_explain_migration(void **state)
 	              "  on the wire    315 MiB\n"
 	              "  guard          image lock\n"
 	              "  checks         2 passed\n"
+	              "  verified       no: nobody has looked\n"
 	              "\n"
 	              "  CHECK   VERDICT  MEASURED      REQUIRED\n"
 	              "  memory  pass     704 MiB free  320 MiB: 256 MiB RAM + 64 MiB overhead\n"
 	              "  guard   pass     image lock    -\n");
+	screen_deinit(&s);
+}
+
+/* A guest that was compared at its destination: how many checks passed, each that did not, what could not
+ * be compared, and all of it in a table. */
+static void test_explain_verification(void **state)
+{
+	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Check same = DROVER__V1__CHECK__INIT, other = DROVER__V1__CHECK__INIT;
+	Drover__V1__Check *checks[] = { &same, &other };
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	same.id = S("state");
+	same.verdict = DROVER__V1__CHECK__VERDICT__PASS;
+	same.measured = same.required = S("running");
+	other.id = S("definition");
+	other.verdict = DROVER__V1__CHECK__VERDICT__FAIL;
+	other.measured = S("defined, autostart off");
+	other.required = S("defined, autostart on");
+	other.remedy = S("on host2: virsh autostart web1");
+	t.report[0].n_checks = 0;
+	t.report[0].source_node = S("host1");
+	t.report[0].target_node = S("host2");
+	t.report[0].verification = checks;
+	t.report[0].n_verification = 2;
+	t.report[0].not_verified = S("the guest's clock: the guest has no agent to ask");
+	t.migration[0].reason = S("moved, with differences: definition");
+	e.subject = S("migration/101");
+	e.migration = &t.migration[0];
+	screen_init(&s);
+	explanation_print(&s.o, "vm/other", &e);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text, "  reason         moved, with differences: definition\n"));
+	assert_non_null(strstr(
+		s.text,
+		"  verified       1/2: it moved, with differences\n"
+		"                 definition: defined, autostart off, required defined, autostart "
+		"on\n"
+		"  not verified   the guest's clock: the guest has no agent to ask\n"
+		"\n"
+		"At host2, compared with what had left host1:\n"
+		"  CHECK       VERDICT  MEASURED                REQUIRED               WHAT TO DO\n"
+		"  state       pass     running                 running\n"
+		"  definition  FAIL     defined, autostart off  defined, autostart on  "
+		"on host2: virsh autostart web1\n"));
 	screen_deinit(&s);
 }
 
@@ -528,7 +577,7 @@ int main(void)
 		cmocka_unit_test(test_summary_partly), cmocka_unit_test(test_refusal),
 		cmocka_unit_test(test_plan),           cmocka_unit_test(test_explain_many),
 		cmocka_unit_test(test_explain_vm),     cmocka_unit_test(test_explain_migration),
-		cmocka_unit_test(test_remnants),
+		cmocka_unit_test(test_remnants),       cmocka_unit_test(test_explain_verification),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

@@ -102,6 +102,7 @@ static struct journal_attempt some_attempt(void)
 		                     .ran_twice = true,
 		                     .source_went_on = true,
 		                     .decisions = "after 3 s: one\nafter 4 s: two",
+		                     .verification = "\nstate\t1\trunning\trunning\t\n",
 		                     .copied = "vda /srv/web1.qcow2" };
 
 	return a;

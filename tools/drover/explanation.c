@@ -261,6 +261,25 @@ static void times_print(const struct output *o, const Drover__V1__StageTimes *t)
 	fact(o, "of it", line);
 }
 
+/* In one line; and what differs, and what could not be compared, in one each. */
+static void verification_print(const struct output *o, const Drover__V1__AttemptReport *r)
+{
+	char line[VERIFICATION_SUMMARY_BYTES];
+
+	fact(o, "verified", verification_summary(r, line));
+	for (size_t i = 0; i < r->n_verification; i++) {
+		const Drover__V1__Check *c = r->verification[i];
+
+		if (c->verdict == DROVER__V1__CHECK__VERDICT__PASS)
+			continue;
+		snprintf(line, sizeof(line), "%s: %s, required %s", c->id, c->measured,
+		         c->required);
+		fact(o, "", line);
+	}
+	if (*r->not_verified && r->n_verification)
+		fact(o, "not verified", r->not_verified);
+}
+
 static void report_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
 {
 	char text[OUTPUT_TEXT_BYTES], summary[CHECKS_SUMMARY_BYTES];
@@ -283,6 +302,8 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 		fact(o, "guard", guard_name(r->guard));
 		fact(o, "checks", checks_summary(r->checks, r->n_checks, summary));
 	}
+	if (r->state == DROVER__V1__MIGRATION_STATE__DONE)
+		verification_print(o, r);
 	if (r->error_code)
 		fact(o, "error", error_code_name((enum error_code)r->error_code));
 	if (r->tombstoned)
@@ -299,6 +320,11 @@ static void report_print(const struct output *o, const Drover__V1__AttemptReport
 	if (r->n_checks) {
 		fputc('\n', o->file);
 		checks_print(o, r->checks, r->n_checks);
+	}
+	if (r->n_verification) {
+		fputc('\n', o->file);
+		say(o, "At %s, compared with what had left %s:", r->target_node, r->source_node);
+		checks_print(o, r->verification, r->n_verification);
 	}
 }
 

@@ -82,6 +82,10 @@ bool drain_is_over(const Drover__V1__Drain *d);
 
 /* "8 passed", "7 passed, 1 warned", "memory failed"; "" when there are none. */
 char *checks_summary(Drover__V1__Check *const *checks, size_t n, char *ret_text);
+
+#define VERIFICATION_SUMMARY_BYTES 512
+/* Of a guest that has moved: "11/11", or that nobody has compared it, and why. */
+char *verification_summary(const Drover__V1__AttemptReport *r, char *ret_text);
 #define CHECKS_SUMMARY_BYTES 96
 
 /* What each guest came to. */

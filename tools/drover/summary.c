@@ -248,6 +248,13 @@ void migration_summary_print(const struct output *o, const Drover__V1__Migration
 		table_set(t, SUMMARY_WHY, "%s", m->reason);
 	}
 	table_print(t);
+	if (m->report && m->state == DROVER__V1__MIGRATION_STATE__DONE) {
+		char verified[VERIFICATION_SUMMARY_BYTES];
+		_cleanup_free_ char *shown = text_escape(verification_summary(m->report, verified),
+		                                         o->ascii);
+
+		fprintf(o->file, "  verified   %s\n", shown);
+	}
 	for (size_t i = 0; m->report && i < m->report->n_notes; i++) {
 		_cleanup_free_ char *note = text_escape(m->report->notes[i], o->ascii);
 

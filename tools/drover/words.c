@@ -105,6 +105,22 @@ char *checks_summary(Drover__V1__Check *const *checks, size_t n, char *ret_text)
 	return ret_text;
 }
 
+char *verification_summary(const Drover__V1__AttemptReport *r, char *ret_text)
+{
+	size_t passed = 0;
+
+	for (size_t i = 0; i < r->n_verification; i++)
+		passed += r->verification[i]->verdict == DROVER__V1__CHECK__VERDICT__PASS;
+	if (r->n_verification)
+		snprintf(ret_text, VERIFICATION_SUMMARY_BYTES, "%zu/%zu%s", passed,
+		         r->n_verification,
+		         passed < r->n_verification ? ": it moved, with differences" : "");
+	else
+		snprintf(ret_text, VERIFICATION_SUMMARY_BYTES, "no: %s",
+		         *r->not_verified ? r->not_verified : "nobody has looked");
+	return ret_text;
+}
+
 struct drain_counts drain_count(const Drover__V1__Drain *d)
 {
 	struct drain_counts counts = { .total = (unsigned)d->n_vms };

@@ -38,6 +38,7 @@ static const struct {
 	{ "Agent/ReleaseLease", A },
 	{ "Agent/Inspect", A },
 	{ "Agent/FinishTarget", A },
+	{ "Agent/Verify", A },
 	{ "Agent/Relink", A },
 	{ "Agent/LookForRemnants", A },
 	{ "Coordinator/Attach", A },

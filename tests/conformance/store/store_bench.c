@@ -154,6 +154,12 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 	names_add(&m.report.leftovers, "a file");
 	remnants_copy(&m.report.remnants, &(struct remnants){ remnants, ARRAY_SIZE(remnants) });
 	names_add(&m.report.notes, "an image");
+	checks_add(&m.report.verification, &(struct check){ .id = "definition",
+	                                                    .verdict = CHECK_FAIL,
+	                                                    .measured = "autostart off",
+	                                                    .required = "autostart on",
+	                                                    .remedy = "virsh autostart web" });
+	text_copy(m.report.not_verified, sizeof(m.report.not_verified), "the guest's clock");
 	m.report.progress.disk_total_bytes = 17;
 	m.report.progress.disk_processed_bytes = 18;
 	m.report.memory_verified = true;

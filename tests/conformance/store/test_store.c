@@ -111,6 +111,11 @@ static void test_reload_equals_what_was_stored(void **state)
 	                    sizeof(struct check));
 	assert_int_equal(got.migrations[0].report.leftovers.count, 1);
 	assert_string_equal(got.migrations[0].report.leftovers.items[0], "a file");
+	assert_int_equal(got.migrations[0].report.verification.count, 1);
+	assert_string_equal(got.migrations[0].report.verification.items[0].required,
+	                    "autostart on");
+	assert_int_equal(got.migrations[0].report.verification.items[0].verdict, CHECK_FAIL);
+	assert_string_equal(got.migrations[0].report.not_verified, "the guest's clock");
 	assert_int_equal(got.migrations[0].report.notes.count, 1);
 	assert_string_equal(got.migrations[0].report.notes.items[0], "an image");
 	assert_true(remnants_equal(&got.migrations[0].report.remnants, &expected.report.remnants));

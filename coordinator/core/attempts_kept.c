@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is kept of an agent's reports, and told of them: decisions, and how the guest arrived. A
+ * migration's history is its last report, so that one must not forget what an agent that was restarted
+ * since does not know any more. */
+#include "coordinator/core/attempts.h"
+
+#include "common/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One guest's worth; what is beyond is in the migration itself. */
+#define DIFFERENCES_TOLD 8
+
+/* What was done to make it converge goes into the history, each once. */
+static void tell_decisions(struct fleet *fleet, const struct migration *m,
+                           const struct attempt_report *report)
+{
+	const struct attempt_report *kept = &m->kept.report;
+	size_t known = kept->attempt.number == report->attempt.number ? kept->decisions.count : 0;
+
+	for (size_t i = known; i < report->decisions.count; i++)
+		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number, "%s: %s",
+		                   m->kept.vm_name, report->decisions.items[i]);
+}
+
+/* An agent keeps in its journal how an attempt ended. Its checks and its passes it knows only as long as
+ * it lives; what it has told of the same attempt before stays true. */
+static void take_over(struct attempt_report *kept, struct attempt_report *before)
+{
+	struct progress *now = &kept->progress;
+
+	if (!kept->checks.count) {
+		kept->checks = before->checks;
+		before->checks = (struct checks){ 0 };
+	}
+	if (!kept->guard)
+		kept->guard = before->guard;
+	if (!kept->notes.count) {
+		kept->notes = before->notes;
+		before->notes = (struct names){ 0 };
+	}
+	if (now->percent < before->progress.percent)
+		now->percent = before->progress.percent;
+	if (now->iteration || now->memory_total_bytes)
+		return;
+	now->iteration = before->progress.iteration;
+	now->elapsed_ms = before->progress.elapsed_ms;
+	now->memory_total_bytes = before->progress.memory_total_bytes;
+	now->memory_processed_bytes = before->progress.memory_processed_bytes;
+	now->memory_remaining_bytes = before->progress.memory_remaining_bytes;
+	now->disk_total_bytes = before->progress.disk_total_bytes;
+	now->disk_processed_bytes = before->progress.disk_processed_bytes;
+	now->disk_remaining_bytes = before->progress.disk_remaining_bytes;
+}
+
+void attempts_keep_report(struct fleet *fleet, struct migration *m,
+                          const struct attempt_report *report)
+{
+	struct attempt_report *kept = &m->kept.report;
+	struct attempt_report before = *kept;
+
+	tell_decisions(fleet, m, report);
+	attempt_report_copy(kept, report);
+	if (before.attempt.number == report->attempt.number)
+		take_over(kept, &before);
+	attempt_report_deinit(&before);
+	/* An agent that never saw the attempt does not know these. */
+	text_copy(kept->vm_name, sizeof(kept->vm_name), m->kept.vm_name);
+	if (!kept->target[0])
+		text_copy(kept->target, sizeof(kept->target), m->kept.target);
+}
+
+/* "moved, with differences: disk/vda, network/52:54:00:12:34:56" */
+static void name_differences(const struct checks *checks, char *ret, size_t bytes)
+{
+	const char *separator = "moved, with differences: ";
+	size_t used = 0;
+
+	for (size_t i = 0; i < checks->count && used < bytes; i++) {
+		if (checks->items[i].verdict == CHECK_PASS)
+			continue;
+		used += (size_t)snprintf(ret + used, bytes - used, "%s%s", separator,
+		                         checks->items[i].id);
+		separator = ", ";
+	}
+}
+
+void attempts_judge_arrival(struct fleet *fleet, struct migration *m, char *ret, size_t bytes)
+{
+	struct attempt_report *report = &m->kept.report;
+	const struct checks *checks = &report->verification;
+	size_t passed = checks_count(checks, CHECK_PASS);
+	char reason[REASON_BYTES] = "";
+
+	if (!checks->count && !report->not_verified[0])
+		snprintf(report->not_verified, sizeof(report->not_verified),
+		         "the agent of %s tells nothing of it: it is older, or does not know the "
+		         "attempt any more",
+		         m->kept.source);
+	if (passed < checks->count)
+		name_differences(checks, reason, sizeof(reason));
+	attempts_set_reason(fleet, m, reason);
+	if (checks->count)
+		snprintf(ret, bytes, "verified %zu/%zu", passed, checks->count);
+	else
+		snprintf(ret, bytes, "not verified: %s", report->not_verified);
+}
+
+void attempts_tell_differences(struct fleet *fleet, const struct migration *m)
+{
+	const struct checks *checks = &m->kept.report.verification;
+	size_t told = 0;
+
+	for (size_t i = 0; i < checks->count && told < DIFFERENCES_TOLD; i++) {
+		const struct check *c = &checks->items[i];
+
+		if (c->verdict == CHECK_PASS)
+			continue;
+		told++;
+		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+		                   "%s moved to %s with a difference: %s: %s, required %s%s%s",
+		                   m->kept.vm_name, m->kept.target, c->id, c->measured, c->required,
+		                   c->remedy[0] ? "; " : "", c->remedy);
+	}
+}
