@@ -49,7 +49,7 @@
 	X(source_after_decided_journaled, PASSES, "how it ended is durable, all is still there")   \
 	X(source_before_cleaning, PASSES, "tunnel, files and proofs are to be removed")            \
 	X(source_after_cleaning, PASSES, "they are removed, the journal does not know")            \
-	X(source_before_verify, PASSES, "the guest has arrived and is to be compared there")        \
+	X(source_before_verify, PASSES, "the guest has arrived and is to be compared there")       \
 	X(source_after_verify, PASSES, "it was compared, which is nowhere written")                \
 	X(source_before_release, PASSES, "the reservation is to be given back")                    \
 	X(source_after_release, PASSES, "the reservation is given back, the end is not written")   \
@@ -75,7 +75,7 @@
 	X(target_before_destroy, FAILS, "the copy here is to be destroyed")                        \
 	X(target_after_destroy, PASSES, "the copy here is destroyed, nobody knows")                \
 	X(target_before_finish_reply, PASSES, "committed or aborted, the source does not know")    \
-	X(target_before_verify, PASSES, "a guest that arrived is to be looked at for its source")   \
+	X(target_before_verify, PASSES, "a guest that arrived is to be looked at for its source")  \
 	X(target_before_release, PASSES, "the reservation is to be given back")                    \
 	X(target_before_cleaning, PASSES, "the reservation is gone, the tunnel is to be stopped")  \
 	X(target_after_cleaning, PASSES, "the tunnel is stopped, the journal does not know")

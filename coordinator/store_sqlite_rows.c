@@ -342,8 +342,8 @@ static void times_from_json(const json_t *object, struct stage_times *ret)
 	ret->cleaning_ms = json_number(object, "cleaning_ms");
 }
 
-/* The report without what the record itself has, and without the passing progress but for what a
- * summary shows. */
+/* The report without what the record itself has, and of its progress what was reached, not what was
+ * expected. */
 static json_t *report_to_json(const struct attempt_report *report)
 {
 	json_t *object = json_object();
@@ -360,6 +360,11 @@ static json_t *report_to_json(const struct attempt_report *report)
 	json_put(object, "iteration", report->progress.iteration);
 	json_put(object, "memory_total_bytes", report->progress.memory_total_bytes);
 	json_put(object, "memory_processed_bytes", report->progress.memory_processed_bytes);
+	json_put(object, "memory_remaining_bytes", report->progress.memory_remaining_bytes);
+	json_put(object, "elapsed_ms", report->progress.elapsed_ms);
+	json_put(object, "transfer_bytes_per_s", report->progress.transfer_bytes_per_s);
+	json_put(object, "dirty_bytes_per_s", report->progress.dirty_bytes_per_s);
+	json_object_set_new(object, "rate_source", json_text(report->progress.rate_source));
 	json_put(object, "duration_ms", report->duration_ms);
 	json_object_set_new(object, "times", times_to_json(&report->times));
 	json_put(object, "downtime_ms", report->downtime_ms);
@@ -400,6 +405,12 @@ static void report_from_json(const json_t *object, const struct migration_record
 	ret->progress.iteration = (uint32_t)json_number(object, "iteration");
 	ret->progress.memory_total_bytes = json_number(object, "memory_total_bytes");
 	ret->progress.memory_processed_bytes = json_number(object, "memory_processed_bytes");
+	ret->progress.memory_remaining_bytes = json_number(object, "memory_remaining_bytes");
+	ret->progress.elapsed_ms = json_number(object, "elapsed_ms");
+	ret->progress.transfer_bytes_per_s = json_number(object, "transfer_bytes_per_s");
+	ret->progress.dirty_bytes_per_s = json_number(object, "dirty_bytes_per_s");
+	json_get_text(object, "rate_source", ret->progress.rate_source,
+	              sizeof(ret->progress.rate_source));
 	ret->duration_ms = json_number(object, "duration_ms");
 	times_from_json(json_object_get(object, "times"), &ret->times);
 	ret->downtime_ms = json_number(object, "downtime_ms");

@@ -61,7 +61,7 @@ struct journal_attempt {
 	bool ran_twice; /* it was seen running on both hosts: only a person knows which is right */
 	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
 	char verification[VERIFICATION_TEXT_BYTES]; /* of the guest at its destination */
-	bool copy_disks;                         /* what is not shared is copied */
+	bool copy_disks;                            /* what is not shared is copied */
 	char copied[512]; /* "vda /srv/web1.qcow2": which those are, for people */
 	uint64_t wall_ms; /* when the last record was written; display */
 	/* Of the outcome; 0 = not known, or not decided yet. */

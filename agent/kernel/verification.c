@@ -48,9 +48,10 @@ static void judge_state(const struct verification_input *in, struct check_list *
 	}
 	admission_measured(c, "%s%s%s%s", vm_run_state_name(vm->state), vm->reason[0] ? " (" : "",
 	                   vm->reason, vm->reason[0] ? ")" : "");
-	admission_remedy(c, in->paused ? "it was resumed meanwhile: virsh suspend %.64s, if that "
-	                                 "was not wanted"
-	                               : "if nobody has paused it: virsh resume %.64s",
+	admission_remedy(c,
+	                 in->paused ? "it was resumed meanwhile: virsh suspend %.64s, if that "
+	                              "was not wanted"
+	                            : "if nobody has paused it: virsh resume %.64s",
 	                 in->left->summary.name);
 	set_verdict(c, vm->state == (in->paused ? VM_PAUSED : VM_RUNNING));
 }
@@ -162,8 +163,9 @@ static void judge_disk(const struct verification_input *in, const struct vm_disk
 {
 	const struct vm_disk *found = find_disk(in->found, left->target);
 	bool has_state = found && !is_backing(left) && strcmp(found->type, "none") != 0;
-	const struct vm_disk_state *state =
-		has_state && in->devices ? &in->devices->disks[found - in->found->disks] : NULL;
+	const struct vm_disk_state *state = has_state && in->devices
+	                                            ? &in->devices->disks[found - in->found->disks]
+	                                            : NULL;
 	uint64_t size_bytes = state ? state->size_bytes : 0;
 	char text[DISK_TEXT_BYTES];
 
@@ -274,8 +276,7 @@ static void judge_interface(const struct verification_input *in, const struct vm
 		same = false;
 		admission_measured(c, "%s %.60s, link %s; its tap was not measured: %.60s",
 		                   found->type, found->source, found->link_down ? "down" : "up",
-		                   plug ? plug->why
-		                        : (in->devices_why ? in->devices_why : ""));
+		                   plug ? plug->why : (in->devices_why ? in->devices_why : ""));
 	} else if (strcmp(plug->device, wanted) != 0) {
 		same = false;
 		admission_measured(c, "%s %.60s, link %s; its tap %s is in %s", found->type,

@@ -30,6 +30,7 @@ static void tell_decisions(struct fleet *fleet, const struct migration *m,
 static void take_over(struct attempt_report *kept, struct attempt_report *before)
 {
 	struct progress *now = &kept->progress;
+	uint32_t percent;
 
 	if (!kept->checks.count) {
 		kept->checks = before->checks;
@@ -45,14 +46,10 @@ static void take_over(struct attempt_report *kept, struct attempt_report *before
 		now->percent = before->progress.percent;
 	if (now->iteration || now->memory_total_bytes)
 		return;
-	now->iteration = before->progress.iteration;
-	now->elapsed_ms = before->progress.elapsed_ms;
-	now->memory_total_bytes = before->progress.memory_total_bytes;
-	now->memory_processed_bytes = before->progress.memory_processed_bytes;
-	now->memory_remaining_bytes = before->progress.memory_remaining_bytes;
-	now->disk_total_bytes = before->progress.disk_total_bytes;
-	now->disk_processed_bytes = before->progress.disk_processed_bytes;
-	now->disk_remaining_bytes = before->progress.disk_remaining_bytes;
+	percent = now->percent;
+	*now = before->progress;
+	now->percent = percent;
+	now->eta_known = false;
 }
 
 void attempts_keep_report(struct fleet *fleet, struct migration *m,

@@ -464,6 +464,143 @@ static void test_late_remnants(void **state)
 	core_world_free(world);
 }
 
+/* --- what is kept of a guest that has moved --- */
+
+static struct core_world *begin_move(void)
+{
+	struct core_world *world = core_world_new();
+
+	core_world_host(world, "host1", 4096, one, 1);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_migrate(world, "web1", "host2");
+	return world;
+}
+
+static void end_move(struct core_world *world, struct attempt_report *report)
+{
+	struct event event = { .kind = EVENT_ATTEMPT };
+
+	event.attempt.node = "host1";
+	event.attempt.report = report;
+	core_world_step(world, &event);
+	attempt_report_deinit(report);
+}
+
+static bool is_told(const struct core_world *world, enum severity severity, const char *text)
+{
+	for (size_t i = 0; i < world->fleet->n_events; i++) {
+		const struct event_record *e = fleet_get_event(world->fleet, i);
+
+		if (e->severity == severity && strstr(e->text, text))
+			return true;
+	}
+	return false;
+}
+
+/* A guest that arrived as it had left is done, and its history says how many checks say so. */
+static void test_verified(void **state)
+{
+	struct core_world *world = begin_move();
+	struct attempt_report report = core_world_attempt(world, 1, MIGRATION_DONE);
+	const struct check same = { .id = "state", .verdict = CHECK_PASS };
+
+	(void)state;
+	checks_add(&report.verification, &same);
+	end_move(world, &report);
+	assert_int_equal(fleet_find_migration(world->fleet, 1)->kept.state, MIGRATION_DONE);
+	assert_string_equal(fleet_find_migration(world->fleet, 1)->kept.reason, "");
+	assert_true(is_told(world, SEVERITY_INFO, "verified 1/1"));
+	core_world_free(world);
+}
+
+/* One that differs has moved all the same: the migration is done, says so, and each difference is a warning
+ * with what to do. */
+static void test_moved_with_differences(void **state)
+{
+	struct core_world *world = begin_move();
+	struct attempt_report report = core_world_attempt(world, 1, MIGRATION_DONE);
+	const struct check same = { .id = "state", .verdict = CHECK_PASS };
+	const struct check other = { .id = "definition",
+		                     .verdict = CHECK_FAIL,
+		                     .measured = "defined, autostart off",
+		                     .required = "defined, autostart on",
+		                     .remedy = "on host2: virsh autostart web1" };
+	const struct migration *m;
+
+	(void)state;
+	checks_add(&report.verification, &same);
+	checks_add(&report.verification, &other);
+	end_move(world, &report);
+	m = fleet_find_migration(world->fleet, 1);
+	assert_int_equal(m->kept.state, MIGRATION_DONE);
+	assert_false(m->kept.holds_slot);
+	assert_string_equal(m->kept.reason, "moved, with differences: definition");
+	assert_true(is_told(world, SEVERITY_INFO, "verified 1/2"));
+	assert_true(is_told(world, SEVERITY_WARNING,
+	                    "web1 moved to host2 with a difference: definition: defined, "
+	                    "autostart off, required defined, autostart on; on host2: virsh "
+	                    "autostart web1"));
+	core_world_free(world);
+}
+
+/* One that nobody has compared is no warning; that nobody has, and why, is kept: also of an agent from
+ * before there was this. */
+static void test_not_verified(void **state)
+{
+	struct core_world *world = begin_move();
+	struct attempt_report report = core_world_attempt(world, 1, MIGRATION_DONE);
+
+	(void)state;
+	text_copy(report.not_verified, sizeof(report.not_verified), "host2 did not answer");
+	end_move(world, &report);
+	assert_true(is_told(world, SEVERITY_INFO, "not verified: host2 did not answer"));
+	assert_false(is_told(world, SEVERITY_WARNING, ""));
+	core_world_free(world);
+
+	world = begin_move();
+	report = core_world_attempt(world, 1, MIGRATION_DONE);
+	end_move(world, &report);
+	assert_true(is_told(world, SEVERITY_INFO,
+	                    "not verified: the agent of host1 tells nothing of it"));
+	assert_non_null(strstr(fleet_find_migration(world->fleet, 1)->kept.report.not_verified,
+	                       "the agent of host1 tells nothing of it"));
+	core_world_free(world);
+}
+
+/* An agent that was restarted knows how a move ended, but not its checks and passes any more: what it told
+ * before stays in the history. */
+static void test_told_before_a_restart(void **state)
+{
+	struct core_world *world = begin_move();
+	struct attempt_report report = core_world_attempt(world, 1, MIGRATION_RUNNING);
+	const struct check admitted = { .id = "memory", .verdict = CHECK_PASS };
+	const struct attempt_report *kept;
+
+	(void)state;
+	checks_add(&report.checks, &admitted);
+	names_add(&report.notes, "its images stay at host1");
+	report.guard = GUARD_TWO_STEP;
+	report.progress.iteration = 3;
+	report.progress.percent = 70;
+	report.progress.memory_processed_bytes = 4096;
+	report.progress.memory_total_bytes = 8192;
+	end_move(world, &report);
+
+	report = core_world_attempt(world, 1, MIGRATION_DONE);
+	report.progress.percent = 100;
+	report.downtime_ms = 40;
+	end_move(world, &report);
+	kept = &fleet_find_migration(world->fleet, 1)->kept.report;
+	assert_int_equal(kept->checks.count, 1);
+	assert_int_equal(kept->notes.count, 1);
+	assert_int_equal(kept->guard, GUARD_TWO_STEP);
+	assert_int_equal(kept->progress.iteration, 3);
+	assert_int_equal(kept->progress.percent, 100);
+	assert_int_equal(kept->progress.memory_processed_bytes, 4096);
+	assert_int_equal(kept->downtime_ms, 40);
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -476,6 +613,10 @@ int main(void)
 		cmocka_unit_test(test_waiting_in_vain),
 		cmocka_unit_test(test_host_has_a_cap_of_its_own),
 		cmocka_unit_test(test_backing_off),
+		cmocka_unit_test(test_verified),
+		cmocka_unit_test(test_moved_with_differences),
+		cmocka_unit_test(test_not_verified),
+		cmocka_unit_test(test_told_before_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

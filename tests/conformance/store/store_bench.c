@@ -153,6 +153,9 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 	m.report.tombstoned = true;
 	names_add(&m.report.leftovers, "a file");
 	remnants_copy(&m.report.remnants, &(struct remnants){ remnants, ARRAY_SIZE(remnants) });
+	m.report.progress.transfer_bytes_per_s = 125000000;
+	m.report.progress.dirty_bytes_per_s = 4096;
+	text_copy(m.report.progress.rate_source, sizeof(m.report.progress.rate_source), "ebpf");
 	names_add(&m.report.notes, "an image");
 	checks_add(&m.report.verification, &(struct check){ .id = "definition",
 	                                                    .verdict = CHECK_FAIL,

@@ -111,6 +111,9 @@ static void test_reload_equals_what_was_stored(void **state)
 	                    sizeof(struct check));
 	assert_int_equal(got.migrations[0].report.leftovers.count, 1);
 	assert_string_equal(got.migrations[0].report.leftovers.items[0], "a file");
+	assert_int_equal(got.migrations[0].report.progress.transfer_bytes_per_s, 125000000);
+	assert_int_equal(got.migrations[0].report.progress.dirty_bytes_per_s, 4096);
+	assert_string_equal(got.migrations[0].report.progress.rate_source, "ebpf");
 	assert_int_equal(got.migrations[0].report.verification.count, 1);
 	assert_string_equal(got.migrations[0].report.verification.items[0].required,
 	                    "autostart on");
