@@ -42,6 +42,8 @@ static void take_over(struct attempt_report *kept, struct attempt_report *before
 		kept->notes = before->notes;
 		before->notes = (struct names){ 0 };
 	}
+	if (!kept->times.moving_ms)
+		kept->times = before->times;
 	if (now->percent < before->progress.percent)
 		now->percent = before->progress.percent;
 	if (now->iteration || now->memory_total_bytes)
