@@ -395,7 +395,8 @@ struct hypervisor_ops {
 
 	/* Breaks the transfer of a post-copy, asked at the source: both halves stay as they are, and
 	 * migrate with @resume goes on with it, perhaps over a connection that is not dead. The call
-	 * of the move returns when the destination has noticed, too. -ERROR_REFUSED: there is none. */
+	 * of the move returns when the destination has noticed, too. -ERROR_REFUSED: there is none; any
+	 * other error if it is broken already. */
 	int (*break_postcopy)(struct hypervisor *h, const char *uuid, struct error *err);
 
 	int (*suspend)(struct hypervisor *h, const char *uuid, struct error *err);

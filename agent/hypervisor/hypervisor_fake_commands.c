@@ -338,6 +338,9 @@ int fake_resume(struct hypervisor *h, const char *uuid, struct error *err)
 		result = error_set(err, ERROR_BUSY,
 		                   "libvirt: Timed out during operation: cannot acquire state "
 		                   "change lock (libvirt error 68)");
+	else if (copy->state == VM_PAUSED && copy->move && copy->move->source == copy->host &&
+	         copy->move->phase >= FAKE_PHASE_POSTCOPY)
+		result = fake_refuse(err, "half of this guest's memory is at the destination");
 	else if (copy->state == VM_PAUSED)
 		fake_copy_set_locked(handle->world, copy, VM_RUNNING, VM_PAUSE_NONE, "unpaused");
 	fake_leave(handle);

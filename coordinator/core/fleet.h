@@ -70,6 +70,7 @@ struct node {
 	struct sighting *sightings;
 	size_t active_vms;
 	uint32_t migrations_in, migrations_out; /* slots held */
+	uint32_t foreign_out; /* moves out of it that are not drover's; they hold none */
 	/* Private to plan: RAM of moves on their way which its figures do not include yet. */
 	uint64_t room_bytes_asked;
 	uint64_t pressured_until_ms; /* takes no guest before; 0 = it does */
@@ -169,7 +170,7 @@ struct fleet {
 	struct drain *drains;
 	size_t n_active, n_finished;
 	size_t n_draining; /* nodes with a drain under way */
-	uint32_t slots_held;
+	uint32_t slots_held, foreign_jobs;
 
 	struct event_record *events; /* ring of options.event_ring */
 	size_t events_first, n_events;

@@ -13,6 +13,7 @@
 #include "coordinator/core/claims.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
+#include "coordinator/core/tally.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,19 +219,6 @@ void vm_refresh(struct fleet *fleet, struct vm *vm)
 
 /* --- sightings --- */
 
-static void count_active(struct node *node, const struct vm_state *was, const struct vm_state *is)
-{
-	bool before = was && vm_state_is_active(was), after = is && vm_state_is_active(is);
-
-	if (before == after)
-		return;
-	if (after)
-		node->active_vms++;
-	else
-		node->active_vms--;
-	node->inventory_sequence++;
-}
-
 static bool is_same(const struct vm_state *a, const struct vm_state *b)
 {
 	return strcmp(a->state, b->state) == 0 && strcmp(a->reason, b->reason) == 0 &&
@@ -285,7 +273,7 @@ static void see(struct fleet *fleet, struct node *node, const struct vm_state *s
 	}
 	if (vm_state_is_home(state) && !vm_state_is_active(&sighting->state))
 		note_start(fleet, node, vm);
-	count_active(node, &sighting->state, state);
+	tally_guest(fleet, node, &sighting->state, state);
 	vm_state_deinit(&sighting->state);
 	vm_state_copy(&sighting->state, state);
 	sighting->confirmed = true;
@@ -300,7 +288,7 @@ static void unsee(struct fleet *fleet, struct sighting *sighting)
 	struct node *node = sighting->node;
 	struct vm *vm = sighting->vm;
 
-	count_active(node, &sighting->state, NULL);
+	tally_guest(fleet, node, &sighting->state, NULL);
 	DL_DELETE(node->sightings, sighting);
 	DL_DELETE2(vm->sightings, sighting, prev_vm, next_vm);
 	vm_state_deinit(&sighting->state);

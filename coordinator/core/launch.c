@@ -32,24 +32,35 @@ uint32_t launch_get_parallel(const struct fleet *fleet, const struct drain *drai
 	                                                                   : cap;
 }
 
+static const char *name_foreign(uint32_t count, char ret_text[64])
+{
+	if (count == 0)
+		return "";
+	snprintf(ret_text, 64, ", %u by moves that are not drover's", count);
+	return ret_text;
+}
+
 bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
                        const struct drain *drain, char *ret_reason)
 {
 	uint32_t outbound = launch_get_parallel(fleet, drain);
+	char foreign[64];
 
 	/* Its own agent refuses what is over its cap. */
 	if (source->host.slots_out_max && source->host.slots_out_max < outbound)
 		outbound = source->host.slots_out_max;
 
-	if (source->migrations_out >= outbound) {
-		snprintf(ret_reason, REASON_BYTES, "waits: %u of %u outbound slots of %s in use",
-		         source->migrations_out, outbound, source->kept.name);
+	if (source->migrations_out + source->foreign_out >= outbound) {
+		snprintf(ret_reason, REASON_BYTES, "waits: %u of %u outbound slots of %s in use%s",
+		         source->migrations_out + source->foreign_out, outbound, source->kept.name,
+		         name_foreign(source->foreign_out, foreign));
 		return true;
 	}
-	if (fleet->slots_held >= fleet->options.caps.cluster) {
+	if (fleet->slots_held + fleet->foreign_jobs >= fleet->options.caps.cluster) {
 		snprintf(ret_reason, REASON_BYTES,
-		         "waits: %u of %u migrations of the cluster in use", fleet->slots_held,
-		         fleet->options.caps.cluster);
+		         "waits: %u of %u migrations of the cluster in use%s",
+		         fleet->slots_held + fleet->foreign_jobs, fleet->options.caps.cluster,
+		         name_foreign(fleet->foreign_jobs, foreign));
 		return true;
 	}
 	return false;

@@ -1,5 +1,8 @@
 # One suite for every implementation of agent/hypervisor/hypervisor.h.
-set(suite conformance/hypervisor/suite.c conformance/hypervisor/suite_watch.c)
+set(suite)
+foreach(part suite suite_cases suite_watch suite_facts suite_move suite_disks suite_postcopy suite_lost)
+	list(APPEND suite conformance/hypervisor/${part}.c)
+endforeach()
 
 drover_test(NAME test_hypervisor_fake LABEL conformance LIBS drover_hypervisor_fake
 	SOURCES ${suite} conformance/hypervisor/test_hypervisor_fake.c)

@@ -112,7 +112,7 @@ teardown() {
 	done
 }
 
-@test "F02: a file that both hosts see: QEMU's own lock keeps the source from going on, and its rest is removed" {
+@test "F02, F50: a file that both hosts see: QEMU's own lock keeps the source from going on, and its rest is removed" {
 	lose_the_answer shared --storage file
 	[ "$(migration_get shared .report.guard)" = GUARD_IMAGE_LOCK ]
 	[ "$(migration_get shared .state)" = DONE ] || fail "$(drover migrations -o wide)"

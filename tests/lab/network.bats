@@ -80,3 +80,31 @@ begin_long_move() { # GUEST
 	[[ $(migration_get alone .reason) == *"management network"* ]]
 	assert_all_well alone@host1
 }
+
+# bats test_tags=slow
+@test "F45: the management network of a draining host is away for two minutes: no guest is called lost, no move failed, and it ends by itself" {
+	local until state
+	lab vm drained host1 --memory 96MiB --working-set 64MiB
+	wait_until "drover vms drained -o json | jq -e '.vms[0].movable' >/dev/null" 10
+	lab link host1 migration rate 20mbit
+	drover -q drain host1 --detach
+	wait_mid_copy drained host1
+	lab link host1 mgmt down
+	wait_until '[ "$(node_get host1 .state)" = unreachable ]' 20
+	until=$((SECONDS + 120))
+	while ((SECONDS < until)); do
+		state=$(migration_get drained .state)
+		[[ $state == RUNNING || $state == UNRESOLVED ]] || fail "$state: $(migration_get drained .reason)"
+		[ "$(vm_node drained)" = host1 ]
+		[ "$(drain_get .state)" != completed ]
+		sleep 5
+	done
+	# No tunnel, no libvirt: that copy has ended meanwhile. The guest has not.
+	[ "$(guest_state drained host1)" = running ]
+	lab link host1 mgmt up
+	# The truth, within ten seconds of a connection, for which the agents dial every 15 s at the latest.
+	wait_until '[[ $(migration_get drained .state) == FAILED || $(migration_get drained .state) == DONE ]]' 28
+	lab link host1 migration rate 1gbit
+	wait_until '[ "$(drain_get .state)" = completed ]' 90
+	assert_all_well drained@host2
+}

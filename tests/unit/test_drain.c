@@ -156,6 +156,25 @@ static void test_refusal_leads_elsewhere(void **state)
 	core_world_free(world);
 }
 
+/* A move that a person began by hand takes a slot as our own do; when it is over, the next one begins. */
+static void f13_foreign_job_takes_a_slot(void **state)
+{
+	struct core_world *world = three_hosts(4);
+	struct vm_state hand = core_world_vm("web1", 256);
+
+	(void)state;
+	hand.migrating_out = hand.foreign_job = true;
+	core_world_see(world, "host1", &hand);
+	core_world_drain(world, "host1");
+	assert_int_equal(core_world_count(world, ACTION_START), 1);
+	assert_string_equal(
+		guest(world, "web3")->reason,
+		"waits: 2 of 2 outbound slots of host1 in use, 1 by moves that are not drover's");
+	core_world_unsee(world, "host1", "web1");
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	core_world_free(world);
+}
+
 /* A failed move is tried again after 20 s, then 40 s, by a migration of its own; why is kept. */
 static void test_failure_backs_off(void **state)
 {
@@ -584,6 +603,7 @@ int main(void)
 		cmocka_unit_test(test_stopped_guest),
 		cmocka_unit_test(test_refusal_leads_elsewhere),
 		cmocka_unit_test(test_failure_backs_off),
+		cmocka_unit_test(f13_foreign_job_takes_a_slot),
 		cmocka_unit_test(f51_attempts_are_spaced_out),
 		cmocka_unit_test(test_too_large_is_refused),
 		cmocka_unit_test(test_leave_unmovable),

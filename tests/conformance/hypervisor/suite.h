@@ -31,6 +31,8 @@ struct suite_stage {
 	void (*add_image)(const char *name, uint64_t bytes);
 	/* Removes all that is left of it on both hosts. */
 	void (*remove_guest)(const char *name);
+	/* What the source's migration network carries; 0: what it did at first. */
+	void (*set_link)(uint64_t bytes_per_s);
 	void (*stop_libvirtd)(void); /* the source's: killed */
 	void (*start_libvirtd)(void);
 };

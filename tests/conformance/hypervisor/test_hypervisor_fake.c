@@ -2,6 +2,7 @@
 /* The conformance suite on the fake: two hosts in one world, whose time runs ten times as fast. */
 #include "agent/hypervisor/hypervisor_fake.h"
 
+#include "common/units.h"
 #include "tests/conformance/hypervisor/suite.h"
 
 #include <stdio.h>
@@ -43,6 +44,11 @@ static void remove_guest(const char *name)
 	(void)name;
 }
 
+static void set_link(uint64_t bytes_per_s)
+{
+	fake_world_set_link(world, "host1", bytes_per_s ? bytes_per_s : GIB);
+}
+
 static void stop_libvirtd(void)
 {
 	fake_world_set_libvirtd(world, "host1", FAKE_LIBVIRTD_DOWN);
@@ -64,6 +70,7 @@ int main(int count, char **arguments)
 		.add_guest = add_guest,
 		.add_image = add_image,
 		.remove_guest = remove_guest,
+		.set_link = set_link,
 		.stop_libvirtd = stop_libvirtd,
 		.start_libvirtd = start_libvirtd,
 	};

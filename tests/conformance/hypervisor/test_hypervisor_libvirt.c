@@ -90,6 +90,14 @@ static void remove_guest(const char *name)
 	lab("rm", name, NULL);
 }
 
+static void set_link(uint64_t bytes_per_s)
+{
+	_cleanup_free_ char *rate = xasprintf("%llukbit",
+	                                      (unsigned long long)bytes_per_s * 8 / 1000);
+
+	lab("link", "host1", "migration", "rate", bytes_per_s ? rate : "1gbit", NULL);
+}
+
 static void stop_libvirtd(void)
 {
 	lab("libvirtd", "host1", "kill", NULL);
@@ -166,6 +174,7 @@ int main(int count, char **arguments)
 		.add_guest = add_guest,
 		.add_image = add_image,
 		.remove_guest = remove_guest,
+		.set_link = set_link,
 		.stop_libvirtd = stop_libvirtd,
 		.start_libvirtd = start_libvirtd,
 	};
