@@ -43,6 +43,7 @@ struct core_options {
 
 enum node_state {
 	NODE_READY,
+	NODE_NO_LIBVIRT, /* would be ready, but its libvirt cannot be asked */
 	NODE_CORDONED,
 	NODE_DRAINING,
 	NODE_MAINTENANCE,

@@ -50,7 +50,10 @@ static enum node_state judge_state(const struct node *node, uint64_t now_ms)
 		return NODE_DRAINING;
 	if (node->kept.maintenance)
 		return NODE_MAINTENANCE;
-	return node->kept.cordoned ? NODE_CORDONED : NODE_READY;
+	if (node->kept.cordoned)
+		return NODE_CORDONED;
+	return node->host.libvirt_problem[0] && !node->inventory_valid ? NODE_NO_LIBVIRT
+	                                                               : NODE_READY;
 }
 
 void node_refresh(struct fleet *fleet, struct node *node)
@@ -87,7 +90,13 @@ void node_refresh(struct fleet *fleet, struct node *node)
 			change_tell(fleet, SEVERITY_WARNING, "node", node->kept.name,
 			            "%s is unreachable: its agent has said nothing for %u s",
 			            node->kept.name, (unsigned)(NODE_SILENT_MS / 1000));
-		else if (node->state == NODE_UNREACHABLE)
+		else if (state == NODE_NO_LIBVIRT)
+			change_tell(
+				fleet, SEVERITY_WARNING, "node", node->kept.name,
+				"libvirt on %s cannot be asked: %.300s; its guests are shown as "
+				"they were last seen, and none is moved to or from it",
+				node->kept.name, node->host.libvirt_problem);
+		else if (node->state == NODE_UNREACHABLE || node->state == NODE_NO_LIBVIRT)
 			change_tell(fleet, SEVERITY_INFO, "node", node->kept.name, "%s is %s",
 			            node->kept.name, node_state_name(state));
 		fleet->reconcile_wanted = true;

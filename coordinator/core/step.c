@@ -59,6 +59,7 @@ const char *event_kind_name(enum event_kind kind)
 
 static const char *const node_state_names[] = {
 	[NODE_READY] = "ready",
+	[NODE_NO_LIBVIRT] = "no-libvirt",
 	[NODE_CORDONED] = "cordoned",
 	[NODE_DRAINING] = "draining",
 	[NODE_MAINTENANCE] = "maintenance",

@@ -84,6 +84,37 @@ static void test_snapshot_replaces(void **state)
 	core_world_free(world);
 }
 
+/* A host whose libvirt cannot be asked is no ready one: its state says so, its reason why, and an event that it
+ * began and that it ended. */
+static void f31_libvirt_does_not_answer(void **state)
+{
+	struct core_world *world = two_hosts();
+	struct node *host1 = fleet_find_node(world->fleet, "host1");
+	struct host_state host = { .libvirt_problem = "libvirtd does not answer" };
+	struct event silent = { .kind = EVENT_SNAPSHOT };
+	const struct event_record *last;
+
+	(void)state;
+	assert_int_equal(host1->state, NODE_READY);
+	silent.snapshot.node = "host1";
+	silent.snapshot.host = &host;
+	core_world_step(world, &silent);
+	assert_int_equal(host1->state, NODE_NO_LIBVIRT);
+	assert_string_equal(node_state_name(host1->state), "no-libvirt");
+	assert_string_equal(host1->reason, "libvirtd does not answer");
+	last = fleet_get_event(world->fleet, world->fleet->n_events - 1);
+	assert_int_equal(last->severity, SEVERITY_WARNING);
+	assert_non_null(strstr(last->text, "libvirt on host1 cannot be asked: libvirtd does not"));
+	/* What it runs is not forgotten. */
+	assert_int_equal(host1->active_vms, 2);
+
+	core_world_host(world, "host1", 4096, two, 2);
+	assert_int_equal(host1->state, NODE_READY);
+	last = fleet_get_event(world->fleet, world->fleet->n_events - 1);
+	assert_non_null(strstr(last->text, "host1 is ready"));
+	core_world_free(world);
+}
+
 /* Ten seconds without a word make a node unreachable, and one word makes it reachable again. */
 static void test_silence(void **state)
 {
@@ -235,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_find_vm),
 		cmocka_unit_test(test_find_vm_of_a_gone_name),
 		cmocka_unit_test(test_snapshot_replaces),
+		cmocka_unit_test(f31_libvirt_does_not_answer),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_twice_is_an_alarm),
 		cmocka_unit_test(test_incoming_is_not_home),
