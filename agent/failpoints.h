@@ -29,6 +29,17 @@
 	X(source_after_ladder_journaled, PASSES, "the step is durable, libvirt is not asked")      \
 	X(source_before_ladder_step, FAILS, "the step is to be taken: downtime, pause, post-copy") \
 	X(source_after_ladder_step, PASSES, "the step is taken, nobody here knows")                \
+	X(source_before_tune_journaled, PASSES, "an operator's change is allowed, not written")    \
+	X(source_after_tune_journaled, PASSES, "the change is durable, libvirt is not asked")      \
+	X(source_before_tune, FAILS, "libvirt is to be given the operator's limits")               \
+	X(source_after_tune, PASSES, "libvirt has them, nobody here knows")                        \
+	X(source_before_break, FAILS, "a post-copy that stands still is to be broken")             \
+	X(source_after_break, PASSES, "it is broken, the destination has not noticed")             \
+	X(source_before_relink, PASSES, "the destination is to be asked for another tunnel")       \
+	X(source_after_relink, PASSES, "the destination has one, our old one is still here")       \
+	X(source_before_relink_tunnel, FAILS, "our old tunnel is stopped, there is no other")      \
+	X(source_after_relink_tunnel, PASSES, "the other one runs, the journal does not know")     \
+	X(source_before_postcopy_resume, PASSES, "both are linked, libvirt is to resume")          \
 	X(source_after_migrate, PASSES, "libvirt's call has returned, nothing is judged")          \
 	X(source_before_judging, PASSES, "both hosts were looked at; passed at each look")         \
 	X(source_before_commit, PASSES, "the destination is to be told to resume or keep it")      \
@@ -67,6 +78,11 @@
 	X(target_after_tunnel_made, PASSES, "the tunnel runs, the journal does not know")          \
 	X(target_before_admit_reply, PASSES, "all is ready, the source does not know")             \
 	X(target_before_renew_reply, PASSES, "the lease is renewed, the source does not know")     \
+	X(target_before_cut, FAILS, "the connections of a broken post-copy are to be cut")         \
+	X(target_after_cut, PASSES, "they are cut, the old tunnel is still here")                  \
+	X(target_before_relink_tunnel, FAILS, "the old tunnel is stopped, there is no other")      \
+	X(target_after_relink_tunnel, PASSES, "the other one runs, the journal does not know")     \
+	X(target_before_relink_reply, PASSES, "the other one is journaled, the source waits")      \
 	X(target_before_inspect_reply, PASSES, "the guest here was looked at for the source")      \
 	X(target_before_resume, FAILS, "the guest is to run here from now on")                     \
 	X(target_after_resume, PASSES, "the guest runs here, nobody knows")                        \

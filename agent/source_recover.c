@@ -106,9 +106,13 @@ static void link_work(struct errand *e)
 	if (l->rc == 0)
 		(void)mkdir(l->directory, 0700);
 	if (l->rc == 0)
+		l->rc = FAILPOINT_ERROR(source_before_relink_tunnel, &l->error);
+	if (l->rc == 0)
 		l->rc = source_spawn_tunnel(a->agent, &a->order.attempt, a->order.target_node,
 		                            l->address, &l->tunnel, &l->error);
 	l->made = l->rc == 0;
+	if (l->made)
+		FAILPOINT(source_after_relink_tunnel);
 	if (l->rc == 0)
 		l->rc = await_link(tunnels, &l->tunnel, &l->error);
 	if (l->rc < 0)
@@ -145,6 +149,7 @@ static void linked(struct errand *e)
 		if (a->recovery.tries <= TOLD_ATTEMPTS)
 			tell(a, text);
 		a->recovering = false;
+		FAILPOINT(source_before_postcopy_resume);
 		source_move_resume(a);
 	}
 	free(l);
@@ -200,6 +205,7 @@ static void relinked(const struct mesh_result *result, const Drover__V1__RelinkR
 	} else if (take_reply(a, reply, &err) < 0) {
 		failed_and_look(a, &err);
 	} else {
+		FAILPOINT(source_after_relink);
 		link_again(a, a->tunnel_address);
 	}
 }
@@ -219,6 +225,7 @@ static void ask_relink(struct mesh_connection *c, const struct error *err, void 
 	request.attempt = wire_attempt_new(&a->order.attempt);
 	request.vm_uuid = a->order.vm_uuid;
 	request.source_node = a->agent->settings->node;
+	FAILPOINT(source_before_relink);
 	agent_call_relink(c, &request, RELINK_TIMEOUT_MS, relinked, a);
 	wire_free(request.attempt);
 }
@@ -261,7 +268,9 @@ static void break_work(struct errand *e)
 {
 	struct break_errand *b = (struct break_errand *)e;
 
-	(void)b->hypervisor->ops->break_postcopy(b->hypervisor, b->uuid, &b->error);
+	if (FAILPOINT_ERROR(source_before_break, &b->error) == 0)
+		(void)b->hypervisor->ops->break_postcopy(b->hypervisor, b->uuid, &b->error);
+	FAILPOINT(source_after_break);
 }
 
 static void broken(struct errand *e)

@@ -10,6 +10,7 @@
  * Owner thread, but for libvirt's calls. */
 #include "agent/source.h"
 
+#include "agent/failpoints.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -284,6 +285,9 @@ static void tune_work(struct errand *e)
 	struct tune_errand *w = (struct tune_errand *)e;
 	const struct hypervisor_ops *ops = w->hypervisor->ops;
 
+	w->rc = FAILPOINT_ERROR(source_before_tune, &w->error);
+	if (w->rc < 0)
+		return;
 	if (w->set_bandwidth)
 		w->rc = ops->set_max_speed(w->hypervisor, w->uuid, w->after.bandwidth_bytes_per_s,
 		                           &w->error);
@@ -291,6 +295,7 @@ static void tune_work(struct errand *e)
 	if (w->rc == 0 && w->set_downtime)
 		w->rc = ops->set_max_downtime(w->hypervisor, w->uuid, w->after.max_downtime_ms,
 		                              &w->error);
+	FAILPOINT(source_after_tune);
 }
 
 /* What libvirt has not taken. Of what it may have taken, or not, the next look makes sure. */
@@ -376,6 +381,7 @@ static void tuning_in_journal(int rc, const struct error *err, void *context)
 	else
 		w->error = *err;
 	if (rc == 0) {
+		FAILPOINT(source_after_tune_journaled);
 		a->ladder_acting = a->tuning_acts = true;
 		source_send(a, &w->base, a->agent->couriers);
 		return;
@@ -430,6 +436,7 @@ static void tune(struct source_attempt *a, struct mesh_incoming *in, const Drove
 	a->errands++;
 	mesh_incoming_on_cancel(in, nobody_waits, w);
 	record.attempt = a->order;
+	FAILPOINT(source_before_tune_journaled);
 	journal_keeper_write(a->agent->journal, &record, tuning_in_journal, w);
 }
 

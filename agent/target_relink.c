@@ -9,6 +9,7 @@
  * when its own half is seen broken, or has been silent for half a minute. Owner thread, but for the work. */
 #include "agent/target.h"
 
+#include "agent/failpoints.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/log.h"
@@ -56,15 +57,21 @@ static void relink_work(struct errand *e)
 
 	r->rc = check_guest(r);
 	if (r->rc == 0)
+		r->rc = FAILPOINT_ERROR(target_before_cut, &r->error);
+	if (r->rc == 0)
 		r->rc = tunnels->cut(r->agent->settings->migration_address, r->port, &r->cut,
 		                     &r->error);
+	FAILPOINT(target_after_cut);
 	if (r->rc == 0 && r->had_tunnel) {
 		r->rc = tunnels->stop(&r->old, 2000, &r->error);
 		r->old_stopped = r->rc == 0;
 	}
 	if (r->rc == 0)
+		r->rc = FAILPOINT_ERROR(target_before_relink_tunnel, &r->error);
+	if (r->rc == 0)
 		r->rc = target_tunnel_spawn(r->agent, &r->name, r->source_node, r->directory,
 		                            &r->tunnel, r->tunnel_address, &r->error);
+	FAILPOINT(target_after_relink_tunnel);
 }
 
 static void answer(struct relink *r)
@@ -110,6 +117,7 @@ static void relinked(struct errand *e)
 			                  agent->settings->node);
 		inbound_end(agent, &r->name);
 	}
+	FAILPOINT(target_before_relink_reply);
 	answer(r);
 	free(r);
 }

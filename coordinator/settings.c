@@ -3,6 +3,7 @@
 #include "coordinator/settings.h"
 
 #include "common/alloc.h"
+#include "common/log.h"
 #include "common/units.h"
 
 #include <string.h>
@@ -50,6 +51,19 @@ static int read_ladder(struct coordinator_settings *s, struct error *err)
 	if (s->ladder && strategy_parse_ladder(s->ladder, &s->strategy.ladder, err) < 0)
 		return error_context(err, "limits/ladder");
 	return 0;
+}
+
+/* As in KubeVirt: whoever forbids disruption in so many words wants a move given up when its time is over,
+ * post-copy or not. Left out, it forbids nothing; and a drain or a move may permit post-copy by name. */
+static void read_permissions(struct coordinator_settings *s)
+{
+	if (!s->set.disruption || s->strategy.allow_disruption || !s->strategy.allow_post_copy)
+		return;
+	log_warning(
+		"limits/allowPostCopy has no effect while limits/allowWorkloadDisruption is "
+		"false: a move whose time is over is given up, as in KubeVirt; leave the latter "
+		"out to have post-copy without pauses");
+	s->strategy.allow_post_copy = false;
 }
 
 /* KubeVirt's own name for it has the unit in it. */
@@ -126,6 +140,7 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 			rc = read_ladder(&s, err);
 		if (rc == 0)
 			rc = read_downtime(&s, err);
+		read_permissions(&s);
 		if (rc < 0)
 			error_context(err, "%s", path);
 	}

@@ -38,6 +38,8 @@ names() { "$DROVER_BUILD_DIR/$1" --failpoints | cut -f1 | grep "^${2-}"; }
 # a finding.
 elsewhere() {
 	case $1 in
+	source_*_break | source_*_relink* | source_before_postcopy_resume | target_*_cut | target_*_relink*)
+		[[ -z ${TORN-} ]] && echo "a post-copy must break for it: failpoints_recover.bats" ;;
 	source_*_abort | target_*_destroy)
 		[[ -z ${LOST-} ]] && echo "the answer to Finish must be lost for it: a test of its own" ;;
 	source_*_suspend)
@@ -120,6 +122,37 @@ order_cancelled_move() {
 	drover -q --timeout 3s cancel "vm/$1"
 }
 
+# A person changes it while it runs.
+order_tuned_move() {
+	lab link "$2" migration rate 40mbit
+	order_move "$@" || return 1
+	wait_mid_copy "$1" "$2" 1000000 || return 1
+	drover -q --timeout 3s tune "vm/$1" --bandwidth 100MiB/s --max-downtime 400ms
+}
+
+# Its post-copy breaks: at once by the source's hand, or because nothing comes any more and libvirt does not
+# notice; then the network is there again.
+order_torn_move() {
+	local port
+	lab link "$2" migration rate 160mbit
+	drover -q --timeout 3s migrate "$1" --to "$3" --ladder post-copy --max-downtime 20ms --detach || return 1
+	wait_until "[ \"\$(guest_state $1 $3)\" = running ]" 60 || return 1
+	lab link "$2" migration rate 1mbit
+	if [[ $POINT == source_*_break ]]; then
+		# Others get through: only the stream is dead, and does not know.
+		port=$(lab shell "$2" ss -Htn state established dport = :49152 | awk '{ sub(/.*:/, "", $3); print $3; exit }')
+		lab shell "$2" iptables -A OUTPUT -o mi0 -p tcp --sport "$port" -j DROP || return 1
+		wait_until "has_died $2 || [ \"\$(migration_get $1 .state)\" = UNRESOLVED ]" 90 || return 1
+		lab link "$2" migration rate 160mbit
+		return 0
+	fi
+	lab link "$2" migration down
+	lab virsh "$2" domjobabort "$1" --postcopy || return 1
+	wait_until "[ \"\$(migration_get $1 .state)\" = UNRESOLVED ]" 90 || return 1
+	lab link "$2" migration rate 160mbit
+	lab link "$2" migration up
+}
+
 # The order is lost with the coordinator: the next one asks the source, who has never heard of it.
 order_lost_move() {
 	arm coordinator coordinator_before_start_call
@@ -169,6 +202,10 @@ order_for() {
 	coordinator_*_probe_* | source_*_tombstone_*) echo order_lost_move ;;
 	coordinator_*_mark_*) echo order_drain ;;
 	source_*_ladder_*) echo order_stubborn_move ;;
+	source_*_tune | source_*_tune_*) echo order_tuned_move ;;
+	source_*_break | source_*_relink* | source_before_postcopy_resume | target_*_cut | target_*_relink*)
+		echo order_torn_move
+		;;
 	coordinator_*_preview_*) echo order_dry_run ;;
 	source_*_abort | target_*_destroy) echo order_lost_finish ;;
 	source_*_autostart_on) echo order_cancelled_move ;; # it stays, and has its autostart back
@@ -184,7 +221,12 @@ options_for() {
 	*_autostart | *_autostart_o*) echo --persistent ;;
 	*_images_*) printf '%s\n' --storage local ;;
 	*_ladder_*) printf '%s\n' --working-set 16MiB --dirty 40MiB/s ;;
-	target_before_renew_reply) printf '%s\n' --memory 96MiB --working-set 64MiB ;;
+	target_before_renew_reply | source_*_tune | source_*_tune_*)
+		printf '%s\n' --memory 96MiB --working-set 64MiB
+		;;
+	source_*_break | source_*_relink* | source_before_postcopy_resume | target_*_cut | target_*_relink*)
+		printf '%s\n' --memory 96MiB --working-set 48MiB --dirty 40MiB/s --storage file
+		;;
 	esac
 }
 
@@ -212,7 +254,7 @@ sweep_point() {
 
 	# The truth, at once: who is there, and where the guest is.
 	wait_until all_heard 10 || return 1
-	wait_until none_active 60 || { fail "$POINT: $(drover migrations --active -o wide)"; return 1; }
+	wait_until none_active 90 || { fail "$POINT: $(drover migrations --active -o wide)"; return 1; }
 	home=$(home_of "$guest")
 	[[ -n $home ]] || { fail "$POINT: $guest runs on none of the hosts, or on several"; return 1; }
 	wait_until "[ \"\$(vm_node $guest)\" = $home ]" 10 || return 1
@@ -226,6 +268,7 @@ sweep_point() {
 	fi
 	assert_starts "$guest" || return 1
 	assert_all_well "$guest@$to" || return 1
+	lab shell "$from" iptables -F OUTPUT
 	lab rm "$guest" >/dev/null
 }
 

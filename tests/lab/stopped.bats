@@ -133,7 +133,8 @@ begin() { # GUEST [VM_OPTION...]: in mid-copy, with more to come
 # agent_says HOST FIELD: of its own health, asked of it from the other host.
 agent_says() {
 	timeout 1 "$LAB" shell host2 "$DROVER_BUILD_DIR/tools/drover/drover" rpc call "tcp://10.77.0.${1#host}:7788" \
-		drover.v1.Health/Check | jq -r "$2"
+		drover.v1.Health/Check --ca /etc/drover/ca.pem --cert /etc/drover/agent.pem \
+		--key /etc/drover/agent-key.pem | jq -r "$2"
 }
 
 # bats test_tags=slow

@@ -243,7 +243,7 @@ static const struct {
 
 /* Each mistake is refused at its line and column, in words, and changes nothing, even where the
  * rest of the file is good. */
-static void test_mistakes_are_placed(void **state)
+static void f79_mistakes_are_placed(void **state)
 {
 	struct fixture *f = *state;
 	size_t failed = 0;
@@ -296,7 +296,7 @@ static void test_not_a_file(void **state)
 }
 
 /* The limit on the size is exact. */
-static void test_too_large(void **state)
+static void f79_too_large(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *text = xmalloc(CONFIG_FILE_BYTES + 1);
@@ -329,7 +329,7 @@ static void test_list_limit(void **state)
 }
 
 /* Deep nesting, in text that the table does not know, costs nothing and ends in an error. */
-static void test_deep_nesting(void **state)
+static void f79_deep_nesting(void **state)
 {
 	struct fixture *f = *state;
 	static char text[200 * 1024];
@@ -372,12 +372,12 @@ int main(void)
 		CONFIG_TEST(test_lists),
 		CONFIG_TEST(test_reload),
 		CONFIG_TEST(test_empty_file),
-		CONFIG_TEST(test_mistakes_are_placed),
+		CONFIG_TEST(f79_mistakes_are_placed),
 		CONFIG_TEST(test_required),
 		CONFIG_TEST(test_not_a_file),
-		CONFIG_TEST(test_too_large),
+		CONFIG_TEST(f79_too_large),
 		CONFIG_TEST(test_list_limit),
-		CONFIG_TEST(test_deep_nesting),
+		CONFIG_TEST(f79_deep_nesting),
 		CONFIG_TEST(test_quoted_text_is_harmless),
 		CONFIG_TEST(test_without_error),
 	};

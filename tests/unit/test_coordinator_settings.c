@@ -48,6 +48,23 @@ static void test_defaults(void **state)
 	coordinator_settings_deinit(&s);
 }
 
+/* allowWorkloadDisruption: false takes allowPostCopy back, as in KubeVirt; left out, it does not. */
+static void test_disruption_forbidden(void **state)
+{
+	struct coordinator_settings s;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(
+		load("limits: {allowPostCopy: true, allowWorkloadDisruption: false}\n", &s, &err),
+		0);
+	assert_false(s.strategy.allow_post_copy || s.strategy.allow_disruption);
+	coordinator_settings_deinit(&s);
+	assert_int_equal(load("limits: {allowPostCopy: true}\n", &s, &err), 0);
+	assert_true(s.strategy.allow_post_copy && !s.strategy.allow_disruption);
+	coordinator_settings_deinit(&s);
+}
+
 /* Every limit of a migration can be set for the cluster, under KubeVirt's name; what was set is known as
  * set. A time-out of 0 is none. */
 static void test_limits(void **state)
@@ -105,6 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_disruption_forbidden),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_refused),
 	};

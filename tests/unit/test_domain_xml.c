@@ -201,7 +201,7 @@ static void test_sources(void **state)
 	assert_string_equal(d->interfaces[4].source, "eno1");
 }
 
-static void test_hostile_text(void **state)
+static void f79_hostile_text(void **state)
 {
 	/* What is not a plain domain is refused in words, whatever it tries. */
 	static const struct {
@@ -297,7 +297,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_migratable_cpu, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_obstacles, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sources, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_hostile_text, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(f79_hostile_text, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_nothing_is_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_obstacles, set_up, tear_down),
 		cmocka_unit_test(test_overhead),

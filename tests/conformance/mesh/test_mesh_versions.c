@@ -79,7 +79,7 @@ static uint32_t code_of_end(const struct raw *r, unsigned n)
 }
 
 /* Its call is served. What it cannot know comes in frames that it may skip. */
-static void test_peer_of_the_version_before(void **state)
+static void f72_version_before(void **state)
 {
 	struct raw r = raw_new(*state);
 
@@ -145,7 +145,7 @@ static void add_new_hello(struct raw *r)
 }
 
 /* What it has more than we do is passed over; what we both know works. */
-static void test_peer_of_a_version_after(void **state)
+static void f72_version_after(void **state)
 {
 	struct raw r = raw_new(*state);
 
@@ -181,7 +181,7 @@ static void test_frame_that_must_be_known(void **state)
 }
 
 /* A version that has left ours behind is told what to do. */
-static void test_version_too_new(void **state)
+static void f72_version_too_new(void **state)
 {
 	struct raw r = raw_new(*state);
 
@@ -265,11 +265,11 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
-		CASE(test_peer_of_the_version_before),
+		CASE(f72_version_before),
 		CASE(test_draining_with_the_version_before),
-		CASE(test_peer_of_a_version_after),
+		CASE(f72_version_after),
 		CASE(test_frame_that_must_be_known),
-		CASE(test_version_too_new),
+		CASE(f72_version_too_new),
 		CASE(test_ping_around_every_frame),
 		CASE(test_metadata_against_the_rules),
 	};
