@@ -61,6 +61,7 @@ static int run(const struct agent_settings *settings)
 	loop_watch_signal(loop, SIGTERM, stop, &running);
 	loop_watch_signal(loop, SIGINT, stop, &running);
 	signal(SIGPIPE, SIG_IGN);
+	loop_share(loop);
 	hypervisor = hypervisor_libvirt_new(settings->libvirt_uri);
 	if (agent_start(&(struct agent_options){ .settings = settings,
 	                                         .loop = loop,

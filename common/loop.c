@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See loop.h. Watches live in a list and are freed only between two epoll rounds, because a callback
- * may unwatch a descriptor whose event is already in the batch being handled. */
+ * may unwatch a descriptor whose event is already in the batch being handled.
+ *
+ * The turn is a flag under a lock and no lock itself, for it goes from thread to thread. Only the
+ * loop's thread waits for it; a courier that does not get it posts. */
 #include "common/loop.h"
 
 #include "common/alloc.h"
@@ -45,6 +48,13 @@ struct loop {
 	struct watch *watches;
 	bool watches_dirty;
 	atomic_bool stop;
+	bool (*done)(void *context); /* what loop_run_until waits for, while it runs */
+	void *done_context;
+	uint64_t wakes_ms; /* when it wakes by itself */
+	pthread_mutex_t turn_lock;
+	pthread_cond_t turn_free;
+	bool turn_taken; /* under turn_lock */
+	atomic_bool shared;
 };
 
 static void mailbox_ready(uint32_t events, void *context)
@@ -65,6 +75,9 @@ struct loop *loop_new(void)
 	loop->signal_fd = -1;
 	sigemptyset(&loop->signals);
 	loop->mailbox = mailbox_new();
+	pthread_mutex_init(&loop->turn_lock, NULL);
+	pthread_cond_init(&loop->turn_free, NULL);
+	loop->turn_taken = true;
 	rc = loop_watch_fd(loop, mailbox_get_fd(loop->mailbox), EPOLLIN, mailbox_ready, loop, NULL);
 	assert(rc == 0);
 	(void)rc;
@@ -91,6 +104,8 @@ void loop_free(struct loop *loop)
 	if (!loop)
 		return;
 	mailbox_free(loop->mailbox);
+	pthread_cond_destroy(&loop->turn_free);
+	pthread_mutex_destroy(&loop->turn_lock);
 	timers_deinit(&loop->timers);
 	free_unwatched(loop, true);
 	if (loop->signal_fd >= 0)
@@ -226,6 +241,83 @@ static void run_chores(struct loop *loop)
 	}
 }
 
+/* --- the turn --- */
+
+static void give_turn(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->turn_lock);
+	loop->turn_taken = false;
+	pthread_cond_signal(&loop->turn_free);
+	pthread_mutex_unlock(&loop->turn_lock);
+}
+
+static void wait_for_turn(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->turn_lock);
+	while (loop->turn_taken)
+		pthread_cond_wait(&loop->turn_free, &loop->turn_lock);
+	loop->turn_taken = true;
+	pthread_mutex_unlock(&loop->turn_lock);
+}
+
+void loop_share(struct loop *loop)
+{
+	atomic_store(&loop->shared, true);
+}
+
+static bool try_turn(struct loop *loop)
+{
+	bool taken;
+
+	if (!atomic_load(&loop->shared))
+		return false;
+	pthread_mutex_lock(&loop->turn_lock);
+	taken = loop->turn_taken;
+	loop->turn_taken = true;
+	pthread_mutex_unlock(&loop->turn_lock);
+	return !taken;
+}
+
+static void wake(struct message *m)
+{
+	free(m);
+}
+
+static void post_wake(struct loop *loop)
+{
+	struct message *m = xnew(struct message);
+
+	m->run = wake;
+	mailbox_post(loop->mailbox, m);
+}
+
+/* What the turn of a courier left to do that the loop does not wake for by itself. */
+static bool must_wake(struct loop *loop)
+{
+	const struct loop_timer *first = timers_find_first(&loop->timers);
+
+	return (first && first->due_ms < loop->wakes_ms) ||
+	       (loop->done && loop->done(loop->done_context));
+}
+
+void loop_deliver(struct loop *loop, struct message *m)
+{
+	if (!try_turn(loop)) {
+		mailbox_post(loop->mailbox, m);
+		return;
+	}
+	/* What was posted before comes before: a stop, too. */
+	if (mailbox_is_empty(loop->mailbox)) {
+		m->run(m);
+		run_chores(loop);
+		if (must_wake(loop))
+			post_wake(loop);
+	} else {
+		mailbox_post(loop->mailbox, m);
+	}
+	give_turn(loop);
+}
+
 static void run_once(struct loop *loop, uint64_t wait_ms)
 {
 	struct epoll_event events[32];
@@ -243,8 +335,11 @@ static void run_once(struct loop *loop, uint64_t wait_ms)
 		if (left_ms < timeout_ms)
 			timeout_ms = left_ms;
 	}
+	loop->wakes_ms = clock_now_ms() + timeout_ms;
+	give_turn(loop);
 	n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), (int)timeout_ms);
 	assert(n >= 0 || errno == EINTR);
+	wait_for_turn(loop);
 
 	for (int i = 0; i < n && !atomic_load(&loop->stop); i++) {
 		struct watch *w = events[i].data.ptr;
@@ -274,31 +369,23 @@ void loop_run(struct loop *loop)
 bool loop_run_until(struct loop *loop, uint64_t budget_ms, bool (*done)(void *context),
                     void *context)
 {
-	uint64_t start_ms = clock_now_ms();
+	uint64_t start_ms = clock_now_ms(), spent_ms = 0;
+	bool is_done;
 
-	for (;;) {
-		uint64_t spent_ms = clock_now_ms() - start_ms;
-
-		if (done && done(context))
-			return true;
-		if (spent_ms >= budget_ms || take_stop(loop))
-			return false;
+	loop->done = done;
+	loop->done_context = context;
+	while (!(is_done = done && done(context)) && spent_ms < budget_ms && !take_stop(loop)) {
 		run_once(loop, budget_ms - spent_ms);
+		spent_ms = clock_now_ms() - start_ms;
 	}
-}
-
-static void wake(struct message *m)
-{
-	free(m);
+	loop->done = NULL;
+	return is_done;
 }
 
 void loop_stop(struct loop *loop)
 {
-	struct message *m = xnew(struct message);
-
 	atomic_store(&loop->stop, true);
-	m->run = wake;
-	mailbox_post(loop->mailbox, m);
+	post_wake(loop);
 }
 
 void loop_post(struct loop *loop, struct message *m)

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The owner thread's loop: plain epoll over a mailbox, timers, signals and file descriptors.
+/* The owner's loop: plain epoll over a mailbox, timers, signals and file descriptors.
  *
  *	mailbox eventfd ---+
  *	timerfd -----------+--> epoll --> callbacks, one at a time, on the thread that runs the loop
  *	signalfd ----------+
  *	any other fd ------+
  *
- * Everything here but loop_post and loop_stop is for the owner thread only. Callbacks must not
- * block: what blocks belongs to a courier that posts its result.
+ * Everything here but loop_post, loop_deliver and loop_stop is for the owner only: whoever has the
+ * turn. The thread that made the loop has it, and whoever runs it, but for the time in which the loop
+ * waits in epoll. If the loop is shared, a courier may take it then for one message (loop_deliver),
+ * which saves the waking of a thread. One at a time has it, so what belongs to the owner needs no lock;
+ * where "owner thread" is said, that one is meant. Callbacks must not block: what blocks belongs to a
+ * courier that posts its result.
  */
 #pragma once
 
@@ -24,6 +28,10 @@ struct loop;
 struct loop *loop_new(void);
 void loop_free(struct loop *loop);
 
+/* Lets couriers take the turn. For daemons: callbacks then run on threads that may have any signal
+ * blocked, so nothing may depend on which thread it is; who lives by SIGPIPE, as commands do, does. */
+void loop_share(struct loop *loop);
+
 /* Runs until loop_stop. Blocks. */
 void loop_run(struct loop *loop);
 
@@ -35,8 +43,13 @@ void loop_stop(struct loop *loop);
 bool loop_run_until(struct loop *loop, uint64_t budget_ms, bool (*done)(void *context),
                     void *context);
 
-/* Any thread: @m runs on the owner thread. See mailbox.h. */
+/* Any thread: @m runs when the owner comes to it. See mailbox.h. */
 void loop_post(struct loop *loop, struct message *m);
+
+/* As loop_post; but if the loop is shared and waits, and nothing is in its mailbox, @m and the chores of its turn run
+ * in here, on the caller's thread. The caller holds no lock that a callback takes, and is nothing that
+ * a callback waits for. */
+void loop_deliver(struct loop *loop, struct message *m);
 
 /* A timer is embedded in what it belongs to and armed any number of times. */
 struct loop_timer {

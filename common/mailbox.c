@@ -90,6 +90,16 @@ size_t mailbox_run(struct mailbox *box)
 	return count;
 }
 
+bool mailbox_is_empty(struct mailbox *box)
+{
+	bool empty;
+
+	pthread_mutex_lock(&box->lock);
+	empty = !box->first;
+	pthread_mutex_unlock(&box->lock);
+	return empty;
+}
+
 int mailbox_get_fd(const struct mailbox *box)
 {
 	return box->event_fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one way into an owner thread.
+/* The way to an owner.
  *
- *	courier threads                      owner thread
+ *	courier threads                      owner
  *	  mailbox_post(box, &m->message) -->  mailbox_run(box): m->run(m), in the order posted
  *
  * Any thread may post; only the owner runs. A posted message belongs to the owner: the poster keeps
@@ -15,11 +15,12 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct message {
 	struct message *next;
-	void (*run)(struct message *m);  /* owner thread; frees @m */
+	void (*run)(struct message *m);  /* the owner; frees @m */
 	void (*drop)(struct message *m); /* frees @m unrun, when the box is closed; NULL: free() */
 };
 
@@ -36,6 +37,9 @@ void mailbox_post(struct mailbox *box, struct message *m);
 /* Owner only: runs all messages that are in the box now; returns how many. Messages posted by
  * those that run wait for the next call, so a chain of messages cannot starve the loop. */
 size_t mailbox_run(struct mailbox *box);
+
+/* Any thread; it may be otherwise a moment later. */
+bool mailbox_is_empty(struct mailbox *box);
 
 /* Borrowed: for epoll. */
 int mailbox_get_fd(const struct mailbox *box);

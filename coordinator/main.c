@@ -76,6 +76,7 @@ static int run(const struct coordinator_settings *settings, const char *path)
 	loop_watch_signal(loop, SIGTERM, stop, &running);
 	loop_watch_signal(loop, SIGINT, stop, &running);
 	signal(SIGPIPE, SIG_IGN);
+	loop_share(loop);
 	options.contents = &contents;
 	if (open_store(settings, &options.store, &contents, &err) < 0 ||
 	    coordinator_start(&options, &running.coordinator, &err) < 0) {

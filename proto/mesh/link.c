@@ -203,7 +203,7 @@ void link_post_frames(struct link *l, struct frame *first, size_t bytes)
 
 	e->frames = first;
 	e->bytes = bytes;
-	loop_post(l->loop, &e->message);
+	loop_deliver(l->loop, &e->message);
 }
 
 void link_post_drained(struct link *l)

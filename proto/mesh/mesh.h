@@ -2,7 +2,7 @@
 /* The mesh: gRPC's model over nng byte streams, as seen by an owner thread.
  *
  *	nng callbacks (couriers)                       owner thread
- *	  bytes -> TLS -> frames --- loop_post --->  handlers, replies, callbacks
+ *	  bytes -> TLS -> frames -- loop_deliver ->  handlers, replies, callbacks
  *	  socket <- TLS <- frames <--- queue ------  mesh_call, mesh_reply, mesh_send
  *
  * One connection carries many calls in both directions. Who dialled does not matter for who calls:

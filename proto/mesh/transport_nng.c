@@ -7,9 +7,9 @@
  * A link is quiet when nothing is under way in nng any more, and only then is it freed.
  *
  * What nng 1.5.2 was found to do, and what follows: aio time-outs and cancels can wedge a stream,
- * so there are none, and a stream is only ever closed, always by the owner. Handlers in callbacks
- * stall all of nng, so callbacks only post. TCP_NODELAY is off by default, so it is set on both
- * ends.
+ * so there are none, and a stream is only ever closed, always by the owner. As many handlers in
+ * callbacks as it has threads for those stall all of nng, so callbacks post, or deliver: one at most
+ * runs a turn of the owner's. TCP_NODELAY is off by default, so it is set on both ends.
  */
 #include "proto/mesh/transport_nng.h"
 

@@ -114,6 +114,7 @@ static void start(const char *pki, const char *name)
 	struct error err;
 
 	loop = loop_new();
+	loop_share(loop);
 	options.loop = loop;
 	mesh = mesh_new(&options, &err);
 	if (!mesh) {

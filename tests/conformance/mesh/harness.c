@@ -286,6 +286,7 @@ static void disconnected(struct mesh_connection *c, const struct error *why, voi
 void harness_open(struct harness *h, const char *transport)
 {
 	*h = (struct harness){ .loop = loop_new() };
+	loop_share(h->loop);
 	snprintf(h->directory, sizeof(h->directory), "/tmp/mesh-test-XXXXXX");
 	assert_non_null(mkdtemp(h->directory));
 	h->tls = strcmp(transport, "tcp") == 0;

@@ -49,6 +49,17 @@ void loop_post(struct loop *loop, struct message *m)
 		fiber_wake(loop->owner, world_draw_latency_us());
 }
 
+/* A simulated process has one thread. */
+void loop_share(struct loop *loop)
+{
+	(void)loop;
+}
+
+void loop_deliver(struct loop *loop, struct message *m)
+{
+	loop_post(loop, m);
+}
+
 void loop_stop(struct loop *loop)
 {
 	loop->stop = true;
