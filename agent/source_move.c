@@ -445,7 +445,14 @@ void source_vm_event(struct agent *agent, const struct hypervisor_event *e)
 	if (e->kind == HYPERVISOR_JOB_COMPLETED) {
 		a->downtime_ms = e->job.downtime_ms;
 		a->transferred_bytes = e->job.memory_processed_bytes + e->job.disk_processed_bytes;
-		/* The last look may be half a second old. */
+		/* The last look may be half a second old; a short move was not looked at. */
+		if (e->job.iteration > a->job.iteration)
+			a->job.iteration = e->job.iteration;
+		if (e->job.memory_total_bytes)
+			a->job.memory_total_bytes = e->job.memory_total_bytes;
+		if (e->job.memory_processed_bytes > a->job.memory_processed_bytes)
+			a->job.memory_processed_bytes = e->job.memory_processed_bytes;
+		a->job.memory_remaining_bytes = e->job.memory_remaining_bytes;
 		a->job.disk_total_bytes = e->job.disk_total_bytes;
 		a->job.disk_processed_bytes = e->job.disk_processed_bytes;
 		a->job.disk_remaining_bytes = e->job.disk_remaining_bytes;

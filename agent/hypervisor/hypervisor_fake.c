@@ -294,8 +294,12 @@ static int fake_devices(struct hypervisor *h, const struct vm_description *d, bo
 	}
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 0; i < d->n_disks; i++) {
-		ret->disks[i].opened = strcmp(d->disks[i].type, "none") != 0;
-		ret->disks[i].size_bytes = copy->guest->description.disks[i].capacity_bytes;
+		const struct vm_disk *disk = fake_guest_find_disk(copy->guest, d->disks[i].target);
+
+		ret->disks[i].opened = disk && strcmp(disk->type, "none") != 0;
+		ret->disks[i].size_bytes = disk ? disk->capacity_bytes : 0;
+		if (!disk)
+			COPY_TEXT(ret->disks[i].why, "invalid argument: no such disk");
 	}
 	for (size_t i = 0; i < d->n_interfaces; i++) {
 		ret->plugs[i].known = true;

@@ -74,6 +74,42 @@ static void test_description(void **state)
 	free(d);
 }
 
+static void test_devices(void **state)
+{
+	/* Of an active guest it is told which of its devices are really there: each for itself, with the
+	 * reason where one is not. Of a guest that is not there it is nothing. */
+	struct hypervisor *h = suite_stage->source;
+	struct vm_description *d = xnew(struct vm_description);
+	struct vm_devices *devices = xnew(struct vm_devices);
+	struct vm_disk *more;
+
+	(void)state;
+	suite_add_guest("devices", 0, false);
+	assert_ok(h->ops->describe(h, suite_uuid, d, &suite_err));
+	assert_true(d->n_disks < VM_DISKS_MAX);
+	more = &d->disks[d->n_disks++];
+	snprintf(more->target, sizeof(more->target), "vdz");
+	snprintf(more->type, sizeof(more->type), "file");
+	memset(devices, 0xff, sizeof(*devices));
+	assert_ok(h->ops->devices(h, d, true, devices, &suite_err));
+	for (size_t i = 0; i + 1 < d->n_disks; i++)
+		assert_int_equal(devices->disks[i].opened, strcmp(d->disks[i].type, "none") != 0);
+	assert_false(devices->disks[d->n_disks - 1].opened);
+	assert_true(devices->disks[d->n_disks - 1].why[0]);
+	for (size_t i = 0; i < d->n_interfaces; i++) {
+		assert_true(devices->plugs[i].known);
+		if (strcmp(d->interfaces[i].type, "bridge") == 0)
+			assert_string_equal(devices->plugs[i].device, d->interfaces[i].source);
+	}
+	/* It has no agent. */
+	assert_int_equal(devices->clock, VM_CLOCK_NOT_ASKED);
+	memset(d->summary.uuid, 'f', 8);
+	assert_int_equal(h->ops->devices(h, d, true, devices, &suite_err), -ERROR_NOT_FOUND);
+	vm_description_deinit(d);
+	free(d);
+	free(devices);
+}
+
 static void test_pause(void **state)
 {
 	/* A guest pauses and resumes on command, and each is told as a change. */
@@ -248,10 +284,11 @@ static void test_destroy(void **state)
 int suite_run_facts(void)
 {
 	const struct CMUnitTest cases[] = {
-		SUITE_CASE(test_host_facts),     SUITE_CASE(test_inventory),
-		SUITE_CASE(test_description),    SUITE_CASE(test_pause),
-		SUITE_CASE(f18_cpu_and_machine), SUITE_CASE(test_networks),
-		SUITE_CASE(test_capabilities),   SUITE_CASE(test_destroy),
+		SUITE_CASE(test_host_facts),  SUITE_CASE(test_inventory),
+		SUITE_CASE(test_description), SUITE_CASE(test_devices),
+		SUITE_CASE(test_pause),       SUITE_CASE(f18_cpu_and_machine),
+		SUITE_CASE(test_networks),    SUITE_CASE(test_capabilities),
+		SUITE_CASE(test_destroy),
 	};
 
 	return cmocka_run_group_tests(cases, NULL, NULL);
