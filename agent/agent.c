@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 
 #include "agent/fence.h"
+#include "agent/garbage.h"
 #include "agent/mark.h"
 #include "agent/migration_link.h"
 #include "agent/source.h"
@@ -476,6 +477,7 @@ void agent_stop(struct agent *agent)
 	loop_timer_stop(agent->loop, &agent->second);
 	credentials_stop(agent);
 	source_freeze(agent);
+	garbage_freeze(agent);
 	if (agent->mesh) {
 		coordinators_stop(agent);
 		peers_stop(agent);
@@ -495,6 +497,7 @@ void agent_stop(struct agent *agent)
 	source_stop(agent);
 	target_stop(agent);
 	fence_stop(agent);
+	garbage_stop(agent);
 	start_block_stop(agent);
 	watchers_stop(agent);
 	inventory_deinit(&agent->inventory);

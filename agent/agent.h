@@ -35,6 +35,7 @@ struct marking;        /* agent/mark.c */
 struct settlement;     /* agent/target_fence.c */
 struct starting;       /* agent/target_lease.c */
 struct image_set;      /* agent/target_images.c */
+struct collection;     /* agent/garbage.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -79,6 +80,7 @@ struct agent {
 	bool start_block_known, start_block_failed;
 	struct fences fences;           /* hosts declared dead, as journaled */
 	struct settlement *settlements; /* list: guests on their way here from such hosts */
+	struct collection *collection;  /* `drover gc` is under way here; NULL: it is not */
 	bool safe_mode; /* a damaged journal lies here: observe only until an operator removed it */
 	struct error problem; /* why it only observes, and what to do */
 

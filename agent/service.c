@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 
 #include "agent/fence.h"
+#include "agent/garbage.h"
 #include "agent/mark.h"
 #include "agent/source.h"
 #include "agent/target.h"
@@ -50,6 +51,7 @@ HANDLER(handle_tune, source_tune, Drover__V1__TuneMigrationRequest);
 HANDLER(handle_probe, source_probe, Drover__V1__AttemptRequest);
 HANDLER(handle_mark, mark_set, Drover__V1__SetDrainMarkRequest);
 HANDLER(handle_fence, fence_set, Drover__V1__SetFenceRequest);
+HANDLER(handle_garbage, garbage_collect, Drover__V1__CollectRequest);
 HANDLER(handle_preview, source_preview, Drover__V1__PreviewRequest);
 HANDLER(handle_admit, target_admit, Drover__V1__AdmitRequest);
 HANDLER(handle_renew, target_renew, Drover__V1__AttemptRequest);
@@ -80,6 +82,7 @@ static const struct agent_handlers handlers = {
 	.probe_attempt = handle_probe,
 	.set_drain_mark = handle_mark,
 	.set_fence = handle_fence,
+	.collect_garbage = handle_garbage,
 	.look_at_certificates = handle_certificates,
 	.preview = handle_preview,
 	.admit = handle_admit,

@@ -310,6 +310,7 @@ static void release_lease(struct mesh_connection *c, const struct error *err, vo
 static void release(struct source_attempt *a)
 {
 	a->errands++;
+	a->releasing = true;
 	peers_with_connection(a->agent, a->order.target_node, a->order.target_address, 3000,
 	                      release_lease, a);
 }
@@ -325,13 +326,22 @@ static void release_again(void *context)
 void source_release_owed(struct source_attempt *a)
 {
 	a->errands++; /* for the timer */
+	a->releasing = true;
 	a->timer.fire = release_again;
 	loop_timer_start(a->agent->loop, &a->timer, RELEASE_AGAIN_MS);
+}
+
+void source_release_now(struct source_attempt *a)
+{
+	a->release_tries = 0;
+	if (!a->releasing)
+		release(a);
 }
 
 /* The attempt ends without waiting for it: the destination may be gone for good. */
 static void release_later(struct source_attempt *a, const struct error *why)
 {
+	a->releasing = false;
 	if (a->stage == SOURCE_CLEANING) {
 		log_warning("%s: %s still holds the reservation and is asked again: %s",
 		            a->order.vm_name, a->order.target_node, why->text);
@@ -352,6 +362,7 @@ static void lease_released(const struct mesh_result *result, const Drover__V1__L
 	(void)reply;
 	FAILPOINT(source_after_release);
 	a->errands--;
+	a->releasing = false;
 	if (result->status != MESH_OK) {
 		release_later(a, &result->error);
 	} else if (a->stage == SOURCE_CLEANING) {

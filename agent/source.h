@@ -136,6 +136,7 @@ struct source_attempt {
 	bool closing_wanted;   /* cancelled: a guest that is nowhere is not looked for any more */
 	unsigned undefine_tries, commit_tries, autostart_tries;
 	unsigned release_tries; /* of the lease, also after the end */
+	bool releasing;         /* it is being given back, or will be in a moment */
 
 	/* After it: source_remnants.c. */
 	struct remnant *remnants; /* owned array; NULL: nobody has looked */
@@ -195,6 +196,8 @@ void source_fail(struct source_attempt *a, Drover__V1__MigrationState state,
 void source_release_owed(struct source_attempt *a);
 /* The very end: from CLEANING to ENDED. */
 void source_end(struct source_attempt *a);
+/* The same without waiting for that moment, however often it was asked before. */
+void source_release_now(struct source_attempt *a);
 /* In CLEANING, when no courier makes anything for it any more. */
 void source_clean(struct source_attempt *a);
 /* In CLEANING, of a guest that has moved: source_verify.c. Then source_verified. */

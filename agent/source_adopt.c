@@ -23,7 +23,15 @@ static void take_figures(struct source_attempt *a)
 	a->wire_bytes = a->order.wire_bytes;
 }
 
-static void adopt_ended(struct agent *agent, const struct journal_attempt *order)
+static void take_tunnel(struct source_attempt *a, const struct journal_thing *t)
+{
+	a->tunnel.pid = (pid_t)t->pid;
+	a->tunnel.start_ticks = t->start_ticks;
+	snprintf(a->tunnel.status_path, sizeof(a->tunnel.status_path), "%s", t->path);
+}
+
+static void adopt_ended(struct agent *agent, const struct journal_attempt *order,
+                        const struct journal_state *past)
 {
 	struct source_attempt *a = source_new(agent, order);
 
@@ -34,6 +42,18 @@ static void adopt_ended(struct agent *agent, const struct journal_attempt *order
 	                                              : (Drover__V1__MigrationState)order->state;
 	a->reason.code = (enum error_code)order->error_code;
 	memcpy(a->reason.text, order->reason, sizeof(a->reason.text));
+	/* Had it been refused, the destination would know of nothing, and say so. */
+	a->lease_taken = order->phase == JOURNAL_ENDED;
+	for (size_t i = 0; i < past->n_things; i++) {
+		const struct journal_thing *t = &past->things[i];
+
+		if (!attempt_name_equal(&t->attempt, &order->attempt))
+			continue;
+		if (t->kind == JOURNAL_PROOF_FILE)
+			source_remnants_add_place(a, t->path);
+		if (t->kind == JOURNAL_TUNNEL)
+			take_tunnel(a, t);
+	}
 	if (order->lease_owed)
 		source_release_owed(a);
 }
@@ -52,10 +72,7 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 		if (!attempt_name_equal(&t->attempt, &order->attempt))
 			continue;
 		if (t->kind == JOURNAL_TUNNEL) {
-			a->tunnel.pid = (pid_t)t->pid;
-			a->tunnel.start_ticks = t->start_ticks;
-			snprintf(a->tunnel.status_path, sizeof(a->tunnel.status_path), "%s",
-			         t->path);
+			take_tunnel(a, t);
 			a->tunnel_made = true;
 		} else if (t->kind == JOURNAL_PROOF_FILE) {
 			a->proofs = xreallocarray(a->proofs, a->n_proofs + 1, sizeof(*a->proofs));
@@ -150,7 +167,7 @@ void source_adopt(struct agent *agent, const struct journal_state *past)
 		if (past->attempts[i].phase == JOURNAL_STARTED)
 			adopt_running(agent, &past->attempts[i], past);
 		else if (i >= first)
-			adopt_ended(agent, &past->attempts[i]);
+			adopt_ended(agent, &past->attempts[i], past);
 	}
 	if (!agent->safe_mode)
 		sweep(agent);

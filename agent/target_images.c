@@ -402,6 +402,36 @@ bool target_images_find_left(const struct agent *agent, const struct attempt_nam
 	return true;
 }
 
+static bool is_garbage(const struct image_set *set, const struct id *operation)
+{
+	return set->ended && (!operation || id_equal(&set->attempt.operation, operation));
+}
+
+size_t target_images_list_ended(const struct agent *agent, const struct id *operation,
+                                struct image_leftover *ret, size_t max)
+{
+	size_t n = 0;
+
+	for (const struct image_set *s = agent->image_sets; s && n < max; s = s->next) {
+		if (!is_garbage(s, operation))
+			continue;
+		ret[n].attempt = s->attempt;
+		memcpy(ret[n++].path, s->images[0].path, sizeof(ret->path));
+	}
+	return n;
+}
+
+void target_images_try(struct agent *agent, const struct id *operation)
+{
+	for (struct image_set *s = agent->image_sets, *next; s; s = next) {
+		next = s->next;
+		if (is_garbage(s, operation)) {
+			s->again_ms = 0;
+			try_removal(s);
+		}
+	}
+}
+
 void target_images_guests_listed(struct agent *agent)
 {
 	if (!agent->inventory.valid)

@@ -39,6 +39,17 @@ bool target_images_are_kept(const struct agent *agent, const struct attempt_name
 bool target_images_find_left(const struct agent *agent, const struct attempt_name *attempt,
                              char *ret_text, size_t bytes);
 
+/* Those whose attempt has ended, of @operation alone unless it is NULL; the first path of each. Returns
+ * how many were filled in. */
+struct image_leftover {
+	struct attempt_name attempt;
+	char path[VM_PATH_BYTES];
+};
+size_t target_images_list_ended(const struct agent *agent, const struct id *operation,
+                                struct image_leftover *ret, size_t max);
+/* Their removal is tried now, not in a while. */
+void target_images_try(struct agent *agent, const struct id *operation);
+
 /* Gives them away; @done (may be NULL) when that is durable. On failure they are still ours, and the guest
  * must not be resumed. */
 void target_images_keep(struct agent *agent, const struct attempt_name *attempt,

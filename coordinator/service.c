@@ -393,6 +393,7 @@ static const struct coordinator_handlers handlers = {
 	.migrate = order_migrate,
 	.cancel = order_cancel,
 	.tune = order_tune,
+	.collect_garbage = order_garbage,
 	.fence = order_fence,
 	.unfence = order_unfence,
 };

@@ -10,6 +10,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/admission_postcopy.c
 	${CMAKE_CURRENT_LIST_DIR}/attempt.c
 	${CMAKE_CURRENT_LIST_DIR}/fences.c
+	${CMAKE_CURRENT_LIST_DIR}/garbage.c
 	${CMAKE_CURRENT_LIST_DIR}/guard.c
 	${CMAKE_CURRENT_LIST_DIR}/ladder.c
 	${CMAKE_CURRENT_LIST_DIR}/overhead.c

@@ -16,6 +16,7 @@ static const char *const looks[] = {
 	"drover.v1.Agent/Preview",
 	"drover.v1.Agent/RenewLease",
 	"drover.v1.Agent/Inspect",
+	"drover.v1.Agent/LookForRemnants",
 	"drover.v1.Coordinator/GetStatus",
 	"drover.v1.Coordinator/ListNodes",
 	"drover.v1.Coordinator/ListVms",
@@ -63,6 +64,7 @@ static const char *const of_requests[] = {
 	"max_downtime_ms",
 	"post_copy",
 	"pause",
+	"migration_number",
 };
 
 static const char *const of_replies[] = { "number", "refused", "refusal", "accepted", "changed",

@@ -4,6 +4,7 @@
 #include "tests/sim/agents.h"
 
 #include "agent/source.h"
+#include "agent/wire.h"
 #include "common/units.h"
 
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -142,6 +144,63 @@ static void test_silent(void **state)
 	finish(t);
 }
 
+/* --- gc --- */
+
+/* The latest answer, a line each: "THING NODE OUTCOME WHAT: TEXT". */
+static char collected[8192];
+static bool answered;
+static enum mesh_status status;
+
+static void take_answer(const struct mesh_result *result, const Drover__V1__CollectReply *reply,
+                        void *context)
+{
+	static const char *const outcomes[] = { "left", "removed", "would-go", "not-looked" };
+
+	(void)context;
+	answered = true;
+	status = result->status;
+	collected[0] = '\0';
+	for (size_t i = 0; reply && i < reply->n_items; i++) {
+		const Drover__V1__Garbage *g = reply->items[i];
+		size_t used = strlen(collected);
+
+		snprintf(collected + used, sizeof(collected) - used, "%s %s %s %s: %s\n", g->thing,
+		         g->node, outcomes[g->outcome], g->what, g->text);
+	}
+}
+
+static bool is_answered(void *context)
+{
+	(void)context;
+	return answered;
+}
+
+static void collect_over(struct agents *t, size_t i, bool dry_run, const struct attempt_name *over)
+{
+	Drover__V1__CollectRequest request = DROVER__V1__COLLECT_REQUEST__INIT;
+	Drover__V1__Attempt *attempt = over ? wire_attempt_new(over) : NULL;
+
+	request.epoch = t->epoch;
+	request.dry_run = dry_run;
+	request.over = &attempt;
+	request.n_over = over ? 1 : 0;
+	answered = false;
+	agent_call_collect_garbage(t->connections[i], &request, 30000, take_answer, NULL);
+	assert_true(agents_until(t, is_answered, t));
+	assert_int_equal(status, MESH_OK);
+	wire_free(attempt);
+}
+
+static void collect(struct agents *t, size_t i, bool dry_run)
+{
+	collect_over(t, i, dry_run, NULL);
+}
+
+static bool has(const char *line)
+{
+	return strstr(collected, line) != NULL;
+}
+
 /* What cannot be removed is named, with the host, the reason and what to do; the move ends all the same. */
 static void test_tunnel_stays(void **state)
 {
@@ -157,16 +216,169 @@ static void test_tunnel_stays(void **state)
 	assert_true(says(t, "drover gc host1"));
 	assert_true(says(t, "drover gc host2"));
 	assert_int_equal(t->report.n_open, 2);
+
+	/* As long as it stays, gc says why. */
+	collect(t, 1, false);
+	assert_true(has("directory host2 left"));
+	assert_true(has("the tunnel cannot be stopped"));
 	agents_set_tunnels_stay(false);
+
+	/* A dry run names it and removes nothing. */
+	collect(t, 0, true);
+	assert_true(has("directory host1 would-go"));
+	assert_int_equal(agents_leftovers(t), 2);
+
+	/* Then it goes, and the report of the migration that is over says so. */
+	collect(t, 1, false);
+	assert_true(has("directory host2 removed"));
+	collect(t, 0, false);
+	assert_true(has("directory host1 removed"));
+	assert_int_equal(agents_leftovers(t), 0);
+	assert_true(agents_until(t, is_clean, t));
+	assert_int_equal(t->report.state, DONE);
+
+	/* A second time there is nothing to do. */
+	collect(t, 0, false);
+	assert_string_equal(collected, "");
+	collect(t, 1, false);
+	assert_string_equal(collected, "");
+	finish(t);
+}
+
+/* Found again by an agent that was restarted, too: it knows what is its own. */
+static void test_gc_after_restart(void **state)
+{
+	struct agents *t = begin(&large);
+
+	(void)state;
+	assert_true(agents_wait_moving(t));
+	agents_set_tunnels_stay(true);
+	assert_true(agents_wait(t, DONE));
+	agents_kill(t, 0);
+	agents_kill(t, 1);
+	agents_start(t, 0);
+	agents_start(t, 1);
+	assert_int_equal(agents_leftovers(t), 2);
+	agents_set_tunnels_stay(false);
+	collect(t, 0, false);
+	assert_true(has("directory host1 removed"));
+	collect(t, 1, false);
+	assert_true(has("directory host2 removed"));
+	assert_int_equal(agents_leftovers(t), 0);
+	finish(t);
+}
+
+/* What a move under way has is not even spoken of, on either host, also when somebody calls its
+ * reservation over: the copy stands still there. It goes on, and ends well. */
+static void test_gc_while_it_moves(void **state)
+{
+	struct agents *t = begin(&large);
+	struct attempt_name name;
+
+	(void)state;
+	assert_true(agents_wait_moving(t));
+	collect(t, 0, false);
+	assert_string_equal(collected, "");
+	collect(t, 1, false);
+	assert_string_equal(collected, "");
+	assert_non_null(agents_lease(t, 1));
+	name = agents_lease(t, 1)->attempt;
+	collect_over(t, 1, false, &name);
+	assert_true(has("lease host2 left"));
+	assert_int_equal(agents_leases(t, 1), 1);
+	assert_int_equal(agents_leftovers(t), 2);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(t->report.n_open, 0);
+	finish(t);
+}
+
+/* A reservation whose source has ended it, and whose guest lives here, is given back. */
+static void test_gc_of_a_lease(void **state)
+{
+	struct agents *t = begin(&large);
+	struct attempt_name name;
+
+	(void)state;
+	assert_true(agents_wait_moving(t));
+	name = agents_lease(t, 1)->attempt;
+	assert_true(agents_until(t, is_cleaning, t));
+	agents_kill(t, 0);
+	if (agents_leases(t, 1) == 1) {
+		collect_over(t, 1, true, &name);
+		assert_true(has("lease host2 would-go"));
+		assert_int_equal(agents_leases(t, 1), 1);
+		collect_over(t, 1, false, &name);
+		assert_true(has("lease host2 removed"));
+		assert_int_equal(agents_leases(t, 1), 0);
+	}
+	agents_start(t, 0);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	finish(t);
+}
+
+static void make_file(const char *path)
+{
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	fclose(f);
+}
+
+/* A proof of an own attempt that is over goes. One of an attempt that this host does not know may be
+ * another host's, on a shared directory: it is named, and stays; and so does everything else. */
+static void test_gc_of_proofs(void **state)
+{
+	struct vm_disk disk = {
+		.target = "vda", .type = "file", .device = "disk", .format = "raw"
+	};
+	struct fake_guest_settings guest = large;
+	struct agents_options o = { .target_memory_bytes = 256 * MIB };
+	struct agents *t = agents_new(&o);
+	char own[512], strange[512], half[512], text[ATTEMPT_TEXT_BYTES];
+
+	(void)state;
+	snprintf(disk.source, sizeof(disk.source), "%s/web.img", t->directory);
+	make_file(disk.source);
+	guest.disks = &disk;
+	guest.n_disks = 1;
+	agents_add_guest(t, &guest);
+	agents_order(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(t->report.n_open, 0);
+	attempt_name_format(&t->agents[0]->attempts->order.attempt, text);
+	snprintf(own, sizeof(own), "%s/.drover-proof-%s-vda", t->directory, text);
+	snprintf(strange, sizeof(strange),
+	         "%s/.drover-proof-00112233445566778899aabbccddeeff-1-vda", t->directory);
+	snprintf(half, sizeof(half),
+	         "%s/.drover-image-00112233445566778899aabbccddeeff-1-0123456789abcdef",
+	         t->directory);
+	make_file(own);
+	make_file(strange);
+	make_file(half);
+	collect(t, 0, false);
+	assert_true(has("proofs host1 removed"));
+	assert_true(has("proofs host1 left"));
+	assert_true(has("images host1 left"));
+	assert_int_not_equal(access(own, F_OK), 0);
+	assert_int_equal(access(strange, F_OK), 0);
+	assert_int_equal(access(half, F_OK), 0);
+	assert_int_equal(access(disk.source, F_OK), 0);
 	finish(t);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_came),         cmocka_unit_test(test_cancelled),
-		cmocka_unit_test(test_refused),      cmocka_unit_test(test_silent),
+		cmocka_unit_test(test_came),
+		cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_tunnel_stays),
+		cmocka_unit_test(test_gc_after_restart),
+		cmocka_unit_test(test_gc_while_it_moves),
+		cmocka_unit_test(test_gc_of_a_lease),
+		cmocka_unit_test(test_gc_of_proofs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,6 +332,22 @@ static const struct command commands[] = {
 	  .run = cancel_run, .completion = COMPLETE_CANCEL,
 	  .summary = "stop a migration or a drain; guests stay where they run",
 	  .examples = "drover cancel drain/7\ndrover cancel vm/web1" },
+	{ .name = "gc", .arguments = "[NODE|migration/N]", .words_max = 1,
+	  .options = ASKS | PRINTS | O(NO_HEADERS) | O(DRY_RUN), .formats = SHOWABLE, .group = ACT,
+	  .run = gc_run, .completion = COMPLETE_NODES,
+	  .summary = "remove what migrations that are over have left on the nodes",
+	  .description = "After each migration drover looks on both hosts for what could be left of it and "
+			 "says \"clean n/n\", or names what is left. This looks once more, on all nodes, "
+			 "one node, or the two of one migration, and removes what provably belongs to a "
+			 "migration that is over: tunnel processes, their directories, proofs beside disks, "
+			 "reservations, images that were made for a guest that did not come. What a migration "
+			 "under way or unresolved needs is not touched, nor a guest, a definition, or a file "
+			 "that may have a guest's data. What is in doubt stays, and is named with the reason "
+			 "and what to do.\n\n"
+			 "The status is 0 if nothing is left (with --dry-run: but what would go), 5 if "
+			 "something is or a node was not looked at, 4 for a migration that is not over. It "
+			 "may be repeated at any time.",
+	  .examples = "drover gc --dry-run\ndrover gc\ndrover gc host2\ndrover gc migration/42 -o json" },
 	{ .name = "fence", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(REASON) | O(DRY_RUN) | O(YES) | O(NO_INPUT),
 	  .formats = SHOWABLE, .group = ACT, .run = fence_run, .completion = COMPLETE_NODES,

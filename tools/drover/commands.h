@@ -17,6 +17,7 @@ enum exit_code drain_run(const struct invocation *invocation);
 enum exit_code undrain_run(const struct invocation *invocation);
 enum exit_code cordon_run(const struct invocation *invocation);
 enum exit_code uncordon_run(const struct invocation *invocation);
+enum exit_code gc_run(const struct invocation *invocation);
 enum exit_code fence_run(const struct invocation *invocation);
 enum exit_code unfence_run(const struct invocation *invocation);
 enum exit_code migrate_run(const struct invocation *invocation);
