@@ -51,10 +51,10 @@ int source_copy_read(struct source_attempt *a, const Drover__V1__AdmitReply *r, 
 	for (size_t i = 0; i < r->n_copied_disks; i++) {
 		const struct vm_disk *d = find_disk(a, r->copied_disks[i]);
 
-		if (!d)
+		if (!d || !transfer_copies(&a->order.transfer, d->target))
 			return error_set(err, ERROR_PROTOCOL,
 			                 "%s wants to copy the disk \"%.32s\", which the guest "
-			                 "does not write to",
+			                 "does not write to, or which was not chosen",
 			                 a->order.target_node, r->copied_disks[i]);
 		memcpy(a->copied[a->n_copied++], d->target, sizeof(d->target));
 		if (used < sizeof(a->order.copied))

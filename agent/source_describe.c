@@ -8,6 +8,7 @@
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
+#include "proto/transfer_message.h"
 
 #include <stdlib.h>
 
@@ -70,7 +71,9 @@ Drover__V1__AdmitRequest *source_admit_request_new(const struct source_descripti
 	r->lease_ttl_ms = RESERVATION_TTL_MS_DEFAULT;
 	r->tls = wish->tls;
 	r->no_guard = wish->no_guard;
+	r->unsafe = wish->unsafe;
 	r->copy_disks = wish->copy_disks;
+	r->transfer = transfer_message_new(&wish->transfer);
 	r->post_copy = wish->post_copy;
 	r->max_downtime_ms = wish->max_downtime_ms;
 	r->bandwidth_bytes_per_s = wish->bandwidth_bytes_per_s;

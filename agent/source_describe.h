@@ -6,6 +6,7 @@
 
 #include "agent/settings.h"
 #include "agent/storage/storage_proof.h"
+#include "common/transfer.h"
 #include "proto/agent.pb-c.h"
 
 /* How long connecting to a destination and its answer may take. */
@@ -31,7 +32,8 @@ void source_description_deinit(struct source_description *d);
 /* How the move is wanted. */
 struct source_wish {
 	bool dry_run; /* check and reserve nothing */
-	bool tls, no_guard, copy_disks, post_copy;
+	bool tls, no_guard, copy_disks, post_copy, unsafe;
+	struct transfer transfer;
 	uint64_t bandwidth_bytes_per_s; /* 0 = no limit */
 	uint64_t max_downtime_ms;       /* 0 = QEMU's own */
 };

@@ -352,6 +352,10 @@ static void start_call(struct source_attempt *a, bool resume)
 	struct move_errand *m = xnew(struct move_errand);
 	char text[ATTEMPT_TEXT_BYTES];
 
+	if (a->order.unsafe && !a->storage_proved)
+		log_warning("%s -> %s: its storage is not proved to be the same there; it moves on "
+		            "an administrator's word (--unsafe)",
+		            a->order.vm_name, a->order.target_node);
 	m->base.errand.work = move_work;
 	m->base.errand.done = moved;
 	m->hypervisor = a->agent->hypervisor;
@@ -383,10 +387,13 @@ static void start_call(struct source_attempt *a, bool resume)
 		.post_copy = strategy_permits_post_copy(strategy) && a->guard != GUARD_TWO_STEP,
 		.resume = resume,
 		.persistent = a->order.persistent,
-		.storage_proved_shared = a->storage_proved,
+		.storage_proved_shared = a->storage_proved || a->order.unsafe,
 		.disks_uri = m->disks_uri,
 		.copied_disks = m->copied_pointers,
 		.n_copied_disks = a->n_copied,
+		.copy_incremental = a->order.transfer.copy_incremental,
+		.connections = a->order.transfer.connections,
+		.compression = a->order.transfer.compression,
 	};
 	a->mover = courier_pool_new(a->agent->loop, 1);
 	source_send(a, &m->base, a->mover);

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/transfer_message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,10 +129,15 @@ static int read_order(struct agent *agent, const Drover__V1__StartMigrationReque
 	order->progress_timeout_ms = r->settings->progress_timeout_ms;
 	order->tls = r->settings->tls;
 	order->no_guard = r->settings->no_guard;
+	order->unsafe = r->settings->unsafe;
 	order->copy_disks = r->settings->copy_disks;
 	if (wire_strategy_read(r->settings, &strategy, err) < 0)
 		return -(int)err->code;
 	order->strategy = strategy_pack(&strategy);
+	if (transfer_message_read(r->settings->transfer, &order->transfer, err) < 0 ||
+	    transfer_check(&order->transfer, order->copy_disks,
+	                   strategy_permits_post_copy(&strategy), err) < 0)
+		return -(int)err->code;
 	order->wall_ms = clock_wall_ms();
 	return 0;
 }

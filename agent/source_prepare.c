@@ -102,7 +102,9 @@ static void described(struct errand *e)
 		struct source_wish wish = {
 			.tls = a->order.tls,
 			.no_guard = a->order.no_guard,
+			.unsafe = a->order.unsafe,
 			.copy_disks = a->order.copy_disks,
+			.transfer = a->order.transfer,
 			.post_copy = source_ladder_permits_post_copy(a),
 			.bandwidth_bytes_per_s = a->order.bandwidth_bytes_per_s,
 			.max_downtime_ms = a->order.max_downtime_ms,

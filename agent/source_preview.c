@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "proto/transfer_message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,10 +129,12 @@ static void preview_unwanted(void *context)
 void source_preview(struct agent *agent, struct mesh_incoming *in,
                     const Drover__V1__PreviewRequest *request)
 {
+	struct transfer transfer;
 	struct preview *p;
 	struct error err;
 
-	if (agent_see_epoch(agent, request->epoch, &err) < 0) {
+	if (agent_see_epoch(agent, request->epoch, &err) < 0 ||
+	    transfer_message_read(request->transfer, &transfer, &err) < 0) {
 		mesh_fail_error(in, &err);
 		return;
 	}
@@ -143,7 +146,9 @@ void source_preview(struct agent *agent, struct mesh_incoming *in,
 	p->wish = (struct source_wish){ .dry_run = true,
 		                        .tls = agent->settings->migration_tls,
 		                        .no_guard = request->no_guard,
+		                        .unsafe = request->unsafe,
 		                        .copy_disks = request->copy_disks,
+		                        .transfer = transfer,
 		                        .post_copy = request->post_copy,
 		                        .max_downtime_ms = request->max_downtime_ms };
 	snprintf(p->uuid, sizeof(p->uuid), "%s", request->vm_uuid);

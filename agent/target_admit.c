@@ -11,6 +11,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/transfer_message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +110,7 @@ static void judge(struct admit *a)
 		.round_trip = a->round_trip,
 		.round_trip_limit_ms = agent->settings->max_round_trip_ms,
 		.guard_waived = a->no_guard,
+		.unsafe = a->unsafe,
 		.disks = a->disks,
 		.networks = a->networks,
 		.conflict = a->conflict,
@@ -301,6 +303,8 @@ static int read_request(struct admit *a, const Drover__V1__AdmitRequest *r, stru
 	if (strlen(r->source_address) >= sizeof(a->source_address))
 		return error_set(err, ERROR_INVALID, "source address \"%.64s\"", r->source_address);
 	snprintf(a->source_address, sizeof(a->source_address), "%s", r->source_address);
+	if (transfer_message_read(r->transfer, &a->copy.transfer, err) < 0)
+		return -(int)err->code;
 	fill_versions(r->agent_version, r->libvirt_version, r->hypervisor_version,
 	              &a->source_versions);
 	return 0;
@@ -325,6 +329,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->tls = request->tls;
 	a->copy.wanted = request->copy_disks;
 	a->no_guard = request->no_guard;
+	a->unsafe = request->unsafe;
 	a->max_downtime_ms = request->max_downtime_ms;
 	a->post_copy = request->post_copy;
 	a->lease_ttl_ms = request->lease_ttl_ms;

@@ -16,7 +16,7 @@ struct admit {
 	struct errand errand;
 	struct agent *agent;
 	struct mesh_incoming *in; /* NULL: nobody waits any more */
-	bool dry_run, tls, no_guard;
+	bool dry_run, tls, no_guard, unsafe;
 	uint64_t lease_ttl_ms;
 	char source_node[128];
 	char source_address[64];

@@ -13,9 +13,10 @@
 #include "proto/agent.pb-c.h"
 
 struct target_copy {
-	bool wanted;   /* asked for */
-	bool needed;   /* and some disk is not the same here */
-	uint16_t port; /* reserved for their contents */
+	bool wanted;              /* asked for */
+	struct transfer transfer; /* which of them, and how */
+	bool needed;              /* and some disk is not the same here */
+	uint16_t port;            /* reserved for their contents */
 	struct image_finding images[VM_DISKS_MAX];
 };
 

@@ -102,6 +102,7 @@ Drover__V1__VmDescription *wire_description_new(const struct vm_description *d)
 		disk->allocated_bytes = from->allocated_bytes;
 		disk->size_bytes = from->size_bytes;
 		disk->copy_problem = xstrdup(from->copy_problem);
+		disk->built_on_another = from->built_on_another;
 		m->disks[i] = disk;
 	}
 
@@ -168,6 +169,7 @@ static int read_devices(const Drover__V1__VmDescription *from, struct vm_descrip
 		to->capacity_bytes = disk->capacity_bytes;
 		to->allocated_bytes = disk->allocated_bytes;
 		to->size_bytes = disk->size_bytes;
+		to->built_on_another = disk->built_on_another;
 		TAKE(to->copy_problem, disk->copy_problem, "what is against a disk's copy");
 	}
 	d->n_disks = from->n_disks;

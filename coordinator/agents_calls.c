@@ -9,6 +9,7 @@
 #include "coordinator/failpoints.h"
 #include "coordinator/view.h"
 #include "proto/agent.rpc.h"
+#include "proto/transfer_message.h"
 
 #include <stdlib.h>
 
@@ -264,6 +265,7 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 {
 	Drover__V1__StartMigrationRequest request = DROVER__V1__START_MIGRATION_REQUEST__INIT;
 	Drover__V1__MigrationSettings settings = DROVER__V1__MIGRATION_SETTINGS__INIT;
+	Drover__V1__Transfer transfer;
 	Drover__V1__Attempt attempt;
 	struct call *call = call_new(c, EVENT_START_OUTCOME, a->source);
 	struct mesh_connection *connection;
@@ -277,7 +279,10 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	settings.progress_timeout_ms = a->settings.progress_timeout_ms;
 	settings.tls = a->settings.tls;
 	settings.no_guard = a->settings.no_guard;
+	settings.unsafe = a->settings.unsafe;
 	settings.copy_disks = a->settings.copy_disks;
+	transfer_message_fill(&a->settings.transfer, &transfer);
+	settings.transfer = &transfer;
 	view_fill_strategy(&a->settings.strategy, &settings);
 	request.attempt = &attempt;
 	request.vm_uuid = (char *)a->vm_uuid;
@@ -386,6 +391,7 @@ static void tune(struct coordinator *c, const struct tune_call *t)
 static void preview(struct coordinator *c, const struct preview_call *p)
 {
 	Drover__V1__PreviewRequest request = DROVER__V1__PREVIEW_REQUEST__INIT;
+	Drover__V1__Transfer transfer;
 	struct call *call = call_new(c, EVENT_PREVIEW_OUTCOME, p->source);
 	struct mesh_connection *connection;
 
@@ -396,7 +402,10 @@ static void preview(struct coordinator *c, const struct preview_call *p)
 	request.epoch = p->epoch;
 	request.no_guard = p->no_guard;
 	request.max_downtime_ms = p->max_downtime_ms;
+	request.unsafe = p->unsafe;
 	request.copy_disks = p->copy_disks;
+	transfer_message_fill(&p->transfer, &transfer);
+	request.transfer = &transfer;
 	request.post_copy = p->post_copy;
 	connection = connection_for(call);
 	if (connection)

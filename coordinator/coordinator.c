@@ -256,6 +256,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 			.progress_timeout_ms = s->progress_timeout_ms,
 			.tls = s->migration_tls,
 			.strategy = s->strategy,
+			.transfer = s->transfer,
 		},
 		.next_id = random_id,
 	};
@@ -270,6 +271,8 @@ static struct core_options core_options(const struct coordinator_settings *s)
 	FROM(AUTO_CONVERGE, auto_converge);
 	FROM(POST_COPY, post_copy);
 	FROM(DISRUPTION, disruption);
+	FROM(CONNECTIONS, connections);
+	FROM(COMPRESSION, compression);
 #undef FROM
 	snprintf(o.cluster, sizeof(o.cluster), "%s", s->cluster);
 	return o;

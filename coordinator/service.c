@@ -233,10 +233,14 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	PERMISSION("allowPostCopy", s->strategy.allow_post_copy, s->set.post_copy);
 	PERMISSION("allowWorkloadDisruption", s->strategy.allow_disruption, s->set.disruption);
 #undef PERMISSION
+	snprintf(text, sizeof(text), "%u", s->transfer.connections ? s->transfer.connections : 1);
+	to[n++] = setting_new(c, "parallelConnections", text, s->set.connections);
+	to[n++] = setting_new(c, "compression", compression_name(s->transfer.compression),
+	                      s->set.compression);
 	return n;
 }
 
-#define SETTINGS_MAX    11
+#define SETTINGS_MAX    13
 #define ATTENTION_LIMIT 10
 /* What happened longer ago is in `drover events`. */
 #define ATTENTION_MS MINUTES_MS(15)

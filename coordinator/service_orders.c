@@ -2,6 +2,8 @@
 /* See service_orders.h. What a request says is checked by the core; here only that it can be read. */
 #include "coordinator/service_orders.h"
 
+#include "proto/transfer_message.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -120,8 +122,17 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 		mesh_fail_error(in, &err);
 		return;
 	}
+	if (r->unsafe && mesh_incoming_get_identity(in)->role != MESH_ROLE_ADMIN) {
+		error_set(&err, ERROR_PERMISSION,
+		          "moving on storage that is not proved the same on both hosts needs role "
+		          "admin, and %s has %s; without --unsafe the dry run says what is missing",
+		          by, mesh_role_name(mesh_incoming_get_identity(in)->role));
+		mesh_fail_error(in, &err);
+		return;
+	}
 	e.migrate.strategy = STRATEGY_OF(r);
-	if (check_strategy(&e.migrate.strategy, &err) < 0) {
+	if (check_strategy(&e.migrate.strategy, &err) < 0 ||
+	    transfer_message_read(r->transfer, &e.migrate.transfer, &err) < 0) {
 		mesh_fail_error(in, &err);
 		return;
 	}
@@ -134,7 +145,9 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 	e.migrate.progress_timeout_ms = r->progress_timeout_ms;
 	e.migrate.no_guard = r->no_guard;
 	e.migrate.by = by;
+	e.migrate.unsafe = r->unsafe;
 	e.migrate.copy_disks = r->copy_disks;
+	e.migrate.uncompressed = r->uncompressed;
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }

@@ -42,6 +42,8 @@ static const struct config_key keys[] = {
 	{ "limits/allowAutoConverge",                CONFIG_BOOL,     AT(strategy.allow_auto_converge), .noted = AT(set.auto_converge) },
 	{ "limits/allowPostCopy",                    CONFIG_BOOL,     AT(strategy.allow_post_copy), .noted = AT(set.post_copy) },
 	{ "limits/allowWorkloadDisruption",          CONFIG_BOOL,     AT(strategy.allow_disruption), .noted = AT(set.disruption) },
+	{ "limits/parallelConnections",              CONFIG_UINT,     AT(connections), .min = 1, .max = TRANSFER_CONNECTIONS_MAX, .noted = AT(set.connections) },
+	{ "limits/compression",                      CONFIG_STRING,   AT(compression_name), .noted = AT(set.compression) },
 	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls) },
 };
 /* clang-format on */
@@ -64,6 +66,17 @@ static void read_permissions(struct coordinator_settings *s)
 		"false: a move whose time is over is given up, as in KubeVirt; leave the latter "
 		"out to have post-copy without pauses");
 	s->strategy.allow_post_copy = false;
+}
+
+static int read_transfer(struct coordinator_settings *s, struct error *err)
+{
+	s->transfer.connections = (uint32_t)s->connections;
+	if (s->compression_name &&
+	    compression_parse(s->compression_name, &s->transfer.compression, err) < 0)
+		return error_context(err, "limits/compression");
+	if (transfer_check(&s->transfer, false, strategy_permits_post_copy(&s->strategy), err) < 0)
+		return error_context(err, "limits");
+	return 0;
 }
 
 /* KubeVirt's own name for it has the unit in it. */
@@ -141,6 +154,8 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 		if (rc == 0)
 			rc = read_downtime(&s, err);
 		read_permissions(&s);
+		if (rc == 0)
+			rc = read_transfer(&s, err);
 		if (rc < 0)
 			error_context(err, "%s", path);
 	}

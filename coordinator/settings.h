@@ -5,6 +5,7 @@
 
 #include "common/config.h"
 #include "common/strategy.h"
+#include "common/transfer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +38,9 @@ struct coordinator_settings {
 	bool migration_tls;
 	char *ladder;             /* its name; NULL: plain */
 	struct strategy strategy; /* with what the ladder's name says */
+	uint64_t connections;     /* of each migration; 0 = one */
+	char *compression_name;   /* NULL: none */
+	struct transfer transfer; /* both of them */
 
 	/* Whether the file has them; otherwise they are built-in defaults. */
 	struct {
@@ -44,6 +48,7 @@ struct coordinator_settings {
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
 		bool max_downtime_as_ms;
 		bool ladder, auto_converge, post_copy, disruption;
+		bool connections, compression;
 	} set;
 };
 

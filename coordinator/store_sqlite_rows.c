@@ -298,7 +298,12 @@ static json_t *settings_to_json(const struct migration_settings *settings)
 	json_put(object, "progress_timeout_ms", settings->progress_timeout_ms);
 	json_put(object, "tls", settings->tls);
 	json_put(object, "no_guard", settings->no_guard);
+	json_put(object, "unsafe", settings->unsafe);
 	json_put(object, "copy_disks", settings->copy_disks);
+	json_put(object, "connections", settings->transfer.connections);
+	json_put(object, "compression", settings->transfer.compression);
+	json_put(object, "copy_incremental", settings->transfer.copy_incremental);
+	json_object_set_new(object, "copy_only", json_text(settings->transfer.copy_only));
 	json_put(object, "strategy", strategy_pack(&settings->strategy));
 	json_put(object, "origins", origins_pack(settings));
 	return object;
@@ -312,7 +317,15 @@ static void settings_from_json(const json_t *object, struct migration_settings *
 	ret->progress_timeout_ms = json_number(object, "progress_timeout_ms");
 	ret->tls = json_number(object, "tls");
 	ret->no_guard = json_number(object, "no_guard");
+	ret->unsafe = json_number(object, "unsafe");
 	ret->copy_disks = json_number(object, "copy_disks");
+	ret->transfer.connections = (uint32_t)json_number(object, "connections");
+	ret->transfer.compression = (enum compression)json_number(object, "compression");
+	if ((unsigned)ret->transfer.compression >= COMPRESSIONS)
+		ret->transfer.compression = COMPRESSION_NONE;
+	ret->transfer.copy_incremental = json_number(object, "copy_incremental");
+	json_get_text(object, "copy_only", ret->transfer.copy_only,
+	              sizeof(ret->transfer.copy_only));
 	/* What a later version has stored and this one does not know is not permitted. */
 	if (strategy_unpack((uint32_t)json_number(object, "strategy"), &ret->strategy) < 0)
 		ret->strategy = (struct strategy){ 0 };

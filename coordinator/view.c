@@ -3,6 +3,7 @@
 #include "coordinator/view.h"
 
 #include "common/alloc.h"
+#include "proto/transfer_message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -322,7 +323,9 @@ Drover__V1__Migration *view_migration_record_new(const struct migration_record *
 	m->settings->progress_timeout_ms = k->settings.progress_timeout_ms;
 	m->settings->tls = k->settings.tls;
 	m->settings->no_guard = k->settings.no_guard;
+	m->settings->unsafe = k->settings.unsafe;
 	m->settings->copy_disks = k->settings.copy_disks;
+	m->settings->transfer = transfer_message_new(&k->settings.transfer);
 	view_fill_strategy(&k->settings.strategy, m->settings);
 	return m;
 }

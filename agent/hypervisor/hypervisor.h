@@ -17,6 +17,7 @@
 #include "agent/hypervisor/host_signature.h"
 #include "common/check.h"
 #include "common/error.h"
+#include "common/transfer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -91,6 +92,7 @@ struct vm_disk {
 	uint64_t allocated_bytes; /* what the file takes up now */
 	uint64_t size_bytes;      /* as QEMU has it (struct vm_devices); 0 = not known */
 	char copy_problem[128];   /* why it cannot be copied as it is; "" = nothing known */
+	bool built_on_another;    /* by its own header */
 };
 
 struct vm_interface {
@@ -288,13 +290,17 @@ struct migrate_request {
 	bool post_copy;     /* start_postcopy may come; not with @paused */
 	bool resume; /* a broken post-copy of the guest goes on; with the flags it was begun with */
 	bool persistent; /* persist there, undefine here */
-	/* Every disk is proved shared or copied: only then libvirt's own check of it is switched off. */
+	/* Every disk is proved shared or copied, or an administrator says so: only then libvirt's own
+	 * check of it is switched off. */
 	bool storage_proved_shared;
 	/* Disks whose contents go along, by target ("vda"); empty images of their format and size are at
 	 * the destination already. libvirt leaks a port that is given by number (measured). */
 	const char *disks_uri; /* "tcp://10.78.0.2:49153" */
 	const char *const *copied_disks;
 	size_t n_copied_disks;
+	bool copy_incremental; /* of these, what the images that they are built on do not have */
+	uint32_t connections;  /* for the memory; 0 or 1: one. Not with @post_copy */
+	enum compression compression;
 };
 
 enum hypervisor_event_kind {

@@ -292,7 +292,12 @@ static unsigned int flags_of(const struct migrate_request *r)
 	if (r->storage_proved_shared)
 		flags |= VIR_MIGRATE_UNSAFE;
 	if (r->n_copied_disks)
-		flags |= VIR_MIGRATE_NON_SHARED_DISK;
+		flags |= r->copy_incremental ? VIR_MIGRATE_NON_SHARED_INC
+		                             : VIR_MIGRATE_NON_SHARED_DISK;
+	if (r->connections > 1)
+		flags |= VIR_MIGRATE_PARALLEL;
+	if (r->compression != COMPRESSION_NONE)
+		flags |= VIR_MIGRATE_COMPRESSED;
 	return flags;
 }
 
@@ -314,6 +319,15 @@ static int fill_parameters(const struct migrate_request *r, struct parameters *p
 	if (r->n_copied_disks)
 		failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
 		                                  VIR_MIGRATE_PARAM_DISKS_URI, r->disks_uri);
+	if (r->connections > 1)
+		failed |= virTypedParamsAddInt(&p->items, &p->count, &p->capacity,
+		                               VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS,
+		                               (int)r->connections);
+	/* libvirt's names are ours. */
+	if (r->compression != COMPRESSION_NONE)
+		failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
+		                                  VIR_MIGRATE_PARAM_COMPRESSION,
+		                                  compression_name(r->compression));
 	if (r->tls && r->tls_destination)
 		failed |= virTypedParamsAddString(&p->items, &p->count, &p->capacity,
 		                                  VIR_MIGRATE_PARAM_TLS_DESTINATION,
@@ -333,6 +347,11 @@ int libvirt_migrate(struct hypervisor *base, const struct migrate_request *r, st
 		return error_set(err, ERROR_INVALID,
 		                 "a destination that stays paused cannot fetch what is missing: "
 		                 "post-copy and a two-step commit exclude each other");
+	if (r->connections > 1 && r->post_copy)
+		return error_set(
+			err, ERROR_INVALID,
+			"parallel connections and post-copy exclude each other: QEMU loses "
+			"the guest at the switch");
 	result = libvirt_open(libvirt_of(base), MIGRATE_KEEPALIVE_S, &connection, err);
 	if (result)
 		return result;

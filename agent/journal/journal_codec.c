@@ -119,6 +119,11 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.verification = (char *)a->verification;
 	m.copy_disks = a->copy_disks;
 	m.copied = (char *)a->copied;
+	m.connections = a->transfer.connections;
+	m.compression = a->transfer.compression;
+	m.copy_incremental = a->transfer.copy_incremental;
+	m.copy_only = (char *)a->transfer.copy_only;
+	m.unsafe = a->unsafe;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -141,6 +146,8 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	            0 ||
 	    copy(m->reason, a.reason, sizeof(a.reason), "reason", err) < 0 ||
 	    copy(m->copied, a.copied, sizeof(a.copied), "disks", err) < 0 ||
+	    copy(m->copy_only, a.transfer.copy_only, sizeof(a.transfer.copy_only),
+	         "list of chosen disks", err) < 0 ||
 	    copy(m->decisions, a.decisions, sizeof(a.decisions), "list of decisions", err) < 0 ||
 	    copy(m->verification, a.verification, sizeof(a.verification), "verification", err) < 0)
 		return -ERROR_INVALID;
@@ -151,6 +158,9 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	if (strategy_unpack(m->strategy, &strategy) < 0)
 		return error_set(err, ERROR_INVALID, "it has the unknown strategy %#x",
 		                 m->strategy);
+	if (m->compression >= COMPRESSIONS)
+		return error_set(err, ERROR_INVALID, "it has the unknown compression %u",
+		                 m->compression);
 	a.phase = (enum journal_phase)m->phase;
 	a.guard = m->guard;
 	a.state = m->state;
@@ -179,6 +189,10 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.ran_twice = m->ran_twice;
 	a.source_went_on = m->source_went_on;
 	a.copy_disks = m->copy_disks;
+	a.transfer.connections = m->connections;
+	a.transfer.compression = (enum compression)m->compression;
+	a.transfer.copy_incremental = m->copy_incremental;
+	a.unsafe = m->unsafe;
 	*ret = a;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "agent/kernel/fences.h"
 #include "agent/kernel/reservations.h"
 #include "agent/kernel/verification.h"
+#include "common/transfer.h"
 
 #define JOURNAL_THINGS_MAX   256
 #define JOURNAL_ATTEMPTS_MAX 4096 /* the oldest ended ones are forgotten by compaction */
@@ -61,7 +62,9 @@ struct journal_attempt {
 	bool ran_twice; /* it was seen running on both hosts: only a person knows which is right */
 	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
 	char verification[VERIFICATION_TEXT_BYTES]; /* of the guest at its destination */
-	bool copy_disks;                            /* what is not shared is copied */
+	bool unsafe; /* an administrator's word stands for a proof of storage that cannot be had */
+	bool copy_disks; /* what is not shared is copied */
+	struct transfer transfer;
 	char copied[512]; /* "vda /srv/web1.qcow2": which those are, for people */
 	uint64_t wall_ms; /* when the last record was written; display */
 	/* Of the outcome; 0 = not known, or not decided yet. */

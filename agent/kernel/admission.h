@@ -150,9 +150,11 @@ struct admission_input {
 	char cpu_why[160];         /* why it could not be */
 
 	struct port_survey port;
-	const struct storage_finding *disks;    /* vm->n_disks */
-	bool copy_disks;                        /* was asked for */
-	bool copies_disks;                      /* and is needed: admission_copies_disk of any */
+	const struct storage_finding *disks; /* vm->n_disks */
+	bool copy_disks;                     /* was asked for */
+	const struct transfer *transfer;     /* which, and how; NULL = all, whole */
+	bool unsafe;       /* an administrator's word stands for a proof that cannot be had */
+	bool copies_disks; /* and is needed: admission_copies_disk of any */
 	const struct image_finding *images;     /* vm->n_disks; NULL = nobody looked */
 	const struct network_finding *networks; /* vm->n_interfaces */
 	enum guard guard;
@@ -188,9 +190,14 @@ uint64_t admission_bandwidth_share(const struct admission_input *in);
 /* Maximum memory and overhead, or 0 if the values make no sense (memory 0, above the maximum). */
 uint64_t admission_memory_needed(const struct vm_description *vm);
 
-/* The disk is not the same here, and is to be copied. Whether it can be is for the check to say. */
+/* The disk is not the same here, and is among those that @transfer (NULL = all) chooses: it is copied
+ * where copying is asked for. Whether it can be is for the check to say. */
 bool admission_copies_disk(const struct vm_disk *d, const struct storage_finding *f,
-                           bool copy_disks);
+                           const struct transfer *transfer);
+
+/* The image that @d's is built on, or NULL: none, or none that is known. */
+const struct vm_disk *admission_find_backing(const struct vm_description *vm,
+                                             const struct vm_disk *d);
 
 /* What its image may grow to, or 0 if its size is not known or makes no sense. */
 uint64_t admission_image_bytes(const struct vm_disk *d);
@@ -198,7 +205,8 @@ uint64_t admission_image_bytes(const struct vm_disk *d);
 /* Room that copies of a guest's disks take where copying is asked for, by file system: at most
  * VM_DISKS_MAX of them. */
 size_t admission_disk_rooms(const struct vm_description *vm, const struct storage_finding *disks,
-                            const struct image_finding *images, struct disk_room *ret);
+                            const struct transfer *transfer, const struct image_finding *images,
+                            struct disk_room *ret);
 
 /* The interface needs a bridge or network here: not "user", "null", "hostdev". */
 bool admission_interface_needs_network(const struct vm_interface *i);

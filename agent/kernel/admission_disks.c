@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The disks of a guest: the same storage on both hosts, or a copy that can be made. Pure.
+/* The disks of a guest: the same storage on both hosts, or a copy that can be made, or an administrator's
+ * word where neither shows that it is not. Pure.
  *
  *	proved the same here  --> passes
  *	not, a plain file that is written to --> could an image be made for it? --> with copy_disks it passes,
@@ -50,35 +51,65 @@ static bool is_proved(const struct storage_finding *f)
 	return f->measured && (!f->needed || f->proved);
 }
 
-bool admission_copies_disk(const struct vm_disk *d, const struct storage_finding *f,
-                           bool copy_disks)
+static bool is_chosen(const struct vm_disk *d, const struct transfer *transfer)
 {
-	return copy_disks && f->measured && !is_proved(f) && !d->read_only;
+	return !transfer || transfer_copies(transfer, d->target);
 }
 
-static bool has_backing_image(const struct vm_description *vm, const struct vm_disk *d)
+bool admission_copies_disk(const struct vm_disk *d, const struct storage_finding *f,
+                           const struct transfer *transfer)
+{
+	return f->measured && !is_proved(f) && !d->read_only && is_chosen(d, transfer);
+}
+
+const struct vm_disk *admission_find_backing(const struct vm_description *vm,
+                                             const struct vm_disk *d)
 {
 	char first[sizeof(d->target) + 4];
 
 	snprintf(first, sizeof(first), "%s[1]", d->target);
 	for (size_t i = 0; i < vm->n_disks && i < VM_DISKS_MAX; i++)
 		if (strcmp(vm->disks[i].target, first) == 0)
-			return true;
-	return false;
+			return &vm->disks[i];
+	return NULL;
+}
+
+/* Why the part that is @d's own cannot be copied alone: that what it is built on is the same here is
+ * for that image's own check. */
+static const char *find_chain_obstacle(const struct vm_disk *d, const struct vm_disk *backing,
+                                       bool incremental)
+{
+	if (!incremental)
+		return "it is built on another image: --incremental copies it where both hosts "
+		       "have that one; or flatten it: virsh blockpull";
+	if (!backing)
+		return "libvirt does not tell what image it is built on";
+	if (strcmp(d->format, "qcow2") != 0)
+		return "only a qcow2 image is built on another one";
+	if (strcmp(backing->type, "file") != 0 && strcmp(backing->type, "block") != 0)
+		return "the image that it is built on is neither a file nor a device";
+	if (strcmp(backing->format, "raw") != 0 && strcmp(backing->format, "qcow2") != 0)
+		return "the image that it is built on is neither raw nor qcow2";
+	return NULL;
 }
 
 /* What speaks against copying @d, whatever this host has: a few words, or NULL. */
-static const char *find_obstacle(const struct vm_description *vm, const struct vm_disk *d)
+static const char *find_obstacle(const struct vm_description *vm, const struct vm_disk *d,
+                                 bool incremental)
 {
+	const struct vm_disk *backing = admission_find_backing(vm, d);
+	const char *chain = d->built_on_another || backing
+	                            ? find_chain_obstacle(d, backing, incremental)
+	                            : NULL;
+
 	if (strcmp(d->type, "file") != 0)
 		return "only files are copied";
 	if (d->shareable)
 		return "a disk that several guests share is not copied";
 	if (strcmp(d->format, "raw") != 0 && strcmp(d->format, "qcow2") != 0)
 		return "only raw and qcow2 are copied";
-	if (has_backing_image(vm, d))
-		return "an image that is built on another one is not copied: flatten it with virsh "
-		       "blockpull";
+	if (chain)
+		return chain;
 	if (d->copy_problem[0])
 		return d->copy_problem;
 	if (d->capacity_bytes == 0)
@@ -95,7 +126,7 @@ static uint64_t taken_before(const struct admission_input *in, size_t i)
 
 	for (size_t n = 0; n < i; n++)
 		if (in->images[n].measured && in->images[n].device == in->images[i].device &&
-		    admission_copies_disk(&in->vm->disks[n], &in->disks[n], true))
+		    admission_copies_disk(&in->vm->disks[n], &in->disks[n], in->transfer))
 			bytes += admission_image_bytes(&in->vm->disks[n]);
 	return bytes;
 }
@@ -163,7 +194,8 @@ static void require_room(const struct vm_disk *d, struct check *c)
 static void judge_copy(const struct admission_input *in, size_t i, struct check *c)
 {
 	const struct vm_disk *d = &in->vm->disks[i];
-	const char *obstacle = find_obstacle(in->vm, d);
+	const char *obstacle = find_obstacle(in->vm, d,
+	                                     in->transfer && in->transfer->copy_incremental);
 	struct check place = { .verdict = CHECK_FAIL };
 	char need[UNITS_TEXT_BYTES];
 
@@ -202,22 +234,62 @@ static void judge_copy(const struct admission_input *in, size_t i, struct check 
 	c->verdict = CHECK_PASS;
 }
 
+static bool copies(const struct admission_input *in, size_t i)
+{
+	return in->copy_disks &&
+	       admission_copies_disk(&in->vm->disks[i], &in->disks[i], in->transfer);
+}
+
 static void judge_unproved(const struct admission_input *in, size_t i, struct check *c)
 {
 	const struct vm_disk *d = &in->vm->disks[i];
 
 	admission_measured(c, "%.191s", in->disks[i].measured_text);
 	admission_remedy(c, "%.191s", in->disks[i].remedy);
-	if (!d->read_only) {
+	if (!d->read_only && is_chosen(d, in->transfer)) {
 		judge_copy(in, i, c);
+	} else if (!d->read_only && in->copy_disks) {
+		admission_remedy(c,
+		                 "it is not among the disks that are to be copied (%.60s): add "
+		                 "--copy-disk %.31s, or share the storage",
+		                 in->transfer->copy_only, d->target);
 	} else if (strcmp(d->device, "cdrom") == 0 || strcmp(d->device, "floppy") == 0) {
 		admission_remedy(c,
 		                 "eject it: virsh change-media %.60s %.31s --eject; or have the "
 		                 "same file on both hosts by sharing it",
 		                 in->vm->summary.name, d->target);
 	}
-	if (c->verdict == CHECK_PASS)
+	if (c->verdict == CHECK_PASS) {
 		c->remedy[0] = '\0';
+	} else if (in->unsafe && !in->disks[i].refuted && !copies(in, i)) {
+		admission_remedy(c, "taken for the same storage on an administrator's word "
+		                    "(--unsafe): if it is not, the guest finds other data there");
+		c->verdict = CHECK_WARN;
+	}
+}
+
+/* A name that is chosen for copying and that no disk has is a slip: what was meant is not known. */
+static void judge_chosen(const struct admission_input *in, struct check_list *list)
+{
+	const char *at = in->transfer && in->copy_disks ? in->transfer->copy_only : "";
+
+	for (size_t bytes; *at; at += bytes + (at[bytes] == ',')) {
+		struct check *c;
+		size_t i = 0;
+
+		bytes = strcspn(at, ",");
+		while (i < in->vm->n_disks && i < VM_DISKS_MAX &&
+		       (strlen(in->vm->disks[i].target) != bytes ||
+		        strncmp(in->vm->disks[i].target, at, bytes) != 0))
+			i++;
+		if (i < in->vm->n_disks && i < VM_DISKS_MAX)
+			continue;
+		c = admission_add(list, "");
+		snprintf(c->id, sizeof(c->id), "disk/%.*s", (int)(bytes < 31 ? bytes : 31), at);
+		admission_measured(c, "the guest has no such disk");
+		admission_required(c, "a disk of the guest, to be copied");
+		admission_remedy(c, "virsh domblklist %.60s lists its disks", in->vm->summary.name);
+	}
 }
 
 void admission_judge_disks(const struct admission_input *in, struct check_list *list)
@@ -245,17 +317,19 @@ void admission_judge_disks(const struct admission_input *in, struct check_list *
 		admission_measured(c, "%.191s", f->measured_text);
 		c->verdict = CHECK_PASS;
 	}
+	judge_chosen(in, list);
 }
 
 size_t admission_disk_rooms(const struct vm_description *vm, const struct storage_finding *disks,
-                            const struct image_finding *images, struct disk_room *ret)
+                            const struct transfer *transfer, const struct image_finding *images,
+                            struct disk_room *ret)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < vm->n_disks && i < VM_DISKS_MAX; i++) {
 		size_t at = 0;
 
-		if (!admission_copies_disk(&vm->disks[i], &disks[i], true))
+		if (!admission_copies_disk(&vm->disks[i], &disks[i], transfer))
 			continue;
 		while (at < n && ret[at].device != images[i].device)
 			at++;

@@ -63,10 +63,9 @@ static void describe_qcow2(int fd, struct vm_disk *d)
 	version = be32toh(h.version);
 	features = version >= 3 ? be64toh(h.incompatible_features) : 0;
 	d->capacity_bytes = be64toh(h.size);
+	d->built_on_another = h.backing_file_offset != 0;
 	if (version < 2 || version > 3)
 		problem(d, "its qcow2 version %u is not known", version);
-	else if (h.backing_file_offset)
-		problem(d, "it is built on another image: flatten it with virsh blockpull");
 	else if (h.crypt_method)
 		problem(d, "it is encrypted");
 	else if (h.snapshots)
@@ -86,6 +85,7 @@ void storage_image_describe(struct vm_disk *d)
 	if (strcmp(d->type, "file") != 0 || d->read_only || !d->source[0])
 		return;
 	d->capacity_bytes = d->allocated_bytes = 0;
+	d->built_on_another = false;
 	d->copy_problem[0] = '\0';
 	fd = open(d->source, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0) {
@@ -194,17 +194,24 @@ static void read_said(int fd, char *ret, size_t bytes)
 			*p = ' ';
 }
 
-static int run_qemu_img(int image, uint64_t capacity_bytes, int said, struct error *err)
+static int run_qemu_img(int image, const struct storage_image *what, int said, struct error *err)
 {
 	char size[32];
-	const char *arguments[] = { "qemu-img", "create",          "-q", "-f",
-		                    "qcow2",    "/proc/self/fd/3", size, NULL };
+	const char *arguments[] = { "qemu-img", "create", "-q", "-f", "qcow2", "/proc/self/fd/3",
+		                    size,       NULL,     NULL, NULL, NULL,    NULL,
+		                    NULL };
 	extern char **environ;
 	posix_spawn_file_actions_t actions;
 	int problem, status = 0;
 	pid_t child;
 
-	snprintf(size, sizeof(size), "%llu", (unsigned long long)capacity_bytes);
+	snprintf(size, sizeof(size), "%llu", (unsigned long long)what->capacity_bytes);
+	if (what->backing[0]) {
+		/* -u: the image is named and not opened; that it is the right one was proved. */
+		const char *more[] = { "-u", "-b", what->backing, "-F", what->backing_format };
+
+		memcpy(&arguments[7], more, sizeof(more));
+	}
 	problem = posix_spawn_file_actions_init(&actions);
 	if (problem)
 		return error_set_errno(err, ERROR_SYSTEM, problem, "starting qemu-img");
@@ -234,7 +241,7 @@ static int make_qcow2(int fd, const struct storage_image *image, struct error *e
 
 	if (said < 0 || high < 0)
 		return error_set_errno(err, ERROR_SYSTEM, errno, "starting qemu-img");
-	if (run_qemu_img(high, image->capacity_bytes, said, err) == 0)
+	if (run_qemu_img(high, image, said, err) == 0)
 		return 0;
 	read_said(said, text, sizeof(text));
 	return text[0] ? error_context(err, "%s", text) : -(int)err->code;

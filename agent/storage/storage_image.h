@@ -30,6 +30,8 @@ struct storage_image {
 	char path[VM_PATH_BYTES];
 	char format[16]; /* "raw", "qcow2" */
 	uint64_t capacity_bytes;
+	char backing[VM_PATH_BYTES]; /* qcow2: built on that image, which is here; "" = on none */
+	char backing_format[16];
 	uint64_t device, inode; /* 0 = not made yet */
 	uint64_t birth_ns;      /* 0 = its file system does not tell */
 };

@@ -72,6 +72,7 @@ struct storage_finding {
 	bool needed;   /* false: an empty drive */
 	bool measured; /* false: nobody looked (yet) */
 	bool proved;
+	bool refuted; /* it was seen that it is not, or not usable: nobody's word says otherwise */
 	enum storage_method method;
 	enum storage_lock lock;
 	char measured_text[STORAGE_WHY_BYTES]; /* "same file: inode 81 and nonce agree, on ext4" */

@@ -34,6 +34,12 @@ unproved(struct storage_finding *f, const char *remedy, const char *format, ...)
 	snprintf(f->remedy, sizeof(f->remedy), "%s", remedy);
 }
 
+/* The rest of it: what was seen is no lack of evidence, but evidence. */
+static void refute(struct storage_finding *f)
+{
+	f->refuted = true;
+}
+
 static const char remedy_share[] =
 	"mount the same storage at the same path on both hosts, or choose another destination";
 
@@ -76,6 +82,7 @@ static int read_nonce(const struct storage_place *place, const struct storage_pr
 		unproved(f, remedy_share,
 		         "%.90s is another directory here: the source's proof is not in it (%s)",
 		         place->directory_path, storage_filesystem_name(place->directory));
+		refute(f);
 		return -ERROR_NOT_FOUND;
 	}
 	if (fd < 0) {
@@ -88,6 +95,7 @@ static int read_nonce(const struct storage_place *place, const struct storage_pr
 	if (n != STORAGE_NONCE_BYTES - 1 || memcmp(held, proof->nonce, (size_t)n) != 0) {
 		unproved(f, remedy_share, "the proof in %.90s is not what the source wrote",
 		         place->directory_path);
+		refute(f);
 		return -ERROR_INVALID;
 	}
 	if (st.st_dev != place->st.st_dev) {
@@ -115,17 +123,20 @@ static void verify_file(const struct vm_disk *disk, const struct storage_place *
 	if (inode != own_inode) {
 		unproved(f, remedy_share, "another file of the same name: inode %llu, source %llu",
 		         own_inode, inode);
+		refute(f);
 		return;
 	}
 	/* Other formats than raw grow while the guest writes and we look. */
 	if (strcmp(disk->format, "raw") == 0 ? own_size != size : own_size < size) {
 		unproved(f, "look at both hosts' mounts of it: one may be stale (remount it)",
 		         "the size differs: %llu bytes, source %llu", own_size, size);
+		refute(f);
 		return;
 	}
 	if (!disk->read_only && faccessat(AT_FDCWD, place->path, W_OK, AT_EACCESS) < 0) {
 		unproved(f, "mount it for writing on this host",
 		         "the same file, but it cannot be written to here: %s", strerror(errno));
+		refute(f);
 		return;
 	}
 	f->proved = true;
@@ -148,10 +159,33 @@ static void verify_device(const struct storage_place *place, const struct storag
 	if (strcmp(identity, proof->identity) != 0) {
 		unproved(f, remedy_share, "another device: %.70s, source %.70s", identity,
 		         proof->identity);
+		refute(f);
 		return;
 	}
 	f->proved = true;
 	snprintf(f->measured_text, sizeof(f->measured_text), "same device: %.150s", identity);
+}
+
+/* Of a disk that the source could not prove: is there anything of its kind here at all? */
+static void look_for_presence(const struct vm_disk *disk, struct storage_finding *f)
+{
+	struct storage_place place = { .fd = -1, .directory = -1 };
+	char why[128];
+	bool block = strcmp(disk->type, "block") == 0;
+
+	if (!block && strcmp(disk->type, "file") != 0)
+		return;
+	if (storage_place_open(disk->source, &place, why, sizeof(why)) < 0) {
+		unproved(f, remedy_share, "missing here: %.90s: %.60s", disk->source, why);
+		refute(f);
+		return;
+	}
+	if (S_ISBLK(place.st.st_mode) != block) {
+		unproved(f, remedy_share, "a %s here, and not at the source",
+		         S_ISBLK(place.st.st_mode) ? "block device" : "file");
+		refute(f);
+	}
+	storage_place_close(&place);
 }
 
 void storage_proof_verify(const struct vm_disk *disk, const struct storage_proof *proof,
@@ -170,6 +204,7 @@ void storage_proof_verify(const struct vm_disk *disk, const struct storage_proof
 	if (proof->method == STORAGE_UNPROVED) {
 		unproved(ret, remedy_share, "%s",
 		         proof->why_unproved[0] ? proof->why_unproved : "the source sent no proof");
+		look_for_presence(disk, ret);
 		return;
 	}
 	if (proof->method == STORAGE_NETWORK_URI) {
@@ -180,6 +215,7 @@ void storage_proof_verify(const struct vm_disk *disk, const struct storage_proof
 			         "same network disk: %.150s", proof->identity);
 		else
 			unproved(ret, remedy_share, "the source's proof is for another URI");
+		ret->refuted = !ret->proved;
 		return;
 	}
 	rc = storage_place_open(disk->source, &place, why, sizeof(why));
@@ -188,12 +224,14 @@ void storage_proof_verify(const struct vm_disk *disk, const struct storage_proof
 		         rc == -ERROR_NOT_FOUND ? "missing here: %.100s: %s"
 		                                : "cannot be opened here: %.100s: %s",
 		         disk->source, why);
+		refute(ret);
 		return;
 	}
-	if (S_ISBLK(place.st.st_mode) != (proof->method == STORAGE_DEVICE_ID))
+	if (S_ISBLK(place.st.st_mode) != (proof->method == STORAGE_DEVICE_ID)) {
 		unproved(ret, remedy_share, "a %s here, and not at the source",
 		         S_ISBLK(place.st.st_mode) ? "block device" : "file");
-	else if (S_ISBLK(place.st.st_mode))
+		refute(ret);
+	} else if (S_ISBLK(place.st.st_mode))
 		verify_device(&place, proof, ret);
 	else
 		verify_file(disk, &place, proof, ret);

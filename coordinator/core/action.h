@@ -48,8 +48,10 @@ struct preview_call {
 	uint64_t epoch;
 	uint64_t max_downtime_ms;
 	bool no_guard;   /* see struct migration_settings */
+	bool unsafe;     /* likewise */
 	bool copy_disks; /* would they be, if it were asked for */
-	bool post_copy;  /* it may be switched: what guards it has to allow that */
+	struct transfer transfer;
+	bool post_copy; /* it may be switched: what guards it has to allow that */
 };
 
 struct tune_call {
@@ -108,6 +110,8 @@ struct reply {
 	enum guard guard;
 	uint64_t max_downtime_ms;     /* likewise; 0 = the cluster's */
 	bool no_guard, copy_disks;    /* REPLY_MIGRATE, dry run: asked for */
+	bool unsafe;                  /* likewise */
+	struct transfer transfer;     /* likewise */
 	bool post_copy;               /* likewise */
 	char target[NODE_NAME_BYTES]; /* REPLY_MIGRATE, dry run: where it would go */
 	uint64_t eta_ms;              /* likewise; an estimate, 0 = unknown */

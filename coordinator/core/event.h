@@ -173,7 +173,10 @@ struct event {
 			uint64_t completion_timeout_ms_per_gib, progress_timeout_ms; /* likewise */
 			bool no_guard;
 			const char *by; /* who asks */
+			bool unsafe;    /* see struct migration_settings */
 			bool copy_disks;
+			struct transfer transfer; /* what is 0 is as the cluster has it */
+			bool uncompressed;        /* though the cluster compresses */
 			struct strategy strategy; /* what is set adds to the cluster's */
 			struct id request_id;
 		} migrate;

@@ -13,6 +13,7 @@
 #include "common/id.h"
 #include "common/remnant.h"
 #include "common/strategy.h"
+#include "common/transfer.h"
 #include "common/units.h"
 #include "coordinator/core/origin.h"
 
@@ -77,7 +78,9 @@ struct migration_settings {
 	uint64_t progress_timeout_ms;
 	bool tls;
 	bool no_guard;   /* where no lock guards, go without the two-step commit, too */
+	bool unsafe;     /* storage that cannot be proved the same is taken for the same */
 	bool copy_disks; /* what is not shared is copied */
+	struct transfer transfer;
 	struct strategy strategy;
 	uint8_t from[SETTINGS]; /* enum origin of each */
 };

@@ -24,6 +24,8 @@ static const char *const names[] = {
 	[SETTING_POST_COPY] = "allowPostCopy",
 	[SETTING_DISRUPTION] = "allowWorkloadDisruption",
 	[SETTING_COPY_DISKS] = "copyDisks",
+	[SETTING_CONNECTIONS] = "parallelConnections",
+	[SETTING_COMPRESSION] = "compression",
 };
 static_assert(ARRAY_SIZE(names) == SETTINGS, "a setting without a name");
 
@@ -90,7 +92,16 @@ const char *setting_format(const struct migration_settings *s, enum setting sett
 		                  strategy, ret);
 		break;
 	case SETTING_COPY_DISKS:
-		snprintf(ret, SETTING_TEXT_BYTES, "%s", s->copy_disks ? "yes" : "no");
+		snprintf(ret, SETTING_TEXT_BYTES, "%s%s%.60s%s", s->copy_disks ? "yes" : "no",
+		         s->transfer.copy_only[0] ? ": " : "", s->transfer.copy_only,
+		         s->transfer.copy_incremental ? ", incremental" : "");
+		break;
+	case SETTING_CONNECTIONS:
+		snprintf(ret, SETTING_TEXT_BYTES, "%u",
+		         s->transfer.connections ? s->transfer.connections : 1);
+		break;
+	case SETTING_COMPRESSION:
+		snprintf(ret, SETTING_TEXT_BYTES, "%s", compression_name(s->transfer.compression));
 		break;
 	case SETTINGS:
 		abort();
@@ -129,6 +140,12 @@ void setting_take(struct migration_settings *s, enum setting setting, uint64_t v
 	case SETTING_COPY_DISKS:
 		s->copy_disks = value;
 		break;
+	case SETTING_CONNECTIONS:
+		s->transfer.connections = (uint32_t)value;
+		break;
+	case SETTING_COMPRESSION:
+		s->transfer.compression = (enum compression)value;
+		break;
 	case SETTINGS:
 		abort();
 	}
@@ -160,6 +177,13 @@ void setting_take_strategy(struct migration_settings *s, const struct strategy *
 	setting_take_given(s, SETTING_AUTO_CONVERGE, more->allow_auto_converge, origin);
 	setting_take_given(s, SETTING_POST_COPY, more->allow_post_copy, origin);
 	setting_take_given(s, SETTING_DISRUPTION, more->allow_disruption, origin);
+	/* Who permits post-copy has said more than who set up the usual way, which excludes it. */
+	if (strategy_permits_post_copy(more)) {
+		if (s->transfer.connections > 1)
+			setting_take(s, SETTING_CONNECTIONS, 1, origin);
+		if (s->transfer.compression == COMPRESSION_MT)
+			setting_take(s, SETTING_COMPRESSION, COMPRESSION_NONE, origin);
+	}
 }
 
 uint64_t origins_pack(const struct migration_settings *s)

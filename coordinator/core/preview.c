@@ -66,7 +66,9 @@ static void ask(struct fleet *fleet, struct preview_round *round, struct questio
 	                                          ? round->reply->max_downtime_ms
 	                                          : fleet->options.settings.max_downtime_ms;
 	action->preview.no_guard = round->reply->no_guard;
+	action->preview.unsafe = round->reply->unsafe;
 	action->preview.copy_disks = round->reply->copy_disks;
+	action->preview.transfer = round->reply->transfer;
 	action->preview.post_copy = round->reply->post_copy;
 	text_copy(action->preview.vm_uuid, sizeof(action->preview.vm_uuid), vm->uuid);
 	text_copy(action->preview.source, sizeof(action->preview.source), vm->node->kept.name);

@@ -98,12 +98,35 @@ static void take_request(struct migration_settings *s, const struct event *event
 	                   ORIGIN_REQUEST);
 	setting_take_given(s, SETTING_COPY_DISKS, event->migrate.copy_disks, ORIGIN_REQUEST);
 	setting_take_strategy(s, &event->migrate.strategy, ORIGIN_REQUEST);
+	setting_take_given(s, SETTING_CONNECTIONS, event->migrate.transfer.connections,
+	                   ORIGIN_REQUEST);
+	setting_take_given(s, SETTING_COMPRESSION, event->migrate.transfer.compression,
+	                   ORIGIN_REQUEST);
+	if (event->migrate.uncompressed)
+		setting_take(s, SETTING_COMPRESSION, COMPRESSION_NONE, ORIGIN_REQUEST);
+	s->transfer.copy_incremental = event->migrate.transfer.copy_incremental;
+	text_copy(s->transfer.copy_only, sizeof(s->transfer.copy_only),
+	          event->migrate.transfer.copy_only);
+	s->no_guard = event->migrate.no_guard;
+	s->unsafe = event->migrate.unsafe;
+}
+
+/* What comes of the cluster's settings, of what is kept for the guest, and of the request's. */
+static int settings_of(const struct fleet *fleet, const struct event *event, const struct vm *vm,
+                       struct migration_settings *ret, struct error *err)
+{
+	*ret = fleet->options.settings;
+	tune_apply_kept(vm, ret);
+	take_request(ret, event);
+	return transfer_check(&ret->transfer, ret->copy_disks,
+	                      strategy_permits_post_copy(&ret->strategy), err);
 }
 
 void request_migrate(struct fleet *fleet, const struct event *event)
 {
 	const struct migration *known = find_migration_request(fleet, &event->migrate.request_id);
 	const char *target = event->migrate.target;
+	struct migration_settings s;
 	struct error err = { 0 };
 	struct migration *m;
 	struct vm *vm;
@@ -117,7 +140,9 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		reply_send_error(fleet, event->request, &err);
 		return;
 	}
-	rc = check_migration(fleet, vm, target, &err);
+	rc = settings_of(fleet, event, vm, &s, &err);
+	if (rc == 0)
+		rc = check_migration(fleet, vm, target, &err);
 	if (rc < 0) {
 		if (err.code == ERROR_REFUSED)
 			refuse_migration(fleet, event, &err);
@@ -129,15 +154,13 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
 		const struct sighting *home = fleet_find_sighting(vm, vm->node);
 
-		struct migration_settings s = fleet->options.settings;
-
-		tune_apply_kept(vm, &s);
-		take_request(&s, event);
 		reply->max_downtime_ms = s.max_downtime_ms;
 		reply->eta_per_gib_ms = plan_estimate_ms(vm->node, GIB, s.bandwidth_bytes_per_s) -
 		                        plan_estimate_ms(vm->node, 0, s.bandwidth_bytes_per_s);
-		reply->no_guard = event->migrate.no_guard;
-		reply->copy_disks = event->migrate.copy_disks;
+		reply->no_guard = s.no_guard;
+		reply->unsafe = s.unsafe;
+		reply->copy_disks = s.copy_disks;
+		reply->transfer = s.transfer;
 		reply->post_copy = strategy_permits_post_copy(&s.strategy);
 		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
 		                                 s.bandwidth_bytes_per_s);
@@ -148,7 +171,11 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	m->kept.request_id = event->migrate.request_id;
 	text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), target);
 	take_request(&m->kept.settings, event);
-	m->kept.settings.no_guard = event->migrate.no_guard;
+	if (event->migrate.unsafe)
+		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+		                   "%s: %s says that its storage is the same on both hosts where "
+		                   "that cannot be proved (--unsafe)",
+		                   vm->name, event->migrate.by);
 	if (event->migrate.no_guard)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 		                   "%s: %s lets it move without a guard against running twice",

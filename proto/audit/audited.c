@@ -46,6 +46,7 @@ static const char *const of_requests[] = {
 	"dry_run",
 	"no_guard",
 	"copy_disks",
+	"unsafe",
 	"commit",
 	"operation_id",
 	"request_id",

@@ -249,6 +249,84 @@ static void test_backing_chain(void **state)
 	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_PASS);
 }
 
+/* With incremental an image that is built on another is copied where the other is proved the same, and
+ * only there; what libvirt does not tell, or qemu-img cannot be told, is refused. */
+static void test_incremental(void **state)
+{
+	struct transfer inc = { .copy_incremental = true };
+	struct admission_input in = alone();
+
+	(void)state;
+	in.transfer = &inc;
+	vm.disks[0].built_on_another = true;
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy, "does not tell what image"));
+	strcpy(vm.disks[0].format, "qcow2");
+	add_disk("vda[1]", 8 * GIB);
+	vm.disks[1].read_only = true;
+	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_PASS);
+	refused(&in, "disk/vda[1]");
+	disks[1].proved = true;
+	assert_int_equal(judged(&in, "disk/vda[1]")->verdict, CHECK_PASS);
+	assert_ptr_equal(admission_find_backing(&vm, &vm.disks[0]), &vm.disks[1]);
+	assert_null(admission_find_backing(&vm, &vm.disks[1]));
+	strcpy(vm.disks[1].format, "vmdk");
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy, "neither raw nor qcow2"));
+	strcpy(vm.disks[1].format, "raw");
+	strcpy(vm.disks[1].type, "network");
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy, "neither a file nor a device"));
+	strcpy(vm.disks[1].type, "block");
+	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_PASS);
+	strcpy(vm.disks[0].format, "raw");
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy, "only a qcow2"));
+	strcpy(vm.disks[0].format, "qcow2");
+	inc.copy_incremental = false;
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy, "--incremental"));
+}
+
+/* Disks that were not chosen are not copied, and take no room; a name that no disk has is refused. */
+static void test_chosen_disks(void **state)
+{
+	struct transfer only = { .copy_only = "vdb" };
+	struct disk_room rooms[VM_DISKS_MAX];
+	struct admission_input in = alone();
+
+	(void)state;
+	in.transfer = &only;
+	add_disk("vdb", 2 * GIB);
+	assert_int_equal(judged(&in, "disk/vdb")->verdict, CHECK_PASS);
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy, "--copy-disk vda"));
+	assert_int_equal(admission_disk_rooms(&vm, disks, &only, images, rooms), 1);
+	assert_int_equal(rooms[0].bytes, 2 * GIB);
+	disks[0].proved = true;
+	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_PASS);
+	strcpy(only.copy_only, "vdb,vd,vda");
+	assert_non_null(strstr(refused(&in, "disk/vd")->measured, "no such disk"));
+}
+
+/* An administrator's word stands for a proof that cannot be had, and never for one to the contrary; it is
+ * a warning, and what is copied needs none. */
+static void test_unsafe(void **state)
+{
+	struct admission_input in = alone();
+
+	(void)state;
+	in.copy_disks = false;
+	in.unsafe = true;
+	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_WARN);
+	assert_non_null(strstr(judged(&in, "disk/vda")->remedy, "--unsafe"));
+	disks[0].refuted = true;
+	refused(&in, "disk/vda");
+	disks[0].refuted = false;
+	in.unsafe = false;
+	refused(&in, "disk/vda");
+	in.unsafe = in.copy_disks = true;
+	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_PASS);
+	images[0].exists = true;
+	refused(&in, "disk/vda");
+	disks[0].measured = false;
+	refused(&in, "disk/vda");
+}
+
 /* A medium that is only read is not copied: it is ejected. Another read-only disk stays refused. */
 static void test_media(void **state)
 {
@@ -260,7 +338,7 @@ static void test_media(void **state)
 	strcpy(vm.disks[0].target, "hdc");
 	assert_non_null(strstr(refused(&in, "disk/hdc")->remedy,
 	                       "eject it: virsh change-media web1 hdc --eject"));
-	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], true));
+	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], NULL));
 	strcpy(vm.disks[0].device, "floppy");
 	assert_non_null(strstr(refused(&in, "disk/hdc")->remedy, "eject it"));
 	strcpy(vm.disks[0].device, "disk");
@@ -273,17 +351,16 @@ static void test_shared_is_not_copied(void **state)
 	struct admission_input in = alone();
 
 	(void)state;
-	assert_true(admission_copies_disk(&vm.disks[0], &disks[0], true));
-	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], false));
+	assert_true(admission_copies_disk(&vm.disks[0], &disks[0], NULL));
 	disks[0].proved = true;
-	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], true));
+	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], NULL));
 	strcpy(disks[0].measured_text, "same file");
 	assert_string_equal(judged(&in, "disk/vda")->measured, "same file");
 	disks[0].proved = disks[0].needed = false;
-	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], true));
+	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], NULL));
 	disks[0].needed = true;
 	disks[0].measured = false;
-	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], true));
+	assert_false(admission_copies_disk(&vm.disks[0], &disks[0], NULL));
 	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_FAIL);
 }
 
@@ -346,13 +423,13 @@ static void test_rooms(void **state)
 	add_disk("vdd", 5 * GIB);
 	images[2].device = 8;
 	disks[3].proved = true;
-	assert_int_equal(admission_disk_rooms(&vm, disks, images, rooms), 2);
+	assert_int_equal(admission_disk_rooms(&vm, disks, NULL, images, rooms), 2);
 	assert_int_equal(rooms[0].device, 7);
 	assert_int_equal(rooms[0].bytes, 10 * GIB);
 	assert_int_equal(rooms[1].device, 8);
 	assert_int_equal(rooms[1].bytes, 3 * GIB);
 	disks[0].proved = disks[1].proved = disks[2].proved = true;
-	assert_int_equal(admission_disk_rooms(&vm, disks, images, rooms), 0);
+	assert_int_equal(admission_disk_rooms(&vm, disks, NULL, images, rooms), 0);
 }
 
 /* Disks have a port of their own: one that is free is not enough for two. */
@@ -384,12 +461,21 @@ static void test_two_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_copied),      cmocka_unit_test(test_not_asked_for),
-		cmocka_unit_test(f20_room),         cmocka_unit_test(f19_place),
-		cmocka_unit_test(test_not_copied),  cmocka_unit_test(test_backing_chain),
-		cmocka_unit_test(test_media),       cmocka_unit_test(test_shared_is_not_copied),
-		cmocka_unit_test(test_asked_again), cmocka_unit_test(test_worst_case),
-		cmocka_unit_test(test_rooms),       cmocka_unit_test(test_two_ports),
+		cmocka_unit_test(test_copied),
+		cmocka_unit_test(test_not_asked_for),
+		cmocka_unit_test(f20_room),
+		cmocka_unit_test(f19_place),
+		cmocka_unit_test(test_not_copied),
+		cmocka_unit_test(test_backing_chain),
+		cmocka_unit_test(test_incremental),
+		cmocka_unit_test(test_chosen_disks),
+		cmocka_unit_test(test_unsafe),
+		cmocka_unit_test(test_media),
+		cmocka_unit_test(test_shared_is_not_copied),
+		cmocka_unit_test(test_asked_again),
+		cmocka_unit_test(test_worst_case),
+		cmocka_unit_test(test_rooms),
+		cmocka_unit_test(test_two_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,18 @@ static void test_limits(void **state)
 	            s.set.max_downtime && s.set.ladder && s.set.auto_converge && s.set.post_copy &&
 	            s.set.disruption);
 	coordinator_settings_deinit(&s);
+	assert_int_equal(load("limits: {parallelConnections: 4, compression: xbzrle}\n", &s, &err),
+	                 0);
+	assert_int_equal(s.transfer.connections, 4);
+	assert_int_equal(s.transfer.compression, COMPRESSION_XBZRLE);
+	assert_true(s.set.connections && s.set.compression);
+	coordinator_settings_deinit(&s);
+	/* With post-copy for all, several connections for all would lose guests. */
+	assert_int_equal(load("limits: {parallelConnections: 4, allowPostCopy: true}\n", &s, &err),
+	                 -ERROR_INVALID);
+	assert_non_null(strstr(err.text, "exclude each other"));
+	assert_int_equal(load("limits: {compression: zstd}\n", &s, &err), -ERROR_INVALID);
+	assert_non_null(strstr(err.text, "limits/compression"));
 	assert_int_equal(load("limits: {maxDowntime: 250ms}\n", &s, &err), 0);
 	assert_int_equal(s.max_downtime_ms, 250);
 	coordinator_settings_deinit(&s);

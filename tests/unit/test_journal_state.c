@@ -94,7 +94,12 @@ static struct journal_attempt some_attempt(void)
 		                     .downtime_ms = 7,
 		                     .transferred_bytes = 8,
 		                     .wire_bytes = 9,
+		                     .unsafe = true,
 		                     .copy_disks = true,
+		                     .transfer = { .connections = 4,
+		                                   .compression = COMPRESSION_XBZRLE,
+		                                   .copy_incremental = true,
+		                                   .copy_only = "vda,vdb" },
 		                     .strategy = 3,
 		                     .rung = 2,
 		                     .post_copy = true,
@@ -466,19 +471,21 @@ static void test_every_field_is_checked(void **state)
 	memset(text, 'x', sizeof(text) - 1);
 	name.operation_id = (ProtobufCBinaryData){ .len = ID_BYTES, .data = id };
 	name.number = 1;
-	for (int field = 0; field < 9; field++) {
+	for (int field = 0; field < 11; field++) {
 		Drover__Journal__SourceAttempt m = DROVER__JOURNAL__SOURCE_ATTEMPT__INIT;
-		char **const texts[] = { &m.vm_uuid,        &m.vm_name, &m.target_node,
-			                 &m.target_address, &m.reason,  &m.copied };
+		char **const texts[] = { &m.vm_uuid, &m.vm_name, &m.target_node, &m.target_address,
+			                 &m.reason,  &m.copied,  &m.copy_only };
 
 		m.attempt = &name;
 		m.phase = JOURNAL_STARTED;
-		if (field < 6)
+		if (field < 7)
 			*texts[field] = text;
-		else if (field == 6)
-			m.phase = JOURNAL_TOMBSTONED + 1;
 		else if (field == 7)
+			m.phase = JOURNAL_TOMBSTONED + 1;
+		else if (field == 8)
 			m.guard = GUARDS;
+		else if (field == 9)
+			m.compression = COMPRESSIONS;
 		else
 			m.attempt = NULL;
 		assert_int_equal(apply_message(JOURNAL_TYPE_ATTEMPT, &m.base), -ERROR_INVALID);

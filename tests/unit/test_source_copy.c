@@ -121,6 +121,12 @@ static void test_refused(void **state)
 	r.guard = DROVER__V1__GUARD__GUARD_IMAGE_LOCK;
 	assert_int_equal(source_copy_read(a, &r, &err), -ERROR_PROTOCOL);
 	r = answer(vda, 1);
+	strcpy(a->order.transfer.copy_only, "vdb");
+	assert_int_equal(source_copy_read(a, &r, &err), -ERROR_PROTOCOL);
+	assert_non_null(strstr(err.text, "was not chosen"));
+	strcpy(a->order.transfer.copy_only, "vdb,vda");
+	assert_int_equal(source_copy_read(a, &r, &err), 0);
+	r = answer(vda, 1);
 	a->order.copy_disks = false;
 	assert_int_equal(source_copy_read(a, &r, &err), -ERROR_PROTOCOL);
 	attempt_free(a);

@@ -122,6 +122,40 @@ static void test_make(void **state)
 	}
 }
 
+/* An image for an incremental copy is built on the one that it is told, with its format: what it does not
+ * hold is read there. */
+static void test_made_on_another(void **state)
+{
+	struct storage_image image = image_of("top", "qcow2", MIB);
+	struct vm_disk d = disk_of("top", "qcow2");
+	char command[2048];
+
+	(void)state;
+	if (!have_qemu_img())
+		skip();
+	snprintf(command, sizeof(command),
+	         "cd %s && qemu-img create -q -f qcow2 base 1M && "
+	         "qemu-io -f qcow2 -c 'write -P 7 0 64k' base >/dev/null",
+	         folder);
+	assert_int_equal(system(command), 0);
+	snprintf(image.backing, sizeof(image.backing), "%s/base", folder);
+	strcpy(image.backing_format, "qcow2");
+	assert_int_equal(storage_image_create(&image, &attempt, &err), 0);
+	assert_int_equal(storage_image_publish(&image, &attempt, &err), 0);
+	storage_image_describe(&d);
+	assert_true(d.built_on_another);
+	assert_int_equal(d.capacity_bytes, MIB);
+	snprintf(command, sizeof(command),
+	         "cd %s && qemu-img info top | grep -q 'backing file format: qcow2' && "
+	         "qemu-io -r -f qcow2 -c 'read -P 7 0 64k' top | grep -q ' bytes ' && "
+	         "! qemu-io -r -f qcow2 -c 'read -P 7 0 64k' top | grep -q failed",
+	         folder);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(storage_image_remove(&image, &attempt, &err), 0);
+	/* What it was built on is nobody's to remove. */
+	assert_int_equal(count_entries(), 1);
+}
+
 /* A file that is there is never replaced, and neither it nor one that took the name later is removed. */
 static void f19_never_overwritten(void **state)
 {
@@ -267,7 +301,8 @@ static void test_problems(void **state)
 	assert_int_equal(system(command), 0);
 	d = disk_of("top", "qcow2");
 	storage_image_describe(&d);
-	assert_non_null(strstr(d.copy_problem, "built on another image"));
+	assert_true(d.built_on_another);
+	assert_string_equal(d.copy_problem, "");
 	d = disk_of("snapped", "qcow2");
 	storage_image_describe(&d);
 	assert_non_null(strstr(d.copy_problem, "1 internal snapshots"));
@@ -275,7 +310,9 @@ static void test_problems(void **state)
 	storage_image_describe(&d);
 	assert_non_null(strstr(d.copy_problem, "in another file"));
 	d = disk_of("old", "qcow2");
+	d.built_on_another = true;
 	storage_image_describe(&d);
+	assert_false(d.built_on_another);
 	assert_string_equal(d.copy_problem, "");
 	assert_int_equal(d.capacity_bytes, MIB);
 	/* Not looked at: what is not written to, or is no file. */
@@ -311,6 +348,7 @@ static void f20_cannot_be_made(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_made_on_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_make, setup, teardown),
 		cmocka_unit_test_setup_teardown(f19_never_overwritten, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),

@@ -158,8 +158,41 @@ static void f19_other_directory(void **state)
 	f = verify("two/a.img", &p);
 	assert_false(f.proved);
 	assert_non_null(strstr(f.measured_text, "is another directory here"));
+	assert_true(f.refuted);
 	f = verify("two/missing.img", &p);
 	assert_non_null(strstr(f.measured_text, "missing here"));
+	assert_true(f.refuted);
+}
+
+/* That nothing proves it is not that it is another: an administrator may say that it is the same. What is
+ * not there, or is of another kind, is none. */
+static void test_refuted(void **state)
+{
+	struct storage_proof none = { .method = STORAGE_UNPROVED,
+		                      .why_unproved = "no serial number" };
+	struct storage_finding f;
+	struct storage_proof p;
+	struct vm_disk d;
+
+	(void)state;
+	write_file("a.img", "data");
+	f = verify("a.img", &none);
+	assert_false(f.proved || f.refuted);
+	assert_string_equal(f.measured_text, "no serial number");
+	assert_true(verify("missing.img", &none).refuted);
+	d = disk("a.img");
+	strcpy(d.type, "block");
+	storage_proof_verify(&d, &none, &f);
+	assert_true(f.refuted);
+	strcpy(d.type, "network");
+	storage_proof_verify(&d, &none, &f);
+	assert_false(f.proved || f.refuted);
+	p = make("a.img");
+	assert_true(verify("a.img", &p).proved && !verify("a.img", &p).refuted);
+	p.nonce[0] = p.nonce[0] == '0' ? '1' : '0';
+	assert_true(verify("a.img", &p).refuted);
+	write_file("b.img", "data");
+	assert_true(verify("b.img", &p).refuted);
 }
 
 /* In the right directory, but another file, another nonce, another size. */
@@ -542,20 +575,11 @@ static void test_wire(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_same_file),
-		T(test_again),
-		T(f19_other_directory),
-		T(f19_differences),
-		T(test_growing_format),
-		T(test_lock),
-		T(test_lock_of_qemu),
-		T(test_links),
-		T(test_hostile_proof),
-		T(test_not_an_image),
-		T(test_empty_and_network),
-		T(test_directory),
-		T(test_loop_devices),
-		T(test_file_mounted_by_itself),
+		T(test_same_file),      T(test_again),        T(test_refuted),
+		T(f19_other_directory), T(f19_differences),   T(test_growing_format),
+		T(test_lock),           T(test_lock_of_qemu), T(test_links),
+		T(test_hostile_proof),  T(test_not_an_image), T(test_empty_and_network),
+		T(test_directory),      T(test_loop_devices), T(test_file_mounted_by_itself),
 		T(test_wire),
 	};
 

@@ -327,6 +327,82 @@ static void test_forbidden(void **state)
 	core_world_free(world);
 }
 
+static const struct reply *ask_to_move(struct core_world *world, struct transfer transfer,
+                                       struct strategy strategy)
+{
+	struct event migrate = { .kind = EVENT_MIGRATE, .request = 3 };
+
+	migrate.migrate.vm = "web1";
+	migrate.migrate.target = "host2";
+	migrate.migrate.by = "root";
+	migrate.migrate.transfer = transfer;
+	migrate.migrate.strategy = strategy;
+	core_world_step(world, &migrate);
+	return core_world_reply(world);
+}
+
+/* Several connections and post-copy never meet: asked for together they are refused, and so is the one
+ * where the cluster has the other; but post-copy for this one migration goes before the cluster's usual
+ * way, and that is said to come from the same request. */
+static void test_parallel_and_post_copy(void **state)
+{
+	struct transfer parallel = { .connections = 4 };
+	struct strategy post_copy = { .allow_post_copy = true };
+	struct strategy ladder = { .ladder = LADDER_POST_COPY };
+	const struct migration_settings *s;
+	struct core_world *world = start();
+	const struct reply *r = ask_to_move(world, parallel, post_copy);
+	char text[SETTING_TEXT_BYTES];
+
+	(void)state;
+	assert_int_equal(r->error.code, ERROR_INVALID);
+	assert_non_null(strstr(r->error.text, "exclude each other"));
+	assert_null(fleet_find_migration(world->fleet, 1));
+	core_world_free(world);
+
+	world = start();
+	world->fleet->options.settings.strategy = post_copy;
+	r = ask_to_move(world, parallel, (struct strategy){ 0 });
+	assert_int_equal(r->error.code, ERROR_INVALID);
+	core_world_free(world);
+
+	world = start();
+	world->fleet->options.settings.transfer.connections = 4;
+	world->fleet->options.settings.transfer.compression = COMPRESSION_MT;
+	world->fleet->options.settings.from[SETTING_CONNECTIONS] = ORIGIN_FILE;
+	ask_to_move(world, (struct transfer){ 0 }, ladder);
+	s = &fleet_find_migration(world->fleet, 1)->kept.settings;
+	assert_int_equal(s->transfer.connections, 1);
+	assert_int_equal(s->from[SETTING_CONNECTIONS], ORIGIN_REQUEST);
+	assert_int_equal(s->transfer.compression, COMPRESSION_NONE);
+	core_world_free(world);
+
+	world = start();
+	ask_to_move(world, parallel, (struct strategy){ 0 });
+	s = &fleet_find_migration(world->fleet, 1)->kept.settings;
+	assert_string_equal(setting_format(s, SETTING_CONNECTIONS, text), "4");
+	assert_string_equal(setting_format(s, SETTING_COMPRESSION, text), "none");
+	assert_int_equal(s->from[SETTING_CONNECTIONS], ORIGIN_REQUEST);
+	core_world_free(world);
+}
+
+/* An administrator's word for storage that is not proved is in the history, with the name. */
+static void test_unsafe_is_told(void **state)
+{
+	struct core_world *world = start();
+	struct event migrate = { .kind = EVENT_MIGRATE, .request = 3 };
+
+	(void)state;
+	migrate.migrate.vm = "web1";
+	migrate.migrate.target = "host2";
+	migrate.migrate.by = "ann";
+	migrate.migrate.unsafe = true;
+	core_world_step(world, &migrate);
+	assert_true(fleet_find_migration(world->fleet, 1)->kept.settings.unsafe);
+	assert_true(was_told(world->fleet, "migration/1", "web1: ann says that its storage"));
+	core_world_free(world);
+}
+
 /* Origins are stored as one number; what a later version has stored is not taken for something else. */
 static void test_origins(void **state)
 {
@@ -362,6 +438,8 @@ int main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_forbidden),
+		cmocka_unit_test(test_parallel_and_post_copy),
+		cmocka_unit_test(test_unsafe_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
 #include "common/cleanup.h"
 #include "common/id.h"
 #include "common/strategy.h"
+#include "common/transfer.h"
+#include "proto/transfer_message.h"
 #include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
@@ -181,12 +183,41 @@ static enum exit_code migrate_started(struct session *s, const char *vm,
 	return watch_migration(s, number);
 }
 
+static bool take_transfer(struct session *s, struct transfer *ret)
+{
+	const struct options *o = s->options;
+	struct error err;
+	size_t used = 0;
+
+	ret->connections = o->connections > UINT32_MAX ? UINT32_MAX : (uint32_t)o->connections;
+	if (o->compression < COMPRESSIONS)
+		ret->compression = (enum compression)o->compression;
+	ret->copy_incremental = o->incremental;
+	for (size_t i = 0; i < o->copy_only.count && used < sizeof(ret->copy_only); i++)
+		used += (size_t)snprintf(ret->copy_only + used, sizeof(ret->copy_only) - used,
+		                         "%s%s", i ? "," : "", o->copy_only.items[i]);
+	if (used >= sizeof(ret->copy_only)) {
+		fprintf(s->err.file, "drover: too many disks after --copy-disk\n");
+		return false;
+	}
+	/* What the cluster permits is for the coordinator to add. */
+	if (transfer_check(ret, true, o->allow_post_copy, &err) < 0) {
+		_cleanup_free_ char *shown = text_escape(err.text, s->err.ascii);
+
+		fprintf(s->err.file, "drover: %s\n", shown);
+		return false;
+	}
+	return true;
+}
+
 static enum exit_code migrate(struct session *s, const char *vm, const char *target)
 {
 	Drover__V1__MigrateRequest request = DROVER__V1__MIGRATE_REQUEST__INIT;
 	_cleanup_reply_ Drover__V1__MigrateReply *reply = NULL;
 	_cleanup_free_ char *what = xasprintf("migrating %s", vm);
 	struct id request_id = id_new();
+	Drover__V1__Transfer transfer_message;
+	struct transfer transfer = { 0 };
 	struct error err = { 0 };
 
 	request.vm = (char *)vm;
@@ -197,7 +228,14 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.completion_timeout_ms_per_gib = s->options->completion_timeout_ms_per_gib;
 	request.progress_timeout_ms = s->options->progress_timeout_ms;
 	request.no_guard = s->options->no_guard;
-	request.copy_disks = s->options->copy_disks;
+	request.unsafe = s->options->unsafe;
+	request.copy_disks = s->options->copy_disks || s->options->copy_only.count ||
+	                     s->options->incremental;
+	request.uncompressed = s->options->compression == COMPRESSIONS;
+	if (!take_transfer(s, &transfer))
+		return EXIT_USAGE;
+	transfer_message_fill(&transfer, &transfer_message);
+	request.transfer = &transfer_message;
 	request.plain_ladder = s->options->ladder == LADDERS;
 	if (s->options->ladder < LADDERS)
 		request.ladder = (Drover__V1__Ladder)s->options->ladder;

@@ -128,7 +128,7 @@ struct parser {
 	struct invocation *result;
 	const struct command *row; /* as typed: aliases are not resolved */
 	const char *half;          /* "maintenance": the first word of a command of two */
-	uint64_t given;
+	unsigned __int128 given;
 };
 
 static const struct command *current(const struct parser *p)

@@ -50,6 +50,11 @@ enum option_id {
 	OPTION_FORGET,
 	OPTION_NO_GUARD,
 	OPTION_COPY_DISKS,
+	OPTION_COPY_DISK,
+	OPTION_INCREMENTAL,
+	OPTION_UNSAFE,
+	OPTION_CONNECTIONS,
+	OPTION_COMPRESSION,
 	OPTION_LADDER,
 	OPTION_AUTO_CONVERGE,
 	OPTION_POST_COPY,
@@ -112,8 +117,11 @@ struct options {
 	const char *tune_bandwidth, *tune_downtime;                  /* with their units */
 	bool switch_now, pause_now, forget;
 	bool no_guard;
-	bool copy_disks;
-	unsigned int ladder; /* enum ladder_name; 0 = the cluster's, LADDERS = none */
+	bool copy_disks, incremental, unsafe;
+	struct word_list copy_only;
+	uint64_t connections;     /* 0 = the cluster's */
+	unsigned int compression; /* enum compression; 0 = the cluster's, COMPRESSIONS = none */
+	unsigned int ladder;      /* enum ladder_name; 0 = the cluster's, LADDERS = none */
 	bool allow_auto_converge, allow_post_copy, allow_pause;
 	bool forbid_auto_converge, forbid_post_copy, forbid_pause;
 	const char *reason, *to, *node, *vm;
@@ -172,9 +180,9 @@ struct command {
 	const char *name;      /* "drain", "maintenance enter" */
 	const char *arguments; /* "NODE", "[NAME...]"; "" = none */
 	unsigned words_min, words_max;
-	uint64_t options;  /* bits by option_id */
-	unsigned formats;  /* bits by output_format */
-	const char *group; /* heading in the help; NULL = hidden */
+	unsigned __int128 options; /* bits by option_id */
+	unsigned formats;          /* bits by output_format */
+	const char *group;         /* heading in the help; NULL = hidden */
 	const char *summary;
 	const char *description; /* paragraphs, separated by an empty line; or NULL */
 	const char *examples;    /* lines of "command  # what for"; or NULL */
@@ -190,7 +198,7 @@ struct invocation {
 	struct word_list words; /* after the command */
 };
 
-#define OPTION_BIT(id) ((uint64_t)1 << (id))
+#define OPTION_BIT(id) ((unsigned __int128)1 << (id))
 
 /* Fills @ret from @argv. -ERROR_INVALID with what is wrong and, where a word is close to a right
  * one, what was probably meant; @ret->command is then the command as far as it was understood, or

@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/strategy.h"
+#include "common/transfer.h"
 #include "tools/drover/commands.h"
 
 #include <assert.h>
@@ -20,6 +21,11 @@ static const char *const ladder_choices[] = { "",          "minimal-downtime", "
 	                                      "post-copy", "very-large",       "plain",
 	                                      NULL };
 static_assert(ARRAY_SIZE(ladder_choices) == LADDERS + 2, "a ladder that cannot be chosen");
+
+/* Likewise, by enum compression. */
+static const char *const compression_choices[] = { "", "xbzrle", "mt", "none", NULL };
+static_assert(ARRAY_SIZE(compression_choices) == COMPRESSIONS + 2,
+              "a compression that cannot be chosen");
 
 #define AT(field) offsetof(struct options, field)
 
@@ -93,6 +99,20 @@ static const struct option options[] = {
 	  "two-step commit, too. A broken connection at the switchover can then damage its disks" },
 	{ OPTION_COPY_DISKS, 0, "copy-disks", NULL, OPTION_FLAG, AT(copy_disks),
 	  "copy disks that both hosts do not share; the old images stay where they are" },
+	{ OPTION_COPY_DISK, 0, "copy-disk", "DISK", OPTION_WORDS, AT(copy_only),
+	  "copy this disk, for example vda, and no other that is not named; may be repeated" },
+	{ OPTION_INCREMENTAL, 0, "incremental", NULL, OPTION_FLAG, AT(incremental),
+	  "of copied disks only what is not in the images that they are built on, which both hosts "
+	  "must have" },
+	{ OPTION_UNSAFE, 0, "unsafe", NULL, OPTION_FLAG, AT(unsafe),
+	  "role admin: take storage for the same on both hosts where that cannot be proved. If it is "
+	  "not, the guest finds other data there, and damages it" },
+	{ OPTION_CONNECTIONS, 0, "parallel-connections", "N", OPTION_NUMBER, AT(connections),
+	  "carry the memory over so many connections; 1: one. Not with post-copy (default: the "
+	  "cluster's)" },
+	{ OPTION_COMPRESSION, 0, "compression", "METHOD", OPTION_CHOICE, AT(compression),
+	  "of memory: xbzrle (what changed in pages sent before), mt (zlib; neither with post-copy nor "
+	  "with parallel connections)", .choices = compression_choices },
 	{ OPTION_LADDER, 0, "ladder", "NAME", OPTION_CHOICE, AT(ladder),
 	  "what to do, step by step, about a guest that does not converge",
 	  .choices = ladder_choices },
@@ -163,7 +183,7 @@ static const struct option options[] = {
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");
-static_assert(OPTIONS <= 64, "options of a command are bits of a uint64_t");
+static_assert(OPTIONS <= 128, "options of a command are bits of 128");
 
 #define O(id) OPTION_BIT(OPTION_##id)
 /* What every command takes that asks the coordinator. */
@@ -288,7 +308,8 @@ static const struct command commands[] = {
 	  .run = uncordon_run, .completion = COMPLETE_NODES, .summary = "the opposite of cordon",
 	  .examples = "drover uncordon host1" },
 	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
-	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | LIMITS | O(NO_GUARD) | O(COPY_DISKS) | STRATEGY,
+	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | LIMITS | O(NO_GUARD) | O(COPY_DISKS) | STRATEGY |
+		     O(COPY_DISK) | O(INCREMENTAL) | O(UNSAFE) | O(CONNECTIONS) | O(COMPRESSION),
 	  .formats = WATCHABLE, .group = ACT, .run = migrate_run, .completion = COMPLETE_VMS,
 	  .summary = "move one guest live",
 	  .description = "Ctrl-C stops watching; the migration goes on.\n\n"
@@ -299,7 +320,9 @@ static const struct command commands[] = {
 			 "name: drover overwrites nothing. While the guest changes over it stands still "
 			 "a little longer (two-step commit). If the move fails, what was copied is "
 			 "removed. If it succeeds, the image at the source stays as it was: it grows old "
-			 "there, and is yours to rename or remove.\n\n"
+			 "there, and is yours to rename or remove. --copy-disk chooses; an image that is "
+			 "built on another one is copied with --incremental, if both hosts have the "
+			 "other.\n\n"
 			 "A guest that writes faster than the network carries does not converge. "
 			 "Without permission nothing is done about it, and it stays when its time is "
 			 "over. --ladder names what may be done: minimal-downtime raises the downtime in "
@@ -310,7 +333,8 @@ static const struct command commands[] = {
 			 "switch to post-copy a migration cannot be cancelled. Post-copy needs a lock that "
 			 "keeps the guest from running twice: a two-step commit cannot guard it.",
 	  .examples = "drover migrate web1\ndrover migrate web1 --to host3 --dry-run\n"
-		      "drover migrate web1 --to host3 --copy-disks" },
+		      "drover migrate web1 --to host3 --copy-disks\n"
+		      "drover migrate web1 --to host3 --copy-disk vdb --incremental" },
 	{ .name = "tune", .arguments = "VM|migration/N", .words_min = 1, .words_max = 1,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(TUNE_BANDWIDTH) | O(TUNE_DOWNTIME) |
 		     O(SWITCH_NOW) | O(PAUSE_NOW) | O(FORGET),

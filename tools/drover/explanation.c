@@ -195,6 +195,10 @@ static void migration_settings_print(const struct output *o,
 	fact(o, "encryption", settings->tls ? "TLS" : "none");
 	if (settings->no_guard)
 		fact(o, "no guard", "locks only, no two-step commit: an administrator said so");
+	if (settings->unsafe)
+		fact(o, "unsafe",
+		     "storage that was not proved to be the same on both hosts was taken for "
+		     "it: an administrator said so");
 	if (told)
 		return;
 	strategy_print(o, settings);
