@@ -68,8 +68,9 @@ int transfer_check(const struct transfer *t, bool copies_disks, bool permits_pos
 			"--parallel-connections 1)");
 	if (t->compression == COMPRESSION_MT && permits_post_copy)
 		return error_set(err, ERROR_INVALID,
-		                 "compression mt and post-copy exclude each other in QEMU: leave "
-		                 "one out, or take xbzrle");
+		                 "compression mt and post-copy are not offered together, for what "
+		                 "arrives late is not known to be whole: leave one out, or take "
+		                 "xbzrle");
 	if (t->compression == COMPRESSION_MT && parallel)
 		return error_set(err, ERROR_INVALID,
 		                 "compression mt and parallel connections exclude each other in "

@@ -3,9 +3,9 @@
  * connections, compressed, with some of its disks only.
  *
  * What excludes each other is decided here, once, for the command line, the configuration, both daemons and
- * what a peer sends. The reasons are QEMU's and libvirt's (measured, Debian 12): with several connections a
- * switch to post-copy kills the guest, and libvirt says that it went well; a compression by threads is
- * refused together with either. Pure.
+ * what a peer sends. The reasons are QEMU's (measured, 7.2): with several connections a switch to post-copy
+ * kills the guest, and libvirt says that it went well; several connections and compression by threads are
+ * refused by itself, at the move's start; of the latter and post-copy nobody knows enough. Pure.
  */
 #pragma once
 

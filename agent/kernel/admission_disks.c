@@ -194,8 +194,11 @@ static void require_room(const struct vm_disk *d, struct check *c)
 static void judge_copy(const struct admission_input *in, size_t i, struct check *c)
 {
 	const struct vm_disk *d = &in->vm->disks[i];
-	const char *obstacle = find_obstacle(in->vm, d,
-	                                     in->transfer && in->transfer->copy_incremental);
+	/* Where nothing was said of copying, what would help is offered. */
+	bool chained = !in->copy_disks &&
+	               (d->built_on_another || admission_find_backing(in->vm, d));
+	const char *obstacle = find_obstacle(
+		in->vm, d, chained || (in->transfer && in->transfer->copy_incremental));
 	struct check place = { .verdict = CHECK_FAIL };
 	char need[UNITS_TEXT_BYTES];
 
@@ -223,9 +226,9 @@ static void judge_copy(const struct admission_input *in, size_t i, struct check 
 	}
 	if (!in->copy_disks) {
 		admission_remedy(c,
-		                 "drover migrate %.60s --copy-disks copies it (%s; there is room "
-		                 "here), or share the storage",
-		                 in->vm->summary.name,
+		                 "drover migrate %.60s %s copies it (%s; there is room here), or "
+		                 "share the storage",
+		                 in->vm->summary.name, chained ? "--incremental" : "--copy-disks",
 		                 units_format_bytes(admission_image_bytes(d), need));
 		return;
 	}

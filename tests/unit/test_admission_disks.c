@@ -283,6 +283,22 @@ static void test_incremental(void **state)
 	assert_non_null(strstr(refused(&in, "disk/vda")->remedy, "--incremental"));
 }
 
+/* Who did not ask for a copy is offered the one that would help. */
+static void test_incremental_is_offered(void **state)
+{
+	struct admission_input in = alone();
+
+	(void)state;
+	in.copy_disks = in.copies_disks = false;
+	strcpy(vm.disks[0].format, "qcow2");
+	vm.disks[0].built_on_another = true;
+	assert_string_equal(refused(&in, "disk/vda")->remedy, "mount the same storage");
+	add_disk("vda[1]", 8 * GIB);
+	vm.disks[1].read_only = true;
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy,
+	                       "drover migrate web1 --incremental copies it"));
+}
+
 /* Disks that were not chosen are not copied, and take no room; a name that no disk has is refused. */
 static void test_chosen_disks(void **state)
 {
@@ -461,21 +477,14 @@ static void test_two_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_copied),
-		cmocka_unit_test(test_not_asked_for),
-		cmocka_unit_test(f20_room),
-		cmocka_unit_test(f19_place),
-		cmocka_unit_test(test_not_copied),
-		cmocka_unit_test(test_backing_chain),
-		cmocka_unit_test(test_incremental),
-		cmocka_unit_test(test_chosen_disks),
-		cmocka_unit_test(test_unsafe),
-		cmocka_unit_test(test_media),
-		cmocka_unit_test(test_shared_is_not_copied),
-		cmocka_unit_test(test_asked_again),
-		cmocka_unit_test(test_worst_case),
-		cmocka_unit_test(test_rooms),
-		cmocka_unit_test(test_two_ports),
+		cmocka_unit_test(test_copied),       cmocka_unit_test(test_not_asked_for),
+		cmocka_unit_test(f20_room),          cmocka_unit_test(f19_place),
+		cmocka_unit_test(test_not_copied),   cmocka_unit_test(test_backing_chain),
+		cmocka_unit_test(test_incremental),  cmocka_unit_test(test_incremental_is_offered),
+		cmocka_unit_test(test_chosen_disks), cmocka_unit_test(test_unsafe),
+		cmocka_unit_test(test_media),        cmocka_unit_test(test_shared_is_not_copied),
+		cmocka_unit_test(test_asked_again),  cmocka_unit_test(test_worst_case),
+		cmocka_unit_test(test_rooms),        cmocka_unit_test(test_two_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
