@@ -141,6 +141,10 @@ FORWARD(find, (struct hypervisor * h, const char *uuid, struct vm_summary *ret, 
 FORWARD(describe,
         (struct hypervisor * h, const char *uuid, struct vm_description *ret, struct error *err),
         (real_of(h), uuid, ret, err))
+FORWARD(devices,
+        (struct hypervisor * h, const struct vm_description *d, bool ask_clock,
+         struct vm_devices *ret, struct error *err),
+        (real_of(h), d, ask_clock, ret, err))
 FORWARD(compare_cpu,
         (struct hypervisor * h, const struct vm_description *d, struct check *ret_cpu,
          struct check *ret_machine, struct error *err),
@@ -179,6 +183,7 @@ static const struct hypervisor_ops hands_ops = {
 	.list = hands_list,
 	.find = hands_find,
 	.describe = hands_describe,
+	.devices = hands_devices,
 	.compare_cpu = hands_compare_cpu,
 	.capabilities = hands_capabilities,
 	.find_network = hands_find_network,
