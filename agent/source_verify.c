@@ -3,10 +3,10 @@
  * cleans up, so that neither waits for the other, and before the reservation is given back, by which the
  * destination knows whom it answers.
  *
- *	RESOLVING, done --> CLEANING: tunnel, files ..............................--.
- *	                              find here --> Verify there --> journal's text --+--> release, ENDED
- *	                                  ^             |
- *	                                  '-- again ----' until VERIFY_MOST_MS: then "not verified", and why
+ *	RESOLVING, done --> CLEANING: tunnel, files .....................................--.
+ *	                              find here --> Verify there --> text for the journal --+--> release, ENDED
+ *	                              ^  |          ^  |
+ *	                              '--'  again   '--'  until VERIFY_MOST_MS: then "not verified", and why
  *
  * The guest runs all the while; nothing is undone and nothing destroyed for a difference. Owner thread,
  * but for libvirt's call. */
@@ -40,6 +40,7 @@ struct find_errand {
 };
 
 static void ask(struct source_attempt *a);
+static void find(struct source_attempt *a);
 
 static void tell_differences(const struct source_attempt *a, const struct verification *v)
 {
@@ -75,6 +76,18 @@ static void give_up(struct source_attempt *a, const char *why)
 	end(a, &v);
 }
 
+static bool is_overdue(const struct source_attempt *a)
+{
+	return clock_now_ms() - a->stage_since_ms > VERIFY_MOST_MS;
+}
+
+static void again(struct source_attempt *a, void (*fire)(void *context))
+{
+	a->verify_timer.fire = fire;
+	a->verify_timer.context = a;
+	loop_timer_start(a->agent->loop, &a->verify_timer, VERIFY_AGAIN_MS);
+}
+
 static void ask_again(void *context)
 {
 	ask(context);
@@ -84,15 +97,13 @@ static void failed(struct source_attempt *a, const struct error *why)
 {
 	char text[VERIFICATION_WHY_BYTES];
 
-	if (clock_now_ms() - a->stage_since_ms > VERIFY_MOST_MS) {
+	if (is_overdue(a)) {
 		snprintf(text, sizeof(text), "%.64s did not answer: %.160s", a->order.target_node,
 		         why->text);
 		give_up(a, text);
 		return;
 	}
-	a->verify_timer.fire = ask_again;
-	a->verify_timer.context = a;
-	loop_timer_start(a->agent->loop, &a->verify_timer, VERIFY_AGAIN_MS);
+	again(a, ask_again);
 }
 
 static void take_answer(struct source_attempt *a, const Drover__V1__VerifyReply *reply)
@@ -176,18 +187,29 @@ static void find_work(struct errand *e)
 	f->rc = f->hypervisor->ops->find(f->hypervisor, f->uuid, &f->vm, &f->error);
 }
 
+static void find_again(void *context)
+{
+	find(context);
+}
+
 static void found(struct errand *e)
 {
 	struct find_errand *f = (struct find_errand *)e;
 	struct source_attempt *a = f->base.attempt;
+	bool silent = f->rc < 0 && f->rc != -ERROR_NOT_FOUND;
 
 	if (!source_home(&f->base, SOURCE_CLEANING)) {
 		free(f);
 		return;
 	}
+	/* An agent that has just begun has no connection to libvirt yet. */
+	if (silent && !is_overdue(a)) {
+		free(f);
+		again(a, find_again);
+		return;
+	}
 	verification_judge_source(a->agent->settings->node, f->rc == 0 ? &f->vm : NULL,
-	                          f->rc < 0 && f->rc != -ERROR_NOT_FOUND ? f->error.text : NULL,
-	                          &a->left_here);
+	                          silent ? f->error.text : NULL, &a->left_here);
 	free(f);
 	if (a->target_fenced)
 		give_up(a, "its destination was declared dead");
@@ -195,14 +217,19 @@ static void found(struct errand *e)
 		ask(a);
 }
 
-void source_verify(struct source_attempt *a)
+static void find(struct source_attempt *a)
 {
 	struct find_errand *f = xnew(struct find_errand);
 
-	a->verifying = true;
 	f->base.errand.work = find_work;
 	f->base.errand.done = found;
 	f->hypervisor = a->agent->hypervisor;
 	memcpy(f->uuid, a->order.vm_uuid, sizeof(f->uuid));
 	source_send(a, &f->base, a->agent->couriers);
+}
+
+void source_verify(struct source_attempt *a)
+{
+	a->verifying = true;
+	find(a);
 }

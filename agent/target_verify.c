@@ -29,6 +29,7 @@ struct verify {
 	struct vm_devices devices;
 	struct network_finding networks[VM_INTERFACES_MAX];
 	struct verification result;
+	struct error error; /* it could not be looked at */
 };
 
 static void verify_free(struct verify *v)
@@ -64,7 +65,7 @@ static void verify_work(struct errand *e)
 {
 	struct verify *v = (struct verify *)e;
 	struct hypervisor *h = v->agent->hypervisor;
-	struct error err = { 0 }, devices_err = { 0 };
+	struct error devices_err = { 0 };
 	struct verification_input in = {
 		.source_node = v->source_node,
 		.node = v->node,
@@ -77,9 +78,10 @@ static void verify_work(struct errand *e)
 	int rc;
 
 	FAILPOINT(target_before_verify);
-	rc = h->ops->describe(h, v->uuid, &v->found, &err);
+	rc = h->ops->describe(h, v->uuid, &v->found, &v->error);
 	if (rc < 0 && rc != -ERROR_NOT_FOUND)
-		in.why = err.text;
+		return;
+	error_clear(&v->error);
 	if (rc == 0 && v->found.summary.active) {
 		in.found = &v->found;
 		look_at_networks(v, h);
@@ -97,7 +99,9 @@ static void verified(struct errand *e)
 	Drover__V1__VerifyReply reply = DROVER__V1__VERIFY_REPLY__INIT;
 	const struct check_list *checks = &v->result.checks;
 
-	if (v->in) {
+	if (v->in && v->error.code != ERROR_NONE) {
+		mesh_fail_error(v->in, &v->error);
+	} else if (v->in) {
 		reply.checks = wire_checks_new(checks->items, checks->count);
 		reply.n_checks = checks->count;
 		reply.not_verified = v->result.not_verified;

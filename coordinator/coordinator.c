@@ -273,6 +273,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 	FROM(DISRUPTION, disruption);
 	FROM(CONNECTIONS, connections);
 	FROM(COMPRESSION, compression);
+	FROM(TLS, tls);
 #undef FROM
 	snprintf(o.cluster, sizeof(o.cluster), "%s", s->cluster);
 	return o;

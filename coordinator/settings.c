@@ -44,7 +44,7 @@ static const struct config_key keys[] = {
 	{ "limits/allowWorkloadDisruption",          CONFIG_BOOL,     AT(strategy.allow_disruption), .noted = AT(set.disruption) },
 	{ "limits/parallelConnections",              CONFIG_UINT,     AT(connections), .min = 1, .max = TRANSFER_CONNECTIONS_MAX, .noted = AT(set.connections) },
 	{ "limits/compression",                      CONFIG_STRING,   AT(compression_name), .noted = AT(set.compression) },
-	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls) },
+	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls), .noted = AT(set.tls) },
 };
 /* clang-format on */
 

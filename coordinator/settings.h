@@ -47,7 +47,7 @@ struct coordinator_settings {
 		bool migrations_per_cluster, outbound_per_node, inbound_per_node;
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
 		bool max_downtime_as_ms;
-		bool ladder, auto_converge, post_copy, disruption;
+		bool ladder, auto_converge, post_copy, disruption, tls;
 		bool connections, compression;
 	} set;
 };

@@ -330,6 +330,9 @@ static void settings_from_json(const json_t *object, struct migration_settings *
 	if (strategy_unpack((uint32_t)json_number(object, "strategy"), &ret->strategy) < 0)
 		ret->strategy = (struct strategy){ 0 };
 	origins_unpack(json_number(object, "origins"), ret);
+	/* Nobody else can; records of before it had an origin do not say so. */
+	if (ret->no_guard)
+		ret->from[SETTING_NO_GUARD] = ORIGIN_REQUEST;
 }
 
 static json_t *times_to_json(const struct stage_times *times)

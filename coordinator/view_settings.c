@@ -8,12 +8,14 @@
 #include <stdio.h>
 
 /* @record NULL: of the next migration of @vm. */
-static void format_origin(enum origin origin, const struct migration_record *record,
-                          const struct vm *vm, char *ret, size_t bytes)
+static void format_origin(enum setting setting, enum origin origin,
+                          const struct migration_record *record, const struct vm *vm, char *ret,
+                          size_t bytes)
 {
 	switch (origin) {
 	case ORIGIN_FILE:
-		snprintf(ret, bytes, "the cluster's limits/ (coordinator.yaml)");
+		snprintf(ret, bytes, "the cluster's %s (coordinator.yaml)",
+		         setting == SETTING_TLS ? "migration/tls" : "limits/");
 		break;
 	case ORIGIN_DRAIN:
 		snprintf(ret, bytes, "drain/%llu",
@@ -45,7 +47,7 @@ static size_t fill(const struct migration_settings *s, const struct migration_re
 
 	for (enum setting i = 0; i < SETTINGS; i++) {
 		setting_format(s, i, value);
-		format_origin((enum origin)s->from[i], record, vm, from, sizeof(from));
+		format_origin(i, (enum origin)s->from[i], record, vm, from, sizeof(from));
 		array[i] = view_setting_new(setting_name(i), value, from);
 	}
 	*ret = array;

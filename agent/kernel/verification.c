@@ -38,10 +38,7 @@ static void judge_state(const struct verification_input *in, struct check_list *
 
 	admission_required(c, in->paused ? "paused, as a person had left it" : "running");
 	if (!vm) {
-		if (in->why)
-			admission_not_measured(c, in->why);
-		else
-			admission_measured(c, "not active on %.64s", in->node);
+		admission_measured(c, "not active on %.64s", in->node);
 		admission_remedy(c, "look what became of it: virsh domstate --reason %.64s",
 		                 in->left->summary.name);
 		return;

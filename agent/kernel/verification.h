@@ -35,8 +35,7 @@ struct verification_input {
 	/* As it was then: by what the source has journaled, for autostart is off during a move. */
 	bool paused, persistent, autostart;
 
-	const struct vm_description *found;     /* NULL: it is not active here, or @why */
-	const char *why;                        /* it could not be looked at */
+	const struct vm_description *found;     /* NULL: it is not active here */
 	const struct vm_devices *devices;       /* of @found; NULL: @devices_why */
 	const char *devices_why;                /* they could not be looked at */
 	const struct network_finding *networks; /* found->n_interfaces, as for admission */

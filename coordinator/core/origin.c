@@ -26,6 +26,8 @@ static const char *const names[] = {
 	[SETTING_COPY_DISKS] = "copyDisks",
 	[SETTING_CONNECTIONS] = "parallelConnections",
 	[SETTING_COMPRESSION] = "compression",
+	[SETTING_TLS] = "tls",
+	[SETTING_NO_GUARD] = "noGuard",
 };
 static_assert(ARRAY_SIZE(names) == SETTINGS, "a setting without a name");
 
@@ -103,6 +105,12 @@ const char *setting_format(const struct migration_settings *s, enum setting sett
 	case SETTING_COMPRESSION:
 		snprintf(ret, SETTING_TEXT_BYTES, "%s", compression_name(s->transfer.compression));
 		break;
+	case SETTING_TLS:
+		snprintf(ret, SETTING_TEXT_BYTES, "%s", s->tls ? "yes" : "no");
+		break;
+	case SETTING_NO_GUARD:
+		snprintf(ret, SETTING_TEXT_BYTES, "%s", s->no_guard ? "yes" : "no");
+		break;
 	case SETTINGS:
 		abort();
 	}
@@ -145,6 +153,12 @@ void setting_take(struct migration_settings *s, enum setting setting, uint64_t v
 		break;
 	case SETTING_COMPRESSION:
 		s->transfer.compression = (enum compression)value;
+		break;
+	case SETTING_TLS:
+		s->tls = value;
+		break;
+	case SETTING_NO_GUARD:
+		s->no_guard = value;
 		break;
 	case SETTINGS:
 		abort();

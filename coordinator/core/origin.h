@@ -26,13 +26,15 @@ enum setting {
 	SETTING_COPY_DISKS,
 	SETTING_CONNECTIONS,
 	SETTING_COMPRESSION,
+	SETTING_TLS,
+	SETTING_NO_GUARD,
 	SETTINGS
 };
 
 /* Likewise. */
 enum origin {
 	ORIGIN_BUILT_IN,
-	ORIGIN_FILE,    /* limits/ of the coordinator */
+	ORIGIN_FILE,    /* the coordinator's */
 	ORIGIN_DRAIN,   /* the migration's own drain */
 	ORIGIN_VM,      /* kept for the guest: `drover tune vm/NAME` */
 	ORIGIN_REQUEST, /* `drover migrate` */

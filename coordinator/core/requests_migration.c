@@ -171,6 +171,8 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	m->kept.request_id = event->migrate.request_id;
 	text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), target);
 	take_request(&m->kept.settings, event);
+	setting_take_given(&m->kept.settings, SETTING_NO_GUARD, event->migrate.no_guard,
+	                   ORIGIN_REQUEST);
 	if (event->migrate.unsafe)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 		                   "%s: %s says that its storage is the same on both hosts where "

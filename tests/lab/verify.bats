@@ -11,6 +11,7 @@ setup_file() { drover_lab verify 2; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
+	disarm host1
 	disarm host2
 	lab_end_test
 }
@@ -32,6 +33,7 @@ history_of() {
 
 verification_get() { migration_get "$1" ".report.verification[] | select(.id | startswith(\"$2\")) | $3"; } # GUEST ID FILTER
 
+# bats test_tags=slow
 @test "a guest that moved is verified at its destination, and its whole history outlives a restart of all who kept it" {
 	whole_guest whole
 	run -0 drover migrate whole --to host2 --max-downtime 350ms
@@ -54,6 +56,8 @@ verification_get() { migration_get "$1" ".report.verification[] | select(.id | s
 	history_of whole >"$BATS_TEST_TMPDIR/before"
 	grep -q 'maxDowntime *350 ms *asked for with it (drover migrate)' "$BATS_TEST_TMPDIR/before"
 	grep -q 'completionTimeoutPerGiB *13 min 20 s per GiB *built-in default' "$BATS_TEST_TMPDIR/before"
+	grep -q 'tls *yes *the cluster.s migration/tls' "$BATS_TEST_TMPDIR/before"
+	grep -q 'noGuard *no *built-in default' "$BATS_TEST_TMPDIR/before"
 	grep -q '^  state  *done$' "$BATS_TEST_TMPDIR/before"
 	grep -q '^  passes  *[1-9]' "$BATS_TEST_TMPDIR/before"
 	grep -q '^  guard  *two-step' "$BATS_TEST_TMPDIR/before"
@@ -96,14 +100,21 @@ verification_get() { migration_get "$1" ".report.verification[] | select(.id | s
 	assert_all_well differs@host2
 }
 
-@test "the destination's agent dies before it has looked: the next one does" {
-	new_guest later host1
-	arm host2 target_before_verify
-	drover -q migrate later --to host2 --detach
-	wait_until 'has_died host2' 20
-	lab_drover_start host2 >/dev/null
-	wait_until '[ "$(migration_get later .state)" = DONE ]' 30
-	[ "$(migration_get later '.report.verification | map(.verdict) | unique | join(" ")')" = PASS ]
-	[ "$(migration_get later '.report.verification | length')" = 8 ]
-	assert_all_well later@host2
+# bats test_tags=slow
+# The next agent of the source has no connection to libvirt yet when it asks what is left there: that is no
+# difference.
+@test "either agent dies before the guest was looked at: the next one sees to it" {
+	local host point
+	while read -r host point; do
+		new_guest "later-$host" host1
+		arm "$host" "$point"
+		drover -q migrate "later-$host" --to host2 --detach
+		wait_until "has_died $host" 20
+		lab_drover_start "$host" >/dev/null
+		wait_until "[ \"\$(migration_get later-$host .state)\" = DONE ]" 30
+		[ "$(migration_get "later-$host" '.report.verification | map(select(.verdict != "PASS")) | tojson')" = "[]" ]
+		[ "$(migration_get "later-$host" '.report.verification | length')" = 8 ]
+		assert_all_well "later-$host@host2"
+		disarm "$host"
+	done < <(printf '%s\n' 'host1 source_before_verify' 'host2 target_before_verify')
 }

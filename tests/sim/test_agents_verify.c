@@ -187,6 +187,45 @@ static void test_one_agent_restarted(void **state)
 	}
 }
 
+static bool was_asked(void *context)
+{
+	(void)context;
+	return peer.asked > 0;
+}
+
+/* An agent that dies while it asks is followed by one that asks again. */
+static void test_source_restarted_while_it_asks(void **state)
+{
+	struct agents *t = begin(64 * MIB);
+
+	(void)state;
+	peer.silent = 1000;
+	assert_true(agents_until(t, was_asked, NULL));
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	peer.silent = 0;
+	assert_true(agents_wait(t, DONE));
+	expect(t, "", ALL, ALL);
+	finish(t);
+}
+
+/* Nor a destination's libvirt that is away for a moment. */
+static void test_libvirt_there_is_away(void **state)
+{
+	struct agents *t = begin(64 * MIB);
+
+	(void)state;
+	peer.silent = 1000;
+	assert_true(agents_until(t, was_asked, NULL));
+	fake_world_set_libvirtd(t->world, "host2", FAKE_LIBVIRTD_DOWN);
+	peer.asked = peer.silent = 0;
+	assert_true(agents_until(t, was_asked, NULL));
+	fake_world_set_libvirtd(t->world, "host2", FAKE_LIBVIRTD_UP);
+	assert_true(agents_wait(t, DONE));
+	expect(t, "", ALL, ALL);
+	finish(t);
+}
+
 /* If both are, nobody knows: that is told, and is no difference. */
 static void test_both_agents_restarted(void **state)
 {
@@ -273,6 +312,8 @@ int main(void)
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_differences),
 		cmocka_unit_test(test_one_agent_restarted),
+		cmocka_unit_test(test_source_restarted_while_it_asks),
+		cmocka_unit_test(test_libvirt_there_is_away),
 		cmocka_unit_test(test_both_agents_restarted),
 		cmocka_unit_test(test_told_by_the_next_agent),
 		cmocka_unit_test(test_older_peer),

@@ -424,6 +424,15 @@ static void test_origins(void **state)
 	setting_take(&s, SETTING_COMPLETION_TIMEOUT, 150000, ORIGIN_REQUEST);
 	assert_string_equal(setting_format(&s, SETTING_COMPLETION_TIMEOUT, text),
 	                    "2 min 30 s per GiB");
+	/* What only one place can set has an origin, too. */
+	s.tls = true;
+	assert_string_equal(setting_format(&s, SETTING_TLS, text), "yes");
+	assert_string_equal(setting_name(SETTING_TLS), "tls");
+	setting_take_given(&s, SETTING_NO_GUARD, false, ORIGIN_REQUEST);
+	assert_int_not_equal(s.from[SETTING_NO_GUARD], ORIGIN_REQUEST);
+	setting_take_given(&s, SETTING_NO_GUARD, true, ORIGIN_REQUEST);
+	assert_int_equal(s.from[SETTING_NO_GUARD], ORIGIN_REQUEST);
+	assert_string_equal(setting_format(&s, SETTING_NO_GUARD, text), "yes");
 }
 
 int main(void)

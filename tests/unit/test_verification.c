@@ -171,11 +171,6 @@ static void test_gone(void **state)
 	(void)state;
 	a->in.found = NULL;
 	expect(a, "state", "not active on host2");
-
-	a = arrive();
-	a->in.found = NULL;
-	a->in.why = "libvirt does not answer";
-	expect(a, "state", "not measured: libvirt does not answer");
 }
 
 /* Name and UUID are its identity; vCPUs and memory are what it had. */
