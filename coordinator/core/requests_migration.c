@@ -107,7 +107,7 @@ static void take_request(struct migration_settings *s, const struct event *event
 	s->transfer.copy_incremental = event->migrate.transfer.copy_incremental;
 	text_copy(s->transfer.copy_only, sizeof(s->transfer.copy_only),
 	          event->migrate.transfer.copy_only);
-	s->no_guard = event->migrate.no_guard;
+	setting_take_given(s, SETTING_NO_GUARD, event->migrate.no_guard, ORIGIN_REQUEST);
 	s->unsafe = event->migrate.unsafe;
 }
 
@@ -171,8 +171,6 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	m->kept.request_id = event->migrate.request_id;
 	text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), target);
 	take_request(&m->kept.settings, event);
-	setting_take_given(&m->kept.settings, SETTING_NO_GUARD, event->migrate.no_guard,
-	                   ORIGIN_REQUEST);
 	if (event->migrate.unsafe)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 		                   "%s: %s says that its storage is the same on both hosts where "
