@@ -16,24 +16,31 @@
 
 #define STOP_GRACE_MS 2000
 
+int leftovers_stop_tunnel(const struct tunnel_ops *tunnels, const char *directory,
+                          struct error *err)
+{
+	struct tunnel tunnel = { 0 };
+	struct tunnel_status status;
+	struct error ignored; /* no status file: no process */
+
+	snprintf(tunnel.status_path, sizeof(tunnel.status_path), "%s/status", directory);
+	if (tunnel_status_read(tunnel.status_path, &status, &ignored) < 0)
+		return 0;
+	tunnel.pid = (pid_t)status.pid;
+	tunnel.start_ticks = status.start_ticks;
+	return tunnels->stop(&tunnel, STOP_GRACE_MS, err);
+}
+
 int leftovers_remove_directory(const struct tunnel_ops *tunnels, const char *directory,
                                struct error *err)
 {
 	static const char *const files[] = { "libvirt.sock", "tunnel.log", "status" };
-	struct tunnel tunnel = { 0 };
-	struct tunnel_status status;
-	struct error ignored; /* no status file: no process */
 	char path[VM_PATH_BYTES + 16];
 
 	if (access(directory, F_OK) < 0)
 		return 0;
-	snprintf(tunnel.status_path, sizeof(tunnel.status_path), "%s/status", directory);
-	if (tunnel_status_read(tunnel.status_path, &status, &ignored) == 0) {
-		tunnel.pid = (pid_t)status.pid;
-		tunnel.start_ticks = status.start_ticks;
-		if (tunnels->stop(&tunnel, STOP_GRACE_MS, err) < 0)
-			return -(int)err->code;
-	}
+	if (leftovers_stop_tunnel(tunnels, directory, err) < 0)
+		return -(int)err->code;
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
 		unlink(path);

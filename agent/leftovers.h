@@ -10,6 +10,11 @@
 #include "agent/kernel/attempt.h"
 #include "agent/tunnels.h"
 
+/* Stops the tunnel that the directory's status file names, if there is one. It may be another than the
+ * one in the journal, of which the file goes with its end: so this comes first. */
+int leftovers_stop_tunnel(const struct tunnel_ops *tunnels, const char *directory,
+                          struct error *err);
+
 /* Stops the tunnel that the directory's status file names, if there is one, and removes the
  * directory. 0 also if there is none. */
 int leftovers_remove_directory(const struct tunnel_ops *tunnels, const char *directory,

@@ -198,16 +198,18 @@ struct clean_errand {
 static void clean_work(struct errand *e)
 {
 	struct clean_errand *c = (struct clean_errand *)e;
+	const struct tunnel_ops *tunnels = c->base.attempt->agent->tunnels;
 	struct error err;
 
 	FAILPOINT(source_before_cleaning);
-	if (c->has_tunnel && c->base.attempt->agent->tunnels->stop(&c->tunnel, 2000, &err) < 0)
+	if (leftovers_stop_tunnel(tunnels, c->directory, &err) < 0 ||
+	    (c->has_tunnel && tunnels->stop(&c->tunnel, 2000, &err) < 0))
 		c->error = err;
 	for (size_t i = 0; i < c->n_proofs; i++) {
 		if (storage_proof_clean(&c->proofs[i], &err) < 0)
 			c->error = err;
 	}
-	if (leftovers_remove_directory(c->base.attempt->agent->tunnels, c->directory, &err) < 0)
+	if (leftovers_remove_directory(tunnels, c->directory, &err) < 0)
 		c->error = err;
 	if (c->search_proofs)
 		leftovers_remove_proofs(c->base.attempt->agent->hypervisor, c->uuid, &c->name);

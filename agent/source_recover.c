@@ -13,6 +13,7 @@
 #include "agent/source.h"
 
 #include "agent/failpoints.h"
+#include "agent/leftovers.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -100,7 +101,9 @@ static void link_work(struct errand *e)
 	struct source_attempt *a = l->base.attempt;
 	const struct tunnel_ops *tunnels = a->agent->tunnels;
 
-	if (l->had_tunnel)
+	/* The agent before us may have made one that it could not write down. */
+	l->rc = leftovers_stop_tunnel(tunnels, l->directory, &l->error);
+	if (l->rc == 0 && l->had_tunnel)
 		l->rc = tunnels->stop(&l->old, 2000, &l->error);
 	/* A host that was rebooted has no such directory any more. */
 	if (l->rc == 0)

@@ -100,7 +100,8 @@ static void end_work(struct errand *e)
 	struct end_errand *w = (struct end_errand *)e;
 
 	FAILPOINT(target_before_cleaning);
-	if (w->inbound.tunnel_made)
+	(void)leftovers_stop_tunnel(w->agent->tunnels, w->inbound.directory, &w->error);
+	if (w->error.code == ERROR_NONE && w->inbound.tunnel_made)
 		(void)w->agent->tunnels->stop(&w->inbound.tunnel, 2000, &w->error);
 	if (w->error.code == ERROR_NONE)
 		(void)leftovers_remove_directory(w->agent->tunnels, w->inbound.directory,

@@ -10,6 +10,7 @@
 #include "agent/target.h"
 
 #include "agent/failpoints.h"
+#include "agent/leftovers.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/log.h"
@@ -62,6 +63,9 @@ static void relink_work(struct errand *e)
 		r->rc = tunnels->cut(r->agent->settings->migration_address, r->port, &r->cut,
 		                     &r->error);
 	FAILPOINT(target_after_cut);
+	/* The agent before us may have made one that it could not write down. */
+	if (r->rc == 0)
+		r->rc = leftovers_stop_tunnel(tunnels, r->directory, &r->error);
 	if (r->rc == 0 && r->had_tunnel) {
 		r->rc = tunnels->stop(&r->old, 2000, &r->error);
 		r->old_stopped = r->rc == 0;

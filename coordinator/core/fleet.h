@@ -62,6 +62,7 @@ struct node {
 	bool attached;         /* its agent is connected now */
 	bool listed;           /* its guests were listed since this coordinator started */
 	bool inventory_valid;  /* false: its vms are what was last seen, nothing may be concluded */
+	uint64_t blind_ms;     /* since when its libvirt cannot be asked; 0 = it can */
 	uint64_t last_seen_ms; /* when its agent last said anything; 0 = never */
 	struct id boot_id;
 	uint64_t highest_epoch; /* that its agent had seen when it attached */

@@ -22,6 +22,8 @@
 
 /* Both agents report a switchover within this time, so two sightings are no alarm before it. */
 #define TWICE_AFTER_MS ((uint64_t)5000)
+/* An agent that has just started, and a libvirtd that is being restarted, are no news. */
+#define BLIND_AFTER_MS ((uint64_t)3000)
 /* For so long after a host that was declared dead is back there is no such time. */
 #define RETURNED_MS ((uint64_t)60000)
 
@@ -52,15 +54,20 @@ static enum node_state judge_state(const struct node *node, uint64_t now_ms)
 		return NODE_MAINTENANCE;
 	if (node->kept.cordoned)
 		return NODE_CORDONED;
-	return node->host.libvirt_problem[0] && !node->inventory_valid ? NODE_NO_LIBVIRT
-	                                                               : NODE_READY;
+	return node->blind_ms && now_ms - node->blind_ms >= BLIND_AFTER_MS ? NODE_NO_LIBVIRT
+	                                                                   : NODE_READY;
 }
 
 void node_refresh(struct fleet *fleet, struct node *node)
 {
-	enum node_state state = judge_state(node, change_now(fleet));
+	enum node_state state;
 	char reason[REASON_BYTES];
 
+	if (!node->host.libvirt_problem[0] || node->inventory_valid)
+		node->blind_ms = 0;
+	else if (!node->blind_ms)
+		node->blind_ms = change_now(fleet);
+	state = judge_state(node, change_now(fleet));
 	if (state == NODE_FENCED)
 		snprintf(reason, sizeof(reason), "declared dead by %.64s%s%.300s",
 		         node->kept.fenced_by, node->kept.fenced_reason[0] ? ": " : "",

@@ -84,6 +84,10 @@ said_in_history() { drover events | grep -q "$1: after .*$2"; } # GUEST TEXT
 # bats test_tags=slow
 @test "a guest whose CPUs are the limit converges with auto-converge and not without" {
 	lab vm hot host1 --memory 64MiB --working-set 16MiB --dirty max --storage file
+	wait_until "drover vms hot -o json | jq -e '.vms[0].movable' >/dev/null" 10
+	run -1 drover migrate hot --to host2 --ladder minimal-downtime
+	[[ $(migration_get hot .reason) == *"did not converge"*"permit auto-converge"* ]] || fail "$(migration_get hot .reason)"
+	assert_all_well hot@host1
 	run -0 drover migrate hot --to host2 --allow-auto-converge
 	decided hot "auto-converge" || fail "$(decisions hot)"
 	assert_all_well hot@host2
