@@ -217,6 +217,7 @@ static void second(void *context)
 	loop_timer_start(agent->loop, &agent->second, 1000);
 	agent->seconds++;
 	agent_read_traffic(agent);
+	source_traffic_tick(agent);
 	target_tick(agent);
 	target_settle_fenced(agent);
 	start_block_update(agent);
@@ -434,6 +435,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	});
 	reservations_see_epoch(agent->reservations, past.epoch);
 	open_traffic(agent);
+	agent->connections = connections_new();
 
 	rc = open_mesh(agent, options, err);
 	if (rc == 0)
@@ -494,6 +496,7 @@ void agent_stop(struct agent *agent)
 	(void)loop_run_until(agent->loop, 2 * PEERS_POLL_MS, NULL, NULL);
 	credentials_free(agent);
 	traffic_close(agent->traffic);
+	connections_free(agent->connections);
 	source_stop(agent);
 	target_stop(agent);
 	fence_stop(agent);

@@ -66,6 +66,7 @@ struct agent {
 
 	struct traffic *traffic; /* NULL: not even rtnetlink */
 	struct bandwidth bandwidth;
+	struct connections *connections;
 	uint64_t link_bytes_per_s; /* what the migration interface claims; 0 = nothing */
 
 	char suspect[192];          /* why this host's figures are not believed; "" = they are */

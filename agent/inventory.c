@@ -139,6 +139,7 @@ static void reading_done(struct errand *e)
 		inv->readings++;
 		inv->as_of_ms = r->begun_ms;
 		error_clear(&inv->problem);
+		inv->asked = true;
 		if (inv->callbacks.settled)
 			inv->callbacks.settled(inv->callbacks.context);
 	}
@@ -196,6 +197,7 @@ void inventory_lost(struct inventory *inv, const struct error *why)
 {
 	inv->generation++;
 	inv->problem = *why;
+	inv->asked = true;
 	inv->valid = false;
 	if (inv->callbacks.settled)
 		inv->callbacks.settled(inv->callbacks.context);

@@ -37,6 +37,7 @@ struct inventory_callbacks {
 struct inventory {
 	bool valid;
 	struct error problem; /* why it is not valid */
+	bool asked;           /* libvirt has answered, or failed to */
 	struct inventory_vm *vms;
 	uint64_t readings; /* taken in since the start */
 	uint64_t as_of_ms; /* when the newest of them was begun, clock_now_ms scale */

@@ -73,6 +73,7 @@ static void attempt_free(struct source_attempt *a)
 	courier_pool_free(a->mover);
 	wire_free(a->left);
 	free(a->checks);
+	free(a->connections);
 	free(a->proofs);
 	free(a->disks);
 	source_remnants_free(a);

@@ -17,6 +17,7 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/connections.h"
 #include "agent/convergence.h"
 #include "agent/kernel/attempt.h"
 #include "agent/kernel/guard.h"
@@ -98,6 +99,7 @@ struct source_attempt {
 	bool preparing; /* a courier is making something of it; cleaned up when it is home */
 	bool endpoint_registered, disk_endpoint_registered;
 	struct traffic_endpoint endpoint, disk_endpoint;
+	struct connections_watch *connections; /* owned; NULL: none looked for yet */
 
 	/* MOVING. */
 	struct courier_pool *mover; /* its thread blocks in libvirt's call; NULL when adopted */
@@ -299,6 +301,8 @@ void source_traffic_start(struct source_attempt *a);
 void source_traffic_stop(struct source_attempt *a);
 /* False: not measured. */
 bool source_traffic_get_rate(const struct source_attempt *a, uint64_t *ret_bytes_per_s);
+/* How its connections are doing, and those of all others. */
+void source_traffic_tick(struct agent *agent);
 /* Takes what was sent so far into wire_bytes. */
 void source_traffic_read(struct source_attempt *a);
 

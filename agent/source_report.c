@@ -29,6 +29,26 @@ const char *source_state_name(Drover__V1__MigrationState state)
 	return names[state];
 }
 
+static Drover__V1__Connection *connection_new(const struct source_attempt *a)
+{
+	const struct connection_quality *q = a->connections ? &a->connections->quality : NULL;
+	Drover__V1__Connection *c;
+
+	if (!q || !q->known)
+		return NULL;
+	c = xnew(Drover__V1__Connection);
+	drover__v1__connection__init(c);
+	c->connections = (uint32_t)q->n_connections;
+	c->bytes_per_s = q->bytes_per_s;
+	c->rtt_us = q->rtt_us;
+	c->min_rtt_us = q->min_rtt_us;
+	c->resent_ppm = q->resent_ppm;
+	c->limited_by = xstrdup(quality_limit_name(q->limit));
+	c->usual_bytes_per_s = q->usual_bytes_per_s;
+	c->collapsed = q->collapsed;
+	return c;
+}
+
 static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 {
 	Drover__V1__Progress *p = xmalloc(sizeof(*p));
@@ -57,6 +77,7 @@ static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 		p->transfer_bytes_per_s = a->progress.transfer_bytes_per_s;
 		p->rate_source = xstrdup("qemu");
 	}
+	p->connection = connection_new(a);
 	return p;
 }
 

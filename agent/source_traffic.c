@@ -3,7 +3,11 @@
  * of its disks where they are copied. See source.h. Owner thread only. */
 #include "agent/source.h"
 
+#include "common/alloc.h"
+#include "common/clock.h"
 #include "common/log.h"
+
+#include <utlist.h>
 
 static bool count(struct source_attempt *a, uint16_t port, struct traffic_endpoint *ret)
 {
@@ -47,6 +51,28 @@ bool source_traffic_get_rate(const struct source_attempt *a, uint64_t *ret_bytes
 	if (disks && disks->known)
 		*ret_bytes_per_s += disks->payload_bytes_per_s[TRAFFIC_SENT];
 	return true;
+}
+
+void source_traffic_tick(struct agent *agent)
+{
+	struct source_attempt *a;
+
+	LL_FOREACH (agent->attempts, a) {
+		struct traffic_endpoint endpoints[2];
+		size_t n = 0;
+
+		if (a->endpoint_registered)
+			endpoints[n++] = a->endpoint;
+		if (a->disk_endpoint_registered)
+			endpoints[n++] = a->disk_endpoint;
+		if (n == 0 || a->stage != SOURCE_MOVING)
+			continue;
+		if (!a->connections)
+			a->connections = xnew(struct connections_watch);
+		connections_read(agent->connections, a->connections, endpoints, n,
+		                 a->migration_address, a->order.bandwidth_bytes_per_s,
+		                 clock_now_ms());
+	}
 }
 
 void source_traffic_read(struct source_attempt *a)

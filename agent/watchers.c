@@ -71,7 +71,10 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	h->libvirt_version = xstrdup(agent->facts.libvirt_version);
 	h->hypervisor_version = xstrdup(agent->facts.hypervisor_version);
 	h->libvirt_connected = agent->inventory.valid;
-	h->libvirt_problem = xstrdup(agent->inventory.valid ? "" : agent->inventory.problem.text);
+	/* That nobody has asked yet is no problem: it is about to be. */
+	h->libvirt_problem = xstrdup(agent->inventory.valid || !agent->inventory.asked
+	                                     ? ""
+	                                     : agent->inventory.problem.text);
 	target_fill_host(agent, h);
 	h->agent_problem = xstrdup(agent->problem.text);
 	h->interfaces = xcalloc(agent->bandwidth.n_interfaces, sizeof(*h->interfaces));

@@ -278,6 +278,20 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	return 0;
 }
 
+static void read_connection(const Drover__V1__Connection *from, struct connection *to)
+{
+	if (!from)
+		return;
+	to->connections = from->connections;
+	to->bytes_per_s = from->bytes_per_s;
+	to->rtt_us = from->rtt_us;
+	to->min_rtt_us = from->min_rtt_us;
+	to->resent_ppm = from->resent_ppm;
+	text_copy(to->limited_by, sizeof(to->limited_by), from->limited_by);
+	to->usual_bytes_per_s = from->usual_bytes_per_s;
+	to->collapsed = from->collapsed;
+}
+
 static void read_progress(const Drover__V1__Progress *from, struct progress *to)
 {
 	if (!from)
@@ -294,6 +308,7 @@ static void read_progress(const Drover__V1__Progress *from, struct progress *to)
 	to->eta_known = from->eta_known;
 	to->percent = from->percent > 100 ? 100 : from->percent;
 	text_copy(to->rate_source, sizeof(to->rate_source), from->rate_source);
+	read_connection(from->connection, &to->connection);
 }
 
 /* A verdict of a later version says nothing to this one. */

@@ -198,6 +198,25 @@ Drover__V1__Vm *view_vm_new(const struct vm *vm)
 	return m;
 }
 
+static Drover__V1__Connection *connection_new(const struct connection *c)
+{
+	Drover__V1__Connection *m;
+
+	if (!c->connections)
+		return NULL;
+	m = xnew(Drover__V1__Connection);
+	drover__v1__connection__init(m);
+	m->connections = c->connections;
+	m->bytes_per_s = c->bytes_per_s;
+	m->rtt_us = c->rtt_us;
+	m->min_rtt_us = c->min_rtt_us;
+	m->resent_ppm = c->resent_ppm;
+	m->limited_by = xstrdup(c->limited_by);
+	m->usual_bytes_per_s = c->usual_bytes_per_s;
+	m->collapsed = c->collapsed;
+	return m;
+}
+
 static Drover__V1__Progress *progress_new(const struct progress *p)
 {
 	NEW_MESSAGE(m, Drover__V1__Progress, drover__v1__progress__init);
@@ -214,6 +233,7 @@ static Drover__V1__Progress *progress_new(const struct progress *p)
 	m->eta_known = p->eta_known;
 	m->percent = p->percent;
 	m->rate_source = xstrdup(p->rate_source);
+	m->connection = connection_new(&p->connection);
 	return m;
 }
 

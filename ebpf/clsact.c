@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "ebpf/netlink.h"
 #include "ebpf/rtnl.h"
 
 #include <arpa/inet.h>
@@ -101,7 +102,7 @@ static struct filter read_filter(int rtnl_fd, const struct clsact_place *place, 
 	};
 	struct filter filter = { 0 };
 
-	if (rtnl_ask(rtnl_fd, &request.header, on_filter, &filter, NULL) < 0)
+	if (netlink_ask(rtnl_fd, &request.header, on_filter, &filter, NULL) < 0)
 		return (struct filter){ 0 };
 	return filter;
 }

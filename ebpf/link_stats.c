@@ -2,6 +2,7 @@
 /* See link_stats.h. */
 #include "ebpf/link_stats.h"
 
+#include "ebpf/netlink.h"
 #include "ebpf/rtnl.h"
 
 #include <stdbool.h>
@@ -59,7 +60,7 @@ int link_stats_read(int rtnl_fd, uint32_t ifindex, struct link_stats *ret_stats,
 	struct answer answer = { 0 };
 	int rc;
 
-	rc = rtnl_ask(rtnl_fd, &request.header, on_stats, &answer, err);
+	rc = netlink_ask(rtnl_fd, &request.header, on_stats, &answer, err);
 	if (rc < 0)
 		return error_context(err, "reading the counters of link %u", ifindex);
 	if (!answer.found)

@@ -16,5 +16,5 @@ struct link_stats {
 	uint64_t packets[2];
 };
 
-/* @rtnl_fd: from rtnl_open. -ERROR_NOT_FOUND if the link is gone. */
+/* @rtnl_fd: from netlink_open(NETLINK_ROUTE). -ERROR_NOT_FOUND if the link is gone. */
 int link_stats_read(int rtnl_fd, uint32_t ifindex, struct link_stats *ret_stats, struct error *err);

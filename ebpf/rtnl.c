@@ -2,104 +2,16 @@
 /* See rtnl.h. Messages are walked with the kernel's own macros, which check every length. */
 #include "ebpf/rtnl.h"
 
-#include "common/alloc.h"
-#include "common/cleanup.h"
+#include "ebpf/netlink.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-
-/* A link's description is 1-3 KiB; those of devices with many virtual functions are larger. */
-#define ANSWER_BYTES 65536
-
-/* Never seen to wait: a limit against a kernel that does not answer at all. */
-#define ANSWER_TIMEOUT_S 2
-
-int rtnl_open(int *ret_fd, struct error *err)
-{
-	struct timeval timeout = { .tv_sec = ANSWER_TIMEOUT_S };
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-
-	if (fd < 0)
-		return error_set_errno(err, ERROR_SYSTEM, errno, "cannot open an rtnetlink socket");
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
-		return error_set_errno(err, ERROR_SYSTEM, errno,
-		                       "cannot set a time-out on an rtnetlink socket");
-	*ret_fd = take_fd(fd);
-	return 0;
-}
-
-static enum error_code code_of(int errno_value)
-{
-	switch (errno_value) {
-	case ENODEV:
-	case ENOENT:
-		return ERROR_NOT_FOUND;
-	case EPERM:
-	case EACCES:
-		return ERROR_PERMISSION;
-	default:
-		return ERROR_SYSTEM;
-	}
-}
-
-int rtnl_ask(int fd, struct nlmsghdr *request,
-             void (*on_answer)(const struct nlmsghdr *answer, void *userdata), void *userdata,
-             struct error *err)
-{
-	static __thread uint32_t sequence;
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	_cleanup_free_ char *buffer = xmalloc(ANSWER_BYTES);
-
-	/* Without "echo" a qdisc is announced to whoever listens, but not to who asked for it. */
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO;
-	request->nlmsg_seq = ++sequence;
-	if (sendto(fd, request, request->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) <
-	    0)
-		return error_set_errno(err, code_of(errno), errno, "cannot ask the kernel");
-
-	for (;;) {
-		ssize_t received = recv(fd, buffer, ANSWER_BYTES, MSG_TRUNC);
-		struct nlmsghdr *message = (struct nlmsghdr *)(void *)buffer;
-
-		if (received < 0 && errno == EINTR)
-			continue;
-		if (received < 0)
-			return error_set_errno(err, ERROR_SYSTEM, errno,
-			                       "no answer from the kernel");
-		if (received > ANSWER_BYTES)
-			return error_set(err, ERROR_TOO_LARGE,
-			                 "the kernel's answer has %zd bytes, more than %d",
-			                 received, ANSWER_BYTES);
-
-		for (size_t left = (size_t)received; NLMSG_OK(message, left);
-		     message = NLMSG_NEXT(message, left)) {
-			if (message->nlmsg_seq != request->nlmsg_seq)
-				continue; /* the rest of a question that timed out */
-			if (message->nlmsg_type == NLMSG_ERROR) {
-				struct nlmsgerr *outcome = NLMSG_DATA(message);
-
-				if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*outcome)))
-					return error_set(err, ERROR_PROTOCOL,
-					                 "the kernel's answer is cut short");
-				if (outcome->error)
-					return error_set_errno(err, code_of(-outcome->error),
-					                       -outcome->error,
-					                       "the kernel refuses");
-				return 0;
-			}
-			if (on_answer)
-				on_answer(message, userdata);
-		}
-	}
-}
 
 static void copy_text(const struct rtattr *attribute, char ret_text[RTNL_KIND_BYTES])
 {
@@ -140,7 +52,7 @@ int rtnl_read_link(int fd, uint32_t ifindex, struct rtnl_link *ret_link, struct 
 	struct rtnl_link link = { 0 };
 	int rc;
 
-	rc = rtnl_ask(fd, &request.header, on_link, &link, err);
+	rc = netlink_ask(fd, &request.header, on_link, &link, err);
 	if (rc < 0)
 		return error_context(err, "reading link %u", ifindex);
 	*ret_link = link;
@@ -176,7 +88,7 @@ int rtnl_read_ingress_kind(int fd, uint32_t ifindex, char ret_kind[RTNL_KIND_BYT
 	int rc;
 
 	/* A link that never had one says ENOENT; one whose qdisc was removed says EINVAL. */
-	rc = rtnl_ask(fd, &request.header, on_qdisc, kind, &why);
+	rc = netlink_ask(fd, &request.header, on_qdisc, kind, &why);
 	if (rc < 0 && why.code == ERROR_PERMISSION) {
 		if (err)
 			*err = why;

@@ -10,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "ebpf/netlink.h"
 #include "ebpf/rtnl.h"
 #include "ebpf/traffic_private.h"
 
@@ -96,7 +97,7 @@ int traffic_open(const struct traffic_options *options, struct traffic **ret_tra
 	traffic = xnew(struct traffic);
 	traffic->options = *options;
 	traffic->rtnl_fd = -1;
-	rc = rtnl_open(&traffic->rtnl_fd, err);
+	rc = netlink_open(NETLINK_ROUTE, &traffic->rtnl_fd, err);
 	if (rc < 0) {
 		traffic_close(traffic);
 		return error_context(err, "measuring traffic");

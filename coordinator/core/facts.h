@@ -99,6 +99,17 @@ struct tuned_value {
 	char before[UNITS_TEXT_BYTES], after[UNITS_TEXT_BYTES];
 };
 
+/* The TCP connections of a migration; see proto/types.proto. */
+struct connection {
+	uint32_t connections; /* 0 = not measured */
+	uint64_t bytes_per_s;
+	uint64_t rtt_us, min_rtt_us;
+	uint32_t resent_ppm;
+	char limited_by[12];
+	uint64_t usual_bytes_per_s;
+	bool collapsed;
+};
+
 struct progress {
 	uint64_t elapsed_ms;
 	uint64_t memory_total_bytes;
@@ -113,6 +124,7 @@ struct progress {
 	uint32_t percent;
 	char rate_source[16];
 	uint64_t disk_total_bytes, disk_processed_bytes, disk_remaining_bytes; /* 0 = none copied */
+	struct connection connection;
 };
 
 /* What an attempt spent its time with; see proto/types.proto. */

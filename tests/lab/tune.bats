@@ -46,6 +46,8 @@ decided() { migration_get "$1" '.report.decisions // [] | .[]' | grep -q -- "$2"
 	wait_mid_copy slow host1 262144
 	wait_until '[ "$(migration_get slow ".report.progress.iteration // 0")" -ge 1 ]' 20
 	[ "$(qemu_has slow max-bandwidth)" = 1048576 ]
+	wait_until '[ "$(migration_get slow .report.progress.connection.limitedBy)" = cap ]' 20
+	drover explain "migration/$(migration_get slow .number)" | grep -q 'limited by *the bandwidth it is allowed'
 	run -0 drover tune slow --bandwidth none --max-downtime 250ms
 	[[ $output == *"bandwidthPerMigration"*"1 MiB/s = 8.4 Mbit/s → no limit"* ]]
 	[[ $output == *"maxDowntime"*"300 ms → 250 ms"* ]]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* "drover explain": sentences of the coordinator, then every check with its numbers, then the
  * settings with where they come from. */
-#include "tools/drover/render.h"
+#include "tools/drover/explanation.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
@@ -15,9 +15,7 @@
 
 DEFINE_CLEANUP(struct table *, table_free);
 
-/* One line, escaped. */
-static void __attribute__((format(printf, 2, 3)))
-say(const struct output *o, const char *format, ...)
+void explanation_say(const struct output *o, const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL, *shown = NULL;
 	va_list args;
@@ -30,11 +28,10 @@ say(const struct output *o, const char *format, ...)
 	fprintf(o->file, "%s\n", shown);
 }
 
-/* "  guard         image lock"; nothing when there is nothing to say. */
-static void fact(const struct output *o, const char *name, const char *value)
+void explanation_fact(const struct output *o, const char *name, const char *value)
 {
 	if (*value)
-		say(o, "  %-14s %s", name, value);
+		explanation_say(o, "  %-14s %s", name, value);
 }
 
 static enum output_colour verdict_colour(Drover__V1__Check__Verdict verdict)
@@ -157,33 +154,37 @@ static void strategy_print(const struct output *o, const Drover__V1__MigrationSe
 	char line[128];
 
 	if ((unsigned)settings->ladder < LADDERS && settings->ladder)
-		fact(o, "ladder", strategy_ladder_name((enum ladder_name)settings->ladder));
+		explanation_fact(o, "ladder",
+		                 strategy_ladder_name((enum ladder_name)settings->ladder));
 	snprintf(line, sizeof(line), "%s%s%s",
 	         settings->allow_auto_converge ? ", auto-converge" : "",
 	         settings->allow_post_copy ? ", post-copy" : "",
 	         settings->allow_workload_disruption ? ", a pause until it is moved" : "");
 	if (line[0])
-		fact(o, "permitted", line + 2);
+		explanation_fact(o, "permitted", line + 2);
 }
 
 static void limits_print(const struct output *o, const Drover__V1__MigrationSettings *settings)
 {
 	char text[OUTPUT_TEXT_BYTES];
 
-	fact(o, "bandwidth",
-	     settings->bandwidth_bytes_per_s ? output_rate(o, settings->bandwidth_bytes_per_s, text)
-	                                     : "no limit");
+	explanation_fact(o, "bandwidth",
+	                 settings->bandwidth_bytes_per_s
+	                         ? output_rate(o, settings->bandwidth_bytes_per_s, text)
+	                         : "no limit");
 	if (settings->max_downtime_ms)
-		fact(o, "max downtime", output_duration(o, settings->max_downtime_ms, text));
+		explanation_fact(o, "max downtime",
+		                 output_duration(o, settings->max_downtime_ms, text));
 	if (settings->completion_timeout_ms_per_gib) {
 		char line[OUTPUT_TEXT_BYTES + 16];
 
 		snprintf(line, sizeof(line), "%s per GiB",
 		         output_duration(o, settings->completion_timeout_ms_per_gib, text));
-		fact(o, "time limit", line);
+		explanation_fact(o, "time limit", line);
 	}
 	if (settings->progress_timeout_ms)
-		fact(o, "stall limit", output_duration(o, settings->progress_timeout_ms, text));
+		explanation_fact(o, "stall limit",
+		                 output_duration(o, settings->progress_timeout_ms, text));
 }
 
 /* @told: a table says most of it, with where each comes from. */
@@ -192,144 +193,20 @@ static void migration_settings_print(const struct output *o,
 {
 	if (!told)
 		limits_print(o, settings);
-	fact(o, "encryption", settings->tls ? "TLS" : "none");
+	explanation_fact(o, "encryption", settings->tls ? "TLS" : "none");
 	if (settings->no_guard)
-		fact(o, "no guard", "locks only, no two-step commit: an administrator said so");
+		explanation_fact(o, "no guard",
+		                 "locks only, no two-step commit: an administrator said so");
 	if (settings->unsafe)
-		fact(o, "unsafe",
-		     "storage that was not proved to be the same on both hosts was taken for "
-		     "it: an administrator said so");
+		explanation_fact(
+			o, "unsafe",
+			"storage that was not proved to be the same on both hosts was taken for "
+			"it: an administrator said so");
 	if (told)
 		return;
 	strategy_print(o, settings);
 	if (settings->copy_disks)
-		fact(o, "disks", "copied where they are not shared");
-}
-
-static void progress_print(const struct output *o, const Drover__V1__Progress *p, bool over)
-{
-	char text[OUTPUT_TEXT_BYTES], line[3 * OUTPUT_TEXT_BYTES];
-
-	if (p->iteration)
-		say(o, "  %-14s %u", "passes", p->iteration);
-	if (p->memory_total_bytes) {
-		char total[OUTPUT_TEXT_BYTES], left[OUTPUT_TEXT_BYTES];
-
-		snprintf(line, sizeof(line), "%s, processed %s, remaining %s",
-		         output_bytes(o, p->memory_total_bytes, total),
-		         output_bytes(o, p->memory_processed_bytes, text),
-		         output_bytes(o, p->memory_remaining_bytes, left));
-		fact(o, "memory", line);
-	}
-	snprintf(line, sizeof(line), "%s%s%s%s", output_rate(o, p->transfer_bytes_per_s, text),
-	         *p->rate_source ? " (counted by " : "", p->rate_source,
-	         *p->rate_source ? ")" : "");
-	fact(o, over ? "last rate" : "rate", line);
-	fact(o, "dirty rate", output_rate(o, p->dirty_bytes_per_s, text));
-	if (!over && p->eta_known) {
-		snprintf(line, sizeof(line), "in %s %s (an estimate)", output_get_glyphs(o)->about,
-		         output_duration(o, p->eta_ms, text));
-		fact(o, "ends", line);
-	}
-}
-
-static void disks_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
-{
-	char done[OUTPUT_TEXT_BYTES], total[OUTPUT_TEXT_BYTES], left[OUTPUT_TEXT_BYTES];
-	char line[4 * OUTPUT_TEXT_BYTES];
-
-	if (!r->disk_total_bytes)
-		return;
-	snprintf(line, sizeof(line), over ? "%s copied of %s" : "%s copied of %s, remaining %s",
-	         output_bytes(o, r->disk_processed_bytes, done),
-	         output_bytes(o, r->disk_total_bytes, total),
-	         output_bytes(o, r->disk_remaining_bytes, left));
-	fact(o, "disks", line);
-}
-
-/* Of records that are older than the figures there is nothing to say. */
-static void times_print(const struct output *o, const Drover__V1__StageTimes *t)
-{
-	char before[OUTPUT_TEXT_BYTES], moving[OUTPUT_TEXT_BYTES], after[OUTPUT_TEXT_BYTES];
-	char clean[OUTPUT_TEXT_BYTES];
-	char line[4 * OUTPUT_TEXT_BYTES + 80];
-
-	if (!t || !t->moving_ms)
-		return;
-	snprintf(line, sizeof(line),
-	         "%s before libvirt was asked, %s its move, %s until it was proved, %s cleaning up",
-	         output_duration(o, t->describing_ms + t->admitting_ms + t->linking_ms, before),
-	         output_duration(o, t->moving_ms, moving),
-	         output_duration(o, t->resolving_ms, after),
-	         output_duration(o, t->cleaning_ms, clean));
-	fact(o, "of it", line);
-}
-
-/* In one line; and what differs, and what could not be compared, in one each. */
-static void verification_print(const struct output *o, const Drover__V1__AttemptReport *r)
-{
-	char line[VERIFICATION_SUMMARY_BYTES];
-
-	fact(o, "verified", verification_summary(r, line));
-	for (size_t i = 0; i < r->n_verification; i++) {
-		const Drover__V1__Check *c = r->verification[i];
-
-		if (c->verdict == DROVER__V1__CHECK__VERDICT__PASS)
-			continue;
-		snprintf(line, sizeof(line), "%s: %s, required %s", c->id, c->measured,
-		         c->required);
-		fact(o, "", line);
-	}
-	if (*r->not_verified && r->n_verification)
-		fact(o, "not verified", r->not_verified);
-}
-
-static void report_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
-{
-	char text[OUTPUT_TEXT_BYTES], summary[CHECKS_SUMMARY_BYTES];
-	struct remnant_counts counts = { 0 };
-
-	/* Zeros of an attempt that never sent anything were not measured. */
-	if (r->progress && (r->progress->elapsed_ms || r->progress->memory_processed_bytes))
-		progress_print(o, r->progress, over);
-	disks_print(o, r, over);
-	if (over) {
-		fact(o, "duration", output_duration(o, r->duration_ms, text));
-		times_print(o, r->times);
-		if (r->state == DROVER__V1__MIGRATION_STATE__DONE)
-			fact(o, "downtime", output_duration(o, r->downtime_ms, text));
-		fact(o, "sent", output_bytes(o, r->transferred_bytes, text));
-	}
-	fact(o, "on the wire",
-	     r->wire_bytes ? output_bytes(o, r->wire_bytes, text) : "not measured");
-	if (r->n_checks) {
-		fact(o, "guard", guard_name(r->guard));
-		fact(o, "checks", checks_summary(r->checks, r->n_checks, summary));
-	}
-	if (r->state == DROVER__V1__MIGRATION_STATE__DONE)
-		verification_print(o, r);
-	if (r->error_code)
-		fact(o, "error", error_code_name((enum error_code)r->error_code));
-	if (r->tombstoned)
-		fact(o, "tombstoned", "yes: this attempt will never act again");
-	if (r->n_remnants)
-		remnants_print(o, 14, r->remnants, r->n_remnants);
-	remnants_count(r->remnants, r->n_remnants, &counts);
-	for (size_t i = 0; i < r->n_leftovers && !counts.left; i++)
-		fact(o, i == 0 ? "left behind" : "", r->leftovers[i]);
-	for (size_t i = 0; i < r->n_decisions; i++)
-		fact(o, i == 0 ? "decisions" : "", r->decisions[i]);
-	for (size_t i = 0; i < r->n_notes; i++)
-		fact(o, i == 0 ? "note" : "", r->notes[i]);
-	if (r->n_checks) {
-		fputc('\n', o->file);
-		checks_print(o, r->checks, r->n_checks);
-	}
-	if (r->n_verification) {
-		fputc('\n', o->file);
-		say(o, "At %s, compared with what had left %s:", r->target_node, r->source_node);
-		checks_print(o, r->verification, r->n_verification);
-	}
+		explanation_fact(o, "disks", "copied where they are not shared");
 }
 
 static void migration_print(const struct output *o, const Drover__V1__Migration *m, bool told)
@@ -337,27 +214,28 @@ static void migration_print(const struct output *o, const Drover__V1__Migration 
 	char when[CLOCK_TEXT_BYTES];
 
 	fputc('\n', o->file);
-	say(o, "migration/%llu  %s  %s %s %s  %s", (unsigned long long)m->number, m->vm_name,
-	    m->source, output_get_glyphs(o)->arrow, *m->target ? m->target : "?",
-	    migration_phase(m));
-	fact(o, "state", migration_state_name(m->state));
-	fact(o, "reason", m->reason);
+	explanation_say(o, "migration/%llu  %s  %s %s %s  %s", (unsigned long long)m->number,
+	                m->vm_name, m->source, output_get_glyphs(o)->arrow,
+	                *m->target ? m->target : "?", migration_phase(m));
+	explanation_fact(o, "state", migration_state_name(m->state));
+	explanation_fact(o, "reason", m->reason);
 	if (m->report && strcmp(m->report->reason, m->reason) != 0)
-		fact(o, "the agent says", m->report->reason);
+		explanation_fact(o, "the agent says", m->report->reason);
 	if (m->drain_number)
-		say(o, "  %-14s drain/%llu", "part of", (unsigned long long)m->drain_number);
+		explanation_say(o, "  %-14s drain/%llu", "part of",
+		                (unsigned long long)m->drain_number);
 	if (m->attempt_number > 1)
-		say(o, "  %-14s %u", "attempt", m->attempt_number);
+		explanation_say(o, "  %-14s %u", "attempt", m->attempt_number);
 	if (m->cancel_requested && !migration_is_over(m))
-		fact(o, "cancelling", "yes");
+		explanation_fact(o, "cancelling", "yes");
 	if (m->created_wall_ms)
-		fact(o, "asked for", clock_format_wall(m->created_wall_ms, when));
+		explanation_fact(o, "asked for", clock_format_wall(m->created_wall_ms, when));
 	if (m->ended_wall_ms)
-		fact(o, "ended", clock_format_wall(m->ended_wall_ms, when));
+		explanation_fact(o, "ended", clock_format_wall(m->ended_wall_ms, when));
 	if (m->settings)
 		migration_settings_print(o, m->settings, told);
 	if (m->report)
-		report_print(o, m->report, migration_is_over(m));
+		explanation_print_report(o, m->report, migration_is_over(m));
 }
 
 static void drain_print(const struct output *o, const Drover__V1__Drain *d)
@@ -375,8 +253,8 @@ static void drain_print(const struct output *o, const Drover__V1__Drain *d)
 	char text[OUTPUT_TEXT_BYTES];
 
 	fputc('\n', o->file);
-	say(o, "drain/%llu  %s  %s%s%s", (unsigned long long)d->number, d->node, d->state,
-	    *d->reason ? ": " : "", d->reason);
+	explanation_say(o, "drain/%llu  %s  %s%s%s", (unsigned long long)d->number, d->node,
+	                d->state, *d->reason ? ": " : "", d->reason);
 	for (size_t i = 0; i < d->n_vms; i++) {
 		const Drover__V1__DrainVm *vm = d->vms[i];
 
@@ -397,8 +275,8 @@ static void drain_print(const struct output *o, const Drover__V1__Drain *d)
 		if (strcmp(vm->state, "blocked") != 0 || vm->n_checks == 0)
 			continue;
 		fputc('\n', o->file);
-		say(o, "%s %s %s", vm->name, output_get_glyphs(o)->arrow,
-		    *vm->target ? vm->target : "nowhere");
+		explanation_say(o, "%s %s %s", vm->name, output_get_glyphs(o)->arrow,
+		                *vm->target ? vm->target : "nowhere");
 		checks_print(o, vm->checks, vm->n_checks);
 	}
 }
@@ -410,7 +288,7 @@ void explanation_print(const struct output *o, const char *asked, const Drover__
 	fprintf(o->file, "%s%s%s\n", output_get_colour(o, COLOUR_BOLD), subject,
 	        output_get_colour(o, COLOUR_NONE));
 	for (size_t i = 0; i < e->n_lines; i++)
-		say(o, "  %s", e->lines[i]);
+		explanation_say(o, "  %s", e->lines[i]);
 	if (e->migration)
 		migration_print(o, e->migration, e->n_settings > 0);
 	if (e->drain)
