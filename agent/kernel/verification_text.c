@@ -16,7 +16,7 @@
 static void put_field(const char *from, char *to)
 {
 	for (; *from; from++)
-		*to++ = *from == '\t' || *from == '\n' ? ' ' : *from;
+		*to++ = (char)(*from == '\t' || *from == '\n' ? ' ' : *from);
 	*to = '\0';
 }
 
