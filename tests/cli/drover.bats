@@ -323,6 +323,27 @@ wait_for() {
 	run --separate-stderr -2 "$drover" tune node/host1 --pause
 }
 
+@test "gc: 0 when nothing is left, 5 with the list when something is or a node is silent, 4 for what is not over" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" gc host2
+	[ "$output" = "Nothing is left of migrations that are over; 1 of 1 nodes looked at." ]
+	run --separate-stderr -0 "$drover" gc migration/12
+	[[ ${lines[1]} == "host1"*"directory"*"web1"*"12"*"removed"*"/run/drover/attempts/7" ]]
+	[ "${lines[2]}" = "1 removed, 0 left; 1 of 1 nodes looked at." ]
+	run --separate-stderr -0 "$drover" gc migration/12 --dry-run
+	[ "${lines[2]}" = "1 would be removed, 0 would be left; 1 of 1 nodes looked at." ]
+	run --separate-stderr -5 "$drover" gc node/host1
+	[[ $output == *"1 removed, 1 left; 1 of 1 nodes looked at."*"proofs on host1: not its own"*"rm it"* ]]
+	run --separate-stderr -5 "$drover" gc host1 -o json
+	jq -e '.items[0].outcome == "REMOVED" and .items[1].thing == "proofs"' <<<"$output"
+	run --separate-stderr -5 "$drover" gc host3
+	[[ $output == *"0 of 1 nodes looked at."*"not looked on host3: its agent is not connected"* ]]
+	run --separate-stderr -4 "$drover" gc migration/43
+	[[ $stderr == *"migration/43 is running"* ]]
+	run --separate-stderr -2 "$drover" gc migration/all
+	run --separate-stderr -2 "$drover" gc vm/web1
+}
+
 @test "events: the oldest first, one line each, by subject" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" events --no-headers

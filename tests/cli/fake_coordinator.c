@@ -516,6 +516,46 @@ static void handle_tune(struct mesh_incoming *in, const ProtobufCMessage *m, voi
 	mesh_reply(in, &reply.base);
 }
 
+/* host1 has something that goes and something that stays, host2 nothing, host3 is silent; migration/43 is
+ * not over. */
+static void handle_garbage(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__GarbageRequest *r = (const Drover__V1__GarbageRequest *)m;
+	Drover__V1__GarbageReply reply = DROVER__V1__GARBAGE_REPLY__INIT;
+	Drover__V1__Garbage gone = DROVER__V1__GARBAGE__INIT, left = DROVER__V1__GARBAGE__INIT;
+	Drover__V1__Garbage *items[] = { &gone, &left };
+	Drover__V1__GarbageNode node = DROVER__V1__GARBAGE_NODE__INIT, *nodes[] = { &node };
+	struct error err;
+
+	(void)context;
+	printf("gc \"%s\" migration %llu dry run %d\n", r->node,
+	       (unsigned long long)r->migration_number, r->dry_run);
+	fflush(stdout);
+	if (r->migration_number == 43) {
+		error_set(&err, ERROR_REFUSED, "migration/43 is running");
+		mesh_fail_error(in, &err);
+		return;
+	}
+	gone.thing = S("directory");
+	left.node = gone.node = S("host1");
+	gone.vm_name = S("web1");
+	gone.migration_number = 12;
+	gone.outcome = r->dry_run ? DROVER__V1__GARBAGE__OUTCOME__WOULD_REMOVE
+	                          : DROVER__V1__GARBAGE__OUTCOME__REMOVED;
+	gone.what = S("/run/drover/attempts/7");
+	left.thing = S("proofs");
+	left.what = S("/srv/.drover-proof-1");
+	left.text = S("not its own");
+	left.remedy = S("rm it");
+	node.name = r->node;
+	node.problem = S(strcmp(r->node, "host3") == 0 ? "its agent is not connected" : "");
+	reply.items = items;
+	reply.n_items = strcmp(r->node, "host1") == 0 ? 2 : r->migration_number ? 1 : 0;
+	reply.nodes = nodes;
+	reply.n_nodes = 1;
+	mesh_reply(in, &reply.base);
+}
+
 /* The newest first, as a log is asked for. */
 static void handle_events(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
@@ -548,10 +588,12 @@ static void handle_status(struct mesh_incoming *in, const ProtobufCMessage *m, v
 }
 
 static const struct mesh_handler handlers[] = {
-	{ "Drain", handle_drain },       { "Migrate", handle_migrate }, { "Watch", handle_watch },
-	{ "ListNodes", handle_nodes },   { "ListVms", handle_vms },     { "Cordon", handle_cordon },
-	{ "GetStatus", handle_status },  { "Explain", handle_explain }, { "Cancel", handle_cancel },
-	{ "ListEvents", handle_events }, { "Tune", handle_tune },
+	{ "Drain", handle_drain },      { "Migrate", handle_migrate },
+	{ "Watch", handle_watch },      { "ListNodes", handle_nodes },
+	{ "ListVms", handle_vms },      { "Cordon", handle_cordon },
+	{ "GetStatus", handle_status }, { "Explain", handle_explain },
+	{ "Cancel", handle_cancel },    { "ListEvents", handle_events },
+	{ "Tune", handle_tune },        { "CollectGarbage", handle_garbage },
 };
 
 static void stop(int signal_number, void *context)

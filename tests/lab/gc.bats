@@ -129,24 +129,26 @@ cancel_at() { # GUEST POINT [MIGRATE_OPTION...]
 
 # bats test_tags=slow
 @test "cancelled while it is prepared: before the question to the destination, after its answer, when the tunnels stand" {
-	local point
+	local point nth=0
 	for point in source_after_proofs_made source_after_admit source_after_linked source_before_migrate; do
-		guest "at-$point"
-		cancel_at "at-$point" "$point"
-		assert_clean "at-$point" 4
-		assert_all_well "at-$point"
+		nth=$((nth + 1))
+		guest "early$nth"
+		cancel_at "early$nth" "$point"
+		assert_clean "early$nth" 4
+		assert_all_well "early$nth"
 	done
 	run -0 drover gc
 }
 
 # bats test_tags=slow
 @test "cancelled at the switchover, and while it is judged: it stayed or it went, and nothing is left" {
-	local point
+	local point nth=0
 	for point in source_at_switchover source_after_migrate source_before_judging; do
-		guest "at-$point" --storage lun
-		cancel_at "at-$point" "$point"
-		assert_clean "at-$point" 9
-		assert_all_well "at-$point"
+		nth=$((nth + 1))
+		guest "last$nth" --storage lun
+		cancel_at "last$nth" "$point"
+		assert_clean "last$nth" 9
+		assert_all_well "last$nth"
 	done
 	run -0 drover gc
 }

@@ -136,6 +136,9 @@ enum exit_code cancel_run(const struct invocation *invocation)
 			output_message(&s.out, &reply->base);
 		else
 			say_done(&s, *reply->text ? reply->text : text);
+		if (strcmp(request.kind, "migration") == 0)
+			session_say(&s, "  what is left of it, when it has ended   drover show %s",
+			            word);
 	}
 	session_close(&s);
 	return code;
