@@ -131,10 +131,12 @@ static void add(struct remnants_run *run, const struct remnant *items, size_t n)
 static void nobody_looked_there(struct source_attempt *a, const char *why)
 {
 	struct remnants_input in = { 0 };
-	struct remnant items[REMNANT_THINGS];
+	struct remnant items[REMNANT_THINGS] = { 0 };
+	size_t n;
 
 	fill_input(a, REMNANTS_TARGET, &in);
-	add(a->remnants_run, items, remnants_not_looked(&in, why, items));
+	n = remnants_not_looked(&in, why, items);
+	add(a->remnants_run, items, n);
 }
 
 static void looked_there(const struct mesh_result *result, const Drover__V1__RemnantsReply *reply,
@@ -242,12 +244,14 @@ static void looked(struct errand *e)
 {
 	struct look_errand *l = (struct look_errand *)e;
 	struct source_attempt *a = l->base.attempt;
-	struct remnant items[REMNANT_THINGS];
+	struct remnant items[REMNANT_THINGS] = { 0 };
+	size_t n;
 
 	a->errands--;
 	if (a->remnants_run && !a->agent->stopping) {
+		n = remnants_judge(&l->look.in, items);
 		a->remnants_run->n = 0;
-		add(a->remnants_run, items, remnants_judge(&l->look.in, items));
+		add(a->remnants_run, items, n);
 		look_there(a);
 	}
 	free(l);
