@@ -81,8 +81,8 @@ static void read_memory(struct domain_reader *r, xmlNode *root)
 	r->d->overhead_bytes = overhead_bytes(r->d->summary.memory_bytes, video_bytes);
 }
 
-/* Where it is plugged in. A running guest on a libvirt network shows its bridge besides; the network
- * is what the destination looks up. */
+/* Where it is plugged in. A running guest on a libvirt network shows its bridge besides, and is called a
+ * bridge's if that network is but a name for one; the network is what the destination looks up. */
 static void read_plug(struct domain_reader *r, xmlNode *node, struct vm_interface *interface)
 {
 	static const struct {
@@ -90,8 +90,12 @@ static void read_plug(struct domain_reader *r, xmlNode *node, struct vm_interfac
 	} sources[] = { { "network", "network" }, { "bridge", "bridge" }, { "vhostuser", "path" } };
 	xmlNode *source = domain_tree_find(node, "source");
 	_cleanup_xml_ xmlChar *mtu = domain_tree_attribute(domain_tree_find(node, "mtu"), "size");
+	_cleanup_xml_ xmlChar *network = domain_tree_attribute(source, "network");
 	const char *attribute = "dev";
 	uint64_t bytes = 0;
+
+	if (network && (!strcmp(interface->type, "bridge") || !strcmp(interface->type, "direct")))
+		snprintf(interface->type, sizeof(interface->type), "network");
 
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		if (!strcmp(interface->type, sources[i].type))

@@ -118,3 +118,33 @@ verification_get() { migration_get "$1" ".report.verification[] | select(.id | s
 		disarm "$host"
 	done < <(printf '%s\n' 'host1 source_before_verify' 'host2 target_before_verify')
 }
+
+# bats test_tags=slow
+@test "a guest on a libvirt network is found in that network's bridge; an agent that does not answer is no difference" {
+	local host
+	printf '%s\n' "<network><name>flat</name><forward mode='bridge'/><bridge name='br0'/></network>" >"$BATS_TEST_TMPDIR/flat.xml"
+	# One name, and on each host the bridge that stands for it there.
+	lab virsh host1 -q net-create "$BATS_TEST_TMPDIR/flat.xml"
+	lab shell host2 ip link add br1 type bridge
+	lab shell host2 ip link set br1 up
+	sed -i s/br0/br1/ "$BATS_TEST_TMPDIR/flat.xml"
+	lab virsh host2 -q net-create "$BATS_TEST_TMPDIR/flat.xml"
+	# The image that it starts from is put there with the first guest.
+	new_guest first host2
+	lab vm onflat host1 --memory 64MiB --xml-only | sed \
+		-e "s|<interface type='bridge'><source bridge='br0'/>|<interface type='network'><source network='flat'/>|" \
+		-e "s|</devices>|<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices>|" \
+		>"$BATS_TEST_TMPDIR/onflat.xml"
+	lab virsh host1 -q create "$BATS_TEST_TMPDIR/onflat.xml"
+	wait_until "drover vms onflat -o json 2>/dev/null | jq -e '.vms[0].movable' >/dev/null" 15
+	run -0 drover migrate onflat --to host2
+	[[ $output == *"verified   7/7"* ]]
+	[[ $(verification_get onflat network/ .measured) == "network flat, link up; its tap vnet"*" is in br1" ]]
+	[ "$(verification_get onflat definition .measured)" = "transient: without a definition" ]
+	[ "$(migration_get onflat .report.notVerified)" = "the guest's clock: the guest's agent is not connected" ]
+	lab virsh host2 -q destroy onflat
+	for host in host1 host2; do
+		lab virsh "$host" -q net-destroy flat
+	done
+	lab shell host2 ip link delete br1
+}

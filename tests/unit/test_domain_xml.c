@@ -264,6 +264,31 @@ static void test_nothing_is_cut(void **state)
 	assert_non_null(find_blocker("guest/interfaces", "more than 16 interfaces"));
 }
 
+static void test_plugs(void **state)
+{
+	/* A running guest on a libvirt network that only names a bridge or a device is of that network still:
+	 * the destination's may name another. A pulled cable is seen. */
+	(void)state;
+	assert_int_equal(parse("<domain><name>n</name><uuid>u</uuid><memory>1</memory><devices>"
+	                       "<interface type='bridge'><source network='flat' bridge='br0'/>"
+	                       "<link state='down'/></interface>"
+	                       "<interface type='direct'><source network='pool' dev='eth1'/>"
+	                       "</interface>"
+	                       "<interface type='bridge'><source bridge='br0'/></interface>"
+	                       "<interface type='hostdev'><source network='vf'/></interface>"
+	                       "</devices></domain>"),
+	                 0);
+	assert_string_equal(d->interfaces[0].type, "network");
+	assert_string_equal(d->interfaces[0].source, "flat");
+	assert_true(d->interfaces[0].link_down);
+	assert_string_equal(d->interfaces[1].type, "network");
+	assert_string_equal(d->interfaces[1].source, "pool");
+	assert_string_equal(d->interfaces[2].type, "bridge");
+	assert_string_equal(d->interfaces[2].source, "br0");
+	assert_false(d->interfaces[2].link_down);
+	assert_string_equal(d->interfaces[3].type, "hostdev");
+}
+
 static void test_many_obstacles(void **state)
 {
 	/* More obstacles than fit are still a block, and it is said that there are more. */
@@ -299,6 +324,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sources, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(f79_hostile_text, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_nothing_is_cut, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_plugs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_obstacles, set_up, tear_down),
 		cmocka_unit_test(test_overhead),
 	};
