@@ -348,17 +348,6 @@ static int open_journal(struct agent *agent, struct journal_state *past, struct 
 	return 0;
 }
 
-static struct audit *open_audit(const struct agent_settings *s)
-{
-	char self[MESH_NAME_BYTES + 16];
-
-	snprintf(self, sizeof(self), "agent %s", s->node);
-	return audit_start(&(struct audit_options){ .path = s->audit_file,
-	                                            .self = self,
-	                                            .rotate_bytes = s->audit_rotate_bytes,
-	                                            .keep = (unsigned)s->audit_keep });
-}
-
 static int open_mesh(struct agent *agent, const struct agent_options *options, struct error *err)
 {
 	static const struct mesh_service *const services[] = { &agent_service,
@@ -367,14 +356,9 @@ static int open_mesh(struct agent *agent, const struct agent_options *options, s
 	const struct agent_settings *s = agent->settings;
 	struct mesh_options mesh = { 0 };
 
-	if (options->mesh_override) {
+	if (options->mesh_override)
 		mesh = *options->mesh_override;
-	} else {
-		mesh.tls_ca = s->tls_ca;
-		mesh.tls_certificate = s->tls_certificate;
-		mesh.tls_key = s->tls_key;
-		mesh.tls_crl = s->tls_crl;
-	}
+	serving_fill_mesh(&s->serving, !options->mesh_override, &mesh);
 	mesh.loop = agent->loop;
 	mesh.role = MESH_ROLE_AGENT;
 	mesh.name = s->node;
@@ -385,13 +369,7 @@ static int open_mesh(struct agent *agent, const struct agent_options *options, s
 	mesh.disconnected = disconnected;
 	mesh.context = agent;
 	if (options->audit)
-		agent->audit = open_audit(s);
-	mesh.max_connections = (uint32_t)s->max_connections;
-	mesh.max_connections_per_address = (uint32_t)s->max_connections_per_address;
-	mesh.max_handshakes = (uint32_t)s->max_handshakes;
-	mesh.max_handshakes_per_address = (uint32_t)s->max_handshakes_per_address;
-	if (s->handshake_ms)
-		mesh.handshake_ms = (uint32_t)s->handshake_ms;
+		agent->audit = serving_start_audit(&s->serving, "agent", s->node);
 	mesh.audit = agent->audit;
 	agent->mesh = mesh_new(&mesh, err);
 	if (!agent->mesh)

@@ -292,8 +292,8 @@ void credentials_start(struct agent *agent)
 	struct credentials *c = xnew(struct credentials);
 
 	c->agent = agent;
-	keeper_files_init(&c->files, s->tls_ca, s->tls_certificate, s->tls_key, s->tls_crl,
-	                  s->tls_qemu, s->tls_libvirt);
+	keeper_files_init(&c->files, s->serving.tls_ca, s->serving.tls_certificate,
+	                  s->serving.tls_key, s->serving.tls_crl, s->tls_qemu, s->tls_libvirt);
 	c->timer = (struct loop_timer){ .fire = begin_round, .context = c };
 	agent->credentials = c;
 	loop_timer_start(agent->loop, &c->timer, SOON_MS);

@@ -28,20 +28,9 @@ static const struct config_key keys[] = {
 	{ "state_dir",            CONFIG_STRING, AT(state_dir) },
 	{ "coordinators",         CONFIG_LIST,   AT(coordinators), .required = true },
 	{ "listen",               CONFIG_STRING, AT(listen), .required = true },
-	{ "tls/ca",               CONFIG_STRING, AT(tls_ca) },
-	{ "tls/certificate",      CONFIG_STRING, AT(tls_certificate) },
-	{ "tls/key",              CONFIG_STRING, AT(tls_key) },
-	{ "tls/crl",              CONFIG_STRING, AT(tls_crl) },
+	SERVING_CONFIG_KEYS(AT),
 	{ "tls/qemu",             CONFIG_STRING, AT(tls_qemu) },
 	{ "tls/libvirt",          CONFIG_STRING, AT(tls_libvirt) },
-	{ "connections/total", CONFIG_UINT, AT(max_connections), .min = 16, .max = 65536 },
-	{ "connections/perAddress", CONFIG_UINT, AT(max_connections_per_address), .min = 2, .max = 65536 },
-	{ "connections/handshakes", CONFIG_UINT, AT(max_handshakes), .min = 8, .max = 65536 },
-	{ "connections/handshakesPerAddress", CONFIG_UINT, AT(max_handshakes_per_address), .min = 2, .max = 65536 },
-	{ "connections/handshakeTimeout", CONFIG_DURATION, AT(handshake_ms), .min = 1000, .max = 60000 },
-	{ "audit/file",           CONFIG_STRING, AT(audit_file) },
-	{ "audit/rotateAt",       CONFIG_BYTES,  AT(audit_rotate_bytes), .min = 65536 },
-	{ "audit/keep",           CONFIG_UINT,   AT(audit_keep), .min = 1, .max = 999 },
 	{ "libvirt/uri",          CONFIG_STRING, AT(libvirt_uri) },
 	{ "libvirt/socket",       CONFIG_STRING, AT(libvirt_socket) },
 	{ "memory/capacity",      CONFIG_BYTES,  AT(memory_capacity_bytes) },
@@ -67,19 +56,6 @@ static void set_defaults(struct raw_settings *raw)
 		.settings = {
 			.run_dir = xstrdup("/run/drover"),
 			.state_dir = xstrdup("/var/lib/drover"),
-			.tls_ca = xstrdup("/etc/drover/ca.pem"),
-			.tls_certificate = xstrdup("/etc/drover/cert.pem"),
-			.tls_key = xstrdup("/etc/drover/key.pem"),
-			.tls_crl = xstrdup("/etc/drover/crl.pem"),
-			/* Of other agents, their tunnels, and coordinators. */
-			.max_connections = 512,
-			.max_connections_per_address = 64,
-			.max_handshakes = 256,
-			.max_handshakes_per_address = 32,
-			.handshake_ms = 10000,
-			/* A line is about 500 bytes: the last 350,000 of them. */
-			.audit_rotate_bytes = 16 * MIB,
-			.audit_keep = 10,
 			.libvirt_uri = xstrdup("qemu:///system"),
 			.libvirt_socket = xstrdup("/run/libvirt/libvirt-sock"),
 			/* Kernel, libvirtd, agent and page cache of a small host. */
@@ -102,6 +78,10 @@ static void set_defaults(struct raw_settings *raw)
 		/* How many vCPUs are too many depends on what they do: an administrator knows. */
 		.cpu_overcommit = xstrdup("0"),
 	};
+	serving_settings_init(&raw->settings.serving);
+	/* Of other agents, their tunnels, and coordinators. */
+	raw->settings.serving.max_connections = 512;
+	raw->settings.serving.max_connections_per_address = 64;
 }
 
 /* "49152-49153" or one port. */
@@ -206,8 +186,8 @@ int agent_settings_load(const char *path, struct agent_settings *ret, struct err
 		if (rc < 0)
 			error_context(err, "%s", path);
 	}
-	if (rc == 0 && !raw.settings.audit_file)
-		raw.settings.audit_file = xasprintf("%s/audit.log", raw.settings.state_dir);
+	if (rc == 0 && !raw.settings.serving.audit_file)
+		raw.settings.serving.audit_file = xasprintf("%s/audit.log", raw.settings.state_dir);
 	free(raw.ports);
 	free(raw.overcommit);
 	free(raw.cpu_overcommit);

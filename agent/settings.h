@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/config.h"
+#include "proto/serving.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,15 +16,8 @@ struct agent_settings {
 	char *state_dir;                 /* the journal; must survive a reboot */
 	struct config_list coordinators; /* tcp:// addresses to dial */
 	char *listen;                    /* where other agents reach this one */
-	char *tls_ca, *tls_certificate, *tls_key;
-	char *tls_crl;                /* need not exist */
+	struct serving_settings serving;
 	char *tls_qemu, *tls_libvirt; /* directories whose certificates are drover's; or NULL */
-	uint64_t max_connections, max_connections_per_address; /* of each address listened at */
-	uint64_t max_handshakes, max_handshakes_per_address;   /* under way at once */
-	uint64_t handshake_ms;                                 /* the longest */
-	char *audit_file;            /* who did what, and who was refused */
-	uint64_t audit_rotate_bytes; /* then it becomes audit_file.1 */
-	uint64_t audit_keep;         /* so many older ones */
 
 	char *libvirt_uri;
 	char *libvirt_socket; /* where drover-tunnel connects on the destination side */

@@ -147,17 +147,6 @@ static bool listens_on_tcp(const struct coordinator_settings *s)
 	return false;
 }
 
-static struct audit *open_audit(const struct coordinator_settings *s)
-{
-	char self[MESH_NAME_BYTES + 16];
-
-	snprintf(self, sizeof(self), "coordinator %s", s->name);
-	return audit_start(&(struct audit_options){ .path = s->audit_file,
-	                                            .self = self,
-	                                            .rotate_bytes = s->audit_rotate_bytes,
-	                                            .keep = (unsigned)s->audit_keep });
-}
-
 /* /run is empty after each start of the host; the rest of the path is not ours to make. */
 static void make_socket_directory(const char *url)
 {
@@ -181,14 +170,9 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 	const struct coordinator_settings *s = c->settings;
 	struct mesh_options mesh = { 0 };
 
-	if (options->mesh_override) {
+	if (options->mesh_override)
 		mesh = *options->mesh_override;
-	} else if (listens_on_tcp(s)) {
-		mesh.tls_ca = s->tls_ca;
-		mesh.tls_certificate = s->tls_certificate;
-		mesh.tls_key = s->tls_key;
-		mesh.tls_crl = s->tls_crl;
-	}
+	serving_fill_mesh(&s->serving, !options->mesh_override && listens_on_tcp(s), &mesh);
 	mesh.loop = c->loop;
 	mesh.role = MESH_ROLE_COORDINATOR;
 	mesh.name = s->name;
@@ -199,13 +183,7 @@ static int open_mesh(struct coordinator *c, const struct coordinator_options *op
 	mesh.disconnected = disconnected;
 	mesh.context = c;
 	if (options->audit)
-		c->audit = open_audit(s);
-	mesh.max_connections = (uint32_t)s->max_connections;
-	mesh.max_connections_per_address = (uint32_t)s->max_connections_per_address;
-	mesh.max_handshakes = (uint32_t)s->max_handshakes;
-	mesh.max_handshakes_per_address = (uint32_t)s->max_handshakes_per_address;
-	if (s->handshake_ms)
-		mesh.handshake_ms = (uint32_t)s->handshake_ms;
+		c->audit = serving_start_audit(&s->serving, "coordinator", s->name);
 	mesh.audit = c->audit;
 	c->mesh = mesh_new(&mesh, err);
 	if (!c->mesh)
@@ -226,9 +204,9 @@ static int open_join(struct coordinator *c, struct error *err)
 		.loop = c->loop,
 		.listen = s->join_listen,
 		.authority = s->join_authority,
-		.ca = s->tls_ca,
-		.certificate = s->tls_certificate,
-		.key = s->tls_key,
+		.ca = s->serving.tls_ca,
+		.certificate = s->serving.tls_certificate,
+		.key = s->serving.tls_key,
 		.told = identity_join_told,
 		.context = c,
 	};

@@ -301,22 +301,22 @@ static int look_after(const struct own_look *o, const char *certificate, const c
 	_cleanup_(keeper_files_deinit) struct keeper_files files;
 	struct keeper_view view;
 
-	keeper_files_init(&files, o->settings->tls_ca, certificate, key, crl, NULL, NULL);
+	keeper_files_init(&files, o->settings->serving.tls_ca, certificate, key, crl, NULL, NULL);
 	return keeper_sync(&files, o->settings->join_authority, &view, ret_changed, err);
 }
 
 static void own_work(struct errand *e)
 {
 	struct own_look *o = (struct own_look *)e;
-	_cleanup_free_ char *copy = xstrdup(o->settings->tls_certificate);
+	_cleanup_free_ char *copy = xstrdup(o->settings->serving.tls_certificate);
 	const char *directory = dirname(copy);
 	_cleanup_free_ char *admin = xasprintf("%s/admin.pem", directory);
 	_cleanup_free_ char *admin_key = xasprintf("%s/admin-key.pem", directory);
 	bool of_admin = false;
 
 	error_clear(&o->error);
-	if (look_after(o, o->settings->tls_certificate, o->settings->tls_key, o->settings->tls_crl,
-	               &o->changed, &o->error) == 0 &&
+	if (look_after(o, o->settings->serving.tls_certificate, o->settings->serving.tls_key,
+	               o->settings->serving.tls_crl, &o->changed, &o->error) == 0 &&
 	    files_exist(admin) && files_exist(admin_key))
 		(void)look_after(o, admin, admin_key, NULL, &of_admin, &o->error);
 }

@@ -16,18 +16,7 @@ static const struct config_key keys[] = {
 	{ "cluster",                                 CONFIG_STRING,   AT(cluster), .required = true },
 	{ "listen",                                  CONFIG_LIST,     AT(listen), .required = true },
 	{ "store/sqlite",                            CONFIG_STRING,   AT(store_sqlite) },
-	{ "tls/ca",                                  CONFIG_STRING,   AT(tls_ca) },
-	{ "tls/certificate",                         CONFIG_STRING,   AT(tls_certificate) },
-	{ "tls/key",                                 CONFIG_STRING,   AT(tls_key) },
-	{ "tls/crl",                                 CONFIG_STRING,   AT(tls_crl) },
-	{ "connections/total", CONFIG_UINT, AT(max_connections), .min = 16, .max = 65536 },
-	{ "connections/perAddress", CONFIG_UINT, AT(max_connections_per_address), .min = 2, .max = 65536 },
-	{ "connections/handshakes", CONFIG_UINT, AT(max_handshakes), .min = 8, .max = 65536 },
-	{ "connections/handshakesPerAddress", CONFIG_UINT, AT(max_handshakes_per_address), .min = 2, .max = 65536 },
-	{ "connections/handshakeTimeout", CONFIG_DURATION, AT(handshake_ms), .min = 1000, .max = 60000 },
-	{ "audit/file",                              CONFIG_STRING,   AT(audit_file) },
-	{ "audit/rotateAt",                          CONFIG_BYTES,    AT(audit_rotate_bytes), .min = 65536 },
-	{ "audit/keep",                              CONFIG_UINT,     AT(audit_keep), .min = 1, .max = 999 },
+	SERVING_CONFIG_KEYS(AT),
 	{ "join/listen",                             CONFIG_STRING,   AT(join_listen) },
 	{ "join/authority",                          CONFIG_STRING,   AT(join_authority) },
 	{ "limits/parallelMigrationsPerCluster",     CONFIG_UINT,     AT(migrations_per_cluster), .min = 1, .max = 1000, .noted = AT(set.migrations_per_cluster) },
@@ -122,19 +111,6 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 	 * cap, which they lack, is what two migration ports carry. maxDowntime is QEMU's own. */
 	struct coordinator_settings s = {
 		.store_sqlite = xstrdup("/var/lib/drover/coordinator.db"),
-		.tls_ca = xstrdup("/etc/drover/ca.pem"),
-		.tls_certificate = xstrdup("/etc/drover/cert.pem"),
-		.tls_key = xstrdup("/etc/drover/key.pem"),
-		.tls_crl = xstrdup("/etc/drover/crl.pem"),
-		/* 3,000 agents, and a thousand people and scripts; of one jump host 128. */
-		.max_connections = 4096,
-		.max_connections_per_address = 128,
-		.max_handshakes = 512,
-		.max_handshakes_per_address = 32,
-		.handshake_ms = 10000,
-		/* A line is about 500 bytes: the last 350,000 of them. */
-		.audit_rotate_bytes = 16 * MIB,
-		.audit_keep = 10,
 		.join_authority = xstrdup("/var/lib/drover/pki"),
 		.migrations_per_cluster = 5,
 		.outbound_per_node = 2,
@@ -145,8 +121,14 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 		.max_downtime_ms = 300,
 		.migration_tls = true,
 	};
-	int rc = config_load(path, keys, ARRAY_SIZE(keys), &s, err);
+	int rc;
 
+	serving_settings_init(&s.serving);
+	/* 3,000 agents, and a thousand people and scripts; of one jump host 128. */
+	s.serving.max_connections = 4096;
+	s.serving.max_connections_per_address = 128;
+	s.serving.max_handshakes = 512;
+	rc = config_load(path, keys, ARRAY_SIZE(keys), &s, err);
 	if (rc == 0) {
 		rc = check(&s, err);
 		if (rc == 0)
@@ -160,10 +142,10 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 			error_context(err, "%s", path);
 	}
 	/* Not audit.log: an agent's may be in the same directory. */
-	if (rc == 0 && !s.audit_file)
-		s.audit_file = xasprintf("%.*s/coordinator-audit.log",
-		                         (int)(strrchr(s.store_sqlite, '/') - s.store_sqlite),
-		                         s.store_sqlite);
+	if (rc == 0 && !s.serving.audit_file)
+		s.serving.audit_file = xasprintf(
+			"%.*s/coordinator-audit.log",
+			(int)(strrchr(s.store_sqlite, '/') - s.store_sqlite), s.store_sqlite);
 	if (rc < 0) {
 		coordinator_settings_deinit(&s);
 		return rc;

@@ -6,6 +6,7 @@
 #include "common/config.h"
 #include "common/strategy.h"
 #include "common/transfer.h"
+#include "proto/serving.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,14 +16,7 @@ struct coordinator_settings {
 	char *cluster;
 	struct config_list listen; /* tcp:// for agents and remote tools, ipc:// for local ones */
 	char *store_sqlite;        /* the file; its directory holds lock and journal, too */
-	char *tls_ca, *tls_certificate, *tls_key;
-	char *tls_crl;                                         /* need not exist */
-	uint64_t max_connections, max_connections_per_address; /* of each address listened at */
-	uint64_t max_handshakes, max_handshakes_per_address;   /* under way at once */
-	uint64_t handshake_ms;                                 /* the longest */
-	char *audit_file;            /* who did what, and who was refused */
-	uint64_t audit_rotate_bytes; /* then it becomes audit_file.1 */
-	uint64_t audit_keep;         /* so many older ones */
+	struct serving_settings serving;
 
 	char *join_listen;    /* where hosts without a certificate join; NULL: nowhere */
 	char *join_authority; /* directory, see pki/authority.h */
