@@ -214,6 +214,7 @@ void source_journal_thing(struct source_attempt *a, enum journal_record_kind mad
                           enum journal_thing_kind kind, const char *path,
                           const struct tunnel *tunnel);
 void source_prepare(struct source_attempt *a);    /* source_prepare.c */
+void source_link(struct source_attempt *a);       /* source_link.c: then source_confirm */
 void source_confirm(struct source_attempt *a);    /* source_gate.c: then source_move_start */
 void source_move_start(struct source_attempt *a); /* source_move.c */
 /* -ERROR_BUSY with the holders if this host's own outbound cap is reached. */

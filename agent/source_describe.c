@@ -41,6 +41,8 @@ void source_description_gather(struct source_description *d, struct hypervisor *
 		storage_proof_make(&d->vm.disks[i], name, &d->proofs[d->n_proofs++]);
 	for (size_t i = 0; i < d->vm.n_disks; i++)
 		storage_image_describe(&d->vm.disks[i]);
+	if (d->facts.migration_tls_dir[0])
+		migration_tls_look(d->facts.migration_tls_dir, NULL, &d->tls);
 	if (d->facts.lockspace[0]) {
 		storage_proof_make_directory(d->facts.lockspace, name, &d->proofs[d->n_proofs++]);
 		d->has_lockspace = true;
@@ -74,6 +76,8 @@ Drover__V1__AdmitRequest *source_admit_request_new(const struct source_descripti
 	r->unsafe = wish->unsafe;
 	r->copy_disks = wish->copy_disks;
 	r->transfer = transfer_message_new(&wish->transfer);
+	if (wish->tls)
+		r->migration_tls = wire_migration_tls_new(&d->tls);
 	r->post_copy = wish->post_copy;
 	r->max_downtime_ms = wish->max_downtime_ms;
 	r->bandwidth_bytes_per_s = wish->bandwidth_bytes_per_s;

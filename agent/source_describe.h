@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "agent/migration_tls.h"
 #include "agent/settings.h"
 #include "agent/storage/storage_proof.h"
 #include "common/transfer.h"
@@ -19,6 +20,7 @@ struct source_description {
 	struct storage_proof *proofs; /* owned; one per disk, then the lockspace's */
 	size_t n_proofs;
 	bool has_lockspace;
+	struct migration_tls tls; /* looked at if libvirt tells where they are */
 	int rc; /* 0, or -ERROR_x with the reason: then only proofs have a meaning */
 	struct error error;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the order to the move: describe the guest, have the destination admit it, link the tunnels.
+/* From the order to the admission: describe the guest, have the destination admit it; then source_link.c.
  * Nothing here touches the guest, so every failure simply ends in source_fail. */
 #include "agent/source.h"
 
@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define LINK_TIMEOUT_MS 10000
-#define LINK_POLL_MS    50
 
 /* --- DESCRIBING --- */
 
@@ -202,8 +199,6 @@ static int read_answer(struct source_attempt *a, const Drover__V1__AdmitReply *r
 	return 0;
 }
 
-static void link_tunnel(struct source_attempt *a);
-
 static void admit_answered(const struct mesh_result *result, const Drover__V1__AdmitReply *reply,
                            void *context)
 {
@@ -226,173 +221,6 @@ static void admit_answered(const struct mesh_result *result, const Drover__V1__A
 	} else {
 		a->state = DROVER__V1__MIGRATION_STATE__RESERVED;
 		source_changed(a);
-		link_tunnel(a);
+		source_link(a);
 	}
-}
-
-/* --- LINKING --- */
-
-struct link_errand {
-	struct source_errand base;
-	struct attempt_name name;
-	char target_node[128];
-	char tunnel_address[128];
-	struct storage_proof *proofs; /* owned: read by the destination, and now in the way */
-	size_t n_proofs;
-	struct error leftover;
-	struct tunnel tunnel;
-	int rc;
-	struct error error;
-};
-
-int source_spawn_tunnel(struct agent *agent, const struct attempt_name *name,
-                        const char *target_node, const char *address, struct tunnel *ret,
-                        struct error *err)
-{
-	const struct agent_settings *s = agent->settings; /* constant after the start */
-	char text[ATTEMPT_TEXT_BYTES];
-	char *directory = xasprintf("%s/attempts/%s", s->run_dir, attempt_name_format(name, text));
-	char *socket_path = xasprintf("%s/libvirt.sock", directory);
-	char *status_path = xasprintf("%s/status", directory);
-	char *log_path = xasprintf("%s/tunnel.log", directory);
-	char *expect = xasprintf("agent/%s", target_node);
-	struct tunnel_options o = {
-		.side = TUNNEL_SOURCE,
-		.attempt = *name,
-		.cluster = s->cluster,
-		.expect = expect,
-		.ca_path = s->serving.tls_ca,
-		.cert_path = s->serving.tls_certificate,
-		.key_path = s->serving.tls_key,
-		.crl_path = s->serving.tls_crl,
-		.status_path = status_path,
-		.listen_unix = socket_path,
-		.connect = address,
-		.log_path = log_path,
-	};
-	struct tunnel_status status;
-	int rc;
-
-	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-		rc = error_set_errno(err, ERROR_SYSTEM, errno, "creating %s", directory);
-	else
-		rc = FAILPOINT_ERROR(source_before_tunnel_made, err);
-	if (rc == 0)
-		rc = agent->tunnels->spawn(&o, ret, &status, err);
-	FAILPOINT(source_after_tunnel_made);
-	free(directory);
-	free(socket_path);
-	free(status_path);
-	free(log_path);
-	free(expect);
-	return rc;
-}
-
-static void link_work(struct errand *e)
-{
-	struct link_errand *l = (struct link_errand *)e;
-
-	for (size_t i = 0; i < l->n_proofs; i++)
-		(void)storage_proof_clean(&l->proofs[i], &l->leftover);
-	l->rc = source_spawn_tunnel(l->base.attempt->agent, &l->name, l->target_node,
-	                            l->tunnel_address, &l->tunnel, &l->error);
-}
-
-static void link_poll(void *context);
-
-/* The order with what is known now: a later agent needs the guard to judge the outcome. */
-static void move_when_journaled(int rc, const struct error *err, void *context)
-{
-	struct source_attempt *a = context;
-
-	a->errands--;
-	if (a->stage != SOURCE_LINKING)
-		return;
-	if (rc < 0)
-		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, err);
-	else
-		source_confirm(a);
-}
-
-static void journal_guard(struct source_attempt *a)
-{
-	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
-
-	a->order.guard = (uint32_t)a->guard;
-	w.attempt = a->order;
-	a->errands++;
-	journal_keeper_write(a->agent->journal, &w, move_when_journaled, a);
-}
-
-static void linked(struct errand *e)
-{
-	struct link_errand *l = (struct link_errand *)e;
-	struct source_attempt *a = l->base.attempt;
-	bool wanted = source_home(&l->base, SOURCE_LINKING);
-
-	if (l->leftover.code != ERROR_NONE)
-		snprintf(a->leftover, sizeof(a->leftover), "%.250s", l->leftover.text);
-	for (size_t i = 0; i < l->n_proofs; i++)
-		source_journal_thing(a, JOURNAL_WRITE_REMOVED, JOURNAL_PROOF_FILE,
-		                     l->proofs[i].nonce_path, NULL);
-	free(l->proofs);
-	if (l->rc == 0)
-		source_journal_thing(a, JOURNAL_WRITE_MADE, JOURNAL_TUNNEL, l->tunnel.status_path,
-		                     &l->tunnel);
-	a->preparing = false;
-	a->tunnel = l->tunnel;
-	a->tunnel_made = l->rc == 0;
-	if (!wanted) {
-		source_clean(a);
-	} else if (l->rc < 0) {
-		error_context(&l->error, "starting the tunnel to %s", a->order.target_node);
-		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &l->error);
-	} else {
-		a->timer.fire = link_poll;
-		loop_timer_start(a->agent->loop, &a->timer, LINK_POLL_MS);
-	}
-	free(l);
-}
-
-/* The status file is a page in memory: reading it does not block. */
-static void link_poll(void *context)
-{
-	struct source_attempt *a = context;
-	struct tunnel_status status = { 0 };
-	struct error err;
-	int rc = a->agent->tunnels->read_status(&a->tunnel, &status, &err);
-
-	if (rc == 0 && status.state == TUNNEL_LINKED) {
-		FAILPOINT(source_after_linked);
-		journal_guard(a);
-		return;
-	}
-	if (rc == 0 && status.state == TUNNEL_FAILED)
-		rc = error_set(&err, (enum error_code)status.error_code, "%s", status.error_text);
-	else if (rc == 0 && clock_now_ms() - a->stage_since_ms > LINK_TIMEOUT_MS)
-		rc = error_set(&err, ERROR_TIMEOUT, "no answer at %s within %d s",
-		               a->tunnel_address, LINK_TIMEOUT_MS / 1000);
-	if (rc < 0) {
-		error_context(&err, "tunnel to %s", a->order.target_node);
-		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &err);
-		return;
-	}
-	loop_timer_start(a->agent->loop, &a->timer, LINK_POLL_MS);
-}
-
-static void link_tunnel(struct source_attempt *a)
-{
-	struct link_errand *l = xnew(struct link_errand);
-
-	source_enter(a, SOURCE_LINKING);
-	l->base.errand.work = link_work;
-	l->base.errand.done = linked;
-	l->name = a->order.attempt;
-	snprintf(l->target_node, sizeof(l->target_node), "%s", a->order.target_node);
-	snprintf(l->tunnel_address, sizeof(l->tunnel_address), "%s", a->tunnel_address);
-	l->proofs = take_pointer(a->proofs);
-	l->n_proofs = a->n_proofs;
-	a->n_proofs = 0;
-	a->preparing = true;
-	source_send(a, &l->base, a->agent->couriers);
 }

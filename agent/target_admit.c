@@ -303,7 +303,8 @@ static int read_request(struct admit *a, const Drover__V1__AdmitRequest *r, stru
 	if (strlen(r->source_address) >= sizeof(a->source_address))
 		return error_set(err, ERROR_INVALID, "source address \"%.64s\"", r->source_address);
 	snprintf(a->source_address, sizeof(a->source_address), "%s", r->source_address);
-	if (transfer_message_read(r->transfer, &a->copy.transfer, err) < 0)
+	if (transfer_message_read(r->transfer, &a->copy.transfer, err) < 0 ||
+	    wire_migration_tls_read(r->migration_tls, &a->source_tls, err) < 0)
 		return -(int)err->code;
 	fill_versions(r->agent_version, r->libvirt_version, r->hypervisor_version,
 	              &a->source_versions);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "agent/migration_tls.h"
 #include "agent/target.h"
 #include "agent/target_copy.h"
 
@@ -55,6 +56,7 @@ struct admit {
 	struct conflict_finding conflict;
 	char cpu_why[160];
 	bool tls_ready;
+	struct migration_tls source_tls;
 	char tls_problem[160];
 
 	/* Judged. */

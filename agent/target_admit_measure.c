@@ -73,12 +73,13 @@ static void look_at_devices(struct admit *a, struct hypervisor *h)
 		host_find_firmware("", &a->vm.firmware, &a->firmware);
 }
 
-/* QEMU reads these at each migration. What it finds wrong in them comes as libvirt's error; that they
- * are there at all is seen here, and that libvirt knows where. */
+/* QEMU reads these at each migration. That they are there, good, and known to the other side is seen here,
+ * and that libvirt knows where. */
 static void look_for_tls(struct admit *a)
 {
 	static const char *const files[] = { "ca-cert.pem", "server-cert.pem", "server-key.pem" };
 	char path[VM_PATH_BYTES + 32], daemon[LIBVIRT_RESTART_NAME_BYTES];
+	struct migration_tls own;
 
 	if (libvirt_restart_is_needed(a->agent->settings->run_dir, daemon)) {
 		snprintf(a->tls_problem, sizeof(a->tls_problem),
@@ -89,12 +90,14 @@ static void look_for_tls(struct admit *a)
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		snprintf(path, sizeof(path), "%s/%s", a->facts.migration_tls_dir, files[i]);
 		if (access(path, R_OK) < 0) {
-			snprintf(a->tls_problem, sizeof(a->tls_problem), "%.120s: %s", path,
-			         strerror(errno));
+			snprintf(a->tls_problem, sizeof(a->tls_problem), "missing: %.110s: %s",
+			         path, strerror(errno));
 			return;
 		}
 	}
-	a->tls_ready = true;
+	migration_tls_look(a->facts.migration_tls_dir, a->agent->settings->migration_address, &own);
+	if (!migration_tls_find_conflict(&own, &a->source_tls, a->tls_problem))
+		a->tls_ready = true;
 }
 
 void target_admit_survey_ports(struct errand *e)

@@ -146,3 +146,54 @@ Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_j
 	m->n_blockers = vm->n_blockers;
 	return m;
 }
+
+static ProtobufCBinaryData fingerprint_new(const uint8_t *sha256)
+{
+	return (ProtobufCBinaryData){ .len = CERTIFICATE_SHA256_BYTES,
+		                      .data = xmemdup(sha256, CERTIFICATE_SHA256_BYTES) };
+}
+
+Drover__V1__MigrationTls *wire_migration_tls_new(const struct migration_tls *tls)
+{
+	Drover__V1__MigrationTls *m = xmalloc(sizeof(*m));
+
+	drover__v1__migration_tls__init(m);
+	m->trusted = xcalloc(tls->trusted.count + 1, sizeof(*m->trusted));
+	for (size_t i = 0; i < tls->trusted.count; i++)
+		m->trusted[m->n_trusted++] = fingerprint_new(tls->trusted.sha256[i]);
+	if (tls->has_signer)
+		m->signer = fingerprint_new(tls->signer);
+	m->problem = xstrdup(tls->problem);
+	return m;
+}
+
+static int read_fingerprint(const ProtobufCBinaryData *from, uint8_t *ret, struct error *err)
+{
+	if (from->len != CERTIFICATE_SHA256_BYTES)
+		return error_set(err, ERROR_INVALID, "a fingerprint of %zu bytes", from->len);
+	memcpy(ret, from->data, CERTIFICATE_SHA256_BYTES);
+	return 0;
+}
+
+int wire_migration_tls_read(const Drover__V1__MigrationTls *from, struct migration_tls *ret,
+                            struct error *err)
+{
+	struct migration_tls t = { 0 };
+
+	if (from && from->n_trusted > CERTIFICATE_TRUSTED_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu authorities", from->n_trusted);
+	if (from) {
+		for (size_t i = 0; i < from->n_trusted; i++) {
+			if (read_fingerprint(&from->trusted[i], t.trusted.sha256[i], err) < 0)
+				return -(int)err->code;
+		}
+		t.trusted.count = from->n_trusted;
+		t.looked = from->n_trusted > 0;
+		t.has_signer = from->signer.len > 0;
+		if (t.has_signer && read_fingerprint(&from->signer, t.signer, err) < 0)
+			return -(int)err->code;
+		wire_copy_text(t.problem, sizeof(t.problem), from->problem);
+	}
+	*ret = t;
+	return 0;
+}

@@ -10,6 +10,7 @@
 #include "agent/hypervisor/hypervisor.h"
 #include "agent/inventory.h"
 #include "agent/kernel/attempt.h"
+#include "agent/migration_tls.h"
 #include "common/check.h"
 #include "common/remnant.h"
 #include "common/strategy.h"
@@ -38,6 +39,11 @@ Drover__V1__Remnant **wire_remnants_new(const struct remnant *items, size_t coun
 /* At most REMNANTS_MAX into @ret. */
 int wire_remnants_read(Drover__V1__Remnant *const *from, size_t count, struct remnant *ret,
                        size_t *ret_count, struct error *err);
+
+Drover__V1__MigrationTls *wire_migration_tls_new(const struct migration_tls *tls);
+/* NULL: the peer tells nothing. */
+int wire_migration_tls_read(const Drover__V1__MigrationTls *from, struct migration_tls *ret,
+                            struct error *err);
 
 Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_job);
 

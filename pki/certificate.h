@@ -81,6 +81,9 @@ int certificate_check_key(const char *certificate, const char *key, struct error
 /* Whether its extended key usage allows what a member does; @server: also to be one. */
 int certificate_check_use(const char *certificate, bool server, struct error *err);
 
+/* Whether it names @address, an IP address as text, as one that its holder is reached at. */
+int certificate_check_address(const char *certificate, const char *address, struct error *err);
+
 /* What people want to know of one. */
 struct certificate_facts {
 	char name[128]; /* CN */

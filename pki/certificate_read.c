@@ -182,6 +182,20 @@ int certificate_check(const char *certificate_pem, const char *key_pem, const ch
 	return rc;
 }
 
+int certificate_check_address(const char *certificate_pem, const char *address, struct error *err)
+{
+	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(certificate_pem);
+
+	if (!certificate)
+		return pki_openssl_error(err, ERROR_INVALID, "reading a certificate");
+	/* GnuTLS, which QEMU uses, takes an address that is written as a name, too. */
+	if (X509_check_ip_asc(certificate, address, 0) == 1 ||
+	    X509_check_host(certificate, address, 0, 0, NULL) == 1)
+		return 0;
+	ERR_clear_error();
+	return error_set(err, ERROR_IDENTITY, "the certificate does not name %s", address);
+}
+
 int certificate_check_key(const char *certificate_pem, const char *key_pem, struct error *err)
 {
 	_cleanup_(X509_freep) X509 *certificate = pki_read_certificate(certificate_pem);

@@ -209,15 +209,16 @@ static void judge_tls(const struct admission_input *in, struct check_list *list)
 	}
 	admission_required(c, "certificates for QEMU's migration TLS");
 	if (in->tls_ready) {
-		admission_measured(c, "present");
+		admission_measured(c, "present and valid");
 		c->verdict = CHECK_PASS;
 		return;
 	}
-	admission_measured(c, "missing: %s", in->tls_problem);
+	admission_measured(c, "%s", in->tls_problem);
 	admission_remedy(
-		c, "install ca-cert, server-cert, server-key, client-cert and client-key where "
-		   "qemu.conf's migrate_tls_x509_cert_dir points (drover join does), and restart "
-		   "libvirtd: guests go on");
+		c, "have good ca-cert, server-cert, server-key, client-cert and client-key of one "
+		   "authority on both hosts, where qemu.conf's migrate_tls_x509_cert_dir points "
+		   "(drover join does; drover pki status); a libvirtd that does not know the "
+		   "directory is restarted: guests go on");
 }
 
 /* What the source found in the guest itself. The last place tells how many found none. */

@@ -154,3 +154,55 @@ setup_image() { lab vm first host1 --memory 64MiB --working-set 8MiB && lab rm f
 	lab shell host1 rm /srv/drover/local/own.img
 	lab shell host2 rm /srv/drover/local/own.img
 }
+
+# The dry run says TEXT.
+refuses() { # GUEST TEXT
+	run -4 drover migrate "$1" --to host2 --dry-run
+	[[ $(grep -c "$2" <<<"$output") -ge 1 ]] || fail "not \"$2\": $output"
+}
+
+@test "a wrong certificate, a missing route or a used port is named in one line, and nothing begins" {
+	# shellcheck source=tests/certificates.bash
+	. "$REPO/tests/certificates.bash"
+	local other to good
+	other=$BATS_TEST_TMPDIR/other to=$(host_dir host2)/etc-pki/libvirt-migrate good=$BATS_TEST_TMPDIR/good
+	lab vm still host1 --memory 64MiB --storage file
+	seen still
+	cp -a "$to" "$good"
+
+	# Another host's certificate; one of another authority, with its own and with ours beside it.
+	cp "$(host_dir host1)/etc-pki/libvirt-migrate/"server-*.pem "$to/"
+	refuses still 'tls: server-cert.pem does not name 10.78.0.2'
+	pki_ca "$other" "another migration CA"
+	pki_leaf "$other" host2 "DNS:host2,IP:10.78.0.2"
+	cp "$other/host2.pem" "$to/server-cert.pem"
+	cp "$other/host2-key.pem" "$to/server-key.pem"
+	refuses still 'tls: server-cert.pem is signed by none of the authorities of ca-cert.pem'
+	cp "$other/ca.pem" "$to/ca-cert.pem"
+	refuses still 'tls: the source does not know the authority that signed server-cert.pem'
+	pki_leaf "$other" host2 "DNS:host2,IP:10.78.0.2" serverAuth,clientAuth -1
+	cp "$other/host2.pem" "$to/server-cert.pem"
+	cp "$other/host2-key.pem" "$to/server-key.pem"
+	refuses still 'tls: server-cert.pem ended at 20'
+	rm -r "$to" && cp -a "$good" "$to"
+
+	# The source's own way.
+	lab shell host1 ip route del 10.78.0.0/24
+	run drover migrate still --to host2
+	lab shell host1 ip route add 10.78.0.0/24 dev mi0 src 10.78.0.1
+	[ "$status" -ne 0 ] || fail "$output"
+	[[ $output == *"does not reach 10.78.0.2 from 10.78.0.1"*"nothing was started"* ]] || fail "$output"
+
+	# Both ports in other hands.
+	lab shell host2 perl -MIO::Socket::INET -e '
+		my @s = map { IO::Socket::INET->new(LocalAddr => "10.78.0.2", LocalPort => $_, Listen => 1, ReuseAddr => 1) or die } 49152, 49153;
+		$0 = "squatter"; sleep 30' 3>&- &
+	local squatter=$!
+	wait_until '[ -n "$(lab shell host2 ss -Hltn "sport = :49153")" ]' 10
+	refuses still 'port: 49152 is held by'
+	kill "$squatter"
+	[ "$(qemu_starts still host2)" = 0 ]
+	wait_until '[ -z "$(lab shell host2 ss -Hltn "sport = :49152")" ]' 10 || lab shell host2 fuser -k 49152/tcp
+	run -0 drover migrate still --to host2
+	assert_all_well still@host2
+}
