@@ -1,5 +1,5 @@
 drover_test(NAME test_migration LABEL unit SOURCES unit/test_migration.c LIBS drover_core)
-foreach(module attempts claims fleet step plan drain fence intent tune)
+foreach(module attempts claims fleet step plan drain drain_requests fence intent tune)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
 		LIBS drover_core)
 endforeach()
