@@ -79,6 +79,7 @@ assert_moved_once() { # GUEST...
 	assert_all_well alldied@host2
 }
 
+# bats test_tags=slow
 @test "F27: agents that are restarted in order with two moves in mid-copy, as for an upgrade, leave both alone" {
 	begin_long_move upgraded
 	begin_long_move passenger

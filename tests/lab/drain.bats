@@ -113,6 +113,7 @@ everything() {
 }
 
 # Everything that drover wrote down of its own is gone; the hosts know.
+# bats test_tags=slow
 @test "F39: a drain whose whole store is lost goes on, as it was asked for" {
 	lab vm early host1 --memory 128MiB --working-set 32MiB
 	lab vm late host1 --memory 64MiB
@@ -159,6 +160,7 @@ everything() {
 	assert_all_well third@host1
 }
 
+# bats test_tags=slow
 @test "F62: with libvirt's hook nobody starts a guest on a host that is drained, and nothing else is refused" {
 	lab hook host1 on
 	wait_until all_ready 20

@@ -94,6 +94,7 @@ assert_runs_only_on_alive() {
 	[ "$running" = 1 ]
 }
 
+# bats test_tags=slow
 @test "a source dies after the copy, before the commit: fence resumes the paused guest, and its return changes nothing" {
 	lab vm late host1 --memory 128MiB --working-set 32MiB --persistent
 	lab virsh host1 -q autostart late

@@ -95,6 +95,7 @@ agent_pid() { cat "$LAB_STATE/hosts/$1/agent.pid"; }
 	assert_all_well stale@host1
 }
 
+# bats test_tags=slow
 @test "F28: an agent whose journal was cut short goes on; one whose journal is damaged observes, and says what to do" {
 	local journal bytes number
 	journal=$(journal_of host1)
@@ -135,6 +136,7 @@ journal_has_room() {
 	((4096 - bytes % 4096 > 200))
 }
 
+# bats test_tags=slow
 @test "F29: an agent whose disk is full begins nothing, finishes what runs, and goes on when there is room" {
 	new_guest running host1 --memory 96MiB --working-set 64MiB
 	new_guest waiting host1

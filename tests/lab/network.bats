@@ -66,6 +66,7 @@ begin_long_move() { # GUEST
 	assert_all_well talk@host2
 }
 
+# bats test_tags=slow
 @test "F45: a management network that stays away in mid-copy ends the move, not the guest" {
 	begin_long_move alone
 	lab link host1 migration rate 8mbit

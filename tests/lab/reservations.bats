@@ -49,6 +49,7 @@ lease_get() { node_get host2 ".host.leases | map(select(.vmName == \"$1\")) | $2
 	assert_all_well kept
 }
 
+# bats test_tags=slow
 @test "F53: of two guests that come at once from two hosts, with room for one, exactly one is admitted each time" {
 	lab vm ballast host2 --memory 128MiB
 	lab vm left host1 --memory 128MiB
