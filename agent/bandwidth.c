@@ -182,6 +182,12 @@ static void update_endpoint(struct bandwidth_endpoint *endpoint,
 	if (same && span_ns < (uint64_t)BANDWIDTH_WINDOW_MIN_MS * NS_PER_MS)
 		return;
 	endpoint->known = same;
+	for (size_t i = 0; i < TRAFFIC_INTERFACES; i++) {
+		memcpy(endpoint->interface_wire_bytes[i], after->by_interface[i].wire_bytes,
+		       sizeof(endpoint->interface_wire_bytes[i]));
+		memcpy(endpoint->interface_payload_bytes[i], after->by_interface[i].payload_bytes,
+		       sizeof(endpoint->interface_payload_bytes[i]));
+	}
 	for (int direction = 0; direction < 2; direction++) {
 		endpoint->wire_bytes[direction] = is->wire_bytes[direction];
 		endpoint->payload_bytes[direction] = is->payload_bytes[direction];

@@ -68,6 +68,9 @@ struct bandwidth_endpoint {
 	bool known; /* false: not counted by eBPF, or no complete window yet */
 	uint64_t wire_bytes_per_s[2], payload_bytes_per_s[2];
 	uint64_t wire_bytes[2], payload_bytes[2]; /* totals since it was registered */
+	/* The same on each of the interfaces, in their order; those of one path see the same bytes. */
+	uint64_t interface_wire_bytes[TRAFFIC_INTERFACES][2];
+	uint64_t interface_payload_bytes[TRAFFIC_INTERFACES][2];
 
 	/* For bandwidth_update only. */
 	struct traffic_endpoint_sample last;

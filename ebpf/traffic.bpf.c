@@ -57,7 +57,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, TRAFFIC_MAP_ENDPOINTS);
+	__uint(max_entries, TRAFFIC_MAP_ENDPOINT_KEYS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct traffic_endpoint_key);
 	__type(value, struct traffic_endpoint_value);
@@ -217,6 +217,7 @@ static __always_inline int count(struct __sk_buff *skb, const int direction)
 		bpf_skb_pull_data(skb,
 		                  skb->len < HEADER_BYTES_PULLED ? skb->len : HEADER_BYTES_PULLED);
 
+	endpoint_key.ifindex = skb->ifindex;
 	parse(skb, direction, &packet, &endpoint_key);
 	if (packet.tcp)
 		endpoint = find_endpoint(packet.tcp, direction, &endpoint_key, &unregistered);

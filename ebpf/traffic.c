@@ -2,7 +2,7 @@
 /* See traffic.h. Loads the counting program, keeps the endpoints, and reads the maps; attaching is
  * in traffic_attach.c.
  *
- * User space owns all keys: two per watched interface, one per endpoint. As a map never holds more
+ * User space owns all keys: two per watched interface, and one for each endpoint on it. As a map never holds more
  * than its capacity, one lookup_batch reads all of it, for a fifth of what single lookups cost.
  */
 #include "ebpf/traffic.h"
@@ -22,7 +22,7 @@
 #include <string.h>
 
 static_assert(sizeof(struct traffic_interface_value) == 48, "the same layout for both compilers");
-static_assert(sizeof(struct traffic_endpoint_key) == 20, "no padding: keys are compared bytewise");
+static_assert(sizeof(struct traffic_endpoint_key) == 24, "no padding: keys are compared bytewise");
 
 static const char *const source_names[] = {
 	[TRAFFIC_SOURCE_NONE] = "none",
@@ -116,12 +116,12 @@ int traffic_open(const struct traffic_options *options, struct traffic **ret_tra
 		traffic_close(traffic);
 		return rc;
 	}
-	keys_bytes = TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_key);
-	values_bytes = TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_value);
-	static_assert(TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_key) >=
+	keys_bytes = TRAFFIC_MAP_ENDPOINT_KEYS * sizeof(struct traffic_endpoint_key);
+	values_bytes = TRAFFIC_MAP_ENDPOINT_KEYS * sizeof(struct traffic_endpoint_value);
+	static_assert(TRAFFIC_MAP_ENDPOINT_KEYS * sizeof(struct traffic_endpoint_key) >=
 	                      TRAFFIC_MAP_INTERFACES * sizeof(struct traffic_interface_key),
 	              "room for the keys of either map");
-	static_assert(TRAFFIC_MAP_ENDPOINTS * sizeof(struct traffic_endpoint_value) >=
+	static_assert(TRAFFIC_MAP_ENDPOINT_KEYS * sizeof(struct traffic_endpoint_value) >=
 	                      TRAFFIC_MAP_INTERFACES * sizeof(struct traffic_interface_value),
 	              "room for the values of either map");
 	traffic->batch_keys = xmalloc(keys_bytes);
@@ -176,13 +176,45 @@ static struct traffic_endpoint_key key_of(const struct traffic_endpoint *endpoin
 	return key;
 }
 
-static struct endpoint *find_endpoint(struct traffic *traffic,
-                                      const struct traffic_endpoint_key *key)
+/* @key on whatever interface. */
+static struct endpoint *find_endpoint(struct traffic *traffic, struct traffic_endpoint_key key)
 {
+	key.ifindex = 0;
 	for (size_t i = 0; i < traffic->n_endpoints; i++)
-		if (memcmp(&traffic->endpoints[i].key, key, sizeof(*key)) == 0)
+		if (memcmp(&traffic->endpoints[i].key, &key, sizeof(key)) == 0)
 			return &traffic->endpoints[i];
 	return NULL;
+}
+
+int traffic_create_endpoint_key(struct traffic *traffic, struct traffic_endpoint_key key,
+                                uint32_t ifindex, struct error *err)
+{
+	int rc;
+
+	key.ifindex = ifindex;
+	memset(traffic->batch_values, 0,
+	       (size_t)traffic->n_cpus * sizeof(struct traffic_endpoint_value));
+	rc = bpf_map_update_elem(bpf_map__fd(traffic->skeleton->maps.endpoints), &key,
+	                         traffic->batch_values, BPF_ANY);
+	if (rc < 0)
+		return error_set_errno(err, ERROR_SYSTEM, -rc,
+		                       "cannot create the counters of port %u on link %u", key.port,
+		                       ifindex);
+	return 0;
+}
+
+void traffic_delete_endpoint_key(struct traffic *traffic, struct traffic_endpoint_key key,
+                                 uint32_t ifindex)
+{
+	key.ifindex = ifindex;
+	bpf_map_delete_elem(bpf_map__fd(traffic->skeleton->maps.endpoints), &key);
+}
+
+static void delete_endpoint_keys(struct traffic *traffic, struct traffic_endpoint_key key)
+{
+	for (size_t i = 0; i < traffic->n_interfaces; i++)
+		if (traffic_source_is_ebpf(traffic->interfaces[i].source))
+			traffic_delete_endpoint_key(traffic, key, traffic->interfaces[i].ifindex);
 }
 
 int traffic_register(struct traffic *traffic, const struct traffic_endpoint *endpoint,
@@ -198,21 +230,20 @@ int traffic_register(struct traffic *traffic, const struct traffic_endpoint *end
 		                 "counted",
 		                 endpoint->port, traffic->options.port_low,
 		                 traffic->options.port_high);
-	if (find_endpoint(traffic, &key))
+	if (find_endpoint(traffic, key))
 		return 0;
 	if (traffic->n_endpoints == TRAFFIC_ENDPOINTS)
 		return error_set(err, ERROR_NO_SPACE,
 		                 "cannot count port %u: %d endpoints are counted already",
 		                 endpoint->port, TRAFFIC_ENDPOINTS);
-	if (traffic->skeleton) {
-		memset(traffic->batch_values, 0,
-		       (size_t)traffic->n_cpus * sizeof(struct traffic_endpoint_value));
-		rc = bpf_map_update_elem(bpf_map__fd(traffic->skeleton->maps.endpoints), &key,
-		                         traffic->batch_values, BPF_ANY);
-		if (rc < 0)
-			return error_set_errno(err, ERROR_SYSTEM, -rc,
-			                       "cannot create the counters of port %u",
-			                       endpoint->port);
+	for (size_t i = 0; i < traffic->n_interfaces; i++) {
+		if (!traffic_source_is_ebpf(traffic->interfaces[i].source))
+			continue;
+		rc = traffic_create_endpoint_key(traffic, key, traffic->interfaces[i].ifindex, err);
+		if (rc < 0) {
+			delete_endpoint_keys(traffic, key);
+			return rc;
+		}
 	}
 	traffic->endpoints[traffic->n_endpoints++] = (struct endpoint){
 		.key = key, .epoch = ++traffic->last_epoch
@@ -223,12 +254,11 @@ int traffic_register(struct traffic *traffic, const struct traffic_endpoint *end
 void traffic_unregister(struct traffic *traffic, const struct traffic_endpoint *endpoint)
 {
 	struct traffic_endpoint_key key = key_of(endpoint);
-	struct endpoint *found = find_endpoint(traffic, &key);
+	struct endpoint *found = find_endpoint(traffic, key);
 
 	if (!found)
 		return;
-	if (traffic->skeleton)
-		bpf_map_delete_elem(bpf_map__fd(traffic->skeleton->maps.endpoints), &key);
+	delete_endpoint_keys(traffic, key);
 	*found = traffic->endpoints[--traffic->n_endpoints];
 }
 
@@ -285,6 +315,19 @@ static int read_interfaces(struct traffic *traffic, struct traffic_sample *sampl
 	return 0;
 }
 
+static uint64_t wire_bytes_of(const struct traffic_endpoint_value *value)
+{
+	return value->wire_bytes[TRAFFIC_RECEIVED] + value->wire_bytes[TRAFFIC_SENT];
+}
+
+/* A bond and its members, a bridge and its port see the same packets: no sum makes sense. */
+static void take_most(struct traffic_endpoint_sample *endpoint, size_t n_interfaces)
+{
+	for (size_t i = 0; i < n_interfaces; i++)
+		if (wire_bytes_of(&endpoint->by_interface[i]) > wire_bytes_of(&endpoint->counters))
+			endpoint->counters = endpoint->by_interface[i];
+}
+
 static int read_endpoints(struct traffic *traffic, struct traffic_sample *sample, struct error *err)
 {
 	const struct traffic_endpoint_key *keys = traffic->batch_keys;
@@ -295,12 +338,19 @@ static int read_endpoints(struct traffic *traffic, struct traffic_sample *sample
 	if (rc < 0)
 		return rc;
 	for (uint32_t i = 0; i < count; i++) {
-		const struct endpoint *endpoint = find_endpoint(traffic, &keys[i]);
+		const struct endpoint *endpoint = find_endpoint(traffic, keys[i]);
+		struct traffic_endpoint_sample *to;
 
-		if (endpoint)
-			sum_cpus(traffic, i, sizeof(struct traffic_endpoint_value),
-			         &sample->endpoints[endpoint - traffic->endpoints].counters);
+		if (!endpoint)
+			continue;
+		to = &sample->endpoints[endpoint - traffic->endpoints];
+		for (size_t n = 0; n < sample->n_interfaces; n++)
+			if (sample->interfaces[n].ifindex == keys[i].ifindex)
+				sum_cpus(traffic, i, sizeof(struct traffic_endpoint_value),
+				         &to->by_interface[n]);
 	}
+	for (size_t i = 0; i < sample->n_endpoints; i++)
+		take_most(&sample->endpoints[i], sample->n_interfaces);
 	return 0;
 }
 

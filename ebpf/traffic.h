@@ -64,7 +64,11 @@ struct traffic_endpoint_sample {
 	struct traffic_endpoint endpoint;
 	uint64_t epoch;
 	bool counted; /* false: no eBPF here, so the counters say nothing */
+	/* Of the interface that has most: those of one path (a bond and its members) all see the
+	 * same packets. */
 	struct traffic_endpoint_value counters;
+	/* As the sample's interfaces; zero where the source is not eBPF. */
+	struct traffic_endpoint_value by_interface[TRAFFIC_INTERFACES];
 };
 
 struct traffic_sample {

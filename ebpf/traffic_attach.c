@@ -22,6 +22,8 @@ static void delete_keys(struct traffic *traffic, uint32_t ifindex)
 
 		bpf_map_delete_elem(bpf_map__fd(traffic->skeleton->maps.interfaces), &key);
 	}
+	for (size_t i = 0; i < traffic->n_endpoints; i++)
+		traffic_delete_endpoint_key(traffic, traffic->endpoints[i].key, ifindex);
 }
 
 /* Keys with zero counters. Before attaching: a packet without a key would be lost to the sums. */
@@ -38,6 +40,13 @@ static int create_keys(struct traffic *traffic, uint32_t ifindex, struct error *
 		if (rc < 0)
 			return error_set_errno(err, ERROR_SYSTEM, -rc,
 			                       "cannot create the counters of link %u", ifindex);
+	}
+	for (size_t i = 0; i < traffic->n_endpoints; i++) {
+		int rc = traffic_create_endpoint_key(traffic, traffic->endpoints[i].key, ifindex,
+		                                     err);
+
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }

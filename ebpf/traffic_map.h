@@ -16,8 +16,9 @@
 /* Capacities of the maps. An agent watches a handful of interfaces; an endpoint is one port of one
  * migration, of which caps allow a handful, too. Small, for a per-CPU value on a machine with 128
  * CPUs costs 128 times its size. */
-#define TRAFFIC_MAP_INTERFACES 32 /* keys, two per interface */
-#define TRAFFIC_MAP_ENDPOINTS  64
+#define TRAFFIC_MAP_INTERFACES    32 /* keys, two per interface */
+#define TRAFFIC_MAP_ENDPOINTS     64
+#define TRAFFIC_MAP_ENDPOINT_KEYS (TRAFFIC_MAP_ENDPOINTS * TRAFFIC_MAP_INTERFACES / 2)
 
 struct traffic_interface_key {
 	__u32 ifindex;
@@ -33,10 +34,12 @@ struct traffic_interface_value {
 	__u64 unregistered_wire_bytes; /* TCP in the port range, of no registered endpoint */
 };
 
+/* One per endpoint and interface: where a migration's bytes go is what proves its path. */
 struct traffic_endpoint_key {
 	__u32 remote_address[4]; /* network order; IPv4 as ::ffff:a.b.c.d */
-	__u16 port;              /* host order */
-	__u16 port_is_remote;    /* 1: the peer listens on the port, 0: this host does */
+	__u32 ifindex;
+	__u16 port;           /* host order */
+	__u16 port_is_remote; /* 1: the peer listens on the port, 0: this host does */
 };
 
 struct traffic_endpoint_value {

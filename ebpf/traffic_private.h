@@ -15,7 +15,7 @@ struct interface {
 };
 
 struct endpoint {
-	struct traffic_endpoint_key key;
+	struct traffic_endpoint_key key; /* ifindex 0: on each watched one */
 	uint64_t epoch;
 };
 
@@ -37,6 +37,12 @@ static inline bool traffic_may_try(const struct traffic *traffic, enum traffic_s
 {
 	return traffic->options.best == TRAFFIC_SOURCE_NONE || traffic->options.best >= source;
 }
+
+/* The counters of an endpoint on one interface. */
+int traffic_create_endpoint_key(struct traffic *traffic, struct traffic_endpoint_key key,
+                                uint32_t ifindex, struct error *err);
+void traffic_delete_endpoint_key(struct traffic *traffic, struct traffic_endpoint_key key,
+                                 uint32_t ifindex);
 
 /* Follows the interface: attaches if its name stands for another index than before. */
 void traffic_refresh_interface(struct traffic *traffic, struct interface *interface);

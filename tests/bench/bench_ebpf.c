@@ -96,6 +96,7 @@ static double run(int program_fd, enum kind kind)
 static int create_keys(struct traffic_bpf *skeleton)
 {
 	struct traffic_endpoint_key endpoint = { .remote_address = { 0, 0, htonl(0xffff) },
+		                                 .ifindex = if_nametoindex("lo"),
 		                                 .port = 49152,
 		                                 .port_is_remote = 1 };
 	struct traffic_interface_key interface = { if_nametoindex("lo"), TRAFFIC_SENT };

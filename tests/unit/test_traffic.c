@@ -6,12 +6,15 @@
 #include "tests/unit/veth_peer.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -227,6 +230,58 @@ static void test_tag_kept_aside(void **state)
 	assert_int_equal(sample->endpoints[0].counters.payload_bytes[RX], 1000);
 }
 
+/* Sends the first packet of a connection, and waits for nothing. */
+static void begin_to_connect(const char *address, uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(inet_pton(AF_INET, address, &to.sin_addr), 1);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), -1);
+	assert_int_equal(errno, EINPROGRESS);
+	close(fd);
+}
+
+static void test_where_it_goes(void **state)
+{
+	/* Each interface has its own count of an endpoint, also one that is watched later: which way
+	 * the bytes take is seen. The endpoint's own counters are those of its main path. */
+	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open_and_watch(
+		TRAFFIC_SOURCE_NONE);
+	_cleanup_free_ struct traffic_sample *sample = NULL;
+	const struct traffic_endpoint_sample *endpoint;
+	uint64_t sent_bytes;
+	struct error err;
+
+	(void)state;
+	fixture_register(traffic, VETH_PEER4, 49152, true);
+	veth_run("ip link add other0 type veth peer name other1");
+	assert_int_equal(traffic_watch_interface(traffic, "other0", &err), 0);
+	fixture_register(traffic, VETH_PEER6, 49153, true);
+	veth_bring_up();
+	sent_bytes = veth_transfer(true, false, 49152, 1 << 20);
+	veth_run("ip link set other1 up");
+	veth_run("ip link set other0 arp off up");
+	/* Its first packet takes the other way; nobody answers. */
+	veth_run("ip route add " VETH_PEER4 "/32 dev other0");
+	begin_to_connect(VETH_PEER4, 49152);
+	veth_run("ip route del " VETH_PEER4 "/32 dev other0");
+
+	sample = fixture_read_settled(traffic);
+	endpoint = &sample->endpoints[0];
+	assert_int_equal(sample->n_interfaces, 2);
+	assert_int_equal(endpoint->by_interface[0].payload_bytes[TX], sent_bytes);
+	assert_in_range(endpoint->by_interface[1].wire_bytes[TX], 54, 3 * 94);
+	assert_int_equal(endpoint->by_interface[1].payload_bytes[TX], 0);
+	assert_memory_equal(&endpoint->counters, &endpoint->by_interface[0],
+	                    sizeof(endpoint->counters));
+	assert_int_equal(sample->interfaces[1].counters[TX].migration_wire_bytes,
+	                 endpoint->by_interface[1].wire_bytes[TX]);
+	assert_int_equal(sample->endpoints[1].counters.wire_bytes[TX], 0);
+	veth_run("ip link del other0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +291,7 @@ int main(void)
 		FIXTURE_TEST(test_strangers_in_the_range),
 		FIXTURE_TEST(test_headers_out_of_direct_reach),
 		FIXTURE_TEST(test_tag_kept_aside),
+		FIXTURE_TEST(test_where_it_goes),
 	};
 
 	return fixture_run(tests, ARRAY_SIZE(tests));

@@ -181,7 +181,9 @@ static void zero_value(const struct bpf_map *map, const void *key, size_t bytes)
 
 static struct traffic_endpoint_key endpoint_key(const char *address, uint16_t port, bool remote)
 {
-	struct traffic_endpoint_key key = { .port = port, .port_is_remote = remote };
+	struct traffic_endpoint_key key = { .ifindex = loopback,
+		                            .port = port,
+		                            .port_is_remote = remote };
 
 	if (strchr(address, ':')) {
 		assert_int_equal(inet_pton(AF_INET6, address, key.remote_address), 1);
