@@ -218,6 +218,7 @@ static void second(void *context)
 	agent->seconds++;
 	agent_read_traffic(agent);
 	source_traffic_tick(agent);
+	paths_tick(agent);
 	target_tick(agent);
 	target_settle_fenced(agent);
 	start_block_update(agent);
@@ -414,6 +415,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	reservations_see_epoch(agent->reservations, past.epoch);
 	open_traffic(agent);
 	agent->connections = connections_new();
+	agent->paths = paths_new();
 
 	rc = open_mesh(agent, options, err);
 	if (rc == 0)
@@ -475,6 +477,7 @@ void agent_stop(struct agent *agent)
 	credentials_free(agent);
 	traffic_close(agent->traffic);
 	connections_free(agent->connections);
+	paths_free(agent->paths);
 	source_stop(agent);
 	target_stop(agent);
 	fence_stop(agent);

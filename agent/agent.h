@@ -21,8 +21,10 @@
 #include "agent/tunnels.h"
 #include "common/courier.h"
 #include "common/loop.h"
+#include "common/path.h"
 #include "ebpf/traffic.h"
 #include "proto/mesh/mesh.h"
+#include "proto/types.pb-c.h"
 
 struct source_attempt; /* agent/source.h */
 struct inbound;        /* agent/target.c */
@@ -36,6 +38,7 @@ struct settlement;     /* agent/target_fence.c */
 struct starting;       /* agent/target_lease.c */
 struct image_set;      /* agent/target_images.c */
 struct collection;     /* agent/garbage.c */
+struct paths;          /* agent/paths.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -67,6 +70,7 @@ struct agent {
 	struct traffic *traffic; /* NULL: not even rtnetlink */
 	struct bandwidth bandwidth;
 	struct connections *connections;
+	struct paths *paths; /* the ways to other hosts, as far as they are known */
 	uint64_t link_bytes_per_s; /* what the migration interface claims; 0 = nothing */
 
 	char suspect[192];          /* why this host's figures are not believed; "" = they are */
@@ -156,6 +160,18 @@ void peers_with_connection(struct agent *agent, const char *node, const char *ad
                                          void *context),
                            void *context);
 void peers_stop(struct agent *agent);
+
+/* --- paths.c: the room on the migration network --- */
+struct paths *paths_new(void);
+void paths_free(struct paths *paths);
+/* Each second, after agent_read_traffic and source_traffic_tick. */
+void paths_tick(struct agent *agent);
+/* A migration to @node was held back by the network alone in the last second. */
+void paths_saturated(struct agent *agent, const char *node);
+/* Whether nothing is known of the way there that is to be relied upon. */
+bool paths_is_stale(const struct agent *agent, const char *node);
+void paths_estimate(const struct agent *agent, const char *node, struct path_estimate *ret);
+void paths_fill_host(const struct agent *agent, Drover__V1__HostState *to);
 
 /* --- watchers.c --- */
 void watchers_add(struct agent *agent, struct mesh_incoming *in);

@@ -72,6 +72,9 @@ void source_traffic_tick(struct agent *agent)
 		connections_read(agent->connections, a->connections, endpoints, n,
 		                 a->migration_address, a->order.bandwidth_bytes_per_s,
 		                 clock_now_ms());
+		if (a->connections->quality.known &&
+		    a->connections->quality.limit == QUALITY_LIMIT_NETWORK)
+			paths_saturated(agent, a->order.target_node);
 	}
 }
 

@@ -81,6 +81,7 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
 		h->interfaces[h->n_interfaces++] = rate_new(&agent->bandwidth.interfaces[i],
 		                                            agent->link_bytes_per_s);
+	paths_fill_host(agent, h);
 	h->drain_mark = mark_new(&agent->drain_mark);
 	fill_fences(h, &agent->fences);
 	return h;

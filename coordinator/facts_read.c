@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/host_memory.h"
 #include "common/units.h"
+#include "proto/path_message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define LEFTOVERS_MAX          64
 #define DECISIONS_MAX          64
 #define LEASES_MAX             256
+#define PATHS_MAX              256
 #define OVERCOMMIT_MAX_PERCENT 1000
 #define REPORT_CHECKS_MAX      256
 
@@ -226,6 +228,26 @@ static int read_leases(const Drover__V1__HostState *from, struct host_state *to,
 	return 0;
 }
 
+/* A path with a name that cannot be is no reason not to hear the host. */
+static void read_paths(const Drover__V1__HostState *from, struct host_state *to)
+{
+	size_t n = from->n_paths < PATHS_MAX ? from->n_paths : PATHS_MAX;
+
+	to->paths = xcalloc(n, sizeof(*to->paths));
+	for (size_t i = 0; i < n; i++) {
+		struct path_state *p = &to->paths[to->n_paths];
+
+		if (strlen(from->paths[i]->node) >= sizeof(p->node))
+			continue;
+		text_copy(p->node, sizeof(p->node), from->paths[i]->node);
+		path_message_read(from->paths[i], &p->estimate);
+		to->n_paths++;
+	}
+	to->other_known = from->other_traffic_known;
+	to->other_rx_bytes_per_s = from->other_rx_bytes_per_s;
+	to->other_tx_bytes_per_s = from->other_tx_bytes_per_s;
+}
+
 int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, struct error *err)
 {
 	struct host_state h = { 0 };
@@ -265,6 +287,7 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	h.interfaces = xcalloc(from->n_interfaces, sizeof(*h.interfaces));
 	for (size_t i = 0; i < from->n_interfaces; i++)
 		read_rate(from->interfaces[i], &h.interfaces[h.n_interfaces++]);
+	read_paths(from, &h);
 	if (from->drain_mark && facts_read_mark(from->drain_mark, &h.mark, err) < 0) {
 		host_state_deinit(&h);
 		return -(int)err->code;

@@ -90,7 +90,8 @@ static Drover__V1__Lease *lease_new(const struct lease *l)
 	return m;
 }
 
-static Drover__V1__HostState *host_new(const struct node *node, uint64_t now_ms)
+static Drover__V1__HostState *host_new(const struct fleet *fleet, const struct node *node,
+                                       uint64_t now_ms)
 {
 	const struct host_state *h = &node->host;
 	NEW_MESSAGE(m, Drover__V1__HostState, drover__v1__host_state__init);
@@ -128,6 +129,7 @@ static Drover__V1__HostState *host_new(const struct node *node, uint64_t now_ms)
 	m->interfaces = xcalloc(h->n_interfaces, sizeof(*m->interfaces));
 	for (size_t i = 0; i < h->n_interfaces; i++)
 		m->interfaces[m->n_interfaces++] = rate_new(&h->interfaces[i]);
+	view_fill_paths(fleet, node, now_ms, m);
 	return m;
 }
 
@@ -135,11 +137,10 @@ Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *no
 {
 	NEW_MESSAGE(m, Drover__V1__Node, drover__v1__node__init);
 
-	(void)fleet;
 	m->name = xstrdup(node->kept.name);
 	m->state = xstrdup(node_state_name(node->state));
 	m->reason = xstrdup(node->reason);
-	m->host = host_new(node, now_ms);
+	m->host = host_new(fleet, node, now_ms);
 	m->last_seen_ms = node->last_seen_ms ? now_ms - node->last_seen_ms : 0;
 	m->vms = (uint32_t)node->active_vms;
 	m->migrations_in = node->migrations_in;

@@ -25,6 +25,9 @@ Drover__V1__Check **view_checks_new(const struct checks *checks);
 size_t view_settings_new(const struct migration_record *record, Drover__V1__Setting ***ret);
 size_t view_next_settings_new(const struct fleet *fleet, const struct vm *vm,
                               Drover__V1__Setting ***ret);
+/* The ways from @node that its agent has looked at, with what their destinations say. */
+void view_fill_paths(const struct fleet *fleet, const struct node *node, uint64_t now_ms,
+                     Drover__V1__HostState *m);
 Drover__V1__Setting *view_setting_new(const char *name, const char *value, const char *from);
 
 void view_free(void *message);

@@ -195,6 +195,8 @@ void host_state_copy(struct host_state *to, const struct host_state *from)
 	drain_mark_copy(&to->mark, &from->mark);
 	to->leases = from->n_leases ? xmemdup(from->leases, from->n_leases * sizeof(*from->leases))
 	                            : NULL;
+	to->paths = from->n_paths ? xmemdup(from->paths, from->n_paths * sizeof(*from->paths))
+	                          : NULL;
 }
 
 void host_state_deinit(struct host_state *host)
@@ -209,6 +211,9 @@ void host_state_deinit(struct host_state *host)
 	free(host->leases);
 	host->leases = NULL;
 	host->n_leases = 0;
+	free(host->paths);
+	host->paths = NULL;
+	host->n_paths = 0;
 }
 
 void drain_mark_copy(struct drain_mark *to, const struct drain_mark *from)

@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/path.h"
 #include "common/remnant.h"
 #include "common/strategy.h"
 #include "common/transfer.h"
@@ -229,6 +230,12 @@ struct lease {
 	bool in_use;
 };
 
+/* The room on the migration network to another host, as the source has it. */
+struct path_state {
+	char node[NODE_NAME_BYTES];
+	struct path_estimate estimate;
+};
+
 struct host_state {
 	char agent_version[VERSION_BYTES];
 	struct id boot_id;
@@ -263,6 +270,11 @@ struct host_state {
 	uint64_t link_promised_bytes_per_s;
 	struct lease *leases; /* owned */
 	size_t n_leases;
+	struct path_state *paths; /* owned */
+	size_t n_paths;
+	/* On the migration interface, without migrations: p95 of the last minute, bytes on the wire. */
+	bool other_known;
+	uint64_t other_rx_bytes_per_s, other_tx_bytes_per_s;
 };
 
 /* A guest that was on its way to a host when its source was declared dead, as that host has it. */

@@ -4,3 +4,4 @@ foreach(module attempts claims fleet step plan drain drain_requests fence intent
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
 		LIBS drover_core)
 endforeach()
+drover_test(NAME test_fleet_path LABEL unit SOURCES unit/test_fleet_path.c LIBS drover_core)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ways over the migration network to other hosts: a record of each, fed with what is measured here, and
+ * what others use of the migration interface. See path_estimate.h for what follows from them.
+ *
+ * All of it is of this life of the agent: a path is measured again in 300 ms, and what was true before a
+ * restart may not be. The least recently used record goes first. Owner thread. */
+#include "agent/agent.h"
+
+#include "agent/path_estimate.h"
+#include "agent/source.h"
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "proto/path_message.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATHS_MAX 64
+
+struct known_path {
+	char node[128];
+	uint64_t used_ms;
+	struct path_record record;
+};
+
+struct paths {
+	struct path_traffic traffic;
+	uint64_t last_window_ns;
+	bool other_known; /* the newest window was measured without migrations */
+	size_t n;
+	struct known_path items[PATHS_MAX];
+};
+
+struct paths *paths_new(void)
+{
+	return xnew(struct paths);
+}
+
+void paths_free(struct paths *paths)
+{
+	free(paths);
+}
+
+static struct known_path *find(const struct paths *paths, const char *node)
+{
+	for (size_t i = 0; i < paths->n; i++) {
+		if (strcmp(paths->items[i].node, node) == 0)
+			return (struct known_path *)&paths->items[i];
+	}
+	return NULL;
+}
+
+static struct known_path *get(struct paths *paths, const char *node)
+{
+	struct known_path *p = find(paths, node);
+
+	if (!p && paths->n < PATHS_MAX)
+		p = &paths->items[paths->n++];
+	if (!p) {
+		p = &paths->items[0];
+		for (size_t i = 1; i < paths->n; i++) {
+			if (paths->items[i].used_ms < p->used_ms)
+				p = &paths->items[i];
+		}
+	}
+	if (strcmp(p->node, node) != 0) {
+		*p = (struct known_path){ 0 };
+		snprintf(p->node, sizeof(p->node), "%s", node);
+	}
+	p->used_ms = clock_now_ms();
+	return p;
+}
+
+static const struct bandwidth_interface *interface_of(const struct agent *agent)
+{
+	const struct bandwidth_interface *i = bandwidth_find_interface(
+		&agent->bandwidth, agent->settings->migration_interface);
+
+	return i && i->known ? i : NULL;
+}
+
+/* Whether anything of drover's may be inside of the interface's totals. */
+static bool is_moving(const struct agent *agent)
+{
+	size_t leases;
+
+	(void)reservations_get_all(agent->reservations, &leases);
+	return leases || source_count_active(agent);
+}
+
+static uint64_t others(const struct bandwidth_interface *i, int direction)
+{
+	const struct bandwidth_rate *r = &i->rates[direction];
+	uint64_t own = i->classified ? r->migration_bytes_per_s : 0;
+
+	return r->bytes_per_s > own ? r->bytes_per_s - own : 0;
+}
+
+void paths_tick(struct agent *agent)
+{
+	const struct bandwidth_interface *i = interface_of(agent);
+	struct paths *paths = agent->paths;
+
+	if (!i) {
+		paths->other_known = false;
+		return;
+	}
+	if (i->at_ns == paths->last_window_ns)
+		return;
+	paths->last_window_ns = i->at_ns;
+	/* Totals with migrations inside say nothing; what was known before stands for a while. */
+	if (!i->classified && is_moving(agent))
+		return;
+	paths->other_known = true;
+	path_traffic_add(&paths->traffic, others(i, TRAFFIC_RECEIVED), others(i, TRAFFIC_SENT));
+}
+
+void paths_saturated(struct agent *agent, const char *node)
+{
+	const struct bandwidth_interface *i = interface_of(agent);
+
+	if (i)
+		path_record_history(&get(agent->paths, node)->record,
+		                    i->rates[TRAFFIC_SENT].bytes_per_s, clock_now_ms());
+}
+
+bool paths_is_stale(const struct agent *agent, const char *node)
+{
+	const struct known_path *p = find(agent->paths, node);
+
+	return !p || path_record_is_stale(&p->record, clock_now_ms());
+}
+
+static struct path_around around(const struct agent *agent)
+{
+	const struct path_traffic *t = &agent->paths->traffic;
+
+	return (struct path_around){
+		.link_bytes_per_s = agent->link_bytes_per_s,
+		.other_known = agent->paths->other_known,
+		.sent_p95_bytes_per_s = path_traffic_p95(t, PATH_SENT, PATH_TRAFFIC_SHORT),
+		.sent_long_p95_bytes_per_s = path_traffic_p95(t, PATH_SENT, PATH_TRAFFIC_LONG),
+		.now_ms = clock_now_ms(),
+	};
+}
+
+void paths_estimate(const struct agent *agent, const char *node, struct path_estimate *ret)
+{
+	const struct known_path *p = find(agent->paths, node);
+	struct path_around a = around(agent);
+	struct path_record nothing = { 0 };
+
+	path_record_estimate(p ? &p->record : &nothing, &a, ret);
+}
+
+void paths_fill_host(const struct agent *agent, Drover__V1__HostState *to)
+{
+	const struct paths *paths = agent->paths;
+	struct path_around a = around(agent);
+
+	to->other_traffic_known = paths->other_known;
+	to->other_rx_bytes_per_s = path_traffic_p95(&paths->traffic, PATH_RECEIVED,
+	                                            PATH_TRAFFIC_SHORT);
+	to->other_tx_bytes_per_s = a.sent_p95_bytes_per_s;
+	to->paths = xcalloc(paths->n, sizeof(*to->paths));
+	for (size_t i = 0; i < paths->n; i++) {
+		struct path_estimate e;
+
+		path_record_estimate(&paths->items[i].record, &a, &e);
+		to->paths[to->n_paths++] = path_message_new(paths->items[i].node, &e);
+	}
+}
