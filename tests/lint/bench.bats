@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # A measurement's gate is one only if it can fail: on a figure that is too high, on one that is not there,
-# and on what is none. Here bench downtime judges figures that nobody measured.
+# and on what is none. Here measurements judge figures that nobody measured.
 
 bats_require_minimum_version 1.5.0
 
@@ -18,6 +18,29 @@ setup() {
 			done
 		done
 	done >"$figures"
+
+	# Twenty cycles with a little noise: control 1, drover's programs half a percent, nftables two.
+	awk 'BEGIN {
+		split("control 1 tcx 1.005 clsact 1.005 nftables 1.02 sniffing 1.1", v)
+		for (load = 0; load < 2; load++)
+			for (cycle = 1; cycle <= 20; cycle++)
+				for (i = 1; i < 10; i += 2) {
+					noise = 1 + (cycle * 7 % 11 - 5) / 2000
+					rate = 1e9 / (load ? v[i + 1] : 1)
+					printf "slice %s %d %s %.0f %.0f 0 1000000000 500000000\n", load ? "cpu-bound" : "link-limited",
+						cycle, v[i], rate * noise, 500000000 * rate / 1e9 * v[i + 1]
+				}
+		print "packet empty 16.0 17.0\npacket migration 43.0 44.0\npacket other 28.0 29.0\nread 64 11000"
+	}' >"$figures.ebpf"
+}
+
+judge_ebpf() { "$root/tools/bench" ebpf --figures "$figures.ebpf" --gate; }
+
+# Bytes, or CPU, of a variant under a load, in percent of what they are.
+make_ebpf() { # LOAD VARIANT bytes|cpu PERCENT
+	awk -v l="$1" -v v="$2" -v f="$3" -v p="$4" '$2 == l && $4 == v { $(f == "bytes" ? 5 : 6) *= p / 100 } { print }' \
+		CONVFMT=%.0f "$figures.ebpf" >"$figures.new"
+	mv "$figures.new" "$figures.ebpf"
 }
 
 judge() { "$root/tools/bench" downtime --figures "$figures" --gate; }
@@ -70,5 +93,55 @@ make() { # GUEST FIGURE PERCENT
 @test "downtime: without --gate a missed goal is told, and no failure" {
 	make light downtime 112
 	run -0 "$root/tools/bench" downtime --figures "$figures"
+	[[ $output == *MISSED* ]]
+}
+
+@test "ebpf: figures within the goals pass" {
+	run -0 judge_ebpf
+	[[ $output == *"9 of 9 goals are reached"* && $output != *MISSED* ]]
+}
+
+@test "ebpf: two percent of link-limited throughput fail" {
+	make_ebpf link-limited tcx bytes 98
+	run -1 judge_ebpf
+	[[ $output == *"tcx, link-limited: throughput"*"0.980"*MISSED* && $output == *"8 of 9"* ]]
+}
+
+@test "ebpf: being dearer than nftables fails, in CPU and in throughput" {
+	make_ebpf cpu-bound clsact cpu 105
+	run -1 judge_ebpf
+	[[ $output == *"clsact, CPU-bound: CPU for a byte beside nftables"*MISSED* ]]
+	make_ebpf cpu-bound tcx bytes 95
+	run -1 judge_ebpf
+	[[ $output == *"tcx, CPU-bound: throughput beside nftables"*MISSED* ]]
+}
+
+@test "ebpf: a packet that is too dear fails, and so does a slow reading" {
+	sed -i 's/^packet migration .*/packet migration 57.0 58.0/; s/^read 64 .*/read 64 201000/' "$figures.ebpf"
+	run -1 judge_ebpf
+	[[ $output == *"a migration frame, to an empty program"*"3.56"*MISSED* && $output == *"a reading, us"*MISSED* ]]
+}
+
+@test "ebpf: what is too noisy to tell is not reached" {
+	awk '$4 == "nftables" && $3 % 2 { $5 = sprintf("%.0f", $5 * 1.5) } $4 == "nftables" && $3 % 2 == 0 { $5 = sprintf("%.0f", $5 / 1.5) } { print }' "$figures.ebpf" >"$figures.new"
+	mv "$figures.new" "$figures.ebpf"
+	run -1 judge_ebpf
+	[[ $output == *"TOO BUSY TO TELL"* ]]
+}
+
+@test "ebpf: what was not measured fails, and so does what is no figure" {
+	sed -i '/nftables/d; /^read/d' "$figures.ebpf"
+	run -1 judge_ebpf
+	[[ $output == *"beside nftables"*"NOT MEASURED"* && $output == *"a reading, us"*"NOT MEASURED"* ]]
+	echo "slice cpu-bound 1 tcx 0 1 1 1 1" >>"$figures.ebpf"
+	run -1 judge_ebpf
+	[[ $output == *"is no figure"* ]]
+	: >"$figures.ebpf"
+	run -1 judge_ebpf
+}
+
+@test "ebpf: without --gate a missed goal is told, and no failure" {
+	make_ebpf link-limited tcx bytes 90
+	run -0 "$root/tools/bench" ebpf --figures "$figures.ebpf"
 	[[ $output == *MISSED* ]]
 }
