@@ -137,7 +137,7 @@ void journal_keeper_close(struct journal_keeper *k)
 {
 	if (!k)
 		return;
-	courier_pool_free(k->courier);
+	courier_pool_finish(k->courier);
 	journal_close(k->journal);
 	journal_state_deinit(&k->state);
 	free(k->owed);

@@ -20,7 +20,9 @@ int journal_keeper_open(struct loop *loop, const char *path, struct journal_keep
                         struct journal_state *ret_past, struct journal_report *ret_report,
                         struct error *err);
 
-/* Closes and frees. What is queued and was not confirmed is as if the process had died before it. */
+/* Writes what is queued, closes and frees. An agent that is stopped has seen what it asked to keep:
+ * one that forgot a guest which went on here would later take its old copy for the guest. Nobody is
+ * told any more. */
 void journal_keeper_close(struct journal_keeper *keeper);
 
 enum journal_record_kind {

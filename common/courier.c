@@ -18,7 +18,8 @@ struct courier_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct errand *first, **last; /* under lock */
-	bool stopping;                /* under lock */
+	bool stopping;                /* under lock: take nothing more */
+	bool finishing;               /* under lock: end when nothing waits */
 };
 
 static void bring_home(struct message *m)
@@ -36,9 +37,9 @@ static void *courier_thread(void *argument)
 	for (;;) {
 		struct errand *e;
 
-		while (!pool->first && !pool->stopping)
+		while (!pool->first && !pool->stopping && !pool->finishing)
 			pthread_cond_wait(&pool->changed, &pool->lock);
-		if (pool->stopping)
+		if (pool->stopping || !pool->first)
 			break;
 		e = pool->first;
 		pool->first = e->next;
@@ -81,12 +82,13 @@ struct courier_pool *courier_pool_new(struct loop *loop, unsigned threads)
 	return pool;
 }
 
-void courier_pool_free(struct courier_pool *pool)
+static void end_pool(struct courier_pool *pool, bool finish)
 {
 	if (!pool)
 		return;
 	pthread_mutex_lock(&pool->lock);
-	pool->stopping = true;
+	pool->finishing = finish;
+	pool->stopping = !finish;
 	pthread_cond_broadcast(&pool->changed);
 	pthread_mutex_unlock(&pool->lock);
 	for (unsigned i = 0; i < pool->n_threads; i++)
@@ -100,6 +102,16 @@ void courier_pool_free(struct courier_pool *pool)
 	pthread_mutex_destroy(&pool->lock);
 	free(pool->threads);
 	free(pool);
+}
+
+void courier_pool_free(struct courier_pool *pool)
+{
+	end_pool(pool, false);
+}
+
+void courier_pool_finish(struct courier_pool *pool)
+{
+	end_pool(pool, true);
 }
 
 void courier_send(struct courier_pool *pool, struct errand *e)

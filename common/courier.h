@@ -28,6 +28,10 @@ struct courier_pool *courier_pool_new(struct loop *loop, unsigned threads);
  * whatever work() uses go away. */
 void courier_pool_free(struct courier_pool *pool);
 
+/* The same, but those that wait run, too: for what an orderly stop must not lose, and what cannot hang
+ * for longer than that stop may take. Their done() runs if the loop does once more. */
+void courier_pool_finish(struct courier_pool *pool);
+
 /* Takes @e, which is heap memory: an errand dropped at shutdown is freed with free(). So is one that
  * is sent to no pool, because the owner is stopping. */
 void courier_send(struct courier_pool *pool, struct errand *e);
