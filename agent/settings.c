@@ -3,6 +3,7 @@
 #include "agent/settings.h"
 
 #include "common/alloc.h"
+#include "common/labels.h"
 #include "common/units.h"
 
 #include <arpa/inet.h>
@@ -37,6 +38,7 @@ static const struct config_key keys[] = {
 	{ "memory/reserve",       CONFIG_BYTES,  AT(memory_reserve_bytes) },
 	{ "memory/overcommit",    CONFIG_STRING, offsetof(struct raw_settings, overcommit) },
 	{ "cpu/overcommit",       CONFIG_STRING, offsetof(struct raw_settings, cpu_overcommit) },
+	{ "labels",               CONFIG_LIST,   AT(labels) },
 	{ "migration/address",    CONFIG_STRING, AT(migration_address), .required = true },
 	{ "migration/interface",  CONFIG_STRING, AT(migration_interface), .required = true },
 	{ "migration/ports",      CONFIG_STRING, offsetof(struct raw_settings, ports) },
@@ -144,7 +146,9 @@ static int parse_overcommit(const char *memory, const char *cpu, struct agent_se
 
 static int check(const struct agent_settings *s, struct error *err)
 {
+	char labels[LABELS_BYTES] = "";
 	struct in6_addr any;
+	bool changed;
 
 	if (inet_pton(AF_INET, s->migration_address, &any) != 1 &&
 	    inet_pton(AF_INET6, s->migration_address, &any) != 1)
@@ -162,6 +166,10 @@ static int check(const struct agent_settings *s, struct error *err)
 			return error_set(err, ERROR_INVALID,
 			                 "coordinators: \"%s\" must be a tcp:// address",
 			                 s->coordinators.items[i]);
+	}
+	for (size_t i = 0; i < s->labels.count; i++) {
+		if (labels_change(labels, s->labels.items[i], &changed, err) < 0)
+			return error_context(err, "labels");
 	}
 	if (s->memory_capacity_bytes && s->memory_reserve_bytes >= s->memory_capacity_bytes)
 		return error_set(err, ERROR_INVALID,

@@ -37,6 +37,7 @@ struct agent_settings {
 	uint64_t min_bytes_per_s;       /* a move that cannot have this much is not admitted */
 	uint64_t max_two_step_pause_ms; /* guests that would stand still for longer need a lock */
 	uint64_t max_round_trip_ms;     /* to the source, on the migration network */
+	struct config_list labels;      /* "rack=a": what operators select hosts by */
 };
 
 /* Defaults, then the file. */

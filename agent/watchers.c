@@ -84,6 +84,9 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	paths_fill_host(agent, h);
 	h->drain_mark = mark_new(&agent->drain_mark);
 	fill_fences(h, &agent->fences);
+	h->labels = xcalloc(s->labels.count, sizeof(*h->labels));
+	for (size_t i = 0; i < s->labels.count; i++)
+		h->labels[h->n_labels++] = xstrdup(s->labels.items[i]);
 	return h;
 }
 

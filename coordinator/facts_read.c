@@ -248,6 +248,18 @@ static void read_paths(const Drover__V1__HostState *from, struct host_state *to)
 	to->other_tx_bytes_per_s = from->other_tx_bytes_per_s;
 }
 
+/* Its agent has checked them; what this coordinator does not take for one is none. */
+static void read_labels(const Drover__V1__HostState *from, struct host_state *to)
+{
+	struct error ignored;
+	bool changed;
+
+	for (size_t i = 0; i < from->n_labels; i++) {
+		if (label_check(from->labels[i], &ignored) == 0)
+			(void)labels_change(to->labels, from->labels[i], &changed, &ignored);
+	}
+}
+
 int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, struct error *err)
 {
 	struct host_state h = { 0 };
@@ -284,6 +296,7 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	h.link_promised_bytes_per_s = from->link_promised_bytes_per_s;
 	if (read_leases(from, &h, err) < 0)
 		return -(int)err->code;
+	read_labels(from, &h);
 	h.interfaces = xcalloc(from->n_interfaces, sizeof(*h.interfaces));
 	for (size_t i = 0; i < from->n_interfaces; i++)
 		read_rate(from->interfaces[i], &h.interfaces[h.n_interfaces++]);

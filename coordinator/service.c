@@ -59,12 +59,19 @@ static void handle_nodes(struct mesh_incoming *in, const Drover__V1__ListRequest
 	struct coordinator *c = context;
 	Drover__V1__NodeList *list = xmalloc(sizeof(*list));
 	struct node *node, *next;
+	struct error err;
 
+	if (r->selector[0] && selector_check(r->selector, &err) < 0) {
+		mesh_fail_error(in, &err);
+		free(list);
+		return;
+	}
 	drover__v1__node_list__init(list);
 	list->revision = c->fleet->revision;
 	list->nodes = xcalloc(HASH_COUNT(c->fleet->nodes), sizeof(*list->nodes));
 	HASH_ITER (hh, c->fleet->nodes, node, next) {
-		if (!r->node[0] || strcmp(r->node, node->kept.name) == 0)
+		if ((!r->node[0] || strcmp(r->node, node->kept.name) == 0) &&
+		    (!r->selector[0] || node_is_selected(node, r->selector)))
 			list->nodes[list->n_nodes++] = view_node_new(c->fleet, node,
 			                                             clock_now_ms());
 	}
@@ -394,6 +401,7 @@ static const struct coordinator_handlers handlers = {
 	.undrain = order_undrain,
 	.cordon = order_cordon,
 	.uncordon = order_uncordon,
+	.label = order_label,
 	.migrate = order_migrate,
 	.cancel = order_cancel,
 	.tune = order_tune,

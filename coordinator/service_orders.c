@@ -94,6 +94,18 @@ void order_uncordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, 
 	node_event(in, r, context, EVENT_UNCORDON);
 }
 
+void order_label(struct mesh_incoming *in, const Drover__V1__LabelRequest *r, void *context)
+{
+	struct coordinator *c = context;
+	struct names changes = { .items = r->changes, .count = r->n_changes };
+	struct event e = { .kind = EVENT_LABEL };
+
+	e.label.node = r->node;
+	e.label.changes = &changes;
+	e.request = requests_add(c, in);
+	coordinator_step(c, &e);
+}
+
 /* The name in the certificate, or "uid 0" on the local socket. */
 static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
 {

@@ -10,6 +10,7 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 void order_undrain(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
 void order_cordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
 void order_uncordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
+void order_label(struct mesh_incoming *in, const Drover__V1__LabelRequest *r, void *context);
 void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r, void *context);
 void order_cancel(struct mesh_incoming *in, const Drover__V1__CancelRequest *r, void *context);
 void order_tune(struct mesh_incoming *in, const Drover__V1__TuneRequest *r, void *context);

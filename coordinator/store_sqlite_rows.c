@@ -72,23 +72,31 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "  bandwidth INTEGER NOT NULL, max_downtime_given INTEGER NOT NULL,"
 	      "  max_downtime_ms INTEGER NOT NULL, asked_by TEXT NOT NULL, wall_ms INTEGER NOT NULL"
 	      ") STRICT;",
+	/* 5 to 6: labels of hosts; drains together, with a time, shutting down, and taken back */
+	[5] = "ALTER TABLE nodes ADD COLUMN labels TEXT NOT NULL DEFAULT '';"
+	      "ALTER TABLE drains ADD COLUMN shutdown TEXT NOT NULL DEFAULT '[]';"
+	      "ALTER TABLE drains ADD COLUMN set_number INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE drains ADD COLUMN by_wall_ms INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE migrations ADD COLUMN back_of INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format off */
 const char *const store_node_columns[] = {
 	"name", "mesh_address", "cordoned", "maintenance", "drain_number", "reason",
-	"fenced", "fence_epoch", "fenced_by", "fenced_reason", "fenced_wall_ms", NULL
+	"fenced", "fence_epoch", "fenced_by", "fenced_reason", "fenced_wall_ms",
+	"labels", NULL
 };
 const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
 	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks",
-	"strategy", "max_downtime_ms", "completion_timeout_ms_per_gib", "progress_timeout_ms", NULL
+	"strategy", "max_downtime_ms", "completion_timeout_ms_per_gib", "progress_timeout_ms",
+	"shutdown", "set_number", "by_wall_ms", NULL
 };
 const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
 	"vm_name", "source", "target", "wanted_target", "state", "over", "holds_slot",
 	"cancel_requested", "drain_number", "need_bytes", "memory_bytes", "settings", "reason",
-	"report", "created_wall_ms", "ended_wall_ms", NULL
+	"report", "created_wall_ms", "ended_wall_ms", "back_of", NULL
 };
 const char *const store_vm_columns[] = {
 	"uuid", "name", "bandwidth_given", "bandwidth", "max_downtime_given", "max_downtime_ms",
@@ -189,6 +197,7 @@ void store_bind_node(sqlite3_stmt *stmt, const struct node_record *node)
 	put_text(&row, node->fenced_by);
 	put_text(&row, node->fenced_reason);
 	put_number(&row, node->fenced_wall_ms);
+	put_text(&row, node->labels);
 }
 
 int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *err)
@@ -206,6 +215,7 @@ int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *e
 	get_text(&row, ret->fenced_by, sizeof(ret->fenced_by));
 	get_text(&row, ret->fenced_reason, sizeof(ret->fenced_reason));
 	ret->fenced_wall_ms = get_number(&row);
+	get_text(&row, ret->labels, sizeof(ret->labels));
 	if (row.bad || !ret->name[0])
 		return error_set(err, ERROR_STORE, "a row of a node makes no sense");
 	return 0;
@@ -233,6 +243,9 @@ void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain)
 	put_number(&row, drain->max_downtime_ms);
 	put_number(&row, drain->completion_timeout_ms_per_gib);
 	put_number(&row, drain->progress_timeout_ms);
+	put_json(&row, store_json_names_new(&drain->shutdown));
+	put_number(&row, drain->set_number);
+	put_number(&row, drain->by_wall_ms);
 }
 
 static enum drain_state parse_drain_state(const char *name)
@@ -248,7 +261,7 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 {
 	struct row row = { .stmt = stmt };
 	char state[32] = "";
-	json_t *leave;
+	json_t *leave, *shutdown;
 
 	ret->number = get_number(&row);
 	get_id(&row, &ret->id);
@@ -272,6 +285,11 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 	ret->max_downtime_ms = get_number(&row);
 	ret->completion_timeout_ms_per_gib = get_number(&row);
 	ret->progress_timeout_ms = get_number(&row);
+	shutdown = get_json(&row);
+	store_json_read_names(shutdown, &ret->shutdown);
+	json_decref(shutdown);
+	ret->set_number = get_number(&row);
+	ret->by_wall_ms = get_number(&row);
 	if (row.bad || ret->state == DRAIN_PLANNED)
 		return error_set(err, ERROR_STORE, "the row of drain/%" PRIu64 " makes no sense",
 		                 ret->number);
@@ -304,6 +322,7 @@ void store_bind_migration(sqlite3_stmt *stmt, const struct migration_record *m)
 	put_json(&row, store_json_report_new(&m->report));
 	put_number(&row, m->created_wall_ms);
 	put_number(&row, m->ended_wall_ms);
+	put_number(&row, m->back_of);
 }
 
 int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struct error *err)
@@ -339,6 +358,7 @@ int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struc
 	json_decref(report);
 	ret->created_wall_ms = get_number(&row);
 	ret->ended_wall_ms = get_number(&row);
+	ret->back_of = get_number(&row);
 	if (row.bad || ret->state == MIGRATION_NO_STATE)
 		return error_set(err, ERROR_STORE,
 		                 "the row of migration/%" PRIu64 " makes no sense", ret->number);

@@ -90,6 +90,22 @@ static Drover__V1__Lease *lease_new(const struct lease *l)
 	return m;
 }
 
+/* "a=1,b=2" as a list. */
+static char **list_new(const char *labels, size_t *ret_count)
+{
+	char **list = xcalloc(LABELS_BYTES / 2, sizeof(*list));
+	size_t count = 0;
+
+	while (*labels) {
+		size_t length = strcspn(labels, ",");
+
+		list[count++] = xasprintf("%.*s", (int)length, labels);
+		labels += length + (labels[length] == ',');
+	}
+	*ret_count = count;
+	return list;
+}
+
 static Drover__V1__HostState *host_new(const struct fleet *fleet, const struct node *node,
                                        uint64_t now_ms)
 {
@@ -123,6 +139,7 @@ static Drover__V1__HostState *host_new(const struct fleet *fleet, const struct n
 	m->slots_in_max = h->slots_in_max;
 	m->slots_out_max = h->slots_out_max;
 	m->link_promised_bytes_per_s = h->link_promised_bytes_per_s;
+	m->labels = list_new(h->labels, &m->n_labels);
 	m->leases = xcalloc(h->n_leases, sizeof(*m->leases));
 	for (size_t i = 0; i < h->n_leases; i++)
 		m->leases[m->n_leases++] = lease_new(&h->leases[i]);
@@ -135,6 +152,7 @@ static Drover__V1__HostState *host_new(const struct fleet *fleet, const struct n
 
 Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *node, uint64_t now_ms)
 {
+	char labels[LABELS_BYTES];
 	NEW_MESSAGE(m, Drover__V1__Node, drover__v1__node__init);
 
 	m->name = xstrdup(node->kept.name);
@@ -153,6 +171,9 @@ Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *no
 		m->fenced_reason = xstrdup(node->kept.fenced_reason);
 		m->fenced_wall_ms = node->kept.fenced_wall_ms;
 	}
+	node_get_labels(node, labels);
+	m->labels = list_new(labels, &m->n_labels);
+	m->given_labels = list_new(node->kept.labels, &m->n_given_labels);
 	return m;
 }
 

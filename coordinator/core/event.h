@@ -38,6 +38,7 @@ enum event_kind {
 	EVENT_UNDRAIN,
 	EVENT_CORDON,
 	EVENT_UNCORDON,
+	EVENT_LABEL,
 	EVENT_MIGRATE,
 	EVENT_CANCEL,
 	EVENT_TUNE,
@@ -158,6 +159,10 @@ struct event {
 			const char *node;
 			const char *reason;
 		} node; /* EVENT_UNDRAIN, _CORDON, _UNCORDON */
+		struct {
+			const char *node;
+			const struct names *changes; /* "rack=a", "rack-" */
+		} label;
 		struct {
 			const char *node;
 			const char *reason;

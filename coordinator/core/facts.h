@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/labels.h"
 #include "common/path.h"
 #include "common/remnant.h"
 #include "common/strategy.h"
@@ -275,6 +276,7 @@ struct host_state {
 	/* On the migration interface, without migrations: p95 of the last minute, bytes on the wire. */
 	bool other_known;
 	uint64_t other_rx_bytes_per_s, other_tx_bytes_per_s;
+	char labels[LABELS_BYTES]; /* of its agent's configuration */
 };
 
 /* A guest that was on its way to a host when its source was declared dead, as that host has it. */

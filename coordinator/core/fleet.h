@@ -208,6 +208,11 @@ int fleet_get_vm(const struct fleet *fleet, const char *name_or_uuid, struct vm 
 int fleet_get_node(const struct fleet *fleet, const char *name, struct node **ret_node,
                    struct error *err);
 
+/* The labels in effect: its agent's own, and over them those that it was given. @ret: LABELS_BYTES. */
+void node_get_labels(const struct node *node, char *ret);
+/* @selector has been checked. */
+bool node_is_selected(const struct node *node, const char *selector);
+
 /* The sighting of @vm on @node, or NULL. */
 struct sighting *fleet_find_sighting(const struct vm *vm, const struct node *node);
 

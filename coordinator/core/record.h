@@ -31,6 +31,7 @@ struct node_record {
 	char fenced_by[NODE_NAME_BYTES];
 	char fenced_reason[REASON_BYTES];
 	uint64_t fenced_wall_ms;
+	char labels[LABELS_BYTES]; /* that operators have given it */
 };
 
 enum drain_state {
@@ -51,6 +52,9 @@ struct drain_record {
 	enum drain_state state;
 	char reason[REASON_BYTES]; /* why it was asked for, by the operator */
 	struct names leave;        /* uuids of guests that may stay */
+	struct names shutdown;     /* uuids of guests that are shut down rather than moved */
+	uint64_t set_number;       /* the first of those asked for together with it; 0 = alone */
+	uint64_t by_wall_ms; /* when it should be over; 0 = whenever. Told, never acted upon */
 	bool leave_unmovable, copy_disks;
 	struct strategy strategy; /* of its migrations, beyond the cluster's */
 	uint32_t parallel;        /* 0 = the cluster's limit */
@@ -74,6 +78,7 @@ struct migration_record {
 	bool holds_slot; /* counted by the caps; only its source agent's word frees it */
 	bool cancel_requested;
 	uint64_t drain_number; /* 0 = asked for by itself */
+	uint64_t back_of;      /* the drain that had moved it away and is taken back; 0 = none */
 	uint64_t need_bytes;   /* RAM plus overhead at the target */
 	uint64_t memory_bytes;
 	struct migration_settings settings;

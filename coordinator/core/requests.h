@@ -8,6 +8,7 @@ void request_drain(struct fleet *fleet, const struct event *event);
 void request_undrain(struct fleet *fleet, const struct event *event);
 void request_cordon(struct fleet *fleet, const struct event *event);
 void request_uncordon(struct fleet *fleet, const struct event *event);
+void request_label(struct fleet *fleet, const struct event *event);
 void request_migrate(struct fleet *fleet, const struct event *event);
 void request_cancel(struct fleet *fleet, const struct event *event);
 void request_tune(struct fleet *fleet, const struct event *event);

@@ -41,6 +41,7 @@ static const char *const event_names[] = {
 	[EVENT_UNDRAIN] = "undrain",
 	[EVENT_CORDON] = "cordon",
 	[EVENT_UNCORDON] = "uncordon",
+	[EVENT_LABEL] = "label",
 	[EVENT_MIGRATE] = "migrate",
 	[EVENT_CANCEL] = "cancel",
 	[EVENT_TUNE] = "tune",
@@ -262,6 +263,9 @@ static void dispatch_request(struct fleet *fleet, const struct event *event)
 		break;
 	case EVENT_UNCORDON:
 		request_uncordon(fleet, event);
+		break;
+	case EVENT_LABEL:
+		request_label(fleet, event);
 		break;
 	case EVENT_MIGRATE:
 		request_migrate(fleet, event);

@@ -86,6 +86,7 @@ enum option_id {
 	OPTION_DAYS,
 	OPTION_INTO,
 	OPTION_EVEN_OWN,
+	OPTION_SELECTOR,
 	OPTIONS
 };
 
@@ -133,6 +134,7 @@ struct options {
 	uint64_t ttl_ms, uses, life_ms, days; /* 0 = none given */
 	const char *into;
 	bool even_own;
+	const char *selector;
 };
 
 enum option_type {

@@ -180,6 +180,8 @@ static const struct option options[] = {
 	{ OPTION_EVEN_OWN, 0, "even-own", NULL, OPTION_FLAG, AT(even_own),
 	  "also if it is the coordinator's certificate, or your own: whoever is cut off so needs "
 	  "another way in" },
+	{ OPTION_SELECTOR, 'l', "selector", "LABELS", OPTION_TEXT, AT(selector),
+	  "hosts with these labels: KEY=VALUE, KEY!=VALUE, KEY, !KEY; several with commas" },
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");
@@ -221,7 +223,7 @@ static const struct command commands[] = {
 	  .summary = "one screen: health, what runs now, what needs you",
 	  .description = "This is also what drover shows when no command is given.",
 	  .examples = "drover\ndrover status -o json" },
-	{ .name = "nodes", .arguments = "[NODE...]", .words_max = WORDS_MAX, .options = LISTS,
+	{ .name = "nodes", .arguments = "[NODE...]", .words_max = WORDS_MAX, .options = LISTS | O(SELECTOR),
 	  .formats = LISTABLE, .group = LOOK, .run = nodes_run, .completion = COMPLETE_NODES,
 	  .summary = "the hosts: state, guests, memory, link",
 	  .description = "MEM is what guests use and what is reserved for guests on their way, of the "
@@ -229,7 +231,7 @@ static const struct command commands[] = {
 			 "migration interface now, of its speed; BY says who counted: ebpf-tcx, "
 			 "ebpf-clsact, or rtnl (the kernel's own counters). IN/OUT are migrations "
 			 "towards and from the node.",
-	  .examples = "drover nodes\ndrover nodes host1 -o wide\ndrover nodes --no-headers -o name" },
+	  .examples = "drover nodes\ndrover nodes host1 -o wide\ndrover nodes -l rack=a -o name" },
 	{ .name = "vms", .arguments = "[VM...]", .words_max = WORDS_MAX,
 	  .options = LISTS | O(NODE) | O(ONLY_UNMOVABLE), .formats = LISTABLE, .group = LOOK,
 	  .run = vms_run, .completion = COMPLETE_VMS,
@@ -307,6 +309,14 @@ static const struct command commands[] = {
 	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = uncordon_run, .completion = COMPLETE_NODES, .summary = "the opposite of cordon",
 	  .examples = "drover uncordon host1" },
+	{ .name = "label", .arguments = "NODE KEY=VALUE|KEY-...", .words_min = 2, .words_max = WORDS_MAX,
+	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
+	  .run = label_run, .completion = COMPLETE_NODES,
+	  .summary = "give a node labels, by which -l selects it, or take them away",
+	  .description = "\"rack=a\" sets, \"rack-\" takes what was given away: all of them or none. A "
+			 "node has also the labels of its own agent.yaml (labels: [rack=a, ssd]); what is "
+			 "given here wins over them. \"drover nodes -o wide\" shows what is in effect.",
+	  .examples = "drover label host1 rack=a gpu\ndrover label host1 gpu-\ndrover drain -l rack=a --dry-run" },
 	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | LIMITS | O(NO_GUARD) | O(COPY_DISKS) | STRATEGY |
 		     O(COPY_DISK) | O(INCREMENTAL) | O(UNSAFE) | O(CONNECTIONS) | O(COMPRESSION),

@@ -20,6 +20,7 @@ enum exit_code uncordon_run(const struct invocation *invocation);
 enum exit_code gc_run(const struct invocation *invocation);
 enum exit_code fence_run(const struct invocation *invocation);
 enum exit_code unfence_run(const struct invocation *invocation);
+enum exit_code label_run(const struct invocation *invocation);
 enum exit_code migrate_run(const struct invocation *invocation);
 enum exit_code cancel_run(const struct invocation *invocation);
 enum exit_code tune_run(const struct invocation *invocation);

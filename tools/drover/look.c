@@ -77,6 +77,8 @@ enum exit_code nodes_run(const struct invocation *invocation)
 	size_t n = 0;
 	enum exit_code code = session_open(&s, invocation);
 
+	if (invocation->options.selector)
+		request.selector = (char *)invocation->options.selector;
 	if (code == EXIT_DONE)
 		code = session_ask_list_nodes(&s, "listing the nodes", &request, &list);
 	if (code == EXIT_DONE) {

@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/labels.h"
 #include "tools/drover/text.h"
 
 #include <string.h>
@@ -49,6 +50,7 @@ enum node_column {
 	NODE_QEMU,
 	NODE_AGENT,
 	NODE_SEEN,
+	NODE_LABELS,
 	NODE_WHY,
 	NODE_COLUMNS
 };
@@ -72,6 +74,7 @@ static const struct column node_columns[NODE_COLUMNS] = {
 	[NODE_QEMU] = { "QEMU", COLUMN_WIDE },
 	[NODE_AGENT] = { "AGENT" },
 	[NODE_SEEN] = { "SEEN", COLUMN_RIGHT },
+	[NODE_LABELS] = { "LABELS", COLUMN_WIDE | COLUMN_WRAP },
 	[NODE_WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
 };
 
@@ -111,10 +114,21 @@ static void set_host(const struct output *o, struct table *t, const Drover__V1__
 	table_set(t, NODE_AGENT, "%s", host->agent_version);
 }
 
+static const char *join_labels(const Drover__V1__Node *node, char ret[LABELS_BYTES])
+{
+	size_t used = 0;
+
+	ret[0] = 0;
+	for (size_t i = 0; i < node->n_labels && used < LABELS_BYTES; i++)
+		used += (size_t)snprintf(ret + used, LABELS_BYTES - used, "%s%s", i ? "," : "",
+		                         node->labels[i]);
+	return ret;
+}
+
 void nodes_print(const struct output *o, Drover__V1__Node *const *nodes, size_t n)
 {
 	_cleanup_(table_freep) struct table *t = NEW_TABLE(o, node_columns);
-	char text[OUTPUT_TEXT_BYTES];
+	char text[OUTPUT_TEXT_BYTES], labels[LABELS_BYTES];
 
 	for (size_t i = 0; i < n; i++) {
 		const Drover__V1__Node *node = nodes[i];
@@ -141,6 +155,7 @@ void nodes_print(const struct output *o, Drover__V1__Node *const *nodes, size_t 
 			table_set(t, NODE_SEEN, "%s", output_duration(o, node->last_seen_ms, text));
 		else
 			table_set(t, NODE_SEEN, "never");
+		table_set(t, NODE_LABELS, "%s", join_labels(node, labels));
 		if (*node->reason)
 			table_set(t, NODE_WHY, "%s", node->reason);
 		else if (node->host && !node->host->libvirt_connected)
