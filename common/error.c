@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,27 @@ static void cut_at_character(char *text)
 		text[utf8_valid_bytes(text, n)] = '\0';
 }
 
+/* QEMU's messages, which come within ours, have several. */
+static void make_one_line(char *text)
+{
+	bool broken = false;
+	size_t n = 0;
+
+	for (const char *at = text; *at; at++) {
+		if (*at == '\n' || *at == '\r' || *at == '\t') {
+			broken = true;
+		} else if (!broken) {
+			text[n++] = *at;
+		} else if (*at != ' ') {
+			if (n > 0 && text[n - 1] != ' ')
+				text[n++] = ' ';
+			text[n++] = *at;
+			broken = false;
+		}
+	}
+	text[n] = '\0';
+}
+
 __attribute__((format(printf, 3, 0))) static void set_text(struct error *err, enum error_code code,
                                                            const char *format, va_list args)
 {
@@ -58,6 +80,7 @@ __attribute__((format(printf, 3, 0))) static void set_text(struct error *err, en
 	err->code = code;
 	if (vsnprintf(err->text, sizeof(err->text), format, args) >= (int)sizeof(err->text))
 		cut_at_character(err->text);
+	make_one_line(err->text);
 }
 
 int error_set(struct error *err, enum error_code code, const char *format, ...)

@@ -46,6 +46,20 @@ static void test_context_goes_in_front(void **state)
 	assert_int_equal(error_context(NULL, "nobody listens"), -ERROR_SYSTEM);
 }
 
+/* What others wrote in several lines is one, and does not end with an empty one. */
+static void test_one_line(void **state)
+{
+	struct error err;
+
+	(void)state;
+	error_set(&err, ERROR_HYPERVISOR, "qemu: %s (error 9)", "no bridge\r\nno tap\n");
+	assert_string_equal(err.text, "qemu: no bridge  no tap (error 9)");
+	error_set(&err, ERROR_HYPERVISOR, "qemu: %s", "no bridge\n\n");
+	assert_string_equal(err.text, "qemu: no bridge");
+	error_set(&err, ERROR_HYPERVISOR, "\n");
+	assert_string_equal(err.text, "");
+}
+
 /* Whether the last character of @text is whole. */
 static int ends_whole(const char *text)
 {
@@ -141,6 +155,7 @@ int main(void)
 		cmocka_unit_test(test_set_returns_the_code),
 		cmocka_unit_test(test_errno_is_appended),
 		cmocka_unit_test(test_context_goes_in_front),
+		cmocka_unit_test(test_one_line),
 		cmocka_unit_test(test_cut_at_a_character),
 		cmocka_unit_test(test_exact_fit_is_kept),
 		cmocka_unit_test(test_errno_is_cut),
