@@ -53,7 +53,7 @@ static void test_one_line(void **state)
 
 	(void)state;
 	error_set(&err, ERROR_HYPERVISOR, "qemu: %s (error 9)", "no bridge\r\nno tap\n");
-	assert_string_equal(err.text, "qemu: no bridge  no tap (error 9)");
+	assert_string_equal(err.text, "qemu: no bridge no tap (error 9)");
 	error_set(&err, ERROR_HYPERVISOR, "qemu: %s", "no bridge\n\n");
 	assert_string_equal(err.text, "qemu: no bridge");
 	error_set(&err, ERROR_HYPERVISOR, "\n");
