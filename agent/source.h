@@ -98,6 +98,7 @@ struct source_attempt {
 	bool tunnel_made;
 	bool preparing; /* a courier is making something of it; cleaned up when it is home */
 	bool endpoint_registered, disk_endpoint_registered;
+	bool counted_late; /* it had begun before we counted */
 	struct traffic_endpoint endpoint, disk_endpoint;
 	struct connections_watch *connections; /* owned; NULL: none looked for yet */
 

@@ -65,7 +65,10 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 	struct error why;
 
 	take_figures(a);
-	a->adopted = true;
+	a->adopted = a->counted_late = true;
+	memcpy(a->migration_address, order->migration_address, sizeof(a->migration_address));
+	a->port = order->port;
+	a->disk_port = order->disk_port;
 	for (size_t i = 0; i < past->n_things; i++) {
 		const struct journal_thing *t = &past->things[i];
 

@@ -127,6 +127,10 @@ static void journal_guard(struct source_attempt *a)
 	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
 
 	a->order.guard = (uint32_t)a->guard;
+	memcpy(a->order.migration_address, a->migration_address,
+	       sizeof(a->order.migration_address));
+	a->order.port = a->port;
+	a->order.disk_port = a->disk_port;
 	w.attempt = a->order;
 	a->errands++;
 	journal_keeper_write(a->agent->journal, &w, move_when_journaled, a);

@@ -414,10 +414,9 @@ void source_move_start(struct source_attempt *a)
 	source_ladder_start(a);
 	a->timer.fire = watch;
 	a->tuning_owed = a->adopted && (a->order.bandwidth_tuned || a->order.max_downtime_tuned);
-	if (!a->adopted) {
-		source_traffic_start(a);
+	source_traffic_start(a);
+	if (!a->adopted)
 		start_call(a, false);
-	}
 	loop_timer_start(a->agent->loop, &a->timer, a->adopted ? 0 : POLL_MS / 2);
 	source_changed(a);
 }

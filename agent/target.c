@@ -205,6 +205,9 @@ void target_adopt(struct agent *agent, const struct journal_state *past)
 			         "%s", thing->path);
 			inbound->tunnel_made = true;
 		}
+		if (r->source_address[0])
+			inbound_expect_bytes(agent, inbound, r->source_address, r->port,
+			                     r->disk_port);
 		log_info("the reservation for %s from %s goes on", r->vm_name, r->source_node);
 	}
 	target_images_adopt(agent, past);

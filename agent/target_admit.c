@@ -198,6 +198,7 @@ static int take(struct admit *a, struct error *err)
 	memcpy(want.vm_uuid, a->vm.summary.uuid, sizeof(want.vm_uuid));
 	memcpy(want.vm_name, a->vm.summary.name, sizeof(want.vm_name));
 	snprintf(want.source_node, sizeof(want.source_node), "%s", a->source_node);
+	snprintf(want.source_address, sizeof(want.source_address), "%s", a->source_address);
 	want.memory_bytes = admission_memory_needed(&a->vm);
 	want.port = a->port.free_port;
 	target_copy_reserve(&a->copy, &a->vm, a->disks, a->port.second_free_port, &want);

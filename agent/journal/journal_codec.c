@@ -124,6 +124,9 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.copy_incremental = a->transfer.copy_incremental;
 	m.copy_only = (char *)a->transfer.copy_only;
 	m.unsafe = a->unsafe;
+	m.migration_address = (char *)a->migration_address;
+	m.port = a->port;
+	m.disk_port = a->disk_port;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -146,6 +149,8 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	            0 ||
 	    copy(m->reason, a.reason, sizeof(a.reason), "reason", err) < 0 ||
 	    copy(m->copied, a.copied, sizeof(a.copied), "disks", err) < 0 ||
+	    copy(m->migration_address, a.migration_address, sizeof(a.migration_address),
+	         "migration address", err) < 0 ||
 	    copy(m->copy_only, a.transfer.copy_only, sizeof(a.transfer.copy_only),
 	         "list of chosen disks", err) < 0 ||
 	    copy(m->decisions, a.decisions, sizeof(a.decisions), "list of decisions", err) < 0 ||
@@ -158,6 +163,9 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	if (strategy_unpack(m->strategy, &strategy) < 0)
 		return error_set(err, ERROR_INVALID, "it has the unknown strategy %#x",
 		                 m->strategy);
+	if (m->port > UINT16_MAX || m->disk_port > UINT16_MAX)
+		return error_set(err, ERROR_INVALID, "its data goes to ports %u and %u", m->port,
+		                 m->disk_port);
 	if (m->compression >= COMPRESSIONS)
 		return error_set(err, ERROR_INVALID, "it has the unknown compression %u",
 		                 m->compression);
@@ -193,6 +201,8 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.transfer.compression = (enum compression)m->compression;
 	a.transfer.copy_incremental = m->copy_incremental;
 	a.unsafe = m->unsafe;
+	a.port = (uint16_t)m->port;
+	a.disk_port = (uint16_t)m->disk_port;
 	*ret = a;
 	return 0;
 }
@@ -228,6 +238,7 @@ uint8_t *journal_encode_taken(const struct reservation *r, size_t *ret_bytes)
 	m.vcpus = r->vcpus;
 	m.taken_wall_ms = r->taken_wall_ms;
 	m.has_run = r->has_run;
+	m.source_address = (char *)r->source_address;
 	return pack(&m.base, ret_bytes);
 }
 
@@ -243,7 +254,8 @@ int journal_decode_taken(const struct journal_record *r, struct reservation *ret
 	if (read_attempt(m->attempt, &v.attempt, err) < 0 ||
 	    copy(m->vm_uuid, v.vm_uuid, sizeof(v.vm_uuid), "UUID", err) < 0 ||
 	    copy(m->vm_name, v.vm_name, sizeof(v.vm_name), "name", err) < 0 ||
-	    copy(m->source_node, v.source_node, sizeof(v.source_node), "source", err) < 0)
+	    copy(m->source_node, v.source_node, sizeof(v.source_node), "source", err) < 0 ||
+	    copy(m->source_address, v.source_address, sizeof(v.source_address), "address", err) < 0)
 		return -ERROR_INVALID;
 	if (m->memory_bytes == 0 || m->port == 0 || m->port > UINT16_MAX)
 		return error_set(err, ERROR_INVALID, "it reserves %llu bytes and port %u",

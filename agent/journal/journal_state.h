@@ -66,6 +66,9 @@ struct journal_attempt {
 	bool copy_disks; /* what is not shared is copied */
 	struct transfer transfer;
 	char copied[512]; /* "vda /srv/web1.qcow2": which those are, for people */
+	/* Where its data goes, written with the guard: an agent after us counts it on. "" = not known. */
+	char migration_address[64];
+	uint16_t port, disk_port;
 	uint64_t wall_ms; /* when the last record was written; display */
 	/* Of the outcome; 0 = not known, or not decided yet. */
 	uint64_t duration_ms, downtime_ms, transferred_bytes, wire_bytes;

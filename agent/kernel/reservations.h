@@ -59,7 +59,8 @@ struct reservation {
 	char vm_uuid[VM_UUID_BYTES];
 	char vm_name[VM_NAME_BYTES];
 	char source_node[128];
-	uint64_t memory_bytes; /* maximum RAM and overhead */
+	char source_address[64]; /* in the migration network; "" = not known */
+	uint64_t memory_bytes;   /* maximum RAM and overhead */
 	uint32_t vcpus;
 	uint64_t page_bytes;            /* its RAM is in pages of this size; 0 = ordinary ones */
 	uint64_t bandwidth_bytes_per_s; /* its share of the migration link; 0 = none was promised */

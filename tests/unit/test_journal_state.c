@@ -108,7 +108,10 @@ static struct journal_attempt some_attempt(void)
 		                     .source_went_on = true,
 		                     .decisions = "after 3 s: one\nafter 4 s: two",
 		                     .verification = "\nstate\t1\trunning\trunning\t\n",
-		                     .copied = "vda /srv/web1.qcow2" };
+		                     .copied = "vda /srv/web1.qcow2",
+		                     .migration_address = "fd00:78::2",
+		                     .port = 49152,
+		                     .disk_port = 49153 };
 
 	return a;
 }
@@ -119,6 +122,7 @@ static struct reservation some_reservation(uint8_t operation)
 		                 .vm_uuid = "11111111-2222-3333-4444-555555555555",
 		                 .vm_name = "web1",
 		                 .source_node = "host1",
+		                 .source_address = "fd00:78::1",
 		                 .memory_bytes = 1 << 20,
 		                 .port = 49152,
 		                 .page_bytes = 2 << 20,
@@ -321,6 +325,7 @@ static void f24_every_field_of_a_lease(void **state)
 	assert_string_equal(got->vm_uuid, r.vm_uuid);
 	assert_string_equal(got->vm_name, r.vm_name);
 	assert_string_equal(got->source_node, r.source_node);
+	assert_string_equal(got->source_address, r.source_address);
 	assert_int_equal(got->memory_bytes, r.memory_bytes);
 	assert_int_equal(got->page_bytes, r.page_bytes);
 	assert_int_equal(got->vcpus, r.vcpus);
