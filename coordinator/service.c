@@ -6,7 +6,9 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/units.h"
+#include "coordinator/capacity_view.h"
 #include "coordinator/service_orders.h"
+#include "coordinator/service_plan.h"
 #include "coordinator/view.h"
 #include "proto/coordinator.rpc.h"
 
@@ -247,7 +249,14 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	return n;
 }
 
-#define SETTINGS_MAX    13
+#define SETTINGS_MAX 13
+
+size_t service_list_settings(const struct coordinator *c, Drover__V1__Setting ***ret)
+{
+	*ret = xcalloc(SETTINGS_MAX, sizeof(**ret));
+	return settings_fill(c, *ret);
+}
+
 #define ATTENTION_LIMIT 10
 /* What happened longer ago is in `drover events`. */
 #define ATTENTION_MS MINUTES_MS(15)
@@ -327,8 +336,13 @@ static void explain_found(struct coordinator *c, struct mesh_incoming *in, const
 	x->subject = xstrdup(subject);
 	if (migration)
 		x->migration = view_migration_new(migration);
-	if (drain)
+	if (drain) {
 		x->drain = view_drain_new(c->fleet, drain, clock_wall_ms());
+		if (!drain_state_is_final(drain->kept.state))
+			x->n_lines = capacity_view_explain(
+				c->fleet, fleet_find_node(c->fleet, drain->kept.node),
+				clock_now_ms(), &x->lines);
+	}
 	if (node) {
 		x->lines = xcalloc(1, sizeof(*x->lines));
 		x->lines[x->n_lines++] = xasprintf("%s is %s%s%s", node->kept.name,
@@ -397,6 +411,9 @@ static const struct coordinator_handlers handlers = {
 	.list_events = handle_events,
 	.watch = handle_watch,
 	.explain = handle_explain,
+	.export = handle_export,
+	.get_capacity = handle_capacity,
+	.place = handle_place,
 	.drain = order_drain,
 	.undrain = order_undrain,
 	.cordon = order_cordon,

@@ -337,6 +337,23 @@ void view_fill_strategy(const struct strategy *from, Drover__V1__MigrationSettin
 	to->allow_workload_disruption = from->allow_disruption;
 }
 
+Drover__V1__MigrationSettings *view_settings_message_new(const struct migration_settings *s)
+{
+	NEW_MESSAGE(m, Drover__V1__MigrationSettings, drover__v1__migration_settings__init);
+
+	m->bandwidth_bytes_per_s = s->bandwidth_bytes_per_s;
+	m->max_downtime_ms = s->max_downtime_ms;
+	m->completion_timeout_ms_per_gib = s->completion_timeout_ms_per_gib;
+	m->progress_timeout_ms = s->progress_timeout_ms;
+	m->tls = s->tls;
+	m->no_guard = s->no_guard;
+	m->unsafe = s->unsafe;
+	m->copy_disks = s->copy_disks;
+	m->transfer = transfer_message_new(&s->transfer);
+	view_fill_strategy(&s->strategy, m);
+	return m;
+}
+
 Drover__V1__Migration *view_migration_record_new(const struct migration_record *k)
 {
 	NEW_MESSAGE(m, Drover__V1__Migration, drover__v1__migration__init);
@@ -357,18 +374,7 @@ Drover__V1__Migration *view_migration_record_new(const struct migration_record *
 	m->created_wall_ms = k->created_wall_ms;
 	m->ended_wall_ms = k->ended_wall_ms;
 	m->cancel_requested = k->cancel_requested;
-	m->settings = xmalloc(sizeof(*m->settings));
-	drover__v1__migration_settings__init(m->settings);
-	m->settings->bandwidth_bytes_per_s = k->settings.bandwidth_bytes_per_s;
-	m->settings->max_downtime_ms = k->settings.max_downtime_ms;
-	m->settings->completion_timeout_ms_per_gib = k->settings.completion_timeout_ms_per_gib;
-	m->settings->progress_timeout_ms = k->settings.progress_timeout_ms;
-	m->settings->tls = k->settings.tls;
-	m->settings->no_guard = k->settings.no_guard;
-	m->settings->unsafe = k->settings.unsafe;
-	m->settings->copy_disks = k->settings.copy_disks;
-	m->settings->transfer = transfer_message_new(&k->settings.transfer);
-	view_fill_strategy(&k->settings.strategy, m->settings);
+	m->settings = view_settings_message_new(&k->settings);
 	return m;
 }
 

@@ -14,6 +14,7 @@ Drover__V1__Vm *view_vm_new(const struct vm *vm);
 Drover__V1__Migration *view_migration_new(const struct migration *m);
 /* From the store: no revision, not active. */
 Drover__V1__Migration *view_migration_record_new(const struct migration_record *kept);
+Drover__V1__MigrationSettings *view_settings_message_new(const struct migration_settings *settings);
 /* The part of the settings that says what may be done about a guest that does not converge. */
 void view_fill_strategy(const struct strategy *from, Drover__V1__MigrationSettings *to);
 Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain *drain,

@@ -34,5 +34,9 @@ char *json_format(const ProtobufCMessage *message, bool pretty);
 int json_read(const char *text, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret,
               struct error *err);
 
+/* The same of a file that its owner names: @most_bytes are read. */
+int json_read_up_to(const char *text, size_t most_bytes, const ProtobufCMessageDescriptor *type,
+                    ProtobufCMessage **ret, struct error *err);
+
 /* A JSON string with its quotes. */
 void json_write_string(FILE *to, const char *text);

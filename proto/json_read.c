@@ -442,21 +442,27 @@ static int read_message(struct reader *r, const json_t *json,
 
 /* NOLINTEND(misc-no-recursion) */
 
-int json_read(const char *text, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret,
-              struct error *err)
+int json_read_up_to(const char *text, size_t most_bytes, const ProtobufCMessageDescriptor *type,
+                    ProtobufCMessage **ret, struct error *err)
 {
 	__attribute__((cleanup(free_json))) json_t *json = NULL;
 	struct reader r = { .err = err };
 	size_t bytes = strlen(text);
 	json_error_t why;
 
-	if (bytes > JSON_READ_MAX_BYTES)
+	if (bytes > most_bytes)
 		return error_set(err, ERROR_TOO_LARGE,
-		                 "the JSON has %zu bytes, and %d are the most that is read", bytes,
-		                 JSON_READ_MAX_BYTES);
+		                 "the JSON has %zu bytes, and %zu are the most that is read", bytes,
+		                 most_bytes);
 	json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
 	if (!json)
 		return error_set(err, ERROR_INVALID, "not JSON: line %d, column %d: %.200s",
 		                 why.line, why.column, why.text);
 	return read_message(&r, json, type, ret);
+}
+
+int json_read(const char *text, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret,
+              struct error *err)
+{
+	return json_read_up_to(text, JSON_READ_MAX_BYTES, type, ret, err);
 }

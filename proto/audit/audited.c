@@ -25,6 +25,9 @@ static const char *const looks[] = {
 	"drover.v1.Coordinator/ListEvents",
 	"drover.v1.Coordinator/Watch",
 	"drover.v1.Coordinator/Explain",
+	"drover.v1.Coordinator/Export",
+	"drover.v1.Coordinator/GetCapacity",
+	"drover.v1.Coordinator/Place",
 	"drover.v1.Pki/Sync",
 	"drover.v1.Agent/LookAtCertificates",
 };

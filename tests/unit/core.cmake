@@ -5,3 +5,7 @@ foreach(module attempts claims fleet step plan drain drain_requests fence intent
 		LIBS drover_core)
 endforeach()
 drover_test(NAME test_fleet_path LABEL unit SOURCES unit/test_fleet_path.c LIBS drover_core)
+drover_test(NAME test_packing LABEL unit SOURCES unit/test_packing.c unit/proof_checker.c
+	LIBS drover_core)
+drover_test(NAME test_capacity LABEL unit SOURCES unit/test_capacity.c unit/core_world.c
+	LIBS drover_core drover_kernel)

@@ -87,6 +87,10 @@ enum option_id {
 	OPTION_INTO,
 	OPTION_EVEN_OWN,
 	OPTION_SELECTOR,
+	OPTION_GUEST,
+	OPTION_MEMORY,
+	OPTION_VCPUS,
+	OPTION_LIKE,
 	OPTIONS
 };
 
@@ -135,6 +139,8 @@ struct options {
 	const char *into;
 	bool even_own;
 	const char *selector;
+	const char *guest, *memory, *like; /* sizes with their units */
+	uint64_t vcpus;                    /* 0 = none given */
 };
 
 enum option_type {

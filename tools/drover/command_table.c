@@ -182,6 +182,13 @@ static const struct option options[] = {
 	  "another way in" },
 	{ OPTION_SELECTOR, 'l', "selector", "LABELS", OPTION_TEXT, AT(selector),
 	  "hosts with these labels: KEY=VALUE, KEY!=VALUE, KEY, !KEY; several with commas" },
+	{ OPTION_GUEST, 0, "guest", "SIZE", OPTION_TEXT, AT(guest),
+	  "room for guests of this size, for example 8GiB or 8GiB,4cpu" },
+	{ OPTION_MEMORY, 0, "memory", "SIZE", OPTION_TEXT, AT(memory),
+	  "the guest's memory, for example 8GiB" },
+	{ OPTION_VCPUS, 0, "vcpus", "N", OPTION_NUMBER, AT(vcpus), "the guest's virtual CPUs" },
+	{ OPTION_LIKE, 0, "like", "VM", OPTION_TEXT, AT(like),
+	  "as large as this guest, in what is not said", .completion = COMPLETE_VMS },
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");
@@ -271,6 +278,36 @@ static const struct command commands[] = {
 			 "required and what to do, then the names of those that pass.\n\n"
 			 "The status is 0 if the guest could go there (or is there), 4 if not.",
 	  .examples = "drover why-not web1 host3\ndrover why-not web1 host3 -o json" },
+	{ .name = "capacity", .arguments = "[NODE...]", .words_max = WORDS_MAX,
+	  .options = ASKS | PRINTS | O(NO_HEADERS) | O(GUEST), .formats = SHOWABLE, .group = LOOK,
+	  .run = capacity_run, .completion = COMPLETE_NODES,
+	  .summary = "which nodes can be drained now, alone and together, and room for more",
+	  .description = "For each node whether all of its guests find a place elsewhere, and if not, which "
+			 "guest does not, what each node lacks, and what would help. Without a name also "
+			 "the largest set of nodes that can be drained together, and the rule of thumb "
+			 "(spare memory against the fullest node) beside it. With names: these alone and "
+			 "together, with a place for each guest.\n\n"
+			 "By memory, the state of the nodes, and what they have refused. What only a node "
+			 "itself knows, its CPU model and its storage for example, is asked by \"drover "
+			 "drain NODE --dry-run\". A search takes a bounded time; what was not searched is "
+			 "said.\n\n"
+			 "The status is 0, or with names 4 if they cannot all be drained together.",
+	  .examples = "drover capacity\ndrover capacity host1 host2\ndrover capacity --guest 8GiB,4cpu" },
+	{ .name = "place", .arguments = "",
+	  .options = ASKS | PRINTS | O(NO_HEADERS) | O(MEMORY) | O(VCPUS) | O(LIKE),
+	  .formats = SHOWABLE, .group = LOOK, .run = place_run,
+	  .summary = "where would a guest of that size go, and what does each node say",
+	  .description = "For a guest that does not exist yet. Nothing is reserved, and no node is asked. "
+			 "What QEMU needs besides the guest's memory is added. The status is 4 if no node "
+			 "can take it.",
+	  .examples = "drover place --memory 8GiB --vcpus 4\ndrover place --like web1" },
+	{ .name = "export", .arguments = "[FILE]", .words_max = 1,
+	  .options = ASKS | O(QUIET), .group = LOOK, .run = export_run, .completion = COMPLETE_FILES,
+	  .summary = "the state of the cluster as one JSON document",
+	  .description = "Nodes, guests, migrations, drains, limits and settings, as the coordinator "
+			 "knows them now, on stdout or in FILE. No keys, tokens or certificates. It is "
+			 "what tools/simulate reads, to try a drain without the cluster.",
+	  .examples = "drover export state.json\ndrover export | tools/simulate --state - --drain host1" },
 	{ .name = "watch", .arguments = "drain/N|migration/N", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS, .formats = WATCHABLE, .group = LOOK, .run = watch_run,
 	  .completion = COMPLETE_WATCH, .summary = "follow a drain or a migration to its end",

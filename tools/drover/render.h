@@ -30,6 +30,9 @@ void explanation_print(const struct output *o, const char *asked,
 /* May @vm go to @node, and if not, why not. */
 void why_not_print(const struct output *o, const char *vm, const char *node,
                    const Drover__V1__Explanation *explanation);
+/* @named: the nodes were named, so that each guest's place is shown. */
+void capacity_print(const struct output *o, const Drover__V1__Capacity *capacity, bool named);
+void place_print(const struct output *o, const Drover__V1__PlaceReply *reply);
 /* Checks as a table: verdict, what was measured, what is required, what to do. */
 void checks_print(const struct output *o, Drover__V1__Check *const *checks, size_t n);
 

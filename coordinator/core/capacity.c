@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See capacity.h. From the fleet to numbers for packing.c, and back to words. */
+#include "coordinator/core/capacity.h"
+
+#include "common/alloc.h"
+#include "coordinator/core/drain_vms.h"
+#include "coordinator/core/inventory.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const verdict_names[] = {
+	[PACKING_UNKNOWN] = "unknown", [PACKING_YES] = "yes", [PACKING_NO] = "no"
+};
+
+const char *capacity_verdict_name(enum packing_verdict verdict)
+{
+	return verdict_names[verdict];
+}
+
+uint64_t capacity_guess_overhead(uint64_t memory_bytes)
+{
+	return 16 * MIB + 64 * MIB + memory_bytes / 500;
+}
+
+/* --- the fleet at one moment --- */
+
+static bool takes_guests(const struct plan_node *p)
+{
+	return p->takes == PLAN_FITS && p->node->host.port_pool > 0;
+}
+
+static int compare_rooms(const void *a, const void *b)
+{
+	const struct plan_node *const *x = a, *const *y = b;
+
+	if ((*x)->headroom_bytes != (*y)->headroom_bytes)
+		return (*x)->headroom_bytes < (*y)->headroom_bytes ? 1 : -1;
+	return strcmp((*x)->node->kept.name, (*y)->node->kept.name);
+}
+
+static void sort_takers(struct capacity *c)
+{
+	const struct plan_node **order = xcalloc(c->plan.count + 1, sizeof(*order));
+
+	for (size_t i = 0; i < c->plan.count; i++) {
+		if (takes_guests(&c->plan.nodes[i]))
+			order[c->n_takers++] = &c->plan.nodes[i];
+	}
+	qsort(order, c->n_takers, sizeof(*order), compare_rooms);
+	c->takers = xcalloc(c->plan.count + 1, sizeof(*c->takers));
+	for (size_t i = 0; i < c->n_takers; i++)
+		c->takers[i] = (size_t)(order[i] - c->plan.nodes);
+	free(order);
+}
+
+void capacity_init(struct capacity *c, const struct fleet *fleet, uint64_t now_ms, uint64_t steps)
+{
+	*c = (struct capacity){ .fleet = fleet, .now_ms = now_ms, .steps = steps };
+	plan_init(&c->plan, fleet, now_ms);
+	sort_takers(c);
+	c->in_set = xcalloc(c->plan.count + 1, sizeof(*c->in_set));
+}
+
+void capacity_deinit(struct capacity *c)
+{
+	plan_deinit(&c->plan);
+	free(c->takers);
+	free(c->in_set);
+}
+
+/* --- who has to go --- */
+
+static const struct drain *find_drain_of(const struct fleet *fleet, const struct node *node)
+{
+	return node->kept.drain_number ? fleet_find_drain(fleet, node->kept.drain_number) : NULL;
+}
+
+/* A guest that is on its way out has its place already, one on its way in will need one. */
+static bool has_to_go(const struct fleet *fleet, const struct node *node, const struct sighting *s)
+{
+	const struct drain *drain = find_drain_of(fleet, node);
+	const struct migration *m = s->vm->migration;
+	char reason[REASON_BYTES];
+
+	if (!vm_state_is_active(&s->state))
+		return false;
+	if (m && m->kept.holds_slot && strcmp(m->kept.source, node->kept.name) == 0)
+		return false;
+	return !drain || !drain_allows(fleet, drain, s->vm, reason);
+}
+
+static bool comes_here(const struct migration *m, const struct node *node)
+{
+	return m && m->kept.holds_slot && strcmp(m->kept.target, node->kept.name) == 0;
+}
+
+static int compare_guests(const void *a, const void *b)
+{
+	const struct capacity_guest *x = a, *y = b;
+
+	if (x->need_bytes != y->need_bytes)
+		return x->need_bytes < y->need_bytes ? 1 : -1;
+	return strcmp(x->vm->uuid, y->vm->uuid);
+}
+
+static void add_guests(const struct capacity *c, const struct node *node,
+                       struct capacity_answer *answer, size_t *capacity)
+{
+	for (const struct sighting *s = node->sightings; s; s = s->next) {
+		bool moves_in = comes_here(s->vm->migration, node);
+		struct capacity_guest *guest;
+
+		if (!has_to_go(c->fleet, node, s))
+			continue;
+		if (answer->n_guests == *capacity) {
+			*capacity = *capacity ? 2 * *capacity : 32;
+			answer->guests = xreallocarray(answer->guests, *capacity,
+			                               sizeof(*answer->guests));
+		}
+		guest = &answer->guests[answer->n_guests++];
+		*guest = (struct capacity_guest){ .vm = s->vm,
+			                          .node = node,
+			                          .need_bytes = vm_state_need_bytes(&s->state) };
+		answer->need_bytes += guest->need_bytes;
+		if (!s->vm->movable && !moves_in && !answer->guest) {
+			answer->guest = s->vm;
+			answer->unmovable = true;
+		}
+	}
+}
+
+/* --- rooms --- */
+
+struct question {
+	const struct capacity *capacity;
+	const struct capacity_answer *answer;
+	const size_t *rooms; /* of plan.nodes */
+	size_t helped;       /* of plan.nodes: what it says now is not what it would say then */
+};
+
+static bool may_go(const void *context, size_t guest, size_t room)
+{
+	const struct question *q = context;
+	const struct capacity *c = q->capacity;
+	enum plan_refusal why;
+
+	if (q->rooms[room] == q->helped)
+		return true;
+	why = plan_judge(c->fleet, &c->plan.nodes[q->rooms[room]], q->answer->guests[guest].vm,
+	                 true, c->now_ms, NULL);
+	return why == PLAN_FITS || why == PLAN_NO_MEMORY;
+}
+
+/* Something other than memory tells hosts apart for one of them. */
+static bool is_choosy(const struct capacity_answer *answer)
+{
+	for (size_t i = 0; i < answer->n_guests; i++) {
+		const struct vm *vm = answer->guests[i].vm;
+
+		if (vm->refusals || (vm->sightings && vm->sightings->next_vm))
+			return true;
+	}
+	return false;
+}
+
+/* What @extra says beyond the rooms there are: of one more host, or more room on one. */
+struct extra {
+	size_t node; /* of plan.nodes */
+	uint64_t bytes;
+};
+
+/* @most: only the roomiest; 0 = all. */
+static size_t list_rooms(const struct capacity *c, const struct extra *extra, size_t most,
+                         size_t *rooms, uint64_t *bytes)
+{
+	size_t n = 0;
+	bool added = !extra;
+
+	for (size_t i = 0; i < c->n_takers && (!most || n < most); i++) {
+		size_t at = c->takers[i];
+
+		if (c->in_set[at])
+			continue;
+		rooms[n] = at;
+		bytes[n] = c->plan.nodes[at].headroom_bytes;
+		if (extra && extra->node == at) {
+			bytes[n] += extra->bytes;
+			added = true;
+		}
+		n++;
+	}
+	if (!added) {
+		rooms[n] = extra->node;
+		bytes[n++] = extra->bytes;
+	}
+	return n;
+}
+
+static struct packing_answer solve(struct capacity *c, const struct capacity_answer *answer,
+                                   const struct extra *extra, size_t most, size_t *ret_rooms)
+{
+	size_t *rooms = xcalloc(c->n_takers + 2, sizeof(*rooms));
+	uint64_t *bytes = xcalloc(c->n_takers + 2, sizeof(*bytes));
+	uint64_t *needs = xcalloc(answer->n_guests + 1, sizeof(*needs));
+	struct question question = { c, answer, rooms, extra ? extra->node : SIZE_MAX };
+	uint64_t allowed = c->steps < CAPACITY_STEPS_EACH ? c->steps : CAPACITY_STEPS_EACH;
+	struct packing p = { .needs = needs,
+		             .n_needs = answer->n_guests,
+		             .rooms = bytes,
+		             .steps = allowed,
+		             .quick = most > 0,
+		             .context = &question };
+	struct packing_answer found;
+
+	for (size_t i = 0; i < answer->n_guests; i++)
+		needs[i] = answer->guests[i].need_bytes;
+	p.n_rooms = list_rooms(c, extra, most, rooms, bytes);
+	p.may = is_choosy(answer) ? may_go : NULL;
+	found = packing_solve(&p, ret_rooms);
+	c->steps -= allowed - p.steps;
+	c->steps -= c->steps < p.n_rooms ? c->steps : p.n_rooms;
+	for (size_t i = 0; found.verdict == PACKING_YES && i < answer->n_guests; i++)
+		ret_rooms[i] = rooms[ret_rooms[i]];
+	free(rooms);
+	free(bytes);
+	free(needs);
+	return found;
+}
+
+/* --- words --- */
+
+static void list_places(const struct capacity *c, const struct capacity_answer *answer,
+                        struct capacity_place **ret, size_t *ret_count)
+{
+	uint64_t need = answer->guests[answer->proof.guest].need_bytes;
+	const struct vm *vm = answer->guest;
+
+	*ret = xcalloc(c->plan.count + 1, sizeof(**ret));
+	*ret_count = 0;
+	for (size_t i = 0; i < c->plan.count; i++) {
+		const struct plan_node *p = &c->plan.nodes[i];
+		struct capacity_place *place = &(*ret)[*ret_count];
+
+		if (c->in_set[i])
+			continue;
+		place->node = p->node;
+		place->room_bytes = p->headroom_bytes;
+		place->missing_bytes = need > p->headroom_bytes ? need - p->headroom_bytes : 0;
+		place->why = plan_judge(c->fleet, p, vm, true, c->now_ms, place->reason);
+		(*ret_count)++;
+	}
+}
+
+#define NAMED_MAX 4
+
+/* "host2 3.2 GiB short of memory, host3 cordoned, and 17 more" */
+static void name_places(const struct capacity_answer *answer, char *text, size_t bytes)
+{
+	size_t used = 0, i;
+
+	text[0] = '\0';
+	for (i = 0; i < answer->n_places && i < NAMED_MAX && used + 200 < bytes; i++)
+		used += (size_t)snprintf(text + used, bytes - used, "%s%.160s", i ? ", " : "",
+		                         answer->places[i].reason);
+	if (i < answer->n_places)
+		snprintf(text + used, bytes - used, ", and %zu more", answer->n_places - i);
+	if (answer->n_places == 0)
+		snprintf(text, bytes, "there is no other node");
+}
+
+static void describe_no(struct capacity_answer *answer)
+{
+	const struct packing_answer *p = &answer->proof;
+	char a[UNITS_TEXT_BYTES], b[UNITS_TEXT_BYTES], d[UNITS_TEXT_BYTES], text[400];
+
+	switch (p->proof) {
+	case PACKING_NO_PLACE:
+		name_places(answer, text, sizeof(text));
+		snprintf(answer->reason, REASON_BYTES, "%.60s (%s) has no place: %s",
+		         answer->guest->name, units_format_bytes(p->need, a), text);
+		break;
+	case PACKING_TOO_MANY:
+		snprintf(answer->reason, REASON_BYTES,
+		         "%" PRIu64 " of its guests need %s or more each, and elsewhere there is "
+		         "room for %" PRIu64 " of that size",
+		         p->guests, units_format_bytes(p->at_least, a), p->places);
+		break;
+	case PACKING_TOO_LARGE:
+		snprintf(answer->reason, REASON_BYTES,
+		         "%" PRIu64 " of its guests need %s together, and the nodes that can take "
+		         "any of them have %s: %s are missing",
+		         p->guests, units_format_bytes(p->need, a), units_format_bytes(p->room, b),
+		         units_format_bytes(p->need - p->room, d));
+		break;
+	default:
+		snprintf(answer->reason, REASON_BYTES,
+		         "its %zu guests (%s) fit in no combination: all of them were tried",
+		         answer->n_guests, units_format_bytes(answer->need_bytes, a));
+		break;
+	}
+}
+
+/* --- the question --- */
+
+static bool is_silent(struct capacity_answer *answer, uint64_t now_ms)
+{
+	for (size_t i = 0; i < answer->n_nodes; i++) {
+		const struct node *node = answer->nodes[i];
+
+		if (node_is_sure(node, now_ms))
+			continue;
+		answer->verdict = PACKING_NO;
+		snprintf(answer->reason, REASON_BYTES, "%s %s: nobody can move its guests",
+		         node->kept.name,
+		         node_is_heard(node, now_ms) ? "has no connection to libvirt"
+		                                     : "cannot be reached");
+		return true;
+	}
+	return false;
+}
+
+static void take_places(struct capacity *c, struct capacity_answer *answer, const size_t *rooms)
+{
+	for (size_t i = 0; i < answer->n_guests; i++)
+		answer->guests[i].target = c->plan.nodes[rooms[i]].node;
+	answer->verdict = PACKING_YES;
+	answer->by_hand = !answer->proof.roomiest;
+	if (answer->by_hand)
+		snprintf(answer->reason, REASON_BYTES,
+		         "tight: only with each guest in the place that is named, not with the "
+		         "roomiest for each");
+}
+
+static void pack(struct capacity *c, struct capacity_answer *answer)
+{
+	size_t *rooms = xcalloc(answer->n_guests + 1, sizeof(*rooms));
+
+	/* In a large fleet that is not full the roomiest hosts are enough. */
+	if (c->n_takers > answer->n_guests + 1)
+		answer->proof = solve(c, answer, NULL, answer->n_guests + 1, rooms);
+	if (answer->proof.verdict != PACKING_YES)
+		answer->proof = solve(c, answer, NULL, 0, rooms);
+	answer->verdict = answer->proof.verdict;
+	switch (answer->verdict) {
+	case PACKING_YES:
+		take_places(c, answer, rooms);
+		break;
+	case PACKING_NO:
+		if (answer->proof.proof == PACKING_NO_PLACE) {
+			answer->guest = answer->guests[answer->proof.guest].vm;
+			list_places(c, answer, &answer->places, &answer->n_places);
+		}
+		describe_no(answer);
+		break;
+	case PACKING_UNKNOWN:
+		snprintf(answer->reason, REASON_BYTES,
+		         "not known: no place for each was found, and not every way was tried");
+		break;
+	}
+	free(rooms);
+}
+
+static void mark_set(struct capacity *c, const struct node *const *nodes, size_t count, bool is)
+{
+	for (size_t i = 0; i < c->plan.count; i++) {
+		for (size_t k = 0; k < count; k++) {
+			if (c->plan.nodes[i].node == nodes[k])
+				c->in_set[i] = is;
+		}
+	}
+}
+
+uint64_t capacity_get_need(const struct capacity *c, const struct node *node)
+{
+	struct capacity_answer answer = { 0 };
+	size_t capacity = 0;
+
+	add_guests(c, node, &answer, &capacity);
+	free(answer.guests);
+	return answer.need_bytes;
+}
+
+struct capacity_answer capacity_ask_drain(struct capacity *c, const struct node *const *nodes,
+                                          size_t count)
+{
+	struct capacity_answer answer = { .n_nodes = count };
+	size_t capacity = 0;
+
+	answer.nodes = xcalloc(count + 1, sizeof(*answer.nodes));
+	for (size_t i = 0; i < count; i++)
+		answer.nodes[i] = nodes[i];
+	for (size_t i = 0; i < count; i++)
+		add_guests(c, nodes[i], &answer, &capacity);
+	if (answer.n_guests)
+		qsort(answer.guests, answer.n_guests, sizeof(*answer.guests), compare_guests);
+	if (is_silent(&answer, c->now_ms))
+		return answer;
+	if (answer.guest) {
+		answer.verdict = PACKING_NO;
+		snprintf(answer.reason, REASON_BYTES, "%.60s cannot move: %.400s",
+		         answer.guest->name, answer.guest->why_not);
+		return answer;
+	}
+	mark_set(c, nodes, count, true);
+	pack(c, &answer);
+	mark_set(c, nodes, count, false);
+	return answer;
+}
+
+void capacity_answer_deinit(struct capacity_answer *answer)
+{
+	free(answer->nodes);
+	free(answer->guests);
+	free(answer->places);
+	*answer = (struct capacity_answer){ 0 };
+}
+
+/* --- what would help --- */
+
+static bool would_fit(struct capacity *c, const struct capacity_answer *answer,
+                      const struct extra *extra)
+{
+	size_t *rooms = xcalloc(answer->n_guests + 1, sizeof(*rooms));
+	bool fits = solve(c, answer, extra, 0, rooms).verdict == PACKING_YES;
+
+	free(rooms);
+	return fits;
+}
+
+/* What to do so that @p takes guests. */
+static void tell_opening(const struct plan_node *p, char *text)
+{
+	const char *name = p->node->kept.name;
+
+	switch (p->takes) {
+	case PLAN_CORDONED:
+		snprintf(text, REASON_BYTES, "uncordon %s", name);
+		break;
+	case PLAN_DRAINING:
+	case PLAN_MAINTENANCE:
+		snprintf(text, REASON_BYTES, "undrain %s", name);
+		break;
+	case PLAN_UNREACHABLE:
+		snprintf(text, REASON_BYTES, "bring %s back: it cannot be reached", name);
+		break;
+	case PLAN_NO_INVENTORY:
+		snprintf(text, REASON_BYTES, "start libvirt on %s again", name);
+		break;
+	case PLAN_PRESSURED:
+		snprintf(text, REASON_BYTES, "wait until %s takes guests again: %.300s", name,
+		         p->node->host.pressure);
+		break;
+	default:
+		snprintf(text, REASON_BYTES, "let %s take guests: see drover explain node/%s", name,
+		         name);
+		break;
+	}
+}
+
+static struct capacity_remedy remedy(enum capacity_help kind, const struct node *node,
+                                     uint64_t bytes)
+{
+	struct capacity_remedy r = { .kind = kind, .bytes = bytes };
+
+	text_copy(r.node, sizeof(r.node), node->kept.name);
+	return r;
+}
+
+static size_t find_openings(struct capacity *c, const struct capacity_answer *answer, size_t most,
+                            struct capacity_remedy *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->plan.count && n < most && c->steps; i++) {
+		const struct plan_node *p = &c->plan.nodes[i];
+		struct extra extra = { i, p->headroom_bytes };
+
+		if (c->in_set[i] || p->takes == PLAN_FITS || p->takes == PLAN_SUSPECT ||
+		    !would_fit(c, answer, &extra))
+			continue;
+		ret[n] = remedy(CAPACITY_OPEN, p->node, 0);
+		tell_opening(p, ret[n++].text);
+	}
+	return n;
+}
+
+/* The least to free on one host, in whole MiB; 0 = not even all that the guests need helps. */
+static uint64_t find_least(struct capacity *c, const struct capacity_answer *answer, size_t node)
+{
+	struct extra extra = { .node = node };
+	uint64_t low = 0, high = answer->need_bytes / MIB + 1;
+
+	extra.bytes = high * MIB;
+	if (!would_fit(c, answer, &extra))
+		return 0;
+	while (low + 1 < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		extra.bytes = middle * MIB;
+		if (would_fit(c, answer, &extra))
+			high = middle;
+		else
+			low = middle;
+	}
+	return high * MIB;
+}
+
+static int compare_remedies(const void *a, const void *b)
+{
+	const struct capacity_remedy *x = a, *y = b;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
+}
+
+/* Hosts at which freeing memory is looked into. */
+#define FREED_MAX 4
+
+static size_t find_freeings(struct capacity *c, const struct capacity_answer *answer, size_t most,
+                            struct capacity_remedy *ret)
+{
+	char amount[UNITS_TEXT_BYTES];
+	size_t n = 0, looked = 0;
+
+	for (size_t i = 0; i < c->n_takers && n < most && looked < FREED_MAX && c->steps; i++) {
+		const struct plan_node *p = &c->plan.nodes[c->takers[i]];
+		uint64_t limit = host_state_limit_bytes(&p->node->host), bytes;
+
+		if (c->in_set[c->takers[i]])
+			continue;
+		looked++;
+		bytes = find_least(c, answer, c->takers[i]);
+		/* More than the host has when it is empty is no advice. */
+		if (!bytes || p->headroom_bytes + bytes > limit)
+			continue;
+		ret[n] = remedy(CAPACITY_FREE, p->node, bytes);
+		snprintf(ret[n++].text, REASON_BYTES, "free %s on %s",
+		         units_format_bytes(bytes, amount), p->node->kept.name);
+	}
+	return n;
+}
+
+/* Of a guest that cannot move: what its own check says. */
+static size_t find_own(const struct capacity_answer *answer, struct capacity_remedy *ret)
+{
+	const struct vm *vm = answer->guest;
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+	const struct check *worst = home ? checks_find_worst(&home->state.blockers, CHECK_FAIL)
+	                                 : NULL;
+
+	ret[0] = (struct capacity_remedy){ .kind = CAPACITY_GUEST };
+	if (vm->node)
+		text_copy(ret[0].node, sizeof(ret[0].node), vm->node->kept.name);
+	if (worst && worst->remedy[0])
+		snprintf(ret[0].text, REASON_BYTES, "%.60s: %.400s", vm->name, worst->remedy);
+	else
+		snprintf(ret[0].text, REASON_BYTES, "leave %.60s where it is: --leave %.60s",
+		         vm->name, vm->name);
+	return 1;
+}
+
+size_t capacity_find_remedies(struct capacity *c, const struct capacity_answer *answer, size_t most,
+                              struct capacity_remedy **ret)
+{
+	struct capacity_remedy *found = xcalloc(most + 1, sizeof(*found));
+	size_t n = 0;
+
+	if (answer->verdict == PACKING_NO && answer->unmovable) {
+		n = find_own(answer, found);
+	} else if (answer->verdict == PACKING_NO && answer->proof.proof != PACKING_NO_PROOF) {
+		mark_set(c, answer->nodes, answer->n_nodes, true);
+		n = find_openings(c, answer, most, found);
+		n += find_freeings(c, answer, most - n, found + n);
+		mark_set(c, answer->nodes, answer->n_nodes, false);
+		qsort(found, n, sizeof(*found), compare_remedies);
+	}
+	*ret = found;
+	return n;
+}
