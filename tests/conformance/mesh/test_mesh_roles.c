@@ -58,6 +58,7 @@ static const struct {
 	{ "Coordinator/Undrain", O | X },
 	{ "Coordinator/Cordon", O | X },
 	{ "Coordinator/Uncordon", O | X },
+	{ "Coordinator/Label", O | X },
 	{ "Coordinator/Migrate", O | X },
 	{ "Coordinator/Cancel", O | X },
 	{ "Coordinator/Tune", O | X },
