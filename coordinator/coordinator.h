@@ -116,7 +116,7 @@ void identity_join_told(const struct join_event *event, void *coordinator);
 
 /* --- watchers.c: Coordinator.Watch --- */
 void watchers_add(struct coordinator *c, struct mesh_incoming *in, uint64_t since_revision,
-                  uint64_t drain_number, uint64_t migration_number);
+                  const uint64_t *drains, size_t n_drains, uint64_t migration_number);
 /* Something changed. */
 void watchers_wake(struct coordinator *c);
 void watchers_stop(struct coordinator *c);

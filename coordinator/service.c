@@ -184,19 +184,25 @@ static void handle_events(struct mesh_incoming *in, const Drover__V1__ListReques
 
 static void handle_watch(struct mesh_incoming *in, const Drover__V1__WatchRequest *r, void *context)
 {
+	const uint64_t *drains = r->drain_number ? &r->drain_number : r->drain_numbers;
+	size_t n_drains = r->drain_number ? 1 : r->n_drain_numbers;
 	struct coordinator *c = context;
 	struct error err;
 
-	if (r->drain_number && !fleet_find_drain(c->fleet, r->drain_number)) {
+	for (size_t i = 0; i < n_drains; i++) {
+		if (fleet_find_drain(c->fleet, drains[i]))
+			continue;
 		error_set(&err, ERROR_NOT_FOUND, "there is no drain/%llu",
-		          (unsigned long long)r->drain_number);
+		          (unsigned long long)drains[i]);
 		mesh_fail_error(in, &err);
-	} else if (r->migration_number && !fleet_find_migration(c->fleet, r->migration_number)) {
+		return;
+	}
+	if (r->migration_number && !fleet_find_migration(c->fleet, r->migration_number)) {
 		error_set(&err, ERROR_NOT_FOUND, "there is no migration/%llu",
 		          (unsigned long long)r->migration_number);
 		mesh_fail_error(in, &err);
 	} else {
-		watchers_add(c, in, r->since_revision, r->drain_number, r->migration_number);
+		watchers_add(c, in, r->since_revision, drains, n_drains, r->migration_number);
 	}
 }
 

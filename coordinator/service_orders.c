@@ -45,6 +45,7 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	struct coordinator *c = context;
 	struct event e = { .kind = EVENT_DRAIN };
 	struct names leave = { .items = r->leave, .count = r->n_leave };
+	struct names nodes = { .items = r->nodes, .count = r->n_nodes };
 	struct error err;
 
 	e.drain.strategy = STRATEGY_OF(r);
@@ -54,6 +55,8 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 		return;
 	}
 	e.drain.node = r->node;
+	e.drain.nodes = &nodes;
+	e.drain.selector = r->selector;
 	e.drain.dry_run = r->dry_run;
 	e.drain.leave = &leave;
 	e.drain.leave_unmovable = r->leave_unmovable;

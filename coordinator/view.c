@@ -392,6 +392,7 @@ static Drover__V1__DrainVm *drain_vm_new(const struct drain_vm *vm)
 
 	m->uuid = xstrdup(vm->uuid);
 	m->name = xstrdup(vm->name);
+	m->node = xstrdup(vm->node);
 	m->state = xstrdup(drain_vm_state_name(vm->state));
 	m->target = xstrdup(vm->target);
 	m->reason = xstrdup(vm->reason);
@@ -436,6 +437,12 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
 	m->revision = drain->revision;
 	m->parallel = k->parallel ? k->parallel : fleet->options.caps.outbound;
 	m->copy_disks = k->copy_disks;
+	m->together = xcalloc(HASH_COUNT(fleet->drains) + 1, sizeof(*m->together));
+	for (const struct drain *other = fleet->drains; k->set_number && other;
+	     other = other->hh.next) {
+		if (other->kept.set_number == k->set_number)
+			m->together[m->n_together++] = other->kept.number;
+	}
 	return m;
 }
 

@@ -21,24 +21,34 @@ struct watcher {
 	struct coordinator *coordinator;
 	struct mesh_incoming *in;
 	uint64_t since;
-	uint64_t drain_number;     /* 0 = all */
+	uint64_t *drains; /* owned; none = all */
+	size_t n_drains;
 	uint64_t migration_number; /* 0 = all */
 	bool slow;                 /* until it is writable again */
 	bool caught_up_said;
 	struct watcher *next;
 };
 
-static bool of_drain(const struct fleet *fleet, uint64_t drain_number, const char *subject)
+static bool has_drain(const struct watcher *w, uint64_t number)
+{
+	for (size_t i = 0; i < w->n_drains; i++) {
+		if (w->drains[i] == number)
+			return true;
+	}
+	return false;
+}
+
+static bool of_drain(const struct watcher *w, const struct fleet *fleet, const char *subject)
 {
 	unsigned long long number;
 	char rest;
 
 	if (sscanf(subject, "drain/%llu%c", &number, &rest) == 1)
-		return number == drain_number;
+		return has_drain(w, number);
 	if (sscanf(subject, "migration/%llu%c", &number, &rest) == 1) {
 		const struct migration *m = fleet_find_migration(fleet, number);
 
-		return m && m->kept.drain_number == drain_number;
+		return m && has_drain(w, m->kept.drain_number);
 	}
 	return false;
 }
@@ -48,19 +58,20 @@ static bool wanted(const struct watcher *w, const struct changed_object *o)
 	const struct fleet *fleet = w->coordinator->fleet;
 	char subject[32];
 
-	if (!w->drain_number && !w->migration_number)
+	if (!w->n_drains && !w->migration_number)
 		return true;
 	snprintf(subject, sizeof(subject), "migration/%llu",
 	         (unsigned long long)w->migration_number);
 	switch (o->kind) {
 	case OBJECT_DRAIN:
-		return w->drain_number && o->drain->kept.number == w->drain_number;
+		return has_drain(w, o->drain->kept.number);
 	case OBJECT_MIGRATION:
-		return (w->drain_number && o->migration->kept.drain_number == w->drain_number) ||
+		return (o->migration->kept.drain_number &&
+		        has_drain(w, o->migration->kept.drain_number)) ||
 		       (w->migration_number && o->migration->kept.number == w->migration_number);
 	case OBJECT_EVENT:
-		return w->drain_number ? of_drain(fleet, w->drain_number, o->event->subject)
-		                       : strcmp(o->event->subject, subject) == 0;
+		return w->n_drains ? of_drain(w, fleet, o->event->subject)
+		                   : strcmp(o->event->subject, subject) == 0;
 	case OBJECT_NODE:
 	case OBJECT_VM:
 		return false;
@@ -158,6 +169,7 @@ static void gone(void *context)
 			break;
 		}
 	}
+	free(w->drains);
 	free(w);
 }
 
@@ -179,14 +191,15 @@ void watchers_wake(struct coordinator *c)
 }
 
 void watchers_add(struct coordinator *c, struct mesh_incoming *in, uint64_t since_revision,
-                  uint64_t drain_number, uint64_t migration_number)
+                  const uint64_t *drains, size_t n_drains, uint64_t migration_number)
 {
 	struct watcher *w = xnew(struct watcher);
 
 	w->coordinator = c;
 	w->in = in;
 	w->since = since_revision;
-	w->drain_number = drain_number;
+	w->drains = xmemdup(drains, n_drains * sizeof(*drains));
+	w->n_drains = n_drains;
 	w->migration_number = migration_number;
 	w->next = c->watchers;
 	c->watchers = w;
@@ -199,6 +212,7 @@ void watchers_stop(struct coordinator *c)
 {
 	for (struct watcher *w = c->watchers, *next; w; w = next) {
 		next = w->next;
+		free(w->drains);
 		free(w);
 	}
 	c->watchers = NULL;

@@ -64,7 +64,7 @@ static struct drain_vm *get_vm(struct fleet *fleet, struct drain *drain, const s
 	struct drain_vm *dv = drain_find_vm(drain, s->vm->uuid);
 
 	if (!dv) {
-		dv = drain_add_vm(drain, s->vm, s->state.memory_bytes);
+		dv = drain_add_vm(drain, drain->kept.node, s->vm, s->state.memory_bytes);
 		change_drain(fleet, drain);
 	}
 	return dv;

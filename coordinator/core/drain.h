@@ -28,6 +28,7 @@ enum drain_vm_state {
 struct drain_vm {
 	char uuid[VM_UUID_BYTES];
 	char name[VM_NAME_BYTES];
+	char node[NODE_NAME_BYTES]; /* that it leaves */
 	enum drain_vm_state state;
 	char target[NODE_NAME_BYTES]; /* planned or taken; empty: none */
 	char reason[REASON_BYTES];    /* why it waits or is blocked, with numbers */
@@ -42,7 +43,9 @@ struct drain_vm {
 
 struct drain {
 	struct drain_record kept; /* what the store keeps */
-	struct drain_vm *vms;     /* owned; hardest first, then as they appeared */
+	/* Owned. A draft's: the nodes that would be drained together; else empty. */
+	struct names nodes;
+	struct drain_vm *vms; /* owned; hardest first, then as they appeared */
 	size_t n_vms;
 	char status[REASON_BYTES]; /* what it does or waits for now, one sentence */
 	char told[REASON_BYTES];   /* private: the last blockade that people were told of */
@@ -70,4 +73,10 @@ void drain_restore(struct fleet *fleet, struct drain *drain);
 /* What a drain as described by @record would do now: who goes where, who cannot. In no fleet;
  * changes nothing. */
 struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record);
+/* The same of several at once, as one draft: no guest goes to a node that is drained with its own.
+ * @records: one per node, at least one. */
+struct drain *drain_draft_together(struct fleet *fleet, const struct drain_record *records,
+                                   size_t count);
+/* While a set of nodes is planned to be emptied together, none of them takes a guest. Take it back. */
+void drain_set_aside(struct fleet *fleet, const struct names *nodes, bool aside);
 void drain_free(struct drain *drain);

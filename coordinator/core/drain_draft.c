@@ -23,7 +23,7 @@ void drain_restore(struct fleet *fleet, struct drain *drain)
 
 			text_copy(vm.uuid, sizeof(vm.uuid), m->kept.vm_uuid);
 			text_copy(vm.name, sizeof(vm.name), m->kept.vm_name);
-			dv = drain_add_vm(drain, &vm, m->kept.memory_bytes);
+			dv = drain_add_vm(drain, drain->kept.node, &vm, m->kept.memory_bytes);
 		}
 		if (m->kept.number < dv->migration_number)
 			continue;
@@ -73,31 +73,64 @@ static void draft_vm(struct fleet *fleet, struct drain *drain, struct plan *plan
 	text_copy(dv->target, sizeof(dv->target), target->node->kept.name);
 }
 
-struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record)
+void drain_set_aside(struct fleet *fleet, const struct names *nodes, bool aside)
+{
+	for (size_t i = 0; i < nodes->count; i++) {
+		struct node *node = fleet_find_node(fleet, nodes->items[i]);
+
+		if (node)
+			node->set_aside = aside;
+	}
+}
+
+/* The record of a set: those of its nodes have the same wishes, but for the guests that they name. */
+static void take_records(struct drain *drain, const struct drain_record *records, size_t count)
+{
+	drain_record_copy(&drain->kept, &records[0]);
+	drain->kept.state = DRAIN_PLANNED;
+	for (size_t i = 0; i < count; i++) {
+		size_t used = strlen(drain->kept.node);
+
+		names_add(&drain->nodes, records[i].node);
+		if (i == 0)
+			continue;
+		snprintf(drain->kept.node + used, sizeof(drain->kept.node) - used, ",%s",
+		         records[i].node);
+		for (size_t n = 0; n < records[i].leave.count; n++)
+			names_add(&drain->kept.leave, records[i].leave.items[n]);
+	}
+}
+
+struct drain *drain_draft_together(struct fleet *fleet, const struct drain_record *records,
+                                   size_t count)
 {
 	struct drain *drain = xnew(struct drain);
-	struct node *node = fleet_find_node(fleet, record->node);
 	struct drain_counts counts;
 	struct plan plan;
 
-	assert(node);
-	drain_record_copy(&drain->kept, record);
-	drain->kept.state = DRAIN_PLANNED;
+	take_records(drain, records, count);
 	drain->dirty = true; /* in no fleet: nobody is to be told of its changes */
-	for (struct sighting *s = node->sightings; s; s = s->next) {
-		if (vm_state_is_active(&s->state))
-			drain_add_vm(drain, s->vm, s->state.memory_bytes);
+	for (size_t i = 0; i < count; i++) {
+		const struct node *node = fleet_find_node(fleet, records[i].node);
+
+		assert(node);
+		for (struct sighting *s = node->sightings; s; s = s->next) {
+			if (vm_state_is_active(&s->state))
+				drain_add_vm(drain, node->kept.name, s->vm, s->state.memory_bytes);
+		}
 	}
+	drain_set_aside(fleet, &drain->nodes, true);
 	plan_init(&plan, fleet, change_now(fleet));
-	for (size_t i = 0; i < plan.count; i++) {
-		/* The node itself takes none of them back. */
-		if (plan.nodes[i].node == node)
-			plan.nodes[i].headroom_bytes = 0;
-	}
 	for (size_t i = 0; i < drain->n_vms; i++)
 		draft_vm(fleet, drain, &plan, &drain->vms[i]);
 	plan_deinit(&plan);
+	drain_set_aside(fleet, &drain->nodes, false);
 	counts = drain_count(drain);
 	drain_judge_amounts(fleet, drain, &counts);
 	return drain;
+}
+
+struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record)
+{
+	return drain_draft_together(fleet, record, 1);
 }

@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* Hardest first: the largest guest has the fewest destinations. */
-struct drain_vm *drain_add_vm(struct drain *drain, const struct vm *vm, uint64_t memory_bytes)
+struct drain_vm *drain_add_vm(struct drain *drain, const char *node, const struct vm *vm,
+                              uint64_t memory_bytes)
 {
 	size_t at = 0;
 
@@ -22,6 +23,7 @@ struct drain_vm *drain_add_vm(struct drain *drain, const struct vm *vm, uint64_t
 	drain->vms[at] = (struct drain_vm){ .memory_bytes = memory_bytes };
 	text_copy(drain->vms[at].uuid, sizeof(drain->vms[at].uuid), vm->uuid);
 	text_copy(drain->vms[at].name, sizeof(drain->vms[at].name), vm->name);
+	text_copy(drain->vms[at].node, sizeof(drain->vms[at].node), node);
 	return &drain->vms[at];
 }
 
@@ -73,7 +75,7 @@ static uint64_t estimate_vm(const struct fleet *fleet, const struct drain *drain
                             const struct drain_vm *dv)
 {
 	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
-	const struct node *node = fleet_find_node(fleet, drain->kept.node);
+	const struct node *node = fleet_find_node(fleet, dv->node);
 	const struct progress *progress = m ? &m->kept.report.progress : NULL;
 	uint64_t whole = plan_estimate_ms(node, dv->memory_bytes,
 	                                  drain->kept.bandwidth_bytes_per_s);
@@ -97,6 +99,9 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 	uint32_t slots = launch_get_parallel(fleet, drain);
 	size_t n = 0;
 
+	/* Each node of a set has its own. */
+	if (drain->nodes.count)
+		slots *= (uint32_t)drain->nodes.count;
 	if (slots > fleet->options.caps.cluster)
 		slots = fleet->options.caps.cluster;
 	/* Those that move first: they have their slots already. */

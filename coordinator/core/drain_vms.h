@@ -11,7 +11,8 @@ struct drain_counts {
 };
 
 /* Keeps the order: hardest first. */
-struct drain_vm *drain_add_vm(struct drain *drain, const struct vm *vm, uint64_t memory_bytes);
+struct drain_vm *drain_add_vm(struct drain *drain, const char *node, const struct vm *vm,
+                              uint64_t memory_bytes);
 void drain_set_checks(struct drain_vm *dv, const struct checks *checks);
 
 /* Cannot leave at all, wherever to: a BLOCK in the guest itself, or larger than any host. */

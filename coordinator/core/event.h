@@ -143,7 +143,9 @@ struct event {
 		} preview;
 
 		struct {
-			const char *node;
+			const char *node;          /* "": those below */
+			const struct names *nodes; /* drained together; may be NULL */
+			const char *selector;      /* likewise, by their labels; may be NULL */
 			bool dry_run;
 			const struct names *leave; /* names or uuids */
 			bool leave_unmovable, copy_disks;

@@ -68,6 +68,7 @@ void drain_free(struct drain *drain)
 	for (size_t i = 0; i < drain->n_vms; i++)
 		checks_deinit(&drain->vms[i].checks);
 	free(drain->vms);
+	names_deinit(&drain->nodes);
 	drain_record_deinit(&drain->kept);
 	free(drain);
 }

@@ -75,6 +75,7 @@ struct node {
 	uint32_t foreign_out; /* moves out of it that are not drover's; they hold none */
 	/* Private to plan: RAM of moves on their way which its figures do not include yet. */
 	uint64_t room_bytes_asked;
+	bool set_aside;              /* private to drafts: to be emptied, too, so it takes nobody */
 	uint64_t pressured_until_ms; /* takes no guest before; 0 = it does */
 	uint64_t room_sequence;      /* grows when room appeared: refusals may be tried again */
 	/* The drain mark: what was sent last, and what the agent counted after it was durable. */

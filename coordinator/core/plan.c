@@ -35,6 +35,8 @@ uint64_t plan_get_headroom(const struct fleet *fleet, const struct node *node)
 
 static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
 {
+	if (node->set_aside)
+		return PLAN_TOGETHER;
 	switch (node->state) {
 	case NODE_UNREACHABLE:
 	case NODE_FENCED:
@@ -133,6 +135,7 @@ static const char *const words[] = {
 	[PLAN_REFUSED] = "refused",
 	[PLAN_LISTS_IT] = "lists an active guest of this uuid already",
 	[PLAN_SUSPECT] = "suspect",
+	[PLAN_TOGETHER] = "would be drained together with it",
 	[PLAN_PRESSURED] = "out of memory",
 };
 static_assert(ARRAY_SIZE(words) == PLAN_REFUSALS, "a refusal without a word");
@@ -308,7 +311,7 @@ bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *r
 		const struct host_state *host = &node->host;
 		uint64_t room = host_state_limit_bytes(host);
 
-		if (node == vm->node)
+		if (node == vm->node || node->set_aside)
 			continue;
 		/* It has not reported yet: nobody knows what it holds. */
 		if (!host->memory_capacity_bytes)

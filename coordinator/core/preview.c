@@ -216,8 +216,10 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	if (!vm || !vm->node || dv->hopeless)
 		return;
 	(void)launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
+	drain_set_aside(fleet, &round->reply->plan->nodes, true);
 	plan_init(&plan, fleet, change_now(fleet));
 	other = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet), why);
+	drain_set_aside(fleet, &round->reply->plan->nodes, false);
 	if (other) {
 		dv->state = DRAIN_VM_WAITING;
 		dv->reason[0] = '\0';

@@ -143,10 +143,10 @@ static void test_refused(void **state)
 		{ "drian host1", "there is no command \"drian\"; did you mean \"drain\"?" },
 		{ "frobnicate", "there is no command \"frobnicate\"" },
 		{ "_", "there is no command \"\"" },
-		{ "drain", "drover drain needs NODE" },
-		{ "drain _", "NODE must not be empty" },
-		{ "drain host1 host2",
-		  "drover drain takes NODE and no more; \"host2\" is too much" },
+		{ "undrain", "drover undrain needs NODE" },
+		{ "undrain _", "NODE must not be empty" },
+		{ "undrain host1 host2",
+		  "drover undrain takes NODE and no more; \"host2\" is too much" },
 		{ "status host1", "drover status takes no arguments, but got \"host1\"" },
 		{ "drain host1 --dryrun",
 		  "there is no option \"--dryrun\"; did you mean \"--dry-run\"?" },
@@ -198,7 +198,7 @@ static void test_refused(void **state)
 		{ "nodes -H tcp://x:1", "tcp://x:1 needs your operator certificate: --ca, --cert "
 		                        "and --key, or DROVER_CA, "
 		                        "DROVER_CERT and DROVER_KEY" },
-		{ "drain host\xff", "NODE is not valid UTF-8: \"host\\xff\"" },
+		{ "undrain host\xff", "NODE is not valid UTF-8: \"host\\xff\"" },
 		{ "drain\033[2J", "there is no command \"drain\\x1b[2J\"" },
 		{ "--no-such", "there is no option \"--no-such\"" },
 	};

@@ -92,56 +92,76 @@ enum exit_code unfence_run(const struct invocation *invocation)
 	                 "was not declared dead; nothing to do.");
 }
 
-enum exit_code cancel_run(const struct invocation *invocation)
+/* "drain/7" -> "drain" and "7"; false, and an explanation was printed, for what cannot be cancelled. */
+static bool read_cancelled(struct session *s, const char *word, Drover__V1__CancelRequest *request)
 {
 	static const char *const kinds[] = { "migration", "drain", "vm" };
-	const char *word = invocation->words.items[0], *slash = strchr(word, '/');
-	Drover__V1__CancelRequest request = DROVER__V1__CANCEL_REQUEST__INIT;
-	_cleanup_reply_ Drover__V1__CancelReply *reply = NULL;
-	_cleanup_free_ char *what = xasprintf("cancelling %s", word);
-	struct error err = { 0 };
-	struct session s;
-	enum exit_code code;
+	const char *slash = strchr(word, '/');
 
-	session_init(&s, invocation);
 	for (size_t i = 0; slash && slash[1] && i < ARRAY_SIZE(kinds); i++) {
 		if (strlen(kinds[i]) == (size_t)(slash - word) &&
 		    strncmp(word, kinds[i], strlen(kinds[i])) == 0)
-			request.kind = (char *)kinds[i];
+			request->kind = (char *)kinds[i];
 	}
-	if (!*request.kind) {
-		_cleanup_free_ char *shown = text_escape(word, s.err.ascii);
+	if (!*request->kind) {
+		_cleanup_free_ char *shown = text_escape(word, s->err.ascii);
 
-		fprintf(s.err.file,
+		fprintf(s->err.file,
 		        "drover: what is to be cancelled? \"%s\" is none of migration/N, drain/N, "
 		        "vm/NAME\n  what runs   drover status\n",
 		        shown);
-		return EXIT_USAGE;
+		return false;
 	}
-	request.name = (char *)slash + 1;
-	if (strcmp(request.kind, "vm") != 0 && session_number(&s, word, request.name) == 0)
-		return EXIT_USAGE;
+	request->name = (char *)slash + 1;
+	return strcmp(request->kind, "vm") == 0 || session_number(s, word, request->name) != 0;
+}
+
+static enum exit_code cancel(struct session *s, const char *word,
+                             const Drover__V1__CancelRequest *request)
+{
+	_cleanup_reply_ Drover__V1__CancelReply *reply = NULL;
+	_cleanup_free_ char *what = xasprintf("cancelling %s", word), *text = NULL;
+	struct error err = { 0 };
+
+	if (coordinator_ask_cancel(s->client, request, &reply, &err) < 0)
+		return client_is_interrupted(s->client)
+		               ? EXIT_INTERRUPTED
+		               : session_fail_object(s, what, request->kind, request->name, &err);
+	text = xasprintf("%s %s", word,
+	                 reply->changed ? "is being cancelled." : "is over already.");
+	if (s->out.format == OUTPUT_JSON)
+		output_message(&s->out, &reply->base);
+	else
+		say_done(s, *reply->text ? reply->text : text);
+	if (strcmp(request->kind, "migration") == 0)
+		session_say(s, "  what is left of it, when it has ended   drover show %s", word);
+	return EXIT_DONE;
+}
+
+enum exit_code cancel_run(const struct invocation *invocation)
+{
+	const struct word_list *words = &invocation->words;
+	Drover__V1__CancelRequest requests[WORDS_MAX];
+	enum exit_code code, worst = EXIT_DONE;
+	struct session s;
+
+	session_init(&s, invocation);
+	for (size_t i = 0; i < words->count; i++) {
+		drover__v1__cancel_request__init(&requests[i]);
+		if (!read_cancelled(&s, words->items[i], &requests[i]))
+			return EXIT_USAGE;
+	}
 	code = session_open(&s, invocation);
 	if (code != EXIT_DONE)
 		return code;
-	if (coordinator_ask_cancel(s.client, &request, &reply, &err) < 0) {
-		code = client_is_interrupted(s.client)
-		               ? EXIT_INTERRUPTED
-		               : session_fail_object(&s, what, request.kind, request.name, &err);
-	} else {
-		_cleanup_free_ char *text = xasprintf(
-			"%s %s", word, reply->changed ? "is being cancelled." : "is over already.");
-
-		if (s.out.format == OUTPUT_JSON)
-			output_message(&s.out, &reply->base);
-		else
-			say_done(&s, *reply->text ? reply->text : text);
-		if (strcmp(request.kind, "migration") == 0)
-			session_say(&s, "  what is left of it, when it has ended   drover show %s",
-			            word);
+	/* One that cannot be is no reason to let the others go on. */
+	for (size_t i = 0; i < words->count && worst != EXIT_INTERRUPTED; i++) {
+		code = cancel(&s, words->items[i], &requests[i]);
+		if (code != EXIT_DONE)
+			worst = code;
 	}
 	session_close(&s);
-	return code;
+	return worst;
 }
 
 /* --- migrate --- */

@@ -308,30 +308,35 @@ static const struct command commands[] = {
 			 "knows them now, on stdout or in FILE. No keys, tokens or certificates. It is "
 			 "what tools/simulate reads, to try a drain without the cluster.",
 	  .examples = "drover export state.json\ndrover export | tools/simulate --state - --drain host1" },
-	{ .name = "watch", .arguments = "drain/N|migration/N", .words_min = 1, .words_max = 1,
+	{ .name = "watch", .arguments = "drain/N...|migration/N", .words_min = 1, .words_max = WORDS_MAX,
 	  .options = FOLLOWS, .formats = WATCHABLE, .group = LOOK, .run = watch_run,
-	  .completion = COMPLETE_WATCH, .summary = "follow a drain or a migration to its end",
+	  .completion = COMPLETE_WATCH, .summary = "follow drains or a migration to the end",
 	  .description = "The exit status is that of the drain or migration. Ctrl-C stops watching "
 			 "only. When the coordinator goes away drover reconnects and goes on from "
 			 "where it was.\n\n"
 			 "With -o jsonl every change is printed as one object.",
 	  .examples = "drover watch drain/7\ndrover watch migration/42 -o jsonl" },
 
-	{ .name = "drain", .arguments = "NODE", .words_min = 1, .words_max = 1,
-	  .options = FOLLOWS | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
+	{ .name = "drain", .arguments = "NODE...", .words_min = 0, .words_max = WORDS_MAX,
+	  .options = FOLLOWS | O(SELECTOR) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
 		     O(NO_INPUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
-	  .summary = "move all guests off a node and keep new ones away",
+	  .summary = "move all guests off nodes and keep new ones away",
 	  .description = "Starts at once if every guest can be moved live, follows it to the end, and "
 			 "exits with 0 when the node is empty. If a guest cannot move, nothing is "
 			 "done; drover names the guest, the reason and the flag that allows going on "
 			 "(status 4). On a terminal it asks.\n\n"
+			 "Several nodes, named or selected by their labels (-l), are drained together: "
+			 "none of them takes a guest of another, and all are begun or none. Where they "
+			 "stand in each other's way, drover says which guests need which node, and "
+			 "begins nothing.\n\n"
 			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "
 			 "guests that moved stay where they are.\n\n"
 			 "With --copy-disks, disks that are not shared go along: see \"drover help "
 			 "migrate\" for what that needs and what it leaves behind.",
 	  .examples = "drover drain host1 --dry-run\ndrover drain host1 -m \"new memory\"\n"
-		      "drover drain host1 --leave build7" },
+		      "drover drain host1 --leave build7\n"
+		      "drover drain host1 host2\ndrover drain -l rack=a --dry-run" },
 	{ .name = "undrain", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = undrain_run, .completion = COMPLETE_NODES,
@@ -398,8 +403,8 @@ static const struct command commands[] = {
 			 "libvirt limits bandwidth in whole MiB/s; what it was made into is told.",
 	  .examples = "drover tune web1 --bandwidth none\ndrover tune migration/42 --max-downtime 2s\n"
 		      "drover tune web1 --pause" },
-	{ .name = "cancel", .arguments = "migration/N|drain/N|vm/NAME", .words_min = 1,
-	  .words_max = 1, .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
+	{ .name = "cancel", .arguments = "migration/N|drain/N|vm/NAME...", .words_min = 1,
+	  .words_max = WORDS_MAX, .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = cancel_run, .completion = COMPLETE_CANCEL,
 	  .summary = "stop a migration or a drain; guests stay where they run",
 	  .examples = "drover cancel drain/7\ndrover cancel vm/web1" },

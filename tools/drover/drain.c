@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "drover drain": asks, shows the plan or the refusal, and follows what was started. */
+/* "drover drain": asks, shows the plan or the refusal, and follows what was started; of one node, or
+ * of several together. */
 #include "tools/drover/commands.h"
 
 #include "common/alloc.h"
@@ -13,8 +14,18 @@
 #include "tools/drover/text.h"
 #include "tools/drover/watch.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* What is to be drained, for the request and for what is said about it. */
+struct drained {
+	const char *names[WORDS_MAX];
+	size_t count;
+	const char *selector;
+	char *words;   /* "host1 and host2", "the nodes with rack=a"; owned */
+	char *command; /* "host1 host2", "-l rack=a"; owned */
+};
 
 /* Whether a person is there to answer. */
 static bool can_ask(const struct session *s)
@@ -35,10 +46,34 @@ static bool ask_to_leave(struct session *s, const char *node, size_t n)
 	return fgets(answer, sizeof(answer), stdin) && strcmp(answer, "y\n") == 0;
 }
 
-static void fill_request(const struct options *options, const char *node, struct id *request_id,
-                         char **leave, Drover__V1__DrainRequest *ret_request)
+static char *join(const struct drained *d, const char *between, const char *last, bool shell)
 {
-	ret_request->node = (char *)node;
+	char *text = xstrdup("");
+
+	for (size_t i = 0; i < d->count; i++) {
+		const char *glue = i == 0 ? "" : i + 1 < d->count ? between : last;
+		_cleanup_free_ char *word = shell ? text_shell_word(d->names[i])
+		                                  : xstrdup(d->names[i]);
+		char *longer = xasprintf("%s%s%s", text, glue, word);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+static void fill_request(const struct options *options, const struct drained *d,
+                         struct id *request_id, char **leave, Drover__V1__DrainRequest *ret_request)
+{
+	/* A coordinator that knows only one drains none of several. */
+	if (d->count == 1 && !d->selector) {
+		ret_request->node = (char *)d->names[0];
+	} else {
+		ret_request->nodes = (char **)d->names;
+		ret_request->n_nodes = d->count;
+	}
+	if (d->selector)
+		ret_request->selector = (char *)d->selector;
 	ret_request->dry_run = options->dry_run;
 	for (size_t i = 0; i < options->leave.count; i++)
 		leave[i] = (char *)(strncmp(options->leave.items[i], "vm/", 3) == 0
@@ -68,7 +103,7 @@ static void fill_request(const struct options *options, const char *node, struct
 	ret_request->request_id.len = ID_BYTES;
 }
 
-static enum exit_code show_plan(struct session *s, const char *node,
+static enum exit_code show_plan(struct session *s, const struct drained *d,
                                 const Drover__V1__DrainReply *reply)
 {
 	size_t blocked = reply->drain ? drain_plan_count_blocked(reply->drain) : 0;
@@ -81,11 +116,12 @@ static enum exit_code show_plan(struct session *s, const char *node,
 			                    s->options->bandwidth_bytes_per_s);
 		drain_plan_print(&s->out, reply->drain);
 	} else if (!reply->refused) {
-		session_say(s, "%s has no guests to move.", node);
+		session_say(s, "%s %s no guests to move.", d->words,
+		            d->count == 1 ? "has" : "have");
 	}
 	fflush(s->out.file);
 	if (reply->refused) {
-		drain_refusal_print(&s->err, node, reply, true);
+		drain_refusal_print(&s->err, d->words, d->command, reply, true);
 		return EXIT_REFUSED;
 	}
 	/* Such a drain would be taken: it waits for room and says for what. But who asks beforehand
@@ -94,42 +130,52 @@ static enum exit_code show_plan(struct session *s, const char *node,
 		session_say(s,
 		            "%s would not become empty: %zu of %zu guests have no destination as "
 		            "things are. A drain would move the others and wait for room.",
-		            node, blocked, reply->drain->n_vms);
+		            d->words, blocked, reply->drain->n_vms);
 		return EXIT_REFUSED;
 	}
 	return EXIT_DONE;
 }
 
-static enum exit_code follow_started(struct session *s, const char *node,
+static enum exit_code follow_started(struct session *s, const struct drained *d,
                                      const Drover__V1__DrainReply *reply)
 {
-	unsigned long long number = reply->drain->number;
+	const Drover__V1__Drain *first = reply->drain;
+	const uint64_t *numbers = first->n_together ? first->together : &first->number;
+	size_t n = first->n_together ? first->n_together : 1;
+	_cleanup_free_ char *subjects = xstrdup("");
 
+	for (size_t i = 0; i < n; i++) {
+		char *longer = xasprintf("%s%sdrain/%llu", subjects, i ? " " : "",
+		                         (unsigned long long)numbers[i]);
+
+		free(subjects);
+		subjects = longer;
+	}
 	if (reply->already)
-		session_say(
-			s,
-			"%s is being drained already: drain/%llu. What was asked for then holds.",
-			node, number);
+		session_say(s, "%s %s being drained already: %s. What was asked for then holds.",
+		            d->words, n == 1 ? "is" : "are", subjects);
 	if (s->options->detach) {
-		if (s->out.format == OUTPUT_TABLE)
-			fprintf(s->out.file, "drain/%llu\n", number);
-		else
-			output_message(&s->out, &reply->drain->base);
-		session_say(s, "  watch it   drover watch drain/%llu", number);
-		session_say(s, "  stop it    drover cancel drain/%llu", number);
+		for (size_t i = 0; i < n && s->out.format == OUTPUT_TABLE; i++)
+			fprintf(s->out.file, "drain/%llu\n", (unsigned long long)numbers[i]);
+		if (s->out.format != OUTPUT_TABLE)
+			output_message(&s->out, &first->base);
+		session_say(s, "  watch it   drover watch %s", subjects);
+		session_say(s, "  stop it    drover cancel %s", subjects);
 		return EXIT_DONE;
 	}
-	if (s->err.terminal && !s->options->quiet && s->out.format == OUTPUT_TABLE) {
-		progress_print_plan(&s->err, reply->drain, s->options->bandwidth_bytes_per_s);
+	if (s->err.terminal && !s->options->quiet && s->out.format == OUTPUT_TABLE && n == 1) {
+		progress_print_plan(&s->err, first, s->options->bandwidth_bytes_per_s);
 		fputc('\n', s->err.file);
 	}
-	return watch_drain(s, reply->drain->number);
+	return watch_drains(s, numbers, n);
 }
 
 /* The coordinator's text says which of the names it does not know. */
-static enum exit_code fail_drain(struct session *s, const char *node, const struct error *err)
+static enum exit_code fail_drain(struct session *s, const struct drained *d,
+                                 const struct error *err)
 {
-	_cleanup_free_ char *what = xasprintf("draining %s", node);
+	_cleanup_free_ char *what = xasprintf("draining %s", d->words);
+	const char *node = d->count ? d->names[0] : "";
 
 	for (size_t i = 0; i < s->options->leave.count; i++) {
 		const char *vm = s->options->leave.items[i];
@@ -137,58 +183,100 @@ static enum exit_code fail_drain(struct session *s, const char *node, const stru
 		if (strstr(err->text, "guest") && strstr(err->text, vm))
 			return session_fail_object(s, what, "vm", vm, err);
 	}
+	for (size_t i = 0; i < d->count; i++) {
+		if (strstr(err->text, d->names[i]))
+			node = d->names[i];
+	}
 	return session_fail_object(s, what, "node", node, err);
 }
 
-static enum exit_code drain(struct session *s, const char *node)
+static enum exit_code drain(struct session *s, const struct drained *d)
 {
 	Drover__V1__DrainRequest request = DROVER__V1__DRAIN_REQUEST__INIT;
 	struct id request_id = id_new();
 	char *leave[WORDS_MAX];
 
-	fill_request(s->options, node, &request_id, leave, &request);
+	fill_request(s->options, d, &request_id, leave, &request);
 	for (;;) {
 		_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
 		struct error err = { 0 };
 
 		if (coordinator_ask_drain(s->client, &request, &reply, &err) < 0) {
 			if (!client_is_interrupted(s->client))
-				return fail_drain(s, node, &err);
+				return fail_drain(s, d, &err);
 			session_say(s, "Interrupted before the coordinator answered; the drain may "
 			               "have been accepted: drover drains --active");
 			return EXIT_INTERRUPTED;
 		}
 		if (s->options->dry_run)
-			return show_plan(s, node, reply);
+			return show_plan(s, d, reply);
 		if (!reply->refused && reply->drain)
-			return follow_started(s, node, reply);
+			return follow_started(s, d, reply);
 		if (!reply->refused) {
 			error_set(&err, ERROR_PROTOCOL, "the coordinator answered without a drain");
-			return fail_drain(s, node, &err);
+			return fail_drain(s, d, &err);
 		}
-		drain_refusal_print(&s->err, node, reply, false);
+		drain_refusal_print(&s->err, d->words, d->command, reply, false);
 		if (request.leave_unmovable || reply->n_blockers == 0 ||
 		    s->options->unmovable == UNMOVABLE_REFUSE || !can_ask(s) ||
-		    !ask_to_leave(s, node, reply->n_blockers))
+		    !ask_to_leave(s, d->words, reply->n_blockers))
 			return EXIT_REFUSED;
 		request.leave_unmovable = true;
 		request_id = id_new();
 	}
 }
 
+/* EXIT_USAGE, and an explanation was printed, unless something is named and all names are nodes'. */
+static enum exit_code read_drained(struct session *s, const struct word_list *words,
+                                   struct drained *ret)
+{
+	ret->selector = s->options->selector;
+	for (size_t i = 0; i < words->count; i++) {
+		const char *node = session_name_of_kind(s, "node", words->items[i]);
+
+		if (!node)
+			return EXIT_USAGE;
+		ret->names[ret->count++] = node;
+	}
+	if (!ret->count && !ret->selector) {
+		fprintf(s->err.file,
+		        "drover: what is to be drained? Name nodes, or select them by labels: -l "
+		        "rack=a\n  which there are   drover nodes\n");
+		return EXIT_USAGE;
+	}
+	if (ret->count) {
+		ret->words = join(ret, ", ", " and ", false);
+		ret->command = join(ret, " ", " ", true);
+	}
+	if (ret->selector) {
+		char *words_of = ret->words, *command = ret->command;
+		_cleanup_free_ char *word = text_shell_word(ret->selector);
+
+		ret->words = xasprintf("%s%sthe nodes with %s", words_of ? words_of : "",
+		                       words_of ? " and " : "", ret->selector);
+		ret->command = xasprintf("%s%s-l %s", command ? command : "", command ? " " : "",
+		                         word);
+		free(words_of);
+		free(command);
+	}
+	return EXIT_DONE;
+}
+
 enum exit_code drain_run(const struct invocation *invocation)
 {
+	struct drained drained = { 0 };
 	struct session s;
-	const char *node;
 	enum exit_code code;
 
 	session_init(&s, invocation);
-	node = session_name_of_kind(&s, "node", invocation->words.items[0]);
-	if (!node)
-		return EXIT_USAGE;
-	code = session_open(&s, invocation);
-	if (code == EXIT_DONE)
-		code = drain(&s, node);
-	session_close(&s);
+	code = read_drained(&s, &invocation->words, &drained);
+	if (code == EXIT_DONE) {
+		code = session_open(&s, invocation);
+		if (code == EXIT_DONE)
+			code = drain(&s, &drained);
+		session_close(&s);
+	}
+	free(drained.words);
+	free(drained.command);
 	return code;
 }

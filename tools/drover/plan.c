@@ -28,9 +28,10 @@ static const char *plan_reason(const Drover__V1__DrainVm *vm)
 
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 {
-	enum { NAME, MEM, TO, TIME, CHECKS, STATE, WHY, COLUMNS };
+	enum { NAME, FROM, MEM, TO, TIME, CHECKS, STATE, WHY, COLUMNS };
 	static const struct column columns[COLUMNS] = {
 		[NAME] = { "VM" },
+		[FROM] = { "FROM", COLUMN_OPTIONAL },
 		[MEM] = { "MEM", COLUMN_RIGHT },
 		[TO] = { "TO" },
 		[TIME] = { "TIME", COLUMN_RIGHT },
@@ -48,6 +49,9 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 
 		table_add_row(t);
 		table_set(t, NAME, "%s", vm->name);
+		/* Of one node it is in the command. */
+		if (strcmp(vm->node, drain->node) != 0)
+			table_set(t, FROM, "%s", vm->node);
 		table_set(t, MEM, "%s", output_bytes(o, vm->memory_bytes, text));
 		table_set(t, TO, "%s", vm->target);
 		if (vm->eta_ms) {
@@ -95,10 +99,10 @@ static char *blocker_reason(const struct output *o, const Drover__V1__Check *che
 }
 
 /* "  leave it running     drover drain host1 --leave build7" */
-static void print_leave(const struct output *o, const char *node,
+static void print_leave(const struct output *o, const char *command,
                         const Drover__V1__DrainReply *reply)
 {
-	_cleanup_free_ char *node_word = text_shell_word(node);
+	_cleanup_free_ char *node_word = text_escape(command, o->ascii);
 
 	fprintf(o->file, "  %-18s   drover drain %s",
 	        reply->n_blockers == 1 ? "leave it running" : "leave them running", node_word);
@@ -111,21 +115,37 @@ static void print_leave(const struct output *o, const char *node,
 	fprintf(o->file, "\n  or all such guests   drover drain %s --unmovable leave\n", node_word);
 }
 
-void drain_refusal_print(const struct output *o, const char *node,
+/* The coordinator's own words, line by line: nobody but it knows of which nodes they are. */
+static void print_words(const struct output *o, const char *node, const char *refusal, bool would)
+{
+	_cleanup_free_ char *shown = text_escape(node, o->ascii), *text = xstrdup(refusal);
+	char *rest = text;
+
+	fprintf(o->file, "drover: %s", would ? "would refuse: " : "");
+	if (!strstr(refusal, "cannot be emptied"))
+		fprintf(o->file, "%s cannot be emptied: %s", shown,
+		        *refusal ? "" : "the coordinator does not say why\n");
+	while (rest && *rest) {
+		char *line = strsep(&rest, "\n");
+		_cleanup_free_ char *line_shown = text_escape(line, o->ascii);
+
+		fprintf(o->file, "%s\n", line_shown);
+	}
+}
+
+void drain_refusal_print(const struct output *o, const char *node, const char *command,
                          const Drover__V1__DrainReply *reply, bool would)
 {
 	_cleanup_free_ char *shown_node = text_escape(node, o->ascii);
 	const Drover__V1__Check *first = reply->n_blockers ? reply->blockers[0] : NULL;
 	_cleanup_free_ char *first_word = NULL, *first_shown = NULL;
 
-	fprintf(o->file, "drover: %s%s cannot be emptied: ", would ? "would refuse: " : "",
-	        shown_node);
 	if (!first) {
-		_cleanup_free_ char *why = text_escape(reply->refusal, o->ascii);
-
-		fprintf(o->file, "%s\n", *why ? why : "the coordinator does not say why");
+		print_words(o, node, reply->refusal, would);
 		return;
 	}
+	fprintf(o->file, "drover: %s%s cannot be emptied: ", would ? "would refuse: " : "",
+	        shown_node);
 	first_word = text_shell_word(blocker_name(first));
 	first_shown = text_escape(first_word, o->ascii);
 	if (reply->n_blockers == 1) {
@@ -151,7 +171,7 @@ void drain_refusal_print(const struct output *o, const char *node,
 		if (*remedy && strncmp(remedy, "--leave ", 8) != 0)
 			fprintf(o->file, "  what would help      %s\n", remedy);
 	}
-	print_leave(o, node, reply);
+	print_leave(o, command, reply);
 	fprintf(o->file, "  details              drover explain vm/%s\n", first_shown);
 }
 

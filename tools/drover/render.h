@@ -42,8 +42,9 @@ void checks_print(const struct output *o, Drover__V1__Check *const *checks, size
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain);
 /* Guests that have no destination as things are. */
 size_t drain_plan_count_blocked(const Drover__V1__Drain *drain);
-/* Why a drain was refused, with the flags that allow going on. @would: a dry run. */
-void drain_refusal_print(const struct output *o, const char *node,
+/* Why a drain was refused, with the flags that allow going on. @node: what is drained, in a sentence;
+ * @command: the same, as it was given. @would: a dry run. */
+void drain_refusal_print(const struct output *o, const char *node, const char *command,
                          const Drover__V1__DrainReply *reply, bool would);
 void migrate_refusal_print(const struct output *o, const char *vm,
                            const Drover__V1__MigrateReply *reply, bool would);

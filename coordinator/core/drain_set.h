@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The nodes of one request to drain: named, or selected by their labels. Private to core/. */
+#pragma once
+
+#include "coordinator/core/change.h"
+
+struct drain_set {
+	struct node *
+		*nodes; /* owned list of borrowed nodes; each once, in the order of their names */
+	size_t count;
+	char *words;   /* "host1 and host2", for sentences; owned */
+	char *command; /* "host1 host2", for commands; owned */
+};
+
+/* What the request is about. Errors name the node that there is not, or say that none is selected. */
+int drain_set_resolve(const struct fleet *fleet, const struct event *event, struct drain_set *ret,
+                      struct error *err);
+void drain_set_deinit(struct drain_set *set);
+
+/* Why these cannot be emptied together though each, or some, could alone: guests whose hosts need each
+ * other, or too little room for all of them. NULL when that is not so. Owned.
+ * @records: one per node; @draft: of all of them together. */
+char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
+                              const struct drain_record *records, const struct drain *draft);

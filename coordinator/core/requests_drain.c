@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people ask of nodes that are to be emptied: one, or several at once. All of them are looked at
+ * first; where one stands in the way, none is begun. An accepted request is answered when its intent
+ * is durable. */
+#include "common/alloc.h"
+#include "coordinator/core/drain_set.h"
+#include "coordinator/core/intent.h"
+#include "coordinator/core/inventory.h"
+#include "coordinator/core/launch.h"
+#include "coordinator/core/preview.h"
+#include "coordinator/core/requests.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void reply_drain(struct fleet *fleet, const struct event *event, const struct drain *drain,
+                        bool already)
+{
+	struct reply *reply = reply_new(REPLY_DRAIN, event->request);
+
+	reply->drain = drain->kept.number;
+	reply->already = already;
+	reply->changed = !already;
+	reply_send_stored(fleet, reply);
+}
+
+static const struct drain *find_request(const struct fleet *fleet, const struct id *request_id)
+{
+	if (id_is_zero(request_id))
+		return NULL;
+	for (const struct drain *drain = fleet->drains; drain; drain = drain->hh.next) {
+		if (id_equal(&drain->kept.request_id, request_id))
+			return drain;
+	}
+	return NULL;
+}
+
+/* --- what is asked --- */
+
+static const struct sighting *find_guest(const struct node *node, const char *name)
+{
+	for (const struct sighting *s = node->sightings; s; s = s->next) {
+		if (strcmp(s->vm->name, name) == 0 || strcmp(s->vm->uuid, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+/* Names to uuids, so that a rename changes nothing; each must be a guest of one of the nodes. */
+static int resolve_guests(const struct drain_set *set, const struct names *names,
+                          struct drain_record *records, size_t list_offset, const char *what,
+                          struct error *err)
+{
+	for (size_t i = 0; names && i < names->count; i++) {
+		bool found = false;
+
+		for (size_t n = 0; n < set->count; n++) {
+			struct names *to = (struct names *)((char *)&records[n] + list_offset);
+			const struct sighting *s = find_guest(set->nodes[n], names->items[i]);
+
+			found = found || s;
+			if (s && !names_contain(to, s->vm->uuid))
+				names_add(to, s->vm->uuid);
+		}
+		if (!found)
+			return error_set(err, ERROR_NOT_FOUND,
+			                 "%s %s no guest %s to %s; `drover vms%s%s` shows those %s",
+			                 set->words, set->count == 1 ? "has" : "have",
+			                 names->items[i], what, set->count == 1 ? " --node " : "",
+			                 set->count == 1 ? set->words : "",
+			                 set->count == 1 ? "it has" : "there are");
+	}
+	return 0;
+}
+
+static int check_node(struct fleet *fleet, const struct node *node, struct error *err)
+{
+	if (!node_is_heard(node, change_now(fleet)))
+		return error_set(
+			err, ERROR_UNREACHABLE,
+			"%s cannot be reached, so its guests cannot be asked to move; to keep "
+			"others away from it: drover cordon %s",
+			node->kept.name, node->kept.name);
+	if (!node->inventory_valid)
+		return error_set(err, ERROR_UNREACHABLE,
+		                 "the agent on %s has no connection to libvirt: %s",
+		                 node->kept.name,
+		                 node->host.libvirt_problem[0] ? node->host.libvirt_problem
+		                                               : "its guests are not known");
+	return 0;
+}
+
+static void fill_record(const struct event *event, const struct node *node,
+                        struct drain_record *ret)
+{
+	text_copy(ret->node, sizeof(ret->node), node->kept.name);
+	text_copy(ret->reason, sizeof(ret->reason), event->drain.reason);
+	ret->request_id = event->drain.request_id;
+	ret->leave_unmovable = event->drain.leave_unmovable;
+	ret->copy_disks = event->drain.copy_disks;
+	ret->strategy = event->drain.strategy;
+	ret->parallel = event->drain.parallel;
+	ret->bandwidth_bytes_per_s = event->drain.bandwidth_bytes_per_s;
+	ret->max_downtime_ms = event->drain.max_downtime_ms;
+	ret->completion_timeout_ms_per_gib = event->drain.completion_timeout_ms_per_gib;
+	ret->progress_timeout_ms = event->drain.progress_timeout_ms;
+	ret->created_wall_ms = event->wall_ms;
+	ret->state = DRAIN_RUNNING;
+}
+
+static int describe(struct fleet *fleet, const struct event *event, const struct drain_set *set,
+                    struct drain_record *records, struct error *err)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (check_node(fleet, set->nodes[i], err) < 0)
+			return -(int)err->code;
+		fill_record(event, set->nodes[i], &records[i]);
+	}
+	return resolve_guests(set, event->drain.leave, records,
+	                      offsetof(struct drain_record, leave), "leave", err);
+}
+
+/* --- what stands in the way --- */
+
+/* NULL when nothing does. Names each guest and the flags that allow going on. */
+static char *find_refusal(const struct drain_set *set, const struct drain *draft,
+                          struct checks *ret_blockers)
+{
+	char *text = NULL, *leave = xstrdup("");
+
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		const struct drain_vm *dv = &draft->vms[i];
+		const struct check *worst = checks_find_worst(&dv->checks, CHECK_BLOCK);
+		struct check blocker = { 0 };
+		char *longer;
+
+		if (!dv->hopeless)
+			continue;
+		if (worst)
+			blocker = *worst;
+		blocker.verdict = CHECK_BLOCK;
+		snprintf(blocker.id, sizeof(blocker.id), "vm/%.59s", dv->name);
+		text_copy(blocker.measured, sizeof(blocker.measured), dv->reason);
+		snprintf(blocker.remedy, sizeof(blocker.remedy), "--leave %.100s", dv->name);
+		checks_add(ret_blockers, &blocker);
+
+		longer = xasprintf("%s\n  %s cannot move: %s", text ? text : "", dv->name,
+		                   dv->reason);
+		free(text);
+		text = longer;
+		longer = xasprintf("%s --leave %s", leave, dv->name);
+		free(leave);
+		leave = longer;
+	}
+	if (text) {
+		char *whole = xasprintf(
+			"%s cannot be emptied:%s\nto go on and leave what cannot move: "
+			"drover drain %s%s, or --unmovable leave",
+			set->words, text, set->command, leave);
+
+		free(text);
+		text = whole;
+	}
+	free(leave);
+	return text;
+}
+
+/* That the nodes stand in each other's way comes first: --leave would be the wrong remedy. */
+static char *find_refusal_of_set(struct fleet *fleet, const struct drain_set *set,
+                                 const struct drain_record *records, const struct drain *draft,
+                                 struct checks *ret_blockers)
+{
+	char *conflict = drain_set_find_conflict(fleet, set, records, draft), *whole;
+
+	if (!conflict)
+		return find_refusal(set, draft, ret_blockers);
+	whole = xasprintf("%s cannot be emptied together:%s", set->words, conflict);
+	free(conflict);
+	return whole;
+}
+
+/* --- the beginning --- */
+
+static struct drain *start_drain(struct fleet *fleet, struct node *node,
+                                 struct drain_record *record)
+{
+	struct drain *drain;
+
+	record->number = fleet->last_drain_number + 1;
+	record->id = fleet->options.next_id(fleet->options.next_id_context);
+	drain = fleet_add_drain(fleet, record);
+	intent_start_drain(fleet, node, drain);
+	change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
+	                   "%s: %zu guests, %u at a time%s%s", node->kept.name, node->active_vms,
+	                   launch_get_parallel(fleet, drain), drain->kept.reason[0] ? ": " : "",
+	                   drain->kept.reason);
+	return drain;
+}
+
+/* Those of the set that are drained already go on as they were asked for then, and belong to it. */
+static void start_set(struct fleet *fleet, const struct event *event, const struct drain_set *set,
+                      struct drain_record *records)
+{
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < set->count; i++) {
+		struct drain *drain = fleet_find_node_drain(fleet, set->nodes[i]);
+
+		if (!drain)
+			drain = start_drain(fleet, set->nodes[i], &records[i]);
+		if (!first || drain->kept.number < first)
+			first = drain->kept.number;
+	}
+	for (size_t i = 0; i < set->count && set->count > 1; i++) {
+		struct drain *drain = fleet_find_node_drain(fleet, set->nodes[i]);
+
+		drain->kept.set_number = first;
+		save_drain(fleet, drain);
+	}
+	reply_drain(fleet, event, fleet_find_drain(fleet, first), false);
+}
+
+static bool is_drained_already(const struct drain_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (!set->nodes[i]->kept.drain_number)
+			return false;
+	}
+	return true;
+}
+
+static void preview(struct fleet *fleet, const struct event *event, struct drain *draft,
+                    struct reply *reply)
+{
+	struct migration_settings s = fleet->options.settings;
+
+	checks_deinit(&reply->checks); /* the round collects them, with the hosts' answers */
+	reply->plan = draft;
+	reply->copy_disks = event->drain.copy_disks;
+	reply->max_downtime_ms = event->drain.max_downtime_ms;
+	setting_take_strategy(&s, &event->drain.strategy, ORIGIN_DRAIN);
+	reply->post_copy = strategy_permits_post_copy(&s.strategy);
+	preview_start_drain(fleet, reply);
+}
+
+static void judge_and_start(struct fleet *fleet, const struct event *event,
+                            const struct drain_set *set, struct drain_record *records)
+{
+	struct drain *draft = drain_draft_together(fleet, records, set->count);
+	struct reply *reply = reply_new(REPLY_DRAIN, event->request);
+
+	reply->refusal = find_refusal_of_set(fleet, set, records, draft, &reply->checks);
+	reply->refused = reply->refusal != NULL;
+	if (event->drain.dry_run) {
+		preview(fleet, event, draft, reply);
+		return;
+	}
+	drain_free(draft);
+	if (reply->refused) {
+		reply_send(fleet, reply);
+		return;
+	}
+	reply_free(reply);
+	start_set(fleet, event, set, records);
+}
+
+void request_drain(struct fleet *fleet, const struct event *event)
+{
+	const struct drain *known = find_request(fleet, &event->drain.request_id);
+	struct drain_record *records;
+	struct drain_set set;
+	struct error err = { 0 };
+
+	if (known) {
+		reply_drain(fleet, event, known, true);
+		return;
+	}
+	if (drain_set_resolve(fleet, event, &set, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	records = xcalloc(set.count, sizeof(*records));
+	if (is_drained_already(&set) && !event->drain.dry_run)
+		reply_drain(fleet, event, fleet_find_node_drain(fleet, set.nodes[0]), true);
+	else if (describe(fleet, event, &set, records, &err) < 0)
+		reply_send_error(fleet, event->request, &err);
+	else
+		judge_and_start(fleet, event, &set, records);
+	for (size_t i = 0; i < set.count; i++)
+		drain_record_deinit(&records[i]);
+	free(records);
+	drain_set_deinit(&set);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Several hosts drained together: all or none, none of them a destination, and who stands in whose way. */
+#include "coordinator/core/drain.h"
+
+#include "tests/unit/core_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *const webs[] = { "web1", "web2" };
+static const char *const dbs[] = { "db1", "db2" };
+
+static const struct reply *drain(struct core_world *world, const char *first, const char *second,
+                                 const char *selector, bool dry_run)
+{
+	char *items[] = { (char *)first, (char *)second };
+	struct names nodes = { .items = items, .count = (first != NULL) + (second != NULL) };
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+
+	event.drain.node = "";
+	event.drain.nodes = &nodes;
+	event.drain.selector = selector;
+	event.drain.dry_run = dry_run;
+	event.drain.reason = "";
+	core_world_forget(world);
+	core_world_step(world, &event);
+	return core_world_reply(world);
+}
+
+static unsigned count_active(const struct core_world *world)
+{
+	unsigned n = 0;
+
+	for (const struct drain *d = world->fleet->drains; d; d = d->hh.next)
+		n += !drain_state_is_final(d->kept.state);
+	return n;
+}
+
+/* Both are drained as one, and no guest goes from one to the other, which has the most room. */
+static void test_none_is_a_destination(void **state)
+{
+	struct core_world *world = core_world_new();
+
+	(void)state;
+	core_world_host(world, "host1", 65536, webs, 2);
+	core_world_host(world, "host2", 65536, dbs, 2);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	assert_false(drain(world, "host1", "host2", NULL, false)->refused);
+	assert_int_equal(count_active(world), 2);
+	assert_int_equal(core_world_count(world, ACTION_START), 2); /* two into host3 at a time */
+	for (const struct migration *m = world->fleet->active; m; m = m->next_active)
+		assert_string_equal(m->kept.target, "host3");
+	for (const struct drain *d = world->fleet->drains; d; d = d->hh.next)
+		assert_int_equal(d->kept.set_number, 1);
+	/* Asked again, it is the same. */
+	assert_true(drain(world, "host2", "host1", NULL, false)->already);
+	assert_int_equal(count_active(world), 2);
+	core_world_free(world);
+}
+
+/* One that cannot be reached, or that there is not, is named, and nothing begins. */
+static void test_all_or_none(void **state)
+{
+	struct core_world *world = core_world_new();
+
+	(void)state;
+	core_world_host(world, "host1", 4096, webs, 2);
+	core_world_host(world, "host2", 4096, dbs, 2);
+	core_world_host(world, "host3", 8192, NULL, 0);
+	assert_int_equal(drain(world, "host1", "host9", NULL, false)->kind, REPLY_FAILED);
+	assert_non_null(strstr(core_world_reply(world)->error.text, "host9"));
+	core_world_lose(world, "host2");
+	core_world_wait(world, 15);
+	assert_int_equal(drain(world, "host1", "host2", NULL, false)->kind, REPLY_FAILED);
+	assert_non_null(strstr(core_world_reply(world)->error.text, "host2 cannot be reached"));
+	assert_int_equal(count_active(world), 0);
+	assert_int_equal(fleet_find_node(world->fleet, "host1")->state, NODE_READY);
+	core_world_free(world);
+}
+
+/* A's guests fit only on B and B's only on A: refused beforehand, with who needs whom and what to do. */
+static void test_hosts_that_need_each_other(void **state)
+{
+	struct core_world *world = core_world_new();
+	const struct reply *reply;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, webs, 2);
+	core_world_host(world, "host2", 4096, dbs, 2);
+	core_world_host(world, "host3", 300, NULL, 0);
+	reply = drain(world, "host1", "host2", NULL, false);
+	assert_true(reply->refused);
+	assert_non_null(strstr(reply->refusal, "host1 and host2 cannot be emptied together"));
+	assert_non_null(strstr(reply->refusal, "web1 of host1 would fit on host2"));
+	assert_non_null(strstr(reply->refusal, "db1 of host2 would fit on host1"));
+	assert_non_null(strstr(reply->refusal, "block each other"));
+	assert_non_null(strstr(reply->refusal, "drover drain host1, then"));
+	assert_int_equal(count_active(world), 0);
+	/* Alone each can. */
+	assert_false(drain(world, "host1", NULL, NULL, false)->refused);
+	assert_int_equal(count_active(world), 1);
+	core_world_free(world);
+}
+
+/* All that there are cannot be drained: no other host is left, and --leave is not the remedy. */
+static void test_all_hosts(void **state)
+{
+	struct core_world *world = core_world_new();
+	const struct reply *reply;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, webs, 1);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	reply = drain(world, "host1", "host2", NULL, false);
+	assert_true(reply->refused);
+	assert_non_null(strstr(reply->refusal, "web1 of host1 would fit on host2"));
+	assert_null(strstr(reply->refusal, "--leave"));
+	core_world_free(world);
+}
+
+/* The third has room for the guests of either, not of both. */
+static void test_too_little_room_for_both(void **state)
+{
+	struct core_world *world = core_world_new();
+	const struct reply *reply;
+
+	(void)state;
+	core_world_host(world, "host1", 640, webs, 2);
+	core_world_host(world, "host2", 640, dbs, 2);
+	core_world_figures(world, "host1", 640, 640);
+	core_world_figures(world, "host2", 640, 640);
+	core_world_host(world, "host3", 700, NULL, 0);
+	reply = drain(world, "host1", "host2", NULL, false);
+	assert_true(reply->refused);
+	assert_non_null(strstr(reply->refusal, "the others leave no room for it"));
+	assert_null(strstr(reply->refusal, "block each other"));
+	core_world_free(world);
+}
+
+/* Selected by labels; what nobody has selects nobody, which is said and is no drain of all. */
+static void test_by_label(void **state)
+{
+	struct core_world *world = core_world_new();
+
+	(void)state;
+	core_world_host(world, "host1", 4096, webs, 1);
+	core_world_host(world, "host2", 4096, dbs, 1);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	text_copy(fleet_find_node(world->fleet, "host1")->kept.labels, LABELS_BYTES, "rack=a");
+	text_copy(fleet_find_node(world->fleet, "host2")->kept.labels, LABELS_BYTES, "rack=a");
+	assert_int_equal(drain(world, NULL, NULL, "rack=b", false)->error.code, ERROR_NOT_FOUND);
+	assert_int_equal(drain(world, NULL, NULL, "", false)->kind, REPLY_FAILED);
+	assert_int_equal(drain(world, NULL, NULL, "rack==", false)->error.code, ERROR_INVALID);
+	assert_int_equal(count_active(world), 0);
+	drain(world, NULL, NULL, "rack=a", false);
+	assert_int_equal(count_active(world), 2);
+	assert_int_equal(fleet_find_node(world->fleet, "host3")->state, NODE_READY);
+	core_world_free(world);
+}
+
+/* Dry: one plan of all guests, each with the host that it leaves; a host that would be drained, too, is
+ * not asked in place of one that refuses. */
+static void test_dry_run(void **state)
+{
+	struct core_world *world = core_world_new();
+	struct check no = {
+		.id = "cpu", .verdict = CHECK_FAIL, .measured = "old", .required = "new"
+	};
+	struct checks checks = { .items = &no, .count = 1 };
+	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+	const struct reply *reply;
+
+	(void)state;
+	core_world_host(world, "host1", 65536, webs, 1);
+	core_world_host(world, "host2", 65536, dbs, 1);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	{
+		char *items[] = { (char *)"host1", (char *)"host2" };
+		struct names nodes = { .items = items, .count = 2 };
+		struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+
+		event.drain.node = "";
+		event.drain.nodes = &nodes;
+		event.drain.dry_run = true;
+		event.drain.reason = "";
+		core_world_forget(world);
+		core_world_step(world, &event);
+	}
+	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 2);
+	answer.preview.outcome = CALL_ANSWERED;
+	answer.preview.checks = &checks;
+	for (answer.preview.preview = 1; answer.preview.preview <= 2; answer.preview.preview++)
+		core_world_step(world, &answer);
+	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 2);
+	reply = core_world_reply(world);
+	assert_string_equal(reply->plan->kept.node, "host1,host2");
+	assert_int_equal(reply->plan->n_vms, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_string_equal(reply->plan->vms[i].node,
+		                    reply->plan->vms[i].name[0] == 'w' ? "host1" : "host2");
+		assert_int_equal(reply->plan->vms[i].state, DRAIN_VM_BLOCKED);
+	}
+	assert_int_equal(count_active(world), 0);
+	core_world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_none_is_a_destination),
+		cmocka_unit_test(test_all_or_none),
+		cmocka_unit_test(test_hosts_that_need_each_other),
+		cmocka_unit_test(test_all_hosts),
+		cmocka_unit_test(test_too_little_room_for_both),
+		cmocka_unit_test(test_by_label),
+		cmocka_unit_test(test_dry_run),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
