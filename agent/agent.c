@@ -87,6 +87,22 @@ static void vm_changed(const struct inventory_vm *vm, void *context)
 	watchers_vm(context, vm);
 }
 
+/* Something new is known of how it writes. */
+static void vm_measured(const char *uuid, void *context)
+{
+	struct agent *agent = context;
+	const struct inventory_vm *vm = inventory_find(&agent->inventory, uuid);
+
+	if (vm && !agent->stopping)
+		watchers_vm(agent, vm);
+}
+
+/* A move of ours, from its order to its last word. */
+static bool vm_moves(const char *uuid, void *context)
+{
+	return source_find_vm(context, uuid) != NULL;
+}
+
 static void vm_gone(const char *uuid, void *context)
 {
 	watchers_vm_gone(context, uuid);
@@ -222,6 +238,7 @@ static void second(void *context)
 	target_tick(agent);
 	target_settle_fenced(agent);
 	start_block_update(agent);
+	dirty_rates_tick(agent->dirty_rates, &agent->inventory, vm_moves, agent, clock_now_ms());
 	if (agent->seconds % RELIST_SECONDS == 0)
 		inventory_refresh(&agent->inventory);
 	if (!agent->facts_known || agent->seconds % KERNEL_FACTS_SECONDS == 0)
@@ -406,6 +423,8 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	fences_copy(&agent->fences, &past.fences);
 	agent->couriers = courier_pool_new(agent->loop, COURIERS);
 	inventory_init(&agent->inventory, agent->hypervisor, agent->couriers, &callbacks);
+	agent->dirty_rates = dirty_rates_new(agent->hypervisor, agent->couriers, vm_measured,
+	                                     agent);
 	agent->reservations = reservations_new(&(struct reservations_limits){
 		.capacity_bytes = s->memory_capacity_bytes,
 		.reserve_bytes = s->memory_reserve_bytes,
@@ -484,6 +503,7 @@ void agent_stop(struct agent *agent)
 	garbage_stop(agent);
 	start_block_stop(agent);
 	watchers_stop(agent);
+	dirty_rates_free(agent->dirty_rates);
 	inventory_deinit(&agent->inventory);
 	reservations_free(agent->reservations);
 	free(agent);

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "agent/bandwidth.h"
+#include "agent/dirty_rates.h"
 #include "agent/hypervisor/hypervisor.h"
 #include "agent/inventory.h"
 #include "agent/journal_keeper.h"
@@ -53,6 +54,7 @@ struct agent {
 
 	struct inventory inventory;
 	bool inventory_was_valid; /* as watchers last heard */
+	struct dirty_rates *dirty_rates;
 	struct host_facts facts;
 	bool facts_known;
 

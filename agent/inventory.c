@@ -48,6 +48,7 @@ static void read_guests(struct errand *e)
 				break;
 			}
 			vm->overhead_bytes = d.overhead_bytes;
+			vm->hugepage_bytes = d.hugepage_bytes;
 			vm->n_blockers = d.blockers.count;
 			vm->blockers = xmemdup(d.blockers.items,
 			                       d.blockers.count * sizeof(d.blockers.items[0]));
@@ -103,6 +104,7 @@ static void take_in(struct inventory *inv, struct reading *r)
 		}
 		vm->summary = now->summary;
 		vm->overhead_bytes = now->overhead_bytes;
+		vm->hugepage_bytes = now->hugepage_bytes;
 		free(vm->blockers);
 		vm->blockers = take_pointer(now->blockers);
 		vm->n_blockers = now->n_blockers;

@@ -20,7 +20,8 @@ struct inventory_vm {
 	char uuid[VM_UUID_BYTES]; /* key */
 	struct vm_summary summary;
 	uint64_t overhead_bytes;
-	struct check *blockers; /* owned */
+	uint64_t hugepage_bytes; /* page size; 0 = none */
+	struct check *blockers;  /* owned */
 	size_t n_blockers;
 	bool seen; /* private: by the reading being taken in */
 	UT_hash_handle hh;

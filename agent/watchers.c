@@ -11,6 +11,7 @@
 #include "agent/target.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
+#include "common/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +93,12 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 
 static Drover__V1__VmState *vm_new(struct agent *agent, const struct inventory_vm *vm)
 {
-	return wire_vm_state_new(vm, source_find_vm(agent, vm->uuid) != NULL);
+	Drover__V1__VmState *m = wire_vm_state_new(vm, source_find_vm(agent, vm->uuid) != NULL);
+	const struct memory_use *use = dirty_rates_find(agent->dirty_rates, vm->uuid);
+
+	if (use)
+		m->memory_use = wire_memory_use_new(use, clock_now_ms());
+	return m;
 }
 
 static Drover__V1__AgentEvent__Snapshot *snapshot_new(struct agent *agent)

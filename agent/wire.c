@@ -147,6 +147,31 @@ Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_j
 	return m;
 }
 
+Drover__V1__MemoryUse *wire_memory_use_new(const struct memory_use *use, uint64_t now_ms)
+{
+	NEW_MESSAGE(m, Drover__V1__MemoryUse, drover__v1__memory_use__init);
+
+	m->touched_bytes = use->touched_bytes;
+	m->problem = xstrdup(use->problem);
+	m->windows = xcalloc(DIRTY_WINDOWS, sizeof(struct Drover__V1__MemoryUse__Window *));
+	for (size_t i = 0; i < DIRTY_WINDOWS; i++) {
+		const struct dirty_window *from = &use->windows[i];
+		Drover__V1__MemoryUse__Window *w;
+
+		if (!from->samples)
+			continue;
+		w = xmalloc(sizeof(*w));
+		drover__v1__memory_use__window__init(w);
+		w->seconds = from->seconds;
+		w->bytes = from->bytes;
+		w->error_bytes = from->error_bytes;
+		w->samples = from->samples;
+		w->age_ms = now_ms > from->at_ms ? now_ms - from->at_ms : 0;
+		m->windows[m->n_windows++] = w;
+	}
+	return m;
+}
+
 static ProtobufCBinaryData fingerprint_new(const uint8_t *sha256)
 {
 	return (ProtobufCBinaryData){ .len = CERTIFICATE_SHA256_BYTES,

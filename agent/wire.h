@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "agent/dirty_rates.h"
 #include "agent/hypervisor/hypervisor.h"
 #include "agent/inventory.h"
 #include "agent/kernel/attempt.h"
@@ -45,6 +46,8 @@ Drover__V1__MigrationTls *wire_migration_tls_new(const struct migration_tls *tls
 int wire_migration_tls_read(const Drover__V1__MigrationTls *from, struct migration_tls *ret,
                             struct error *err);
 
+/* Windows that were measured, with their ages. */
+Drover__V1__MemoryUse *wire_memory_use_new(const struct memory_use *use, uint64_t now_ms);
 Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_job);
 
 Drover__V1__VmDescription *wire_description_new(const struct vm_description *d);

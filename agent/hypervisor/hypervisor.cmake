@@ -18,6 +18,7 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_watch.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_inventory.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_devices.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_dirty.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_host.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_network.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c)
@@ -29,6 +30,7 @@ add_library(drover_hypervisor_fake STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_admission.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_commands.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_dirty.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_faults.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_make.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_move.c

@@ -276,6 +276,15 @@ struct vm_job {
 	bool completed; /* statistics of the last, finished job */
 };
 
+/* What QEMU found when it last sampled the pages of an active guest: 512 of each GiB, by checksum. */
+struct vm_dirty_rate {
+	bool measuring, measured; /* neither: nobody has asked since its QEMU began */
+	uint32_t window_s;        /* that was asked for */
+	uint64_t
+		bytes_per_s; /* of different pages, whole MiB/s; 0 may be little, or a rare place */
+	uint64_t resident_bytes; /* of its QEMU in the host's memory now; 0 = not known */
+};
+
 struct migrate_request {
 	const char *uuid;
 	const char *control_socket;  /* the local tunnel's socket: qemu+unix:///system?socket=... */
@@ -394,6 +403,15 @@ struct hypervisor_ops {
 	 * says. Without a move it changes nothing: each one sets its own limit when it begins. */
 	int (*set_max_speed)(struct hypervisor *h, const char *uuid, uint64_t bytes_per_s,
 	                     struct error *err);
+	/* QEMU samples the guest's pages now and once more after @window_s (1 to 60): the call does
+	 * not wait. A look, that costs a guest of 1 GiB two times 512 checksums. Not while it is
+	 * being moved: the answer would be the move's, too. -ERROR_REFUSED: it is not active. */
+	int (*start_dirty_rate)(struct hypervisor *h, const char *uuid, uint32_t window_s,
+	                        struct error *err);
+	/* What the last sampling has found, whoever has asked for it. */
+	int (*dirty_rate)(struct hypervisor *h, const char *uuid, struct vm_dirty_rate *ret,
+	                  struct error *err);
+
 	/* Of a move that was begun with @post_copy: the guest runs on at the destination, which
 	 * fetches what is missing. There is no way back: neither half is a guest without the other.
 	 * -ERROR_REFUSED before its memory is being sent. */

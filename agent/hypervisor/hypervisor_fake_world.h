@@ -44,6 +44,8 @@ struct fake_copy {
 	uint64_t max_downtime_ms; /* sticks to the copy, as libvirt's does */
 	struct fake_move *move;   /* outgoing or incoming, or NULL */
 	struct vm_job last_job;
+	uint32_t sampling_s;    /* the window of the last sampling; 0 = there was none */
+	uint64_t sampled_at_ms; /* when that is through */
 };
 
 struct fake_host {
@@ -226,3 +228,9 @@ int fake_resume(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_destroy(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_undefine(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_set_autostart(struct hypervisor *h, const char *uuid, bool on, struct error *err);
+
+/* Operations that hypervisor_fake_dirty.c has. */
+int fake_start_dirty_rate(struct hypervisor *h, const char *uuid, uint32_t window_s,
+                          struct error *err);
+int fake_dirty_rate(struct hypervisor *h, const char *uuid, struct vm_dirty_rate *ret,
+                    struct error *err);

@@ -8,6 +8,7 @@
  *	hypervisor_libvirt_devices.c	what QEMU and the kernel have of a guest
  *	hypervisor_libvirt_host.c	facts of the host; may a guest come here
  *	hypervisor_libvirt_network.c	and where would it be plugged in
+ *	hypervisor_libvirt_dirty.c	how a guest writes to its memory
  *	hypervisor_libvirt_migrate.c	moving, jobs, and the small commands
  *
  * Connections. Questions share one connection: libvirt's handles are thread-safe, and libvirtd
@@ -138,3 +139,7 @@ int libvirt_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes
                           struct error *err);
 int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms,
                              struct error *err);
+int libvirt_start_dirty_rate(struct hypervisor *h, const char *uuid, uint32_t window_s,
+                             struct error *err);
+int libvirt_dirty_rate(struct hypervisor *h, const char *uuid, struct vm_dirty_rate *ret,
+                       struct error *err);

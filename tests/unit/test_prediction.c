@@ -43,7 +43,7 @@ static void write_for(struct writer *w, double seconds, unsigned char *dirty)
 	for (; w->owed_hot >= 1 && w->hot; w->owed_hot--)
 		dirty[w->in_turn ? w->next++ % w->hot : (size_t)rand_r(&seed) % w->hot] = 1;
 	for (; w->owed_cold >= 1; w->owed_cold--)
-		dirty[((size_t)rand_r(&seed) * 31 + (size_t)rand_r(&seed)) % w->pages] = 1;
+		dirty[(size_t)draw(0, (double)w->pages - 1)] = 1;
 }
 
 static size_t count_dirty(const unsigned char *dirty, size_t pages)
@@ -79,7 +79,7 @@ static double migrate(struct writer w, double bytes_per_s, double downtime_s, do
 	size_t n = w.pages, at = 0;
 
 	memset(left, 1, w.pages);
-	while (time < most) {
+	while (w.pages && time < most) {
 		if ((double)n * PAGE <= bytes_per_s * downtime_s) {
 			for (size_t i = 0; i < w.pages; i++)
 				left[i] |= log[i];
@@ -302,7 +302,8 @@ static void test_curve_is_always_concave(void **state)
 		dirty_curve_fit(points, count, &c);
 		assert_true(c.known);
 		assert_true(isfinite(c.error));
-		for (double t = 0.01; t < 1000; t *= 1.7) {
+		for (int step = 0; step < 22; step++) {
+			double t = 0.01 * pow(1.7, step);
 			double bytes = dirty_curve_at(&c, t);
 
 			assert_true(isfinite(bytes));

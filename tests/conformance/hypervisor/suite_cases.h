@@ -83,6 +83,7 @@ void suite_move_start_slowly(struct suite_move *move);
 
 /* The cases of one subject; how many failed. */
 int suite_run_facts(void);
+int suite_run_dirty(void);
 int suite_run_move(void);
 int suite_run_disks(void);
 int suite_run_postcopy(void);

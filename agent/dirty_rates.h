@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the guests of this host write to their memory, measured again and again at three windows.
+ *
+ *	each second:  who is due, runs, and does not move?  -- start -->  QEMU samples
+ *	              whose window is over?                 -- read  -->  mean of the last few, told
+ *
+ * What a migration will take hangs on how many different pages are written in a second and in some: a
+ * small hot set and a slow walk through all memory look alike in one window. So each guest is sampled
+ * at 1, 4 and 16 s in turn; new ones first, then every five minutes. A sampling costs QEMU 512
+ * checksums for each GiB at its begin and end; DIRTY_RATES_AT_A_TIME guests of a host are sampled at
+ * a time, whatever their number. Never while a guest moves: nothing is begun then, and what was begun is
+ * thrown away.
+ *
+ * Sampling is coarse: of 256 MiB 128 pages are looked at, so each window has its standard error with it,
+ * also where nothing was found (then about one page's share: that much may hide). Owner thread only. */
+#pragma once
+
+#include "agent/inventory.h"
+
+#define DIRTY_RATES_AT_A_TIME 4
+#define DIRTY_WINDOWS         3
+#define DIRTY_SAMPLES_KEPT    4
+
+/* QEMU's own choice for page sampling. */
+#define DIRTY_PAGES_PER_GIB 512
+
+struct dirty_window {
+	uint32_t seconds;
+	uint64_t bytes; /* of different pages written to in that time: the mean of the samples */
+	uint64_t error_bytes; /* its standard error */
+	uint32_t samples;     /* 0: not measured */
+	uint64_t at_ms;       /* the newest of them, clock_now_ms scale */
+};
+
+struct memory_use {
+	uint64_t touched_bytes; /* of the guest's memory in use, about; 0 = not known */
+	struct dirty_window windows[DIRTY_WINDOWS];
+	char problem
+		[128]; /* why nothing could be measured lately; "" = it was, or is about to be */
+};
+
+struct dirty_rates;
+
+/* @measured: something new is known of that guest. */
+struct dirty_rates *dirty_rates_new(struct hypervisor *h, struct courier_pool *couriers,
+                                    void (*measured)(const char *uuid, void *context),
+                                    void *context);
+/* Errands must be done: free the pool first. NULL is fine. */
+void dirty_rates_free(struct dirty_rates *d);
+
+/* Once a second. @moves: this agent has a move of that guest under way, or is about to. */
+void dirty_rates_tick(struct dirty_rates *d, const struct inventory *inventory,
+                      bool (*moves)(const char *uuid, void *context), void *context,
+                      uint64_t now_ms);
+
+/* NULL: nothing is known of it. Borrowed until the next tick. */
+const struct memory_use *dirty_rates_find(const struct dirty_rates *d, const char *uuid);
+
+/* One sample's standard error, by the number of pages that QEMU looks at. */
+double dirty_rates_error_bytes(uint64_t memory_bytes, uint32_t seconds, double bytes);
