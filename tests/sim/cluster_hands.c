@@ -168,6 +168,12 @@ FORWARD(set_max_downtime, (struct hypervisor * h, const char *uuid, uint64_t ms,
 FORWARD(set_max_speed,
         (struct hypervisor * h, const char *uuid, uint64_t bytes_per_s, struct error *err),
         (real_of(h), uuid, bytes_per_s, err))
+FORWARD(start_dirty_rate,
+        (struct hypervisor * h, const char *uuid, uint32_t window_s, struct error *err),
+        (real_of(h), uuid, window_s, err))
+FORWARD(dirty_rate,
+        (struct hypervisor * h, const char *uuid, struct vm_dirty_rate *ret, struct error *err),
+        (real_of(h), uuid, ret, err))
 FORWARD(start_postcopy, (struct hypervisor * h, const char *uuid, struct error *err),
         (real_of(h), uuid, err))
 FORWARD(break_postcopy, (struct hypervisor * h, const char *uuid, struct error *err),
@@ -193,6 +199,8 @@ static const struct hypervisor_ops hands_ops = {
 	.abort_job = hands_abort_job,
 	.set_max_downtime = hands_set_max_downtime,
 	.set_max_speed = hands_set_max_speed,
+	.start_dirty_rate = hands_start_dirty_rate,
+	.dirty_rate = hands_dirty_rate,
 	.start_postcopy = hands_start_postcopy,
 	.break_postcopy = hands_break_postcopy,
 	.suspend = hands_suspend,
