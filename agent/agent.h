@@ -72,7 +72,7 @@ struct agent {
 	struct traffic *traffic; /* NULL: not even rtnetlink */
 	struct bandwidth bandwidth;
 	struct connections *connections;
-	struct paths *paths; /* the ways to other hosts, as far as they are known */
+	struct paths *paths;       /* the ways to other hosts, as far as they are known */
 	uint64_t link_bytes_per_s; /* what the migration interface claims; 0 = nothing */
 
 	char suspect[192];          /* why this host's figures are not believed; "" = they are */

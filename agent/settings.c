@@ -39,6 +39,7 @@ static const struct config_key keys[] = {
 	{ "memory/overcommit",    CONFIG_STRING, offsetof(struct raw_settings, overcommit) },
 	{ "cpu/overcommit",       CONFIG_STRING, offsetof(struct raw_settings, cpu_overcommit) },
 	{ "labels",               CONFIG_LIST,   AT(labels) },
+	{ "interfaces",           CONFIG_LIST,   AT(interfaces) },
 	{ "migration/address",    CONFIG_STRING, AT(migration_address), .required = true },
 	{ "migration/interface",  CONFIG_STRING, AT(migration_interface), .required = true },
 	{ "migration/ports",      CONFIG_STRING, offsetof(struct raw_settings, ports) },

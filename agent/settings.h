@@ -29,6 +29,7 @@ struct agent_settings {
 
 	char *migration_address;
 	char *migration_interface;
+	struct config_list interfaces; /* others whose traffic is counted */
 	uint64_t port_first, port_last;
 	bool migration_tls;
 	uint64_t link_bytes_per_s; /* what the migration network carries; 0 = ask the device */

@@ -25,6 +25,7 @@
 #include "agent/kernel/recovery.h"
 #include "agent/kernel/remnants.h"
 #include "agent/kernel/resolve.h"
+#include "agent/path_proof.h"
 #include "agent/storage/storage_proof.h"
 #include "agent/tunnel/spawn.h"
 #include "proto/agent.rpc.h"
@@ -101,6 +102,7 @@ struct source_attempt {
 	bool counted_late; /* it had begun before we counted */
 	struct traffic_endpoint endpoint, disk_endpoint;
 	struct connections_watch *connections; /* owned; NULL: none looked for yet */
+	struct path_proof path;
 
 	/* MOVING. */
 	struct courier_pool *mover; /* its thread blocks in libvirt's call; NULL when adopted */

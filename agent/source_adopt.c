@@ -69,6 +69,9 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 	memcpy(a->migration_address, order->migration_address, sizeof(a->migration_address));
 	a->port = order->port;
 	a->disk_port = order->disk_port;
+	snprintf(a->path.text, sizeof(a->path.text),
+	         "not measured: the agent of %s was restarted while it moved",
+	         agent->settings->node);
 	for (size_t i = 0; i < past->n_things; i++) {
 		const struct journal_thing *t = &past->things[i];
 

@@ -150,6 +150,21 @@ static void judge_job(struct source_attempt *a, const struct vm_job *job)
 		want_abort(a, &why);
 }
 
+/* Where its bytes go is counted once a second; whoever wants it stopped for that has said so. */
+static void judge_path(struct source_attempt *a)
+{
+	struct error why;
+
+	if (!path_proof_must_stop(&a->path, a->order.stop_off_network,
+	                          a->switching || a->order.post_copy))
+		return;
+	error_set(&why, ERROR_REFUSED,
+	          "it did not use the migration network, and limits/offMigrationNetwork is stop: "
+	          "%s; look at ip route get %s on %s",
+	          a->path.text, a->migration_address, a->agent->settings->node);
+	want_abort(a, &why);
+}
+
 static void judge_control(struct source_attempt *a, const struct watch_errand *w)
 {
 	uint64_t now_ms = clock_now_ms();
@@ -274,6 +289,7 @@ static void watched(struct errand *e)
 		over = true;
 	source_recover_watch(a);
 	judge_control(a, w);
+	judge_path(a);
 	if (w->job_rc == 0 && w->job.active)
 		source_tune_again(a);
 	free(w);

@@ -140,6 +140,33 @@ static void put_remnants(Drover__V1__AttemptReport *r, const struct source_attem
 	r->n_remnants = a->n_remnants;
 }
 
+/* NULL: nothing was sent yet. */
+static Drover__V1__PathProof *path_new(const struct path_proof *from)
+{
+	Drover__V1__PathProof *p;
+
+	if (!from->text[0])
+		return NULL;
+	p = xmalloc(sizeof(*p));
+	drover__v1__path_proof__init(p);
+	p->verdict = (Drover__V1__PathProof__Verdict)from->verdict;
+	p->deviated = from->deviated;
+	p->text = xstrdup(from->text);
+	p->interfaces = xcalloc(from->n, sizeof(*p->interfaces));
+	for (size_t i = 0; i < from->n; i++) {
+		Drover__V1__PathInterface *to = xmalloc(sizeof(*to));
+
+		drover__v1__path_interface__init(to);
+		to->name = xstrdup(from->interfaces[i].name);
+		to->migration = from->interfaces[i].migration;
+		to->wire_bytes = from->interfaces[i].wire_bytes;
+		to->bytes_per_s = from->interfaces[i].bytes_per_s;
+		to->percent = from->interfaces[i].percent;
+		p->interfaces[p->n_interfaces++] = to;
+	}
+	return p;
+}
+
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 {
 	Drover__V1__AttemptReport *r = xmalloc(sizeof(*r));
@@ -194,5 +221,6 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	if (a->order.verification[0])
 		put_verification(r, a->order.verification);
 	put_remnants(r, a);
+	r->path = path_new(&a->path);
 	return r;
 }

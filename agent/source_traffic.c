@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bytes of a guest on its way out, as the migration interface counts them: those of its memory, and
- * of its disks where they are copied. See source.h. Owner thread only. */
+ * of its disks where they are copied; and which way they take. See source.h. Owner thread only. */
 #include "agent/source.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
 
+#include <string.h>
 #include <utlist.h>
 
 static bool count(struct source_attempt *a, uint16_t port, struct traffic_endpoint *ret)
@@ -21,12 +22,66 @@ static bool count(struct source_attempt *a, uint16_t port, struct traffic_endpoi
 	return false;
 }
 
+/* --- which way they take --- */
+
+static void add_counts(const struct bandwidth_endpoint *e, size_t interface, bool memory,
+                       struct path_count *to)
+{
+	if (!e)
+		return;
+	to->payload_bytes += e->interface_payload_bytes[interface][TRAFFIC_SENT];
+	to->wire_bytes += e->interface_wire_bytes[interface][TRAFFIC_SENT];
+	if (memory)
+		to->memory_bytes += e->interface_payload_bytes[interface][TRAFFIC_SENT];
+}
+
+static void update_path(struct source_attempt *a)
+{
+	const struct bandwidth *b = &a->agent->bandwidth;
+	struct path_reading reading = {
+		.at_ms = clock_now_ms(),
+		.measured = a->endpoint_registered,
+		.qemu_bytes = a->job.memory_processed_bytes,
+		.connections = a->connections ? (unsigned)a->connections->quality.n_connections : 0,
+	};
+	const struct bandwidth_endpoint *memory, *disks;
+	enum path_verdict before = a->path.verdict;
+	char route[IF_NAMESIZE] = "";
+
+	memory = a->endpoint_registered ? bandwidth_find_endpoint(b, &a->endpoint) : NULL;
+	disks = a->disk_endpoint_registered ? bandwidth_find_endpoint(b, &a->disk_endpoint) : NULL;
+	for (size_t i = 0; i < b->n_interfaces && reading.n < PATH_PROOF_INTERFACES; i++) {
+		const struct bandwidth_interface *from = &b->interfaces[i];
+		struct path_count *to = &reading.counts[reading.n++];
+
+		memcpy(to->name, from->name, sizeof(to->name));
+		to->migration = strcmp(from->name, a->agent->settings->migration_interface) == 0;
+		to->counted = from->classified;
+		add_counts(memory, i, true, to);
+		add_counts(disks, i, false, to);
+	}
+	if (a->endpoint_registered && before != PATH_PROVED)
+		traffic_find_route(a->agent->traffic, &a->endpoint, route);
+	/* What QEMU had sent before we came was counted by nobody. */
+	if (a->counted_late && !a->job_seen)
+		return;
+	reading.route = route;
+	path_proof_update(&a->path, &reading);
+	if (path_proof_deviates(&a->path) && before != a->path.verdict)
+		log_warning("%s -> %s: not on the migration network: %s", a->order.vm_name,
+		            a->order.target_node, a->path.text);
+}
+
+/* --- its counters --- */
+
 void source_traffic_start(struct source_attempt *a)
 {
-	if (!a->agent->traffic || !a->port)
-		return;
-	a->endpoint_registered = count(a, a->port, &a->endpoint);
-	a->disk_endpoint_registered = a->disk_port && count(a, a->disk_port, &a->disk_endpoint);
+	if (a->agent->traffic && a->port) {
+		a->endpoint_registered = count(a, a->port, &a->endpoint);
+		a->disk_endpoint_registered = a->disk_port &&
+		                              count(a, a->disk_port, &a->disk_endpoint);
+	}
+	update_path(a);
 }
 
 void source_traffic_stop(struct source_attempt *a)
@@ -75,6 +130,7 @@ void source_traffic_tick(struct agent *agent)
 		if (a->connections->quality.known &&
 		    a->connections->quality.limit == QUALITY_LIMIT_NETWORK)
 			paths_saturated(agent, a->order.target_node);
+		update_path(a);
 	}
 }
 
@@ -88,6 +144,7 @@ void source_traffic_read(struct source_attempt *a)
 	if (!a->endpoint_registered || a->counted_late)
 		return;
 	agent_read_traffic(a->agent);
+	update_path(a);
 	e = bandwidth_find_endpoint(b, &a->endpoint);
 	if (!e)
 		return;

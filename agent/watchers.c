@@ -23,8 +23,8 @@ struct watcher {
 	struct watcher *next;
 };
 
-static Drover__V1__InterfaceRate *rate_new(const struct bandwidth_interface *i,
-                                           uint64_t link_bytes_per_s)
+static Drover__V1__InterfaceRate *rate_new(const struct agent *agent,
+                                           const struct bandwidth_interface *i)
 {
 	Drover__V1__InterfaceRate *r = xmalloc(sizeof(*r));
 
@@ -38,7 +38,8 @@ static Drover__V1__InterfaceRate *rate_new(const struct bandwidth_interface *i,
 	r->migration_tx_bytes_per_s = i->rates[TRAFFIC_SENT].migration_bytes_per_s;
 	r->unregistered_bytes_per_s = i->rates[TRAFFIC_RECEIVED].unregistered_bytes_per_s +
 	                              i->rates[TRAFFIC_SENT].unregistered_bytes_per_s;
-	r->link_bytes_per_s = link_bytes_per_s;
+	if (strcmp(i->name, agent->settings->migration_interface) == 0)
+		r->link_bytes_per_s = agent->link_bytes_per_s;
 	r->source = xstrdup(traffic_source_name(i->known ? i->source : TRAFFIC_SOURCE_NONE));
 	return r;
 }
@@ -80,8 +81,7 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	h->agent_problem = xstrdup(agent->problem.text);
 	h->interfaces = xcalloc(agent->bandwidth.n_interfaces, sizeof(*h->interfaces));
 	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
-		h->interfaces[h->n_interfaces++] = rate_new(&agent->bandwidth.interfaces[i],
-		                                            agent->link_bytes_per_s);
+		h->interfaces[h->n_interfaces++] = rate_new(agent, &agent->bandwidth.interfaces[i]);
 	paths_fill_host(agent, h);
 	h->drain_mark = mark_new(&agent->drain_mark);
 	fill_fences(h, &agent->fences);

@@ -279,6 +279,7 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	settings.progress_timeout_ms = a->settings.progress_timeout_ms;
 	settings.tls = a->settings.tls;
 	settings.no_guard = a->settings.no_guard;
+	settings.stop_off_network = a->settings.stop_off_network;
 	settings.unsafe = a->settings.unsafe;
 	settings.copy_disks = a->settings.copy_disks;
 	transfer_message_fill(&a->settings.transfer, &transfer);

@@ -233,6 +233,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 			.completion_timeout_ms_per_gib = s->completion_timeout_per_gib_ms,
 			.progress_timeout_ms = s->progress_timeout_ms,
 			.tls = s->migration_tls,
+			.stop_off_network = s->stop_off_network,
 			.strategy = s->strategy,
 			.transfer = s->transfer,
 		},
@@ -252,6 +253,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 	FROM(CONNECTIONS, connections);
 	FROM(COMPRESSION, compression);
 	FROM(TLS, tls);
+	FROM(OFF_NETWORK, off_network);
 #undef FROM
 	snprintf(o.cluster, sizeof(o.cluster), "%s", s->cluster);
 	return o;

@@ -348,6 +348,27 @@ static void read_progress(const Drover__V1__Progress *from, struct progress *to)
 }
 
 /* A verdict of a later version says nothing to this one. */
+static void read_path(const Drover__V1__PathProof *from, struct path_proof *to)
+{
+	if (!from)
+		return;
+	to->verdict = (unsigned)from->verdict < PATH_VERDICTS ? (enum path_verdict)from->verdict
+	                                                      : PATH_UNKNOWN;
+	to->deviated = from->deviated;
+	text_copy(to->text, sizeof(to->text), from->text);
+	for (size_t i = 0; i < from->n_interfaces && to->n < PATH_PROOF_INTERFACES; i++) {
+		const Drover__V1__PathInterface *one = from->interfaces[i];
+		struct path_interface *kept = &to->interfaces[to->n++];
+
+		text_copy(kept->name, sizeof(kept->name), one->name);
+		kept->migration = one->migration;
+		kept->wire_bytes = one->wire_bytes;
+		kept->bytes_per_s = one->bytes_per_s;
+		kept->percent = one->percent > 100 ? 100 : one->percent;
+	}
+}
+
+/* A verdict of a later version says nothing to this one. */
 static void read_remnants(const Drover__V1__AttemptReport *from, struct remnants *to)
 {
 	to->items = xcalloc(from->n_remnants, sizeof(*to->items));
@@ -393,6 +414,7 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 	    facts_read_checks(from->checks, from->n_checks, &r.checks, err) < 0)
 		return -(int)err->code;
 	read_remnants(from, &r.remnants);
+	read_path(from->path, &r.path);
 	if (facts_read_checks(from->verification, from->n_verification, &r.verification, err) < 0) {
 		checks_deinit(&r.checks);
 		return -(int)err->code;

@@ -252,10 +252,12 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	to[n++] = setting_new(c, "parallelConnections", text, s->set.connections);
 	to[n++] = setting_new(c, "compression", compression_name(s->transfer.compression),
 	                      s->set.compression);
+	to[n++] = setting_new(c, "offMigrationNetwork", s->stop_off_network ? "stop" : "warn",
+	                      s->set.off_network);
 	return n;
 }
 
-#define SETTINGS_MAX 13
+#define SETTINGS_MAX 14
 
 size_t service_list_settings(const struct coordinator *c, Drover__V1__Setting ***ret)
 {

@@ -33,6 +33,7 @@ static const struct config_key keys[] = {
 	{ "limits/allowWorkloadDisruption",          CONFIG_BOOL,     AT(strategy.allow_disruption), .noted = AT(set.disruption) },
 	{ "limits/parallelConnections",              CONFIG_UINT,     AT(connections), .min = 1, .max = TRANSFER_CONNECTIONS_MAX, .noted = AT(set.connections) },
 	{ "limits/compression",                      CONFIG_STRING,   AT(compression_name), .noted = AT(set.compression) },
+	{ "limits/offMigrationNetwork",              CONFIG_STRING,   AT(off_network), .noted = AT(set.off_network) },
 	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls), .noted = AT(set.tls) },
 };
 /* clang-format on */
@@ -65,6 +66,16 @@ static int read_transfer(struct coordinator_settings *s, struct error *err)
 		return error_context(err, "limits/compression");
 	if (transfer_check(&s->transfer, false, strategy_permits_post_copy(&s->strategy), err) < 0)
 		return error_context(err, "limits");
+	return 0;
+}
+
+static int read_off_network(struct coordinator_settings *s, struct error *err)
+{
+	s->stop_off_network = s->off_network && strcmp(s->off_network, "stop") == 0;
+	if (s->off_network && !s->stop_off_network && strcmp(s->off_network, "warn") != 0)
+		return error_set(err, ERROR_INVALID,
+		                 "limits/offMigrationNetwork: \"%.32s\" is neither warn nor stop",
+		                 s->off_network);
 	return 0;
 }
 
@@ -135,6 +146,8 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 			rc = read_ladder(&s, err);
 		if (rc == 0)
 			rc = read_downtime(&s, err);
+		if (rc == 0)
+			rc = read_off_network(&s, err);
 		read_permissions(&s);
 		if (rc == 0)
 			rc = read_transfer(&s, err);

@@ -35,6 +35,8 @@ struct coordinator_settings {
 	uint64_t connections;     /* of each migration; 0 = one */
 	char *compression_name;   /* NULL: none */
 	struct transfer transfer; /* both of them */
+	char *off_network;        /* "warn", "stop"; NULL: warn */
+	bool stop_off_network;
 
 	/* Whether the file has them; otherwise they are built-in defaults. */
 	struct {
@@ -42,7 +44,7 @@ struct coordinator_settings {
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
 		bool max_downtime_as_ms;
 		bool ladder, auto_converge, post_copy, disruption, tls;
-		bool connections, compression;
+		bool connections, compression, off_network;
 	} set;
 };
 

@@ -131,6 +131,7 @@ json_t *store_json_settings_new(const struct migration_settings *settings)
 	json_put(object, "progress_timeout_ms", settings->progress_timeout_ms);
 	json_put(object, "tls", settings->tls);
 	json_put(object, "no_guard", settings->no_guard);
+	json_put(object, "stop_off_network", settings->stop_off_network);
 	json_put(object, "unsafe", settings->unsafe);
 	json_put(object, "copy_disks", settings->copy_disks);
 	json_put(object, "connections", settings->transfer.connections);
@@ -150,6 +151,7 @@ void store_json_read_settings(const json_t *object, struct migration_settings *r
 	ret->progress_timeout_ms = json_number(object, "progress_timeout_ms");
 	ret->tls = json_number(object, "tls");
 	ret->no_guard = json_number(object, "no_guard");
+	ret->stop_off_network = json_number(object, "stop_off_network");
 	ret->unsafe = json_number(object, "unsafe");
 	ret->copy_disks = json_number(object, "copy_disks");
 	ret->transfer.connections = (uint32_t)json_number(object, "connections");
@@ -218,6 +220,49 @@ static void connection_from_json(const json_t *object, struct connection *ret)
 	ret->collapsed = json_number(object, "collapsed");
 }
 
+static json_t *path_to_json(const struct path_proof *p)
+{
+	json_t *object = json_object(), *list = json_array();
+
+	json_put(object, "verdict", p->verdict);
+	json_put(object, "deviated", p->deviated);
+	json_object_set_new(object, "text", json_text(p->text));
+	for (size_t i = 0; i < p->n; i++) {
+		const struct path_interface *from = &p->interfaces[i];
+		json_t *item = json_object();
+
+		json_object_set_new(item, "name", json_text(from->name));
+		json_put(item, "migration", from->migration);
+		json_put(item, "wire_bytes", from->wire_bytes);
+		json_put(item, "bytes_per_s", from->bytes_per_s);
+		json_put(item, "percent", from->percent);
+		json_array_append_new(list, item);
+	}
+	json_object_set_new(object, "interfaces", list);
+	return object;
+}
+
+static void path_from_json(const json_t *object, struct path_proof *ret)
+{
+	const json_t *list = json_object_get(object, "interfaces");
+
+	ret->verdict = (enum path_verdict)json_number(object, "verdict");
+	if ((unsigned)ret->verdict >= PATH_VERDICTS)
+		ret->verdict = PATH_UNKNOWN;
+	ret->deviated = json_number(object, "deviated");
+	json_get_text(object, "text", ret->text, sizeof(ret->text));
+	for (size_t i = 0; i < json_array_size(list) && ret->n < PATH_PROOF_INTERFACES; i++) {
+		const json_t *item = json_array_get(list, i);
+		struct path_interface *to = &ret->interfaces[ret->n++];
+
+		json_get_text(item, "name", to->name, sizeof(to->name));
+		to->migration = json_number(item, "migration");
+		to->wire_bytes = json_number(item, "wire_bytes");
+		to->bytes_per_s = json_number(item, "bytes_per_s");
+		to->percent = (uint32_t)json_number(item, "percent");
+	}
+}
+
 json_t *store_json_report_new(const struct attempt_report *report)
 {
 	json_t *object = json_object();
@@ -245,6 +290,7 @@ json_t *store_json_report_new(const struct attempt_report *report)
 	json_put(object, "downtime_ms", report->downtime_ms);
 	json_put(object, "transferred_bytes", report->transferred_bytes);
 	json_put(object, "wire_bytes", report->wire_bytes);
+	json_object_set_new(object, "path", path_to_json(&report->path));
 	json_put(object, "tombstoned", report->tombstoned);
 	json_object_set_new(object, "leftovers", store_json_names_new(&report->leftovers));
 	json_object_set_new(object, "remnants", remnants_to_json(&report->remnants));
@@ -292,6 +338,7 @@ void store_json_read_report(const json_t *object, const struct migration_record 
 	ret->downtime_ms = json_number(object, "downtime_ms");
 	ret->transferred_bytes = json_number(object, "transferred_bytes");
 	ret->wire_bytes = json_number(object, "wire_bytes");
+	path_from_json(json_object_get(object, "path"), &ret->path);
 	ret->tombstoned = json_number(object, "tombstoned");
 	store_json_read_names(json_object_get(object, "leftovers"), &ret->leftovers);
 	remnants_from_json(json_object_get(object, "remnants"), &ret->remnants);

@@ -284,6 +284,32 @@ static Drover__V1__Remnant *remnant_new(const struct remnant *r)
 	return m;
 }
 
+/* NULL: nothing is known of it. */
+static Drover__V1__PathProof *path_new(const struct path_proof *from)
+{
+	Drover__V1__PathProof *m;
+
+	if (!from->text[0])
+		return NULL;
+	m = xmalloc(sizeof(*m));
+	drover__v1__path_proof__init(m);
+	m->verdict = (Drover__V1__PathProof__Verdict)from->verdict;
+	m->deviated = from->deviated;
+	m->text = xstrdup(from->text);
+	m->interfaces = xcalloc(from->n, sizeof(*m->interfaces));
+	for (size_t i = 0; i < from->n; i++) {
+		NEW_MESSAGE(one, Drover__V1__PathInterface, drover__v1__path_interface__init);
+
+		one->name = xstrdup(from->interfaces[i].name);
+		one->migration = from->interfaces[i].migration;
+		one->wire_bytes = from->interfaces[i].wire_bytes;
+		one->bytes_per_s = from->interfaces[i].bytes_per_s;
+		one->percent = from->interfaces[i].percent;
+		m->interfaces[m->n_interfaces++] = one;
+	}
+	return m;
+}
+
 static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 {
 	NEW_MESSAGE(m, Drover__V1__AttemptReport, drover__v1__attempt_report__init);
@@ -305,6 +331,7 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->downtime_ms = r->downtime_ms;
 	m->transferred_bytes = r->transferred_bytes;
 	m->wire_bytes = r->wire_bytes;
+	m->path = path_new(&r->path);
 	m->tombstoned = r->tombstoned;
 	m->memory_verified = r->memory_verified;
 	m->alarm = r->alarm;

@@ -4,6 +4,7 @@
 
 #include "ebpf/netlink.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -95,5 +96,48 @@ int rtnl_read_ingress_kind(int fd, uint32_t ifindex, char ret_kind[RTNL_KIND_BYT
 		return error_context(err, "reading the ingress qdisc of link %u", ifindex);
 	}
 	memcpy(ret_kind, kind, sizeof(kind));
+	return 0;
+}
+
+static void on_route(const struct nlmsghdr *answer, void *userdata)
+{
+	const struct rtmsg *info = NLMSG_DATA(answer);
+	unsigned int left;
+
+	if (answer->nlmsg_type != RTM_NEWROUTE || answer->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
+		return;
+	left = (unsigned int)RTM_PAYLOAD(answer);
+	for (const struct rtattr *a = RTM_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left))
+		if (a->rta_type == RTA_OIF && RTA_PAYLOAD(a) == sizeof(uint32_t))
+			memcpy(userdata, RTA_DATA(a), sizeof(uint32_t));
+}
+
+int rtnl_read_route(int fd, const uint32_t address[4], uint32_t *ret_ifindex, struct error *err)
+{
+	bool v4 = address[0] == 0 && address[1] == 0 && address[2] == htonl(0xffff);
+	unsigned bytes = v4 ? 4 : 16;
+	struct {
+		struct nlmsghdr header;
+		struct rtmsg info;
+		struct rtattr attribute;
+		uint32_t address[4];
+	} request = {
+		.header = { .nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof(struct rtmsg)) +
+		                                    RTA_LENGTH(bytes)),
+		            .nlmsg_type = RTM_GETROUTE },
+		.info = { .rtm_family = v4 ? AF_INET : AF_INET6,
+		          .rtm_dst_len = (unsigned char)(bytes * 8) },
+		.attribute = { .rta_len = (unsigned short)RTA_LENGTH(bytes), .rta_type = RTA_DST },
+	};
+	uint32_t ifindex = 0;
+	int rc;
+
+	memcpy(request.address, v4 ? address + 3 : address, bytes);
+	rc = netlink_ask(fd, &request.header, on_route, &ifindex, err);
+	if (rc == 0 && !ifindex)
+		rc = error_set(err, ERROR_NOT_FOUND, "the route names no link");
+	if (rc < 0)
+		return error_context(err, "asking for a route");
+	*ret_ifindex = ifindex;
 	return 0;
 }

@@ -22,3 +22,7 @@ int rtnl_read_link(int fd, uint32_t ifindex, struct rtnl_link *ret_link, struct 
 /* The kind of the qdisc at the place for received packets: "clsact", "ingress" or "" for none. */
 int rtnl_read_ingress_kind(int fd, uint32_t ifindex, char ret_kind[RTNL_KIND_BYTES],
                            struct error *err);
+
+/* Over which link packets to @address leave: four words in network order, IPv4 as ::ffff:a.b.c.d.
+ * -ERROR_NOT_FOUND if there is no route. */
+int rtnl_read_route(int fd, const uint32_t address[4], uint32_t *ret_ifindex, struct error *err);

@@ -262,6 +262,17 @@ void traffic_unregister(struct traffic *traffic, const struct traffic_endpoint *
 	*found = traffic->endpoints[--traffic->n_endpoints];
 }
 
+void traffic_find_route(const struct traffic *traffic, const struct traffic_endpoint *endpoint,
+                        char ret_name[IF_NAMESIZE])
+{
+	uint32_t ifindex;
+	struct error why; /* an address without a route has no interface: that is an answer */
+
+	if (rtnl_read_route(traffic->rtnl_fd, endpoint->remote_address, &ifindex, &why) < 0 ||
+	    !if_indextoname(ifindex, ret_name))
+		ret_name[0] = '\0';
+}
+
 /* ------------------------------------------------------------------ reading */
 
 /* Reads all of @map into the batch buffers. */

@@ -119,5 +119,10 @@ int traffic_register(struct traffic *traffic, const struct traffic_endpoint *end
                      struct error *err);
 void traffic_unregister(struct traffic *traffic, const struct traffic_endpoint *endpoint);
 
+/* The interface over which the kernel would send to @endpoint now, watched or not; "" if it does not
+ * say. */
+void traffic_find_route(const struct traffic *traffic, const struct traffic_endpoint *endpoint,
+                        char ret_name[IF_NAMESIZE]);
+
 /* Also attaches to interfaces which came back. */
 int traffic_read(struct traffic *traffic, struct traffic_sample *ret_sample, struct error *err);

@@ -5,6 +5,7 @@
 #include "coordinator/core/attempts.h"
 
 #include "common/alloc.h"
+#include "common/units.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,71 @@ static void tell_decisions(struct fleet *fleet, const struct migration *m,
 		                   m->kept.vm_name, report->decisions.items[i]);
 }
 
+static bool deviates(const struct path_proof *path)
+{
+	return path->verdict == PATH_ELSEWHERE || path->verdict == PATH_MISSING;
+}
+
+/* That it does not use the migration network is told at once, and that it does again. */
+static void tell_path(struct fleet *fleet, const struct migration *m,
+                      const struct attempt_report *report)
+{
+	const struct attempt_report *kept = &m->kept.report;
+	bool before = kept->attempt.number == report->attempt.number && deviates(&kept->path);
+
+	if (deviates(&report->path) && !before)
+		change_tell_number(
+			fleet, SEVERITY_WARNING, "migration", m->kept.number,
+			"%s: %s -> %s is not on the migration network: %s%s", m->kept.vm_name,
+			m->kept.source, m->kept.target, report->path.text,
+			m->kept.settings.stop_off_network ? "; it is stopped, if it still can be"
+							  : "");
+	else if (before && report->path.verdict == PATH_PROVED)
+		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
+		                   "%s: %s -> %s is on the migration network again: %s",
+		                   m->kept.vm_name, m->kept.source, m->kept.target,
+		                   report->path.text);
+}
+
+/* A path that carries far less than it usually does. */
+static void tell_collapse(struct fleet *fleet, const struct migration *m,
+                          const struct attempt_report *report)
+{
+	const struct attempt_report *kept = &m->kept.report;
+	const struct connection *now = &report->progress.connection;
+	bool before = kept->attempt.number == report->attempt.number &&
+	              kept->progress.connection.collapsed;
+	char rate[UNITS_TEXT_BYTES], usual[UNITS_TEXT_BYTES];
+
+	if (!now->connections || now->collapsed == before)
+		return;
+	units_format_rate(now->bytes_per_s, rate);
+	units_format_rate(now->usual_bytes_per_s, usual);
+	if (now->collapsed)
+		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+		                   "%s: the network from %s to %s has collapsed: it carries %s, "
+		                   "usually %s; %.2f %% are sent again, round trip %.1f ms",
+		                   m->kept.vm_name, m->kept.source, m->kept.target, rate, usual,
+		                   (double)now->resent_ppm / 10000, (double)now->rtt_us / 1000);
+	else
+		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
+		                   "%s: the network from %s to %s has recovered: it carries %s, "
+		                   "usually %s",
+		                   m->kept.vm_name, m->kept.source, m->kept.target, rate, usual);
+}
+
+/* An agent that took the attempt over has not seen where its bytes went before. */
+static void take_over_path(struct path_proof *kept, const struct path_proof *before)
+{
+	if (!kept->text[0]) {
+		*kept = *before;
+	} else if (!kept->n) {
+		kept->n = before->n;
+		memcpy(kept->interfaces, before->interfaces, sizeof(kept->interfaces));
+		kept->deviated |= before->deviated;
+	}
+}
+
 /* An agent keeps in its journal how an attempt ended. Its checks and its passes it knows only as long as
  * it lives; what it has told of the same attempt before stays true. */
 static void take_over(struct attempt_report *kept, struct attempt_report *before)
@@ -38,6 +104,7 @@ static void take_over(struct attempt_report *kept, struct attempt_report *before
 	}
 	if (!kept->guard)
 		kept->guard = before->guard;
+	take_over_path(&kept->path, &before->path);
 	if (!kept->notes.count) {
 		kept->notes = before->notes;
 		before->notes = (struct names){ 0 };
@@ -61,6 +128,8 @@ void attempts_keep_report(struct fleet *fleet, struct migration *m,
 	struct attempt_report before = *kept;
 
 	tell_decisions(fleet, m, report);
+	tell_path(fleet, m, report);
+	tell_collapse(fleet, m, report);
 	attempt_report_copy(kept, report);
 	if (before.attempt.number == report->attempt.number)
 		take_over(kept, &before);

@@ -79,9 +79,10 @@ struct migration_settings {
 	uint64_t completion_timeout_ms_per_gib;
 	uint64_t progress_timeout_ms;
 	bool tls;
-	bool no_guard;   /* where no lock guards, go without the two-step commit, too */
-	bool unsafe;     /* storage that cannot be proved the same is taken for the same */
-	bool copy_disks; /* what is not shared is copied */
+	bool stop_off_network; /* not on the migration network: it is stopped */
+	bool no_guard;         /* where no lock guards, go without the two-step commit, too */
+	bool unsafe;           /* storage that cannot be proved the same is taken for the same */
+	bool copy_disks;       /* what is not shared is copied */
 	struct transfer transfer;
 	struct strategy strategy;
 	uint8_t from[SETTINGS]; /* enum origin of each */
@@ -129,6 +130,26 @@ struct progress {
 	struct connection connection;
 };
 
+/* Which way an attempt's bytes take; see agent/path_proof.h. The numbers are the wire's. */
+enum path_verdict { PATH_UNKNOWN, PATH_PROVED, PATH_ELSEWHERE, PATH_MISSING, PATH_VERDICTS };
+
+#define PATH_PROOF_INTERFACES 8
+
+struct path_interface {
+	char name[16];
+	bool migration;
+	uint64_t wire_bytes, bytes_per_s;
+	uint32_t percent;
+};
+
+struct path_proof {
+	enum path_verdict verdict;
+	bool deviated;
+	char text[320]; /* "": the agent says nothing of it */
+	size_t n;
+	struct path_interface interfaces[PATH_PROOF_INTERFACES];
+};
+
 /* What an attempt spent its time with; see proto/types.proto. */
 struct stage_times {
 	uint64_t describing_ms, admitting_ms, linking_ms, moving_ms, resolving_ms, cleaning_ms;
@@ -152,6 +173,7 @@ struct attempt_report {
 	uint64_t downtime_ms;
 	uint64_t transferred_bytes;
 	uint64_t wire_bytes;
+	struct path_proof path;
 	bool tombstoned; /* this attempt will never act again */
 	struct names leftovers;
 	struct names notes;

@@ -28,6 +28,7 @@ static const char *const names[] = {
 	[SETTING_COMPRESSION] = "compression",
 	[SETTING_TLS] = "tls",
 	[SETTING_NO_GUARD] = "noGuard",
+	[SETTING_OFF_NETWORK] = "offMigrationNetwork",
 };
 static_assert(ARRAY_SIZE(names) == SETTINGS, "a setting without a name");
 
@@ -111,6 +112,9 @@ const char *setting_format(const struct migration_settings *s, enum setting sett
 	case SETTING_NO_GUARD:
 		snprintf(ret, SETTING_TEXT_BYTES, "%s", s->no_guard ? "yes" : "no");
 		break;
+	case SETTING_OFF_NETWORK:
+		snprintf(ret, SETTING_TEXT_BYTES, "%s", s->stop_off_network ? "stop" : "warn");
+		break;
 	case SETTINGS:
 		abort();
 	}
@@ -159,6 +163,9 @@ void setting_take(struct migration_settings *s, enum setting setting, uint64_t v
 		break;
 	case SETTING_NO_GUARD:
 		s->no_guard = value;
+		break;
+	case SETTING_OFF_NETWORK:
+		s->stop_off_network = value;
 		break;
 	case SETTINGS:
 		abort();

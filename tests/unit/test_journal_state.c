@@ -95,6 +95,7 @@ static struct journal_attempt some_attempt(void)
 		                     .transferred_bytes = 8,
 		                     .wire_bytes = 9,
 		                     .unsafe = true,
+		                     .stop_off_network = true,
 		                     .copy_disks = true,
 		                     .transfer = { .connections = 4,
 		                                   .compression = COMPRESSION_XBZRLE,

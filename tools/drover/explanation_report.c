@@ -73,6 +73,39 @@ static void progress_print(const struct output *o, const Drover__V1__Progress *p
 	}
 }
 
+/* "mi0 100 %, 118 MiB/s"; a rate only while it moves. */
+static void path_print(const struct output *o, const Drover__V1__PathProof *path, bool over)
+{
+	char line[8 * OUTPUT_TEXT_BYTES] = "", text[OUTPUT_TEXT_BYTES];
+	size_t used = 0;
+
+	if (!path)
+		return;
+	for (size_t i = 0; i < path->n_interfaces && used < sizeof(line); i++) {
+		const Drover__V1__PathInterface *one = path->interfaces[i];
+
+		used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s %u %%, %s",
+		                         used ? "; " : "", one->name, one->percent,
+		                         over ? output_bytes(o, one->wire_bytes, text)
+		                              : output_rate(o, one->bytes_per_s, text));
+	}
+	if (path->n_interfaces && path->verdict == DROVER__V1__PATH_PROOF__VERDICT__PROVED) {
+		explanation_fact(o, "path", line);
+		if (path->deviated)
+			explanation_fact(o, "", "NOT ALL OF IT on the migration network");
+		return;
+	}
+	if (path->verdict == DROVER__V1__PATH_PROOF__VERDICT__UNKNOWN) {
+		explanation_fact(o, "path", path->n_interfaces ? line : path->text);
+		if (path->n_interfaces)
+			explanation_fact(o, "", path->text);
+		return;
+	}
+	explanation_fact(o, "path", "NOT THE MIGRATION NETWORK");
+	explanation_fact(o, "", line);
+	explanation_fact(o, "", path->text);
+}
+
 static void disks_print(const struct output *o, const Drover__V1__AttemptReport *r, bool over)
 {
 	char done[OUTPUT_TEXT_BYTES], total[OUTPUT_TEXT_BYTES], left[OUTPUT_TEXT_BYTES];
@@ -132,6 +165,7 @@ void explanation_print_report(const struct output *o, const Drover__V1__AttemptR
 	/* Zeros of an attempt that never sent anything were not measured. */
 	if (r->progress && (r->progress->elapsed_ms || r->progress->memory_processed_bytes))
 		progress_print(o, r->progress, over);
+	path_print(o, r->path, over);
 	disks_print(o, r, over);
 	if (over) {
 		explanation_fact(o, "duration", output_duration(o, r->duration_ms, text));
