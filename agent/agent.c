@@ -9,6 +9,7 @@
 #include "agent/garbage.h"
 #include "agent/mark.h"
 #include "agent/migration_link.h"
+#include "agent/probe.h"
 #include "agent/source.h"
 #include "agent/start_block.h"
 #include "agent/target.h"
@@ -327,8 +328,13 @@ static void watch_interface(struct agent *agent, const char *name)
 static void open_traffic(struct agent *agent)
 {
 	const struct agent_settings *s = agent->settings;
-	struct traffic_options options = { .port_low = (uint16_t)s->port_first,
-		                           .port_high = (uint16_t)s->port_last };
+	/* One beside them is for probes (probe_port). */
+	struct traffic_options options = {
+		.port_low = (uint16_t)(s->port_last < UINT16_MAX ? s->port_first
+		                                                 : s->port_first - 1),
+		.port_high = (uint16_t)(s->port_last < UINT16_MAX ? s->port_last + 1
+		                                                  : s->port_last),
+	};
 	struct error err;
 
 	agent->link_bytes_per_s = s->link_bytes_per_s;
@@ -444,6 +450,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	open_traffic(agent);
 	agent->connections = connections_new();
 	agent->paths = paths_new();
+	agent->probes = probes_new(agent);
 
 	rc = open_mesh(agent, options, err);
 	if (rc == 0)
@@ -488,6 +495,7 @@ void agent_stop(struct agent *agent)
 	credentials_stop(agent);
 	source_freeze(agent);
 	garbage_freeze(agent);
+	probe_yield(agent);
 	if (agent->mesh) {
 		coordinators_stop(agent);
 		peers_stop(agent);
@@ -498,6 +506,7 @@ void agent_stop(struct agent *agent)
 	agent->audit = NULL;
 	courier_pool_free(agent->couriers);
 	agent->couriers = NULL;
+	probes_stop(agent);
 	agent->inventory.couriers = NULL;
 	journal_keeper_close(agent->journal);
 	agent->journal = NULL;
@@ -505,6 +514,7 @@ void agent_stop(struct agent *agent)
 	credentials_free(agent);
 	traffic_close(agent->traffic);
 	connections_free(agent->connections);
+	probes_free(agent->probes);
 	paths_free(agent->paths);
 	source_stop(agent);
 	target_stop(agent);

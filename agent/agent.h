@@ -40,6 +40,8 @@ struct starting;       /* agent/target_lease.c */
 struct image_set;      /* agent/target_images.c */
 struct collection;     /* agent/garbage.c */
 struct paths;          /* agent/paths.c */
+struct probes;         /* agent/probe.c */
+struct path_probe;     /* agent/path_estimate.h */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -72,7 +74,8 @@ struct agent {
 	struct traffic *traffic; /* NULL: not even rtnetlink */
 	struct bandwidth bandwidth;
 	struct connections *connections;
-	struct paths *paths;       /* the ways to other hosts, as far as they are known */
+	struct paths *paths; /* the ways to other hosts, as far as they are known */
+	struct probes *probes;
 	uint64_t link_bytes_per_s; /* what the migration interface claims; 0 = nothing */
 
 	char suspect[192];          /* why this host's figures are not believed; "" = they are */
@@ -170,9 +173,14 @@ void paths_free(struct paths *paths);
 void paths_tick(struct agent *agent);
 /* A migration to @node was held back by the network alone in the last second. */
 void paths_saturated(struct agent *agent, const char *node);
-/* Whether nothing is known of the way there that is to be relied upon. */
+/* What a probe has shown; or that it could not be had, and why. */
+void paths_probed(struct agent *agent, const char *node, const struct path_probe *probe);
+void paths_not_probed(struct agent *agent, const char *node, const struct error *why);
+/* Whether nothing is known of the way there that is to be relied upon, and a probe may help. */
 bool paths_is_stale(const struct agent *agent, const char *node);
 void paths_estimate(const struct agent *agent, const char *node, struct path_estimate *ret);
+/* A source's word on the way to here, with what this end knows. */
+void paths_complete(const struct agent *agent, struct path_estimate *e);
 void paths_fill_host(const struct agent *agent, Drover__V1__HostState *to);
 
 /* --- watchers.c --- */

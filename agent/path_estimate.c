@@ -124,7 +124,8 @@ void path_record_history(struct path_record *r, uint64_t wire_bytes_per_s, uint6
 
 struct figure {
 	enum path_method method;
-	uint64_t bytes_per_s, at_ms;
+	uint64_t bytes_per_s, at_ms; /* bytes: near */
+	uint64_t far_bytes_per_s;
 	uint32_t worth_percent, spread_percent;
 	bool shared;
 };
@@ -150,11 +151,13 @@ static struct figure of_probe(const struct path_record *r)
 	const struct path_probe *p = &r->probe;
 	struct figure f = { .method = PATH_PROBE,
 		            .at_ms = p->at_ms,
-		            .bytes_per_s = p->bytes_per_s + p->other_bytes_per_s,
+		            .bytes_per_s = p->bytes_per_s + p->near_other_bytes_per_s,
+		            .far_bytes_per_s = p->bytes_per_s + p->far_other_bytes_per_s,
 		            .worth_percent = PROBE_PERCENT,
 		            .spread_percent = p->spread_percent };
 
-	f.shared = p->other_bytes_per_s > f.bytes_per_s / 100 * SHARED_PERCENT;
+	f.shared = p->near_other_bytes_per_s > f.bytes_per_s / 100 * SHARED_PERCENT ||
+	           p->far_other_bytes_per_s > f.far_bytes_per_s / 100 * SHARED_PERCENT;
 	if (!p->other_known)
 		f.worth_percent = FEW_PERCENT;
 	return f;
@@ -231,19 +234,22 @@ void path_record_estimate(const struct path_record *r, const struct path_around 
 
 	if (choose(r, &f)) {
 		e.method = f.method;
-		e.capacity_bytes_per_s = path_narrower(f.bytes_per_s, around->link_bytes_per_s);
+		e.near_bytes_per_s = f.bytes_per_s;
+		e.far_bytes_per_s = f.far_bytes_per_s;
+		e.capacity_bytes_per_s = f.bytes_per_s > f.far_bytes_per_s ? f.bytes_per_s
+		                                                           : f.far_bytes_per_s;
+		path_limit(&e, around->link_bytes_per_s);
 		e.age_ms = around->now_ms > f.at_ms ? around->now_ms - f.at_ms : 0;
 		judge(&e, &f, around);
 	} else if (around->link_bytes_per_s) {
 		e.method = PATH_LINK_SPEED;
-		e.capacity_bytes_per_s = around->link_bytes_per_s;
+		e.capacity_bytes_per_s = e.near_bytes_per_s = around->link_bytes_per_s;
 		e.confidence_percent = LINK_SPEED_PERCENT;
 		say(&e, "nobody has tried it");
 	} else {
 		say(&e, "nobody has tried it, and the link's speed is not known");
 	}
-	e.available_bytes_per_s = path_available(e.capacity_bytes_per_s,
-	                                         around->sent_p95_bytes_per_s, 0);
+	e.available_bytes_per_s = path_available(&e, around->sent_p95_bytes_per_s, 0);
 	*ret = e;
 }
 

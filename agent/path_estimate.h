@@ -74,9 +74,10 @@ uint64_t path_payload_to_wire(uint64_t payload_bytes, uint32_t mss);
 #define PATH_HISTORY_ENOUGH  10 /* seconds of it that outweigh an older probe */
 
 struct path_probe {
-	uint64_t at_ms;             /* 0 = there was none */
-	uint64_t bytes_per_s;       /* wire, the probe alone */
-	uint64_t other_bytes_per_s; /* meanwhile, on both ends: the smaller one */
+	uint64_t at_ms;       /* 0 = there was none */
+	uint64_t bytes_per_s; /* wire, the probe alone */
+	/* Meanwhile, without migrations: what else this end sent, and that one received. */
+	uint64_t near_other_bytes_per_s, far_other_bytes_per_s;
 	bool other_known;
 	uint32_t spread_percent;
 };

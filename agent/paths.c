@@ -21,6 +21,9 @@
 struct known_path {
 	char node[128];
 	uint64_t used_ms;
+	/* The last probe failed, not because it was a bad moment: it is not tried at every move. */
+	uint64_t failed_ms; /* 0 = it did not */
+	char problem[96];
 	struct path_record record;
 };
 
@@ -86,7 +89,7 @@ static bool is_moving(const struct agent *agent)
 	size_t leases;
 
 	(void)reservations_get_all(agent->reservations, &leases);
-	return leases || source_count_active(agent);
+	return leases || source_count_moving(agent);
 }
 
 static uint64_t others(const struct bandwidth_interface *i, int direction)
@@ -125,11 +128,32 @@ void paths_saturated(struct agent *agent, const char *node)
 		                    i->rates[TRAFFIC_SENT].bytes_per_s, clock_now_ms());
 }
 
+void paths_probed(struct agent *agent, const char *node, const struct path_probe *probe)
+{
+	struct known_path *p = get(agent->paths, node);
+
+	p->failed_ms = 0;
+	p->problem[0] = '\0';
+	path_record_probe(&p->record, probe);
+}
+
+void paths_not_probed(struct agent *agent, const char *node, const struct error *why)
+{
+	struct known_path *p = get(agent->paths, node);
+
+	snprintf(p->problem, sizeof(p->problem), "%s", why->text);
+	if (why->code != ERROR_BUSY && why->code != ERROR_CANCELLED)
+		p->failed_ms = clock_now_ms();
+}
+
 bool paths_is_stale(const struct agent *agent, const char *node)
 {
 	const struct known_path *p = find(agent->paths, node);
+	uint64_t now_ms = clock_now_ms();
 
-	return !p || path_record_is_stale(&p->record, clock_now_ms());
+	if (p && p->failed_ms && now_ms - p->failed_ms < PATH_FRESH_MS)
+		return false;
+	return !p || path_record_is_stale(&p->record, now_ms);
 }
 
 static struct path_around around(const struct agent *agent)
@@ -145,13 +169,42 @@ static struct path_around around(const struct agent *agent)
 	};
 }
 
+static void estimate(const struct known_path *p, const struct path_around *a,
+                     struct path_estimate *ret)
+{
+	const struct path_record nothing = { 0 };
+
+	path_record_estimate(p ? &p->record : &nothing, a, ret);
+	if (p && p->problem[0] && ret->method <= PATH_LINK_SPEED)
+		memcpy(ret->why, p->problem, sizeof(ret->why));
+}
+
 void paths_estimate(const struct agent *agent, const char *node, struct path_estimate *ret)
 {
-	const struct known_path *p = find(agent->paths, node);
 	struct path_around a = around(agent);
-	struct path_record nothing = { 0 };
 
-	path_record_estimate(p ? &p->record : &nothing, &a, ret);
+	estimate(find(agent->paths, node), &a, ret);
+}
+
+void paths_complete(const struct agent *agent, struct path_estimate *e)
+{
+	const struct paths *paths = agent->paths;
+	uint64_t received = path_traffic_p95(&paths->traffic, PATH_RECEIVED, PATH_TRAFFIC_SHORT);
+	struct path_estimate here;
+
+	if (e->method <= PATH_LINK_SPEED)
+		return;
+	path_limit(e, agent->link_bytes_per_s);
+	/* What else the source sends is taken off already. */
+	here = *e;
+	if (e->available_bytes_per_s < here.near_bytes_per_s)
+		here.near_bytes_per_s = e->available_bytes_per_s;
+	e->available_bytes_per_s = path_available(&here, 0, received);
+	if (!paths->other_known && e->confidence_percent >= PATH_BELIEVED_PERCENT) {
+		e->confidence_percent = PATH_BELIEVED_PERCENT - 1;
+		snprintf(e->why, sizeof(e->why),
+		         "other traffic at the destination is not measured");
+	}
 }
 
 void paths_fill_host(const struct agent *agent, Drover__V1__HostState *to)
@@ -167,7 +220,7 @@ void paths_fill_host(const struct agent *agent, Drover__V1__HostState *to)
 	for (size_t i = 0; i < paths->n; i++) {
 		struct path_estimate e;
 
-		path_record_estimate(&paths->items[i].record, &a, &e);
+		estimate(&paths->items[i], &a, &e);
 		to->paths[to->n_paths++] = path_message_new(paths->items[i].node, &e);
 	}
 }

@@ -6,6 +6,7 @@
 #include "agent/fence.h"
 #include "agent/garbage.h"
 #include "agent/mark.h"
+#include "agent/probe.h"
 #include "agent/source.h"
 #include "agent/target.h"
 #include "proto/agent.rpc.h"
@@ -60,6 +61,8 @@ HANDLER(handle_inspect, target_inspect, Drover__V1__AttemptRequest);
 HANDLER(handle_finish, target_finish, Drover__V1__FinishTargetRequest);
 HANDLER(handle_verify, target_verify, Drover__V1__VerifyRequest);
 HANDLER(handle_relink, target_relink, Drover__V1__AttemptRequest);
+HANDLER(handle_measure_path, probe_serve, Drover__V1__MeasurePathRequest);
+HANDLER(handle_probe_path, probe_order, Drover__V1__ProbePathRequest);
 HANDLER(handle_remnants, target_look_for_remnants, Drover__V1__RemnantsRequest);
 
 static void handle_certificates(struct mesh_incoming *in,
@@ -93,6 +96,8 @@ static const struct agent_handlers handlers = {
 	.verify = handle_verify,
 	.relink = handle_relink,
 	.look_for_remnants = handle_remnants,
+	.measure_path = handle_measure_path,
+	.probe_path = handle_probe_path,
 };
 
 const struct mesh_service agent_service = AGENT_SERVICE(handlers);

@@ -45,6 +45,7 @@ static const struct config_key keys[] = {
 	{ "migration/ports",      CONFIG_STRING, offsetof(struct raw_settings, ports) },
 	{ "migration/tls",        CONFIG_BOOL,   AT(migration_tls) },
 	{ "migration/link",       CONFIG_RATE,   AT(link_bytes_per_s) },
+	{ "migration/probe",      CONFIG_BOOL,   AT(probe) },
 	{ "migration/parallelInbound",  CONFIG_UINT,     AT(parallel_inbound), .min = 1, .max = 64 },
 	{ "migration/parallelOutbound", CONFIG_UINT,     AT(parallel_outbound), .min = 1, .max = 64 },
 	{ "migration/minBandwidth",     CONFIG_RATE,     AT(min_bytes_per_s) },
@@ -64,6 +65,7 @@ static void set_defaults(struct raw_settings *raw)
 			/* Kernel, libvirtd, agent and page cache of a small host. */
 			.memory_reserve_bytes = 1 * GIB,
 			.migration_tls = true,
+			.probe = true,
 			/* As the coordinator's: the field's default out, and in what two ports
 			 * carry. */
 			.parallel_inbound = 2,

@@ -65,6 +65,15 @@ unsigned source_count_active(const struct agent *agent)
 	return count;
 }
 
+unsigned source_count_moving(const struct agent *agent)
+{
+	unsigned count = 0;
+
+	for (const struct source_attempt *a = agent->attempts; a; a = a->next)
+		count += a->stage >= SOURCE_LINKING && a->stage <= SOURCE_RESOLVING;
+	return count;
+}
+
 static void attempt_free(struct source_attempt *a)
 {
 	loop_timer_stop(a->agent->loop, &a->timer);

@@ -175,6 +175,8 @@ struct source_attempt *source_find(struct agent *agent, const struct attempt_nam
 /* The attempt of that guest which has not ended, or NULL. */
 struct source_attempt *source_find_vm(struct agent *agent, const char *uuid);
 unsigned source_count_active(const struct agent *agent);
+/* Those whose guest may be on its way. */
+unsigned source_count_moving(const struct agent *agent);
 
 const char *source_state_name(Drover__V1__MigrationState state); /* "running" */
 

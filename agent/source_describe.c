@@ -8,6 +8,7 @@
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
+#include "proto/path_message.h"
 #include "proto/transfer_message.h"
 
 #include <stdlib.h>
@@ -81,6 +82,7 @@ Drover__V1__AdmitRequest *source_admit_request_new(const struct source_descripti
 	r->post_copy = wish->post_copy;
 	r->max_downtime_ms = wish->max_downtime_ms;
 	r->bandwidth_bytes_per_s = wish->bandwidth_bytes_per_s;
+	r->path = path_message_new("", &wish->path);
 	r->agent_version = xstrdup(DROVER_VERSION);
 	r->libvirt_version = xstrdup(d->facts.libvirt_version);
 	r->hypervisor_version = xstrdup(d->facts.hypervisor_version);

@@ -7,6 +7,7 @@
 #include "agent/migration_tls.h"
 #include "agent/settings.h"
 #include "agent/storage/storage_proof.h"
+#include "common/path.h"
 #include "common/transfer.h"
 #include "proto/agent.pb-c.h"
 
@@ -38,6 +39,7 @@ struct source_wish {
 	struct transfer transfer;
 	uint64_t bandwidth_bytes_per_s; /* 0 = no limit */
 	uint64_t max_downtime_ms;       /* 0 = QEMU's own */
+	struct path_estimate path;      /* to the destination */
 };
 
 /* wire_free. */

@@ -9,6 +9,7 @@
 #include "agent/source.h"
 
 #include "agent/failpoints.h"
+#include "agent/probe.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -197,6 +198,7 @@ void source_link(struct source_attempt *a)
 {
 	struct link_errand *l = xnew(struct link_errand);
 
+	probe_yield(a->agent);
 	source_enter(a, SOURCE_LINKING);
 	l->base.errand.work = link_work;
 	l->base.errand.done = linked;

@@ -4,6 +4,7 @@
 #include "agent/source.h"
 
 #include "agent/failpoints.h"
+#include "agent/probe.h"
 #include "agent/source_describe.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -116,6 +117,7 @@ static void described(struct errand *e)
 		a->order.autostart = g->vm.summary.autostart;
 		w = xnew(struct admit_wait);
 		w->attempt = a;
+		paths_estimate(a->agent, a->order.target_node, &wish.path);
 		w->request = source_admit_request_new(g, &name, a->agent->settings, &wish);
 		source_copy_remember(a, &g->vm);
 		wire_free(a->left);
@@ -130,18 +132,40 @@ static void described(struct errand *e)
 	free(d);
 }
 
-void source_prepare(struct source_attempt *a)
+static void describe(struct source_attempt *a)
 {
 	struct describe_errand *d = xnew(struct describe_errand);
 
-	source_enter(a, SOURCE_DESCRIBING);
 	d->base.errand.work = describe_work;
 	d->base.errand.done = described;
 	d->hypervisor = a->agent->hypervisor;
 	memcpy(d->uuid, a->order.vm_uuid, sizeof(d->uuid));
 	d->name = a->order.attempt;
-	a->preparing = true;
 	source_send(a, &d->base, a->agent->couriers);
+}
+
+/* Measured or not: the move goes on, and the destination is told what is known. */
+static void way_measured(const struct probe_result *result, void *context)
+{
+	struct source_attempt *a = context;
+
+	(void)result;
+	a->errands--;
+	if (a->stage == SOURCE_DESCRIBING) {
+		describe(a);
+	} else {
+		a->preparing = false;
+		source_clean(a);
+	}
+}
+
+void source_prepare(struct source_attempt *a)
+{
+	source_enter(a, SOURCE_DESCRIBING);
+	a->preparing = true;
+	a->errands++;
+	probe_path_if_stale(a->agent, a->order.target_node, a->order.target_address, way_measured,
+	                    a);
 }
 
 /* --- ADMITTING --- */

@@ -4,6 +4,7 @@
  * couriers do. */
 #include "agent/source.h"
 
+#include "agent/probe.h"
 #include "agent/source_describe.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
@@ -103,10 +104,28 @@ static void preview_work(struct errand *e)
 	source_description_gather(&p->description, p->agent->hypervisor, p->uuid, &p->name);
 }
 
+/* Measured or not. */
+static void preview_measured(const struct probe_result *result, void *context)
+{
+	struct preview *p = context;
+	uint64_t connect_ms = SOURCE_CONNECT_TIMEOUT_MS, left_ms;
+
+	(void)result;
+	if (!p->in) {
+		preview_free(p);
+		return;
+	}
+	paths_estimate(p->agent, p->target_node, &p->wish.path);
+	left_ms = mesh_incoming_get_timeout_ms(p->in);
+	if (left_ms > 0 && left_ms < connect_ms)
+		connect_ms = left_ms;
+	peers_with_connection(p->agent, p->target_node, p->target_address, connect_ms, preview_ask,
+	                      p);
+}
+
 static void preview_gathered(struct errand *e)
 {
 	struct preview *p = (struct preview *)e;
-	uint64_t connect_ms = SOURCE_CONNECT_TIMEOUT_MS, left_ms;
 
 	if (p->description.rc < 0 || !p->in) {
 		if (p->in)
@@ -114,11 +133,7 @@ static void preview_gathered(struct errand *e)
 		preview_free(p);
 		return;
 	}
-	left_ms = mesh_incoming_get_timeout_ms(p->in);
-	if (left_ms > 0 && left_ms < connect_ms)
-		connect_ms = left_ms;
-	peers_with_connection(p->agent, p->target_node, p->target_address, connect_ms, preview_ask,
-	                      p);
+	probe_path_if_stale(p->agent, p->target_node, p->target_address, preview_measured, p);
 }
 
 static void preview_unwanted(void *context)

@@ -6,11 +6,13 @@
 #include "agent/failpoints.h"
 #include "agent/fence.h"
 #include "agent/kernel/admission.h"
+#include "agent/probe.h"
 #include "agent/storage/storage_proof_wire.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/path_message.h"
 #include "proto/transfer_message.h"
 
 #include <stdio.h>
@@ -140,6 +142,8 @@ static void judge(struct admit *a)
 	target_describe_problem(agent, problem, sizeof(problem));
 	target_copy_judge(&a->copy, agent, &in);
 	target_look_at_link(agent, a->limit_bytes_per_s, &in.link);
+	in.link.path = a->path;
+	paths_complete(agent, &in.link.path);
 	reservations_get_totals(agent->reservations, &in.memory);
 	reservations_get_leases(agent->reservations, &in.leases);
 	admission_judge(&in, &a->checks);
@@ -209,6 +213,7 @@ static int take(struct admit *a, struct error *err)
 	want.vcpus = a->vm.summary.vcpus;
 	want.page_bytes = a->vm.hugepage_bytes;
 	want.bandwidth_bytes_per_s = a->share_bytes_per_s;
+	probe_yield(a->agent);
 	want.taken_wall_ms = clock_wall_ms();
 	if (reservations_take(a->agent->reservations, &want, clock_now_ms(), &got, err) < 0)
 		return -(int)err->code;
@@ -336,6 +341,7 @@ void target_admit(struct agent *agent, struct mesh_incoming *in,
 	a->post_copy = request->post_copy;
 	a->lease_ttl_ms = request->lease_ttl_ms;
 	a->limit_bytes_per_s = request->bandwidth_bytes_per_s;
+	path_message_read(request->path, &a->path);
 	snprintf(a->source_node, sizeof(a->source_node), "%s", request->source_node);
 	a->pool = (struct port_pool){ .first = (uint16_t)agent->settings->port_first,
 		                      .last = (uint16_t)agent->settings->port_last };

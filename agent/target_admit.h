@@ -22,6 +22,7 @@ struct admit {
 	char source_node[128];
 	char source_address[64];
 	uint64_t limit_bytes_per_s;
+	struct path_estimate path; /* as the source has it */
 	uint64_t max_downtime_ms;
 	bool post_copy;
 	char lock_manager[32];

@@ -137,6 +137,7 @@ void target_look_at_link(const struct agent *agent, uint64_t limit_bytes_per_s,
 	const struct bandwidth_interface *i = bandwidth_find_interface(&agent->bandwidth,
 	                                                               s->migration_interface);
 	struct link_finding f = { .link_bytes_per_s = agent->link_bytes_per_s,
+		                  .is_claimed = !s->link_bytes_per_s,
 		                  .limit_bytes_per_s = limit_bytes_per_s,
 		                  .minimum_bytes_per_s = s->min_bytes_per_s };
 

@@ -43,10 +43,23 @@ static uint64_t subtract(uint64_t from, uint64_t amount)
 	return from > amount ? from - amount : 0;
 }
 
-uint64_t path_available(uint64_t capacity, uint64_t sent_by_others, uint64_t received_by_others)
+uint64_t path_available(const struct path_estimate *e, uint64_t sent_by_others,
+                        uint64_t received_by_others)
 {
-	return subtract(capacity,
-	                sent_by_others > received_by_others ? sent_by_others : received_by_others);
+	uint64_t near = subtract(e->near_bytes_per_s, sent_by_others);
+	uint64_t far = subtract(e->far_bytes_per_s, received_by_others);
+
+	return e->far_bytes_per_s && far < near ? far : near;
+}
+
+void path_limit(struct path_estimate *e, uint64_t link)
+{
+	if (!link)
+		return;
+	e->capacity_bytes_per_s = path_narrower(e->capacity_bytes_per_s, link);
+	e->near_bytes_per_s = path_narrower(e->near_bytes_per_s, link);
+	if (e->far_bytes_per_s > link)
+		e->far_bytes_per_s = link;
 }
 
 uint64_t path_usable(uint64_t available, uint64_t capacity, uint64_t promised)

@@ -34,7 +34,11 @@ enum path_method {
 
 struct path_estimate {
 	enum path_method method;
-	uint64_t capacity_bytes_per_s;  /* 0 = unknown */
+	uint64_t capacity_bytes_per_s; /* 0 = unknown */
+	/* The capacity as each end saw it when it was measured: what went through, and what others
+	 * used of that end meanwhile. Whichever end it is that narrows the path, the right one of them
+	 * is right, and the smaller remainder is available. far 0 = the other end is not known. */
+	uint64_t near_bytes_per_s, far_bytes_per_s;
 	uint64_t available_bytes_per_s; /* never above capacity; means nothing if that is unknown */
 	uint64_t age_ms;
 	uint32_t confidence_percent;
@@ -49,9 +53,12 @@ enum path_method path_method_parse(const char *name);
 /* The smaller one of those that are known (not 0); 0 = neither is. */
 uint64_t path_narrower(uint64_t a_bytes_per_s, uint64_t b_bytes_per_s);
 
-/* What others leave of @capacity: on both ends the same traffic may be seen, so the larger counts. */
-uint64_t path_available(uint64_t capacity_bytes_per_s, uint64_t sent_by_others_bytes_per_s,
+/* What others leave of it now: near less what else the source sends, far less what else the destination
+ * receives, the smaller one. */
+uint64_t path_available(const struct path_estimate *e, uint64_t sent_by_others_bytes_per_s,
                         uint64_t received_by_others_bytes_per_s);
+/* Nothing of it goes faster than @link_bytes_per_s; 0 = that is not known. available is left alone. */
+void path_limit(struct path_estimate *e, uint64_t link_bytes_per_s);
 
 /* What of it may be promised to one more. */
 uint64_t path_usable(uint64_t available_bytes_per_s, uint64_t capacity_bytes_per_s,

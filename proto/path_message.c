@@ -15,6 +15,8 @@ Drover__V1__PathEstimate *path_message_new(const char *node, const struct path_e
 	to->available_bytes_per_s = from->available_bytes_per_s;
 	to->capacity_bytes_per_s = from->capacity_bytes_per_s;
 	to->method = xstrdup(path_method_name(from->method));
+	to->near_bytes_per_s = from->near_bytes_per_s;
+	to->far_bytes_per_s = from->far_bytes_per_s;
 	to->age_ms = from->age_ms;
 	to->confidence_percent = from->confidence_percent;
 	to->why = xstrdup(from->why);
@@ -33,6 +35,11 @@ void path_message_read(const Drover__V1__PathEstimate *from, struct path_estimat
 		                                        from->available_bytes_per_s);
 		if (!from->available_bytes_per_s)
 			e.available_bytes_per_s = 0;
+		e.near_bytes_per_s = path_narrower(from->capacity_bytes_per_s,
+		                                   from->near_bytes_per_s);
+		e.far_bytes_per_s = from->far_bytes_per_s < from->capacity_bytes_per_s
+		                            ? from->far_bytes_per_s
+		                            : from->capacity_bytes_per_s;
 		e.age_ms = from->age_ms;
 		e.confidence_percent = from->confidence_percent < 100 ? from->confidence_percent
 		                                                      : 100;

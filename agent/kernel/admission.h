@@ -35,6 +35,7 @@
 #include "agent/round_trip.h"
 #include "agent/storage/storage_proof.h"
 #include "common/check.h"
+#include "common/path.h"
 
 /* No host of today holds a guest above this. */
 #define ADMISSION_MEMORY_MAX_BYTES ((uint64_t)64 << 40)
@@ -110,8 +111,12 @@ struct link_finding {
 	bool measured;              /* other_bytes_per_s is known */
 	bool classified;            /* and has no migrations inside */
 	uint64_t other_bytes_per_s; /* received on it now */
+	bool is_claimed;            /* link_bytes_per_s is the device's word, nobody's setting */
 	uint64_t limit_bytes_per_s; /* the move's own; 0 = none */
 	uint64_t minimum_bytes_per_s;
+	/* The way from the source, with what else this host receives; PATH_NONE = not known, why says
+	 * why. What is only the links' speed is not used. */
+	struct path_estimate path;
 };
 
 /* Pages of the size that the guest needs, as the kernel counts them now. */

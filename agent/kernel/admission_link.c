@@ -6,6 +6,10 @@
  * use at most (its limit), or an equal part of the link for each slot; and it must not be less than
  * the minimum, so that no admitted guest crawls because the link was promised away. The eBPF counters
  * say what others use now.
+ *
+ * What the path carries was measured, by migrations or by a probe, or it is not known. Then the link's
+ * speed stands in: an administrator's word is taken, a device's is not relied upon. Nothing is refused
+ * for a figure that is not believed (common/path.h): that is a warning, with the reason.
  */
 #include "agent/kernel/admission_internal.h"
 #include "common/units.h"
@@ -49,10 +53,25 @@ void admission_judge_slot(const struct admission_input *in, struct check_list *l
 	                 "wait for one of them, or raise migration/parallelInbound of this agent");
 }
 
+static bool path_is_known(const struct link_finding *l)
+{
+	return l->path.method > PATH_LINK_SPEED;
+}
+
+/* What a move could have at most. */
+static uint64_t capacity(const struct link_finding *l)
+{
+	return path_is_known(l) ? l->path.capacity_bytes_per_s : l->link_bytes_per_s;
+}
+
 /* What is left of the link for one more move. */
 static uint64_t free_rate(const struct admission_input *in)
 {
 	const struct link_finding *l = &in->link;
+
+	if (path_is_known(l))
+		return path_usable(l->path.available_bytes_per_s, l->path.capacity_bytes_per_s,
+		                   in->leases.promised_bytes_per_s);
 	uint64_t others = l->other_bytes_per_s;
 
 	/* Counters that do not tell moves apart have the promised ones inside. */
@@ -66,15 +85,58 @@ static uint64_t wanted_rate(const struct admission_input *in)
 	const struct link_finding *l = &in->link;
 
 	if (l->limit_bytes_per_s)
-		return lesser(l->limit_bytes_per_s, l->link_bytes_per_s);
-	return l->link_bytes_per_s / (in->leases.slots ? in->leases.slots : 1);
+		return lesser(l->limit_bytes_per_s, capacity(l));
+	return capacity(l) / (in->leases.slots ? in->leases.slots : 1);
 }
 
 uint64_t admission_bandwidth_share(const struct admission_input *in)
 {
-	if (!in->link.link_bytes_per_s)
+	if (!capacity(&in->link))
 		return in->link.limit_bytes_per_s;
 	return lesser(wanted_rate(in), free_rate(in));
+}
+
+/* "probe 12 s ago, 90 % sure" */
+static void format_origin(const struct path_estimate *e, char *to, size_t bytes)
+{
+	char age[UNITS_TEXT_BYTES];
+
+	snprintf(to, bytes, "%s %s ago, %u %% sure", path_method_name(e->method),
+	         units_format_duration(e->age_ms, age), e->confidence_percent);
+}
+
+/* The path was measured: what it carries, less what is there already. */
+static void judge_path(const struct admission_input *in, uint64_t required, struct check *c)
+{
+	const struct path_estimate *e = &in->link.path;
+	char room[UNITS_TEXT_BYTES], all[UNITS_TEXT_BYTES], others[UNITS_TEXT_BYTES];
+	char promised[UNITS_TEXT_BYTES], origin[80];
+
+	format_origin(e, origin, sizeof(origin));
+	admission_measured(
+		c,
+		"%s free from %.40s: %s path (%s) - %s other traffic - %d %% reserve - "
+		"%s promised to %u",
+		units_format_rate(free_rate(in), room), in->source_node,
+		units_format_rate(e->capacity_bytes_per_s, all), origin,
+		units_format_rate(subtract(e->capacity_bytes_per_s, e->available_bytes_per_s),
+	                          others),
+		PATH_RESERVE_PERCENT, units_format_rate(in->leases.promised_bytes_per_s, promised),
+		in->leases.taken);
+	c->verdict = CHECK_PASS;
+	if (free_rate(in) >= required)
+		return;
+	if (e->confidence_percent >= PATH_BELIEVED_PERCENT) {
+		c->verdict = CHECK_FAIL;
+		admission_remedy(c, "wait until the path is less busy, or lower "
+		                    "migration/minBandwidth of this agent");
+		return;
+	}
+	c->verdict = CHECK_WARN;
+	admission_remedy(c,
+	                 "nothing is refused for a figure that is less than %d %% sure (%s): "
+	                 "drover probe %.40s %.40s",
+	                 PATH_BELIEVED_PERCENT, e->why, in->source_node, in->node);
 }
 
 void admission_judge_bandwidth(const struct admission_input *in, struct check_list *list)
@@ -96,11 +158,19 @@ void admission_judge_bandwidth(const struct admission_input *in, struct check_li
 		c->verdict = CHECK_PASS;
 		return;
 	}
+	if (path_is_known(l)) {
+		judge_path(in, required, c);
+		return;
+	}
 	if (!l->link_bytes_per_s) {
-		admission_measured(c, "what the migration link carries is unknown; %s promised",
-		                   units_format_rate(in->leases.promised_bytes_per_s, promised));
+		admission_measured(c, "what the migration link carries is unknown; %s promised%s%s",
+		                   units_format_rate(in->leases.promised_bytes_per_s, promised),
+		                   l->path.why[0] ? "; " : "", l->path.why);
 		c->verdict = CHECK_WARN;
-		admission_remedy(c, "set migration/link of this agent, for example 10Gbit/s");
+		admission_remedy(c,
+		                 "see what it carries: drover probe %.40s %.40s; or set "
+		                 "migration/link of this agent, for example 10Gbit/s",
+		                 in->source_node, in->node);
 		return;
 	}
 	admission_measured(c, "%s free: %s link - %s other traffic%s - %s promised to %u",
@@ -122,6 +192,13 @@ void admission_judge_bandwidth(const struct admission_input *in, struct check_li
 		c->verdict = CHECK_WARN;
 		admission_remedy(c,
 		                 "see this agent's log for why the link's traffic is not counted");
+	} else if (l->is_claimed) {
+		c->verdict = CHECK_WARN;
+		admission_remedy(
+			c,
+			"that is the device's own word%s%s: see what the path carries with "
+			"drover probe %.40s %.40s, or set migration/link of this agent",
+			l->path.why[0] ? "; " : "", l->path.why, in->source_node, in->node);
 	}
 }
 

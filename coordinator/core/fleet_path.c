@@ -39,10 +39,10 @@ bool fleet_get_path(const struct node *source, const struct node *target, uint64
 	*ret = e;
 	if (told && told->method > PATH_LINK_SPEED) {
 		e = *told;
-		e.capacity_bytes_per_s = path_narrower(e.capacity_bytes_per_s, links);
+		path_limit(&e, links);
 	} else if (links) {
 		e.method = PATH_LINK_SPEED;
-		e.capacity_bytes_per_s = links;
+		e.capacity_bytes_per_s = e.near_bytes_per_s = e.far_bytes_per_s = links;
 		e.confidence_percent = LINK_SPEED_PERCENT;
 		text_copy(e.why, sizeof(e.why),
 		          told && told->why[0] ? told->why : "nobody has tried it");
@@ -51,8 +51,7 @@ bool fleet_get_path(const struct node *source, const struct node *target, uint64
 		return false;
 	if (source->last_seen_ms && now_ms > source->last_seen_ms)
 		e.age_ms += now_ms - source->last_seen_ms;
-	e.available_bytes_per_s = path_available(e.capacity_bytes_per_s,
-	                                         source->host.other_tx_bytes_per_s,
+	e.available_bytes_per_s = path_available(&e, source->host.other_tx_bytes_per_s,
 	                                         target->host.other_rx_bytes_per_s);
 	if (!source->host.other_known || !target->host.other_known) {
 		if (e.confidence_percent > UNMEASURED_PERCENT)

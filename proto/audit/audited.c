@@ -17,6 +17,8 @@ static const char *const looks[] = {
 	"drover.v1.Agent/RenewLease",
 	"drover.v1.Agent/Inspect",
 	"drover.v1.Agent/LookForRemnants",
+	"drover.v1.Agent/MeasurePath",
+	"drover.v1.Agent/ProbePath",
 	"drover.v1.Coordinator/GetStatus",
 	"drover.v1.Coordinator/ListNodes",
 	"drover.v1.Coordinator/ListVms",

@@ -29,6 +29,8 @@ static void make(struct pair *p)
 	text_copy(p->path.node, sizeof(p->path.node), "host2");
 	p->path.estimate = (struct path_estimate){ .method = PATH_PROBE,
 		                                   .capacity_bytes_per_s = GBIT,
+		                                   .near_bytes_per_s = GBIT,
+		                                   .far_bytes_per_s = GBIT,
 		                                   .available_bytes_per_s = GBIT,
 		                                   .age_ms = 1000,
 		                                   .confidence_percent = 90 };

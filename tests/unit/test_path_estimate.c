@@ -104,7 +104,8 @@ static void test_probe_beside_udp(void **state)
 {
 	struct path_probe p = { .at_ms = 1000,
 		                .bytes_per_s = GBIT * 6 / 10,
-		                .other_bytes_per_s = GBIT * 4 / 10,
+		                .near_other_bytes_per_s = GBIT * 4 / 10,
+		                .far_other_bytes_per_s = GBIT * 4 / 10,
 		                .other_known = true };
 	struct path_record r = { 0 };
 	struct path_around a = around(2000);
@@ -123,6 +124,27 @@ static void test_probe_beside_udp(void **state)
 	/* 10 % in reserve, and what is promised: path.h. */
 	assert_int_equal(path_usable(e.available_bytes_per_s, e.capacity_bytes_per_s, GBIT / 10),
 	                 GBIT * 4 / 10);
+}
+
+/* Beside traffic of a third host to the destination only: whichever end narrows the path, what is said to
+ * be available is what went through; and when that traffic ends, no more than is certain. */
+static void test_probe_beside_a_third(void **state)
+{
+	struct path_probe p = { .at_ms = 1000,
+		                .bytes_per_s = GBIT * 6 / 10,
+		                .far_other_bytes_per_s = GBIT * 4 / 10,
+		                .other_known = true };
+	struct path_record r = { 0 };
+	struct path_around a = around(2000);
+	struct path_estimate e;
+
+	(void)state;
+	path_record_probe(&r, &p);
+	path_record_estimate(&r, &a, &e);
+	assert_int_equal(e.capacity_bytes_per_s, GBIT);
+	assert_int_equal(path_available(&e, 0, GBIT * 4 / 10), GBIT * 6 / 10);
+	assert_int_equal(path_available(&e, 0, GBIT * 6 / 10), GBIT * 4 / 10);
+	assert_int_equal(path_available(&e, 0, 0), GBIT * 6 / 10);
 }
 
 /* The speed of a link alone is a figure that nothing is refused for; no figure is PATH_NONE. */
@@ -214,12 +236,14 @@ static void random_record(unsigned *seed, struct path_record *r)
 
 	*r = (struct path_record){ 0 };
 	if (random_below(seed, 2))
-		path_record_probe(r, &(struct path_probe){
-					     .at_ms = 1 + random_below(seed, 100000),
-					     .bytes_per_s = random_below(seed, 1000 * GBIT),
-					     .other_bytes_per_s = random_below(seed, 100 * GBIT),
-					     .other_known = random_below(seed, 2),
-					     .spread_percent = (uint32_t)random_below(seed, 300) });
+		path_record_probe(r,
+		                  &(struct path_probe){
+					  .at_ms = 1 + random_below(seed, 100000),
+					  .bytes_per_s = random_below(seed, 1000 * GBIT),
+					  .near_other_bytes_per_s = random_below(seed, 100 * GBIT),
+					  .far_other_bytes_per_s = random_below(seed, 100 * GBIT),
+					  .other_known = random_below(seed, 2),
+					  .spread_percent = (uint32_t)random_below(seed, 300) });
 	for (unsigned i = 0; i < n; i++)
 		path_record_history(r, random_below(seed, 1000 * GBIT), 1000 + i * 1000);
 }
@@ -267,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_no_figure),
 		cmocka_unit_test(test_other_traffic),
 		cmocka_unit_test(test_probe_beside_udp),
+		cmocka_unit_test(test_probe_beside_a_third),
 		cmocka_unit_test(test_link_speed),
 		cmocka_unit_test(test_history_and_probe),
 		cmocka_unit_test(test_ages),

@@ -51,6 +51,9 @@ cluster_add_settings() { # HOST RATE
 	file=$(dir_of "$1")/etc-drover/agent.yaml
 	# The file ends within "migration:".
 	[[ $2 == none ]] || say "  link: $(link_text "$2")" >>"$file"
+	# Tests make links slower than anybody would admit a move to, and a probe at each first move
+	# would take the time of all of them: those who are about either switch it on.
+	[[ ${DROVER_LAB_PROBE:-} == yes ]] || say $'  probe: false\n  minBandwidth: 0' >>"$file"
 	say "memory: {capacity: $(size_text "$(cat "$(dir_of "$1")/capacity-kib")"), reserve: 64MiB}" >>"$file"
 }
 

@@ -41,6 +41,8 @@ static const struct {
 	{ "Agent/Verify", A },
 	{ "Agent/Relink", A },
 	{ "Agent/LookForRemnants", A },
+	{ "Agent/MeasurePath", A },
+	{ "Agent/ProbePath", C },
 	{ "Agent/CollectGarbage", C },
 	{ "Coordinator/Attach", A },
 	{ "Coordinator/GetStatus", V | O | X },
