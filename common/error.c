@@ -52,27 +52,6 @@ static void cut_at_character(char *text)
 		text[utf8_valid_bytes(text, n)] = '\0';
 }
 
-/* QEMU's messages, which come within ours, have several. */
-static void make_one_line(char *text)
-{
-	bool broken = false;
-	size_t n = 0;
-
-	for (const char *at = text; *at; at++) {
-		if (*at == '\n' || *at == '\r' || *at == '\t') {
-			broken = true;
-		} else if (!broken) {
-			text[n++] = *at;
-		} else if (*at != ' ') {
-			if (n > 0 && text[n - 1] != ' ')
-				text[n++] = ' ';
-			text[n++] = *at;
-			broken = false;
-		}
-	}
-	text[n] = '\0';
-}
-
 __attribute__((format(printf, 3, 0))) static void set_text(struct error *err, enum error_code code,
                                                            const char *format, va_list args)
 {
@@ -80,7 +59,6 @@ __attribute__((format(printf, 3, 0))) static void set_text(struct error *err, en
 	err->code = code;
 	if (vsnprintf(err->text, sizeof(err->text), format, args) >= (int)sizeof(err->text))
 		cut_at_character(err->text);
-	make_one_line(err->text);
 }
 
 int error_set(struct error *err, enum error_code code, const char *format, ...)
@@ -136,6 +114,30 @@ int error_context(struct error *err, const char *format, ...)
 	    (int)(sizeof(err->text) - used))
 		cut_at_character(err->text);
 	return -(int)err->code;
+}
+
+void error_make_one_line(struct error *err)
+{
+	char *text;
+	bool broken = false;
+	size_t n = 0;
+
+	if (!err)
+		return;
+	text = err->text;
+	for (const char *at = text; *at; at++) {
+		if (*at == '\n' || *at == '\r' || *at == '\t') {
+			broken = true;
+		} else if (!broken) {
+			text[n++] = *at;
+		} else if (*at != ' ') {
+			if (n > 0 && text[n - 1] != ' ')
+				text[n++] = ' ';
+			text[n++] = *at;
+			broken = false;
+		}
+	}
+	text[n] = '\0';
 }
 
 void error_clear(struct error *err)

@@ -61,6 +61,9 @@ int error_set_errno(struct error *err, enum error_code code, int errno_value, co
 /* Puts "<what>: " in front of the text and returns -code of @err (-ERROR_SYSTEM if @err is NULL). */
 int error_context(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What others wrote in several lines (QEMU's log within libvirt's message) stands in one. */
+void error_make_one_line(struct error *err);
+
 void error_clear(struct error *err);
 
 /* "not-found" etc: the stable word for scripts; "unknown-code" for a number that has none. */

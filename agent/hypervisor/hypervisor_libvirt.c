@@ -69,6 +69,7 @@ int libvirt_error(struct error *err, virConnectPtr connection, enum libvirt_call
 	                   error && error->message ? error->message : "no reason given",
 	                   error ? error->code : 0);
 	virFreeError(error);
+	error_make_one_line(err);
 	return result;
 }
 

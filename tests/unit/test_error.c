@@ -46,17 +46,20 @@ static void test_context_goes_in_front(void **state)
 	assert_int_equal(error_context(NULL, "nobody listens"), -ERROR_SYSTEM);
 }
 
-/* What others wrote in several lines is one, and does not end with an empty one. */
+/* What others wrote in several lines becomes one, and does not end with an empty one. */
 static void test_one_line(void **state)
 {
 	struct error err;
 
 	(void)state;
 	error_set(&err, ERROR_HYPERVISOR, "qemu: %s (error 9)", "no bridge\r\nno tap\n");
+	error_make_one_line(&err);
 	assert_string_equal(err.text, "qemu: no bridge no tap (error 9)");
 	error_set(&err, ERROR_HYPERVISOR, "qemu: %s", "no bridge\n\n");
+	error_make_one_line(&err);
 	assert_string_equal(err.text, "qemu: no bridge");
 	error_set(&err, ERROR_HYPERVISOR, "\n");
+	error_make_one_line(&err);
 	assert_string_equal(err.text, "");
 }
 
