@@ -227,6 +227,9 @@ END
 		'coordinator/bad.c "agent/journal/journal.h"' \
 		'coordinator/bad.c "ebpf/traffic.h"' \
 		'coordinator/core/bad.c "coordinator/store.h"' \
+		'coordinator/planner/bad.c "coordinator/core/fleet.h"' \
+		'coordinator/planner/bad.c "common/clock.h"' \
+		'coordinator/planner/bad.c <unistd.h>' \
 		'coordinator/core/bad.c "proto/mesh/mesh.h"' \
 		'coordinator/core/bad.c "proto/types.pb-c.h"' \
 		'coordinator/core/bad.c "common/clock.h"' \
@@ -276,6 +279,7 @@ END
 		'agent/kernel/a.c "agent/hypervisor/hypervisor.h"' \
 		'coordinator/a.c "coordinator/core/plan.h"' \
 		'coordinator/core/a.c "common/units.h"' \
+		'coordinator/core/a.c "coordinator/planner/planner.h"' \
 		'coordinator/store_sqlite.c <sqlite3.h>' \
 		'proto/mesh/a.c <nng/nng.h>' \
 		'tools/drover/a.c "proto/mesh/mesh.h"' \

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who goes where: destinations for all that leave.
+ *
+ *	units     guests that must stay together are placed as one; most units are one guest
+ *	order     few possible hosts first, then the largest share of what there is
+ *	spread    the host whose inbound link is done first, the emptier one of those alike
+ *	eject     no host has room: another unit of this plan makes room by going elsewhere (eject.c)
+ *	again     still none: those that were left over go first, packed tightly, while the effort lasts
+ *	search    few guests and few hosts: everything is tried, so "none" is proved
+ *
+ * Rooms are those after all have left; a destination whose room depends on a departure costs more.
+ * The same instance, seed and effort give the same answer, in whatever order the arrays are.
+ */
+#pragma once
+
+#include "coordinator/planner/host_tree.h"
+#include "coordinator/planner/room.h"
+
+struct placement {
+	uint32_t *targets;  /* owned; per guest, NONE: stays, runs, or has no place */
+	uint32_t n_blocked; /* guests that leave and have no place */
+	bool searched;      /* everything was tried: all of them together fit in no way */
+};
+
+/* @effort: hosts looked at while room is sought, beyond the first pass. */
+void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
+                struct placement *ret_placement);
+void placement_deinit(struct placement *placement);
+
+/* --- between place.c and eject.c --- */
+
+struct place_unit {
+	uint32_t first, count; /* of place.members */
+	uint64_t key;
+	uint64_t need_bytes[INSTANCE_POOLS], vcpus;
+	double bytes, seconds; /* to be sent; with what goes before */
+	double share;          /* of the scarcest room there is */
+	uint32_t n_hosts;      /* that could take it were it alone */
+	uint32_t left_over;    /* how often no place was found */
+	uint64_t noise;
+	uint32_t host; /* NONE: none yet */
+	uint32_t next; /* of the same host */
+	bool borrows;  /* had to be placed where others must leave first */
+};
+
+struct place {
+	const struct instance *in;
+	struct room start, room; /* settled: before, and with what is placed */
+	struct host_tree tree;
+	struct place_unit *units;
+	uint32_t n_units, *members, *order;
+	uint32_t *first_of; /* per host: its units */
+	double *finish_s;   /* per host: inbound work */
+	int64_t *now_bytes; /* per host: what is left without any departure */
+	double mean_s;      /* of a unit: the weight of what is not a time */
+	double weight_memory, weight_vcpus;
+	bool tight, aligned;
+	uint64_t steps;
+};
+
+/* All members fit on @host as things are. */
+bool place_fits(struct place *place, const struct place_unit *unit, uint32_t host);
+void place_put(struct place *place, uint32_t unit, uint32_t host);
+void place_remove(struct place *place, uint32_t unit);
+/* The best host as things are, or NONE. */
+uint32_t place_find_host(struct place *place, uint32_t unit);
+
+/* Makes room for @unit by placing others of this plan elsewhere, up to @depth in a chain. True: it is
+ * placed, and so are they. */
+bool place_eject(struct place *place, uint32_t unit, unsigned depth);
+enum place_search { PLACE_FOUND, PLACE_NONE, PLACE_GAVE_UP };
+/* Tries everything for @units (n of them, none placed). */
+enum place_search place_search(struct place *place, const uint32_t *units, uint32_t n,
+                               uint64_t most);

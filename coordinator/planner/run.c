@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The moves of a schedule while it is made: their events in time, the lists of the links they wait for
+ * or send on, and whether one may start. Theory: schedule.h. */
+#include "coordinator/planner/run.h"
+
+#include <assert.h>
+#include <math.h>
+
+/* One more than what fills the link: it prepares meanwhile, or has the link while another does. */
+#define LANES_AHEAD 1
+
+/* --- heap of next events --- */
+
+static bool is_earlier(const struct run *run, uint32_t a, uint32_t b)
+{
+	const struct run_move *x = &run->moves[a], *y = &run->moves[b];
+
+	if (x->next_s != y->next_s)
+		return x->next_s < y->next_s;
+	return x->key != y->key ? x->key < y->key : a < b;
+}
+
+static void sift(struct run *run, uint32_t i)
+{
+	uint32_t m = run->heap[i];
+
+	while (i && is_earlier(run, m, run->heap[(i - 1) / 2])) {
+		run->heap[i] = run->heap[(i - 1) / 2];
+		run->moves[run->heap[i]].heap = i;
+		i = (i - 1) / 2;
+	}
+	for (;;) {
+		uint32_t child = 2 * i + 1;
+
+		if (child >= run->n_heap)
+			break;
+		if (child + 1 < run->n_heap &&
+		    is_earlier(run, run->heap[child + 1], run->heap[child]))
+			child++;
+		if (!is_earlier(run, run->heap[child], m))
+			break;
+		run->heap[i] = run->heap[child];
+		run->moves[run->heap[i]].heap = i;
+		i = child;
+	}
+	run->heap[i] = m;
+	run->moves[m].heap = i;
+}
+
+void run_set_next(struct run *run, uint32_t m, double next_s)
+{
+	struct run_move *move = &run->moves[m];
+
+	move->next_s = next_s;
+	if (move->heap == INSTANCE_NONE) {
+		move->heap = run->n_heap;
+		run->heap[run->n_heap++] = m;
+	}
+	sift(run, move->heap);
+}
+
+uint32_t run_pop(struct run *run)
+{
+	uint32_t m = run->heap[0];
+
+	run->moves[m].heap = INSTANCE_NONE;
+	if (--run->n_heap) {
+		run->heap[0] = run->heap[run->n_heap];
+		run->moves[run->heap[0]].heap = 0;
+		sift(run, 0);
+	}
+	return m;
+}
+
+/* --- lists of a link --- */
+
+void run_link(struct run *run, uint32_t m, bool sends)
+{
+	struct run_move *move = &run->moves[m];
+	struct run_link *out = &run->hosts[move->from].out, *in = &run->hosts[move->to].in;
+	uint32_t *first_out = sends ? &out->sends : &out->waits;
+	uint32_t *first_in = sends ? &in->sends : &in->waits;
+
+	move->prev_out = move->prev_in = INSTANCE_NONE;
+	move->next_out = *first_out;
+	move->next_in = *first_in;
+	if (*first_out != INSTANCE_NONE)
+		run->moves[*first_out].prev_out = m;
+	if (*first_in != INSTANCE_NONE)
+		run->moves[*first_in].prev_in = m;
+	*first_out = *first_in = m;
+}
+
+void run_unlink(struct run *run, uint32_t m, bool sends)
+{
+	struct run_move *move = &run->moves[m];
+	struct run_link *out = &run->hosts[move->from].out, *in = &run->hosts[move->to].in;
+
+	if (move->prev_out != INSTANCE_NONE)
+		run->moves[move->prev_out].next_out = move->next_out;
+	else
+		*(sends ? &out->sends : &out->waits) = move->next_out;
+	if (move->next_out != INSTANCE_NONE)
+		run->moves[move->next_out].prev_out = move->prev_out;
+	if (move->prev_in != INSTANCE_NONE)
+		run->moves[move->prev_in].next_in = move->next_in;
+	else
+		*(sends ? &in->sends : &in->waits) = move->next_in;
+	if (move->next_in != INSTANCE_NONE)
+		run->moves[move->next_in].prev_in = move->prev_in;
+}
+
+void run_wake(struct run *run, uint32_t host)
+{
+	struct run_host *h = &run->hosts[host];
+
+	h->awake = true;
+	if (h->listed || h->out.waits == INSTANCE_NONE)
+		return;
+	h->listed = true;
+	run->awake[run->n_awake++] = host;
+}
+
+static double seconds_of(double bytes, double rate)
+{
+	return bytes / fmax(rate, 1);
+}
+
+uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
+{
+	const struct instance *in = run->in;
+	double bytes = instance_bytes(in, &in->vms[vm], from, to);
+	double seconds = instance_seconds(in, &in->vms[vm], from, to);
+	uint32_t m = run->n_moves++;
+
+	assert(m < run->room_moves && from != to);
+	run->moves[m] = (struct run_move){
+		.vm = vm,
+		.from = from,
+		.to = to,
+		.seconds = seconds,
+		.work = seconds + in->vms[vm].overhead_s,
+		.out_s = seconds_of(bytes, in->hosts[from].out_bytes_per_s),
+		.in_s = seconds_of(bytes, in->hosts[to].in_bytes_per_s),
+		.left = in->vms[vm].work_bytes,
+		.next_s = INFINITY,
+		.noise = 1,
+		.key = instance_mix(1, in->vms[vm].key),
+		.heap = INSTANCE_NONE,
+	};
+	if (run->options->seed)
+		run->moves[m].noise +=
+			run->options->noise *
+			((double)(instance_mix(run->options->seed, in->vms[vm].key) >> 11) /
+		                 (double)((uint64_t)1 << 52) -
+		         1);
+	run->move_of[vm] = m;
+	run_link(run, m, false);
+	run->hosts[from].out.waiting_s += run->moves[m].out_s;
+	run->hosts[to].in.waiting_s += run->moves[m].in_s;
+	run->n_waiting++;
+	run_wake(run, from);
+	return m;
+}
+
+void run_wait_no_more(struct run *run, uint32_t m)
+{
+	struct run_move *move = &run->moves[m];
+
+	run_unlink(run, m, false);
+	run->hosts[move->from].out.waiting_s -= move->out_s;
+	run->hosts[move->to].in.waiting_s -= move->in_s;
+	run->n_waiting--;
+}
+
+void run_forget(struct run *run, uint32_t m)
+{
+	run_wait_no_more(run, m);
+	run->moves[m].state = RUN_ENDED;
+}
+
+/* --- slots --- */
+
+/* What a link needs to be full, and one more; no use beyond. */
+static uint32_t count_lanes(double link, const struct instance_vm *vm, uint32_t slots)
+{
+	double fill = vm->limit_bytes_per_s > 0 ? ceil(link / vm->limit_bytes_per_s) : 1;
+
+	return fill + LANES_AHEAD < slots ? (uint32_t)fill + LANES_AHEAD : slots;
+}
+
+bool run_has_slot(const struct run *run, const struct run_move *move)
+{
+	const struct instance *in = run->in;
+	const struct instance_host *from = &in->hosts[move->from], *to = &in->hosts[move->to];
+	const struct instance_vm *vm = &in->vms[move->vm];
+	uint32_t out = from->slots_out, inbound = to->slots_in;
+
+	if (!run->options->every_slot && run->options->rates != SCHEDULE_RESERVED) {
+		out = count_lanes(from->out_bytes_per_s, vm, out);
+		inbound = count_lanes(to->in_bytes_per_s, vm, inbound);
+	}
+	return run->busy < in->slots && run->hosts[move->from].out.busy < out &&
+	       run->hosts[move->to].in.busy < inbound;
+}
+
+bool run_may_start(const struct run *run, uint32_t m)
+{
+	const struct instance *in = run->in;
+	const struct run_move *move = &run->moves[m];
+	const struct instance_vm *vm = &in->vms[move->vm];
+
+	if (in->preparing ? run->preparing >= in->preparing : !run_has_slot(run, move))
+		return false;
+	if (run->hosts[move->to].ports + vm->ports > in->hosts[move->to].ports)
+		return false;
+	if (run->options->rates == SCHEDULE_RESERVED) {
+		double rate = instance_path(in, vm, move->from, move->to) * (1 - 1e-9);
+
+		if (run_get_residual(run, move->from, false) < rate ||
+		    run_get_residual(run, move->to, true) < rate)
+			return false;
+	}
+	return room_check_now(&run->room, move->vm, move->to, NULL) == ROOM_FITS;
+}

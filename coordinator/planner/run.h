@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A schedule while it is made: shared by schedule.c, rates.c and stuck.c, and by nobody else. */
+#pragma once
+
+#include "coordinator/planner/room.h"
+#include "coordinator/planner/schedule.h"
+
+enum run_state { RUN_WAITS, RUN_PREPARES, RUN_PREPARED, RUN_SENDS, RUN_ENDED };
+
+struct run_move {
+	uint32_t vm, from, to;
+	enum run_state state;
+	double seconds;       /* of bytes at full path */
+	double work;          /* seconds and what comes before */
+	double out_s, in_s;   /* seconds of either link */
+	double left;          /* bytes, as of `since_s` */
+	double rate, since_s; /* now */
+	double next_s;        /* its next event; INFINITY: none while its rate is 0 */
+	double start_s, send_s, sent;
+	double noise; /* factor, around 1 */
+	uint64_t key;
+	uint32_t heap;               /* position, NONE: not in it */
+	uint32_t next_out, prev_out; /* of those that wait, or of those that send, of `from` */
+	uint32_t next_in, prev_in;   /* the same of `to` */
+	uint32_t final_to;           /* of a detour: where it was going */
+	bool is_long, running, detour, retargeted;
+	bool seen; /* rates.c */
+};
+
+struct run_link {
+	double waiting_s;      /* work of those that wait */
+	double reserved;       /* SCHEDULE_RESERVED: bytes/s taken */
+	uint32_t busy;         /* slots */
+	uint32_t waits, sends; /* lists: first move */
+	bool dirty;            /* its rates are to be worked out again */
+};
+
+struct run_host {
+	struct run_link out, in;
+	uint32_t ports;
+	uint32_t n_long; /* of those that leave */
+	bool awake;      /* as a source: something may be able to start */
+	bool listed;
+};
+
+struct run {
+	const struct instance *in;
+	const struct schedule_options *options;
+	struct room room;
+	struct run_move *moves;
+	uint32_t n_moves, room_moves, n_waiting, n_running;
+	struct run_host *hosts;
+	uint32_t busy, preparing; /* slots of the cluster */
+	double now_s;
+	uint32_t *heap, n_heap;
+	uint32_t *awake, n_awake;
+	uint32_t *dirty, n_dirty, room_dirty; /* host * 2, + 1 for inbound */
+	uint32_t *touched, room_touched;      /* rates.c: scratch */
+	uint32_t *prepared, n_prepared;       /* prepared, and no slot is free */
+	uint32_t *ranked;                     /* SCHEDULE_GIVEN: guests by rank */
+	uint32_t *move_of;                    /* per guest: its latest move */
+	uint8_t *bounced;                     /* per guest: detours so far; NULL until one */
+	uint32_t n_detours, n_ended;
+	uint64_t events;
+	uint32_t *ended; /* in order */
+};
+
+/* The next event. There is one. */
+uint32_t run_pop(struct run *run);
+/* Into and out of the lists of its links: of those that wait, or of those that send. */
+void run_link(struct run *run, uint32_t move, bool sends);
+void run_unlink(struct run *run, uint32_t move, bool sends);
+
+/* A move that waits. */
+uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to);
+void run_forget(struct run *run, uint32_t move); /* it waits no longer, and nothing comes of it */
+void run_wait_no_more(struct run *run, uint32_t move);
+bool run_has_slot(const struct run *run, const struct run_move *move);
+bool run_may_start(const struct run *run, uint32_t move);
+void run_wake(struct run *run, uint32_t host);
+/* Into the heap, or to its new place there. */
+void run_set_next(struct run *run, uint32_t move, double next_s);
+
+/* Bytes/s that nobody has of a link. */
+double run_get_residual(const struct run *run, uint32_t host, bool inbound);
+void run_make_dirty(struct run *run, uint32_t host, bool inbound);
+/* Works out the rates of all that share a link with what changed (rates.c). */
+void run_share_links(struct run *run);
+/* Nothing runs, something waits. True: something may start now (stuck.c). */
+bool run_break_deadlock(struct run *run);

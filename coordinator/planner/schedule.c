@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The event loop of a schedule: what may start, what has ended. Theory: schedule.h.
+ *
+ *	waits --> prepares --> (prepared) --> sends --> ended
+ *	             slot, room, port           bytes
+ */
+#include "coordinator/planner/schedule.h"
+
+#include "common/alloc.h"
+#include "coordinator/planner/run.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DETOURS_ROOM 2
+
+static void take_slot(struct run *run, const struct run_move *move)
+{
+	run->busy++;
+	run->hosts[move->from].out.busy++;
+	run->hosts[move->to].in.busy++;
+}
+
+/* --- what happens to a move --- */
+
+static void send(struct run *run, uint32_t m)
+{
+	struct run_move *move = &run->moves[m];
+
+	move->state = RUN_SENDS;
+	move->send_s = move->since_s = run->now_s;
+	if (run->options->rates == SCHEDULE_RESERVED) {
+		double rate = instance_path(run->in, &run->in->vms[move->vm], move->from, move->to);
+
+		move->sent = rate * move->seconds;
+		run_set_next(run, m, run->now_s + move->seconds);
+		return;
+	}
+	run_link(run, m, true);
+	run_make_dirty(run, move->from, false);
+	run_make_dirty(run, move->to, true);
+}
+
+static void start(struct run *run, uint32_t m)
+{
+	struct run_move *move = &run->moves[m];
+	const struct instance_vm *vm = &run->in->vms[move->vm];
+
+	run_wait_no_more(run, m);
+	room_begin(&run->room, move->vm, move->to);
+	if (run->in->preparing)
+		run->preparing++;
+	else
+		take_slot(run, move);
+	run->hosts[move->to].ports += vm->ports;
+	run->hosts[move->from].n_long += move->is_long;
+	if (run->options->rates == SCHEDULE_RESERVED) {
+		double rate = instance_path(run->in, vm, move->from, move->to);
+
+		run->hosts[move->from].out.reserved += rate;
+		run->hosts[move->to].in.reserved += rate;
+	}
+	run->n_running++;
+	move->state = RUN_PREPARES;
+	move->start_s = run->now_s;
+	run_set_next(run, m, run->now_s + vm->overhead_s);
+}
+
+static void wake_for(struct run *run, uint32_t host)
+{
+	run_wake(run, host);
+	for (uint32_t m = run->hosts[host].in.waits; m != INSTANCE_NONE; m = run->moves[m].next_in)
+		run_wake(run, run->moves[m].from);
+}
+
+static void end(struct run *run, uint32_t m)
+{
+	struct run_move *move = &run->moves[m];
+	const struct instance_vm *vm = &run->in->vms[move->vm];
+	struct run_host *from = &run->hosts[move->from], *to = &run->hosts[move->to];
+
+	if (run->options->rates == SCHEDULE_RESERVED) {
+		double rate = instance_path(run->in, vm, move->from, move->to);
+
+		from->out.reserved -= rate;
+		to->in.reserved -= rate;
+	} else {
+		/* What was sent since its rate was set. */
+		move->sent += (run->now_s - move->since_s) * move->rate;
+		run_unlink(run, m, true);
+		run_make_dirty(run, move->from, false);
+		run_make_dirty(run, move->to, true);
+	}
+	run->busy--;
+	from->out.busy--;
+	to->in.busy--;
+	to->ports -= vm->ports;
+	from->n_long -= move->is_long;
+	room_end(&run->room, move->vm);
+	run->n_running--;
+	move->state = RUN_ENDED;
+	move->next_s = run->now_s;
+	run->ended[run->n_ended++] = m;
+	if (move->detour)
+		run_add(run, move->vm, move->to, move->final_to);
+	wake_for(run, move->from);
+	wake_for(run, move->to);
+}
+
+static void happen(struct run *run, uint32_t m)
+{
+	struct run_move *move = &run->moves[m];
+
+	run->events++;
+	if (move->state == RUN_SENDS) {
+		end(run, m);
+	} else if (!run->in->preparing || move->running) {
+		send(run, m);
+	} else {
+		move->state = RUN_PREPARED;
+		run->prepared[run->n_prepared++] = m;
+	}
+}
+
+/* Those that are prepared, shortest first: a slot is all that they lack. */
+static void send_prepared(struct run *run)
+{
+	for (;;) {
+		uint32_t best = INSTANCE_NONE;
+
+		for (uint32_t i = 0; i < run->n_prepared; i++) {
+			const struct run_move *move = &run->moves[run->prepared[i]];
+			const struct run_move *least =
+				&run->moves[run->prepared[best == INSTANCE_NONE ? i : best]];
+
+			if (run_has_slot(run, move) &&
+			    (best == INSTANCE_NONE || move->work < least->work))
+				best = i;
+		}
+		if (best == INSTANCE_NONE)
+			return;
+		take_slot(run, &run->moves[run->prepared[best]]);
+		run->preparing--;
+		send(run, run->prepared[best]);
+		run->prepared[best] = run->prepared[--run->n_prepared];
+		/* A place to prepare is free: anybody may be waiting for it. */
+		for (uint32_t h = 0; h < run->in->n_hosts; h++)
+			run_wake(run, h);
+	}
+}
+
+/* --- what starts --- */
+
+/* Longest (or shortest) startable move of a source, of the highest priority. */
+static uint32_t pick_of(const struct run *run, uint32_t source, bool longest)
+{
+	uint32_t best = INSTANCE_NONE;
+
+	for (uint32_t m = run->hosts[source].out.waits; m != INSTANCE_NONE;
+	     m = run->moves[m].next_out) {
+		const struct run_move *move = &run->moves[m];
+
+		if (best != INSTANCE_NONE) {
+			const struct run_move *other = &run->moves[best];
+			uint8_t mine = run->in->vms[move->vm].priority;
+			uint8_t theirs = run->in->vms[other->vm].priority;
+			double in = run->hosts[move->to].in.waiting_s;
+			double in_other = run->hosts[other->to].in.waiting_s;
+
+			if (mine != theirs              ? mine < theirs
+			    : move->work != other->work ? (move->work > other->work) != longest
+			    : in != in_other            ? in < in_other
+			                                : move->key > other->key)
+				continue;
+		}
+		if (run_may_start(run, m))
+			best = m;
+	}
+	return best;
+}
+
+static void start_lanes(struct run *run)
+{
+	while (run->n_awake) {
+		uint32_t best = 0, source, m;
+		bool longest;
+
+		if (run->in->preparing ? run->preparing >= run->in->preparing
+		                       : run->busy >= run->in->slots)
+			return;
+		for (uint32_t i = 1; i < run->n_awake; i++) {
+			uint32_t a = run->awake[i], b = run->awake[best];
+			double work_a = run->hosts[a].out.waiting_s;
+			double work_b = run->hosts[b].out.waiting_s;
+
+			if (work_a != work_b ? work_a > work_b
+			                     : run->in->hosts[a].key < run->in->hosts[b].key)
+				best = i;
+		}
+		source = run->awake[best];
+		longest = !run->hosts[source].n_long;
+		m = pick_of(run, source, longest);
+		if (m == INSTANCE_NONE) {
+			run->hosts[source].awake = run->hosts[source].listed = false;
+			run->awake[best] = run->awake[--run->n_awake];
+			continue;
+		}
+		run->moves[m].is_long = longest;
+		start(run, m);
+	}
+}
+
+static double weigh(const struct run *run, const struct run_move *move)
+{
+	double out = run->hosts[move->from].out.waiting_s;
+	double in = run->hosts[move->to].in.waiting_s;
+
+	return (out > in ? out : in) * move->noise;
+}
+
+static void start_critical(struct run *run)
+{
+	for (;;) {
+		uint32_t best = INSTANCE_NONE;
+		double most = 0;
+
+		for (uint32_t m = 0; m < run->n_moves; m++) {
+			const struct run_move *move = &run->moves[m];
+			const struct run_move *other =
+				&run->moves[best == INSTANCE_NONE ? m : best];
+			double weight;
+
+			if (move->state != RUN_WAITS)
+				continue;
+			weight = weigh(run, move);
+			if (best != INSTANCE_NONE) {
+				uint8_t mine = run->in->vms[move->vm].priority;
+				uint8_t theirs = run->in->vms[other->vm].priority;
+
+				if (mine != theirs              ? mine < theirs
+				    : weight != most            ? weight < most
+				    : move->work != other->work ? move->work < other->work
+				                                : move->key > other->key)
+					continue;
+			}
+			if (run_may_start(run, m)) {
+				best = m;
+				most = weight;
+			}
+		}
+		if (best == INSTANCE_NONE)
+			return;
+		start(run, best);
+	}
+}
+
+static void start_given(struct run *run)
+{
+	for (uint32_t i = 0; run->ranked[i] != INSTANCE_NONE; i++) {
+		uint32_t m = run->move_of[run->ranked[i]];
+
+		if (m == INSTANCE_NONE || run->moves[m].state != RUN_WAITS)
+			continue;
+		if (run_may_start(run, m))
+			start(run, m);
+		else if (run->options->head_of_line)
+			return;
+	}
+}
+
+static void start_all(struct run *run)
+{
+	if (run->n_prepared)
+		send_prepared(run);
+	switch (run->options->order) {
+	case SCHEDULE_LANES:
+		start_lanes(run);
+		break;
+	case SCHEDULE_CRITICAL:
+		start_critical(run);
+		break;
+	case SCHEDULE_GIVEN:
+		start_given(run);
+		break;
+	}
+}
+
+/* --- begin and end --- */
+
+static int compare_ranks(const void *a, const void *b, void *context)
+{
+	const uint32_t *rank = context;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	if (rank[x] != rank[y])
+		return rank[x] < rank[y] ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+static void add_running(struct run *run, uint32_t v)
+{
+	const struct instance_vm *vm = &run->in->vms[v];
+	uint32_t m = run_add(run, v, vm->home, vm->target);
+	struct run_move *move = &run->moves[m];
+
+	run_wait_no_more(run, m);
+	move->running = true;
+	take_slot(run, move);
+	run->hosts[move->to].ports += vm->ports;
+	run->n_running++;
+	if (run->options->rates == SCHEDULE_RESERVED) {
+		double rate = instance_path(run->in, vm, move->from, move->to);
+
+		run->hosts[move->from].out.reserved += rate;
+		run->hosts[move->to].in.reserved += rate;
+	}
+	/* Lane A is taken by whatever runs. */
+	move->is_long = run->hosts[move->from].n_long == 0;
+	run->hosts[move->from].n_long += move->is_long;
+	move->state = RUN_PREPARES;
+	run_set_next(run, m, vm->overhead_s);
+}
+
+static void begin(struct run *run, const struct instance *in, const uint32_t *targets,
+                  const struct schedule_options *options)
+{
+	uint32_t n = 0, ranked = 0;
+
+	for (uint32_t v = 0; v < in->n_vms; v++)
+		n += in->vms[v].role == INSTANCE_RUNNING || targets[v] != INSTANCE_NONE;
+	*run = (struct run){
+		.in = in,
+		.options = options,
+		.room_moves = n * (DETOURS_ROOM + 1) + 1,
+		.hosts = xcalloc((size_t)in->n_hosts + 1, sizeof(*run->hosts)),
+		.awake = xcalloc((size_t)in->n_hosts + 1, sizeof(*run->awake)),
+		.heap = xcalloc((size_t)n + 1, sizeof(*run->heap)),
+		.prepared = xcalloc((size_t)n + 1, sizeof(*run->prepared)),
+		.ranked = xcalloc((size_t)n + 1, sizeof(*run->ranked)),
+		.move_of = xcalloc((size_t)in->n_vms + 1, sizeof(*run->move_of)),
+	};
+	run->moves = xcalloc(run->room_moves, sizeof(*run->moves));
+	run->ended = xcalloc(run->room_moves, sizeof(*run->ended));
+	room_init(&run->room, in, false);
+	for (uint32_t h = 0; h < in->n_hosts; h++) {
+		struct run_host *host = &run->hosts[h];
+
+		host->out.waits = host->out.sends = host->in.waits = host->in.sends = INSTANCE_NONE;
+	}
+	for (uint32_t v = 0; v < in->n_vms; v++) {
+		run->move_of[v] = INSTANCE_NONE;
+		if (in->vms[v].role == INSTANCE_RUNNING)
+			add_running(run, v);
+		else if (targets[v] != INSTANCE_NONE) {
+			run_add(run, v, in->vms[v].home, targets[v]);
+			run->ranked[ranked++] = v;
+		}
+	}
+	run->ranked[ranked] = INSTANCE_NONE;
+	if (options->order == SCHEDULE_GIVEN)
+		qsort_r(run->ranked, ranked, sizeof(*run->ranked), compare_ranks,
+		        (void *)options->rank);
+}
+
+static int compare_moves(const void *a, const void *b, void *context)
+{
+	const struct schedule_move *x = a, *y = b;
+	const struct instance *in = context;
+
+	if (x->start_s != y->start_s)
+		return x->start_s < y->start_s ? -1 : 1;
+	if (x->end_s != y->end_s)
+		return x->end_s < y->end_s ? -1 : 1;
+	if (in->vms[x->vm].key != in->vms[y->vm].key)
+		return in->vms[x->vm].key < in->vms[y->vm].key ? -1 : 1;
+	return x->vm < y->vm ? -1 : x->vm > y->vm;
+}
+
+static void collect(struct run *run, struct schedule *schedule)
+{
+	schedule->moves = xcalloc((size_t)run->n_ended + 1, sizeof(*schedule->moves));
+	schedule->stuck = xcalloc((size_t)run->n_moves + 1, sizeof(*schedule->stuck));
+	for (uint32_t i = 0; i < run->n_ended; i++) {
+		const struct run_move *move = &run->moves[run->ended[i]];
+
+		schedule->moves[schedule->n_moves++] = (struct schedule_move){
+			.vm = move->vm,
+			.from = move->from,
+			.to = move->to,
+			.start_s = move->start_s,
+			.send_s = move->send_s,
+			.end_s = move->next_s,
+			.bytes = move->sent,
+			.running = move->running,
+			.detour = move->detour,
+			.retargeted = move->retargeted,
+		};
+		if (move->next_s > schedule->makespan_s)
+			schedule->makespan_s = move->next_s;
+		schedule->mean_end_s += move->next_s / run->n_ended;
+		schedule->bytes += move->sent;
+	}
+	for (uint32_t m = 0; m < run->n_moves; m++) {
+		if (run->moves[m].state == RUN_WAITS)
+			schedule->stuck[schedule->n_stuck++] = run->moves[m].vm;
+	}
+	schedule->n_detours = run->n_detours;
+	schedule->events = run->events;
+	qsort_r(schedule->moves, schedule->n_moves, sizeof(*schedule->moves), compare_moves,
+	        (void *)run->in);
+}
+
+static void release(struct run *run)
+{
+	room_deinit(&run->room);
+	free(run->moves);
+	free(run->ended);
+	free(run->hosts);
+	free(run->awake);
+	free(run->heap);
+	free(run->prepared);
+	free(run->ranked);
+	free(run->move_of);
+	free(run->dirty);
+	free(run->touched);
+	free(run->bounced);
+}
+
+void schedule_make(const struct instance *in, const uint32_t *targets,
+                   const struct schedule_options *options, struct schedule *ret_schedule)
+{
+	struct schedule schedule = { 0 };
+	struct run run;
+
+	begin(&run, in, targets, options);
+	start_all(&run);
+	for (;;) {
+		double soon;
+
+		run_share_links(&run);
+		if (!run.n_heap) {
+			if (!run.n_waiting || options->no_detours || !run_break_deadlock(&run))
+				break;
+			start_all(&run);
+			continue;
+		}
+		run.now_s = run.moves[run.heap[0]].next_s;
+		assert(!isinf(run.now_s));
+		/* What happens at one time happens before anything new begins. */
+		soon = run.now_s * (1 + 1e-12);
+		while (run.n_heap && run.moves[run.heap[0]].next_s <= soon)
+			happen(&run, run_pop(&run));
+		start_all(&run);
+	}
+	collect(&run, &schedule);
+	release(&run);
+	*ret_schedule = schedule;
+}
+
+void schedule_deinit(struct schedule *schedule)
+{
+	free(schedule->moves);
+	free(schedule->after);
+	free(schedule->stuck);
+	*schedule = (struct schedule){ 0 };
+}
