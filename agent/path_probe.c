@@ -101,7 +101,7 @@ static bool same_token(const uint8_t *a, const uint8_t *b)
 /* Whether it is the one we wait for. -1: told to stop. */
 static int read_token(int fd, const struct path_probe_plan *plan, uint64_t deadline_ms)
 {
-	uint8_t token[PATH_PROBE_TOKEN_BYTES];
+	uint8_t token[PATH_PROBE_TOKEN_BYTES] = { 0 };
 	uint64_t patience_ms = clock_now_ms() + PATH_PROBE_TOKEN_MS;
 	size_t got = 0;
 
