@@ -99,8 +99,11 @@ static void reply_node(struct coordinator *c, struct mesh_incoming *in, const st
 	if (node)
 		m.node = view_node_new(c->fleet, node, clock_now_ms());
 	m.changed = reply->changed;
+	if (reply->plan)
+		m.back = view_drain_new(c->fleet, reply->plan, clock_wall_ms());
 	mesh_reply(in, &m.base);
 	view_free(m.node);
+	view_free(m.back);
 }
 
 static void reply_fence(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)

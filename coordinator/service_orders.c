@@ -78,6 +78,8 @@ static void node_event(struct mesh_incoming *in, const Drover__V1__NodeRequest *
 
 	e.node.node = r->node;
 	e.node.reason = r->reason;
+	e.node.bring_back = r->bring_back;
+	e.node.dry_run = r->dry_run;
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
 }

@@ -395,6 +395,7 @@ Drover__V1__Migration *view_migration_record_new(const struct migration_record *
 	m->phase = xstrdup(migration_phase_name(k->state));
 	m->reason = xstrdup(k->reason);
 	m->drain_number = k->drain_number;
+	m->back_of = k->back_of;
 	m->attempt_number = k->attempt.number;
 	if (k->report.attempt.number)
 		m->report = report_new(&k->report);

@@ -112,6 +112,12 @@ static void end_planned(struct fleet *fleet, struct migration *m, enum migration
 	                   "migration", m->kept.number, "%s: %s", m->kept.vm_name, reason);
 }
 
+/* Somebody has drained or cordoned it meanwhile. */
+static bool is_closed(const struct node *node)
+{
+	return node && (node->kept.cordoned || node->kept.maintenance || node->kept.drain_number);
+}
+
 /* Migrations that wait: is what they wait for still wanted? */
 static void drive_planned(struct fleet *fleet, struct migration *m, struct plan *plan)
 {
@@ -145,6 +151,12 @@ static void drive_planned(struct fleet *fleet, struct migration *m, struct plan 
 		if (!drain || drain_state_is_final(drain->kept.state))
 			end_planned(fleet, m, MIGRATION_CANCELLED, "its drain is over");
 		return; /* else the drain decides when it starts */
+	}
+	if (m->kept.back_of && is_closed(fleet_find_node(fleet, m->kept.wanted_target))) {
+		snprintf(reason, sizeof(reason), "%s takes no guests any more",
+		         m->kept.wanted_target);
+		end_planned(fleet, m, MIGRATION_CANCELLED, reason);
+		return;
 	}
 	if (!vm || launch_try(fleet, vm, NULL, plan, reason) == LAUNCH_DONE)
 		return;

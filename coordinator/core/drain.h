@@ -45,6 +45,7 @@ struct drain {
 	struct drain_record kept; /* what the store keeps */
 	/* Owned. A draft's: the nodes that would be drained together; else empty. */
 	struct names nodes;
+	bool comes_back; /* a draft of the way back: nobody goes anywhere but to its node */
 	struct drain_vm *vms; /* owned; hardest first, then as they appeared */
 	size_t n_vms;
 	char status[REASON_BYTES]; /* what it does or waits for now, one sentence */

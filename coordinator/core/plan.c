@@ -52,6 +52,8 @@ static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
 	}
 	if (!node_is_heard(node, now_ms))
 		return PLAN_UNREACHABLE;
+	if (node->mark_known && node->mark.cordoned)
+		return PLAN_MARKED;
 	if (node->host.suspect[0])
 		return PLAN_SUSPECT;
 	if (now_ms < node->pressured_until_ms)
@@ -135,6 +137,7 @@ static const char *const words[] = {
 	[PLAN_REFUSED] = "refused",
 	[PLAN_LISTS_IT] = "lists an active guest of this uuid already",
 	[PLAN_SUSPECT] = "suspect",
+	[PLAN_MARKED] = "is being told that it takes guests again",
 	[PLAN_TOGETHER] = "would be drained together with it",
 	[PLAN_PRESSURED] = "out of memory",
 };

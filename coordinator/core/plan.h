@@ -32,6 +32,7 @@ enum plan_refusal {
 	PLAN_REFUSED,   /* it has refused this guest and nothing has changed since */
 	PLAN_LISTS_IT,  /* an active guest with this uuid is there already */
 	PLAN_SUSPECT,   /* its memory figures make no sense */
+	PLAN_MARKED,    /* its agent does not know yet that it takes guests again */
 	PLAN_TOGETHER,  /* it would be drained together with the guest's own node */
 	PLAN_PRESSURED, /* it ran out of memory a moment ago */
 	PLAN_REFUSALS

@@ -179,15 +179,29 @@ void preview_tick(struct fleet *fleet)
 
 /* --- answers --- */
 
-static void refusal_text(const struct event *event, const char *target, char *ret_text)
+static void refusal_text(const struct checks *checks, const char *target, char *ret_text)
 {
-	const struct check *worst = checks_find_worst(event->preview.checks, CHECK_FAIL);
+	const struct check *worst = checks_find_worst(checks, CHECK_FAIL);
 
 	if (worst)
 		snprintf(ret_text, REASON_BYTES, "%s refused: %s: %s, required %s", target,
 		         worst->id, worst->measured, worst->required);
 	else
 		snprintf(ret_text, REASON_BYTES, "%s refused without a reason", target);
+}
+
+/* On the way back it is asked while it still takes nobody, which is about to change. */
+static void forgive_node(struct checks *checks)
+{
+	for (size_t i = 0; i < checks->count; i++) {
+		struct check *check = &checks->items[i];
+
+		if (strcmp(check->id, "node") != 0 || check->verdict != CHECK_FAIL)
+			continue;
+		check->verdict = CHECK_PASS;
+		text_copy(check->measured, sizeof(check->measured), "takes guests after undrain");
+		check->remedy[0] = '\0';
+	}
 }
 
 static void answer_drain(struct fleet *fleet, struct preview_round *round, size_t i,
@@ -207,13 +221,16 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	checks_deinit(&dv->checks);
 	checks_copy(&dv->checks, event->preview.checks);
 	dv->guard = event->preview.guard;
-	if (event->preview.admitted)
+	if (round->reply->plan->comes_back)
+		forgive_node(&dv->checks);
+	if (event->preview.admitted ||
+	    (round->reply->plan->comes_back && !checks_find_worst(&dv->checks, CHECK_FAIL)))
 		return;
 
-	refusal_text(event, q->target, dv->reason);
+	refusal_text(&dv->checks, q->target, dv->reason);
 	dv->state = DRAIN_VM_BLOCKED;
 	dv->hopeless = checks_find_worst(&dv->checks, CHECK_BLOCK) != NULL;
-	if (!vm || !vm->node || dv->hopeless)
+	if (!vm || !vm->node || dv->hopeless || round->reply->plan->comes_back)
 		return;
 	(void)launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
 	drain_set_aside(fleet, &round->reply->plan->nodes, true);
@@ -244,7 +261,7 @@ static void answer_target(struct preview_round *round, size_t i, const struct ev
 	if (view->excluded)
 		return; /* the reason is there */
 	if (!view->fits)
-		refusal_text(event, view->node, view->reason);
+		refusal_text(event->preview.checks, view->node, view->reason);
 	else
 		text_copy(view->reason, sizeof(view->reason), "fits");
 }

@@ -3,8 +3,10 @@
  * An accepted one is answered when its intent is durable: whoever has the answer may rely on it. */
 #include "coordinator/core/requests.h"
 
+#include "coordinator/core/bring_back.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/preview.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,15 +35,36 @@ static void open_node(struct fleet *fleet, struct node *node)
 	fleet->reconcile_wanted = true;
 }
 
+/* Each guest that would come back is described to the node, which makes all of its checks. */
+static void preview_way_back(struct fleet *fleet, const struct event *event,
+                             const struct node *node)
+{
+	struct migration_settings s = fleet->options.settings;
+	struct reply *reply = reply_new(REPLY_NODE, event->request);
+
+	text_copy(reply->node, sizeof(reply->node), node->kept.name);
+	reply->plan = bring_back_draft(fleet, node);
+	reply->copy_disks = reply->plan->kept.copy_disks;
+	reply->max_downtime_ms = reply->plan->kept.max_downtime_ms;
+	setting_take_strategy(&s, &reply->plan->kept.strategy, ORIGIN_DRAIN);
+	reply->post_copy = strategy_permits_post_copy(&s.strategy);
+	preview_start_drain(fleet, reply);
+}
+
 void request_undrain(struct fleet *fleet, const struct event *event)
 {
 	struct error err = { 0 };
 	struct node *node;
 	struct drain *drain;
+	struct reply *reply;
 	bool changed;
 
 	if (fleet_get_node(fleet, event->node.node, &node, &err) < 0) {
 		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	if (event->node.dry_run) {
+		preview_way_back(fleet, event, node);
 		return;
 	}
 	drain = fleet_find_node_drain(fleet, node);
@@ -56,7 +79,14 @@ void request_undrain(struct fleet *fleet, const struct event *event)
 		change_tell(fleet, SEVERITY_INFO, "node", node->kept.name, "%s takes guests again",
 		            node->kept.name);
 	}
-	reply_node(fleet, event, node, changed);
+	reply = reply_new(REPLY_NODE, event->request);
+	text_copy(reply->node, sizeof(reply->node), node->kept.name);
+	reply->changed = changed;
+	if (event->node.bring_back) {
+		reply->plan = bring_back_draft(fleet, node);
+		bring_back_start(fleet, node, reply->plan);
+	}
+	reply_send_stored(fleet, reply);
 }
 
 void request_cordon(struct fleet *fleet, const struct event *event)

@@ -180,7 +180,7 @@ static void test_refused(void **state)
 		{ "nodes -o yaml",
 		  "--output does not know \"yaml\"; it takes table, wide, json, jsonl, "
 		  "name" },
-		{ "undrain host1 --dry-run", "drover undrain does not take --dry-run" },
+		{ "cordon host1 --dry-run", "drover cordon does not take --dry-run" },
 		{ "help --bytes", "drover help does not take --bytes" },
 		{ "nodes -q", "drover nodes does not take --quiet" },
 		{ "drain host1 --dry-run --detach",

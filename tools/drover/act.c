@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small commands that act: undrain, cordon, uncordon, cancel, and migrate, which may follow. */
+/* The small commands that act: cordon, uncordon, cancel, and migrate, which may follow. */
 #include "tools/drover/commands.h"
 
 #include "common/alloc.h"
@@ -65,12 +65,6 @@ static enum exit_code node_call(const struct invocation *invocation,
 	}
 	session_close(&s);
 	return code;
-}
-
-enum exit_code undrain_run(const struct invocation *invocation)
-{
-	return node_call(invocation, coordinator_ask_undrain, "undraining", "takes guests again.",
-	                 "was not drained; nothing to do.");
 }
 
 enum exit_code cordon_run(const struct invocation *invocation)

@@ -87,6 +87,7 @@ enum option_id {
 	OPTION_INTO,
 	OPTION_EVEN_OWN,
 	OPTION_SELECTOR,
+	OPTION_BRING_BACK,
 	OPTION_GUEST,
 	OPTION_MEMORY,
 	OPTION_VCPUS,
@@ -139,6 +140,7 @@ struct options {
 	const char *into;
 	bool even_own;
 	const char *selector;
+	bool bring_back;
 	const char *guest, *memory, *like; /* sizes with their units */
 	uint64_t vcpus;                    /* 0 = none given */
 };

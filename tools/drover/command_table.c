@@ -182,6 +182,8 @@ static const struct option options[] = {
 	  "another way in" },
 	{ OPTION_SELECTOR, 'l', "selector", "LABELS", OPTION_TEXT, AT(selector),
 	  "hosts with these labels: KEY=VALUE, KEY!=VALUE, KEY, !KEY; several with commas" },
+	{ OPTION_BRING_BACK, 0, "bring-back", NULL, OPTION_FLAG, AT(bring_back),
+	  "and move the guests back that its drain has moved away" },
 	{ OPTION_GUEST, 0, "guest", "SIZE", OPTION_TEXT, AT(guest),
 	  "room for guests of this size, for example 8GiB or 8GiB,4cpu" },
 	{ OPTION_MEMORY, 0, "memory", "SIZE", OPTION_TEXT, AT(memory),
@@ -338,10 +340,21 @@ static const struct command commands[] = {
 		      "drover drain host1 --leave build7\n"
 		      "drover drain host1 host2\ndrover drain -l rack=a --dry-run" },
 	{ .name = "undrain", .arguments = "NODE", .words_min = 1, .words_max = 1,
-	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
-	  .run = undrain_run, .completion = COMPLETE_NODES,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(BYTES) | O(NO_HEADERS) | O(BRING_BACK) |
+		     O(DRY_RUN) | O(DETACH),
+	  .formats = SHOWABLE, .group = ACT, .run = undrain_run, .completion = COMPLETE_NODES,
 	  .summary = "end a node's maintenance: guests may come again",
-	  .description = "Guests are not brought back.", .examples = "drover undrain host1" },
+	  .description = "Guests are not brought back, unless --bring-back is given. Then those that "
+			 "the node's last drain has moved away come back, the largest first, as many "
+			 "at a time as the cluster's limits allow, with the drain's own settings. One "
+			 "that has moved on since, or runs nowhere, is left alone and named. With "
+			 "--dry-run the node is asked for each of them beforehand: it makes all checks "
+			 "(its CPU may be another one now), and nothing is changed.\n\n"
+			 "Repeat it as you like: who is back, or on the way, is not asked for again. "
+			 "The status is 0 if all are back, 5 if some stayed where they were, 1 if one "
+			 "failed. Ctrl-C stops watching only.",
+	  .examples = "drover undrain host1\ndrover undrain host1 --bring-back --dry-run\n"
+		      "drover undrain host1 --bring-back" },
 	{ .name = "cordon", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(REASON), .formats = SHOWABLE, .group = ACT,
 	  .run = cordon_run, .completion = COMPLETE_NODES,

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guests that a drain has moved away come back: who, in which order, and who stays and why.
+ * Private to core/.
+ *
+ * What a drain has moved is in its migrations, which the store keeps. A guest comes back from where
+ * the drain has put it; one that somebody has moved on since is somebody's intention, and stays. Each
+ * one that comes is a migration of its own, with the wishes of its drain, which a restart does not
+ * lose.
+ */
+#pragma once
+
+#include "coordinator/core/change.h"
+
+/* Who would come back to @node, were it open, as a plan (see drain_draft): "waiting" is to come,
+ * "moving" comes already, "left" stays where it is, "blocked" has no room there or cannot move. Its
+ * number is that of the drain; 0 = no drain is known that has moved a guest away. */
+struct drain *bring_back_draft(struct fleet *fleet, const struct node *node);
+
+/* Migrations for those of @draft that are to come; their numbers go into it. */
+void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draft);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The way back: who comes, who stays where it is and why, what is asked beforehand, what a restart keeps. */
+#include "coordinator/core/drain.h"
+
+#include "tests/unit/core_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *const three[] = { "web1", "web2", "web3" };
+
+/* The move of that migration ends well, and both hosts show it. */
+static void arrive(struct core_world *world, const struct migration *m)
+{
+	struct vm_state vm = core_world_vm(m->kept.vm_name, 256);
+	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
+	uint64_t number = m->kept.number;
+
+	text_copy(source, sizeof(source), m->kept.source);
+	text_copy(target, sizeof(target), m->kept.target);
+	core_world_report(world, number, MIGRATION_RUNNING, NULL);
+	core_world_see(world, target, &vm);
+	core_world_unsee(world, source, vm.name);
+	core_world_report(world, number, MIGRATION_DONE, NULL);
+}
+
+static void arrive_all(struct core_world *world)
+{
+	for (unsigned round = 0; round < 40; round++) {
+		struct migration *m = world->fleet->active;
+
+		while (m && !m->kept.holds_slot)
+			m = m->next_active;
+		if (m)
+			arrive(world, m);
+		if (core_world_find(world, ACTION_SET_DRAIN_MARK))
+			core_world_confirm_mark(
+				world,
+				(uint32_t)fleet_find_node(world->fleet, "host1")->active_vms);
+		core_world_wait(world, 6);
+	}
+}
+
+/* host1 emptied onto host2 and host3. */
+static struct core_world *drained(void)
+{
+	struct core_world *world = core_world_new();
+
+	core_world_host(world, "host1", 4096, three, 3);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	core_world_drain(world, "host1");
+	arrive_all(world);
+	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_COMPLETED);
+	core_world_forget(world);
+	return world;
+}
+
+static void undrain(struct core_world *world, bool dry_run)
+{
+	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };
+
+	event.node.node = "host1";
+	event.node.reason = "";
+	event.node.bring_back = true;
+	event.node.dry_run = dry_run;
+	core_world_step(world, &event);
+}
+
+static const struct drain_vm *guest(const struct reply *reply, const char *name)
+{
+	for (size_t i = 0; i < reply->plan->n_vms; i++) {
+		if (strcmp(reply->plan->vms[i].name, name) == 0)
+			return &reply->plan->vms[i];
+	}
+	fail_msg("%s is not in the plan", name);
+	return NULL;
+}
+
+static struct vm *find_vm(struct core_world *world, const char *name)
+{
+	struct vm *vm;
+
+	assert_int_equal(fleet_get_vm(world->fleet, name, &vm, NULL), 0);
+	return vm;
+}
+
+/* All come back to where they were, none before the host's own agent knows that it takes guests. */
+static void test_they_come_back(void **state)
+{
+	struct core_world *world = drained();
+	const struct reply *reply;
+
+	(void)state;
+	undrain(world, false);
+	reply = core_world_reply(world);
+	assert_int_equal(reply->plan->n_vms, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(reply->plan->vms[i].state, DRAIN_VM_MOVING);
+	assert_int_equal(core_world_count(world, ACTION_START), 0);
+	core_world_confirm_mark(world, 0);
+	assert_int_equal(core_world_count(world, ACTION_START), 2); /* into one host at a time */
+	arrive_all(world);
+	for (size_t i = 0; i < 3; i++)
+		assert_string_equal(find_vm(world, three[i])->node->kept.name, "host1");
+	/* Once more: nothing is left to do. */
+	core_world_forget(world);
+	undrain(world, false);
+	assert_non_null(strstr(guest(core_world_reply(world), "web1")->reason, "again already"));
+	assert_int_equal(world->fleet->n_active, 0);
+	core_world_free(world);
+}
+
+/* One that was moved on by hand since stays, and is named with the command; one that ended, too. */
+static void test_moved_on_since(void **state)
+{
+	struct core_world *world = drained();
+	struct vm *vm = find_vm(world, "web2");
+	struct vm_state seen = core_world_vm("web2", 256);
+	char from[NODE_NAME_BYTES], to[NODE_NAME_BYTES];
+	const struct reply *reply;
+
+	(void)state;
+	text_copy(from, sizeof(from), vm->node->kept.name);
+	text_copy(to, sizeof(to), strcmp(from, "host2") == 0 ? "host3" : "host2");
+	core_world_unsee(world, from, "web2");
+	core_world_see(world, to, &seen);
+	core_world_unsee(world, find_vm(world, "web3")->node->kept.name, "web3");
+	core_world_forget(world);
+	undrain(world, false);
+	reply = core_world_reply(world);
+	assert_int_equal(guest(reply, "web1")->state, DRAIN_VM_MOVING);
+	assert_int_equal(guest(reply, "web2")->state, DRAIN_VM_LEFT);
+	assert_non_null(strstr(guest(reply, "web2")->reason, "has moved on since"));
+	assert_non_null(strstr(guest(reply, "web2")->reason, "drover migrate web2 --to host1"));
+	assert_int_equal(guest(reply, "web3")->state, DRAIN_VM_LEFT);
+	assert_int_equal(world->fleet->n_active, 1);
+	core_world_free(world);
+}
+
+/* Dry: the host itself makes every check, its maintenance is no reason against, its CPU is. */
+static void test_dry_run(void **state)
+{
+	struct core_world *world = drained();
+	struct check no[] = { { .id = "node", .verdict = CHECK_FAIL, .measured = "in maintenance" },
+		              { .id = "cpu",
+		                .verdict = CHECK_FAIL,
+		                .measured = "lacks avx512f",
+		                .required = "avx512f" } };
+	struct checks checks = { .items = no, .count = 1 };
+	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+	const struct reply *reply;
+	size_t waiting = 0;
+
+	(void)state;
+	undrain(world, true);
+	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 3);
+	answer.preview.outcome = CALL_ANSWERED;
+	answer.preview.checks = &checks;
+	answer.preview.preview = world->fleet->next_preview - 2;
+	core_world_step(world, &answer);
+	answer.preview.preview++;
+	core_world_step(world, &answer);
+	checks.count = 2;
+	answer.preview.preview++;
+	core_world_step(world, &answer);
+	reply = core_world_reply(world);
+	assert_int_equal(reply->kind, REPLY_NODE);
+	for (size_t i = 0; i < 3; i++) {
+		waiting += reply->plan->vms[i].state == DRAIN_VM_WAITING;
+		if (reply->plan->vms[i].state == DRAIN_VM_BLOCKED)
+			assert_non_null(strstr(reply->plan->vms[i].reason, "avx512f"));
+	}
+	assert_int_equal(waiting, 2);
+	assert_int_equal(world->fleet->n_active, 0);
+	assert_int_equal(fleet_find_node(world->fleet, "host1")->state, NODE_MAINTENANCE);
+	core_world_free(world);
+}
+
+/* A drain that found the host empty, because it was emptied before, does not make it forget. */
+static void test_a_second_drain_moved_nobody(void **state)
+{
+	struct core_world *world = drained();
+
+	(void)state;
+	core_world_drain(world, "host1");
+	arrive_all(world);
+	core_world_forget(world);
+	undrain(world, false);
+	assert_int_equal(core_world_reply(world)->plan->kept.number, 1);
+	assert_int_equal(world->fleet->n_active, 3);
+	core_world_free(world);
+}
+
+/* Drained again before all are back: those that wait do not come any more. */
+static void test_drained_again(void **state)
+{
+	struct core_world *world = drained();
+
+	(void)state;
+	undrain(world, false);
+	core_world_drain(world, "host1");
+	core_world_wait(world, 6);
+	assert_int_equal(world->fleet->n_active, 0);
+	core_world_free(world);
+}
+
+/* Another coordinator on the same store still knows who was moved, and where to. */
+static void test_survives_a_restart(void **state)
+{
+	struct core_world *world = drained();
+	struct store_contents contents = { .epoch = 1 };
+	struct core_world *later;
+	const struct migration *m;
+	size_t n = 0;
+
+	(void)state;
+	contents.nodes = calloc(1, sizeof(*contents.nodes));
+	contents.nodes[contents.n_nodes++] = fleet_find_node(world->fleet, "host1")->kept;
+	contents.drains = calloc(1, sizeof(*contents.drains));
+	drain_record_copy(&contents.drains[contents.n_drains++],
+	                  &fleet_find_drain(world->fleet, 1)->kept);
+	contents.migrations = calloc(3, sizeof(*contents.migrations));
+	for (m = world->fleet->migrations; m; m = m->hh.next)
+		migration_record_copy(&contents.migrations[n++], &m->kept);
+	contents.n_migrations = n;
+	contents.last_drain_number = 1;
+	contents.last_migration_number = 3;
+	later = core_world_load(&contents);
+	core_world_host(later, "host1", 4096, NULL, 0);
+	core_world_host(later, "host2", 4096, NULL, 0);
+	core_world_host(later, "host3", 4096, NULL, 0);
+	for (size_t i = 0; i < n; i++) {
+		struct vm_state vm = core_world_vm(contents.migrations[i].vm_name, 256);
+
+		core_world_see(later, contents.migrations[i].target, &vm);
+	}
+	undrain(later, false);
+	assert_int_equal(core_world_reply(later)->plan->n_vms, 3);
+	assert_int_equal(later->fleet->n_active, 3);
+	store_contents_deinit(&contents);
+	core_world_free(later);
+	core_world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_they_come_back),
+		cmocka_unit_test(test_moved_on_since),
+		cmocka_unit_test(test_dry_run),
+		cmocka_unit_test(test_a_second_drain_moved_nobody),
+		cmocka_unit_test(test_drained_again),
+		cmocka_unit_test(test_survives_a_restart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

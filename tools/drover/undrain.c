@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "drover undrain": the end of a node's maintenance, and the way back of its guests.
+ *
+ * Each guest that comes back is a migration of its own, which goes on without us. They are asked for
+ * once a second until all are over; a coordinator that is away is asked again. */
+#include "tools/drover/undrain.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "tools/drover/commands.h"
+#include "tools/drover/coordinator.ask.h"
+#include "tools/drover/render.h"
+#include "tools/drover/text.h"
+
+#include <string.h>
+
+#define ASK_EVERY_MS 1000
+
+/* How many of the plan are in that state. */
+static size_t count_state(const Drover__V1__Drain *back, const char *state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; back && i < back->n_vms; i++)
+		n += strcmp(back->vms[i]->state, state) == 0;
+	return n;
+}
+
+static void say_node(struct session *s, const char *node, const Drover__V1__NodeReply *reply)
+{
+	_cleanup_free_ char *shown = text_escape(node, s->out.ascii);
+
+	if (!s->options->quiet && s->out.format != OUTPUT_JSON)
+		fprintf(s->out.file, "%s %s\n", shown,
+		        reply->changed ? "takes guests again." : "was not drained; nothing to do.");
+}
+
+/* Those that do not come, with the reason. */
+static void say_who_stays(struct session *s, const Drover__V1__Drain *back)
+{
+	for (size_t i = 0; i < back->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = back->vms[i];
+
+		if (strcmp(vm->state, "moving") != 0)
+			session_say(s, "  %s stays: %s", vm->name, vm->reason);
+	}
+}
+
+static const Drover__V1__Migration *find(const Drover__V1__MigrationList *list, uint64_t number)
+{
+	for (size_t i = 0; i < list->n_migrations; i++) {
+		if (list->migrations[i]->number == number)
+			return list->migrations[i];
+	}
+	return NULL;
+}
+
+static void say_end(struct session *s, const Drover__V1__Migration *m)
+{
+	char duration[OUTPUT_TEXT_BYTES], downtime[OUTPUT_TEXT_BYTES], when[CLOCK_TEXT_BYTES];
+
+	clock_format_wall(clock_wall_ms(), when);
+	if (m->state != DROVER__V1__MIGRATION_STATE__DONE || !m->report)
+		session_say(s, "%s %s is not back: migration/%llu %s: %s", when, m->vm_name,
+		            (unsigned long long)m->number, migration_state_name(m->state),
+		            m->reason);
+	else
+		session_say(s, "%s %s is back on %s from %s: %s, downtime %s", when, m->vm_name,
+		            m->target, m->source,
+		            output_duration(&s->err, m->report->duration_ms, duration),
+		            output_duration(&s->err, m->report->downtime_ms, downtime));
+}
+
+/* Tells of those that are over now. Returns how many are not. */
+static size_t look(struct session *s, const Drover__V1__Drain *back,
+                   const Drover__V1__MigrationList *list, bool *told, size_t *ret_failed)
+{
+	size_t open = 0;
+
+	for (size_t i = 0; i < back->n_vms; i++) {
+		const Drover__V1__Migration *m;
+
+		if (strcmp(back->vms[i]->state, "moving") != 0 || told[i])
+			continue;
+		m = find(list, back->vms[i]->migration_number);
+		if (m && !migration_is_over(m)) {
+			open++;
+			continue;
+		}
+		told[i] = true;
+		if (m)
+			say_end(s, m);
+		*ret_failed += !m || m->state != DROVER__V1__MIGRATION_STATE__DONE;
+	}
+	return open;
+}
+
+static bool never(void *context)
+{
+	(void)context;
+	return false;
+}
+
+static enum exit_code follow(struct session *s, const char *node, const Drover__V1__Drain *back)
+{
+	_cleanup_free_ bool *told = xcalloc(back->n_vms + 1, sizeof(*told));
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	size_t open = count_state(back, "moving"), failed = 0;
+
+	request.node = (char *)node;
+	while (open) {
+		_cleanup_reply_ Drover__V1__MigrationList *list = NULL;
+		struct error err;
+
+		client_wait(s->client, ASK_EVERY_MS, never, NULL);
+		if (client_is_interrupted(s->client) || client_is_overdue(s->client)) {
+			session_say(s, "Stopped watching; the guests come back without us: drover "
+			               "migrations --active");
+			return client_is_interrupted(s->client) ? EXIT_INTERRUPTED : EXIT_TIMEOUT;
+		}
+		if (coordinator_ask_list_migrations(s->client, &request, &list, &err) == 0)
+			open = look(s, back, list, told, &failed);
+	}
+	return failed ? EXIT_FAILED : EXIT_DONE;
+}
+
+static enum exit_code ask(struct session *s, const char *node, bool bring_back, bool dry_run,
+                          Drover__V1__NodeReply **ret_reply)
+{
+	Drover__V1__NodeRequest request = DROVER__V1__NODE_REQUEST__INIT;
+	_cleanup_free_ char *what = xasprintf("undraining %s", node);
+	struct error err = { 0 };
+
+	request.node = (char *)node;
+	request.bring_back = bring_back;
+	request.dry_run = dry_run;
+	if (coordinator_ask_undrain(s->client, &request, ret_reply, &err) == 0)
+		return EXIT_DONE;
+	return client_is_interrupted(s->client) ? EXIT_INTERRUPTED
+	                                        : session_fail_object(s, what, "node", node, &err);
+}
+
+static enum exit_code conclude(const Drover__V1__Drain *back, enum exit_code code)
+{
+	size_t there = 0;
+
+	/* Who is there already needs not come. */
+	for (size_t i = 0; i < back->n_vms; i++)
+		there += strstr(back->vms[i]->reason, "again already") != NULL;
+	if (code == EXIT_DONE && count_state(back, "moving") + there < back->n_vms)
+		return EXIT_PARTLY;
+	return code;
+}
+
+enum exit_code undrain_bring_back(struct session *s, const char *node)
+{
+	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
+	enum exit_code code = ask(s, node, true, false, &reply);
+	size_t n;
+
+	if (code != EXIT_DONE)
+		return code;
+	say_node(s, node, reply);
+	if (s->out.format == OUTPUT_JSON)
+		output_message(&s->out, &reply->base);
+	if (!reply->back || !reply->back->number) {
+		session_say(s, "No drain of %s is known that has moved a guest away.", node);
+		return EXIT_DONE;
+	}
+	n = count_state(reply->back, "moving");
+	if (n)
+		session_say(s, "%zu %s to %s.", n, n == 1 ? "guest comes back" : "guests come back",
+		            node);
+	say_who_stays(s, reply->back);
+	if (s->options->detach)
+		return conclude(reply->back, EXIT_DONE);
+	return conclude(reply->back, follow(s, node, reply->back));
+}
+
+static enum exit_code show_way_back(struct session *s, const char *node)
+{
+	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
+	enum exit_code code = ask(s, node, true, true, &reply);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (s->out.format == OUTPUT_JSON)
+		output_message(&s->out, &reply->base);
+	else if (!reply->back || !reply->back->n_vms)
+		session_say(s, "No drain of %s is known that has moved a guest away.", node);
+	else
+		drain_plan_print(&s->out, reply->back);
+	return reply->back && count_state(reply->back, "blocked") ? EXIT_REFUSED : EXIT_DONE;
+}
+
+static enum exit_code end_maintenance(struct session *s, const char *node)
+{
+	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
+	enum exit_code code = ask(s, node, false, false, &reply);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (s->out.format == OUTPUT_JSON)
+		output_message(&s->out, &reply->base);
+	else
+		say_node(s, node, reply);
+	return EXIT_DONE;
+}
+
+enum exit_code undrain_run(const struct invocation *invocation)
+{
+	const struct options *options = &invocation->options;
+	struct session s;
+	const char *node;
+	enum exit_code code;
+
+	session_init(&s, invocation);
+	node = session_name_of_kind(&s, "node", invocation->words.items[0]);
+	if (!node)
+		return EXIT_USAGE;
+	if (!options->bring_back && (options->dry_run || options->detach)) {
+		fprintf(s.err.file,
+		        "drover: undrain is done at once; --dry-run and --detach go with "
+		        "--bring-back\n");
+		return EXIT_USAGE;
+	}
+	code = session_open(&s, invocation);
+	if (code == EXIT_DONE)
+		code = !options->bring_back ? end_maintenance(&s, node)
+		       : options->dry_run   ? show_way_back(&s, node)
+		                            : undrain_bring_back(&s, node);
+	session_close(&s);
+	return code;
+}
