@@ -59,7 +59,7 @@ enum capacity_help {
 struct capacity_remedy {
 	enum capacity_help kind;
 	char node[NODE_NAME_BYTES];
-	uint64_t bytes; /* CAPACITY_FREE: enough; less by a MiB is not */
+	uint64_t bytes; /* CAPACITY_FREE: enough; with less by a MiB no way was found */
 	char text[REASON_BYTES];
 };
 

@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Agents as the core sees them, and migrations from START to their end.
+ *
+ *	START --5 ms--> accepted --ADMIT_MS--> admitted, room leased --SETUP_MS--> bytes flow
+ *	      --> pass after pass (fluid.c) --> switchover --CLEAN_MS--> done, tombstoned
+ *
+ * ADMIT, SETUP and CLEAN together are PLAN_OVERHEAD_MS, which the core plans with. */
+#include "tools/simulator/world.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "coordinator/core/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALL_MS     5
+#define ADMIT_MS    200
+#define SETUP_MS    800
+#define CLEAN_MS    (PLAN_OVERHEAD_MS - ADMIT_MS - SETUP_MS)
+#define PROGRESS_MS 2000
+#define SWITCH_MS   40 /* devices' state, libvirt's messages: in the downtime, besides what is sent */
+
+uint64_t agents_free_bytes(const struct world *w, size_t host)
+{
+	const struct world_host *h = &w->hosts[host];
+	uint64_t limit = host_state_limit_bytes(&h->facts);
+	uint64_t used = h->other_bytes + h->guests_bytes + h->leased_bytes;
+
+	return limit > used ? limit - used : 0;
+}
+
+/* --- what they say --- */
+
+/* *@ret_leases is to be freed. Only borrowed by the core. */
+static struct host_state state_of(const struct world *w, size_t host, struct lease **ret_leases)
+{
+	const struct world_host *h = &w->hosts[host];
+	struct host_state state = h->facts;
+	size_t n = 0;
+
+	*ret_leases = xcalloc(w->n_attempts - w->first_live + 1, sizeof(**ret_leases));
+	for (size_t i = w->first_live; i < w->n_attempts; i++) {
+		if (w->attempts[i].lease && w->attempts[i].target == host)
+			(*ret_leases)[n++].attempt = w->attempts[i].id;
+	}
+	state.leases = *ret_leases;
+	state.n_leases = n;
+	state.memory_guests_bytes = h->other_bytes + h->guests_bytes;
+	state.memory_reserved_bytes = h->leased_bytes;
+	state.ports_in_use = state.slots_in = (uint32_t)n;
+	return state;
+}
+
+void agents_say_host(struct world *w, size_t host)
+{
+	struct event event = { .kind = EVENT_HOST };
+	_cleanup_free_ struct lease *leases = NULL;
+	struct host_state state = state_of(w, host, &leases);
+
+	if (!w->hosts[host].attached)
+		return;
+	event.host.node = w->hosts[host].name;
+	event.host.host = &state;
+	world_step(w, &event);
+}
+
+static struct vm_state vm_of(const struct world_guest *g, size_t host)
+{
+	struct vm_state state = g->facts;
+
+	if (g->incoming == host)
+		text_copy(state.state, sizeof(state.state), "incoming");
+	return state;
+}
+
+static void say_vm(struct world *w, size_t host, size_t guest)
+{
+	const struct world_guest *g = &w->guests[guest];
+	struct vm_state state = vm_of(g, host);
+	struct event event = { 0 };
+
+	if (g->host == host || g->incoming == host) {
+		event.kind = EVENT_VM;
+		event.vm.node = w->hosts[host].name;
+		event.vm.vm = &state;
+	} else {
+		event.kind = EVENT_VM_GONE;
+		event.vm_gone.node = w->hosts[host].name;
+		event.vm_gone.uuid = g->facts.uuid;
+	}
+	world_step(w, &event);
+	agents_say_host(w, host);
+}
+
+static struct attempt_report report_of(const struct world *w, const struct world_attempt *a)
+{
+	const struct world_guest *g = &w->guests[a->guest];
+	struct attempt_report r = { .attempt = a->id, .state = a->state, .tombstoned = a->over };
+	double all = (double)g->facts.memory_bytes;
+
+	text_copy(r.vm_uuid, sizeof(r.vm_uuid), g->facts.uuid);
+	text_copy(r.vm_name, sizeof(r.vm_name), g->facts.name);
+	text_copy(r.source, sizeof(r.source), w->hosts[a->source].name);
+	text_copy(r.target, sizeof(r.target), w->hosts[a->target].name);
+	text_copy(r.reason, sizeof(r.reason), a->reason);
+	r.progress.elapsed_ms = (a->over ? a->ended_ms : w->now_ms) - a->began_ms;
+	r.progress.memory_total_bytes = g->facts.memory_bytes;
+	r.progress.memory_processed_bytes = (uint64_t)a->copy.sent;
+	r.progress.memory_remaining_bytes = (uint64_t)a->copy.left;
+	r.progress.transfer_bytes_per_s = a->copying ? (uint64_t)a->copy.rate : 0;
+	r.progress.dirty_bytes_per_s = (uint64_t)g->dirty_bytes_per_s;
+	r.progress.iteration = a->copy.passes + 1;
+	r.progress.percent = a->state == MIGRATION_DONE ? 100
+	                     : a->copy.passes           ? 99
+	                                                : (uint32_t)(99 * a->copy.sent / (all + 1));
+	r.transferred_bytes = (uint64_t)a->copy.sent;
+	if (a->over)
+		r.duration_ms = a->ended_ms - a->began_ms;
+	r.downtime_ms = a->state == MIGRATION_DONE ? SWITCH_MS + (uint64_t)(a->copy.downtime * 1000)
+	                                           : 0;
+	return r;
+}
+
+static void say_attempt(struct world *w, const struct world_attempt *a)
+{
+	struct attempt_report report = report_of(w, a);
+	struct event event = { .kind = EVENT_ATTEMPT };
+
+	/* The steps may add attempts: nothing of @a is used after. */
+	event.attempt.node = w->hosts[a->source].name;
+	event.attempt.report = &report;
+	if (a->state == MIGRATION_DONE) {
+		struct check check = { .id = "state", .verdict = CHECK_PASS };
+
+		checks_add(&report.verification, &check);
+	}
+	world_step(w, &event);
+	attempt_report_deinit(&report);
+}
+
+void agents_attach(struct world *w, size_t host)
+{
+	struct event event = { .kind = EVENT_ATTACH, .request = host + 1 };
+
+	event.attach.node = w->hosts[host].name;
+	event.attach.mesh_address = w->hosts[host].facts.mesh_address;
+	event.attach.agent_version = w->hosts[host].facts.agent_version;
+	event.attach.boot_id = w->hosts[host].facts.boot_id;
+	world_step(w, &event);
+}
+
+void agents_say_everything(struct world *w, size_t host)
+{
+	struct event event = { .kind = EVENT_SNAPSHOT };
+	_cleanup_free_ struct lease *leases = NULL;
+	struct host_state state = state_of(w, host, &leases);
+	struct vm_state *vms = xcalloc(w->n_guests + 1, sizeof(*vms));
+	size_t n = 0;
+
+	w->hosts[host].attached = true;
+	for (size_t i = 0; i < w->n_guests; i++) {
+		if (w->guests[i].host == host)
+			vms[n++] = vm_of(&w->guests[i], host);
+	}
+	event.snapshot.node = w->hosts[host].name;
+	event.snapshot.host = &state;
+	event.snapshot.vms = vms;
+	event.snapshot.n_vms = n;
+	event.snapshot.inventory_valid = w->hosts[host].facts.libvirt_connected;
+	world_step(w, &event);
+	free(vms);
+}
+
+/* --- bytes --- */
+
+static void share(struct world *w)
+{
+	struct fluid_copy **copies = xcalloc(w->n_attempts - w->first_live + 1, sizeof(*copies));
+	double next = INFINITY;
+	size_t n = 0;
+
+	for (size_t i = w->first_live; i < w->n_attempts; i++) {
+		if (w->attempts[i].copying)
+			copies[n++] = &w->attempts[i].copy;
+	}
+	fluid_share(&w->fluid, copies, n);
+	for (size_t i = 0; i < n; i++) {
+		double seconds = fluid_next(copies[i]);
+
+		next = seconds < next ? seconds : next;
+	}
+	free(copies);
+	w->fluid_version++;
+	if (isfinite(next))
+		world_after(w, (uint64_t)(next * 1000) + 1, QUEUE_FLUID, 0, w->fluid_version, NULL);
+}
+
+/* All that flows, up to now. */
+static void flow(struct world *w)
+{
+	double seconds = (double)(w->now_ms - w->fluid_ms) / 1000;
+
+	for (size_t i = w->first_live; seconds > 0 && i < w->n_attempts; i++) {
+		if (w->attempts[i].copying)
+			fluid_advance(&w->attempts[i].copy, seconds);
+	}
+	w->fluid_ms = w->now_ms;
+}
+
+/* --- the end of an attempt --- */
+
+static void give_back_room(struct world *w, struct world_attempt *a)
+{
+	uint64_t need = vm_state_need_bytes(&w->guests[a->guest].facts);
+
+	if (!a->lease)
+		return;
+	a->lease = false;
+	w->hosts[a->target].leased_bytes -= need;
+	w->hosts[a->target].n_guests--;
+	w->guests[a->guest].incoming = NOWHERE;
+}
+
+static void end(struct world *w, size_t index, enum migration_state state, const char *reason)
+{
+	struct world_attempt *a = &w->attempts[index];
+	struct world_guest *g = &w->guests[a->guest];
+	size_t target = a->target, guest = a->guest, source = a->source;
+	uint64_t need = vm_state_need_bytes(&g->facts);
+	bool flowed = a->copying;
+
+	flow(w);
+	a->copying = false;
+	a->over = true;
+	a->state = state;
+	a->ended_ms = w->now_ms;
+	while (w->first_live < w->n_attempts && w->attempts[w->first_live].over)
+		w->first_live++;
+	text_copy(a->reason, sizeof(a->reason), reason);
+	give_back_room(w, a);
+	g->sent += a->copy.sent;
+	g->passes += a->copy.passes;
+	g->ended_ms = w->last_end_ms = w->now_ms;
+	text_copy(g->outcome, sizeof(g->outcome), migration_state_name(state));
+	w->n_failed += state == MIGRATION_FAILED;
+	if (state == MIGRATION_DONE) {
+		g->downtime_us = SWITCH_MS * 1000 + (uint64_t)(a->copy.downtime * 1e6);
+		g->host = target;
+		w->hosts[source].guests_bytes -= need;
+		w->hosts[source].n_guests--;
+		w->hosts[target].guests_bytes += need;
+		w->hosts[target].n_guests++;
+	}
+	world_trace(w, migration_state_name(state), g->facts.name, w->hosts[source].name,
+	            w->hosts[target].name, reason);
+	if (flowed)
+		share(w);
+	say_vm(w, source, guest);
+	say_vm(w, target, guest);
+	say_attempt(w, &w->attempts[index]);
+}
+
+/* The time that its settings give it is over. */
+static void overdue(struct world *w, size_t index)
+{
+	struct world_attempt *a = &w->attempts[index];
+	char took[UNITS_TEXT_BYTES], text[REASON_BYTES];
+
+	if (!a->copying || a->copy.still)
+		return;
+	flow(w);
+	if (a->settings.strategy.allow_post_copy) {
+		/* The guest runs on there, and what is left follows. */
+		a->copy.left = 0;
+		a->copying = false;
+		a->state = MIGRATION_SWITCHING;
+		a->copy.sent += fluid_written(&a->copy);
+		world_after(w, CLEAN_MS, QUEUE_END, index, 0, NULL);
+		share(w);
+	} else if (a->settings.strategy.allow_disruption) {
+		a->copy.left += fluid_written(&a->copy);
+		a->copy.still = true;
+		share(w);
+	} else {
+		snprintf(text, sizeof(text), "did not converge within %s",
+		         units_format_duration(w->now_ms - a->copy_ms, took));
+		end(w, index, MIGRATION_FAILED, text);
+	}
+}
+
+static void turn_passes(struct world *w)
+{
+	flow(w);
+	for (size_t i = w->first_live; i < w->n_attempts; i++) {
+		struct world_attempt *a = &w->attempts[i];
+		double all = (double)w->guests[a->guest].facts.memory_bytes;
+
+		if (!a->copying)
+			continue;
+		if (a->copy.sent >= a->fails_at * all) {
+			end(w, i, MIGRATION_FAILED, "the migration broke (by chance)");
+		} else if (a->copy.left <= 0.5 && fluid_turn(&a->copy)) {
+			a->copying = false;
+			a->state = MIGRATION_SWITCHING;
+			world_after(w, SWITCH_MS + CLEAN_MS, QUEUE_END, i, 0, NULL);
+		}
+	}
+	share(w);
+}
+
+/* --- the beginning of one --- */
+
+static void admit(struct world *w, size_t index)
+{
+	struct world_attempt *a = &w->attempts[index];
+	struct world_guest *g = &w->guests[a->guest];
+	uint64_t need = vm_state_need_bytes(&g->facts), room = agents_free_bytes(w, a->target);
+	size_t target = a->target, guest = a->guest;
+	char text[REASON_BYTES], amount[UNITS_TEXT_BYTES];
+
+	if (a->cancel) {
+		end(w, index, MIGRATION_CANCELLED, "cancelled on request");
+		return;
+	}
+	if (room < need || world_draw(w) * 1000 < (double)w->options.refuse_per_mille) {
+		snprintf(text, sizeof(text), "%.120s refused: memory: %s free",
+		         w->hosts[target].name, units_format_bytes(room, amount));
+		end(w, index, MIGRATION_FAILED, text);
+		return;
+	}
+	a->lease = true;
+	g->incoming = target;
+	w->hosts[target].leased_bytes += need;
+	w->hosts[target].n_guests++;
+	a->state = MIGRATION_RUNNING;
+	say_vm(w, target, guest);
+	say_attempt(w, &w->attempts[index]);
+	world_after(w, SETUP_MS, QUEUE_COPY, index, 0, NULL);
+}
+
+static void begin_copy(struct world *w, size_t index)
+{
+	struct world_attempt *a = &w->attempts[index];
+	const struct world_guest *g = &w->guests[a->guest];
+	uint64_t gib = (g->facts.memory_bytes + GIB - 1) / GIB;
+	uint64_t allowed_ms = a->settings.completion_timeout_ms_per_gib * gib;
+
+	if (a->over)
+		return;
+	flow(w);
+	a->copy.source = a->source;
+	a->copy.target = a->target;
+	a->copy.dirty_bytes_per_s = g->dirty_bytes_per_s;
+	a->copy.working_set_bytes = g->working_set_bytes;
+	a->copy.limit_bytes_per_s = w->options.fair ? 0 : (double)a->settings.bandwidth_bytes_per_s;
+	a->copy.downtime_s = a->settings.max_downtime_ms
+	                             ? (double)a->settings.max_downtime_ms / 1000
+	                             : 0.3;
+	fluid_begin(&a->copy, (double)g->facts.memory_bytes);
+	a->copying = true;
+	a->copy_ms = w->now_ms;
+	share(w);
+	if (allowed_ms)
+		world_after(w, allowed_ms, QUEUE_OVERDUE, index, 0, NULL);
+	world_after(w, PROGRESS_MS, QUEUE_PROGRESS, index, 0, NULL);
+}
+
+static size_t find_guest(const struct world *w, const char *uuid)
+{
+	for (size_t i = 0; i < w->n_guests; i++) {
+		if (strcmp(w->guests[i].facts.uuid, uuid) == 0)
+			return i;
+	}
+	return NOWHERE;
+}
+
+static size_t find_attempt(const struct world *w, const struct attempt *id)
+{
+	for (size_t i = w->n_attempts; i > 0; i--) {
+		if (id_equal(&w->attempts[i - 1].id.operation, &id->operation) &&
+		    w->attempts[i - 1].id.number == id->number)
+			return i - 1;
+	}
+	return NOWHERE;
+}
+
+static size_t add_attempt(struct world *w, const struct attempt_call *call)
+{
+	struct world_attempt a = { .id = call->attempt,
+		                   .migration = call->migration,
+		                   .state = MIGRATION_RESERVED,
+		                   .settings = call->settings,
+		                   .began_ms = w->now_ms,
+		                   .fails_at = 1e9 };
+	struct world_guest *g;
+
+	a.guest = find_guest(w, call->vm_uuid);
+	a.source = world_find_host(w, call->source);
+	a.target = world_find_host(w, call->target);
+	if (a.guest == NOWHERE || a.source == NOWHERE || a.target == NOWHERE)
+		return NOWHERE;
+	if (world_draw(w) * 1000 < (double)w->options.fail_per_mille)
+		a.fails_at = world_draw(w);
+	g = &w->guests[a.guest];
+	if (!g->attempts++)
+		g->began_ms = w->now_ms;
+	w->attempts = xreallocarray(w->attempts, w->n_attempts + 1, sizeof(*w->attempts));
+	w->attempts[w->n_attempts] = a;
+	world_trace(w, "start", g->facts.name, call->source, call->target, NULL);
+	return w->n_attempts++;
+}
+
+/* --- calls --- */
+
+static void answer_call(struct world *w, enum event_kind kind, const struct attempt_call *call,
+                        size_t index)
+{
+	struct event event = { .kind = kind };
+	struct attempt_report report = { 0 };
+
+	event.call.migration = call->migration;
+	event.call.attempt_number = call->attempt.number;
+	event.call.outcome = CALL_ANSWERED;
+	if (index == NOWHERE) {
+		event.call.outcome = CALL_REFUSED;
+		error_set(&event.call.error, ERROR_NOT_FOUND, "no such guest or node here");
+	} else {
+		report = report_of(w, &w->attempts[index]);
+		event.call.accepted = true;
+		event.call.report = &report;
+	}
+	world_step(w, &event);
+	attempt_report_deinit(&report);
+}
+
+struct call {
+	enum action_kind kind;
+	union {
+		struct attempt_call attempt;
+		struct preview_call preview;
+		struct tune_call tune;
+		struct drain_mark mark;
+		uint64_t epoch;
+	};
+};
+
+static void take_tune(struct world *w, const struct tune_call *call)
+{
+	size_t index = find_attempt(w, &call->attempt);
+	struct event event = { .kind = EVENT_TUNE_OUTCOME, .request = call->request };
+	struct world_attempt *a = index == NOWHERE ? NULL : &w->attempts[index];
+
+	event.tuned.migration = call->migration;
+	event.tuned.attempt_number = call->attempt.number;
+	event.tuned.outcome = CALL_ANSWERED;
+	event.tuned.note = "";
+	if (a && call->tuning.bandwidth_given) {
+		flow(w);
+		a->settings.bandwidth_bytes_per_s = call->tuning.bandwidth_bytes_per_s;
+		if (!w->options.fair)
+			a->copy.limit_bytes_per_s = (double)call->tuning.bandwidth_bytes_per_s;
+		share(w);
+	}
+	if (a && call->tuning.max_downtime_given)
+		a->copy.downtime_s = (double)call->tuning.max_downtime_ms / 1000;
+	world_step(w, &event);
+}
+
+static void take_call(struct world *w, const struct call *call)
+{
+	size_t index;
+
+	switch (call->kind) {
+	case ACTION_START:
+		index = find_attempt(w, &call->attempt.attempt);
+		if (index == NOWHERE) {
+			index = add_attempt(w, &call->attempt);
+			if (index != NOWHERE)
+				world_after(w, ADMIT_MS, QUEUE_ADMIT, index, 0, NULL);
+		}
+		answer_call(w, EVENT_START_OUTCOME, &call->attempt, index);
+		break;
+	case ACTION_CANCEL:
+		index = find_attempt(w, &call->attempt.attempt);
+		if (index != NOWHERE)
+			w->attempts[index].cancel = true;
+		answer_call(w, EVENT_CANCEL_OUTCOME, &call->attempt, index);
+		if (index != NOWHERE && w->attempts[index].copying)
+			end(w, index, MIGRATION_CANCELLED, "cancelled on request");
+		break;
+	case ACTION_PROBE:
+		answer_call(w, EVENT_PROBE_OUTCOME, &call->attempt,
+		            find_attempt(w, &call->attempt.attempt));
+		break;
+	default:
+		take_tune(w, &call->tune);
+		break;
+	}
+}
+
+static void take_mark(struct world *w, size_t host, const struct call *call)
+{
+	struct event event = { .kind = EVENT_MARK_OUTCOME };
+
+	event.mark.node = w->hosts[host].name;
+	event.mark.drain_id = call->mark.drain_id;
+	event.mark.outcome = CALL_ANSWERED;
+	event.mark.active_vms = w->hosts[host].n_guests;
+	world_step(w, &event);
+}
+
+static void take_preview(struct world *w, const struct preview_call *call)
+{
+	struct event event = { .kind = EVENT_PREVIEW_OUTCOME };
+	struct check check = { .id = "memory", .verdict = CHECK_PASS };
+	struct checks checks = { .items = &check, .count = 1 };
+	size_t guest = find_guest(w, call->vm_uuid), target = world_find_host(w, call->target);
+	uint64_t room = target == NOWHERE ? 0 : agents_free_bytes(w, target);
+	uint64_t need = guest == NOWHERE ? 0 : vm_state_need_bytes(&w->guests[guest].facts);
+	char amount[UNITS_TEXT_BYTES];
+
+	event.preview.preview = call->preview;
+	event.preview.outcome = CALL_ANSWERED;
+	event.preview.checks = &checks;
+	event.preview.admitted = room >= need;
+	if (room < need)
+		check.verdict = CHECK_FAIL;
+	snprintf(check.measured, sizeof(check.measured), "%s free",
+	         units_format_bytes(room, amount));
+	snprintf(check.required, sizeof(check.required), "%s", units_format_bytes(need, amount));
+	world_step(w, &event);
+}
+
+void agents_take_action(struct world *w, struct action *action)
+{
+	struct call call = { .kind = action->kind };
+	enum queued_kind kind = QUEUE_CALL;
+	size_t host = 0;
+
+	switch (action->kind) {
+	case ACTION_START:
+	case ACTION_CANCEL:
+	case ACTION_PROBE:
+		call.attempt = action->call;
+		break;
+	case ACTION_TUNE:
+		call.tune = action->tune;
+		break;
+	case ACTION_PREVIEW:
+		call.preview = action->preview;
+		kind = QUEUE_PREVIEW;
+		break;
+	case ACTION_SET_DRAIN_MARK:
+		call.mark = action->mark.mark;
+		call.mark.leave = (struct names){ 0 }; /* stays with the action */
+		host = world_find_host(w, action->mark.node);
+		kind = QUEUE_MARK;
+		break;
+	default:
+		return; /* fences: nobody declares a host dead here */
+	}
+	world_after(w, CALL_MS, kind, host, 0, xmemdup(&call, sizeof(call)));
+}
+
+static void say_progress(struct world *w, size_t index)
+{
+	if (!w->attempts[index].copying)
+		return;
+	flow(w);
+	share(w);
+	say_attempt(w, &w->attempts[index]);
+	world_after(w, PROGRESS_MS, QUEUE_PROGRESS, index, 0, NULL);
+}
+
+void agents_take_queued(struct world *w, struct queued *q)
+{
+	switch (q->kind) {
+	case QUEUE_ADMIT:
+		admit(w, q->index);
+		break;
+	case QUEUE_COPY:
+		begin_copy(w, q->index);
+		break;
+	case QUEUE_FLUID:
+		if (q->tag == w->fluid_version)
+			turn_passes(w);
+		break;
+	case QUEUE_PROGRESS:
+		say_progress(w, q->index);
+		break;
+	case QUEUE_OVERDUE:
+		overdue(w, q->index);
+		break;
+	case QUEUE_END:
+		if (!w->attempts[q->index].over)
+			end(w, q->index, MIGRATION_DONE, "");
+		break;
+	case QUEUE_MARK:
+		take_mark(w, q->index, q->data);
+		break;
+	case QUEUE_PREVIEW:
+		take_preview(w, &((const struct call *)q->data)->preview);
+		break;
+	default:
+		take_call(w, q->data);
+		break;
+	}
+}
