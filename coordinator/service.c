@@ -431,6 +431,7 @@ static const struct coordinator_handlers handlers = {
 	.cancel = order_cancel,
 	.tune = order_tune,
 	.collect_garbage = order_garbage,
+	.probe_path = order_probe,
 	.fence = order_fence,
 	.unfence = order_unfence,
 };

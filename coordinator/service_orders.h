@@ -15,5 +15,6 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 void order_cancel(struct mesh_incoming *in, const Drover__V1__CancelRequest *r, void *context);
 void order_tune(struct mesh_incoming *in, const Drover__V1__TuneRequest *r, void *context);
 void order_garbage(struct mesh_incoming *in, const Drover__V1__GarbageRequest *r, void *context);
+void order_probe(struct mesh_incoming *in, const Drover__V1__ProbeRequest *r, void *context);
 void order_fence(struct mesh_incoming *in, const Drover__V1__FenceRequest *r, void *context);
 void order_unfence(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);

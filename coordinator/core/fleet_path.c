@@ -29,6 +29,20 @@ static const struct path_estimate *find_estimate(const struct node *source,
 	return NULL;
 }
 
+void fleet_complete_path(const struct node *source, const struct node *target,
+                         struct path_estimate *e)
+{
+	path_limit(e, path_narrower(link_of(source), link_of(target)));
+	e->available_bytes_per_s = path_available(e, source->host.other_tx_bytes_per_s,
+	                                          target->host.other_rx_bytes_per_s);
+	if (source->host.other_known && target->host.other_known)
+		return;
+	if (e->confidence_percent > UNMEASURED_PERCENT)
+		e->confidence_percent = UNMEASURED_PERCENT;
+	snprintf(e->why, sizeof(e->why), "other traffic on %.40s is not measured",
+	         source->host.other_known ? target->kept.name : source->kept.name);
+}
+
 bool fleet_get_path(const struct node *source, const struct node *target, uint64_t now_ms,
                     struct path_estimate *ret)
 {
@@ -39,7 +53,6 @@ bool fleet_get_path(const struct node *source, const struct node *target, uint64
 	*ret = e;
 	if (told && told->method > PATH_LINK_SPEED) {
 		e = *told;
-		path_limit(&e, links);
 	} else if (links) {
 		e.method = PATH_LINK_SPEED;
 		e.capacity_bytes_per_s = e.near_bytes_per_s = e.far_bytes_per_s = links;
@@ -51,14 +64,7 @@ bool fleet_get_path(const struct node *source, const struct node *target, uint64
 		return false;
 	if (source->last_seen_ms && now_ms > source->last_seen_ms)
 		e.age_ms += now_ms - source->last_seen_ms;
-	e.available_bytes_per_s = path_available(&e, source->host.other_tx_bytes_per_s,
-	                                         target->host.other_rx_bytes_per_s);
-	if (!source->host.other_known || !target->host.other_known) {
-		if (e.confidence_percent > UNMEASURED_PERCENT)
-			e.confidence_percent = UNMEASURED_PERCENT;
-		snprintf(e.why, sizeof(e.why), "other traffic on %.40s is not measured",
-		         source->host.other_known ? target->kept.name : source->kept.name);
-	}
+	fleet_complete_path(source, target, &e);
 	*ret = e;
 	return true;
 }

@@ -14,6 +14,10 @@
 bool fleet_get_path(const struct node *source, const struct node *target, uint64_t now_ms,
                     struct path_estimate *ret);
 
+/* @e is what the agent of @source says of the way to @target: with what the other end says, too. */
+void fleet_complete_path(const struct node *source, const struct node *target,
+                         struct path_estimate *e);
+
 /* Of what one move can use at once as QEMU counts it (payload): available there now, when that is
  * believed; else 0. */
 uint64_t fleet_get_path_payload(const struct node *source, const struct node *target,

@@ -437,6 +437,23 @@ static const struct command commands[] = {
 			 "something is or a node was not looked at, 4 for a migration that is not over. It "
 			 "may be repeated at any time.",
 	  .examples = "drover gc --dry-run\ndrover gc\ndrover gc host2\ndrover gc migration/42 -o json" },
+	{ .name = "probe", .arguments = "SOURCE TARGET", .words_min = 2, .words_max = 2,
+	  .options = ASKS | O(OUTPUT), .formats = SHOWABLE, .group = ACT,
+	  .run = probe_run, .completion = COMPLETE_NODES,
+	  .summary = "measure what the migration network carries from one node to another",
+	  .description = "The agents of both nodes send some 300 ms over the migration network, at full rate, "
+			 "from the source's migration address to the target's, beside the migration ports "
+			 "(TCP port 49154 unless migration/ports says otherwise). At most once a minute on "
+			 "each node, which is less than 1 % of a link, and not while guests move from or to "
+			 "them: then what is known already is shown, and why it was not measured now. Before "
+			 "a migration drover does this by itself when it knows nothing recent of the path.\n\n"
+			 "Shown are what the path carries, what is available beside other traffic, how that "
+			 "is known, how old it is, and how far it may be believed: below 50 % nothing is "
+			 "refused for it. Rates are bits on the wire; memory and disks are some 95 % of "
+			 "them.\n\n"
+			 "The status is 0 if it was measured now, 5 if not and older figures are shown, 4 if "
+			 "nothing is known.",
+	  .examples = "drover probe host1 host2\ndrover probe host1 host2 -o json" },
 	{ .name = "fence", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(REASON) | O(DRY_RUN) | O(YES) | O(NO_INPUT),
 	  .formats = SHOWABLE, .group = ACT, .run = fence_run, .completion = COMPLETE_NODES,

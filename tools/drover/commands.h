@@ -21,6 +21,7 @@ enum exit_code undrain_run(const struct invocation *invocation);
 enum exit_code cordon_run(const struct invocation *invocation);
 enum exit_code uncordon_run(const struct invocation *invocation);
 enum exit_code gc_run(const struct invocation *invocation);
+enum exit_code probe_run(const struct invocation *invocation);
 enum exit_code fence_run(const struct invocation *invocation);
 enum exit_code unfence_run(const struct invocation *invocation);
 enum exit_code label_run(const struct invocation *invocation);

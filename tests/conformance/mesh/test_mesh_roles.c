@@ -65,6 +65,7 @@ static const struct {
 	{ "Coordinator/Cancel", O | X },
 	{ "Coordinator/Tune", O | X },
 	{ "Coordinator/CollectGarbage", O | X },
+	{ "Coordinator/ProbePath", O | X },
 	{ "Coordinator/Fence", X },
 	{ "Coordinator/Unfence", X },
 	{ "Health/Check", C | A | O | V | X },
