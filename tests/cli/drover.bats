@@ -470,3 +470,48 @@ write_audit() {
 	run --separate-stderr -7 "$drover" audit "$BATS_TEST_TMPDIR/none.log"
 	[[ $stderr == *"none.log: No such file"* ]]
 }
+
+@test "capacity says by its status whether the nodes that are named can be drained" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" capacity
+	[[ $output == *"NODE"*"CAN BE DRAINED"*"host1"*"yes"* ]]
+	wait_for 7 "capacity 0 nodes guest 0 0"
+	run --separate-stderr -0 "$drover" capacity host1 --guest 8GiB,4cpu
+	wait_for 7 "capacity 1 nodes guest 8589934592 4"
+	run --separate-stderr -4 "$drover" capacity node/host2
+	[[ $output == *"no place: host3 3.2 GiB short"*"host2 could be drained, if you"*"free 3.2 GiB on host3"* ]]
+	run --separate-stderr -4 "$drover" capacity host1 host3
+	[[ $output == *"together: host1: no"* ]]
+	run --separate-stderr -0 "$drover" capacity -o json
+	jq -e '.nodes[0].verdict == "yes"' <<<"$output"
+	run --separate-stderr -2 "$drover" capacity --guest 8GiB,many
+	[[ $stderr == *"--guest"*"as in 8GiB,4cpu"* ]]
+	run --separate-stderr -2 "$drover" capacity --guest large
+	run --separate-stderr -2 "$drover" capacity vm/web1
+}
+
+@test "place needs a size, says where, and 4 where there is none" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" place --memory 8GiB --vcpus 4
+	[[ $output == "host2: the roomiest"* ]]
+	wait_for 7 'place 8589934592 bytes 4 vcpus like ""'
+	run --separate-stderr -0 "$drover" place --like vm/web1
+	wait_for 7 'place 0 bytes 0 vcpus like "web1"'
+	run --separate-stderr -4 "$drover" place --memory 1TiB
+	[[ $output == "nowhere: no node can take it now"* ]]
+	run --separate-stderr -2 "$drover" place
+	[[ $stderr == *"--memory 8GiB, or --like VM"* ]]
+	run --separate-stderr -2 "$drover" place --memory 8
+}
+
+@test "export puts the parts together, to stdout or to a file, and says that the cluster changed meanwhile" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" export
+	jq -e '.format == 1 and [.vms[].name] == ["web1", "web2"] and .changed and .next == ""' <<<"$output"
+	[[ $stderr == *"changed while it was read"* ]]
+	run --separate-stderr -0 "$drover" export "$BATS_TEST_TMPDIR/state.json"
+	[ -z "$output" ]
+	jq -e '.cluster == "lab"' "$BATS_TEST_TMPDIR/state.json"
+	run --separate-stderr -1 "$drover" export "$BATS_TEST_TMPDIR/nowhere/state.json"
+	[[ $stderr == *"cannot be written"*"No such file"* ]]
+}

@@ -587,13 +587,79 @@ static void handle_status(struct mesh_incoming *in, const ProtobufCMessage *m, v
 	(void)context;
 }
 
+/* host1 can be drained, host2 cannot; both together neither. */
+static void handle_capacity(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__CapacityRequest *r = (const Drover__V1__CapacityRequest *)m;
+	Drover__V1__Capacity reply = DROVER__V1__CAPACITY__INIT;
+	Drover__V1__DrainCapacity one = DROVER__V1__DRAIN_CAPACITY__INIT, *nodes[] = { &one };
+	Drover__V1__PlacementProof proof = DROVER__V1__PLACEMENT_PROOF__INIT;
+	Drover__V1__Remedy remedy = DROVER__V1__REMEDY__INIT, *remedies[] = { &remedy };
+	char *names[] = { S("host1") };
+
+	(void)context;
+	printf("capacity %zu nodes guest %llu %u\n", r->n_nodes,
+	       (unsigned long long)r->guest_memory_bytes, r->guest_vcpus);
+	fflush(stdout);
+	if (r->n_nodes)
+		names[0] = r->nodes[0];
+	one.nodes = names;
+	one.n_nodes = 1;
+	one.verdict = S(strcmp(names[0], "host1") == 0 && r->n_nodes < 2 ? "yes" : "no");
+	one.reason = S("web1 (8 GiB) has no place: host3 3.2 GiB short of memory");
+	remedy.text = S("free 3.2 GiB on host3");
+	proof.remedies = remedies;
+	proof.n_remedies = 1;
+	one.proof = &proof;
+	if (r->n_nodes > 1)
+		reply.together = &one;
+	reply.nodes = nodes;
+	reply.n_nodes = 1;
+	reply.fullest = S("host2");
+	mesh_reply(in, &reply.base);
+}
+
+static void handle_place(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__PlaceRequest *r = (const Drover__V1__PlaceRequest *)m;
+	Drover__V1__PlaceReply reply = DROVER__V1__PLACE_REPLY__INIT;
+
+	(void)context;
+	printf("place %llu bytes %u vcpus like \"%s\"\n", (unsigned long long)r->memory_bytes,
+	       r->vcpus, r->like);
+	fflush(stdout);
+	reply.node = S(r->memory_bytes > 64 * GIB ? "" : "host2");
+	reply.reason = S(*reply.node ? "the roomiest" : "no node can take it now");
+	mesh_reply(in, &reply.base);
+}
+
+/* Two parts. */
+static void handle_export(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ExportRequest *r = (const Drover__V1__ExportRequest *)m;
+	Drover__V1__FleetState reply = DROVER__V1__FLEET_STATE__INIT;
+	Drover__V1__Vm vm = DROVER__V1__VM__INIT, *vms[] = { &vm };
+
+	(void)context;
+	reply.format = 1;
+	reply.cluster = S("lab");
+	reply.revision = *r->from ? 8 : 7;
+	vm.name = S(*r->from ? "web2" : "web1");
+	reply.vms = vms;
+	reply.n_vms = 1;
+	reply.next = S(*r->from ? "" : "vms/1");
+	mesh_reply(in, &reply.base);
+}
+
 static const struct mesh_handler handlers[] = {
-	{ "Drain", handle_drain },      { "Migrate", handle_migrate },
-	{ "Watch", handle_watch },      { "ListNodes", handle_nodes },
-	{ "ListVms", handle_vms },      { "Cordon", handle_cordon },
-	{ "GetStatus", handle_status }, { "Explain", handle_explain },
-	{ "Cancel", handle_cancel },    { "ListEvents", handle_events },
-	{ "Tune", handle_tune },        { "CollectGarbage", handle_garbage },
+	{ "GetCapacity", handle_capacity },   { "Place", handle_place },
+	{ "Export", handle_export },          { "Drain", handle_drain },
+	{ "Migrate", handle_migrate },        { "Watch", handle_watch },
+	{ "ListNodes", handle_nodes },        { "ListVms", handle_vms },
+	{ "Cordon", handle_cordon },          { "GetStatus", handle_status },
+	{ "Explain", handle_explain },        { "Cancel", handle_cancel },
+	{ "ListEvents", handle_events },      { "Tune", handle_tune },
+	{ "CollectGarbage", handle_garbage },
 };
 
 static void stop(int signal_number, void *context)

@@ -191,9 +191,47 @@ static void test_capacity_is_what_happens(void **state)
 	assert_true(seen[PACKING_UNKNOWN] < 10);
 }
 
+/* 3,000 hosts: every question has an answer or is said to be open, within the steps that are allowed. */
+static void test_large_fleet_is_bounded(void **state)
+{
+	Drover__V1__FleetState *fleet = NULL;
+	struct capacity_largest largest;
+	unsigned seen[3] = { 0 };
+	struct capacity c;
+	struct error err;
+	struct world w;
+
+	(void)state;
+	assert_int_equal(generate("hosts=3000,vms=45000,seed=1,fill=70", &fleet, &err), 0);
+	run(&w, fleet, NULL, 0);
+	capacity_init(&c, w.fleet, w.now_ms, CAPACITY_STEPS);
+	for (const struct node *node = w.fleet->nodes; node; node = node->hh.next) {
+		struct capacity_answer answer = capacity_ask_drain(&c, &node, 1);
+
+		seen[answer.verdict]++;
+		capacity_answer_deinit(&answer);
+	}
+	print_message("%u yes, %u no, %u unknown; %llu steps left\n", seen[PACKING_YES],
+	              seen[PACKING_NO], seen[PACKING_UNKNOWN], (unsigned long long)c.steps);
+	assert_true(seen[PACKING_YES] > 2900);
+	largest = capacity_find_largest(&c);
+	print_message("largest: %zu, at most %zu; %llu steps left\n", largest.answer.n_nodes,
+	              largest.at_most, (unsigned long long)c.steps);
+	assert_true(largest.answer.n_nodes > 100);
+	assert_int_equal(largest.answer.verdict, PACKING_YES);
+	assert_true(largest.at_most >= largest.answer.n_nodes);
+	capacity_answer_deinit(&largest.answer);
+	capacity_deinit(&c);
+	world_deinit(&w);
+	free_message(fleet);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_capacity_is_what_happens) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_capacity_is_what_happens),
+		cmocka_unit_test(test_large_fleet_is_bounded),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 
 #define HOSTS 6
 
-static double close_to(double a, double b)
+static bool close_to(double a, double b)
 {
 	return fabs(a - b) <= 1e-9 * (fabs(a) + fabs(b) + 1);
 }
@@ -140,13 +140,29 @@ static void test_hot_set(void **state)
 	assert_int_equal(c.passes, 100); /* never */
 }
 
+/* Where it was measured how a guest writes, that is what the next pass sends. */
+static void test_measured(void **state)
+{
+	struct fluid_copy c = { .downtime_s = 0.3,
+		                .dirty_bytes_per_s = 1e6,
+		                .working_set_bytes = 1e9,
+		                .curve = { .known = true, .hot_bytes = 100, .theta_s = 0.001 } };
+
+	(void)state;
+	/* A hot set of 100 bytes, written all over within a second: 10 s, 1 s, 1 s ... at 100 a second. */
+	run(&c, 1000, 100);
+	assert_int_equal(c.passes, 100);
+	/* At 500 a second it fits into the downtime. */
+	assert_true(close_to(run(&c, 1000, 500), 2.2));
+	assert_true(close_to(c.downtime, 0.2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_share),
-		cmocka_unit_test(test_share_is_fair),
-		cmocka_unit_test(test_passes),
-		cmocka_unit_test(test_hot_set),
+		cmocka_unit_test(test_share),    cmocka_unit_test(test_share_is_fair),
+		cmocka_unit_test(test_passes),   cmocka_unit_test(test_hot_set),
+		cmocka_unit_test(test_measured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,6 +35,8 @@ struct bench {
 	struct error error;
 	uint64_t number; /* of the answer, what the test asked about */
 	char text[256];
+	ProtobufCMessage *kept; /* the answer itself, where keep is set */
+	bool keep;
 
 	/* As an agent. */
 	struct mesh_incoming *watch; /* the coordinator watches us */
@@ -52,6 +54,15 @@ static void answered(const struct mesh_result *result, void *context)
 	b->error = result->error;
 	if (!result->message)
 		return;
+	if (b->keep) {
+		size_t bytes = protobuf_c_message_get_packed_size(result->message);
+		uint8_t *packed = xmalloc(bytes + 1);
+
+		protobuf_c_message_pack(result->message, packed);
+		b->kept = protobuf_c_message_unpack(result->message->descriptor, NULL, bytes,
+		                                    packed);
+		free(packed);
+	}
 	if (result->message->descriptor == &drover__v1__attach_reply__descriptor)
 		b->number = ((const Drover__V1__AttachReply *)result->message)->epoch;
 	if (result->message->descriptor == &drover__v1__node_list__descriptor) {
@@ -385,6 +396,207 @@ static void test_restart(void **state)
 	bench_free(b);
 }
 
+/* --- questions about what could be done --- */
+
+/* As if an agent had said so: a host of 8 GiB with so many guests of 64 MiB. */
+static void see_host(struct bench *b, const char *name, size_t guests)
+{
+	struct event attach = { .kind = EVENT_ATTACH, .request = 1000000 };
+	struct event snapshot = { .kind = EVENT_SNAPSHOT };
+	struct host_state host = { .libvirt_connected = true,
+		                   .port_pool = 2,
+		                   .cpus = 2,
+		                   .memory_capacity_bytes = 8 * GIB };
+	struct vm_state *vms = xcalloc(guests + 1, sizeof(*vms));
+
+	for (size_t i = 0; i < guests; i++) {
+		snprintf(vms[i].uuid, sizeof(vms[i].uuid), "%08zx-0000-4000-8000-0000000%05d", i,
+		         name[4]);
+		snprintf(vms[i].name, sizeof(vms[i].name), "%.20s-vm%zu", name, i);
+		text_copy(vms[i].state, sizeof(vms[i].state), "running");
+		vms[i].memory_bytes = 64 * MIB;
+		vms[i].vcpus = 1;
+	}
+	host.memory_guests_bytes = guests * 64 * MIB;
+	attach.attach.node = snapshot.snapshot.node = name;
+	attach.attach.mesh_address = "tcp://10.0.0.1:7788";
+	attach.attach.agent_version = "test";
+	snapshot.snapshot.host = &host;
+	snapshot.snapshot.vms = vms;
+	snapshot.snapshot.n_vms = guests;
+	snapshot.snapshot.inventory_valid = true;
+	coordinator_step(b->coordinator, &attach);
+	coordinator_step(b->coordinator, &snapshot);
+	free(vms);
+}
+
+static const void *ask(struct bench *b, const char *method, const ProtobufCMessage *request)
+{
+	b->keep = true;
+	b->kept = NULL;
+	call(b, method, request);
+	return b->kept;
+}
+
+static void forget(struct bench *b)
+{
+	if (b->kept)
+		protobuf_c_message_free_unpacked(b->kept, NULL);
+	b->kept = NULL;
+}
+
+/* A viewer gets the whole fleet, in parts where it is large: each guest once, the header in the first
+ * part only, and a place in the document that there is not is refused. */
+static void test_export(void **state)
+{
+	Drover__V1__ExportRequest r = DROVER__V1__EXPORT_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "guest");
+	size_t nodes = 0, vms = 0, parts = 0;
+	char next[64] = "";
+
+	(void)state;
+	see_host(b, "host1", 12000);
+	see_host(b, "host2", 0);
+	do {
+		const Drover__V1__FleetState *m;
+
+		r.from = next;
+		m = ask(b, "drover.v1.Coordinator/Export", &r.base);
+		assert_non_null(m);
+		assert_int_equal(m->format, 1);
+		assert_string_equal(m->cluster, "test");
+		assert_int_equal(m->limits != NULL, parts == 0);
+		if (parts == 0) {
+			assert_int_equal(m->limits->cluster, 5);
+			assert_int_equal(m->limits->outbound, 2);
+			assert_true(m->n_sources > 0);
+		}
+		nodes += m->n_nodes;
+		vms += m->n_vms;
+		parts++;
+		snprintf(next, sizeof(next), "%s", m->next);
+		forget(b);
+		assert_true(parts < 20);
+	} while (next[0]);
+	assert_int_equal(nodes, 2);
+	assert_int_equal(vms, 12000);
+	assert_true(parts > 1);
+	r.from = (char *)"vms/-1";
+	assert_null(ask(b, "drover.v1.Coordinator/Export", &r.base));
+	assert_int_equal(b->status, MESH_INVALID_ARGUMENT);
+	bench_free(b);
+}
+
+/* Of one host and of two; a no has its proof and what would help; an unknown name is not found. */
+static void test_capacity(void **state)
+{
+	Drover__V1__CapacityRequest r = DROVER__V1__CAPACITY_REQUEST__INIT;
+	char *both[] = { (char *)"host1", (char *)"host2" }, *wrong[] = { (char *)"host9" };
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "guest");
+	const Drover__V1__Capacity *m;
+
+	(void)state;
+	see_host(b, "host1", 10);
+	see_host(b, "host2", 20);
+	r.guest_memory_bytes = GIB;
+	m = ask(b, "drover.v1.Coordinator/GetCapacity", &r.base);
+	assert_non_null(m);
+	assert_int_equal(m->n_nodes, 2);
+	assert_string_equal(m->nodes[0]->verdict, "yes");
+	assert_int_equal(m->nodes[0]->guests, 10);
+	assert_int_equal(m->largest->n_nodes, 1);
+	assert_true(m->exact);
+	assert_string_equal(m->fullest, "host2");
+	assert_int_equal(m->fullest_bytes, 20 * 64 * MIB);
+	assert_int_equal(m->rule_nodes, (16 * GIB - 30 * 64 * MIB) / (20 * 64 * MIB));
+	assert_int_equal(m->room->guests, 6 + 6);
+	forget(b);
+	r.nodes = both;
+	r.n_nodes = 2;
+	m = ask(b, "drover.v1.Coordinator/GetCapacity", &r.base);
+	assert_non_null(m);
+	assert_string_equal(m->together->verdict, "no");
+	assert_string_equal(m->together->proof->kind, "no-place");
+	assert_string_equal(m->nodes[1]->verdict, "yes");
+	assert_int_equal(m->nodes[1]->n_placed, 20);
+	assert_string_equal(m->nodes[1]->placed[0]->target, "host1");
+	forget(b);
+	r.nodes = wrong;
+	r.n_nodes = 1;
+	assert_null(ask(b, "drover.v1.Coordinator/GetCapacity", &r.base));
+	assert_int_equal(b->status, MESH_NOT_FOUND);
+	bench_free(b);
+}
+
+/* The roomiest host, every host with its verdict; as large as another guest; without a size it is
+ * refused. */
+static void test_place(void **state)
+{
+	Drover__V1__PlaceRequest r = DROVER__V1__PLACE_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "guest");
+	const Drover__V1__PlaceReply *m;
+
+	(void)state;
+	see_host(b, "host1", 100);
+	see_host(b, "host2", 20);
+	assert_null(ask(b, "drover.v1.Coordinator/Place", &r.base));
+	assert_int_equal(b->status, MESH_INVALID_ARGUMENT);
+	r.memory_bytes = 4 * GIB;
+	r.vcpus = 4;
+	m = ask(b, "drover.v1.Coordinator/Place", &r.base);
+	assert_non_null(m);
+	assert_string_equal(m->node, "host2");
+	assert_int_equal(m->n_nodes, 2);
+	assert_true(m->nodes[0]->fits && !m->nodes[1]->fits);
+	assert_true(m->need_bytes > 4 * GIB && m->need_bytes == 4 * GIB + m->overhead_bytes);
+	assert_int_equal(m->nodes[1]->missing_bytes, m->need_bytes - m->nodes[1]->room_bytes);
+	forget(b);
+	r = (Drover__V1__PlaceRequest)DROVER__V1__PLACE_REQUEST__INIT;
+	r.like = (char *)"host2-vm0";
+	m = ask(b, "drover.v1.Coordinator/Place", &r.base);
+	assert_non_null(m);
+	assert_int_equal(m->need_bytes, 64 * MIB);
+	assert_int_equal(m->vcpus, 1);
+	forget(b);
+	r.like = (char *)"nobody";
+	assert_null(ask(b, "drover.v1.Coordinator/Place", &r.base));
+	assert_int_equal(b->status, MESH_NOT_FOUND);
+	bench_free(b);
+}
+
+/* A blocked drain is explained: the proof in words, and what would help. */
+static void test_explain_blocked_drain(void **state)
+{
+	Drover__V1__ExplainRequest r = DROVER__V1__EXPLAIN_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "guest");
+	struct event drain = { .kind = EVENT_DRAIN, .request = 2000000 };
+	struct event cordon = { .kind = EVENT_CORDON, .request = 2000001 };
+	const Drover__V1__Explanation *m;
+	struct names none = { 0 };
+
+	(void)state;
+	see_host(b, "host1", 2);
+	see_host(b, "host2", 0);
+	cordon.node.node = "host2";
+	cordon.node.reason = "";
+	coordinator_step(b->coordinator, &cordon);
+	drain.drain.node = "host1";
+	drain.drain.leave = &none;
+	drain.drain.reason = "";
+	coordinator_step(b->coordinator, &drain);
+	r.kind = (char *)"drain";
+	r.name = (char *)"1";
+	m = ask(b, "drover.v1.Coordinator/Explain", &r.base);
+	assert_non_null(m);
+	assert_true(m->n_lines >= 3);
+	assert_string_equal(m->lines[0], "blocked, proved: host1-vm0 (64 MiB) has no place: host2 "
+	                                 "cordoned");
+	assert_string_equal(m->lines[1], "  host2 cordoned");
+	assert_string_equal(m->lines[2], "what would help: uncordon host2");
+	forget(b);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +608,10 @@ int main(void)
 		cmocka_unit_test(test_attach),
 		cmocka_unit_test(test_agent_sends_nonsense),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_capacity),
+		cmocka_unit_test(test_place),
+		cmocka_unit_test(test_explain_blocked_drain),
 	};
 
 	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);

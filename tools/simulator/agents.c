@@ -156,14 +156,16 @@ void agents_say_everything(struct world *w, size_t host)
 	struct event event = { .kind = EVENT_SNAPSHOT };
 	_cleanup_free_ struct lease *leases = NULL;
 	struct host_state state = state_of(w, host, &leases);
-	struct vm_state *vms = xcalloc(w->n_guests + 1, sizeof(*vms));
-	size_t n = 0;
+	struct vm_state *vms = NULL;
+	size_t n = 0, i = 0;
 
 	w->hosts[host].attached = true;
-	for (size_t i = 0; i < w->n_guests; i++) {
-		if (w->guests[i].host == host)
-			vms[n++] = vm_of(&w->guests[i], host);
-	}
+	for (i = w->hosts[host].first_guest; i != NOWHERE; i = w->guests[i].next_guest)
+		n++;
+	vms = xcalloc(n + 1, sizeof(*vms));
+	n = 0;
+	for (i = w->hosts[host].first_guest; i != NOWHERE; i = w->guests[i].next_guest)
+		vms[n++] = vm_of(&w->guests[i], host);
 	event.snapshot.node = w->hosts[host].name;
 	event.snapshot.host = &state;
 	event.snapshot.vms = vms;
@@ -352,13 +354,14 @@ static void begin_copy(struct world *w, size_t index)
 	flow(w);
 	a->copy.source = a->source;
 	a->copy.target = a->target;
+	a->copy.curve = g->curve;
 	a->copy.dirty_bytes_per_s = g->dirty_bytes_per_s;
 	a->copy.working_set_bytes = g->working_set_bytes;
 	a->copy.limit_bytes_per_s = w->options.fair ? 0 : (double)a->settings.bandwidth_bytes_per_s;
 	a->copy.downtime_s = a->settings.max_downtime_ms
 	                             ? (double)a->settings.max_downtime_ms / 1000
 	                             : 0.3;
-	fluid_begin(&a->copy, (double)g->facts.memory_bytes);
+	fluid_begin(&a->copy, g->in_use_bytes);
 	a->copying = true;
 	a->copy_ms = w->now_ms;
 	share(w);

@@ -31,12 +31,13 @@ static double least_seconds(const struct world *w, const struct world_guest *g, 
 	double rate = w->out[g->first_host] < w->in[g->host] ? w->out[g->first_host]
 	                                                     : w->in[g->host];
 	double downtime = (double)w->core.settings.max_downtime_ms / 1000, seconds = 0;
-	struct fluid_copy copy = { .dirty_bytes_per_s = g->dirty_bytes_per_s,
+	struct fluid_copy copy = { .curve = g->curve,
+		                   .dirty_bytes_per_s = g->dirty_bytes_per_s,
 		                   .working_set_bytes = g->working_set_bytes,
 		                   .downtime_s = downtime > 0 ? downtime : 0.3,
 		                   .rate = rate };
 
-	fluid_begin(&copy, (double)g->facts.memory_bytes);
+	fluid_begin(&copy, g->in_use_bytes);
 	do {
 		double next = fluid_next(&copy);
 

@@ -88,8 +88,11 @@ void fluid_begin(struct fluid_copy *c, double bytes)
 
 double fluid_written(const struct fluid_copy *c)
 {
-	double bytes = c->still ? 0 : c->dirty_bytes_per_s * c->pass_s;
+	double bytes = c->curve.known ? dirty_curve_at(&c->curve, c->pass_s)
+	                              : c->dirty_bytes_per_s * c->pass_s;
 
+	if (c->still)
+		return 0;
 	return bytes < c->working_set_bytes ? bytes : c->working_set_bytes;
 }
 

@@ -5,11 +5,14 @@
  *	         more than its own limit; what one leaves is shared by the others (max-min fairness, what
  *	         many TCP streams come close to)
  *	pass     what is left of this pass shrinks at that rate; meanwhile the guest writes
- *	         D(t) = min(working set, rate x t) bytes, which the next pass has to send
+ *	         D(t) bytes, which the next pass has to send: as measured (coordinator/core/prediction.h),
+ *	         else min(working set, rate x t)
  *	end      what is left can be sent within the downtime that is allowed
  *
  * Between two events rates are constant, so the time of the next one is exact. Pure arithmetic. */
 #pragma once
+
+#include "coordinator/core/prediction.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +20,8 @@
 
 struct fluid_copy {
 	size_t source, target;    /* hosts */
-	double dirty_bytes_per_s; /* what the guest writes while it runs */
+	struct dirty_curve curve; /* what the guest writes while it runs; not known: */
+	double dirty_bytes_per_s;
 	double working_set_bytes; /* and what it writes it to */
 	double limit_bytes_per_s; /* 0 = none */
 	double downtime_s;        /* that is allowed */

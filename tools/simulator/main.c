@@ -19,26 +19,26 @@ static const char usage[] =
 	"       drover-simulate --generate hosts=N,vms=N,seed=N[,fill=PERCENT][,link=RATE]\n"
 	"\n"
 	"FILE is a document of drover export, \"-\" is standard input. Nodes that are being "
-        "drained in\n"
+	"drained in\n"
 	"it are drained on, besides those that are named.\n"
 	"\n"
 	"  --seed N           of what is drawn by chance (default 1)\n"
 	"  --fail N           of 1000 attempts, N break\n"
 	"  --refuse N         of 1000 admissions, N are refused though there is room\n"
 	"  --dirty RATE       how fast guests write of which nobody knows it, as 20MiB/s (default "
-        "0)\n"
+	"0)\n"
 	"  --link RATE        every node's link, as 25Gbit/s (default: as in the file, else 1 "
-        "Gbit/s)\n"
+	"Gbit/s)\n"
 	"  --rates HOW        production (default): limits of the coordinator are kept; fair: they "
-        "are not\n"
+	"are not\n"
 	"  --cluster N, --outbound N, --inbound N   migrations at a time, instead of those in the "
-        "file\n"
+	"file\n"
 	"  --until DUR        simulate no more than this (default: a week)\n"
 	"  --trace FILE       each event as a line of JSON; \"-\" is standard output\n"
 	"  -o json            figures and guests as JSON\n"
 	"\n"
 	"The status is 0 if every node was emptied, 4 if not, 1 or 2 if the file or a word is "
-        "wrong.\n";
+	"wrong.\n";
 
 struct arguments {
 	struct world_options options;

@@ -144,6 +144,28 @@ static int build_host(struct world *w, size_t i, const Drover__V1__Node *from, s
 
 /* --- guests --- */
 
+#define WINDOWS_MAX 8
+
+/* What its agent has measured. */
+static void take_measured(struct world_guest *g, const Drover__V1__MemoryUse *use)
+{
+	struct dirty_point points[WINDOWS_MAX];
+	size_t n = 0;
+
+	if (!use)
+		return;
+	for (size_t i = 0; i < use->n_windows && n < WINDOWS_MAX; i++)
+		points[n++] = (struct dirty_point){ use->windows[i]->seconds,
+			                            (double)use->windows[i]->bytes,
+			                            (double)use->windows[i]->error_bytes };
+	dirty_curve_fit(points, n, &g->curve);
+	g->dirty_known = g->curve.known;
+	if (g->curve.known)
+		g->dirty_bytes_per_s = dirty_curve_at(&g->curve, 1);
+	if (use->touched_bytes && use->touched_bytes < g->facts.memory_bytes)
+		g->in_use_bytes = (double)use->touched_bytes;
+}
+
 static int build_guest(struct world *w, size_t i, const Drover__V1__Vm *from, struct error *err)
 {
 	struct world_guest *g = &w->guests[w->n_guests];
@@ -166,7 +188,9 @@ static int build_guest(struct world *w, size_t i, const Drover__V1__Vm *from, st
 	}
 	g->facts.migrating_out = g->facts.foreign_job = false;
 	g->working_set_bytes = (double)g->facts.memory_bytes;
+	g->in_use_bytes = (double)g->facts.memory_bytes;
 	g->dirty_bytes_per_s = (double)w->options.dirty_bytes_per_s;
+	take_measured(g, from->state->memory_use);
 	need = vm_state_need_bytes(&g->facts);
 	if (vm_state_is_active(&g->facts)) {
 		w->hosts[g->host].guests_bytes += need;
@@ -221,7 +245,7 @@ static int sort_guests(struct world *w, struct by_uuid *by, struct error *err)
 	return 0;
 }
 
-/* How they write: what the file assumes, else what their last migration saw. */
+/* How they write: what the file assumes, else what was measured, else what their last migration saw. */
 static void build_dirty(const Drover__V1__FleetState *state, const struct by_uuid *by)
 {
 	for (size_t i = 0; i < state->n_migrations; i++) {
@@ -240,6 +264,7 @@ static void build_dirty(const Drover__V1__FleetState *state, const struct by_uui
 
 		if (!g)
 			continue;
+		g->curve.known = false;
 		g->dirty_bytes_per_s = (double)a->dirty_bytes_per_s;
 		if (a->working_set_bytes && a->working_set_bytes < g->facts.memory_bytes)
 			g->working_set_bytes = (double)a->working_set_bytes;
@@ -333,9 +358,16 @@ int world_build(struct world *w, const Drover__V1__FleetState *state, char ***re
 	for (size_t i = 0; i < w->n_hosts; i++) {
 		struct world_host *h = &w->hosts[i];
 
+		h->first_guest = NOWHERE;
 		h->other_bytes = h->facts.memory_guests_bytes > h->guests_bytes
 		                         ? h->facts.memory_guests_bytes - h->guests_bytes
 		                         : 0;
+	}
+	for (size_t i = w->n_guests; i > 0; i--) {
+		struct world_guest *g = &w->guests[i - 1];
+
+		g->next_guest = w->hosts[g->host].first_guest;
+		w->hosts[g->host].first_guest = i - 1;
 	}
 	build_dirty(state, &by);
 	set_limits(w, state);

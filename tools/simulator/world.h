@@ -39,6 +39,7 @@ struct world_host {
 	struct host_state facts;
 	char name[NODE_NAME_BYTES];
 	bool reachable;
+	size_t first_guest;   /* NOWHERE; of those that are there in the beginning */
 	uint64_t other_bytes; /* in use by what the file does not list */
 	uint64_t guests_bytes, leased_bytes;
 	uint32_t n_guests; /* active, and on their way in */
@@ -49,7 +50,10 @@ struct world_host {
 struct world_guest {
 	struct vm_state facts;
 	size_t host, incoming; /* NOWHERE */
+	size_t next_guest;     /* NOWHERE; of its host in the beginning */
 	double dirty_bytes_per_s, working_set_bytes;
+	struct dirty_curve curve; /* measured */
+	double in_use_bytes;      /* what the first pass sends */
 	bool dirty_known;
 	/* What became of it. */
 	size_t first_host;
