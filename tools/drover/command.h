@@ -88,6 +88,11 @@ enum option_id {
 	OPTION_EVEN_OWN,
 	OPTION_SELECTOR,
 	OPTION_BRING_BACK,
+	OPTION_HOOK,
+	OPTION_MAX_UNAVAILABLE,
+	OPTION_HOOK_TIMEOUT,
+	OPTION_READY_TIMEOUT,
+	OPTION_RESTART,
 	OPTION_GUEST,
 	OPTION_MEMORY,
 	OPTION_VCPUS,
@@ -141,6 +146,9 @@ struct options {
 	bool even_own;
 	const char *selector;
 	bool bring_back;
+	const char *hook;
+	uint64_t max_unavailable, hook_timeout_ms, ready_timeout_ms; /* 0 = the default */
+	bool restart;
 	const char *guest, *memory, *like; /* sizes with their units */
 	uint64_t vcpus;                    /* 0 = none given */
 };

@@ -184,6 +184,17 @@ static const struct option options[] = {
 	  "hosts with these labels: KEY=VALUE, KEY!=VALUE, KEY, !KEY; several with commas" },
 	{ OPTION_BRING_BACK, 0, "bring-back", NULL, OPTION_FLAG, AT(bring_back),
 	  "and move the guests back that its drain has moved away" },
+	{ OPTION_HOOK, 0, "hook", "CMD", OPTION_TEXT, AT(hook),
+	  "what to do with each empty host: a command of this machine's shell, which has DROVER_NODE "
+	  "and DROVER_NODE_ADDRESS; its status decides" },
+	{ OPTION_MAX_UNAVAILABLE, 0, "max-unavailable", "N", OPTION_NUMBER, AT(max_unavailable),
+	  "at most so many hosts at a time (default 1)" },
+	{ OPTION_HOOK_TIMEOUT, 0, "hook-timeout", "DUR", OPTION_DURATION, AT(hook_timeout_ms),
+	  "longest time for the hook (default 1h)" },
+	{ OPTION_READY_TIMEOUT, 0, "ready-timeout", "DUR", OPTION_DURATION, AT(ready_timeout_ms),
+	  "longest time until agent and libvirt answer again (default 30m)" },
+	{ OPTION_RESTART, 0, "restart", NULL, OPTION_FLAG, AT(restart),
+	  "begin anew, though an operation with these words stopped half way" },
 	{ OPTION_GUEST, 0, "guest", "SIZE", OPTION_TEXT, AT(guest),
 	  "room for guests of this size, for example 8GiB or 8GiB,4cpu" },
 	{ OPTION_MEMORY, 0, "memory", "SIZE", OPTION_TEXT, AT(memory),
@@ -364,6 +375,27 @@ static const struct command commands[] = {
 	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = uncordon_run, .completion = COMPLETE_NODES, .summary = "the opposite of cordon",
 	  .examples = "drover uncordon host1" },
+	{ .name = "roll", .arguments = "[NODE...]", .words_max = WORDS_MAX,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(DRY_RUN) | O(SELECTOR) | O(HOOK) |
+		     O(MAX_UNAVAILABLE) | O(HOOK_TIMEOUT) | O(READY_TIMEOUT) | O(RESTART) |
+		     O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON),
+	  .formats = F(TABLE) | F(JSONL), .group = ACT, .run = roll_run,
+	  .completion = COMPLETE_NODES,
+	  .summary = "host by host: empty it, run a hook, wait until it is ready, bring its guests back",
+	  .description = "For updates and reboots of many hosts. Each host is drained; the hook runs on "
+			 "the machine of this command; when agent and libvirt of the host have answered "
+			 "for 10 s, its guests come back, and the next one is taken. With "
+			 "--max-unavailable the hosts go in groups, which are drained together.\n\n"
+			 "It stops at the first thing that fails, and says where it stands; nothing is "
+			 "undone. The same command goes on from there, also from another machine: how far "
+			 "each host is, is kept as its label roll/ID until all are done. A hook that ended "
+			 "well does not run again. A hook that reboots the host should not end before the "
+			 "host goes down. Its output is on stderr; with -o jsonl each step is an object "
+			 "on stdout.\n\n"
+			 "Ctrl-C ends the hook and stops. Guests with no place, or hosts in each other's "
+			 "way: see drover drain. The status is that of the step that failed.",
+	  .examples = "drover roll -l rack=a --hook 'ssh root@$DROVER_NODE /root/update-and-reboot'\n"
+		      "drover roll host1 host2 --hook ./update.sh --hook-timeout 20m --max-unavailable 2" },
 	{ .name = "label", .arguments = "NODE KEY=VALUE|KEY-...", .words_min = 2, .words_max = WORDS_MAX,
 	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = label_run, .completion = COMPLETE_NODES,

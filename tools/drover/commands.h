@@ -25,6 +25,7 @@ enum exit_code probe_run(const struct invocation *invocation);
 enum exit_code fence_run(const struct invocation *invocation);
 enum exit_code unfence_run(const struct invocation *invocation);
 enum exit_code label_run(const struct invocation *invocation);
+enum exit_code roll_run(const struct invocation *invocation);
 enum exit_code migrate_run(const struct invocation *invocation);
 enum exit_code cancel_run(const struct invocation *invocation);
 enum exit_code tune_run(const struct invocation *invocation);

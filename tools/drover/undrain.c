@@ -31,7 +31,7 @@ static void say_node(struct session *s, const char *node, const Drover__V1__Node
 {
 	_cleanup_free_ char *shown = text_escape(node, s->out.ascii);
 
-	if (!s->options->quiet && s->out.format != OUTPUT_JSON)
+	if (!s->options->quiet && s->out.format == OUTPUT_TABLE)
 		fprintf(s->out.file, "%s %s\n", shown,
 		        reply->changed ? "takes guests again." : "was not drained; nothing to do.");
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What "drover roll" is made of: the steps of one host (roll_steps.c), the hook (roll_hook.c), and who
+ * has come how far, which is kept as labels of the hosts (roll_state.c). */
+#pragma once
+
+#include "tools/drover/session.h"
+
+#include <sys/types.h>
+
+/* How far a host is. The names are the values of its label; what is not there has not begun. */
+enum roll_stage {
+	ROLL_NOT_BEGUN,
+	ROLL_DRAINING, /* it is being emptied, or was, and the hook has not ended well */
+	ROLL_BACK,     /* the hook has; its guests come back once it is ready */
+	ROLL_DONE,
+	ROLL_STAGES
+};
+
+struct roll_host {
+	const char *name; /* borrowed */
+	enum roll_stage stage;
+	pid_t hook;     /* 0 = none runs */
+	bool hook_done; /* it has ended well */
+};
+
+struct roll {
+	struct session *s;
+	char label[40]; /* the key: "roll/1f0c2a3b" */
+	const char *hook;
+	uint64_t hook_timeout_ms, ready_timeout_ms;
+	struct roll_host *hosts; /* owned; in the order of their names */
+	size_t count;
+	Drover__V1__NodeList *list; /* owned; as it was at the start */
+	const char *failed_node;    /* where it stopped */
+};
+
+/* Tells: a line for people on stderr; with -o jsonl an object on stdout. @event: "drained". */
+void roll_tell(const struct roll *roll, const char *node, const char *event, const char *format,
+               ...) __attribute__((format(printf, 4, 5)));
+
+/* --- roll_state.c --- */
+
+/* Which hosts are meant, and how far each is. EXIT_DONE, or it has said what is wrong. */
+enum exit_code roll_state_load(struct roll *roll, const struct word_list *words);
+void roll_state_deinit(struct roll *roll);
+enum exit_code roll_state_save(struct roll *roll, struct roll_host *host, enum roll_stage stage);
+/* All are done: nothing is left to remember. */
+enum exit_code roll_state_forget(struct roll *roll);
+
+/* --- roll_steps.c --- */
+
+/* Each takes the hosts of one group as far as it can, and says what comes of it. What fails sets
+ * roll->failed_node. */
+enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t count);
+enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count); /* dry run */
+enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host);
+
+/* --- roll_hook.c --- */
+
+/* Runs the hook for each host of the group at the same time, and waits for all. EXIT_FAILED unless all
+ * end with 0. */
+enum exit_code roll_run_hooks(struct roll *roll, struct roll_host **group, size_t count);

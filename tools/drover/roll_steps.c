@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of a rolling operation that the coordinator does: emptying hosts, and the wait until one is
+ * ready. Both are asked for once a second, so that a coordinator that is away for a while is no end. */
+#include "tools/drover/roll.h"
+
+#include "common/alloc.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/id.h"
+#include "tools/drover/coordinator.ask.h"
+#include "tools/drover/render.h"
+#include "tools/drover/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ASK_EVERY_MS 1000
+/* A drain that is blocked so long waits for something that does not come by itself. */
+#define BLOCKED_MS (15 * 60 * 1000)
+/* A host that is about to go down for a reboot still looks ready. */
+#define STEADY_MS 10000
+/* Agents speak every 2 s. */
+#define FRESH_MS 6000
+
+static bool never(void *context)
+{
+	(void)context;
+	return false;
+}
+
+/* EXIT_DONE: go on. */
+static enum exit_code pause_a_moment(struct roll *roll, const char *node)
+{
+	client_wait(roll->s->client, ASK_EVERY_MS, never, NULL);
+	if (client_is_interrupted(roll->s->client)) {
+		roll->failed_node = node;
+		return EXIT_INTERRUPTED;
+	}
+	if (client_is_overdue(roll->s->client)) {
+		roll->failed_node = node;
+		roll_tell(roll, node, "failed", "the time given by --timeout is over");
+		return EXIT_TIMEOUT;
+	}
+	return EXIT_DONE;
+}
+
+/* --- draining --- */
+
+static enum exit_code ask_drain(struct roll *roll, struct roll_host **group, size_t count,
+                                bool dry_run, Drover__V1__DrainReply **ret_reply)
+{
+	Drover__V1__DrainRequest request = DROVER__V1__DRAIN_REQUEST__INIT;
+	_cleanup_free_ char **names = xcalloc(count, sizeof(*names));
+	const struct options *o = roll->s->options;
+	struct id request_id = id_new();
+
+	for (size_t i = 0; i < count; i++)
+		names[i] = (char *)group[i]->name;
+	if (count == 1) {
+		request.node = names[0];
+	} else {
+		request.nodes = names;
+		request.n_nodes = count;
+	}
+	request.dry_run = dry_run;
+	request.reason = (char *)(o->reason ? o->reason : roll->label);
+	request.parallel = (uint32_t)o->parallel;
+	request.copy_disks = o->copy_disks;
+	request.bandwidth_bytes_per_s = o->bandwidth_bytes_per_s;
+	request.max_downtime_ms = o->max_downtime_ms;
+	request.completion_timeout_ms_per_gib = o->completion_timeout_ms_per_gib;
+	request.progress_timeout_ms = o->progress_timeout_ms;
+	request.request_id.data = request_id.bytes;
+	request.request_id.len = ID_BYTES;
+	return session_ask_drain(roll->s, "draining", &request, ret_reply);
+}
+
+enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count)
+{
+	_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
+	enum exit_code code = ask_drain(roll, group, count, true, &reply);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (reply->refused) {
+		roll_tell(roll, group[0]->name, "refused", "would be refused: %s", reply->refusal);
+		return EXIT_REFUSED;
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t guests = 0, blocked = 0;
+
+		for (size_t v = 0; reply->drain && v < reply->drain->n_vms; v++) {
+			const Drover__V1__DrainVm *vm = reply->drain->vms[v];
+
+			if (strcmp(vm->node, group[i]->name) != 0)
+				continue;
+			guests++;
+			blocked += strcmp(vm->state, "blocked") == 0;
+		}
+		roll_tell(roll, group[i]->name, "plan",
+		          "%zu guests would move%s%zu without a place%s", guests - blocked,
+		          blocked ? ", " : " (", blocked, blocked ? "" : ")");
+		if (blocked)
+			code = EXIT_REFUSED;
+	}
+	return code;
+}
+
+static const Drover__V1__Drain *find_drain(const Drover__V1__DrainList *list, const char *node)
+{
+	/* The newest comes first. */
+	for (size_t i = 0; i < list->n_drains; i++) {
+		if (strcmp(list->drains[i]->node, node) == 0)
+			return list->drains[i];
+	}
+	return NULL;
+}
+
+struct drain_watch {
+	char *told; /* owned: the status that was told last */
+	uint64_t blocked_since_ms;
+	bool over;
+};
+
+/* Tells what is new of it. EXIT_FAILED if it will not become empty. */
+static enum exit_code look_at_drain(struct roll *roll, const char *node, const Drover__V1__Drain *d,
+                                    struct drain_watch *w)
+{
+	uint64_t now_ms = clock_now_ms();
+
+	if (strcmp(d->state, "blocked") != 0)
+		w->blocked_since_ms = 0;
+	else if (!w->blocked_since_ms)
+		w->blocked_since_ms = now_ms;
+	if (strcmp(d->reason, w->told) != 0) {
+		free(w->told);
+		w->told = xstrdup(d->reason);
+		roll_tell(roll, node, d->state, "%s", d->reason);
+	}
+	w->over = drain_is_over(d);
+	if (w->over && strcmp(d->state, "completed") != 0) {
+		roll_tell(roll, node, "failed", "drain/%llu ended %s: it is not empty",
+		          (unsigned long long)d->number, d->state);
+		return EXIT_FAILED;
+	}
+	if (w->blocked_since_ms && now_ms - w->blocked_since_ms > BLOCKED_MS) {
+		roll_tell(roll, node, "failed",
+		          "drain/%llu is blocked for 15 min; it goes on by itself when it can",
+		          (unsigned long long)d->number);
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+static enum exit_code follow_drain(struct roll *roll, const char *node)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	struct drain_watch w = { .told = xstrdup("") };
+	enum exit_code code = EXIT_DONE;
+
+	request.node = (char *)node;
+	while (code == EXIT_DONE && !w.over) {
+		_cleanup_reply_ Drover__V1__DrainList *list = NULL;
+		const Drover__V1__Drain *d = NULL;
+		struct error err;
+
+		if (coordinator_ask_list_drains(roll->s->client, &request, &list, &err) == 0)
+			d = find_drain(list, node);
+		if (d)
+			code = look_at_drain(roll, node, d, &w);
+		if (code == EXIT_FAILED)
+			roll->failed_node = node;
+		else if (!w.over)
+			code = pause_a_moment(roll, node);
+	}
+	free(w.told);
+	return code;
+}
+
+enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t count)
+{
+	_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
+	enum exit_code code = ask_drain(roll, group, count, false, &reply);
+
+	if (code != EXIT_DONE) {
+		roll->failed_node = group[0]->name;
+		return code;
+	}
+	if (reply->refused) {
+		roll->failed_node = group[0]->name;
+		roll_tell(roll, group[0]->name, "refused", "%s", reply->refusal);
+		return EXIT_REFUSED;
+	}
+	for (size_t i = 0; i < count && code == EXIT_DONE; i++)
+		code = follow_drain(roll, group[i]->name);
+	return code;
+}
+
+/* --- ready again --- */
+
+/* Why not; NULL: it is. */
+static const char *find_unready(const Drover__V1__Node *node)
+{
+	if (strcmp(node->state, "unreachable") == 0 || strcmp(node->state, "fenced") == 0)
+		return node->state;
+	if (node->last_seen_ms > FRESH_MS)
+		return "its agent is silent";
+	if (!node->host || !node->host->libvirt_connected)
+		return "its libvirt does not answer";
+	return *node->host->agent_problem ? node->host->agent_problem : NULL;
+}
+
+enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	uint64_t begun_ms = clock_now_ms(), ready_ms = 0;
+	_cleanup_free_ char *told = xstrdup("");
+
+	request.node = (char *)host->name;
+	for (;;) {
+		_cleanup_reply_ Drover__V1__NodeList *list = NULL;
+		const char *why = "the coordinator does not answer";
+		struct error err;
+		enum exit_code code;
+
+		if (coordinator_ask_list_nodes(roll->s->client, &request, &list, &err) == 0)
+			why = list->n_nodes ? find_unready(list->nodes[0])
+			                    : "there is no such node";
+		if (!why && !ready_ms)
+			ready_ms = clock_now_ms();
+		if (why)
+			ready_ms = 0;
+		if (ready_ms && clock_now_ms() - ready_ms >= STEADY_MS) {
+			roll_tell(roll, host->name, "ready", "agent and libvirt answer");
+			return EXIT_DONE;
+		}
+		if (why && strcmp(told, why) != 0) {
+			free(told);
+			told = xstrdup(why);
+			roll_tell(roll, host->name, "waits", "waits until it is ready: %s", why);
+		}
+		if (clock_now_ms() - begun_ms > roll->ready_timeout_ms) {
+			roll->failed_node = host->name;
+			roll_tell(roll, host->name, "failed",
+			          "is not ready after the time of --ready-timeout: %s",
+			          why ? why : "it comes and goes");
+			return EXIT_FAILED;
+		}
+		code = pause_a_moment(roll, host->name);
+		if (code != EXIT_DONE)
+			return code;
+	}
+}
