@@ -133,7 +133,7 @@ make() { # GUEST FIGURE PERCENT
 	sed -i '/nftables/d; /^read/d' "$figures.ebpf"
 	run -1 judge_ebpf
 	[[ $output == *"beside nftables"*"NOT MEASURED"* && $output == *"a reading, us"*"NOT MEASURED"* ]]
-	echo "slice cpu-bound 1 tcx 0 1 1 1 1" >>"$figures.ebpf"
+	echo "slice cpu-bound 1 tcx much 1 1 1 1" >>"$figures.ebpf"
 	run -1 judge_ebpf
 	[[ $output == *"is no figure"* ]]
 	: >"$figures.ebpf"
