@@ -7,6 +7,7 @@
 
 #include "agent/fence.h"
 #include "agent/garbage.h"
+#include "agent/guest_traffic.h"
 #include "agent/mark.h"
 #include "agent/migration_link.h"
 #include "agent/probe.h"
@@ -235,6 +236,7 @@ static void second(void *context)
 	agent->seconds++;
 	agent_read_traffic(agent);
 	source_traffic_tick(agent);
+	guest_traffic_tick(&agent->inventory, agent->traffic, clock_now_ns());
 	paths_tick(agent);
 	target_tick(agent);
 	target_settle_fenced(agent);

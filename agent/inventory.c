@@ -52,6 +52,7 @@ static void read_guests(struct errand *e)
 			vm->n_blockers = d.blockers.count;
 			vm->blockers = xmemdup(d.blockers.items,
 			                       d.blockers.count * sizeof(d.blockers.items[0]));
+			vm->interfaces = guest_interfaces_new(&d, &vm->n_interfaces);
 			vm_description_deinit(&d);
 		}
 		r->count++;
@@ -62,6 +63,7 @@ static void read_guests(struct errand *e)
 static void vm_free(struct inventory_vm *vm)
 {
 	free(vm->blockers);
+	free(vm->interfaces);
 	free(vm);
 }
 
@@ -108,6 +110,11 @@ static void take_in(struct inventory *inv, struct reading *r)
 		free(vm->blockers);
 		vm->blockers = take_pointer(now->blockers);
 		vm->n_blockers = now->n_blockers;
+		guest_interfaces_keep(now->interfaces, now->n_interfaces, vm->interfaces,
+		                      vm->n_interfaces);
+		free(vm->interfaces);
+		vm->interfaces = take_pointer(now->interfaces);
+		vm->n_interfaces = now->n_interfaces;
 		vm->seen = true;
 		if (changed && inv->callbacks.changed)
 			inv->callbacks.changed(vm, inv->callbacks.context);
@@ -145,8 +152,10 @@ static void reading_done(struct errand *e)
 		if (inv->callbacks.settled)
 			inv->callbacks.settled(inv->callbacks.context);
 	}
-	for (size_t i = 0; i < r->count; i++)
+	for (size_t i = 0; i < r->count; i++) {
 		free(r->vms[i].blockers);
+		free(r->vms[i].interfaces);
+	}
 	free(r->vms);
 	free(r);
 	if (again)

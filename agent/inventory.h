@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "agent/guest_interface.h"
 #include "agent/hypervisor/hypervisor.h"
 #include "common/courier.h"
 
@@ -23,6 +24,8 @@ struct inventory_vm {
 	uint64_t hugepage_bytes; /* page size; 0 = none */
 	struct check *blockers;  /* owned */
 	size_t n_blockers;
+	struct guest_interface *interfaces; /* owned; of an active guest. Rates: guest_traffic.h */
+	size_t n_interfaces;
 	bool seen; /* private: by the reading being taken in */
 	UT_hash_handle hh;
 };

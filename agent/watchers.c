@@ -6,6 +6,7 @@
  */
 #include "agent/agent.h"
 
+#include "agent/guest_traffic.h"
 #include "agent/mark.h"
 #include "agent/source.h"
 #include "agent/target.h"
@@ -83,6 +84,7 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
 		h->interfaces[h->n_interfaces++] = rate_new(agent, &agent->bandwidth.interfaces[i]);
 	paths_fill_host(agent, h);
+	guest_traffic_fill_host(&agent->inventory, h);
 	h->drain_mark = mark_new(&agent->drain_mark);
 	fill_fences(h, &agent->fences);
 	h->labels = xcalloc(s->labels.count, sizeof(*h->labels));

@@ -23,6 +23,8 @@
 #define DECISIONS_MAX          64
 #define LEASES_MAX             256
 #define PATHS_MAX              256
+#define GUESTS_MAX             4096
+#define GUEST_INTERFACES_MAX   8192
 #define OVERCOMMIT_MAX_PERCENT 1000
 #define REPORT_CHECKS_MAX      256
 
@@ -103,6 +105,19 @@ static void read_rate(const Drover__V1__InterfaceRate *from, struct interface_ra
 	to->unregistered_bytes_per_s = from->unregistered_bytes_per_s;
 	to->link_bytes_per_s = from->link_bytes_per_s;
 	text_copy(to->source, sizeof(to->source), from->source);
+}
+
+static void read_guest_interface(const Drover__V1__GuestInterface *from,
+                                 struct guest_interface_rate *to)
+{
+	text_copy(to->device, sizeof(to->device), from->device);
+	text_copy(to->type, sizeof(to->type), from->type);
+	to->rx_bytes_per_s = from->rx_bytes_per_s;
+	to->tx_bytes_per_s = from->tx_bytes_per_s;
+	to->rx_packets_per_s = from->rx_packets_per_s;
+	to->tx_packets_per_s = from->tx_packets_per_s;
+	text_copy(to->source, sizeof(to->source), from->source);
+	text_copy(to->why, sizeof(to->why), from->why);
 }
 
 int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, struct error *err)
@@ -248,6 +263,31 @@ static void read_paths(const Drover__V1__HostState *from, struct host_state *to)
 	to->other_tx_bytes_per_s = from->other_tx_bytes_per_s;
 }
 
+/* What is too much of it is left out: nothing is decided by it. */
+static void read_guest_traffic(const Drover__V1__HostState *from, struct host_state *to)
+{
+	size_t n = from->n_guest_traffic < GUESTS_MAX ? from->n_guest_traffic : GUESTS_MAX;
+	size_t n_interfaces = 0;
+
+	for (size_t i = 0; i < n; i++)
+		n_interfaces += from->guest_traffic[i]->n_interfaces;
+	if (n_interfaces > GUEST_INTERFACES_MAX)
+		return;
+	to->guest_traffic = xcalloc(n, sizeof(*to->guest_traffic));
+	to->guest_interfaces = xcalloc(n_interfaces, sizeof(*to->guest_interfaces));
+	for (size_t i = 0; i < n; i++) {
+		const Drover__V1__GuestTraffic *guest = from->guest_traffic[i];
+		struct guest_traffic *t = &to->guest_traffic[to->n_guest_traffic++];
+
+		text_copy(t->vm_uuid, sizeof(t->vm_uuid), guest->vm_uuid);
+		t->first = to->n_guest_interfaces;
+		t->count = guest->n_interfaces;
+		for (size_t k = 0; k < guest->n_interfaces; k++)
+			read_guest_interface(guest->interfaces[k],
+			                     &to->guest_interfaces[to->n_guest_interfaces++]);
+	}
+}
+
 /* Its agent has checked them; what this coordinator does not take for one is none. */
 static void read_labels(const Drover__V1__HostState *from, struct host_state *to)
 {
@@ -301,6 +341,7 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	for (size_t i = 0; i < from->n_interfaces; i++)
 		read_rate(from->interfaces[i], &h.interfaces[h.n_interfaces++]);
 	read_paths(from, &h);
+	read_guest_traffic(from, &h);
 	if (from->drain_mark && facts_read_mark(from->drain_mark, &h.mark, err) < 0) {
 		host_state_deinit(&h);
 		return -(int)err->code;

@@ -211,8 +211,10 @@ static void reply_explain(struct coordinator *c, struct mesh_incoming *in, const
 	m->targets = xcalloc(reply->n_targets, sizeof(*m->targets));
 	for (size_t i = 0; i < reply->n_targets; i++)
 		m->targets[m->n_targets++] = target_new(&reply->targets[i]);
-	if (vm)
+	if (vm) {
+		view_add_traffic_lines(vm, m);
 		m->n_settings = view_next_settings_new(c->fleet, vm, &m->settings);
+	}
 	mesh_reply(in, &m->base);
 	view_free(m);
 }

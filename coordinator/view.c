@@ -206,8 +206,12 @@ Drover__V1__Vm *view_vm_new(const struct vm *vm)
 	m->uuid = xstrdup(vm->uuid);
 	m->name = xstrdup(vm->name);
 	m->node = xstrdup(vm->node ? vm->node->kept.name : "");
-	if (home)
+	if (home) {
 		m->state = vm_state_new(&home->state);
+		/* What an agent that is away has told is history. */
+		if (home->node->attached)
+			m->state->traffic = view_traffic_new(&home->node->host, vm->uuid);
+	}
 	m->movable = vm->movable;
 	m->why_not = xstrdup(vm->why_not);
 	m->migration_number = vm->migration ? vm->migration->kept.number : 0;

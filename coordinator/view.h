@@ -29,6 +29,10 @@ size_t view_next_settings_new(const struct fleet *fleet, const struct vm *vm,
 /* The ways from @node that its agent has looked at, with what their destinations say. */
 void view_fill_paths(const struct fleet *fleet, const struct node *node, uint64_t now_ms,
                      Drover__V1__HostState *m);
+/* What the interfaces of that guest carry, as its host tells; NULL if it does not. */
+Drover__V1__GuestTraffic *view_traffic_new(const struct host_state *host, const char *vm_uuid);
+/* The same in sentences. */
+void view_add_traffic_lines(const struct vm *vm, Drover__V1__Explanation *m);
 Drover__V1__Setting *view_setting_new(const char *name, const char *value, const char *from);
 
 void view_free(void *message);

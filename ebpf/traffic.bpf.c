@@ -235,6 +235,7 @@ static __always_inline int count(struct __sk_buff *skb, const int direction)
 	interface->wire_bytes += wire_bytes;
 	interface->frames += frames;
 	interface->skbs++;
+	interface->skb_bytes += skb->len;
 	if (endpoint) {
 		interface->migration_wire_bytes += wire_bytes;
 		interface->migration_frames += frames;

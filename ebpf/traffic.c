@@ -21,7 +21,7 @@
 #include <errno.h>
 #include <string.h>
 
-static_assert(sizeof(struct traffic_interface_value) == 48, "the same layout for both compilers");
+static_assert(sizeof(struct traffic_interface_value) == 56, "the same layout for both compilers");
 static_assert(sizeof(struct traffic_endpoint_key) == 24, "no padding: keys are compared bytewise");
 
 static const char *const source_names[] = {
@@ -390,6 +390,21 @@ static void describe(const struct traffic *traffic, struct traffic_sample *sampl
 		for (size_t n = 0; n < traffic->n_interfaces; n++)
 			to->counted |= traffic_source_is_ebpf(traffic->interfaces[n].source);
 	}
+}
+
+int traffic_read_link(struct traffic *traffic, const char *name, uint32_t *ret_ifindex,
+                      struct link_stats *ret_stats, struct error *err)
+{
+	uint32_t ifindex = if_nametoindex(name);
+	int rc;
+
+	if (!ifindex)
+		return error_set(err, ERROR_NOT_FOUND, "there is no network interface \"%s\" here",
+		                 name);
+	rc = link_stats_read(traffic->rtnl_fd, ifindex, ret_stats, err);
+	if (rc == 0)
+		*ret_ifindex = ifindex;
+	return rc;
 }
 
 int traffic_read(struct traffic *traffic, struct traffic_sample *ret_sample, struct error *err)

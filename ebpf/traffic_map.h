@@ -29,6 +29,7 @@ struct traffic_interface_value {
 	__u64 wire_bytes; /* Ethernet bytes with VLAN tags; without FCS, preamble and gap */
 	__u64 frames;     /* as on the wire, that is after segmentation */
 	__u64 skbs;       /* program runs; one may stand for many frames */
+	__u64 skb_bytes;  /* their skb->len: what virtual links' own counters count */
 	__u64 migration_wire_bytes; /* of registered endpoints */
 	__u64 migration_frames;
 	__u64 unregistered_wire_bytes; /* TCP in the port range, of no registered endpoint */

@@ -57,6 +57,18 @@ static void make_uuid(const char *name, char *ret_uuid)
 	         (unsigned long long)(hash & 0xffffffffffff));
 }
 
+/* As libvirt does when a guest starts. */
+static void name_device(struct vm_interface *nic, size_t index)
+{
+	bool direct = strcmp(nic->type, "direct") == 0;
+
+	if (nic->target[0])
+		return;
+	if (direct || strcmp(nic->type, "bridge") == 0 || strcmp(nic->type, "network") == 0)
+		snprintf(nic->target, sizeof(nic->target), "%s%zu", direct ? "macvtap" : "vnet",
+		         index);
+}
+
 static void fill_description(struct vm_description *d, const struct fake_guest_settings *s)
 {
 	COPY_TEXT(d->summary.name, s->name);
@@ -83,8 +95,10 @@ static void fill_description(struct vm_description *d, const struct fake_guest_s
 	       s->n_blockers <= CHECKS_MAX);
 	for (size_t i = 0; i < s->n_disks; i++)
 		d->disks[d->n_disks++] = s->disks[i];
-	for (size_t i = 0; i < s->n_interfaces; i++)
+	for (size_t i = 0; i < s->n_interfaces; i++) {
 		d->interfaces[d->n_interfaces++] = s->interfaces[i];
+		name_device(&d->interfaces[i], i);
+	}
 	for (size_t i = 0; i < s->n_blockers; i++)
 		d->blockers.items[d->blockers.count++] = s->blockers[i];
 }

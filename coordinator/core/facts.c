@@ -190,6 +190,15 @@ void host_state_copy(struct host_state *to, const struct host_state *from)
 	                         ? xmemdup(from->interfaces,
 	                                   from->n_interfaces * sizeof(*from->interfaces))
 	                         : NULL;
+	to->guest_traffic = from->n_guest_traffic
+	                            ? xmemdup(from->guest_traffic,
+	                                      from->n_guest_traffic * sizeof(*from->guest_traffic))
+	                            : NULL;
+	to->guest_interfaces = from->n_guest_interfaces
+	                               ? xmemdup(from->guest_interfaces,
+	                                         from->n_guest_interfaces *
+	                                                 sizeof(*from->guest_interfaces))
+	                               : NULL;
 	to->fences = from->n_fences ? xmemdup(from->fences, from->n_fences * sizeof(*from->fences))
 	                            : NULL;
 	drain_mark_copy(&to->mark, &from->mark);
@@ -204,6 +213,11 @@ void host_state_deinit(struct host_state *host)
 	free(host->interfaces);
 	host->interfaces = NULL;
 	host->n_interfaces = 0;
+	free(host->guest_traffic);
+	host->guest_traffic = NULL;
+	free(host->guest_interfaces);
+	host->guest_interfaces = NULL;
+	host->n_guest_traffic = host->n_guest_interfaces = 0;
 	free(host->fences);
 	host->fences = NULL;
 	host->n_fences = 0;
@@ -214,6 +228,16 @@ void host_state_deinit(struct host_state *host)
 	free(host->paths);
 	host->paths = NULL;
 	host->n_paths = 0;
+}
+
+const struct guest_traffic *host_state_find_traffic(const struct host_state *host,
+                                                    const char *vm_uuid)
+{
+	for (size_t i = 0; i < host->n_guest_traffic; i++) {
+		if (strcmp(host->guest_traffic[i].vm_uuid, vm_uuid) == 0)
+			return &host->guest_traffic[i];
+	}
+	return NULL;
 }
 
 void drain_mark_copy(struct drain_mark *to, const struct drain_mark *from)

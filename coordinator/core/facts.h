@@ -215,6 +215,20 @@ struct interface_rate {
 	char source[16];
 };
 
+/* Of one interface of a guest, in its view. */
+struct guest_interface_rate {
+	char device[32], type[16]; /* device "": it has none on its host */
+	uint64_t rx_bytes_per_s, tx_bytes_per_s;
+	uint64_t rx_packets_per_s, tx_packets_per_s;
+	char source[16]; /* "none": not known */
+	char why[REASON_BYTES];
+};
+
+struct guest_traffic {
+	char vm_uuid[VM_UUID_BYTES];
+	size_t first, count; /* of the host's guest_interfaces */
+};
+
 /* A drain as the drained host remembers it. */
 struct drain_mark {
 	struct id drain_id; /* zero: none */
@@ -278,6 +292,10 @@ struct host_state {
 	uint32_t ports_in_use;
 	struct interface_rate *interfaces; /* owned */
 	size_t n_interfaces;
+	struct guest_traffic *guest_traffic; /* owned; of each active guest */
+	size_t n_guest_traffic;
+	struct guest_interface_rate *guest_interfaces; /* owned */
+	size_t n_guest_interfaces;
 	uint32_t slots_in;
 	uint32_t slots_out;
 	bool mark_told; /* an agent that tells its mark each second */
@@ -318,6 +336,10 @@ void checks_add(struct checks *checks, const struct check *check);
 size_t checks_count(const struct checks *checks, enum check_verdict verdict);
 /* The first check with that verdict or a worse one, or NULL. Borrowed. */
 const struct check *checks_find_worst(const struct checks *checks, enum check_verdict at_least);
+
+/* What that host told of that guest; NULL if nothing. */
+const struct guest_traffic *host_state_find_traffic(const struct host_state *host,
+                                                    const char *vm_uuid);
 
 void names_copy(struct names *to, const struct names *from);
 void names_deinit(struct names *names);

@@ -163,7 +163,7 @@ static void test_differences(void **state)
 	expect(t, t->report.differences, ALL - 2, ALL);
 	snprintf(wanted, sizeof(wanted),
 	         "network/52:54:00:00:00:01: bridge br0, link down; its "
-	         "tap  is in br0, required bridge br0, link up\n");
+	         "tap vnet0 is in br0, required bridge br0, link up\n");
 	assert_non_null(strstr(t->report.differences, wanted));
 	assert_non_null(strstr(t->report.differences, "raw, 2 MiB, opened by QEMU, required "));
 	assert_non_null(strstr(t->report.differences, "raw, 1 MiB\n"));

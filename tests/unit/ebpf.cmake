@@ -1,6 +1,9 @@
 drover_test(NAME test_traffic_program LABEL unit SOURCES unit/test_traffic_program.c
 	LIBS drover_traffic_skeleton drover_common)
 drover_test(NAME test_bandwidth LABEL unit SOURCES unit/test_bandwidth.c LIBS drover_bandwidth)
+drover_test(NAME test_guest_interface LABEL unit
+	SOURCES unit/test_guest_interface.c unit/traffic_fixture.c unit/veth_peer.c
+	LIBS drover_bandwidth drover_ebpf drover_common)
 drover_test(NAME test_connection_quality LABEL unit SOURCES unit/test_connection_quality.c
 	LIBS drover_bandwidth)
 drover_test(NAME test_path_estimate LABEL unit SOURCES unit/test_path_estimate.c LIBS drover_bandwidth)

@@ -133,6 +133,56 @@ static void test_leases_and_pressure(void **state)
 	assert_int_equal(facts_read_host(&m, &h, &err), -ERROR_TOO_LARGE);
 }
 
+/* What a host's guests carry is taken over as it is told: without interfaces is not the same as not told,
+ * and what is too long is cut. More than any host has is not taken at all. */
+static void test_guest_traffic(void **state)
+{
+	Drover__V1__GuestInterface nic = DROVER__V1__GUEST_INTERFACE__INIT;
+	Drover__V1__GuestInterface *nics[] = { &nic };
+	Drover__V1__GuestTraffic web = DROVER__V1__GUEST_TRAFFIC__INIT, bare = web;
+	Drover__V1__GuestTraffic *guests[] = { &bare, &web }, **many;
+	Drover__V1__HostState m = sound();
+	const struct guest_traffic *t;
+	struct host_state h, copy;
+	struct error err;
+
+	(void)state;
+	nic.device = (char *)"vnet0";
+	nic.source = (char *)"rtnl";
+	nic.rx_bytes_per_s = 1000;
+	bare.vm_uuid = (char *)"22222222-2222-3333-4444-555555555555";
+	web.vm_uuid = (char *)"11111111-2222-3333-4444-555555555555";
+	web.interfaces = nics;
+	web.n_interfaces = 1;
+	m.guest_traffic = guests;
+	m.n_guest_traffic = 2;
+	assert_int_equal(facts_read_host(&m, &h, &err), 0);
+	host_state_copy(&copy, &h);
+	host_state_deinit(&h);
+	t = host_state_find_traffic(&copy, web.vm_uuid);
+	assert_int_equal(t->count, 1);
+	assert_string_equal(copy.guest_interfaces[t->first].device, "vnet0");
+	assert_int_equal(copy.guest_interfaces[t->first].rx_bytes_per_s, 1000);
+	assert_int_equal(host_state_find_traffic(&copy, bare.vm_uuid)->count, 0);
+	assert_null(host_state_find_traffic(&copy, "33333333-2222-3333-4444-555555555555"));
+	host_state_deinit(&copy);
+
+	many = xcalloc(10000, sizeof(*many));
+	for (size_t i = 0; i < 10000; i++)
+		many[i] = &web;
+	web.interfaces = xcalloc(3, sizeof(*web.interfaces));
+	web.n_interfaces = 3;
+	for (size_t i = 0; i < 3; i++)
+		web.interfaces[i] = &nic;
+	m.guest_traffic = many;
+	m.n_guest_traffic = 10000;
+	assert_int_equal(facts_read_host(&m, &h, &err), 0);
+	assert_int_equal(h.n_guest_traffic, 0);
+	host_state_deinit(&h);
+	free(web.interfaces);
+	free(many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +190,7 @@ int main(void)
 		cmocka_unit_test(f59_nonsense_is_suspect),
 		cmocka_unit_test(f59_the_agents_own_word),
 		cmocka_unit_test(test_leases_and_pressure),
+		cmocka_unit_test(test_guest_traffic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

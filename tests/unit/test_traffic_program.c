@@ -325,6 +325,7 @@ static void check_row(const struct row *row, int direction)
 	assert_int_equal(interface.wire_bytes, wire_bytes);
 	assert_int_equal(interface.frames, frames);
 	assert_int_equal(interface.skbs, 1);
+	assert_int_equal(interface.skb_bytes, frame.length);
 	assert_int_equal(interface.migration_wire_bytes, migration * wire_bytes);
 	assert_int_equal(interface.migration_frames, migration * frames);
 	assert_int_equal(interface.unregistered_wire_bytes,

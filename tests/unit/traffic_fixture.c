@@ -114,9 +114,13 @@ void fixture_assert_same_packets(const struct traffic_sample *before,
 	const struct traffic_interface_sample *was = &before->interfaces[0];
 	const struct traffic_interface_sample *is = &after->interfaces[0];
 
-	for (int direction = 0; direction < 2; direction++)
+	for (int direction = 0; direction < 2; direction++) {
 		assert_int_equal(is->counters[direction].skbs - was->counters[direction].skbs,
 		                 is->link.packets[direction] - was->link.packets[direction]);
+		assert_int_equal(is->counters[direction].skb_bytes -
+		                         was->counters[direction].skb_bytes,
+		                 is->link.bytes[direction] - was->link.bytes[direction]);
+	}
 }
 
 int fixture_setup(void **state)

@@ -28,7 +28,7 @@ struct traffic_sample *fixture_read_settled(struct traffic *traffic);
 struct traffic_sample *fixture_read_arrived(struct traffic *traffic, int direction,
                                             uint64_t frames);
 
-/* Between two samples, the kernel counted exactly the packets on the link that we did. */
+/* Between two samples, the kernel counted exactly the packets and bytes on the link that we did. */
 void fixture_assert_same_packets(const struct traffic_sample *before,
                                  const struct traffic_sample *after);
 

@@ -172,6 +172,8 @@ enum vm_column {
 	VM_VCPU,
 	VM_MEM,
 	VM_OVERHEAD,
+	VM_NET_IN,
+	VM_NET_OUT,
 	VM_PERSISTENT,
 	VM_AUTOSTART,
 	VM_UUID,
@@ -188,6 +190,8 @@ static const struct column vm_columns[VM_COLUMNS] = {
 	[VM_VCPU] = { "VCPU", COLUMN_RIGHT },
 	[VM_MEM] = { "MEM", COLUMN_RIGHT },
 	[VM_OVERHEAD] = { "OVERHEAD", COLUMN_RIGHT | COLUMN_WIDE },
+	[VM_NET_IN] = { "NET IN", COLUMN_RIGHT | COLUMN_WIDE },
+	[VM_NET_OUT] = { "NET OUT", COLUMN_RIGHT | COLUMN_WIDE },
 	[VM_PERSISTENT] = { "PERSISTENT", COLUMN_WIDE },
 	[VM_AUTOSTART] = { "AUTOSTART", COLUMN_WIDE },
 	[VM_UUID] = { "UUID", COLUMN_WIDE },
@@ -195,6 +199,28 @@ static const struct column vm_columns[VM_COLUMNS] = {
 	[VM_NOW] = { "NOW", COLUMN_OPTIONAL },
 	[VM_WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
 };
+
+/* The sum of its interfaces; one that is not known makes the sum unknown. */
+static void set_vm_network(struct table *t, const struct output *o,
+                           const Drover__V1__GuestTraffic *traffic)
+{
+	uint64_t rx = 0, tx = 0;
+	char text[OUTPUT_TEXT_BYTES];
+	bool known = traffic != NULL;
+
+	for (size_t i = 0; traffic && i < traffic->n_interfaces; i++) {
+		known = known && strcmp(traffic->interfaces[i]->source, "none") != 0;
+		rx += traffic->interfaces[i]->rx_bytes_per_s;
+		tx += traffic->interfaces[i]->tx_bytes_per_s;
+	}
+	if (!known || traffic->n_interfaces == 0) {
+		table_set(t, VM_NET_IN, known ? "none" : "unknown");
+		table_set(t, VM_NET_OUT, known ? "none" : "unknown");
+		return;
+	}
+	table_set(t, VM_NET_IN, "%s", output_rate(o, rx, text));
+	table_set(t, VM_NET_OUT, "%s", output_rate(o, tx, text));
+}
 
 static void set_vm_now(struct table *t, const Drover__V1__Vm *vm)
 {
@@ -241,6 +267,7 @@ void vms_print(const struct output *o, Drover__V1__Vm *const *vms, size_t n)
 			table_set(t, VM_MEM, "%s", output_bytes(o, state->memory_bytes, text));
 			table_set(t, VM_OVERHEAD, "%s",
 			          output_bytes(o, state->overhead_bytes, text));
+			set_vm_network(t, o, state->traffic);
 			table_set(t, VM_PERSISTENT, "%s", state->persistent ? "yes" : "no");
 			table_set(t, VM_AUTOSTART, "%s", state->autostart ? "yes" : "no");
 		}

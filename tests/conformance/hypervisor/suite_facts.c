@@ -70,6 +70,10 @@ static void test_description(void **state)
 	assert_memory_equal(d->cpu_xml, "<cpu ", 5);
 	assert_true(d->cpu_mode[0]);
 	assert_int_equal(d->blockers.count, 0);
+	/* The device whose counters are the guest's traffic: libvirt names it when the guest starts. */
+	assert_int_equal(d->n_interfaces, 1);
+	assert_string_equal(d->interfaces[0].type, "bridge");
+	assert_true(d->interfaces[0].target[0]);
 	vm_description_deinit(d);
 	free(d);
 }

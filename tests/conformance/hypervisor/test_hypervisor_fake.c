@@ -18,6 +18,10 @@ static void add_guest(const struct suite_guest *guest)
 		                      .source = "/srv/disk.img",
 		                      .capacity_bytes = guest->private_disk_bytes };
 
+	const struct vm_interface nic = {
+		.mac = "52:54:00:00:00:01", .type = "bridge", .source = "br0", .model = "virtio"
+	};
+
 	fake_world_add_guest(world, "host1",
 	                     &(struct fake_guest_settings){
 				     .name = guest->name,
@@ -27,6 +31,8 @@ static void add_guest(const struct suite_guest *guest)
 				     .persistent = guest->persistent,
 				     .disks = &disk,
 				     .n_disks = guest->private_disk_bytes ? 1 : 0,
+				     .interfaces = &nic,
+				     .n_interfaces = 1,
 			     },
 	                     NULL);
 }

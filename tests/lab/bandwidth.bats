@@ -1,0 +1,197 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What is counted, against who else knows it: iperf3, QEMU, the kernel's counters of the link. On real
+# hosts, beside their agents, which count the same interface.
+
+# shellcheck disable=SC2016,SC2030,SC2031 # conditions are evaluated by wait_until
+
+load drover.bash
+
+setup_file() {
+	drover_lab bandwidth 2 --rate none
+	# A second address of each host in the migration network: tenants.
+	lab shell host1 ip addr add 10.78.0.201/24 dev mi0
+	lab shell host2 ip addr add 10.78.0.202/24 dev mi0
+}
+teardown_file() { lab_down; }
+setup() {
+	drover_reset
+	pids=()
+}
+teardown() {
+	local pid
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+	lab link host1 migration rate none
+	lab_end_test
+}
+
+# ---- counters: FILE is $BATS_TEST_TMPDIR/NAME ----
+
+start_counting() { # NAME HOST ENDPOINT...
+	local name=$1 host=$2
+	shift 2
+	lab shell "$host" "$DROVER_BUILD_DIR/tests/lab_counters" mi0 "$@" >"$BATS_TEST_TMPDIR/$name" 3>&- &
+	pids+=($!)
+	wait_until "[ -s '$BATS_TEST_TMPDIR/$name' ]" 60
+	[ "$(counted "$name" .source)" = ebpf-tcx ]
+}
+last() { grep '}$' "$BATS_TEST_TMPDIR/$1" | tail -n 1; }
+number() { last "$1" | jq .number; }
+# What is so now: nothing under way at the time of asking is missing.
+settle() { # NAME
+	local seen
+	seen=$(number "$1")
+	wait_until "[ \"\$(number '$1')\" -gt $((seen + 1)) ]" 60
+}
+counted() { last "$1" | jq -r "$2"; } # NAME FILTER
+# Between that line of JSON and the last one, of one counter: the sum of both directions, or of one.
+since() { # NAME FIRST_LINE FILTER
+	jq -n --argjson a "$2" --argjson b "$(last "$1")" "(\$b | $3) - (\$a | $3)"
+}
+
+# ---- iperf3 ----
+
+start_server() { # ADDRESS PORT, on host2
+	lab shell host2 iperf3 -s -1 -B "$1" -p "$2" >"$BATS_TEST_TMPDIR/server" 2>&1 3>&- &
+	pids+=($!)
+	wait_until "lab shell host2 ss -Hltn 'sport = :$2' | grep -q '$1'" 60
+}
+# FILE FROM ADDRESS PORT OPTION...: iperf3's own account. What it has written and the kernel has not yet sent
+# at its end is sent by nobody: a small buffer for that.
+send() {
+	local file=$BATS_TEST_TMPDIR/$1 from=$2 address=$3 port=$4
+	shift 4
+	lab shell host1 iperf3 -J -w 64K -B "$from" -c "$address" -p "$port" "$@" >"$file" || fail "$(cat "$file")"
+}
+
+# |A - B| at most PERCENT of B, and EXTRA.
+assert_near() { # WHAT A B PERCENT [EXTRA]
+	awk -v a="$2" -v b="$3" -v p="$4" -v e="${5:-0}" 'BEGIN {
+		d = a - b; d = d < 0 ? -d : d
+		printf "# '"$1"': %.0f counted, %.0f told: %+.4f %%\n", a, b, (a - b) / b * 100
+		exit !(b > 0 && d <= b * p / 100 + e) }' >&3 || fail "$1: $2 counted, $3 told, which is more than $4 % (and $5) apart"
+}
+
+# What iperf3 sends is what both ends count as a migration's payload; what the programs saw is what the
+# kernel counts on the link, to the byte.
+check_iperf() { # SECONDS MEGABITS
+	local told retransmitted before mss=1448
+	start_counting out host1 10.78.0.2,49152,remote
+	start_counting in host2 10.78.0.1,49152,local
+	start_server 10.78.0.2 49152
+	before=$(last out)
+	first=$(last in)
+	send told 10.78.0.1 10.78.0.2 49152 -t "$1" -b "$2M"
+	settle out
+	settle in
+	told=$(jq .end.sum_sent.bytes "$BATS_TEST_TMPDIR/told")
+	retransmitted=$(($(jq .end.sum_sent.retransmits "$BATS_TEST_TMPDIR/told") * mss))
+	((told > $1 * $2 * 100000)) || fail "iperf3 sent no more than $told bytes"
+	assert_near "payload sent" "$(counted out '.endpoints[0].payload[1]')" "$told" 0.1 "$retransmitted"
+	assert_near "payload received" "$(counted in '.endpoints[0].payload[0]')" "$told" 0.1 "$retransmitted"
+	# Of one cable: the same frames leave and arrive.
+	assert_near "wire at the other end" "$(counted in '.endpoints[0].wire[0]')" \
+		"$(counted out '.endpoints[0].wire[1]')" 0.01 "$retransmitted"
+	for i in 0 1; do
+		[ "$(since out "$before" ".skbBytes[$i]")" = "$(since out "$before" ".linkBytes[$i]")" ] ||
+			fail "host1, direction $i: $(last out)"
+		[ "$(since in "$first" ".skbBytes[$i]")" = "$(since in "$first" ".linkBytes[$i]")" ] ||
+			fail "host2, direction $i: $(last in)"
+		[ "$(since in "$first" ".skbs[$i]")" = "$(since in "$first" ".linkPackets[$i]")" ]
+	done
+}
+
+@test "payload is what iperf3 sent, and the programs' bytes are the link's, to the byte" {
+	check_iperf 3 500
+}
+
+# bats test_tags=slow
+@test "the same over ten seconds, at a gigabit" {
+	check_iperf 10 1000
+}
+
+# ---- QEMU ----
+
+encryption() { # true|false: of moves from now on
+	lab shell coordinator sed -i '/^migration:/,$d' /etc/drover/coordinator.yaml
+	lab shell coordinator sh -c "printf 'migration: {tls: %s}\n' $1 >>/etc/drover/coordinator.yaml"
+	lab drover restart coordinator
+	wait_until all_ready 60
+}
+
+# Payload of a real move against what QEMU says that it transferred.
+check_move() { # GUEST MEMORY WORKING_SET RATE PERCENT
+	local told wire payload
+	lab vm "$1" host1 --memory "$2" --working-set "$3" --dirty 0
+	wait_until "drover vms $1 -o json | jq -e '.vms[0].movable' >/dev/null" 60
+	lab link host1 migration rate "$4"
+	start_counting out host1 10.78.0.2,49152,remote
+	run -0 drover migrate "$1" --to host2
+	settle out
+	told=$(migration_get "$1" .report.transferredBytes)
+	wire=$(migration_get "$1" .report.wireBytes)
+	payload=$(counted out '.endpoints[0].payload[1]')
+	((told > 8 << 20)) || fail "QEMU transferred no more than $told bytes"
+	assert_near "payload of $1" "$payload" "$told" "$5"
+	# The agent's own count of the same frames: with headers, which are 4 to 8 % of them.
+	assert_near "wire, by the agent" "$wire" "$(counted out '.endpoints[0].wire[1]')" 0.1
+	awk -v w="$wire" -v p="$payload" 'BEGIN { exit !(w / p > 1.03 && w / p < 1.09) }' || fail "wire $wire, payload $payload"
+	assert_all_well "$1@host2"
+}
+
+# bats test_tags=slow
+@test "a plain migration of ten seconds: payload within 0.2 % of QEMU's transferred RAM" {
+	encryption false
+	check_move plain 384MiB 320MiB 260mbit 0.2
+}
+
+# bats test_tags=slow
+@test "an encrypted one: within 1.5 %" {
+	encryption true
+	check_move secret 384MiB 320MiB 260mbit 1.5
+}
+
+# ---- tenants ----
+
+@test "a tenant in the same ports, between other addresses, is no migration and is seen" {
+	local before told migration
+	lab vm moving host1 --memory 64MiB --working-set 32MiB --dirty 0
+	wait_until "drover vms moving -o json | jq -e '.vms[0].movable' >/dev/null" 60
+	lab link host1 migration rate 200mbit
+	start_counting out host1 10.78.0.2,49152,remote
+	start_server 10.78.0.202 49152
+	before=$(last out)
+	send told 10.78.0.201 10.78.0.202 49152 -n 20M &
+	pids+=($!)
+	run -0 drover migrate moving --to host2
+	wait "${pids[-1]}"
+	settle out
+	told=$(jq .end.sum_sent.bytes "$BATS_TEST_TMPDIR/told")
+	migration=$(counted out '.endpoints[0].wire[1]')
+	# All of the tenant's bytes, with headers, and nothing else; and none of them with the guest's.
+	awk -v u="$(since out "$before" '.unregistered[1]')" -v t="$told" 'BEGIN { exit !(u > t && u < t * 1.1) }' ||
+		fail "of a tenant's $told bytes $(since out "$before" '.unregistered[1]') were unregistered"
+	[ "$(since out "$before" '.migration[1]')" = "$migration" ]
+	assert_near "the migration, by the agent" "$(migration_get moving .report.wireBytes)" "$migration" 0.1
+	assert_all_well moving@host2
+}
+
+# bats test_tags=slow
+@test "an agent that is restarted in mid-copy measures the rate of its migration again, and does not tell a part as the whole" {
+	lab vm again host1 --memory 96MiB --working-set 64MiB
+	wait_until "drover vms again -o json | jq -e '.vms[0].movable' >/dev/null" 60
+	lab link host1 migration rate 40mbit
+	drover -q migrate again --to host2 --detach
+	wait_mid_copy again host1
+	lab drover restart host1
+	lab drover restart host2
+	wait_until all_ready 60
+	wait_until '[[ $(migration_get again .report.progress.rateSource) == ebpf-tcx ]]' 60
+	wait_until '(($(migration_get again .report.progress.transferBytesPerS) > 1000000))' 60
+	wait_until '[ "$(node_get host2 ".host.interfaces[0].migrationRxBytesPerS | tonumber > 1000000")" = true ]' 60
+	[ "$(migration_get again .state)" = RUNNING ]
+	lab link host1 migration rate none
+	wait_until '[ "$(migration_get again .state)" = DONE ]' 60
+	[[ $(migration_get again .report.wireBytes) == @(0|null) ]]
+	assert_all_well again@host2
+}
