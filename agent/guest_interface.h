@@ -13,17 +13,17 @@
 #include "agent/hypervisor/hypervisor.h"
 #include "ebpf/link_stats.h"
 
-#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define GUEST_INTERFACE_WHY_BYTES 128
+#define GUEST_DEVICE_BYTES        16 /* IF_NAMESIZE */
 
 struct guest_interface {
-	char device[IF_NAMESIZE]; /* "" = it has none on the host */
-	char type[16];            /* libvirt's: "bridge", "network", "direct", "user" ... */
-	bool known;               /* else the rates are 0, and @why says why */
+	char device[GUEST_DEVICE_BYTES]; /* "" = it has none on the host */
+	char type[16];                   /* libvirt's: "bridge", "network", "direct", "user" ... */
+	bool known;                      /* else the rates are 0, and @why says why */
 	char why[GUEST_INTERFACE_WHY_BYTES];
 	uint64_t rx_bytes_per_s, tx_bytes_per_s;
 	uint64_t rx_packets_per_s, tx_packets_per_s;
