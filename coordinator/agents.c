@@ -178,6 +178,7 @@ static int take_snapshot(struct agent_link *l, const Drover__V1__AgentEvent__Sna
 		e.snapshot.n_attempts = n_attempts;
 		e.snapshot.mark = s->drain_mark ? &mark : NULL;
 		e.snapshot.inventory_valid = s->inventory_valid;
+		links_take(l->coordinator, l->node, &host);
 		coordinator_step(l->coordinator, &e);
 	}
 	host_state_deinit(&host);
@@ -200,6 +201,7 @@ static int take_host(struct agent_link *l, const Drover__V1__HostState *from, st
 	if (rc == 0) {
 		e.host.node = l->node;
 		e.host.host = &host;
+		links_take(l->coordinator, l->node, &host);
 		coordinator_step(l->coordinator, &e);
 		host_state_deinit(&host);
 	}

@@ -312,6 +312,7 @@ void coordinator_stop(struct coordinator *c)
 	agents_stop(c);
 	requests_stop(c);
 	watchers_stop(c);
+	links_stop(c);
 	fleet_free(c->fleet);
 	free(c);
 }

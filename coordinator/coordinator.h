@@ -22,6 +22,7 @@ struct agent_link;  /* agents.c */
 struct identity;    /* identity.c */
 struct join_event;  /* pki/join_server.h */
 struct join_server; /* the same */
+struct rate_book;   /* links.c */
 struct request;     /* requests.c */
 struct watcher;     /* watchers.c */
 
@@ -39,6 +40,8 @@ struct coordinator {
 	struct agent_link *agents; /* by node name */
 	struct request *requests;  /* by number */
 	uint64_t last_request;
+
+	struct rate_book *rates; /* by node name */
 
 	struct watcher *watchers;
 	struct loop_timer pump; /* watchers are served at most every PUMP_MS */
@@ -113,6 +116,10 @@ void identity_start(struct coordinator *c);
 void identity_stop(struct coordinator *c);
 void identity_free(struct coordinator *c);
 void identity_join_told(const struct join_event *event, void *coordinator);
+
+/* --- links.c: what nodes' interfaces carry --- */
+void links_take(struct coordinator *c, const char *node, const struct host_state *host);
+void links_stop(struct coordinator *c);
 
 /* --- watchers.c: Coordinator.Watch --- */
 void watchers_add(struct coordinator *c, struct mesh_incoming *in, uint64_t since_revision,

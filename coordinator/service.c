@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/units.h"
 #include "coordinator/capacity_view.h"
+#include "coordinator/links.h"
 #include "coordinator/service_orders.h"
 #include "coordinator/service_plan.h"
 #include "coordinator/view.h"
@@ -422,6 +423,8 @@ static const struct coordinator_handlers handlers = {
 	.export = handle_export,
 	.get_capacity = handle_capacity,
 	.place = handle_place,
+	.list_links = handle_links,
+	.get_rates = handle_rates,
 	.drain = order_drain,
 	.undrain = order_undrain,
 	.cordon = order_cordon,

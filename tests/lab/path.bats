@@ -35,6 +35,10 @@ warned() { drover events | grep -q "$1.*not on the migration network.*$2"; } # G
 	drover -q migrate straight --to host2 --detach
 	wait_until '[ "$(path_of straight verdict)" = PROVED ]' 60
 	explain_migration straight | grep -q 'path  *mi0 100 %, .*bit/s'
+	# Who looks at the links sees it, too: nearly all that they carry is this migration.
+	wait_until 'drover top links -o json | jq -e ".links | length == 2 and all(.[]; .migration and .known and .source == \"ebpf-tcx\") and all(.[]; .migrationRxBytesPerS + .migrationTxBytesPerS > 0.9 * (.rxBytesPerS + .txBytesPerS))" >/dev/null' 30
+	drover top links --node host1 | grep -Eq '^host1 +mi0 +.*bit/s +[0-9]+ % '
+	drover show node/host1 | grep -Eq '^mi0 +10 min +[0-9.]+ .?bit/s'
 	lab link host1 migration rate 1gbit
 	wait_until '[ "$(migration_get straight .state)" = DONE ]' 90
 	[ "$(path_of straight deviated)" != true ]

@@ -79,6 +79,70 @@ static void test_nodes(void **state)
 	screen_deinit(&s);
 }
 
+/* What is not measured is a dash: a silent node's rates, shares of migrations without eBPF, the use of a link
+ * of unknown speed, and a time of which nothing is known. A gap in the picture is a blank. */
+static void test_links(void **state)
+{
+	Drover__V1__RateSum sums[4];
+	Drover__V1__RateSum *points[] = { &sums[0], &sums[1], &sums[2] };
+	Drover__V1__Link links[2];
+	Drover__V1__Link *list[] = { &links[0], &links[1] };
+	struct screen s;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		drover__v1__rate_sum__init(&sums[i]);
+	sums[0].covered_ms = sums[2].covered_ms = 30000;
+	sums[0].tx_bytes_per_s = 12500000;
+	sums[2].tx_bytes_per_s = 125000000;
+	sums[2].tx_most_bytes_per_s = 130000000;
+	for (size_t i = 0; i < 2; i++) {
+		drover__v1__link__init(&links[i]);
+		links[i].node = i ? S("host2") : S("host1");
+		links[i].interface = S("mi0");
+	}
+	links[0].known = links[0].classified = true;
+	links[0].source = S("ebpf-tcx");
+	links[0].tx_bytes_per_s = 118000000;
+	links[0].migration_tx_bytes_per_s = 115000000;
+	links[0].link_bytes_per_s = 125000000;
+	links[0].used_permille = 944;
+	links[0].ten_minutes = &sums[2];
+	links[0].points = points;
+	links[0].n_points = 3;
+	links[1].source = S("none");
+	links[1].age_ms = 41000;
+	links[1].ten_minutes = &sums[3];
+	screen_init(&s);
+	links_print(&s.o, list, 2, true);
+	assert_screen(&s,
+	              "NODE   IF        IN         OUT  MIGR      LINK    USED  BY             "
+	              "AVG         MAX     AGE  10 MIN\n"
+	              "host1  mi0  0 bit/s  944 Mbit/s  97 %  1 Gbit/s  94.4 %  ebpf-tcx  "
+	              "1 Gbit/s  1.0 Gbit/s          ▂ █\n"
+	              "host2  mi0        -           -     -         -       -  none             "
+	              "-           -  41.0 s\n");
+	screen_deinit(&s);
+	screen_init(&s);
+	link_times_print(&s.o, list, 1);
+	assert_screen(
+		&s, "INTERFACE  OVER         IN         OUT  MIGR   MAX-IN     MAX-OUT  MEASURED  "
+		    "BY    "
+		    "     AGE\n"
+		    "mi0        now     0 bit/s  944 Mbit/s  97 %        -           -         -  "
+		    "ebpf-tcx  0 ms\n"
+		    "mi0        1 min         -           -     -        -           -         -  "
+		    "-     "
+		    "       -\n"
+		    "mi0        10 min  0 bit/s    1 Gbit/s   0 %  0 bit/s  1.0 Gbit/s    30.0 s  "
+		    "-     "
+		    "       -\n"
+		    "mi0        24 h          -           -     -        -           -         -  "
+		    "-     "
+		    "       -\n");
+	screen_deinit(&s);
+}
+
 /* --bytes gives exact numbers, --no-headers no headings. */
 static void test_nodes_exact(void **state)
 {
@@ -570,14 +634,23 @@ static void test_explain_verification(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nodes),          cmocka_unit_test(test_nodes_exact),
-		cmocka_unit_test(test_names),          cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_migrations),     cmocka_unit_test(test_leases),
-		cmocka_unit_test(test_drains),         cmocka_unit_test(test_summary),
-		cmocka_unit_test(test_summary_partly), cmocka_unit_test(test_refusal),
-		cmocka_unit_test(test_plan),           cmocka_unit_test(test_explain_many),
-		cmocka_unit_test(test_explain_vm),     cmocka_unit_test(test_explain_migration),
-		cmocka_unit_test(test_remnants),       cmocka_unit_test(test_explain_verification),
+		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_nodes_exact),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_migrations),
+		cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_links),
+		cmocka_unit_test(test_drains),
+		cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_summary_partly),
+		cmocka_unit_test(test_refusal),
+		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_explain_many),
+		cmocka_unit_test(test_explain_vm),
+		cmocka_unit_test(test_explain_migration),
+		cmocka_unit_test(test_remnants),
+		cmocka_unit_test(test_explain_verification),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

@@ -29,6 +29,7 @@ enum exit_code roll_run(const struct invocation *invocation);
 enum exit_code migrate_run(const struct invocation *invocation);
 enum exit_code cancel_run(const struct invocation *invocation);
 enum exit_code tune_run(const struct invocation *invocation);
+enum exit_code top_links_run(const struct invocation *invocation);
 enum exit_code watch_run(const struct invocation *invocation);
 enum exit_code init_run(const struct invocation *invocation);
 enum exit_code join_run(const struct invocation *invocation);

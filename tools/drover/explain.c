@@ -70,6 +70,21 @@ static enum exit_code find_kind(struct session *s, const char *word, const char 
 	return session_fail_object(s, word, "vm", word, &err);
 }
 
+/* What its interfaces carry. A coordinator that is older cannot say. */
+static void print_links(struct session *s, const char *name)
+{
+	Drover__V1__LinksRequest request = DROVER__V1__LINKS_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__LinkList *links = NULL;
+	struct error err;
+
+	request.node = (char *)name;
+	request.all = true;
+	if (coordinator_ask_list_links(s->client, &request, &links, &err) < 0 || !links->n_links)
+		return;
+	fputc('\n', s->out.file);
+	link_times_print(&s->out, links->links, links->n_links);
+}
+
 /* With what the lists know of a node: its numbers, and its guests. */
 static void print_node(struct session *s, const char *name)
 {
@@ -92,6 +107,7 @@ static void print_node(struct session *s, const char *name)
 			             node_list->nodes[i]->host->n_leases);
 		}
 	}
+	print_links(s, name);
 	if (vm_list->n_vms) {
 		fputc('\n', s->out.file);
 		vms_print(&s->out, vm_list->vms, vm_list->n_vms);
