@@ -16,8 +16,10 @@
 #define CONNECT_MS 3000
 #define CALL_MS    (PATH_PROBE_BOUND_MS + 2000)
 #define WATCH_MS   100
-/* Others suffer when less than half is left of what was there, if that was something: 2 MiB in a second. */
+/* Others suffer when less than half is left of what was there, if that was something, in two windows in a
+ * row: one may be a sender that the CPU kept waiting. */
 #define SUFFERS_BYTES_PER_S ((uint64_t)2 << 20)
+#define SUFFERS_WINDOWS     2
 
 struct probes *probes_new(struct agent *agent)
 {
@@ -114,9 +116,11 @@ static void watch(void *context)
 
 	agent_read_traffic(p->agent);
 	now = count_others(p);
-	if (p->usual_bytes_per_s >= SUFFERS_BYTES_PER_S && rate_between(&p->last, &now, &rate) &&
-	    rate < p->usual_bytes_per_s / 2)
-		atomic_store(&p->stop, true);
+	if (p->usual_bytes_per_s >= SUFFERS_BYTES_PER_S && rate_between(&p->last, &now, &rate)) {
+		p->suffered = rate < p->usual_bytes_per_s / 2 ? p->suffered + 1 : 0;
+		if (p->suffered >= SUFFERS_WINDOWS)
+			atomic_store(&p->stop, true);
+	}
 	if (now.at_ns > p->last.at_ns)
 		p->last = now;
 	loop_timer_start(p->agent->loop, &p->watch, WATCH_MS);
@@ -137,6 +141,7 @@ void probe_begin(struct probes *p, int direction, const char *peer, uint16_t por
 	                                                &p->endpoint, &err) == 0 &&
 	                         traffic_register(agent->traffic, &p->endpoint, &err) == 0;
 	p->usual_bytes_per_s = 0;
+	p->suffered = 0;
 	if (i && i->known && i->classified)
 		p->usual_bytes_per_s = i->rates[direction].bytes_per_s -
 		                       i->rates[direction].migration_bytes_per_s;

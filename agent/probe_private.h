@@ -15,11 +15,11 @@ struct probes {
 	struct agent *agent;
 	struct courier_pool *courier; /* its own: a probe blocks for up to three seconds */
 	bool busy;                    /* one is under way, or being agreed on */
-	bool moving;                  /* bytes are expected: others are watched */
 	atomic_bool stop;
 	uint64_t last_ms;           /* when the last one began that took something; 0 = none yet */
 	int direction;              /* of it: TRAFFIC_SENT at the near end */
 	uint64_t usual_bytes_per_s; /* others', before it began */
+	unsigned suffered;          /* windows in a row in which they got less than half */
 	struct probe_count before, last;
 	struct loop_timer watch;
 	struct traffic_endpoint endpoint;

@@ -77,8 +77,9 @@ static uint64_t estimate_vm(const struct fleet *fleet, const struct drain *drain
 	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
 	const struct node *node = fleet_find_node(fleet, dv->node);
 	const struct progress *progress = m ? &m->kept.report.progress : NULL;
-	uint64_t whole = plan_estimate_ms(node, dv->memory_bytes,
-	                                  drain->kept.bandwidth_bytes_per_s);
+	const struct node *target = m ? fleet_find_node(fleet, m->kept.target) : NULL;
+	uint64_t whole = plan_estimate_to_ms(node, target, dv->memory_bytes,
+	                                     drain->kept.bandwidth_bytes_per_s, change_now(fleet));
 
 	if (dv->state != DRAIN_VM_MOVING || !progress)
 		return whole;

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
+#include "coordinator/core/fleet_path.h"
 #include "coordinator/core/inventory.h"
 
 #include <assert.h>
@@ -300,7 +301,8 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
 	}
 	best->headroom_bytes = subtract(best->headroom_bytes, need);
 	best->inbound++;
-	best->inbound_finish_ms += plan_estimate_ms(vm->node, memory_of(vm), 0);
+	best->inbound_finish_ms += plan_estimate_to_ms(vm->node, best->node, memory_of(vm), 0,
+	                                               now_ms);
 	return best;
 }
 
@@ -336,13 +338,15 @@ bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *r
 	return false;
 }
 
-uint64_t plan_estimate_ms(const struct node *source, uint64_t memory_bytes,
-                          uint64_t bandwidth_bytes_per_s)
+/* @path_bytes_per_s: what is available on it for what is moved, 0 = not known. It says nothing of how
+ * fast the hosts are, and what they did say of that nothing of the traffic of today: the smaller counts. */
+static uint64_t estimate(const struct node *source, uint64_t path_bytes_per_s,
+                         uint64_t memory_bytes, uint64_t bandwidth_bytes_per_s)
 {
-	uint64_t rate = 0;
+	uint64_t rate = path_bytes_per_s;
 
 	if (source) {
-		rate = source->measured_bytes_per_s;
+		rate = path_narrower(rate, source->measured_bytes_per_s);
 		for (size_t i = 0; !rate && i < source->host.n_interfaces; i++)
 			rate = source->host.interfaces[i].link_bytes_per_s * 9 / 10;
 	}
@@ -353,6 +357,20 @@ uint64_t plan_estimate_ms(const struct node *source, uint64_t memory_bytes,
 	/* Measured rates have the overhead inside. */
 	return memory_bytes / (rate / 1000 + 1) +
 	       (source && source->measured_bytes_per_s ? 0 : PLAN_OVERHEAD_MS);
+}
+
+uint64_t plan_estimate_ms(const struct node *source, uint64_t memory_bytes,
+                          uint64_t bandwidth_bytes_per_s)
+{
+	return estimate(source, 0, memory_bytes, bandwidth_bytes_per_s);
+}
+
+uint64_t plan_estimate_to_ms(const struct node *source, const struct node *target,
+                             uint64_t memory_bytes, uint64_t bandwidth_bytes_per_s, uint64_t now_ms)
+{
+	uint64_t path = source && target ? fleet_get_path_payload(source, target, now_ms) : 0;
+
+	return estimate(source, path, memory_bytes, bandwidth_bytes_per_s);
 }
 
 uint64_t plan_schedule_ms(const uint64_t *durations_ms, size_t count, uint32_t slots)

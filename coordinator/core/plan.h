@@ -80,5 +80,10 @@ uint64_t plan_get_headroom(const struct fleet *fleet, const struct node *node);
 /* Estimates. */
 uint64_t plan_estimate_ms(const struct node *source, uint64_t memory_bytes,
                           uint64_t bandwidth_bytes_per_s);
+/* The same to a certain destination: no faster than what is available on the path there, where that is
+ * known and believed. @target NULL: none is chosen yet. */
+uint64_t plan_estimate_to_ms(const struct node *source, const struct node *target,
+                             uint64_t memory_bytes, uint64_t bandwidth_bytes_per_s,
+                             uint64_t now_ms);
 /* The time until all are done with @slots at a time, in the order given. */
 uint64_t plan_schedule_ms(const uint64_t *durations_ms, size_t count, uint32_t slots);

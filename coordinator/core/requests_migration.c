@@ -3,6 +3,7 @@
  * answered when durable. */
 #include "common/alloc.h"
 #include "common/units.h"
+#include "coordinator/core/change.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
@@ -153,17 +154,21 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	if (event->migrate.dry_run) {
 		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
 		const struct sighting *home = fleet_find_sighting(vm, vm->node);
+		const struct node *to = fleet_find_node(fleet, target);
+		uint64_t now_ms = change_now(fleet);
 
 		reply->max_downtime_ms = s.max_downtime_ms;
-		reply->eta_per_gib_ms = plan_estimate_ms(vm->node, GIB, s.bandwidth_bytes_per_s) -
-		                        plan_estimate_ms(vm->node, 0, s.bandwidth_bytes_per_s);
+		reply->eta_per_gib_ms = plan_estimate_to_ms(vm->node, to, GIB,
+		                                            s.bandwidth_bytes_per_s, now_ms) -
+		                        plan_estimate_to_ms(vm->node, to, 0,
+		                                            s.bandwidth_bytes_per_s, now_ms);
 		reply->no_guard = s.no_guard;
 		reply->unsafe = s.unsafe;
 		reply->copy_disks = s.copy_disks;
 		reply->transfer = s.transfer;
 		reply->post_copy = strategy_permits_post_copy(&s.strategy);
-		reply->eta_ms = plan_estimate_ms(vm->node, home->state.memory_bytes,
-		                                 s.bandwidth_bytes_per_s);
+		reply->eta_ms = plan_estimate_to_ms(vm->node, to, home->state.memory_bytes,
+		                                    s.bandwidth_bytes_per_s, now_ms);
 		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, false, ASK_MOST);
 		return;
 	}

@@ -321,9 +321,74 @@ static void f58_f59_memory_problem(void **state)
 	assert_int_equal(judged(&in, "memory")->verdict, CHECK_PASS);
 }
 
+/* With what was measured of the path: it counts instead of the link, a tenth stays in reserve, and the text
+ * says how it is known, how old it is and how far it may be believed. */
+static void test_measured_path(void **state)
+{
+	struct admission_input in = fitting();
+	const struct check *c;
+
+	(void)state;
+	in.link.path = (struct path_estimate){ .method = PATH_PROBE,
+		                               .capacity_bytes_per_s = 200 * MBIT,
+		                               .near_bytes_per_s = 200 * MBIT,
+		                               .available_bytes_per_s = 120 * MBIT,
+		                               .age_ms = 12000,
+		                               .confidence_percent = 90 };
+	c = judged(&in, "bandwidth");
+	assert_int_equal(c->verdict, CHECK_PASS);
+	assert_string_equal(
+		c->measured,
+		"100 Mbit/s free from host1: 200 Mbit/s path (probe 12.0 s ago, 90 % "
+		"sure) - 80 Mbit/s other traffic - 10 % reserve - 0 bit/s promised to 0");
+	in.leases.promised_bytes_per_s = 40 * MBIT;
+	c = judged(&in, "bandwidth");
+	assert_int_equal(c->verdict, CHECK_FAIL);
+	assert_int_equal(admission_bandwidth_share(&in), 60 * MBIT);
+}
+
+/* A figure that is not believed refuses nothing: it warns, says why and what to do. */
+static void test_unbelieved_path(void **state)
+{
+	struct admission_input in = fitting();
+	const struct check *c;
+
+	(void)state;
+	in.link.path = (struct path_estimate){ .method = PATH_HISTORY,
+		                               .capacity_bytes_per_s = 20 * MBIT,
+		                               .available_bytes_per_s = 20 * MBIT,
+		                               .confidence_percent = PATH_BELIEVED_PERCENT - 1,
+		                               .why = "it is 400 minutes old" };
+	c = judged(&in, "bandwidth");
+	assert_int_equal(c->verdict, CHECK_WARN);
+	assert_non_null(strstr(c->remedy, "it is 400 minutes old"));
+	assert_non_null(strstr(c->remedy, "drover probe host1 host2"));
+	in.link.path.confidence_percent = PATH_BELIEVED_PERCENT;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_FAIL);
+}
+
+/* A device's own word on its speed is a warning with the way to better; an administrator's is taken. */
+static void test_claimed_link(void **state)
+{
+	struct admission_input in = fitting();
+	const struct check *c;
+
+	(void)state;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_PASS);
+	in.link.is_claimed = true;
+	strcpy(in.link.path.why, "10.78.0.2 port 49154 does not answer");
+	c = judged(&in, "bandwidth");
+	assert_int_equal(c->verdict, CHECK_WARN);
+	assert_non_null(strstr(c->remedy, "port 49154 does not answer"));
+	assert_non_null(strstr(c->remedy, "migration/link"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_measured_path),
+		cmocka_unit_test(test_unbelieved_path),
+		cmocka_unit_test(test_claimed_link),
 		cmocka_unit_test(test_slot),
 		cmocka_unit_test(test_bandwidth),
 		cmocka_unit_test(test_bandwidth_not_classified),

@@ -242,7 +242,15 @@ static void test_schedule(void **state)
 static void test_estimate(void **state)
 {
 	struct interface_rate link = { .link_bytes_per_s = 1000000000 };
-	struct node node = { .host = { .interfaces = &link, .n_interfaces = 1 } };
+	struct node node = {
+		.host = { .interfaces = &link, .n_interfaces = 1, .other_known = true }
+	};
+	struct node target = { .kept = { .name = "host2" }, .host = { .other_known = true } };
+	struct path_state path = { .node = "host2",
+		                   .estimate = { .method = PATH_PROBE,
+		                                 .capacity_bytes_per_s = 478000000,
+		                                 .near_bytes_per_s = 478000000,
+		                                 .confidence_percent = 90 } };
 
 	(void)state;
 	assert_in_range(plan_estimate_ms(NULL, 112500000, 0), 2990, 3001);
@@ -250,6 +258,18 @@ static void test_estimate(void **state)
 	assert_in_range(plan_estimate_ms(&node, 900000000, 90000000), 11900, 12001);
 	node.measured_bytes_per_s = 450000000;
 	assert_in_range(plan_estimate_ms(&node, 900000000, 0), 1990, 2001);
+	node.measured_bytes_per_s = 0;
+	node.host.paths = &path;
+	node.host.n_paths = 1;
+	/* 478 MB/s on the wire are 456 of memory; what is not believed changes nothing. */
+	assert_in_range(plan_estimate_to_ms(&node, &target, 914000000, 0, 0), 3990, 4010);
+	assert_in_range(plan_estimate_to_ms(&node, NULL, 900000000, 0, 0), 2990, 3001);
+	path.estimate.confidence_percent = PATH_BELIEVED_PERCENT - 1;
+	assert_in_range(plan_estimate_to_ms(&node, &target, 900000000, 0, 0), 2990, 3001);
+	/* Nor does it make hosts faster than they were seen to be. */
+	path.estimate.confidence_percent = 90;
+	node.measured_bytes_per_s = 225000000;
+	assert_in_range(plan_estimate_to_ms(&node, &target, 900000000, 0, 0), 3990, 4001);
 }
 
 int main(void)
