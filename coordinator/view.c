@@ -425,6 +425,8 @@ static Drover__V1__DrainVm *drain_vm_new(const struct drain_vm *vm)
 	m->uuid = xstrdup(vm->uuid);
 	m->name = xstrdup(vm->name);
 	m->node = xstrdup(vm->node);
+	m->late = vm->late;
+	m->end_ms = vm->end_ms;
 	m->state = xstrdup(drain_vm_state_name(vm->state));
 	m->target = xstrdup(vm->target);
 	m->reason = xstrdup(vm->reason);
@@ -469,6 +471,13 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
 	m->revision = drain->revision;
 	m->parallel = k->parallel ? k->parallel : fleet->options.caps.outbound;
 	m->copy_disks = k->copy_disks;
+	m->by_wall_ms = k->by_wall_ms;
+	m->late_ms = drain->deadline.late_ms;
+	m->latest_start_wall_ms = drain->deadline.latest_start_wall_ms;
+	m->deadline = xstrdup(drain->deadline.text);
+	m->deadline_helps = xcalloc(drain->deadline.helps.count, sizeof(*m->deadline_helps));
+	for (size_t i = 0; i < drain->deadline.helps.count; i++)
+		m->deadline_helps[m->n_deadline_helps++] = xstrdup(drain->deadline.helps.items[i]);
 	m->together = xcalloc(HASH_COUNT(fleet->drains) + 1, sizeof(*m->together));
 	for (const struct drain *other = fleet->drains; k->set_number && other;
 	     other = other->hh.next) {

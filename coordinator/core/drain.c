@@ -11,6 +11,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/deadline.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
@@ -319,6 +320,7 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 		set_status(fleet, drain, "%zu moved, %zu moving, %zu waiting",
 		           counts.by_state[DRAIN_VM_MOVED], moving, waiting);
 	}
+	deadline_watch(fleet, drain, drain_get_slots(fleet, drain));
 	if (state != drain->kept.state) {
 		drain->kept.state = state;
 		save_drain(fleet, drain);

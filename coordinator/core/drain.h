@@ -35,17 +35,31 @@ struct drain_vm {
 	uint64_t migration_number;
 	uint64_t memory_bytes;
 	uint64_t eta_ms;      /* planned duration: an estimate */
+	uint64_t end_ms;      /* from now; likewise, of those that wait or move */
+	bool late;            /* after the drain's deadline */
 	struct checks checks; /* of the planned target (dry run), or of the last refusal */
 	enum guard guard;
 	/* Private: no node can ever take it (a BLOCK, or too large); wants a destination now. */
 	bool hopeless, wants;
 };
 
+/* Whether it is over by the time that was named; see deadline.h. */
+struct deadline {
+	bool missed;                   /* as far as can be told */
+	char text[REASON_BYTES];       /* what follows "its deadline"; empty: none was named */
+	uint64_t end_ms;               /* from now */
+	uint64_t late_ms;              /* 0 = in time */
+	uint64_t latest_start_wall_ms; /* 0 = there is none that would do */
+	size_t n_late;
+	struct names helps; /* owned; a sentence each */
+	bool passed_told;   /* private */
+};
+
 struct drain {
 	struct drain_record kept; /* what the store keeps */
 	/* Owned. A draft's: the nodes that would be drained together; else empty. */
 	struct names nodes;
-	bool comes_back; /* a draft of the way back: nobody goes anywhere but to its node */
+	bool comes_back;      /* a draft of the way back: nobody goes anywhere but to its node */
 	struct drain_vm *vms; /* owned; hardest first, then as they appeared */
 	size_t n_vms;
 	char status[REASON_BYTES]; /* what it does or waits for now, one sentence */
@@ -53,6 +67,7 @@ struct drain {
 	uint64_t eta_ms;           /* estimate for what is left; meaningful if eta_known */
 	bool eta_known;
 	uint64_t bytes_total, bytes_done; /* RAM; done never runs backwards */
+	struct deadline deadline;
 	uint64_t revision;
 	bool dirty; /* private to fleet.c */
 	bool unsaved;

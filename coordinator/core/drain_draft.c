@@ -3,6 +3,7 @@
  * done before this coordinator started. */
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/deadline.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/plan.h"
 
@@ -127,6 +128,7 @@ struct drain *drain_draft_together(struct fleet *fleet, const struct drain_recor
 	drain_set_aside(fleet, &drain->nodes, false);
 	counts = drain_count(drain);
 	drain_judge_amounts(fleet, drain, &counts);
+	deadline_judge(fleet, drain, drain_get_slots(fleet, drain), true);
 	return drain;
 }
 

@@ -92,19 +92,24 @@ static uint64_t estimate_vm(const struct fleet *fleet, const struct drain *drain
 	return whole - progress->elapsed_ms;
 }
 
+uint32_t drain_get_slots(const struct fleet *fleet, const struct drain *drain)
+{
+	uint32_t slots = launch_get_parallel(fleet, drain);
+
+	/* Each node of a set has its own. */
+	if (drain->nodes.count)
+		slots *= (uint32_t)drain->nodes.count;
+	return slots < fleet->options.caps.cluster ? slots : fleet->options.caps.cluster;
+}
+
 void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
                          const struct drain_counts *counts)
 {
 	uint64_t *durations = xcalloc(drain->n_vms + 1, sizeof(*durations));
 	uint64_t total = 0, done = 0, eta_ms;
-	uint32_t slots = launch_get_parallel(fleet, drain);
+	uint32_t slots = drain_get_slots(fleet, drain);
 	size_t n = 0;
 
-	/* Each node of a set has its own. */
-	if (drain->nodes.count)
-		slots *= (uint32_t)drain->nodes.count;
-	if (slots > fleet->options.caps.cluster)
-		slots = fleet->options.caps.cluster;
 	/* Those that move first: they have their slots already. */
 	for (int moving = 1; moving >= 0; moving--) {
 		for (size_t i = 0; i < drain->n_vms; i++) {

@@ -21,6 +21,9 @@ bool drain_is_hopeless(const struct fleet *fleet, const struct vm *vm, char *ret
 bool drain_allows(const struct fleet *fleet, const struct drain *drain, const struct vm *vm,
                   char *ret_reason);
 
+/* At a time, as the caps allow it. */
+uint32_t drain_get_slots(const struct fleet *fleet, const struct drain *drain);
+
 struct drain_counts drain_count(const struct drain *drain);
 /* Bytes and times, from the guests' states; the estimates are estimates. */
 void drain_judge_amounts(struct fleet *fleet, struct drain *drain,

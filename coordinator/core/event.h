@@ -155,6 +155,7 @@ struct event {
 			/* 0 = the cluster's */
 			uint64_t bandwidth_bytes_per_s, max_downtime_ms;
 			uint64_t completion_timeout_ms_per_gib, progress_timeout_ms;
+			uint64_t by_wall_ms;  /* when it should be over; 0 = whenever */
 			struct id request_id; /* zero: none */
 		} drain;
 		struct {

@@ -69,6 +69,7 @@ void drain_free(struct drain *drain)
 		checks_deinit(&drain->vms[i].checks);
 	free(drain->vms);
 	names_deinit(&drain->nodes);
+	names_deinit(&drain->deadline.helps);
 	drain_record_deinit(&drain->kept);
 	free(drain);
 }

@@ -106,6 +106,7 @@ static void fill_record(const struct event *event, const struct node *node,
 	ret->max_downtime_ms = event->drain.max_downtime_ms;
 	ret->completion_timeout_ms_per_gib = event->drain.completion_timeout_ms_per_gib;
 	ret->progress_timeout_ms = event->drain.progress_timeout_ms;
+	ret->by_wall_ms = event->drain.by_wall_ms;
 	ret->created_wall_ms = event->wall_ms;
 	ret->state = DRAIN_RUNNING;
 }

@@ -7,3 +7,4 @@ endforeach()
 drover_test(NAME test_libvirt_restart LABEL unit SOURCES unit/test_libvirt_restart.c
 	LIBS drover_common)
 drover_test(NAME test_local LABEL unit SOURCES unit/test_local.c LIBS drover_cli)
+drover_test(NAME test_cli_by LABEL unit SOURCES unit/test_cli_by.c LIBS drover_cli)

@@ -93,6 +93,7 @@ enum option_id {
 	OPTION_HOOK_TIMEOUT,
 	OPTION_READY_TIMEOUT,
 	OPTION_RESTART,
+	OPTION_BY,
 	OPTION_GUEST,
 	OPTION_MEMORY,
 	OPTION_VCPUS,
@@ -149,6 +150,7 @@ struct options {
 	const char *hook;
 	uint64_t max_unavailable, hook_timeout_ms, ready_timeout_ms; /* 0 = the default */
 	bool restart;
+	const char *by;
 	const char *guest, *memory, *like; /* sizes with their units */
 	uint64_t vcpus;                    /* 0 = none given */
 };

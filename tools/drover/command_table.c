@@ -143,7 +143,7 @@ static const struct command commands[] = {
 	  .examples = "drover watch drain/7\ndrover watch migration/42 -o jsonl" },
 
 	{ .name = "drain", .arguments = "NODE...", .words_min = 0, .words_max = WORDS_MAX,
-	  .options = FOLLOWS | O(SELECTOR) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
+	  .options = FOLLOWS | O(SELECTOR) | O(BY) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
 		     O(NO_INPUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
 	  .summary = "move all guests off nodes and keep new ones away",
@@ -155,13 +155,18 @@ static const struct command commands[] = {
 			 "none of them takes a guest of another, and all are begun or none. Where they "
 			 "stand in each other's way, drover says which guests need which node, and "
 			 "begins nothing.\n\n"
+			 "With --by drover says whether it will be over by then, beforehand (the latest "
+			 "start, who would be late, what would help) and, while it runs, as soon as "
+			 "that changes. It is an estimate, and nothing is stopped when the time has "
+			 "passed. With --dry-run the status is 4 if it would be missed.\n\n"
 			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "
 			 "guests that moved stay where they are.\n\n"
 			 "With --copy-disks, disks that are not shared go along: see \"drover help "
 			 "migrate\" for what that needs and what it leaves behind.",
 	  .examples = "drover drain host1 --dry-run\ndrover drain host1 -m \"new memory\"\n"
 		      "drover drain host1 --leave build7\n"
-		      "drover drain host1 host2\ndrover drain -l rack=a --dry-run" },
+		      "drover drain host1 host2\ndrover drain -l rack=a --dry-run\n"
+		      "drover drain host1 --by 02:30" },
 	{ .name = "undrain", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(BYTES) | O(NO_HEADERS) | O(BRING_BACK) |
 		     O(DRY_RUN) | O(DETACH),

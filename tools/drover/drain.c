@@ -5,8 +5,10 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/id.h"
 #include "common/strategy.h"
+#include "tools/drover/by.h"
 #include "tools/drover/coordinator.ask.h"
 #include "tools/drover/progress.h"
 #include "tools/drover/render.h"
@@ -25,6 +27,7 @@ struct drained {
 	const char *selector;
 	char *words;   /* "host1 and host2", "the nodes with rack=a"; owned */
 	char *command; /* "host1 host2", "-l rack=a"; owned */
+	uint64_t by_wall_ms;
 };
 
 /* Whether a person is there to answer. */
@@ -115,6 +118,7 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
 			progress_print_plan(&s->err, reply->drain,
 			                    s->options->bandwidth_bytes_per_s);
 		drain_plan_print(&s->out, reply->drain);
+		deadline_print(&s->out, reply->drain, clock_wall_ms());
 	} else if (!reply->refused) {
 		session_say(s, "%s %s no guests to move.", d->words,
 		            d->count == 1 ? "has" : "have");
@@ -133,6 +137,8 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
 		            d->words, blocked, reply->drain->n_vms);
 		return EXIT_REFUSED;
 	}
+	if (reply->drain && reply->drain->late_ms)
+		return EXIT_REFUSED;
 	return EXIT_DONE;
 }
 
@@ -167,6 +173,8 @@ static enum exit_code follow_started(struct session *s, const struct drained *d,
 		progress_print_plan(&s->err, first, s->options->bandwidth_bytes_per_s);
 		fputc('\n', s->err.file);
 	}
+	if (*first->deadline && !s->options->quiet && s->out.format == OUTPUT_TABLE)
+		deadline_print(&s->err, first, clock_wall_ms());
 	return watch_drains(s, numbers, n);
 }
 
@@ -197,6 +205,7 @@ static enum exit_code drain(struct session *s, const struct drained *d)
 	char *leave[WORDS_MAX];
 
 	fill_request(s->options, d, &request_id, leave, &request);
+	request.by_wall_ms = d->by_wall_ms;
 	for (;;) {
 		_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
 		struct error err = { 0 };
@@ -230,7 +239,16 @@ static enum exit_code drain(struct session *s, const struct drained *d)
 static enum exit_code read_drained(struct session *s, const struct word_list *words,
                                    struct drained *ret)
 {
+	struct error err;
+
 	ret->selector = s->options->selector;
+	if (s->options->by &&
+	    by_parse(s->options->by, clock_wall_ms(), &ret->by_wall_ms, &err) < 0) {
+		_cleanup_free_ char *shown = text_escape(err.text, s->err.ascii);
+
+		fprintf(s->err.file, "drover: %s\n", shown);
+		return EXIT_USAGE;
+	}
 	for (size_t i = 0; i < words->count; i++) {
 		const char *node = session_name_of_kind(s, "node", words->items[i]);
 

@@ -179,6 +179,7 @@ static void add_drain_head(struct writer *w, const struct progress *p)
 	_cleanup_free_ char *node = text_escape(d->node, w->o->ascii);
 	_cleanup_free_ char *left = NULL;
 	char text[BAR_BYTES], bytes[OUTPUT_TEXT_BYTES], elapsed[OUTPUT_TEXT_BYTES];
+	char late[OUTPUT_TEXT_BYTES];
 	double part = d->bytes_total ? (double)p->bytes_done_max / (double)d->bytes_total
 	              : d->n_vms     ? (double)p->moved_max / (double)d->n_vms
 	                             : 0;
@@ -193,7 +194,12 @@ static void add_drain_head(struct writer *w, const struct progress *p)
 		                 output_get_colour(w->o, COLOUR_NONE), *reason ? ": " : "", reason);
 	} else if (d->eta_known) {
 		output_clock(w->o, rest(d->eta_ms, age_ms), elapsed);
-		left = xasprintf("   left %s %s", w->glyphs->about, elapsed);
+		left = d->late_ms ? xasprintf("   left %s %s   %slate by %s %s%s", w->glyphs->about,
+		                              elapsed, output_get_colour(w->o, COLOUR_YELLOW),
+		                              w->glyphs->about,
+		                              output_duration(w->o, d->late_ms, late),
+		                              output_get_colour(w->o, COLOUR_NONE))
+		                  : xasprintf("   left %s %s", w->glyphs->about, elapsed);
 	}
 	add(w, "%s%s%s  %s  %u/%zu VMs   %s   elapsed %s%s", output_get_colour(w->o, COLOUR_BOLD),
 	    node, output_get_colour(w->o, COLOUR_NONE), bar(w, part, BAR_DRAIN, text), p->moved_max,

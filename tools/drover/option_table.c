@@ -194,6 +194,8 @@ static const struct option options[] = {
 	  "longest time until agent and libvirt answer again (default 30m)" },
 	{ OPTION_RESTART, 0, "restart", NULL, OPTION_FLAG, AT(restart),
 	  "begin anew, though an operation with these words stopped half way" },
+	{ OPTION_BY, 0, "by", "TIME", OPTION_TEXT, AT(by),
+	  "when it should be over, 02:30 or 45m: says whether it will be; nothing is stopped then" },
 	{ OPTION_GUEST, 0, "guest", "SIZE", OPTION_TEXT, AT(guest),
 	  "room for guests of this size, for example 8GiB or 8GiB,4cpu" },
 	{ OPTION_MEMORY, 0, "memory", "SIZE", OPTION_TEXT, AT(memory),

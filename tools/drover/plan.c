@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"
+#include "tools/drover/by.h"
 #include "tools/drover/text.h"
 
 #include <string.h>
@@ -68,6 +69,25 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 		table_set(t, WHY, "%s", plan_reason(vm));
 	}
 	table_print(t);
+}
+
+void deadline_print(const struct output *o, const Drover__V1__Drain *drain, uint64_t now_wall_ms)
+{
+	_cleanup_free_ char *text = text_escape(drain->deadline, o->ascii);
+	char by[BY_TEXT_BYTES], start[BY_TEXT_BYTES];
+
+	if (!drain->by_wall_ms || !*drain->deadline)
+		return;
+	fprintf(o->file, "  by %s      %s", by_format(drain->by_wall_ms, now_wall_ms, by), text);
+	if (!drain->late_ms && drain->latest_start_wall_ms > now_wall_ms)
+		fprintf(o->file, "; latest start %s %s", output_get_glyphs(o)->about,
+		        by_format(drain->latest_start_wall_ms, now_wall_ms, start));
+	fputc('\n', o->file);
+	for (size_t i = 0; i < drain->n_deadline_helps; i++) {
+		_cleanup_free_ char *shown = text_escape(drain->deadline_helps[i], o->ascii);
+
+		fprintf(o->file, "  would help    %s\n", shown);
+	}
 }
 
 size_t drain_plan_count_blocked(const Drover__V1__Drain *drain)

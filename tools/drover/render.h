@@ -45,6 +45,8 @@ void checks_print(const struct output *o, Drover__V1__Check *const *checks, size
 
 /* The dry run of a drain. */
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain);
+/* Whether it will be over by the time that was named, and what would help; nothing if none was. */
+void deadline_print(const struct output *o, const Drover__V1__Drain *drain, uint64_t now_wall_ms);
 /* Guests that have no destination as things are. */
 size_t drain_plan_count_blocked(const Drover__V1__Drain *drain);
 /* Why a drain was refused, with the flags that allow going on. @node: what is drained, in a sentence;

@@ -170,6 +170,12 @@ static void print_headline(const struct output *o, const Drover__V1__Drain *d)
 		fprintf(o->file, ", %u stopped by %s", counts.stopped,
 		        counts.stopped == 1 ? "itself or others" : "themselves or others");
 	fprintf(o->file, "%s%s.\n", *reason ? ": " : "", reason);
+	if (d->by_wall_ms && d->ended_wall_ms > d->by_wall_ms)
+		fprintf(o->file, "  deadline   missed by %s\n",
+		        output_duration(o, d->ended_wall_ms - d->by_wall_ms, elapsed));
+	else if (d->by_wall_ms && d->ended_wall_ms)
+		fprintf(o->file, "  deadline   met, with %s to spare\n",
+		        output_duration(o, d->by_wall_ms - d->ended_wall_ms, elapsed));
 }
 
 static void print_next(const struct output *o, const Drover__V1__Drain *d)

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See deadline.h. */
+#include "coordinator/core/deadline.h"
+
+#include "common/alloc.h"
+#include "common/units.h"
+#include "coordinator/core/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Estimates waver: missed is what is late by more than this, or by a twentieth of what is left. */
+#define SLACK_MS  ((uint64_t)5000)
+#define NAMED_MAX 5
+
+void deadline_schedule(const uint64_t *durations_ms, size_t count, uint32_t slots,
+                       uint64_t *ret_ends_ms)
+{
+	uint64_t *free_ms = xcalloc(slots ? slots : 1, sizeof(*free_ms));
+
+	for (size_t i = 0; i < count; i++) {
+		size_t first = 0;
+
+		for (size_t s = 1; s < slots; s++) {
+			if (free_ms[s] < free_ms[first])
+				first = s;
+		}
+		free_ms[first] += durations_ms[i];
+		ret_ends_ms[i] = free_ms[first];
+	}
+	free(free_ms);
+}
+
+/* Those that are still to go, in the order in which they are taken; NULL-terminated. Owned. */
+static struct drain_vm **list_going(const struct drain *drain)
+{
+	struct drain_vm **list = xcalloc(drain->n_vms + 1, sizeof(*list));
+	size_t n = 0;
+
+	for (int moving = 1; moving >= 0; moving--) {
+		for (size_t i = 0; i < drain->n_vms; i++) {
+			struct drain_vm *dv = &drain->vms[i];
+
+			if (dv->state == (moving ? DRAIN_VM_MOVING : DRAIN_VM_WAITING))
+				list[n++] = dv;
+		}
+	}
+	return list;
+}
+
+/* When the last of @list ends, each of those that wait taking @percent of its time; @without: as if it
+ * were not there. The ends go into the guests if @set. */
+static uint64_t schedule(struct drain_vm **list, uint32_t slots, unsigned percent,
+                         const struct drain_vm *without, bool set)
+{
+	uint64_t *durations_ms, *ends_ms, last_ms = 0;
+	size_t count = 0, n = 0;
+
+	while (list[count])
+		count++;
+	durations_ms = xcalloc(count + 1, sizeof(*durations_ms));
+	ends_ms = xcalloc(count + 1, sizeof(*ends_ms));
+	for (size_t i = 0; i < count; i++) {
+		if (list[i] != without)
+			durations_ms[n++] = list[i]->state == DRAIN_VM_MOVING
+			                            ? list[i]->eta_ms
+			                            : list[i]->eta_ms / 100 * percent;
+	}
+	deadline_schedule(durations_ms, n, slots, ends_ms);
+	for (size_t i = 0; i < n; i++) {
+		if (ends_ms[i] > last_ms)
+			last_ms = ends_ms[i];
+		if (set)
+			list[i]->end_ms = ends_ms[i];
+	}
+	free(durations_ms);
+	free(ends_ms);
+	return last_ms;
+}
+
+static bool is_late(uint64_t end_ms, uint64_t left_ms)
+{
+	return end_ms > left_ms + SLACK_MS && end_ms > left_ms + left_ms / 20;
+}
+
+static void help(struct drain *drain, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void help(struct drain *drain, const char *format, ...)
+{
+	char text[REASON_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	names_add(&drain->deadline.helps, text);
+}
+
+/* --- what would help --- */
+
+static void try_parallel(const struct fleet *fleet, struct drain *drain, struct drain_vm **list,
+                         uint32_t slots, uint64_t left_ms)
+{
+	uint32_t allowed = fleet->options.caps.outbound < fleet->options.caps.cluster
+	                           ? fleet->options.caps.outbound
+	                           : fleet->options.caps.cluster;
+	char text[UNITS_TEXT_BYTES];
+
+	for (uint32_t more = slots + 1; more <= 2 * slots + 2; more++) {
+		uint64_t end_ms = schedule(list, more, 100, NULL, false);
+
+		if (is_late(end_ms, left_ms))
+			continue;
+		units_format_duration(end_ms, text);
+		if (more <= allowed)
+			help(drain, "--parallel %u: %s, if the network carries as much for each",
+			     more, text);
+		else
+			help(drain,
+			     "parallelOutboundMigrationsPerNode: %u (coordinator.yaml; %u at a "
+			     "time now): %s, if the network carries as much for each",
+			     more, slots, text);
+		return;
+	}
+}
+
+static void try_bandwidth(const struct fleet *fleet, struct drain *drain, struct drain_vm **list,
+                          uint32_t slots, uint64_t left_ms)
+{
+	uint64_t limit = drain->kept.bandwidth_bytes_per_s
+	                         ? drain->kept.bandwidth_bytes_per_s
+	                         : fleet->options.settings.bandwidth_bytes_per_s;
+	const struct node *node = list[0] ? fleet_find_node(fleet, list[0]->node) : NULL;
+	uint64_t limited_ms = plan_estimate_ms(node, GIB, limit);
+	uint64_t free_ms = plan_estimate_ms(node, GIB, 0), end_ms;
+	char rate[UNITS_TEXT_BYTES], text[UNITS_TEXT_BYTES];
+
+	if (!limit || !limited_ms || free_ms >= limited_ms)
+		return;
+	end_ms = schedule(list, slots, (unsigned)(free_ms * 100 / limited_ms), NULL, false);
+	help(drain, "without the limit of %s for each: %s%s", units_format_rate(limit, rate),
+	     units_format_duration(end_ms, text), is_late(end_ms, left_ms) ? ", still late" : "");
+}
+
+/* One that alone makes the difference. */
+static void try_without(struct drain *drain, struct drain_vm **list, uint32_t slots,
+                        uint64_t left_ms)
+{
+	char memory[UNITS_TEXT_BYTES], text[UNITS_TEXT_BYTES];
+
+	for (size_t i = 0; list[i]; i++) {
+		uint64_t end_ms = schedule(list, slots, 100, list[i], false);
+
+		if (!list[i]->late || is_late(end_ms, left_ms))
+			continue;
+		help(drain, "without %.100s (%s): %s: --leave %.100s, or --shutdown %.100s",
+		     list[i]->name, units_format_bytes(list[i]->memory_bytes, memory),
+		     units_format_duration(end_ms, text), list[i]->name, list[i]->name);
+		return;
+	}
+}
+
+/* Guests that write faster than is carried have no end of their own. */
+static void name_endless(const struct fleet *fleet, struct drain *drain, struct drain_vm **list)
+{
+	for (size_t i = 0; list[i]; i++) {
+		const struct migration *m = fleet_find_migration(fleet, list[i]->migration_number);
+		const struct progress *p = m ? &m->kept.report.progress : NULL;
+		char dirty[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES];
+
+		if (list[i]->state != DRAIN_VM_MOVING || !p || p->iteration < 2 ||
+		    p->dirty_bytes_per_s < p->transfer_bytes_per_s)
+			continue;
+		help(drain,
+		     "%.100s writes %s and %s are carried: --allow-post-copy, --allow-pause or a "
+		     "ladder beforehand; now drover tune %.100s --max-downtime, or --pause",
+		     list[i]->name, units_format_rate(p->dirty_bytes_per_s, dirty),
+		     units_format_rate(p->transfer_bytes_per_s, rate), list[i]->name);
+	}
+}
+
+/* --- the verdict --- */
+
+static void name_late(struct drain *drain, struct drain_vm **list, char *ret, size_t bytes)
+{
+	size_t n = 0, used = 0;
+
+	ret[0] = '\0';
+	for (size_t i = 0; list[i]; i++) {
+		if (!list[i]->late)
+			continue;
+		if (n++ < NAMED_MAX && used < bytes)
+			used += (size_t)snprintf(ret + used, bytes - used, "%s%.60s",
+			                         n > 1 ? ", " : "", list[i]->name);
+	}
+	if (n > NAMED_MAX && used < bytes)
+		snprintf(ret + used, bytes - used, " and %zu more", n - NAMED_MAX);
+	drain->deadline.n_late = n;
+}
+
+static size_t count_blocked(const struct drain *drain)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		n += drain->vms[i].state == DRAIN_VM_BLOCKED;
+	return n;
+}
+
+void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slots, bool with_helps)
+{
+	uint64_t now_ms = fleet->step->wall_ms, by_ms = drain->kept.by_wall_ms;
+	uint64_t left_ms = by_ms > now_ms ? by_ms - now_ms : 0;
+	struct drain_vm **list = list_going(drain);
+	struct deadline *d = &drain->deadline;
+	uint64_t end_ms = schedule(list, slots, 100, NULL, true);
+	size_t blocked = count_blocked(drain);
+	char by_much[UNITS_TEXT_BYTES], names[400];
+
+	names_deinit(&d->helps);
+	for (size_t i = 0; list[i]; i++)
+		list[i]->late = by_ms && is_late(list[i]->end_ms, left_ms);
+	d->end_ms = end_ms;
+	d->late_ms = by_ms && is_late(end_ms, left_ms) ? end_ms - left_ms : 0;
+	d->latest_start_wall_ms = by_ms > end_ms ? by_ms - end_ms : 0;
+	d->missed = d->late_ms || (by_ms && blocked);
+	name_late(drain, list, names, sizeof(names));
+	if (d->late_ms)
+		snprintf(d->text, sizeof(d->text), "will be missed by about %s: %zu %s: %.380s",
+		         units_format_duration(d->late_ms, by_much), d->n_late,
+		         d->n_late == 1 ? "guest is late" : "guests are late", names);
+	else if (by_ms && blocked)
+		snprintf(d->text, sizeof(d->text), "has no end in sight: %zu blocked", blocked);
+	else if (by_ms)
+		snprintf(d->text, sizeof(d->text), "will be met: about %s are needed",
+		         units_format_duration(end_ms, by_much));
+	if (with_helps && d->late_ms) {
+		try_parallel(fleet, drain, list, slots, left_ms);
+		try_bandwidth(fleet, drain, list, slots, left_ms);
+		try_without(drain, list, slots, left_ms);
+		name_endless(fleet, drain, list);
+	}
+	free(list);
+}
+
+void deadline_watch(struct fleet *fleet, struct drain *drain, uint32_t slots)
+{
+	struct deadline *d = &drain->deadline;
+	bool was_missed = d->missed, passed;
+
+	deadline_judge(fleet, drain, slots, false);
+	if (!drain->kept.by_wall_ms)
+		return;
+	passed = fleet->step->wall_ms >= drain->kept.by_wall_ms;
+	if (passed && !d->passed_told) {
+		d->passed_told = true;
+		change_tell_number(
+			fleet, SEVERITY_WARNING, "drain", drain->kept.number,
+			"its deadline has passed; nothing is stopped, it goes on: %.380s",
+			drain->status);
+	} else if (!passed && d->missed && !was_missed) {
+		deadline_judge(fleet, drain, slots, true);
+		change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number,
+		                   "its deadline %s%s%s", d->text,
+		                   d->helps.count ? "; what would help: " : "",
+		                   d->helps.count ? d->helps.items[0] : "");
+	} else if (!passed && !d->missed && was_missed) {
+		change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
+		                   "its deadline %s", d->text);
+	}
+	if (d->missed != was_missed)
+		change_drain(fleet, drain);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A drain's deadline: met or missed, by whom, what would help, and that it is told and stops nothing. */
+#include "coordinator/core/deadline.h"
+
+#include "tests/unit/core_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *const four[] = { "web1", "web2", "web3", "web4" };
+
+/* The world's wall clock stands at 42. */
+static void drain(struct core_world *world, uint64_t within_ms, uint64_t bandwidth, bool dry_run)
+{
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+
+	event.drain.node = "host1";
+	event.drain.reason = "";
+	event.drain.by_wall_ms = 42 + within_ms;
+	event.drain.bandwidth_bytes_per_s = bandwidth;
+	event.drain.dry_run = dry_run;
+	core_world_step(world, &event);
+}
+
+static void answer_previews(struct core_world *world)
+{
+	struct checks none = { 0 };
+	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+
+	answer.preview.outcome = CALL_ANSWERED;
+	answer.preview.admitted = true;
+	answer.preview.checks = &none;
+	for (uint64_t i = 1; i <= world->fleet->next_preview; i++) {
+		answer.preview.preview = i;
+		core_world_step(world, &answer);
+	}
+}
+
+static const struct drain *dry(struct core_world *world, uint64_t within_ms, uint64_t bandwidth)
+{
+	drain(world, within_ms, bandwidth, true);
+	answer_previews(world);
+	return core_world_reply(world)->plan;
+}
+
+static struct core_world *two_hosts(void)
+{
+	struct core_world *world = core_world_new();
+
+	core_world_host(world, "host1", 4096, four, 4);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_forget(world);
+	return world;
+}
+
+static bool helps_with(const struct drain *plan, const char *text)
+{
+	for (size_t i = 0; i < plan->deadline.helps.count; i++) {
+		if (strstr(plan->deadline.helps.items[i], text))
+			return true;
+	}
+	return false;
+}
+
+/* List scheduling: the next one goes where there is room first. */
+static void test_schedule(void **state)
+{
+	static const uint64_t durations[] = { 5, 3, 4, 1 };
+	uint64_t ends[4];
+
+	(void)state;
+	deadline_schedule(durations, 4, 2, ends);
+	assert_int_equal(ends[0], 5);
+	assert_int_equal(ends[1], 3);
+	assert_int_equal(ends[2], 7);
+	assert_int_equal(ends[3], 6);
+	deadline_schedule(durations, 4, 0, ends);
+	assert_int_equal(ends[3], 13);
+}
+
+/* Enough time: met, with the latest start that would still do. */
+static void test_met(void **state)
+{
+	struct core_world *world = two_hosts();
+	const struct drain *plan = dry(world, 3600000, 0);
+
+	(void)state;
+	assert_false(plan->deadline.missed);
+	assert_int_equal(plan->deadline.late_ms, 0);
+	assert_non_null(strstr(plan->deadline.text, "will be met"));
+	assert_int_equal(plan->deadline.latest_start_wall_ms, 42 + 3600000 - plan->deadline.end_ms);
+	assert_int_equal(plan->deadline.helps.count, 0);
+	core_world_free(world);
+}
+
+/* Too little: by how much, who would still be there, and what of it is the limit that was asked for. */
+static void test_missed(void **state)
+{
+	struct core_world *world = two_hosts();
+	/* 4 x 256 MiB, two at a time, at 1 MiB/s each: some nine minutes. */
+	const struct drain *plan = dry(world, 300000, 1 << 20);
+	size_t late = 0;
+
+	(void)state;
+	assert_true(plan->deadline.missed);
+	assert_true(plan->deadline.late_ms > 60000);
+	assert_non_null(strstr(plan->deadline.text, "will be missed by about"));
+	for (size_t i = 0; i < plan->n_vms; i++)
+		late += plan->vms[i].late;
+	assert_int_equal(late, 2);
+	assert_int_equal(plan->deadline.n_late, 2);
+	assert_true(helps_with(plan, "without the limit of"));
+	assert_true(helps_with(plan, "parallelOutboundMigrationsPerNode: 4"));
+	core_world_free(world);
+}
+
+/* One large guest makes the difference: it is named with the flags. */
+static void test_one_makes_the_difference(void **state)
+{
+	struct core_world *world = core_world_new();
+	struct vm_state large = core_world_vm("large", 2048);
+	const struct drain *plan;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, four, 2);
+	core_world_see(world, "host1", &large);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	plan = dry(world, 600000, 1 << 20);
+	assert_int_equal(plan->deadline.n_late, 1);
+	assert_true(helps_with(plan, "--leave large, or --shutdown large"));
+	core_world_free(world);
+}
+
+static size_t count_told(struct core_world *world, const char *text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < world->fleet->n_events; i++)
+		n += strstr(fleet_get_event(world->fleet, i)->text, text) != NULL;
+	return n;
+}
+
+/* Under way: told at once and once; the drain is accepted, goes on, and moves what it would have moved. */
+static void test_told_and_nothing_stopped(void **state)
+{
+	struct core_world *world = two_hosts();
+
+	(void)state;
+	drain(world, 300000, 1 << 20, false);
+	assert_int_equal(core_world_count(world, ACTION_START), 2);
+	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
+	core_world_wait(world, 20);
+	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
+	/* Passed: said once, and nothing is stopped. */
+	fleet_find_drain(world->fleet, 1)->kept.by_wall_ms = 41;
+	core_world_wait(world, 5);
+	assert_int_equal(count_told(world, "its deadline has passed"), 1);
+	assert_int_equal(world->fleet->slots_held, 2);
+	assert_int_equal(core_world_count(world, ACTION_CANCEL), 0);
+	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_RUNNING);
+	core_world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_schedule),
+		cmocka_unit_test(test_met),
+		cmocka_unit_test(test_missed),
+		cmocka_unit_test(test_one_makes_the_difference),
+		cmocka_unit_test(test_told_and_nothing_stopped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
