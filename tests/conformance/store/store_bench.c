@@ -106,6 +106,7 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 		              .progress_timeout_ms = 4,
 		              .tls = true,
 		              .unsafe = true,
+		              .stop_off_network = true,
 		              .copy_disks = true,
 		              .transfer = { .connections = 4,
 		                            .compression = COMPRESSION_XBZRLE,
@@ -155,6 +156,17 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 	};
 	m.report.transferred_bytes = 15;
 	m.report.wire_bytes = 16;
+	m.report.path = (struct path_proof){
+		.verdict = PATH_ELSEWHERE,
+		.deviated = true,
+		.text = "it goes over mg0",
+		.n = 1,
+		.interfaces = { { .name = "mg0",
+		                  .migration = true,
+		                  .wire_bytes = 31,
+		                  .bytes_per_s = 32,
+		                  .percent = 33 } },
+	};
 	m.report.tombstoned = true;
 	names_add(&m.report.leftovers, "a file");
 	remnants_copy(&m.report.remnants, &(struct remnants){ remnants, ARRAY_SIZE(remnants) });

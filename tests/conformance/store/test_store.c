@@ -119,6 +119,15 @@ static void test_reload_equals_what_was_stored(void **state)
 	                    "autostart on");
 	assert_int_equal(got.migrations[0].report.verification.items[0].verdict, CHECK_FAIL);
 	assert_string_equal(got.migrations[0].report.not_verified, "the guest's clock");
+	assert_true(got.migrations[0].settings.stop_off_network);
+	assert_int_equal(got.migrations[0].report.path.verdict, PATH_ELSEWHERE);
+	assert_true(got.migrations[0].report.path.deviated);
+	assert_string_equal(got.migrations[0].report.path.text, "it goes over mg0");
+	assert_int_equal(got.migrations[0].report.path.n, 1);
+	assert_string_equal(got.migrations[0].report.path.interfaces[0].name, "mg0");
+	assert_true(got.migrations[0].report.path.interfaces[0].migration);
+	assert_int_equal(got.migrations[0].report.path.interfaces[0].wire_bytes, 31);
+	assert_int_equal(got.migrations[0].report.path.interfaces[0].percent, 33);
 	assert_int_equal(got.migrations[0].report.notes.count, 1);
 	assert_string_equal(got.migrations[0].report.notes.items[0], "an image");
 	assert_true(remnants_equal(&got.migrations[0].report.remnants, &expected.report.remnants));
