@@ -21,11 +21,31 @@ static int compare_keys(const void *a, const void *b)
 	return x->host < y->host ? -1 : x->host > y->host;
 }
 
-void host_tree_init(struct host_tree *tree, const struct instance *in)
+/* Some of the sizes, evenly: all of them if they are few. */
+static void choose_sizes(struct host_tree *tree, const uint64_t *sizes, size_t n)
+{
+	size_t distinct = 0, at = 0, seen = 0;
+
+	for (size_t i = 0; i < n; i++)
+		distinct += !i || sizes[i] != sizes[i - 1];
+	for (size_t i = 0; i < n; i++) {
+		if (i && sizes[i] == sizes[i - 1])
+			continue;
+		seen++;
+		if (at + 1 < HOST_TREE_SIZES && seen * (HOST_TREE_SIZES - 1) >= (at + 1) * distinct)
+			tree->sizes[++at] = sizes[i];
+	}
+	while (++at < HOST_TREE_SIZES)
+		tree->sizes[at] = UINT64_MAX;
+}
+
+void host_tree_init(struct host_tree *tree, const struct instance *in, const uint64_t *sizes,
+                    size_t n)
 {
 	struct keyed *order = xcalloc((size_t)in->n_hosts + 1, sizeof(*order));
 
-	tree->size = 1;
+	*tree = (struct host_tree){ .size = 1 };
+	choose_sizes(tree, sizes, n);
 	while (tree->size < in->n_hosts)
 		tree->size *= 2;
 	tree->hosts = xcalloc(tree->size, sizeof(*tree->hosts));
@@ -39,8 +59,10 @@ void host_tree_init(struct host_tree *tree, const struct instance *in)
 		if (i < in->n_hosts)
 			tree->leaf[order[i].host] = i;
 	}
-	for (uint32_t i = 0; i < tree->size * 2; i++)
-		tree->nodes[i].cost = INFINITY;
+	for (uint32_t i = 0; i < tree->size * 2; i++) {
+		for (unsigned k = 0; k < HOST_TREE_SIZES; k++)
+			tree->nodes[i].cost[k] = INFINITY;
+	}
 	free(order);
 }
 
@@ -52,71 +74,97 @@ void host_tree_deinit(struct host_tree *tree)
 	*tree = (struct host_tree){ 0 };
 }
 
+void host_tree_put(struct host_tree *tree, uint32_t host, double cost, uint64_t free_bytes,
+                   uint64_t vcpus)
+{
+	struct host_tree_node *leaf = &tree->nodes[tree->size + tree->leaf[host]];
+
+	for (unsigned k = 0; k < HOST_TREE_SIZES; k++)
+		leaf->cost[k] = free_bytes >= tree->sizes[k] ? cost : INFINITY;
+	leaf->vcpus = vcpus;
+}
+
+static void sum_up(struct host_tree *tree, uint32_t i)
+{
+	const struct host_tree_node *a = &tree->nodes[2 * i], *b = a + 1;
+
+	for (unsigned k = 0; k < HOST_TREE_SIZES; k++)
+		tree->nodes[i].cost[k] = a->cost[k] < b->cost[k] ? a->cost[k] : b->cost[k];
+	tree->nodes[i].vcpus = a->vcpus > b->vcpus ? a->vcpus : b->vcpus;
+}
+
+void host_tree_build(struct host_tree *tree)
+{
+	for (uint32_t i = tree->size - 1; i; i--)
+		sum_up(tree, i);
+}
+
 void host_tree_set(struct host_tree *tree, uint32_t host, double cost, uint64_t free_bytes,
                    uint64_t vcpus)
 {
-	uint32_t i = tree->size + tree->leaf[host];
-
-	tree->nodes[i] = (struct host_tree_node){ .cost = cost,
-		                                  .free_bytes = free_bytes,
-		                                  .vcpus = vcpus };
-	for (i /= 2; i; i /= 2) {
-		const struct host_tree_node *a = &tree->nodes[2 * i], *b = a + 1;
-
-		tree->nodes[i].cost = a->cost < b->cost ? a->cost : b->cost;
-		tree->nodes[i].free_bytes = a->free_bytes > b->free_bytes ? a->free_bytes
-		                                                          : b->free_bytes;
-		tree->nodes[i].vcpus = a->vcpus > b->vcpus ? a->vcpus : b->vcpus;
-	}
+	host_tree_put(tree, host, cost, free_bytes, vcpus);
+	for (uint32_t i = (tree->size + tree->leaf[host]) / 2; i; i /= 2)
+		sum_up(tree, i);
 }
+
+/* So many that have room are compared; further ones would be hardly better. */
+#define COMPARED 8
 
 struct question {
 	const struct host_tree *tree;
-	uint64_t need_bytes, vcpus;
+	unsigned size; /* of tree->sizes: the largest that is not more than what is needed */
+	uint64_t vcpus;
 	host_tree_judge *judge;
 	void *context;
-	double best;
+	double best, added, alike; /* alike: what rounding makes of equal costs */
+	unsigned compared;
 	uint32_t leaf; /* of the best */
 };
 
-static void ask(struct question *q, uint32_t i) /* NOLINT(misc-no-recursion): as deep as the tree */
+/* @low: the first leaf below @i. */
+static void ask(struct question *q, uint32_t i, uint32_t low,
+                uint32_t leaves) /* NOLINT(misc-no-recursion) */
 {
 	const struct host_tree_node *node = &q->tree->nodes[i];
-	uint32_t first;
-	double cost;
+	double cost = node->cost[q->size], least = cost + q->added;
+	uint32_t half = leaves / 2;
 
-	if (isinf(node->cost) || node->cost > q->best || node->free_bytes < q->need_bytes ||
-	    node->vcpus < q->vcpus)
+	/* Guests of one size on hosts of one size: most are alike, and the first of them is found. */
+	if (isinf(cost) || node->vcpus < q->vcpus || least > q->best || q->compared == COMPARED ||
+	    (low > q->leaf && least > q->best - q->alike))
 		return;
-	if (i >= q->tree->size) {
-		uint32_t leaf = i - q->tree->size;
-
-		cost = q->judge(q->context, q->tree->hosts[leaf], node->cost);
-		if (cost < q->best || (cost == q->best && !isinf(cost) && leaf < q->leaf)) {
+	if (leaves == 1) {
+		cost = q->judge(q->context, q->tree->hosts[low], cost);
+		q->compared += !isinf(cost);
+		if (cost < q->best || (cost == q->best && !isinf(cost) && low < q->leaf)) {
 			q->best = cost;
-			q->leaf = leaf;
+			q->leaf = low;
 		}
 		return;
 	}
-	first = 2 * i + (q->tree->nodes[2 * i + 1].cost < q->tree->nodes[2 * i].cost);
-	ask(q, first);
-	ask(q, first ^ 1);
+	if (q->tree->nodes[2 * i + 1].cost[q->size] < q->tree->nodes[2 * i].cost[q->size]) {
+		ask(q, 2 * i + 1, low + half, half);
+		ask(q, 2 * i, low, half);
+	} else {
+		ask(q, 2 * i, low, half);
+		ask(q, 2 * i + 1, low + half, half);
+	}
 }
 
 uint32_t host_tree_find(const struct host_tree *tree, uint64_t need_bytes, uint64_t vcpus,
-                        host_tree_judge *judge, void *context, double *ret_cost)
+                        double added, host_tree_judge *judge, void *context)
 {
 	struct question q = { .tree = tree,
-		              .need_bytes = need_bytes,
 		              .vcpus = vcpus,
 		              .judge = judge,
 		              .context = context,
 		              .best = INFINITY,
+		              .added = added * (1 - 1e-9), /* rounding is no reason to miss one */
+		              .alike = added * 3e-9,
 		              .leaf = INSTANCE_NONE };
 
-	ask(&q, 1);
-	if (q.leaf == INSTANCE_NONE)
-		return INSTANCE_NONE;
-	*ret_cost = q.best;
-	return tree->hosts[q.leaf];
+	while (q.size + 1 < HOST_TREE_SIZES && tree->sizes[q.size + 1] <= need_bytes)
+		q.size++;
+	ask(&q, 1, 0, tree->size);
+	return q.leaf == INSTANCE_NONE ? INSTANCE_NONE : tree->hosts[q.leaf];
 }

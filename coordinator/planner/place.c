@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EJECT_DEPTH   3
-#define ATTEMPTS_MOST 48
+#define EJECT_DEPTH 3
+#define ATTEMPTS    4
+#define EJECT_STEPS 50000 /* in an attempt */
 /* Small enough to try everything. */
 #define SEARCH_UNITS 14
 #define SEARCH_STEPS 400000
@@ -145,27 +146,29 @@ static double get_fill(const struct place *place, uint32_t host)
 	return capacity > 0 ? 1 - left / capacity : 1;
 }
 
-static void update_tree(struct place *place, uint32_t host)
+static double get_cost(const struct place *place, uint32_t host)
 {
-	uint64_t free_bytes = place->room.free_bytes[host][0];
 	uint64_t vcpus = place->room.vcpus[host];
-	double cost;
 
 	if (!place->in->hosts[host].open)
-		cost = INFINITY;
-	else if (place->tight)
-		cost = place->weight_memory * (double)free_bytes +
+		return INFINITY;
+	if (place->tight)
+		return place->weight_memory * (double)place->room.free_bytes[host][0] +
 		       place->weight_vcpus * (vcpus == UINT64_MAX ? 0 : (double)vcpus);
-	else
-		cost = place->finish_s[host] + place->mean_s * get_fill(place, host);
-	host_tree_set(&place->tree, host, cost, free_bytes, vcpus);
+	return place->finish_s[host] + place->mean_s * get_fill(place, host);
+}
+
+static void update_tree(struct place *place, uint32_t host)
+{
+	host_tree_set(&place->tree, host, get_cost(place, host), place->room.free_bytes[host][0],
+	              place->room.vcpus[host]);
 }
 
 static double inbound_s(const struct place *place, const struct place_unit *unit, uint32_t host)
 {
 	double rate = place->in->hosts[host].in_bytes_per_s;
 
-	return rate > 0 ? unit->bytes / rate : 0;
+	return rate > 0 ? unit->bytes / rate : unit->bytes / fmax(place->fastest, 1);
 }
 
 void place_put(struct place *place, uint32_t u, uint32_t host)
@@ -258,8 +261,9 @@ static double judge_host(void *context, uint32_t host, double cost)
 		return cost;
 	}
 	cost += inbound_s(place, unit, host);
-	if (h->capacity_bytes)
-		cost += place->mean_s * (double)unit->need_bytes[0] / (double)h->capacity_bytes;
+	if (place->largest > 0)
+		cost += place->mean_s * (double)unit->need_bytes[0] /
+		        (h->capacity_bytes ? (double)h->capacity_bytes : place->largest);
 	if (place->now_bytes[host] < (int64_t)unit->need_bytes[0])
 		cost += place->mean_s * BORROW_WEIGHT;
 	if (place->in->n_groups)
@@ -271,10 +275,15 @@ uint32_t place_find_host(struct place *place, uint32_t u)
 {
 	const struct place_unit *unit = &place->units[u];
 	struct judge judge = { .place = place, .unit = unit };
-	double cost;
+	double added = 0;
 
-	return host_tree_find(&place->tree, unit->need_bytes[0], unit->vcpus, judge_host, &judge,
-	                      &cost);
+	/* As judge_host counts it, on the fastest and the largest host. */
+	if (!place->tight && place->fastest > 0)
+		added += unit->bytes / place->fastest;
+	if (!place->tight && place->largest > 0)
+		added += place->mean_s * (double)unit->need_bytes[0] / place->largest;
+	return host_tree_find(&place->tree, unit->need_bytes[0], unit->vcpus, added, judge_host,
+	                      &judge);
 }
 
 /* --- order --- */
@@ -293,18 +302,14 @@ static int compare_units(const void *a, const void *b, void *context)
 	const struct place_unit *units = context;
 	const struct place_unit *x = &units[*(const uint32_t *)a],
 				*y = &units[*(const uint32_t *)b];
-	unsigned few_x = log_2(x->n_hosts), few_y = log_2(y->n_hosts);
-
 	if (x->left_over != y->left_over)
 		return x->left_over > y->left_over ? -1 : 1;
-	if (few_x != few_y)
-		return few_x < few_y ? -1 : 1;
-	if (x->share != y->share)
-		return x->share > y->share ? -1 : 1;
+	if (x->few != y->few)
+		return x->few < y->few ? -1 : 1;
+	if (x->weight != y->weight)
+		return x->weight > y->weight ? -1 : 1;
 	if (x->bytes != y->bytes)
 		return x->bytes > y->bytes ? -1 : 1;
-	if (x->noise != y->noise)
-		return x->noise < y->noise ? -1 : 1;
 	return x->key < y->key ? -1 : x->key > y->key;
 }
 
@@ -354,8 +359,12 @@ static void weigh(struct place *place)
 	double seconds = 0;
 
 	for (uint32_t h = 0; h < in->n_hosts; h++) {
-		if (!in->hosts[h].open)
+		const struct instance_host *host = &in->hosts[h];
+
+		if (!host->open)
 			continue;
+		place->fastest = fmax(place->fastest, host->in_bytes_per_s);
+		place->largest = fmax(place->largest, (double)host->capacity_bytes);
 		for (unsigned p = 0; p < INSTANCE_POOLS; p++)
 			all.room[p] += place->start.free_bytes[h][p];
 		all.limited = all.limited && place->start.vcpus[h] != UINT64_MAX;
@@ -380,6 +389,14 @@ static void weigh(struct place *place)
 	                                : 0;
 }
 
+void place_update(struct place *place)
+{
+	for (uint32_t h = 0; h < place->in->n_hosts; h++)
+		host_tree_put(&place->tree, h, get_cost(place, h), place->room.free_bytes[h][0],
+		              place->room.vcpus[h]);
+	host_tree_build(&place->tree);
+}
+
 static void reset(struct place *place)
 {
 	const struct instance *in = place->in;
@@ -400,8 +417,7 @@ static void reset(struct place *place)
 			                                              vm->target) /
 			                               in->hosts[vm->target].in_bytes_per_s;
 	}
-	for (uint32_t h = 0; h < in->n_hosts; h++)
-		update_tree(place, h);
+	place_update(place);
 }
 
 /* Takes work off the inbound link that is done last, while another host would be done earlier with it. */
@@ -441,10 +457,18 @@ static void even_out(struct place *place)
 	}
 }
 
-static uint32_t attempt(struct place *place, const bool *hopeless)
+/* @steps: for ejections; what is used is taken off. */
+static uint32_t attempt(struct place *place, const bool *hopeless, uint64_t *steps)
 {
 	uint32_t left_over = 0;
 
+	/* Sizes matter more than a few hosts more or less; but where it is tight every host counts. */
+	for (uint32_t u = 0; u < place->n_units; u++) {
+		struct place_unit *unit = &place->units[u];
+
+		unit->few = place->exact ? unit->n_hosts : log_2(unit->n_hosts);
+		unit->weight = unit->share;
+	}
 	qsort_r(place->order, place->n_units, sizeof(*place->order), compare_units, place->units);
 	reset(place);
 	for (uint32_t i = 0; i < place->n_units; i++) {
@@ -453,12 +477,18 @@ static uint32_t attempt(struct place *place, const bool *hopeless)
 		if (hopeless[u])
 			continue;
 		host = place_find_host(place, u);
-		if (host != INSTANCE_NONE)
+		if (host != INSTANCE_NONE) {
 			place_put(place, u, host);
-		else if (!place_eject(place, u, EJECT_DEPTH)) {
+			continue;
+		}
+		/* Nobody spends what the others need, too. */
+		place->steps = *steps / 4;
+		*steps -= place->steps;
+		if (!place_eject(place, u, EJECT_DEPTH)) {
 			place->units[u].left_over++;
 			left_over += place->units[u].count;
 		}
+		*steps += place->steps;
 	}
 	if (!left_over && !place->tight)
 		even_out(place);
@@ -490,27 +520,44 @@ static enum place_search search_all(struct place *place, const bool *hopeless)
 	return place_search(place, units, n, SEARCH_STEPS);
 }
 
-static void try_again(struct place *place, const bool *hopeless, uint64_t seed, uint32_t best,
-                      struct placement *p)
+/* As @targets say. */
+static void restore(struct place *place, const uint32_t *targets)
 {
-	for (unsigned n = 1; best && n < ATTEMPTS_MOST && place->steps; n++) {
+	reset(place);
+	for (uint32_t u = 0; u < place->n_units; u++) {
+		uint32_t host = targets[place->members[place->units[u].first]];
+
+		if (host != INSTANCE_NONE)
+			place_put(place, u, host);
+	}
+}
+
+static void try_again(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort,
+                      uint32_t best, struct placement *p)
+{
+	for (unsigned n = 1; best && n < ATTEMPTS && effort > place->n_units; n++) {
+		uint64_t steps = effort < EJECT_STEPS ? effort : EJECT_STEPS;
 		uint32_t left_over;
 
-		place->steps -= place->steps < place->n_units ? place->steps : place->n_units;
-		place->tight = true;
-		place->aligned = n % 3 == 2;
-		for (uint32_t u = 0; u < place->n_units; u++) {
-			struct place_unit *unit = &place->units[u];
-
-			unit->noise = n < 3 ? 0 : instance_mix(seed + n, unit->key);
-			/* From time to time the loud ones are forgotten, and those alike change turns. */
-			if (n % 8 == 7)
-				unit->left_over = unit->noise % 16 == 0;
-		}
-		left_over = attempt(place, hopeless);
+		effort -= steps + place->n_units < effort ? steps + place->n_units : effort;
+		place->tight = n % 2;
+		place->exact = n < 3;
+		for (uint32_t u = 0; u < place->n_units; u++)
+			place->units[u].left_over = n < 3 ? 0 : place->units[u].left_over;
+		left_over = attempt(place, hopeless, &steps);
+		effort += steps;
 		if (left_over < best) {
 			best = left_over;
 			take(place, p->targets);
+		}
+	}
+	if (best && effort) {
+		restore(place, p->targets);
+		if (place_repair(place, hopeless, seed, effort) < best) {
+			best = 0;
+			take(place, p->targets);
+			for (uint32_t u = 0; u < place->n_units; u++)
+				best += place->units[u].host == INSTANCE_NONE && !hopeless[u];
 		}
 	}
 	if (best && place->n_units <= SEARCH_UNITS) {
@@ -522,18 +569,37 @@ static void try_again(struct place *place, const bool *hopeless, uint64_t seed, 
 	}
 }
 
+static int compare_sizes(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void make_tree(struct place *place)
+{
+	uint64_t *sizes = xcalloc((size_t)place->n_units + 1, sizeof(*sizes));
+
+	for (uint32_t u = 0; u < place->n_units; u++)
+		sizes[u] = place->units[u].need_bytes[0];
+	qsort(sizes, place->n_units, sizeof(*sizes), compare_sizes);
+	host_tree_init(&place->tree, place->in, sizes, place->n_units);
+	free(sizes);
+}
+
 void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
                 struct placement *ret_placement)
 {
 	struct placement p = { .targets = xcalloc((size_t)in->n_vms + 1, sizeof(*p.targets)) };
-	struct place place = { .in = in, .steps = UINT64_MAX };
+	struct place place = { .in = in };
+	uint64_t steps = effort < EJECT_STEPS ? effort : EJECT_STEPS;
 	bool *hopeless;
 	uint32_t best;
 
 	room_init(&place.start, in, true);
-	room_init(&place.room, in, true);
-	host_tree_init(&place.tree, in);
+	room_alloc(&place.room, in);
 	make_units(&place);
+	make_tree(&place);
 	place.first_of = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.first_of));
 	place.finish_s = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.finish_s));
 	place.now_bytes = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.now_bytes));
@@ -544,9 +610,7 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
 	for (uint32_t u = 0; u < place.n_units; u++)
 		place.order[u] = u;
 	weigh(&place);
-	reset(&place);
-	place.steps = effort;
-	best = attempt(&place, hopeless);
+	best = attempt(&place, hopeless, &steps);
 	take(&place, p.targets);
 	if (best) {
 		/* Who finds no place in an empty plan is not sought for again. */
@@ -556,7 +620,7 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
 			              place_find_host(&place, u) == INSTANCE_NONE;
 		for (uint32_t u = 0; u < place.n_units; u++)
 			best -= hopeless[u] ? place.units[u].count : 0;
-		try_again(&place, hopeless, seed, best, &p);
+		try_again(&place, hopeless, seed, effort, best, &p);
 	}
 	for (uint32_t v = 0; v < in->n_vms; v++)
 		p.n_blocked += in->vms[v].role == INSTANCE_LEAVES && p.targets[v] == INSTANCE_NONE;

@@ -5,7 +5,8 @@
  *	order     few possible hosts first, then the largest share of what there is
  *	spread    the host whose inbound link is done first, the emptier one of those alike
  *	eject     no host has room: another unit of this plan makes room by going elsewhere (eject.c)
- *	again     still none: those that were left over go first, packed tightly, while the effort lasts
+ *	again     still none: in other orders, packed tightly
+ *	repair    still none: a few hosts are emptied and filled again, while the effort lasts (repair.c)
  *	search    few guests and few hosts: everything is tried, so "none" is proved
  *
  * Rooms are those after all have left; a destination whose room depends on a departure costs more.
@@ -27,7 +28,7 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
                 struct placement *ret_placement);
 void placement_deinit(struct placement *placement);
 
-/* --- between place.c and eject.c --- */
+/* --- between place.c, eject.c and repair.c --- */
 
 struct place_unit {
 	uint32_t first, count; /* of place.members */
@@ -36,11 +37,12 @@ struct place_unit {
 	double bytes, seconds; /* to be sent; with what goes before */
 	double share;          /* of the scarcest room there is */
 	uint32_t n_hosts;      /* that could take it were it alone */
+	uint32_t few;          /* as it counts in the order */
 	uint32_t left_over;    /* how often no place was found */
-	uint64_t noise;
-	uint32_t host; /* NONE: none yet */
-	uint32_t next; /* of the same host */
-	bool borrows;  /* had to be placed where others must leave first */
+	double weight;         /* as its share counts in the order */
+	uint32_t host;         /* NONE: none yet */
+	uint32_t next;         /* of the same host */
+	bool borrows;          /* had to be placed where others must leave first */
 };
 
 struct place {
@@ -54,7 +56,8 @@ struct place {
 	int64_t *now_bytes; /* per host: what is left without any departure */
 	double mean_s;      /* of a unit: the weight of what is not a time */
 	double weight_memory, weight_vcpus;
-	bool tight, aligned;
+	double fastest, largest; /* host: bytes/s inbound, bytes */
+	bool tight, aligned, exact;
 	uint64_t steps;
 };
 
@@ -68,6 +71,13 @@ uint32_t place_find_host(struct place *place, uint32_t unit);
 /* Makes room for @unit by placing others of this plan elsewhere, up to @depth in a chain. True: it is
  * placed, and so are they. */
 bool place_eject(struct place *place, uint32_t unit, unsigned depth);
+/* A unit that is placed anew costs so many steps of the effort. */
+#define REPAIR_STEPS 4
+/* From what is placed on: how many are left over after that (repair.c). */
+uint32_t place_repair(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort);
+/* All costs anew, after the rule has changed. */
+void place_update(struct place *place);
+
 enum place_search { PLACE_FOUND, PLACE_NONE, PLACE_GAVE_UP };
 /* Tries everything for @units (n of them, none placed). */
 enum place_search place_search(struct place *place, const uint32_t *units, uint32_t n,

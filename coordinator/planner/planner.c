@@ -9,6 +9,8 @@
 
 /* A first placement may always look that far for room. */
 #define LEAST_EFFORT ((uint64_t)20000)
+/* A step of looking for room is cheap beside an event of a schedule; and most drains need none. */
+#define PLACE_SHARE 10
 
 static void prove(const struct instance *in, struct planner_plan *plan)
 {
@@ -35,8 +37,7 @@ void planner_make(const struct instance *in, const struct planner_options *optio
 		                       .rates = options->rates };
 
 	place_make(in, options->seed,
-	           options->effort > LEAST_EFFORT ? options->effort : LEAST_EFFORT,
-	           &plan.placement);
+	           options->effort ? options->effort * PLACE_SHARE : LEAST_EFFORT, &plan.placement);
 	bounds_find(in, plan.placement.targets, &plan.bounds);
 	schedule_make(in, plan.placement.targets, &so, &plan.schedule);
 	if (options->effort)

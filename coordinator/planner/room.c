@@ -18,7 +18,7 @@ static void leave(struct room *room, uint32_t v)
 		room->vcpus[vm->home] += vm->vcpus;
 }
 
-void room_init(struct room *room, const struct instance *in, bool settled)
+void room_alloc(struct room *room, const struct instance *in)
 {
 	*room = (struct room){
 		.in = in,
@@ -27,6 +27,11 @@ void room_init(struct room *room, const struct instance *in, bool settled)
 		.at = xcalloc((size_t)in->n_vms + 1, sizeof(*room->at)),
 		.to = xcalloc((size_t)in->n_vms + 1, sizeof(*room->to)),
 	};
+}
+
+void room_init(struct room *room, const struct instance *in, bool settled)
+{
+	room_alloc(room, in);
 	for (uint32_t h = 0; h < in->n_hosts; h++) {
 		memcpy(room->free_bytes[h], in->hosts[h].free_bytes, sizeof(*room->free_bytes));
 		room->vcpus[h] = in->hosts[h].vcpu_room;

@@ -32,6 +32,8 @@ struct room {
 
 /* @settled: as when all that leave have left (placement); else as it is now (scheduling). */
 void room_init(struct room *room, const struct instance *in, bool settled);
+/* To be copied into. */
+void room_alloc(struct room *room, const struct instance *in);
 void room_copy(struct room *to, const struct room *from);
 void room_deinit(struct room *room);
 

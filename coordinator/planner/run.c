@@ -129,8 +129,8 @@ static double seconds_of(double bytes, double rate)
 uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 {
 	const struct instance *in = run->in;
-	double bytes = instance_bytes(in, &in->vms[vm], from, to);
 	double seconds = instance_seconds(in, &in->vms[vm], from, to);
+	double bytes = seconds * instance_path(in, &in->vms[vm], from, to);
 	uint32_t m = run->n_moves++;
 
 	assert(m < run->room_moves && from != to);
@@ -158,6 +158,7 @@ uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 	run_link(run, m, false);
 	run->hosts[from].out.waiting_s += run->moves[m].out_s;
 	run->hosts[to].in.waiting_s += run->moves[m].in_s;
+	run->waiting_s += run->moves[m].work;
 	run->n_waiting++;
 	run_wake(run, from);
 	return m;
@@ -170,6 +171,7 @@ void run_wait_no_more(struct run *run, uint32_t m)
 	run_unlink(run, m, false);
 	run->hosts[move->from].out.waiting_s -= move->out_s;
 	run->hosts[move->to].in.waiting_s -= move->in_s;
+	run->waiting_s -= move->work;
 	run->n_waiting--;
 }
 

@@ -51,6 +51,7 @@ struct run {
 	uint32_t n_moves, room_moves, n_waiting, n_running;
 	struct run_host *hosts;
 	uint32_t busy, preparing; /* slots of the cluster */
+	double waiting_s;         /* work of all that wait */
 	double now_s;
 	uint32_t *heap, n_heap;
 	uint32_t *awake, n_awake;

@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define DETOURS_ROOM 2
+/* A long move begins when there is work for so many times its own left for each slot. */
+#define LONG_AHEAD   6.0
 
 static void take_slot(struct run *run, const struct run_move *move)
 {
@@ -181,6 +183,22 @@ static uint32_t pick_of(const struct run *run, uint32_t source, bool longest)
 	return best;
 }
 
+/* Where the slots of the cluster are what everything waits for, a long move takes one from many short
+ * ones for nothing, as long as there is enough else to do until the end. */
+static bool wants_long(const struct run *run, uint32_t source)
+{
+	double longest = 0;
+
+	if (run->hosts[source].n_long)
+		return false;
+	if (run->in->slots == INSTANCE_NO_LIMIT)
+		return true;
+	for (uint32_t m = run->hosts[source].out.waits; m != INSTANCE_NONE;
+	     m = run->moves[m].next_out)
+		longest = fmax(longest, run->moves[m].work);
+	return run->waiting_s < LONG_AHEAD * longest * run->in->slots;
+}
+
 static void start_lanes(struct run *run)
 {
 	while (run->n_awake) {
@@ -200,7 +218,7 @@ static void start_lanes(struct run *run)
 				best = i;
 		}
 		source = run->awake[best];
-		longest = !run->hosts[source].n_long;
+		longest = wants_long(run, source);
 		m = pick_of(run, source, longest);
 		if (m == INSTANCE_NONE) {
 			run->hosts[source].awake = run->hosts[source].listed = false;

@@ -145,3 +145,57 @@ make() { # GUEST FIGURE PERCENT
 	run -0 "$root/tools/bench" ebpf --figures "$figures.ebpf"
 	[[ $output == *MISSED* ]]
 }
+
+# --- bench plan ---
+
+plan_figures() {
+	plan=$BATS_TEST_TMPDIR/plan
+	cat >"$plan" <<-END
+		ucc15 mean 1.01
+		ucc15 max 1.14
+		ucc15 worse 0
+		large moves 10153
+		large cpu_ms 30
+		large rss_mib 37
+		large ratio 1
+		replan p99_ms 4
+		mix drover5.ratio 1.01
+		mix drover4.physical 1.02
+		mix drover4.bytes 1
+		tight cases 90
+		tight blocked 0
+		cycles unsolved 0
+		cycles extra_detours 0
+	END
+}
+judge_plan() { "$root/tools/bench" plan --figures "$plan" --gate; }
+
+@test "plan: figures within the goals pass" {
+	plan_figures
+	run -0 judge_plan
+	[[ $output == *"goals_reached=15 goals_missed=0"* ]]
+}
+
+@test "plan: each goal that is missed fails" {
+	local row
+	for row in 'ucc15 mean 1.021' 'ucc15 max 1.16' 'ucc15 worse 1' 'large moves 9999' 'large cpu_ms 51' \
+		'large rss_mib 65' 'large ratio 1.04' 'replan p99_ms 5.1' 'mix drover5.ratio 1.04' \
+		'mix drover4.physical 1.06' 'mix drover4.bytes 1.03' 'tight cases 89' 'tight blocked 1' \
+		'cycles unsolved 1' 'cycles extra_detours 2'; do
+		plan_figures
+		sed -i "s/^${row% *} .*/$row/" "$plan"
+		run -1 judge_plan
+		[[ $output == *MISSED* ]]
+	done
+}
+
+@test "plan: what was not measured, and what is no figure, fails" {
+	plan_figures
+	sed -i '/^tight blocked/d' "$plan"
+	run -1 judge_plan
+	[[ $output == *"NOT MEASURED"* ]]
+	plan_figures
+	echo 'ucc15 mean nan' >>"$plan"
+	run -1 judge_plan
+	[[ $output == *"is no figure"* ]]
+}
