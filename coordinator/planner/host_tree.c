@@ -122,8 +122,8 @@ struct question {
 };
 
 /* @low: the first leaf below @i. */
-static void ask(struct question *q, uint32_t i, uint32_t low,
-                uint32_t leaves) /* NOLINT(misc-no-recursion) */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the tree */
+static void ask(struct question *q, uint32_t i, uint32_t low, uint32_t leaves)
 {
 	const struct host_tree_node *node = &q->tree->nodes[i];
 	double cost = node->cost[q->size], least = cost + q->added;

@@ -16,7 +16,7 @@
 
 #define DETOURS_ROOM 2
 /* A long move begins when there is work for so many times its own left for each slot. */
-#define LONG_AHEAD   6.0
+#define LONG_AHEAD 6.0
 
 static void take_slot(struct run *run, const struct run_move *move)
 {

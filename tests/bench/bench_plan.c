@@ -399,7 +399,8 @@ static void make_tight(struct instance *in, uint32_t hosts, uint32_t drained, ui
 		room[h] = left = (ram - used) & ~((uint64_t)(1 << 20) - 1);
 		cpu[h] = left_cpu = (uint64_t)(cpus * (.2 + .1 * draw()));
 		while ((double)left > (double)ram * slack && left_cpu) {
-			size_t k = (size_t)(draw() * ARRAY_SIZE(odd)), tries = 0;
+			size_t kinds = ARRAY_SIZE(odd), tries = 0;
+			size_t k = (size_t)(draw() * (double)kinds);
 
 			while (((odd[k].mib << 20) > left || odd[k].vcpus > left_cpu) &&
 			       tries++ < ARRAY_SIZE(odd))
@@ -512,7 +513,7 @@ static void run_cycles(void)
 				in.vms[v].role = INSTANCE_LEAVES;
 				in.vms[v].home = v;
 				in.vms[v].need_bytes = 1000;
-				in.vms[v].work_bytes = 1000 + v % 7 * 10;
+				in.vms[v].work_bytes = 1000.0 + v % 7 * 10;
 				in.vms[v].overhead_s = 2;
 			}
 			for (uint32_t v = 0; v < n; v++) {
