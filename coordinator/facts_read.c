@@ -12,6 +12,8 @@
 
 /* 64 TiB per guest: far over what there is, and no sum of them overflows. A host's: host_memory.h. */
 #define GUEST_BYTES_MAX (64 * 1024 * GIB)
+/* QEMU samples for a minute at most. */
+#define WINDOW_MAX_S 60
 /* More interfaces than an agent watches. */
 #define INTERFACES_MAX 64
 /* A host that ran out of memory is shut out for minutes, whatever it says. */
@@ -67,6 +69,31 @@ int facts_read_checks(Drover__V1__Check *const *from, size_t count, struct check
 	return 0;
 }
 
+/* Figures that cannot be are left out: then they are not known. */
+static void read_memory_use(const Drover__V1__MemoryUse *from, uint64_t memory_bytes,
+                            struct memory_use *ret)
+{
+	if (!from)
+		return;
+	if (from->touched_bytes <= memory_bytes)
+		ret->touched_bytes = from->touched_bytes;
+	text_copy(ret->problem, sizeof(ret->problem), from->problem);
+	for (size_t i = 0; i < from->n_windows && ret->n_windows < MEMORY_WINDOWS; i++) {
+		const Drover__V1__MemoryUse__Window *w = from->windows[i];
+
+		if (!w->seconds || w->seconds > WINDOW_MAX_S || !w->samples ||
+		    w->bytes > GUEST_BYTES_MAX || w->error_bytes > GUEST_BYTES_MAX)
+			continue;
+		ret->windows[ret->n_windows++] = (struct memory_window){
+			.seconds = w->seconds,
+			.samples = w->samples,
+			.bytes = w->bytes,
+			.error_bytes = w->error_bytes,
+			.age_ms = w->age_ms,
+		};
+	}
+}
+
 int facts_read_vm(const Drover__V1__VmState *from, struct vm_state *ret, struct error *err)
 {
 	struct vm_state vm = { 0 };
@@ -89,6 +116,7 @@ int facts_read_vm(const Drover__V1__VmState *from, struct vm_state *ret, struct 
 	vm.autostart = from->autostart;
 	vm.migrating_out = from->migrating_out;
 	vm.foreign_job = from->foreign_job;
+	read_memory_use(from->memory_use, from->memory_bytes, &vm.memory_use);
 	*ret = vm;
 	return 0;
 }

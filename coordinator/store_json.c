@@ -170,6 +170,56 @@ void store_json_read_settings(const json_t *object, struct migration_settings *r
 		ret->from[SETTING_NO_GUARD] = ORIGIN_REQUEST;
 }
 
+json_t *store_json_prediction_new(const struct prediction *p)
+{
+	json_t *object = json_object();
+
+	/* Of none there is nothing to say, and reading takes what is missing as nothing. */
+	if (!p->expected_ms)
+		return object;
+	json_object_set_new(object, "end", json_text(prediction_end_name(p->end)));
+	json_put(object, "certain", p->certain);
+	json_put(object, "high_known", p->high_known);
+	json_put(object, "passes", p->passes);
+	json_put(object, "expected_ms", p->expected_ms);
+	json_put(object, "low_ms", p->low_ms);
+	json_put(object, "high_ms", p->high_ms);
+	json_put(object, "transfer_ms", p->transfer_ms);
+	json_put(object, "transfer_low_ms", p->transfer_low_ms);
+	json_put(object, "transfer_high_ms", p->transfer_high_ms);
+	json_put(object, "bytes", p->bytes);
+	json_put(object, "downtime_ms", p->downtime_ms);
+	json_put(object, "downtime_high_ms", p->downtime_high_ms);
+	json_put(object, "enough_bytes_per_s", p->enough_bytes_per_s);
+	json_put(object, "bandwidth_bytes_per_s", p->bandwidth_bytes_per_s);
+	json_put(object, "dirty_bytes_per_s", p->dirty_bytes_per_s);
+	json_put(object, "touched_bytes", p->touched_bytes);
+	return object;
+}
+
+void store_json_read_prediction(const json_t *object, struct prediction *ret)
+{
+	const char *end = json_string_value(json_object_get(object, "end"));
+
+	ret->end = end ? prediction_end_by_name(end) : PREDICTION_UNKNOWN;
+	ret->certain = json_number(object, "certain");
+	ret->high_known = json_number(object, "high_known");
+	ret->passes = (uint32_t)json_number(object, "passes");
+	ret->expected_ms = json_number(object, "expected_ms");
+	ret->low_ms = json_number(object, "low_ms");
+	ret->high_ms = json_number(object, "high_ms");
+	ret->transfer_ms = json_number(object, "transfer_ms");
+	ret->transfer_low_ms = json_number(object, "transfer_low_ms");
+	ret->transfer_high_ms = json_number(object, "transfer_high_ms");
+	ret->bytes = json_number(object, "bytes");
+	ret->downtime_ms = json_number(object, "downtime_ms");
+	ret->downtime_high_ms = json_number(object, "downtime_high_ms");
+	ret->enough_bytes_per_s = json_number(object, "enough_bytes_per_s");
+	ret->bandwidth_bytes_per_s = json_number(object, "bandwidth_bytes_per_s");
+	ret->dirty_bytes_per_s = json_number(object, "dirty_bytes_per_s");
+	ret->touched_bytes = json_number(object, "touched_bytes");
+}
+
 static json_t *times_to_json(const struct stage_times *times)
 {
 	json_t *object = json_object();

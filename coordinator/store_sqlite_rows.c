@@ -78,6 +78,8 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "ALTER TABLE drains ADD COLUMN set_number INTEGER NOT NULL DEFAULT 0;"
 	      "ALTER TABLE drains ADD COLUMN by_wall_ms INTEGER NOT NULL DEFAULT 0;"
 	      "ALTER TABLE migrations ADD COLUMN back_of INTEGER NOT NULL DEFAULT 0;",
+	/* 6 to 7: what was predicted of migrations */
+	[6] = "ALTER TABLE migrations ADD COLUMN prediction TEXT NOT NULL DEFAULT '{}';",
 };
 
 /* clang-format off */
@@ -96,7 +98,7 @@ const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
 	"vm_name", "source", "target", "wanted_target", "state", "over", "holds_slot",
 	"cancel_requested", "drain_number", "need_bytes", "memory_bytes", "settings", "reason",
-	"report", "created_wall_ms", "ended_wall_ms", "back_of", NULL
+	"report", "created_wall_ms", "ended_wall_ms", "back_of", "prediction", NULL
 };
 const char *const store_vm_columns[] = {
 	"uuid", "name", "bandwidth_given", "bandwidth", "max_downtime_given", "max_downtime_ms",
@@ -323,12 +325,13 @@ void store_bind_migration(sqlite3_stmt *stmt, const struct migration_record *m)
 	put_number(&row, m->created_wall_ms);
 	put_number(&row, m->ended_wall_ms);
 	put_number(&row, m->back_of);
+	put_json(&row, store_json_prediction_new(&m->prediction));
 }
 
 int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struct error *err)
 {
 	struct row row = { .stmt = stmt };
-	json_t *settings, *report;
+	json_t *settings, *report, *prediction;
 	char state[32] = "";
 
 	ret->number = get_number(&row);
@@ -359,6 +362,9 @@ int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struc
 	ret->created_wall_ms = get_number(&row);
 	ret->ended_wall_ms = get_number(&row);
 	ret->back_of = get_number(&row);
+	prediction = get_json(&row);
+	store_json_read_prediction(prediction, &ret->prediction);
+	json_decref(prediction);
 	if (row.bad || ret->state == MIGRATION_NO_STATE)
 		return error_set(err, ERROR_STORE,
 		                 "the row of migration/%" PRIu64 " makes no sense", ret->number);

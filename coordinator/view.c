@@ -3,6 +3,8 @@
 #include "coordinator/view.h"
 
 #include "common/alloc.h"
+#include "common/clock.h"
+#include "coordinator/core/launch.h"
 #include "proto/transfer_message.h"
 
 #include <stdlib.h>
@@ -211,6 +213,7 @@ Drover__V1__Vm *view_vm_new(const struct vm *vm)
 		/* What an agent that is away has told is history. */
 		if (home->node->attached)
 			m->state->traffic = view_traffic_new(&home->node->host, vm->uuid);
+		m->state->memory_use = view_memory_use_new(vm, clock_now_ms());
 	}
 	m->movable = vm->movable;
 	m->why_not = xstrdup(vm->why_not);
@@ -407,6 +410,7 @@ Drover__V1__Migration *view_migration_record_new(const struct migration_record *
 	m->ended_wall_ms = k->ended_wall_ms;
 	m->cancel_requested = k->cancel_requested;
 	m->settings = view_settings_message_new(&k->settings);
+	m->prediction = view_prediction_new(&k->prediction, &k->settings);
 	return m;
 }
 
@@ -418,8 +422,10 @@ Drover__V1__Migration *view_migration_new(const struct migration *from)
 	return m;
 }
 
-static Drover__V1__DrainVm *drain_vm_new(const struct drain_vm *vm)
+static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct drain *drain,
+                                         const struct drain_vm *vm)
 {
+	struct migration_settings settings = fleet->options.settings;
 	NEW_MESSAGE(m, Drover__V1__DrainVm, drover__v1__drain_vm__init);
 
 	m->uuid = xstrdup(vm->uuid);
@@ -435,6 +441,12 @@ static Drover__V1__DrainVm *drain_vm_new(const struct drain_vm *vm)
 	m->eta_ms = vm->eta_ms;
 	m->checks = view_checks_new(&vm->checks);
 	m->n_checks = vm->checks.count;
+	if (vm->state == DRAIN_VM_WAITING || vm->state == DRAIN_VM_MOVING) {
+		launch_take_drain(&settings, &drain->kept);
+		m->prediction = view_prediction_new(&vm->prediction, &settings);
+		view_prediction_doubt(m->prediction, fleet_find_vm(fleet, vm->uuid),
+		                      &vm->prediction, clock_now_ms());
+	}
 	return m;
 }
 
@@ -452,7 +464,7 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
 	m->reason = xstrdup(drain->status[0] ? drain->status : k->reason);
 	m->vms = xcalloc(drain->n_vms, sizeof(*m->vms));
 	for (size_t i = 0; i < drain->n_vms; i++)
-		m->vms[m->n_vms++] = drain_vm_new(&drain->vms[i]);
+		m->vms[m->n_vms++] = drain_vm_new(fleet, drain, &drain->vms[i]);
 	m->created_wall_ms = k->created_wall_ms;
 	m->ended_wall_ms = k->ended_wall_ms;
 	m->elapsed_ms = k->created_wall_ms && until_ms > k->created_wall_ms
@@ -460,6 +472,8 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
 	                        : 0;
 	m->eta_ms = drain->eta_ms;
 	m->eta_known = drain->eta_known;
+	m->eta_low_ms = drain->eta_low_ms;
+	m->eta_high_ms = drain->eta_high_ms;
 	m->bytes_total = drain->bytes_total;
 	m->bytes_done = drain->bytes_done;
 	m->leave = xcalloc(k->leave.count, sizeof(*m->leave));

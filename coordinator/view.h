@@ -36,3 +36,12 @@ void view_add_traffic_lines(const struct vm *vm, Drover__V1__Explanation *m);
 Drover__V1__Setting *view_setting_new(const char *name, const char *value, const char *from);
 
 void view_free(void *message);
+
+/* NULL: nothing was measured yet. */
+Drover__V1__MemoryUse *view_memory_use_new(const struct vm *vm, uint64_t now_ms);
+/* NULL: there is none. What helps is said for what @settings permit. */
+Drover__V1__Prediction *view_prediction_new(const struct prediction *p,
+                                            const struct migration_settings *settings);
+/* And what it does not rest on. @m, @vm: NULL is fine. */
+void view_prediction_doubt(Drover__V1__Prediction *m, const struct vm *vm,
+                           const struct prediction *p, uint64_t now_ms);

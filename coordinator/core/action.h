@@ -108,14 +108,15 @@ struct reply {
 	char *refusal;        /* owned; NULL unless refused. May have several lines */
 	struct checks checks; /* blockers (id "vm/NAME"), or a dry run's checks */
 	enum guard guard;
-	uint64_t max_downtime_ms;     /* likewise; 0 = the cluster's */
-	bool no_guard, copy_disks;    /* REPLY_MIGRATE, dry run: asked for */
-	bool unsafe;                  /* likewise */
-	struct transfer transfer;     /* likewise */
-	bool post_copy;               /* likewise */
-	char target[NODE_NAME_BYTES]; /* REPLY_MIGRATE, dry run: where it would go */
-	uint64_t eta_ms;              /* likewise; an estimate, 0 = unknown */
-	uint64_t eta_per_gib_ms;      /* what each GiB of disks adds to it */
+	uint64_t max_downtime_ms;           /* likewise; 0 = the cluster's */
+	bool no_guard, copy_disks;          /* REPLY_MIGRATE, dry run: asked for */
+	bool unsafe;                        /* likewise */
+	struct transfer transfer;           /* likewise */
+	bool post_copy;                     /* likewise */
+	char target[NODE_NAME_BYTES];       /* REPLY_MIGRATE, dry run: where it would go */
+	uint64_t eta_ms;                    /* likewise; an estimate, 0 = unknown */
+	struct prediction prediction;       /* likewise */
+	struct migration_settings settings; /* likewise: what it would begin with */
 	struct drain *plan;          /* owned; dry run of a drain, state DRAIN_PLANNED; else NULL */
 	struct target_view *targets; /* owned; REPLY_EXPLAIN, best first */
 	size_t n_targets;

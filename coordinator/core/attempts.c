@@ -11,6 +11,7 @@
 #include "coordinator/core/claims.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/predict.h"
 #include "coordinator/core/requests.h"
 
 #include <inttypes.h>
@@ -64,6 +65,7 @@ static void end_done(struct fleet *fleet, struct migration *m)
 	migration_free_slot(fleet, m);
 	attempts_judge_arrival(fleet, m, verified, sizeof(verified));
 	migration_move(fleet, m, MIGRATION_DONE);
+	predict_learn(fleet, &m->kept);
 	if (vm) {
 		vm->failures = 0;
 		vm->retry_ms = 0;
@@ -228,6 +230,9 @@ static void apply_progress(struct fleet *fleet, struct migration *m)
 		m->waiting_since_ms = 0;
 	}
 	if (m->kept.state == MIGRATION_RESERVED && state == MIGRATION_RUNNING) {
+		/* By now it is known what guards it, and what is copied. */
+		predict_begin(fleet, m);
+		save_migration(fleet, m);
 		change_tell_number(fleet, SEVERITY_INFO, "migration", m->kept.number,
 		                   "%s: %s -> %s started", m->kept.vm_name, m->kept.source,
 		                   m->kept.target);

@@ -34,10 +34,14 @@ struct drain_vm {
 	char reason[REASON_BYTES];    /* why it waits or is blocked, with numbers */
 	uint64_t migration_number;
 	uint64_t memory_bytes;
-	uint64_t eta_ms;      /* planned duration: an estimate */
-	uint64_t end_ms;      /* from now; likewise, of those that wait or move */
-	bool late;            /* after the drain's deadline */
-	struct checks checks; /* of the planned target (dry run), or of the last refusal */
+	uint64_t eta_ms; /* what is left of it: an estimate */
+	/* Of its move as it would begin now, alone on its way; one that moves: as it began. */
+	struct prediction prediction;
+	uint64_t predicted_ms; /* private: when that was made; 0 = not yet */
+	uint64_t copied_bytes; /* of its disks, as the planned target says (dry run) */
+	uint64_t end_ms;       /* from now; likewise, of those that wait or move */
+	bool late;             /* after the drain's deadline */
+	struct checks checks;  /* of the planned target (dry run), or of the last refusal */
 	enum guard guard;
 	/* Private: no node can ever take it (a BLOCK, or too large); wants a destination now. */
 	bool hopeless, wants;
@@ -62,9 +66,10 @@ struct drain {
 	bool comes_back;      /* a draft of the way back: nobody goes anywhere but to its node */
 	struct drain_vm *vms; /* owned; hardest first, then as they appeared */
 	size_t n_vms;
-	char status[REASON_BYTES]; /* what it does or waits for now, one sentence */
-	char told[REASON_BYTES];   /* private: the last blockade that people were told of */
-	uint64_t eta_ms;           /* estimate for what is left; meaningful if eta_known */
+	char status[REASON_BYTES];        /* what it does or waits for now, one sentence */
+	char told[REASON_BYTES];          /* private: the last blockade that people were told of */
+	uint64_t eta_ms;                  /* estimate for what is left; meaningful if eta_known */
+	uint64_t eta_low_ms, eta_high_ms; /* nine of ten; high 0: no end in sight at the bad end */
 	bool eta_known;
 	uint64_t bytes_total, bytes_done; /* RAM; done never runs backwards */
 	struct deadline deadline;

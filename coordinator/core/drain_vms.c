@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/predict.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,25 +72,61 @@ struct drain_counts drain_count(const struct drain *drain)
 	return counts;
 }
 
-static uint64_t estimate_vm(const struct fleet *fleet, const struct drain *drain,
-                            const struct drain_vm *dv)
+#define PREDICT_EVERY_MS ((uint64_t)5000)
+
+static void predict_guest(struct fleet *fleet, const struct drain *drain, struct drain_vm *dv)
 {
 	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
-	const struct node *node = fleet_find_node(fleet, dv->node);
+	const struct vm *vm = fleet_find_vm(fleet, dv->uuid);
+	uint64_t now_ms = change_now(fleet);
+	struct migration_settings settings = fleet->options.settings;
+	struct predict_question q = { .source = fleet_find_node(fleet, dv->node),
+		                      .target = fleet_find_node(fleet, dv->target),
+		                      .settings = &settings,
+		                      .guard = dv->guard,
+		                      .copied_bytes = dv->copied_bytes };
+
+	if (dv->state == DRAIN_VM_MOVING && m && m->kept.prediction.expected_ms) {
+		dv->prediction = m->kept.prediction;
+		return;
+	}
+	/* A drain of thousands is looked at with every event; what it rests on changes slowly. */
+	if (dv->predicted_ms && now_ms - dv->predicted_ms < PREDICT_EVERY_MS &&
+	    drain->kept.state != DRAIN_PLANNED)
+		return;
+	if (!vm || !q.source)
+		return;
+	dv->predicted_ms = now_ms;
+	launch_take_drain(&settings, &drain->kept);
+	predict_vm(fleet, vm, &q, now_ms, &dv->prediction);
+}
+
+/* What is left of it, of which @whole_ms were thought to be needed. */
+static uint64_t left_of(const struct fleet *fleet, const struct drain_vm *dv, uint64_t whole_ms)
+{
+	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
 	const struct progress *progress = m ? &m->kept.report.progress : NULL;
-	const struct node *target = m ? fleet_find_node(fleet, m->kept.target) : NULL;
-	uint64_t whole = plan_estimate_to_ms(node, target, dv->memory_bytes,
-	                                     drain->kept.bandwidth_bytes_per_s, change_now(fleet));
 
 	if (dv->state != DRAIN_VM_MOVING || !progress)
-		return whole;
+		return whole_ms;
 	/* What the agent expects is the copy; then come the switchover and the clean-up. And what
 	 * still runs is not over, however long it was thought to take. */
 	if (progress->eta_known)
 		return progress->eta_ms + PLAN_OVERHEAD_MS / 2;
-	if (whole < progress->elapsed_ms + PLAN_OVERHEAD_MS / 2)
+	if (whole_ms < progress->elapsed_ms + PLAN_OVERHEAD_MS / 2)
 		return PLAN_OVERHEAD_MS / 2;
-	return whole - progress->elapsed_ms;
+	return whole_ms - progress->elapsed_ms;
+}
+
+/* Where nothing can be foretold, by size alone. */
+static uint64_t whole_of(const struct fleet *fleet, const struct drain *drain,
+                         const struct drain_vm *dv)
+{
+	if (dv->prediction.expected_ms)
+		return dv->prediction.expected_ms;
+	return plan_estimate_to_ms(fleet_find_node(fleet, dv->node),
+	                           fleet_find_node(fleet, dv->target), dv->memory_bytes,
+	                           drain->kept.bandwidth_bytes_per_s, change_now(fleet));
 }
 
 uint32_t drain_get_slots(const struct fleet *fleet, const struct drain *drain)
@@ -105,8 +142,10 @@ uint32_t drain_get_slots(const struct fleet *fleet, const struct drain *drain)
 void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
                          const struct drain_counts *counts)
 {
-	uint64_t *durations = xcalloc(drain->n_vms + 1, sizeof(*durations));
-	uint64_t total = 0, done = 0, eta_ms;
+	uint64_t *durations = xcalloc(3 * (drain->n_vms + 1), sizeof(*durations));
+	uint64_t *low = durations + drain->n_vms + 1, *high = low + drain->n_vms + 1;
+	uint64_t total = 0, done = 0, eta_ms, low_ms, high_ms;
+	bool end_in_sight = true;
 	uint32_t slots = drain_get_slots(fleet, drain);
 	size_t n = 0;
 
@@ -115,10 +154,16 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 		for (size_t i = 0; i < drain->n_vms; i++) {
 			struct drain_vm *dv = &drain->vms[i];
 			bool moves = dv->state == DRAIN_VM_MOVING;
+			const struct prediction *p;
 
 			if (moves != moving || (!moves && dv->state != DRAIN_VM_WAITING))
 				continue;
-			dv->eta_ms = estimate_vm(fleet, drain, dv);
+			predict_guest(fleet, drain, dv);
+			p = &dv->prediction;
+			dv->eta_ms = left_of(fleet, dv, whole_of(fleet, drain, dv));
+			low[n] = p->expected_ms ? left_of(fleet, dv, p->low_ms) : dv->eta_ms;
+			high[n] = left_of(fleet, dv, p->high_known ? p->high_ms : 2 * dv->eta_ms);
+			end_in_sight &= p->high_known;
 			durations[n++] = dv->eta_ms;
 		}
 	}
@@ -135,6 +180,8 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 			done += dv->memory_bytes / 100 * m->kept.report.progress.percent;
 	}
 	eta_ms = plan_schedule_ms(durations, n, slots);
+	low_ms = plan_schedule_ms(low, n, slots);
+	high_ms = plan_schedule_ms(high, n, slots);
 	free(durations);
 
 	if (done < drain->bytes_done)
@@ -146,5 +193,7 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 	drain->bytes_total = total;
 	drain->bytes_done = done;
 	drain->eta_ms = eta_ms;
+	drain->eta_low_ms = low_ms < eta_ms ? low_ms : eta_ms;
+	drain->eta_high_ms = end_in_sight ? (high_ms > eta_ms ? high_ms : eta_ms) : 0;
 	drain->eta_known = !counts->by_state[DRAIN_VM_BLOCKED];
 }

@@ -162,7 +162,7 @@ struct event {
 			const char *node;
 			const char *reason;
 			bool bring_back, dry_run; /* UNDRAIN: what its drain has moved away */
-		} node; /* EVENT_UNDRAIN, _CORDON, _UNCORDON */
+		} node;                           /* EVENT_UNDRAIN, _CORDON, _UNCORDON */
 		struct {
 			const char *node;
 			const struct names *changes; /* "rack=a", "rack-" */

@@ -189,6 +189,22 @@ struct attempt_report {
 	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
 };
 
+/* How a guest uses its memory, as its QEMU was sampled; see proto/types.proto. */
+#define MEMORY_WINDOWS 4
+
+struct memory_window {
+	uint32_t seconds, samples;
+	uint64_t bytes, error_bytes;
+	uint64_t age_ms; /* when it was told */
+};
+
+struct memory_use {
+	uint64_t touched_bytes; /* 0 = not known */
+	struct memory_window windows[MEMORY_WINDOWS];
+	size_t n_windows;
+	char problem[128];
+};
+
 /* One guest as one host's libvirt lists it. */
 struct vm_state {
 	char uuid[VM_UUID_BYTES];
@@ -203,6 +219,7 @@ struct vm_state {
 	bool migrating_out;
 	bool foreign_job;
 	struct checks blockers;
+	struct memory_use memory_use;
 };
 
 struct interface_rate {

@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/predict.h"
 #include "coordinator/core/preview.h"
 
 #include <assert.h>
@@ -86,6 +87,7 @@ void fleet_free(struct fleet *fleet)
 		return;
 	preview_drop_all(fleet);
 	reply_drop_all(fleet);
+	predict_forget_all(fleet);
 	HASH_CLEAR(hh_operation, fleet->migrations_by_operation);
 	HASH_ITER (hh, fleet->migrations, m, next_m) {
 		HASH_DEL(fleet->migrations, m);

@@ -271,11 +271,52 @@ static void note_start(struct fleet *fleet, const struct node *node, const struc
 			vm->name, node->kept.name, vm->name);
 }
 
+/* A host that a guest has just come to knows little yet: of each window the one with more samples
+ * stays, unless it has become old. */
+#define MEMORY_USE_OLD_MS ((uint64_t)1800000)
+
+static void merge_window(struct memory_use *known, const struct memory_window *w)
+{
+	size_t i = 0;
+
+	while (i < known->n_windows && known->windows[i].seconds != w->seconds)
+		i++;
+	if (i == MEMORY_WINDOWS)
+		return;
+	if (i == known->n_windows)
+		known->n_windows++;
+	else if (known->windows[i].samples > w->samples &&
+	         known->windows[i].age_ms < MEMORY_USE_OLD_MS)
+		return;
+	known->windows[i] = *w;
+}
+
+static void take_memory_use(struct fleet *fleet, struct vm *vm, const struct vm_state *state)
+{
+	const struct memory_use *use = &state->memory_use;
+	struct memory_use *known = &vm->memory_use;
+	uint64_t now_ms = change_now(fleet);
+
+	if (!vm_state_is_home(state) ||
+	    (!use->n_windows && !use->touched_bytes && !use->problem[0]))
+		return;
+	for (size_t i = 0; i < known->n_windows; i++)
+		known->windows[i].age_ms += now_ms - vm->memory_use_ms;
+	for (size_t i = 0; i < use->n_windows; i++)
+		merge_window(known, &use->windows[i]);
+	if (use->touched_bytes)
+		known->touched_bytes = use->touched_bytes;
+	text_copy(known->problem, sizeof(known->problem), use->problem);
+	vm->memory_use_ms = now_ms;
+	change_vm(fleet, vm);
+}
+
 static void see(struct fleet *fleet, struct node *node, const struct vm_state *state)
 {
 	struct vm *vm = fleet_add_vm(fleet, state->uuid, state->name);
 	struct sighting *sighting = fleet_find_sighting(vm, node);
 
+	take_memory_use(fleet, vm, state);
 	if (!sighting) {
 		sighting = xnew(struct sighting);
 		sighting->node = node;

@@ -6,6 +6,7 @@
 #include "coordinator/core/change.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/predict.h"
 #include "coordinator/core/requests.h"
 
 #include <assert.h>
@@ -66,7 +67,7 @@ bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
 	return false;
 }
 
-static void take_drain(struct migration_settings *s, const struct drain_record *drain)
+void launch_take_drain(struct migration_settings *s, const struct drain_record *drain)
 {
 	setting_take_given(s, SETTING_COPY_DISKS, drain->copy_disks, ORIGIN_DRAIN);
 	setting_take_given(s, SETTING_BANDWIDTH, drain->bandwidth_bytes_per_s, ORIGIN_DRAIN);
@@ -95,7 +96,7 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 	text_copy(kept.source, sizeof(kept.source), vm->node->kept.name);
 	if (drain) {
 		kept.drain_number = drain->kept.number;
-		take_drain(&kept.settings, &drain->kept);
+		launch_take_drain(&kept.settings, &drain->kept);
 	}
 	tune_apply_kept(vm, &kept.settings);
 	m = fleet_add_migration(fleet, &kept);
@@ -118,6 +119,7 @@ static void begin(struct fleet *fleet, struct migration *m, struct vm *vm,
 	m->kept.reason[0] = '\0';
 	vm->begun_ms = change_now(fleet);
 	migration_take_slot(fleet, m);
+	predict_begin(fleet, m);
 	migration_move(fleet, m, MIGRATION_RESERVED);
 }
 

@@ -40,3 +40,6 @@ void launch_remember_failure(struct fleet *fleet, struct vm *vm);
 
 /* Slots at a time from the source of @drain. */
 uint32_t launch_get_parallel(const struct fleet *fleet, const struct drain *drain);
+
+/* What a drain asks for of its migrations. */
+void launch_take_drain(struct migration_settings *s, const struct drain_record *drain);

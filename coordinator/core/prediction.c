@@ -69,6 +69,7 @@ static void run_passes(const struct prediction_input *in, const struct path *pat
 			ret->converges = true;
 			ret->last_seconds = pass * path->rate / path->last_rate;
 			ret->seconds += ret->last_seconds;
+			ret->last_seconds += PREDICTION_BUFFERED_BYTES / path->last_rate;
 			return;
 		}
 		ret->seconds += pass;
@@ -343,9 +344,11 @@ void prediction_make(const struct prediction_input *in, struct prediction *ret)
 	ends_badly = judge(in, &worst, 1 + dirty_error, &bad);
 
 	p.certain = in->dirty.known && ends_well == ends_badly && ends == ends_badly;
+	p.transfer_low_ms = good.transfer_ms < p.transfer_ms ? good.transfer_ms : p.transfer_ms;
+	p.transfer_high_ms = bad.transfer_ms > p.transfer_ms ? bad.transfer_ms : p.transfer_ms;
 	p.expected_ms = overhead + p.transfer_ms;
-	p.low_ms = overhead + (good.transfer_ms < p.transfer_ms ? good.transfer_ms : p.transfer_ms);
-	p.high_ms = overhead + (bad.transfer_ms > p.transfer_ms ? bad.transfer_ms : p.transfer_ms);
+	p.low_ms = overhead + p.transfer_low_ms;
+	p.high_ms = overhead + p.transfer_high_ms;
 	p.high_known = in->dirty.known && p.high_known && bad.high_known;
 	if (bad.downtime_high_ms > p.downtime_high_ms)
 		p.downtime_high_ms = bad.downtime_high_ms;

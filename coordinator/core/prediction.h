@@ -34,6 +34,9 @@
 /* The pause beyond what is sent in it: devices' state, libvirt's messages (27 to 40 ms measured where
  * nothing was left to send). */
 #define PREDICTION_SWITCHOVER_MS ((uint64_t)50)
+/* What lies in the sockets' buffers when QEMU thinks that it is sent: it goes in the pause, too (measured:
+ * half a MiB to 2, more than that on no link). */
+#define PREDICTION_BUFFERED_BYTES ((double)(1 << 20))
 /* QEMU's, where no limit is set. */
 #define PREDICTION_DOWNTIME_MS ((uint64_t)300)
 /* Passes that are followed before it is taken for one that does not end; those that converge at all
@@ -94,9 +97,10 @@ struct prediction {
 	 * the measurements. */
 	bool certain;
 	uint64_t expected_ms, low_ms,
-		high_ms;      /* of the whole; GIVES_UP: until then. 0 = not known */
-	bool high_known;      /* false: there is no end in sight at the bad end */
-	uint64_t transfer_ms; /* the part that hangs on the path */
+		high_ms; /* of the whole; GIVES_UP: until then. 0 = not known */
+	bool high_known; /* false: there is no end in sight at the bad end */
+	/* The model's own: what hangs on the path and the guest, and its ends. */
+	uint64_t transfer_ms, transfer_low_ms, transfer_high_ms;
 	uint64_t bytes;
 	uint64_t downtime_ms, downtime_high_ms;
 	uint32_t passes;

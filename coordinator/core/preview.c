@@ -8,9 +8,10 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "common/units.h"
+#include "coordinator/core/drain_vms.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/plan.h"
+#include "coordinator/core/predict.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,9 +92,13 @@ static struct preview_round *round_new(struct fleet *fleet, struct reply *reply,
 
 /* --- the end of a round --- */
 
-static void conclude_drain(struct reply *reply)
+static void conclude_drain(struct fleet *fleet, struct reply *reply)
 {
 	struct drain *plan = reply->plan;
+	struct drain_counts counts = drain_count(plan);
+
+	/* With what is known now of their guards and disks. */
+	drain_judge_amounts(fleet, plan, &counts);
 
 	for (size_t i = 0; i < plan->n_vms; i++) {
 		struct drain_vm *dv = &plan->vms[i];
@@ -124,8 +129,10 @@ static int compare_targets(const void *a, const void *b)
 	return strcmp(left->node, right->node);
 }
 
-static void conclude_targets(struct reply *reply)
+static void conclude_targets(struct fleet *fleet, struct reply *reply)
 {
+	const struct vm *vm;
+
 	if (reply->n_targets)
 		qsort(reply->targets, reply->n_targets, sizeof(*reply->targets), compare_targets);
 	if (reply->kind != REPLY_MIGRATE || !reply->n_targets)
@@ -134,8 +141,23 @@ static void conclude_targets(struct reply *reply)
 	/* A dry run of one migration: the best destination's answer is the answer. */
 	checks_copy(&reply->checks, &reply->targets[0].checks);
 	reply->guard = reply->targets[0].guard;
-	reply->eta_ms += (uint64_t)((double)reply->targets[0].copied_bytes / GIB *
-	                            (double)reply->eta_per_gib_ms);
+	vm = fleet_find_vm(fleet, reply->vm_uuid);
+	if (vm && vm->node) {
+		const struct node *target = fleet_find_node(fleet, reply->targets[0].node);
+		struct predict_question q = {
+			.source = vm->node,
+			.target = target,
+			.settings = &reply->settings,
+			.guard = reply->targets[0].guard,
+			.copied_bytes = reply->targets[0].copied_bytes,
+			.beside = vm->node->migrations_out,
+		};
+
+		if (target && target->migrations_in > q.beside)
+			q.beside = target->migrations_in;
+		predict_vm(fleet, vm, &q, change_now(fleet), &reply->prediction);
+		reply->eta_ms = reply->prediction.expected_ms;
+	}
 	text_copy(reply->target, sizeof(reply->target), reply->targets[0].node);
 	if (!reply->targets[0].fits && !reply->refused) {
 		reply->refused = true;
@@ -148,9 +170,9 @@ static void end_round(struct fleet *fleet, struct preview_round *round)
 	struct reply *reply = take_pointer(round->reply);
 
 	if (reply->plan)
-		conclude_drain(reply);
+		conclude_drain(fleet, reply);
 	else
-		conclude_targets(reply);
+		conclude_targets(fleet, reply);
 	LL_DELETE(fleet->previews, round);
 	round_free(round);
 	reply_send(fleet, reply);
@@ -221,6 +243,7 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	checks_deinit(&dv->checks);
 	checks_copy(&dv->checks, event->preview.checks);
 	dv->guard = event->preview.guard;
+	dv->copied_bytes = event->preview.copied_bytes;
 	if (round->reply->plan->comes_back)
 		forgive_node(&dv->checks);
 	if (event->preview.admitted ||

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "coordinator/core/facts.h"
+#include "coordinator/core/prediction.h"
 
 struct caps {
 	uint32_t cluster;  /* migrations at a time; parallelMigrationsPerCluster */
@@ -83,6 +84,7 @@ struct migration_record {
 	uint64_t memory_bytes;
 	struct migration_settings settings;
 	char reason[REASON_BYTES];
+	struct prediction prediction; /* of the latest attempt, when it began; all zero: none */
 	struct attempt_report report; /* of the latest attempt; number 0 = none yet */
 	uint64_t created_wall_ms, ended_wall_ms;
 };

@@ -153,22 +153,15 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	}
 	if (event->migrate.dry_run) {
 		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
-		const struct sighting *home = fleet_find_sighting(vm, vm->node);
-		const struct node *to = fleet_find_node(fleet, target);
-		uint64_t now_ms = change_now(fleet);
 
 		reply->max_downtime_ms = s.max_downtime_ms;
-		reply->eta_per_gib_ms = plan_estimate_to_ms(vm->node, to, GIB,
-		                                            s.bandwidth_bytes_per_s, now_ms) -
-		                        plan_estimate_to_ms(vm->node, to, 0,
-		                                            s.bandwidth_bytes_per_s, now_ms);
+		reply->settings = s;
 		reply->no_guard = s.no_guard;
 		reply->unsafe = s.unsafe;
 		reply->copy_disks = s.copy_disks;
 		reply->transfer = s.transfer;
 		reply->post_copy = strategy_permits_post_copy(&s.strategy);
-		reply->eta_ms = plan_estimate_to_ms(vm->node, to, home->state.memory_bytes,
-		                                    s.bandwidth_bytes_per_s, now_ms);
+		text_copy(reply->vm_uuid, sizeof(reply->vm_uuid), vm->uuid);
 		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, false, ASK_MOST);
 		return;
 	}
@@ -208,7 +201,6 @@ static void explain_one(struct fleet *fleet, const struct event *event, struct v
 		return;
 	}
 	reply = reply_new(REPLY_EXPLAIN, event->request);
-	text_copy(reply->vm_uuid, sizeof(reply->vm_uuid), vm->uuid);
 	reply->post_copy = strategy_permits_post_copy(&fleet->options.settings.strategy);
 	if (vm->node == node) {
 		snprintf(reply->text, sizeof(reply->text), "%s is on %s already", vm->name,

@@ -10,6 +10,7 @@
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/predict.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
 
@@ -123,8 +124,10 @@ static void load(struct fleet *fleet, const struct store_contents *contents)
 		drain_record_copy(&kept, &contents->drains[i]);
 		fleet_add_drain(fleet, &kept);
 	}
-	for (size_t i = 0; i < contents->n_migrations; i++)
+	for (size_t i = 0; i < contents->n_migrations; i++) {
 		load_migration(fleet, &contents->migrations[i]);
+		predict_learn(fleet, &contents->migrations[i]);
+	}
 	for (size_t i = 0; i < contents->n_vms; i++)
 		fleet_add_vm(fleet, contents->vms[i].uuid, contents->vms[i].name)->kept =
 			contents->vms[i];

@@ -12,3 +12,4 @@ drover_test(NAME test_capacity LABEL unit SOURCES unit/test_capacity.c unit/core
 	LIBS drover_core drover_kernel)
 drover_test(NAME test_bring_back LABEL unit SOURCES unit/test_bring_back.c unit/core_world.c LIBS drover_core)
 drover_test(NAME test_deadline LABEL unit SOURCES unit/test_deadline.c unit/core_world.c LIBS drover_core)
+drover_test(NAME test_calibration LABEL unit SOURCES unit/test_calibration.c unit/core_world.c LIBS drover_core)

@@ -25,7 +25,8 @@ static void test_defaults_are_shown(void **state)
 	(void)state;
 	assert_string_equal(text, "{\"uuid\":\"\",\"name\":\"\",\"state\":\"\",\"target\":\"\","
 	                          "\"reason\":\"\",\"migrationNumber\":0,\"memoryBytes\":0,"
-	                          "\"etaMs\":0,\"checks\":[]}");
+	                          "\"etaMs\":0,\"checks\":[],\"prediction\":null,"
+	                          "\"node\":\"\"}");
 }
 
 /* Numbers keep all 64 bits, booleans are words, absent messages are null, enums are names. */
@@ -90,7 +91,8 @@ static void test_bytes(void **state)
 static void check_string(const char *in, const char *out)
 {
 	Drover__V1__NodeRequest request = DROVER__V1__NODE_REQUEST__INIT;
-	_cleanup_free_ char *expected = xasprintf("{\"node\":%s,\"reason\":\"\"}", out);
+	_cleanup_free_ char *expected = xasprintf(
+		"{\"node\":%s,\"reason\":\"\",\"bringBack\":false,\"dryRun\":false}", out);
 	_cleanup_free_ char *text = NULL;
 
 	request.node = (char *)in;

@@ -127,7 +127,7 @@ static void test_refusals(void **state)
 	refuse(DRAIN, "{\"node\":1}", "node must be a string, and is a number");
 	refuse(DRAIN, "{\"leave\":[\"a\",{}]}", "leave[1] must be a string, and is an object");
 	refuse(DRAIN, "{\"leave\":\"a\"}", "leave must be a list, and is a string");
-	refuse(DRAIN, "{\"nodes\":\"a\"}", "DrainRequest has no field \"nodes\"");
+	refuse(DRAIN, "{\"hosts\":\"a\"}", "DrainRequest has no field \"hosts\"");
 	refuse(DRAIN, "{\"parallel\":-1}", "parallel is -1; it must be from 0 to 4294967295");
 	refuse(DRAIN, "{\"parallel\":4294967296}", "parallel is 4294967296");
 	refuse(DRAIN, "{\"parallel\":1.5}", "parallel must be a whole number");

@@ -234,6 +234,11 @@ static void migration_print(const struct output *o, const Drover__V1__Migration 
 		explanation_fact(o, "ended", clock_format_wall(m->ended_wall_ms, when));
 	if (m->settings)
 		migration_settings_print(o, m->settings, told);
+	if (m->prediction && m->state == DROVER__V1__MIGRATION_STATE__DONE && m->report)
+		prediction_print(o, m->prediction, m->report->duration_ms, m->report->downtime_ms,
+		                 m->report->transferred_bytes);
+	else if (m->prediction)
+		prediction_print(o, m->prediction, 0, 0, 0);
 	if (m->report)
 		explanation_print_report(o, m->report, migration_is_over(m));
 }

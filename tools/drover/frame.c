@@ -193,13 +193,22 @@ static void add_drain_head(struct writer *w, const struct progress *p)
 		left = xasprintf("   %sBLOCKED%s%s%s", output_get_colour(w->o, COLOUR_RED),
 		                 output_get_colour(w->o, COLOUR_NONE), *reason ? ": " : "", reason);
 	} else if (d->eta_known) {
-		output_clock(w->o, rest(d->eta_ms, age_ms), elapsed);
-		left = d->late_ms ? xasprintf("   left %s %s   %slate by %s %s%s", w->glyphs->about,
-		                              elapsed, output_get_colour(w->o, COLOUR_YELLOW),
-		                              w->glyphs->about,
-		                              output_duration(w->o, d->late_ms, late),
-		                              output_get_colour(w->o, COLOUR_NONE))
-		                  : xasprintf("   left %s %s", w->glyphs->about, elapsed);
+		_cleanup_free_ char *grown = NULL;
+		uint64_t left_ms = progress_left_ms(p, age_ms), eta_ms = rest(d->eta_ms, age_ms);
+
+		/* It stands still rather than grow; and that it would is said. */
+		if (eta_ms > left_ms + left_ms / 4 + 1000)
+			grown = xasprintf(", by now rather %s",
+			                  output_clock(w->o, eta_ms, elapsed));
+		output_clock(w->o, left_ms, elapsed);
+		left = d->late_ms
+		               ? xasprintf("   left %s %s%s   %slate by %s %s%s", w->glyphs->about,
+		                           elapsed, grown ? grown : "",
+		                           output_get_colour(w->o, COLOUR_YELLOW), w->glyphs->about,
+		                           output_duration(w->o, d->late_ms, late),
+		                           output_get_colour(w->o, COLOUR_NONE))
+		               : xasprintf("   left %s %s%s", w->glyphs->about, elapsed,
+		                           grown ? grown : "");
 	}
 	add(w, "%s%s%s  %s  %u/%zu VMs   %s   elapsed %s%s", output_get_colour(w->o, COLOUR_BOLD),
 	    node, output_get_colour(w->o, COLOUR_NONE), bar(w, part, BAR_DRAIN, text), p->moved_max,

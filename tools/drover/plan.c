@@ -27,15 +27,37 @@ static const char *plan_reason(const Drover__V1__DrainVm *vm)
 	return "";
 }
 
+/* Guests that are not foretold to converge, and those of which that is not known: one line each. */
+static void predictions_note(const struct output *o, const Drover__V1__Drain *drain)
+{
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = drain->vms[i];
+		const Drover__V1__Prediction *p = vm->prediction;
+		_cleanup_free_ char *name = NULL, *help = NULL, *basis = NULL;
+
+		if (!p || strcmp(vm->state, "blocked") == 0 || strcmp(vm->state, "left") == 0 ||
+		    p->end == DROVER__V1__PREDICTION__END__CONVERGES)
+			continue;
+		name = text_escape(vm->name, o->ascii);
+		help = text_escape(p->help, o->ascii);
+		basis = text_escape(p->basis, o->ascii);
+		fprintf(o->file, "%s: %s%s%s%s%s\n", name, prediction_end_words(p),
+		        *help ? "; " : "", help, *basis ? "; " : "", basis);
+	}
+}
+
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 {
-	enum { NAME, FROM, MEM, TO, TIME, CHECKS, STATE, WHY, COLUMNS };
+	enum { NAME, FROM, MEM, TO, TIME, RANGE, PAUSE, SENDS, CHECKS, STATE, WHY, COLUMNS };
 	static const struct column columns[COLUMNS] = {
 		[NAME] = { "VM" },
 		[FROM] = { "FROM", COLUMN_OPTIONAL },
 		[MEM] = { "MEM", COLUMN_RIGHT },
 		[TO] = { "TO" },
 		[TIME] = { "TIME", COLUMN_RIGHT },
+		[RANGE] = { "9 OF 10", COLUMN_OPTIONAL },
+		[PAUSE] = { "PAUSE", COLUMN_RIGHT | COLUMN_OPTIONAL },
+		[SENDS] = { "SENDS", COLUMN_RIGHT | COLUMN_OPTIONAL },
 		[CHECKS] = { "CHECKS", COLUMN_OPTIONAL },
 		[STATE] = { "WOULD" },
 		[WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
@@ -60,6 +82,16 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 			table_set(t, TIME, "%s%s", o->exact ? "" : output_get_glyphs(o)->about,
 			          text);
 		}
+		if (vm->prediction && !blocked && !left) {
+			const Drover__V1__Prediction *p = vm->prediction;
+			char low[OUTPUT_TEXT_BYTES], high[OUTPUT_TEXT_BYTES];
+
+			table_set(t, RANGE, "%s-%s", output_clock(o, p->low_ms, low),
+			          p->high_known ? output_clock(o, p->high_ms, high) : "?");
+			if (p->downtime_ms)
+				table_set(t, PAUSE, "%s", output_duration(o, p->downtime_ms, text));
+			table_set(t, SENDS, "%s", output_bytes(o, p->bytes, text));
+		}
 		table_set(t, CHECKS, "%s", checks_summary(vm->checks, vm->n_checks, checks));
 		table_set(t, STATE, "%s", blocked ? "not move" : left ? "stay" : "move");
 		table_set_colour(t, STATE,
@@ -69,6 +101,7 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 		table_set(t, WHY, "%s", plan_reason(vm));
 	}
 	table_print(t);
+	predictions_note(o, drain);
 }
 
 void deadline_print(const struct output *o, const Drover__V1__Drain *drain, uint64_t now_wall_ms)
@@ -237,6 +270,8 @@ void migrate_plan_print(const struct output *o, const char *vm,
 		fprintf(o->file, "   takes %s %s", output_get_glyphs(o)->about,
 		        output_duration(o, reply->eta_ms, text));
 	fprintf(o->file, "   guard against running twice: %s\n", guard_name(reply->guard));
+	if (reply->prediction)
+		prediction_print_plan(o, reply->prediction);
 	if (reply->n_checks)
 		checks_print(o, reply->checks, reply->n_checks);
 }

@@ -37,6 +37,7 @@ struct progress *progress_new(uint64_t drain_number, uint64_t migration_number)
 
 	p->drain_number = drain_number;
 	p->migration_number = migration_number;
+	p->left_most_ms = UINT64_MAX;
 	return p;
 }
 
@@ -104,9 +105,19 @@ static void apply_migration(struct progress *p, const Drover__V1__Migration *m,
 	remember_shown(p, i);
 }
 
+uint64_t progress_left_ms(const struct progress *p, uint64_t age_ms)
+{
+	uint64_t left_ms = p->drain->eta_ms > age_ms ? p->drain->eta_ms - age_ms : 0;
+
+	return left_ms < p->left_most_ms ? left_ms : p->left_most_ms;
+}
+
 static void apply_drain(struct progress *p, const Drover__V1__Drain *d, const struct output *lines,
                         uint64_t now_ms, uint64_t now_wall_ms)
 {
+	uint64_t left_most_ms = p->drain && p->drain->eta_known
+	                                ? progress_left_ms(p, now_ms - p->drain_ms)
+	                                : p->left_most_ms;
 	unsigned moved;
 
 	if (!p->drain_number || d->number != p->drain_number)
@@ -115,6 +126,7 @@ static void apply_drain(struct progress *p, const Drover__V1__Drain *d, const st
 		lines_drain(lines, p->drain, d, now_wall_ms);
 	free_message(p->drain);
 	p->drain = copy_message(&d->base);
+	p->left_most_ms = left_most_ms;
 	p->drain_ms = now_ms;
 	moved = drain_count(d).moved;
 	if (moved > p->moved_max)

@@ -23,6 +23,7 @@ struct progress {
 	uint64_t *migration_ms;  /* when each migration came in */
 	uint64_t bytes_done_max; /* the highest shown */
 	unsigned moved_max;
+	uint64_t left_most_ms; /* the time left that was last shown: it does not grow */
 };
 
 /* Index, or n_migrations. */
@@ -34,3 +35,6 @@ void lines_drain_end(const struct output *o, const Drover__V1__Drain *d, uint64_
 void lines_migration(const struct output *o, const Drover__V1__Migration *before,
                      const Drover__V1__Migration *now, uint64_t wall_ms);
 void lines_event(const struct output *o, const Drover__V1__Event *event);
+
+/* What of the drain's time is left to be shown @age_ms after the last news: never more than before. */
+uint64_t progress_left_ms(const struct progress *p, uint64_t age_ms);

@@ -104,3 +104,15 @@ struct drain_counts {
 	unsigned moved, moving, waiting, left, stopped, blocked, total;
 };
 struct drain_counts drain_count(const Drover__V1__Drain *d);
+
+/* --- prediction.c --- */
+#define PREDICTION_TEXT_BYTES 160
+/* "12 s (10 s to 15 s)" */
+char *prediction_interval(const struct output *o, const Drover__V1__Prediction *p,
+                          char text[PREDICTION_TEXT_BYTES]);
+const char *prediction_end_words(const Drover__V1__Prediction *p);
+/* In an explanation; @took_ms 0: it is not done. */
+void prediction_print(const struct output *o, const Drover__V1__Prediction *p, uint64_t took_ms,
+                      uint64_t downtime_ms, uint64_t sent_bytes);
+/* In a dry run. */
+void prediction_print_plan(const struct output *o, const Drover__V1__Prediction *p);

@@ -24,6 +24,7 @@ enum migration_column {
 	MIGRATION_RATE,
 	MIGRATION_DIRTY,
 	MIGRATION_ELAPSED,
+	MIGRATION_PREDICTED,
 	MIGRATION_DOWNTIME,
 	MIGRATION_SENT,
 	MIGRATION_WIRE,
@@ -45,6 +46,7 @@ static const struct column migration_columns[MIGRATION_COLUMNS] = {
 	[MIGRATION_RATE] = { "RATE", COLUMN_RIGHT },
 	[MIGRATION_DIRTY] = { "DIRTY", COLUMN_RIGHT },
 	[MIGRATION_ELAPSED] = { "ELAPSED", COLUMN_RIGHT },
+	[MIGRATION_PREDICTED] = { "PREDICTED", COLUMN_WIDE },
 	[MIGRATION_DOWNTIME] = { "DOWNTIME", COLUMN_RIGHT },
 	[MIGRATION_SENT] = { "SENT", COLUMN_RIGHT | COLUMN_WIDE },
 	[MIGRATION_WIRE] = { "ON-WIRE", COLUMN_RIGHT | COLUMN_WIDE },
@@ -113,7 +115,7 @@ void migrations_print(const struct output *o, Drover__V1__Migration *const *migr
                       uint64_t now_wall_ms)
 {
 	_cleanup_(table_freep) struct table *t = NEW_TABLE(o, migration_columns);
-	char text[OUTPUT_TEXT_BYTES];
+	char text[OUTPUT_TEXT_BYTES], predicted[PREDICTION_TEXT_BYTES];
 
 	for (size_t i = 0; i < n; i++) {
 		const Drover__V1__Migration *m = migrations[i];
@@ -141,6 +143,9 @@ void migrations_print(const struct output *o, Drover__V1__Migration *const *migr
 		          output_when(o, m->created_wall_ms, now_wall_ms, text));
 		if (m->report)
 			set_report(o, t, m);
+		if (m->prediction)
+			table_set(t, MIGRATION_PREDICTED, "%s",
+			          prediction_interval(o, m->prediction, predicted));
 		table_set(t, MIGRATION_WHY, "%s%s%s%s", drain, *drain && *m->reason ? "  " : "",
 		          m->reason,
 		          m->cancel_requested && !migration_is_over(m) ? "  (cancelling)" : "");

@@ -4,7 +4,6 @@
 
 #include "common/alloc.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -73,7 +72,6 @@ void fluid_share(struct fluid *f, struct fluid_copy **copies, size_t count)
 				rate = offered;
 			}
 		}
-		assert(least);
 		settle(f, least, rate > 0 ? rate : 0);
 	}
 }
