@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "coordinator/core/capacity.h"
 #include "coordinator/failpoints.h"
 #include "coordinator/view.h"
 
@@ -205,13 +206,18 @@ static void reply_explain(struct coordinator *c, struct mesh_incoming *in, const
 {
 	const struct vm *vm = fleet_find_vm(c->fleet, reply->vm_uuid);
 	Drover__V1__Explanation *m = xmalloc(sizeof(*m));
+	const struct node *node;
+	char choice[REASON_BYTES];
 
 	drover__v1__explanation__init(m);
 	m->subject = xstrdup(subject);
-	if (reply->text[0]) {
-		m->lines = xcalloc(1, sizeof(*m->lines));
+	m->lines = xcalloc(2, sizeof(*m->lines));
+	if (reply->text[0])
 		m->lines[m->n_lines++] = xstrdup(reply->text);
-	}
+	node = reply->n_targets == 1 ? fleet_find_node(c->fleet, reply->targets[0].node) : NULL;
+	if (vm && node && reply->targets[0].fits &&
+	    capacity_explain_choice(c->fleet, vm, node, clock_now_ms(), choice))
+		m->lines[m->n_lines++] = xstrdup(choice);
 	m->targets = xcalloc(reply->n_targets, sizeof(*m->targets));
 	for (size_t i = 0; i < reply->n_targets; i++)
 		m->targets[m->n_targets++] = target_new(&reply->targets[i]);

@@ -351,6 +351,7 @@ static void pack(struct capacity *c, struct capacity_answer *answer)
 		break;
 	case PACKING_NO:
 		if (answer->proof.proof == PACKING_NO_PLACE) {
+			assert(answer->guests);
 			answer->guest = answer->guests[answer->proof.guest].vm;
 			list_places(c, answer, &answer->places, &answer->n_places);
 		}

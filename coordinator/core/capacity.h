@@ -113,6 +113,11 @@ uint64_t capacity_count_room(const struct plan_node *node, uint64_t need_bytes);
 struct capacity_place *capacity_list_places(struct capacity *c, uint64_t need_bytes, uint32_t vcpus,
                                             size_t *ret_count);
 
+/* Of a host that would take @vm: whether drover would choose it, and if not, which one and why. False: it
+ * would not take it, and there is nothing to say. */
+bool capacity_explain_choice(const struct fleet *fleet, const struct vm *vm,
+                             const struct node *node, uint64_t now_ms, char *ret_text);
+
 /* What QEMU needs besides for a guest of that size: what agents reserve (agent/kernel/overhead.h),
  * with the video memory that libvirt gives a guest by default. */
 uint64_t capacity_guess_overhead(uint64_t memory_bytes);

@@ -28,6 +28,8 @@ static const char *const looks[] = {
 	"drover.v1.Coordinator/Watch",
 	"drover.v1.Coordinator/Explain",
 	"drover.v1.Coordinator/Export",
+	"drover.v1.Coordinator/ListLinks",
+	"drover.v1.Coordinator/GetRates",
 	"drover.v1.Coordinator/GetCapacity",
 	"drover.v1.Coordinator/Place",
 	"drover.v1.Pki/Sync",

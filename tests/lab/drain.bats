@@ -197,3 +197,28 @@ everything() {
 	lab drover start host1
 	lab hook host1 off
 }
+
+@test "whether there is room, where a guest would go, and the whole drain on paper, without touching anything" {
+	lab vm paper1 host1 --memory 64MiB
+	lab vm paper2 host1 --memory 64MiB
+	wait_until '[ "$(drover vms -o json | jq "[.vms[] | select(.movable)] | length")" = 2 ]' 30
+	before=$(everything)
+
+	run -0 drover capacity host1
+	[[ $output == *"host1"*"yes"* && $output == *"paper1"*"host"* && $output == *"paper2"*"host"* ]]
+	drover capacity --guest 64MiB,1cpu -o json |
+		jq -e '(.nodes | length) == 3 and .exact and .room.guests > 0 and .spareBytes > 0'
+	run -0 drover place --like paper1
+	[[ $output == host[123]": the roomiest of "* ]]
+	run -0 drover why-not paper1 host2
+	[[ $output == *"drover would choose host"* ]]
+
+	drover export "$BATS_TEST_TMPDIR/state.json"
+	jq -e '.format == 1 and .cluster != "" and (.nodes | length) == 3 and (.vms | length) == 2 and
+		.limits.cluster > 0' "$BATS_TEST_TMPDIR/state.json"
+	run ! grep -iE 'BEGIN [A-Z ]*(KEY|CERTIFICATE)|drv1\.' "$BATS_TEST_TMPDIR/state.json"
+	drover export | "$REPO/tools/simulate" --state - --drain host1 -o json |
+		jq -e '.outcome == "completed" and .moved == 2 and .left == 0 and .makespanMs >= .boundMs'
+
+	[ "$(everything)" = "$before" ]
+}

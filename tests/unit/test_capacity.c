@@ -324,6 +324,33 @@ static void test_amounts(void **state)
 	core_world_free(world);
 }
 
+/* Of a host that would do, but is not chosen, it is said which one is and why. */
+static void test_choice_is_explained(void **state)
+{
+	struct core_world *world = three_hosts(2048, 1024);
+	const struct vm *vm;
+	struct vm *found;
+	struct error err;
+	char text[REASON_BYTES];
+
+	(void)state;
+	assert_int_equal(fleet_get_vm(world->fleet, "web1", &found, &err), 0);
+	vm = found;
+	assert_true(capacity_explain_choice(
+		world->fleet, vm, fleet_find_node(world->fleet, "host3"), world->now_ms, text));
+	assert_string_equal(text,
+	                    "drover would choose host2: it keeps 896 MiB free after it, host3 "
+	                    "only 688 MiB");
+	assert_true(capacity_explain_choice(
+		world->fleet, vm, fleet_find_node(world->fleet, "host2"), world->now_ms, text));
+	assert_string_equal(text, "drover would choose host2: no other node keeps more memory free "
+	                          "after it (896 MiB)");
+	ask_node(world, EVENT_CORDON, "host3");
+	assert_false(capacity_explain_choice(
+		world->fleet, vm, fleet_find_node(world->fleet, "host3"), world->now_ms, text));
+	core_world_free(world);
+}
+
 /* A guest that is nowhere yet is counted as its host's agent would count it. */
 static void test_overhead_is_the_agents(void **state)
 {
@@ -366,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_on_the_way_out),
 		cmocka_unit_test(test_largest_is_exact),
 		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_choice_is_explained),
 		cmocka_unit_test(test_overhead_is_the_agents),
 		cmocka_unit_test(test_bounded),
 	};

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -72,6 +73,7 @@ void fluid_share(struct fluid *f, struct fluid_copy **copies, size_t count)
 				rate = offered;
 			}
 		}
+		assert(least);
 		settle(f, least, rate > 0 ? rate : 0);
 	}
 }

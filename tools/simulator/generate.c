@@ -7,6 +7,7 @@
 #include "common/cleanup.h"
 #include "common/units.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,7 @@ static void fill(Drover__V1__FleetState *m, const struct size *size)
 	struct world random;
 	uint64_t sum = 0, most = 0, capacity;
 
+	assert(size->hosts > 0 && size->fill_percent > 0);
 	world_init(&random, &options);
 	m->vms = xcalloc(size->vms + 1, sizeof(*m->vms));
 	m->assumptions = xcalloc(size->vms + 1, sizeof(*m->assumptions));

@@ -10,6 +10,7 @@
 #include "proto/json.h"
 #include "proto/transfer_message.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -67,6 +68,7 @@ int state_read(const char *path, Drover__V1__FleetState **ret, struct error *err
 	if (rc < 0)
 		return error_context(err, "%.200s: this is no document of drover export",
 		                     is_stdin ? "standard input" : path);
+	assert(message);
 	*ret = (Drover__V1__FleetState *)message;
 	if ((*ret)->format == FORMAT)
 		return 0;
@@ -329,7 +331,6 @@ static void tell_what_is_left_out(const struct world *w, const Drover__V1__Fleet
 int world_build(struct world *w, const Drover__V1__FleetState *state, char ***ret_notes,
                 size_t *ret_n_notes, struct error *err)
 {
-	_cleanup_free_ struct world_guest **sorted = NULL;
 	struct by_uuid by = { 0 };
 	struct notes notes = { 0 };
 	int rc = 0;
@@ -352,9 +353,10 @@ int world_build(struct world *w, const Drover__V1__FleetState *state, char ***re
 		rc = build_guest(w, i, state->vms[i], err);
 	if (rc == 0)
 		rc = sort_guests(w, &by, err);
-	sorted = by.items;
-	if (rc < 0)
+	if (rc < 0) {
+		free(by.items);
 		return rc;
+	}
 	for (size_t i = 0; i < w->n_hosts; i++) {
 		struct world_host *h = &w->hosts[i];
 
@@ -370,6 +372,7 @@ int world_build(struct world *w, const Drover__V1__FleetState *state, char ***re
 		w->hosts[g->host].first_guest = i - 1;
 	}
 	build_dirty(state, &by);
+	free(by.items);
 	set_limits(w, state);
 	fluid_init(&w->fluid, w->out, w->in, w->n_hosts);
 	tell_what_is_left_out(w, state, &notes);

@@ -54,6 +54,8 @@ static const struct {
 	{ "Coordinator/Watch", V | O | X },
 	{ "Coordinator/Explain", V | O | X },
 	{ "Coordinator/Export", V | O | X },
+	{ "Coordinator/ListLinks", V | O | X },
+	{ "Coordinator/GetRates", V | O | X },
 	{ "Coordinator/GetCapacity", V | O | X },
 	{ "Coordinator/Place", V | O | X },
 	{ "Coordinator/Drain", O | X },
