@@ -26,7 +26,7 @@ static void test_defaults_are_shown(void **state)
 	assert_string_equal(text, "{\"uuid\":\"\",\"name\":\"\",\"state\":\"\",\"target\":\"\","
 	                          "\"reason\":\"\",\"migrationNumber\":0,\"memoryBytes\":0,"
 	                          "\"etaMs\":0,\"checks\":[],\"prediction\":null,"
-	                          "\"node\":\"\"}");
+	                          "\"node\":\"\",\"late\":false,\"endMs\":0}");
 }
 
 /* Numbers keep all 64 bits, booleans are words, absent messages are null, enums are names. */
