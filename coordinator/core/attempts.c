@@ -13,6 +13,7 @@
 #include "coordinator/core/launch.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/requests.h"
+#include "coordinator/core/retry.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -89,14 +90,25 @@ static void end_done(struct fleet *fleet, struct migration *m)
 	attempts_tell_differences(fleet, m);
 }
 
+static bool never_ran(const struct migration *m)
+{
+	return !m->running_since_ms &&
+	       (m->kept.state == MIGRATION_RESERVED || m->kept.state == MIGRATION_UNRESOLVED);
+}
+
 static void end_failed(struct fleet *fleet, struct migration *m, const char *reason)
 {
 	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	const struct retry_rule *rule = retry_of(m->kept.report.error_code, !never_ran(m));
+	char why[REASON_BYTES];
 
 	migration_free_slot(fleet, m);
 	attempts_set_reason(fleet, m, reason);
 	migration_move(fleet, m, MIGRATION_FAILED);
-	if (vm)
+	snprintf(why, sizeof(why), "%s failed: %.400s", m->kept.target, reason);
+	if (vm && rule->elsewhere)
+		launch_avoid(fleet, vm, m->kept.target, why);
+	if (vm && rule->later)
 		launch_remember_failure(fleet, vm);
 	change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 	                   "%s: %s -> %s failed: %s", m->kept.vm_name, m->kept.source,
@@ -139,12 +151,6 @@ static void end_refused(struct fleet *fleet, struct migration *m, const struct c
 		return;
 	}
 	attempts_release(fleet, m, reason);
-}
-
-static bool never_ran(const struct migration *m)
-{
-	return !m->running_since_ms &&
-	       (m->kept.state == MIGRATION_RESERVED || m->kept.state == MIGRATION_UNRESOLVED);
 }
 
 /* The agent has forgotten the attempt (it keeps its reports for days only), but both hosts' lists

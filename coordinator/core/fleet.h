@@ -120,6 +120,7 @@ struct refusal {
 	uint64_t again_ms;
 	uint64_t backoff_ms;
 	uint64_t room_sequence;
+	bool fault; /* it did not say no, it failed: more room there is no reason to try again */
 	struct refusal *next;
 };
 

@@ -238,12 +238,25 @@ bool launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *tar
 	checks_deinit(&refusal->checks);
 	checks_copy(&refusal->checks, checks);
 	text_copy(refusal->why, sizeof(refusal->why), why);
+	refusal->fault = false;
 	refusal->backoff_ms = refusal->backoff_ms ? 2 * refusal->backoff_ms : REFUSAL_FIRST_MS;
 	if (refusal->backoff_ms > REFUSAL_MOST_MS)
 		refusal->backoff_ms = REFUSAL_MOST_MS;
 	refusal->again_ms = change_now(fleet) + refusal->backoff_ms;
 	refusal->room_sequence = node ? node->room_sequence : 0;
 	return news;
+}
+
+void launch_avoid(struct fleet *fleet, struct vm *vm, const char *target, const char *why)
+{
+	struct checks none = { 0 };
+	struct refusal *refusal;
+
+	(void)launch_remember_refusal(fleet, vm, target, &none, why);
+	LL_FOREACH (vm->refusals, refusal) {
+		if (strcmp(refusal->target, target) == 0)
+			refusal->fault = true;
+	}
 }
 
 void launch_forget_refusals(struct vm *vm)

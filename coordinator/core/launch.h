@@ -35,6 +35,8 @@ bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
 bool launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *target,
                              const struct checks *checks, const char *why);
 void launch_forget_refusals(struct vm *vm);
+/* It took the guest and failed: avoided for as long, whatever room it has. */
+void launch_avoid(struct fleet *fleet, struct vm *vm, const char *target, const char *why);
 /* It failed: the next try is later each time (KubeVirt: 20 s, doubling). */
 void launch_remember_failure(struct fleet *fleet, struct vm *vm);
 

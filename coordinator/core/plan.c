@@ -116,7 +116,8 @@ static const struct refusal *find_refusal(const struct vm *vm, const struct node
 {
 	for (const struct refusal *r = vm->refusals; r; r = r->next) {
 		if (strcmp(r->target, node->kept.name) == 0)
-			return now_ms < r->again_ms && r->room_sequence == node->room_sequence
+			return now_ms < r->again_ms &&
+			                       (r->fault || r->room_sequence == node->room_sequence)
 			               ? r
 			               : NULL;
 	}
