@@ -186,6 +186,11 @@ void paths_estimate(const struct agent *agent, const char *node, struct path_est
 	estimate(find(agent->paths, node), &a, ret);
 }
 
+uint64_t paths_get_others_sent(const struct agent *agent)
+{
+	return path_traffic_p95(&agent->paths->traffic, PATH_SENT, PATH_TRAFFIC_SHORT);
+}
+
 void paths_complete(const struct agent *agent, struct path_estimate *e)
 {
 	const struct paths *paths = agent->paths;

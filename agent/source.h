@@ -22,6 +22,7 @@
 #include "agent/kernel/attempt.h"
 #include "agent/kernel/guard.h"
 #include "agent/kernel/ladder.h"
+#include "agent/kernel/pace.h"
 #include "agent/kernel/recovery.h"
 #include "agent/kernel/remnants.h"
 #include "agent/kernel/resolve.h"
@@ -119,6 +120,7 @@ struct source_attempt {
 	bool asking;          /* a question about the job is under way */
 	uint64_t no_job_since_ms;
 	struct ladder ladder;
+	struct pace pace;           /* what it leaves to others of itself */
 	bool tuning_acts;           /* an operator's change is being made: not yet to be reported */
 	bool tuning_owed;           /* adopted: what an operator changed may not have been set */
 	bool ladder_acting;         /* a step is being written down or taken */
@@ -221,6 +223,7 @@ void source_journal_thing(struct source_attempt *a, enum journal_record_kind mad
 void source_prepare(struct source_attempt *a);    /* source_prepare.c */
 void source_link(struct source_attempt *a);       /* source_link.c: then source_confirm */
 void source_confirm(struct source_attempt *a);    /* source_gate.c: then source_move_start */
+void source_pace(struct source_attempt *a);       /* source_pace.c */
 void source_move_start(struct source_attempt *a); /* source_move.c */
 /* -ERROR_BUSY with the holders if this host's own outbound cap is reached. */
 int source_check_slot(const struct agent *agent, struct error *err);

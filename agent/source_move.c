@@ -292,6 +292,8 @@ static void watched(struct errand *e)
 	judge_path(a);
 	if (w->job_rc == 0 && w->job.active)
 		source_tune_again(a);
+	if (w->job_rc == 0 && w->job.active)
+		source_pace(a);
 	free(w);
 	source_changed(a);
 	if (over)

@@ -124,9 +124,10 @@ void source_traffic_tick(struct agent *agent)
 			continue;
 		if (!a->connections)
 			a->connections = xnew(struct connections_watch);
-		connections_read(agent->connections, a->connections, endpoints, n,
-		                 a->migration_address, a->order.bandwidth_bytes_per_s,
-		                 clock_now_ms());
+		connections_read(
+			agent->connections, a->connections, endpoints, n, a->migration_address,
+			path_narrower(a->order.bandwidth_bytes_per_s, a->pace.limit_bytes_per_s),
+			clock_now_ms());
 		if (a->connections->quality.known &&
 		    a->connections->quality.limit == QUALITY_LIMIT_NETWORK)
 			paths_saturated(agent, a->order.target_node);

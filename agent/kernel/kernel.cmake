@@ -14,6 +14,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/guard.c
 	${CMAKE_CURRENT_LIST_DIR}/ladder.c
 	${CMAKE_CURRENT_LIST_DIR}/overhead.c
+	${CMAKE_CURRENT_LIST_DIR}/pace.c
 	${CMAKE_CURRENT_LIST_DIR}/reasons.c
 	${CMAKE_CURRENT_LIST_DIR}/recovery.c
 	${CMAKE_CURRENT_LIST_DIR}/remnants.c

@@ -65,3 +65,23 @@ within() { awk -v p="$1" -v f="$2" -v t="$3" 'BEGIN { exit !(f >= t * (100 - p) 
 	path=$(node_get host1 '.host.paths[0]')
 	within 15 "$(jq '.capacityBytesPerS | tonumber' <<<"$path")" 10000000 || fail "$path"
 }
+
+# bats test_tags=slow
+@test "beside others' traffic a migration that nobody has given a limit takes what they leave, and says so" {
+	lab vm kind host1 --memory 192MiB --working-set 160MiB
+	wait_until "drover vms kind -o json | jq -e '.vms[0].movable' >/dev/null" 60
+	lab link host1 migration rate 200mbit
+	fresh_agents
+	lab shell host2 iperf3 -s -D -1 >/dev/null
+	lab shell host1 timeout 90 iperf3 -c 10.78.0.2 -u -l 1400 -b 80M -t 80 >/dev/null 2>&1 3>&- &
+	load=$!
+	wait_until '[ "$(node_get host1 ".host.otherTxBytesPerS | tonumber > 9000000")" = true ]' 60
+	drover -q migrate kind --to host2 --detach
+	wait_until 'migration_get kind .report.decisions | grep -q "for others use"' 60
+	# 200 less 80 less 20 in reserve are 100: 12.5 MB/s on the wire, and a tenth over it is an alarm.
+	wait_until 'node_get host1 ".host.interfaces[0].migrationTxBytesPerS | tonumber | . > 8000000 and . < 13750000" | grep -q true' 60
+	[ "$(migration_get kind .state)" = RUNNING ]
+	wait_until '[ "$(migration_get kind .state)" = DONE ]' 120
+	kill $load
+	assert_all_well kind@host2
+}

@@ -7,6 +7,7 @@ foreach(module admission_disks admission_link fences garbage ladder recovery rem
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_kernel)
 endforeach()
+drover_test(NAME test_pace LABEL unit SOURCES unit/test_pace.c LIBS drover_kernel)
 drover_test(NAME test_ports LABEL unit SOURCES unit/test_ports.c LIBS drover_ports)
 drover_test(NAME test_storage_proof LABEL unit SOURCES unit/test_storage_proof.c LIBS drover_storage)
 drover_test(NAME test_storage_image LABEL unit SOURCES unit/test_storage_image.c LIBS drover_storage)
