@@ -8,6 +8,7 @@
 #include "coordinator/coordinator.h"
 
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/facts_read.h"
 #include "proto/agent.rpc.h"
@@ -178,7 +179,7 @@ static int take_snapshot(struct agent_link *l, const Drover__V1__AgentEvent__Sna
 		e.snapshot.n_attempts = n_attempts;
 		e.snapshot.mark = s->drain_mark ? &mark : NULL;
 		e.snapshot.inventory_valid = s->inventory_valid;
-		links_take(l->coordinator, l->node, &host);
+		links_take(l->coordinator, l->node, &host, clock_now_ms());
 		coordinator_step(l->coordinator, &e);
 	}
 	host_state_deinit(&host);
@@ -201,7 +202,7 @@ static int take_host(struct agent_link *l, const Drover__V1__HostState *from, st
 	if (rc == 0) {
 		e.host.node = l->node;
 		e.host.host = &host;
-		links_take(l->coordinator, l->node, &host);
+		links_take(l->coordinator, l->node, &host, clock_now_ms());
 		coordinator_step(l->coordinator, &e);
 		host_state_deinit(&host);
 	}

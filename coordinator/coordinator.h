@@ -118,7 +118,8 @@ void identity_free(struct coordinator *c);
 void identity_join_told(const struct join_event *event, void *coordinator);
 
 /* --- links.c: what nodes' interfaces carry --- */
-void links_take(struct coordinator *c, const char *node, const struct host_state *host);
+void links_take(struct coordinator *c, const char *node, const struct host_state *host,
+                uint64_t now_ms);
 void links_stop(struct coordinator *c);
 
 /* --- watchers.c: Coordinator.Watch --- */

@@ -32,7 +32,8 @@ struct rate_book {
 	UT_hash_handle hh;
 };
 
-void links_take(struct coordinator *c, const char *node, const struct host_state *host)
+void links_take(struct coordinator *c, const char *node, const struct host_state *host,
+                uint64_t now_ms)
 {
 	struct rate_book *book;
 
@@ -44,7 +45,7 @@ void links_take(struct coordinator *c, const char *node, const struct host_state
 		HASH_ADD_STR(c->rates, node, book);
 	}
 	rate_history_add(book->history, &host->boot_id, host->interfaces, host->n_interfaces,
-	                 clock_now_ms());
+	                 now_ms);
 }
 
 void links_stop(struct coordinator *c)
@@ -161,7 +162,7 @@ static int busiest_first(const void *a, const void *b)
 	return by_name ? by_name : strcmp(x->now->name, y->now->name);
 }
 
-static size_t list_candidates(struct coordinator *c, const Drover__V1__LinksRequest *r,
+static size_t list_candidates(const struct coordinator *c, const Drover__V1__LinksRequest *r,
                               struct candidate *ret, uint32_t *ret_left_out)
 {
 	struct rate_book *book, *next;
@@ -183,21 +184,17 @@ static size_t list_candidates(struct coordinator *c, const Drover__V1__LinksRequ
 	return n;
 }
 
-void handle_links(struct mesh_incoming *in, const Drover__V1__LinksRequest *r, void *context)
+Drover__V1__LinkList *links_list_new(const struct coordinator *c, const Drover__V1__LinksRequest *r,
+                                     uint64_t now_ms, struct error *err)
 {
-	struct coordinator *c = context;
 	size_t points = r->points < POINTS_MOST ? r->points : POINTS_MOST;
 	size_t limit = r->limit ? r->limit : LINKS_DEFAULT, n;
-	uint64_t now_ms = clock_now_ms();
 	struct candidate *candidates;
 	Drover__V1__LinkList *list;
 	struct node *node;
-	struct error err;
 
-	if (r->node[0] && fleet_get_node(c->fleet, r->node, &node, &err) < 0) {
-		mesh_fail_error(in, &err);
-		return;
-	}
+	if (r->node[0] && fleet_get_node(c->fleet, r->node, &node, err) < 0)
+		return NULL;
 	list = xmalloc(sizeof(*list));
 	drover__v1__link_list__init(list);
 	candidates = xcalloc(HASH_COUNT(c->rates) * RATE_INTERFACES, sizeof(*candidates));
@@ -212,11 +209,24 @@ void handle_links(struct mesh_incoming *in, const Drover__V1__LinksRequest *r, v
 		list->links[list->n_links++] = link_new(candidates[i].node, candidates[i].history,
 		                                        candidates[i].now, points, now_ms);
 	free(candidates);
+	return list;
+}
+
+void handle_links(struct mesh_incoming *in, const Drover__V1__LinksRequest *r, void *context)
+{
+	Drover__V1__LinkList *list;
+	struct error err;
+
+	list = links_list_new(context, r, clock_now_ms(), &err);
+	if (!list) {
+		mesh_fail_error(in, &err);
+		return;
+	}
 	mesh_reply(in, &list->base);
 	view_free(list);
 }
 
-static int find_series(struct coordinator *c, const Drover__V1__RatesRequest *r,
+static int find_series(const struct coordinator *c, const Drover__V1__RatesRequest *r,
                        const struct rate_history **ret, const char **ret_interface,
                        struct error *err)
 {
@@ -244,20 +254,18 @@ static int find_series(struct coordinator *c, const Drover__V1__RatesRequest *r,
 	                 node->kept.name);
 }
 
-void handle_rates(struct mesh_incoming *in, const Drover__V1__RatesRequest *r, void *context)
+Drover__V1__RateSeries *links_series_new(const struct coordinator *c,
+                                         const Drover__V1__RatesRequest *r, uint64_t now_ms,
+                                         struct error *err)
 {
-	struct coordinator *c = context;
 	uint64_t range_ms = r->range_ms ? r->range_ms : TEN_MINUTES_MS, step_ms = r->step_ms;
 	const struct rate_history *history = NULL;
 	Drover__V1__RateSeries *series;
 	const char *interface = NULL;
-	struct error err;
 
-	if (find_series(c, r, &history, &interface, &err) < 0 ||
-	    rate_history_fit(&range_ms, &step_ms, SERIES_MOST, &err) < 0) {
-		mesh_fail_error(in, &err);
-		return;
-	}
+	if (find_series(c, r, &history, &interface, err) < 0 ||
+	    rate_history_fit(&range_ms, &step_ms, SERIES_MOST, err) < 0)
+		return NULL;
 	series = xmalloc(sizeof(*series));
 	drover__v1__rate_series__init(series);
 	series->node = xstrdup(r->node);
@@ -265,7 +273,20 @@ void handle_rates(struct mesh_incoming *in, const Drover__V1__RatesRequest *r, v
 	series->range_ms = range_ms;
 	series->step_ms = step_ms;
 	series->n_points = range_ms / step_ms;
-	series->points = points_new(history, interface, range_ms, clock_now_ms(), series->n_points);
+	series->points = points_new(history, interface, range_ms, now_ms, series->n_points);
+	return series;
+}
+
+void handle_rates(struct mesh_incoming *in, const Drover__V1__RatesRequest *r, void *context)
+{
+	Drover__V1__RateSeries *series;
+	struct error err;
+
+	series = links_series_new(context, r, clock_now_ms(), &err);
+	if (!series) {
+		mesh_fail_error(in, &err);
+		return;
+	}
 	mesh_reply(in, &series->base);
 	view_free(series);
 }

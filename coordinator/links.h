@@ -5,5 +5,12 @@
 #include "coordinator/coordinator.h"
 #include "proto/coordinator.pb-c.h"
 
+/* The answers; view_free. NULL: @err says why. */
+Drover__V1__LinkList *links_list_new(const struct coordinator *c, const Drover__V1__LinksRequest *r,
+                                     uint64_t now_ms, struct error *err);
+Drover__V1__RateSeries *links_series_new(const struct coordinator *c,
+                                         const Drover__V1__RatesRequest *r, uint64_t now_ms,
+                                         struct error *err);
+
 void handle_links(struct mesh_incoming *in, const Drover__V1__LinksRequest *r, void *context);
 void handle_rates(struct mesh_incoming *in, const Drover__V1__RatesRequest *r, void *context);

@@ -94,7 +94,7 @@ static void close_second(struct interface *i)
 	if (covered_ms < RATE_SECOND_LEAST_MS)
 		return;
 	for (size_t k = 0; k < RATE_KINDS; k++) {
-		float rate = i->seconds->bytes[from][k] * SECOND_MS / covered_ms;
+		float rate = i->seconds->bytes[from][k] * (float)SECOND_MS / (float)covered_ms;
 
 		if (rate > i->buckets->most[to][k])
 			i->buckets->most[to][k] = rate;
@@ -249,7 +249,7 @@ static void add_second(struct adding *a, const struct interface *i, uint64_t sec
 	if (second > i->second || second + RATE_SECONDS <= i->second || !covered_ms)
 		return;
 	for (size_t k = 0; k < RATE_KINDS; k++)
-		rate[k] = i->seconds->bytes[slot][k] * SECOND_MS / covered_ms;
+		rate[k] = i->seconds->bytes[slot][k] * (float)SECOND_MS / (float)covered_ms;
 	add(a, i->seconds->bytes[slot], rate, covered_ms, covered_ms >= RATE_SECOND_LEAST_MS);
 }
 

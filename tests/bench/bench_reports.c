@@ -173,8 +173,8 @@ int main(int argc, char **argv)
 	char(*names)[32] = xcalloc(nodes, sizeof(*names));
 	const struct id agent = { .bytes = { 7 } };
 	double empty_kib = resident_kib(), nodes_kib, spent = 0, ticks = 0, began;
-	uint8_t *bytes[2];
-	size_t n[2];
+	uint8_t *bytes[2] = { NULL };
+	size_t n[2] = { 0 };
 
 	for (size_t i = 0; i < nodes; i++) {
 		snprintf(names[i], sizeof(names[i]), "host%zu", i);
