@@ -323,7 +323,9 @@ static void watch_interface(struct agent *agent, const char *name)
 		return;
 	}
 	limit = traffic_find_limit(agent->traffic, name);
-	if (limit && limit->code != ERROR_NONE)
+	/* What is so for all was said once. */
+	if (limit && limit->code != ERROR_NONE &&
+	    traffic_get_limit(agent->traffic)->code == ERROR_NONE)
 		log_warning("%s is not measured by eBPF at its best: %s", name, limit->text);
 }
 
@@ -337,6 +339,7 @@ static void open_traffic(struct agent *agent)
 		.port_high = (uint16_t)(s->port_last < UINT16_MAX ? s->port_last + 1
 		                                                  : s->port_last),
 	};
+	const struct error *limit;
 	struct error err;
 
 	agent->link_bytes_per_s = s->link_bytes_per_s;
@@ -347,6 +350,11 @@ static void open_traffic(struct agent *agent)
 		agent->traffic = NULL;
 		return;
 	}
+	limit = traffic_get_limit(agent->traffic);
+	if (limit->code != ERROR_NONE)
+		log_warning("links are counted by the kernel's own counters (rtnl), migrations not "
+		            "apart: %s",
+		            limit->text);
 	watch_interface(agent, s->migration_interface);
 	for (size_t i = 0; i < s->interfaces.count; i++)
 		watch_interface(agent, s->interfaces.items[i]);

@@ -24,6 +24,15 @@ struct watcher {
 	struct watcher *next;
 };
 
+static const char *why_not_better(const struct agent *agent, const struct bandwidth_interface *i)
+{
+	const struct error *limit = traffic_find_limit(agent->traffic, i->name);
+
+	if (i->blind)
+		return "another program, XDP or hardware takes packets away before ours sees them";
+	return limit && limit->code != ERROR_NONE ? limit->text : "";
+}
+
 static Drover__V1__InterfaceRate *rate_new(const struct agent *agent,
                                            const struct bandwidth_interface *i)
 {
@@ -41,6 +50,7 @@ static Drover__V1__InterfaceRate *rate_new(const struct agent *agent,
 	                              i->rates[TRAFFIC_SENT].unregistered_bytes_per_s;
 	if (strcmp(i->name, agent->settings->migration_interface) == 0)
 		r->link_bytes_per_s = agent->link_bytes_per_s;
+	r->why = xstrdup(why_not_better(agent, i));
 	r->source = xstrdup(traffic_source_name(i->known ? i->source : TRAFFIC_SOURCE_NONE));
 	return r;
 }

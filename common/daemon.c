@@ -21,6 +21,8 @@ static void print_usage(const struct daemon_about *about, FILE *to)
 	        "  --debug         log more\n"
 	        "  --help, --version\n",
 	        about->program, about->purpose, about->config);
+	if (about->needs)
+		fprintf(to, "\n%s\n", about->needs);
 #ifdef DROVER_FAILPOINTS
 	fputs("  --failpoints    list the places where tests can make it die\n", to);
 #endif

@@ -10,6 +10,7 @@ struct daemon_about {
 	const char *program;                      /* "drover-agent" */
 	const char *purpose;                      /* one sentence */
 	const char *config;                       /* the default file */
+	const char *needs;                        /* what it must be permitted; NULL: nothing */
 	const struct failpoint_table *failpoints; /* NULL: a build without */
 };
 

@@ -133,6 +133,7 @@ static void read_rate(const Drover__V1__InterfaceRate *from, struct interface_ra
 	to->unregistered_bytes_per_s = from->unregistered_bytes_per_s;
 	to->link_bytes_per_s = from->link_bytes_per_s;
 	text_copy(to->source, sizeof(to->source), from->source);
+	text_copy(to->why, sizeof(to->why), from->why);
 }
 
 static void read_guest_interface(const Drover__V1__GuestInterface *from,

@@ -357,6 +357,7 @@ static void explain_found(struct coordinator *c, struct mesh_incoming *in, const
 		x->lines[x->n_lines++] = xasprintf("%s is %s%s%s", node->kept.name,
 		                                   node_state_name(node->state),
 		                                   node->reason[0] ? ": " : "", node->reason);
+		view_add_counting_lines(node, x);
 		drain = fleet_find_node_drain(c->fleet, node);
 		if (drain)
 			x->drain = view_drain_new(c->fleet, drain, clock_wall_ms());

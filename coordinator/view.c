@@ -59,6 +59,7 @@ static Drover__V1__InterfaceRate *rate_new(const struct interface_rate *from)
 	m->unregistered_bytes_per_s = from->unregistered_bytes_per_s;
 	m->link_bytes_per_s = from->link_bytes_per_s;
 	m->source = xstrdup(from->source);
+	m->why = xstrdup(from->why);
 	return m;
 }
 

@@ -33,6 +33,8 @@ void view_fill_paths(const struct fleet *fleet, const struct node *node, uint64_
 Drover__V1__GuestTraffic *view_traffic_new(const struct host_state *host, const char *vm_uuid);
 /* The same in sentences. */
 void view_add_traffic_lines(const struct vm *vm, Drover__V1__Explanation *m);
+/* Which interfaces of a host are not counted at their best, and why, in sentences. */
+void view_add_counting_lines(const struct node *node, Drover__V1__Explanation *m);
 Drover__V1__Setting *view_setting_new(const char *name, const char *value, const char *from);
 
 void view_free(void *message);

@@ -64,3 +64,17 @@ void view_add_traffic_lines(const struct vm *vm, Drover__V1__Explanation *m)
 	for (size_t i = 0; t && i < t->count; i++)
 		m->lines[m->n_lines++] = sentence(&vm->node->host.guest_interfaces[t->first + i]);
 }
+
+void view_add_counting_lines(const struct node *node, Drover__V1__Explanation *m)
+{
+	const struct host_state *h = &node->host;
+
+	m->lines = xreallocarray(m->lines, m->n_lines + h->n_interfaces + 1, sizeof(*m->lines));
+	for (size_t i = 0; i < h->n_interfaces; i++) {
+		const struct interface_rate *r = &h->interfaces[i];
+
+		if (r->why[0])
+			m->lines[m->n_lines++] = xasprintf("%s is counted by %s: %s", r->name,
+			                                   r->source, r->why);
+	}
+}

@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "ebpf/netlink.h"
+#include "ebpf/permission.h"
 #include "ebpf/rtnl.h"
 #include "ebpf/traffic_private.h"
 
@@ -69,10 +70,7 @@ static int load_programs(struct traffic *traffic, struct error *err)
 	if (rc < 0) {
 		traffic_bpf__destroy(skeleton);
 		if (rc == -EPERM || rc == -EACCES)
-			return error_set(err, ERROR_PERMISSION,
-			                 "loading eBPF is not permitted (needs CAP_BPF, "
-			                 "CAP_NET_ADMIN and CAP_PERFMON): %s",
-			                 first_warning);
+			return permission_explain(first_warning, err);
 		return error_set_errno(err, ERROR_UNSUPPORTED, -rc,
 		                       "the kernel does not take the counting program (%s)",
 		                       first_warning);

@@ -230,6 +230,7 @@ struct interface_rate {
 	uint64_t unregistered_bytes_per_s;
 	uint64_t link_bytes_per_s; /* 0 = unknown */
 	char source[16];
+	char why[REASON_BYTES]; /* no better one counts it */
 };
 
 /* Of one interface of a guest, in its view. */

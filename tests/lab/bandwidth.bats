@@ -151,6 +151,77 @@ check_move() { # GUEST MEMORY WORKING_SET RATE PERCENT
 	check_move secret 384MiB 320MiB 260mbit 1.5
 }
 
+# ---- guests ----
+
+@test "a guest with libvirt's <bandwidth> starts, and moves, beside an agent that counts" {
+	local xml=$BATS_TEST_TMPDIR/limited.xml tap limits
+	limits="<bandwidth><inbound average='1000'/><outbound average='1000'/></bandwidth>"
+	# The image of the tiny guest comes with the first one.
+	lab vm first host1 --memory 64MiB --working-set 8MiB
+	lab rm first
+	lab vm limited host1 --memory 64MiB --working-set 8MiB --xml-only | sed "s|</interface>|$limits&|" >"$xml"
+	grep -q "<bandwidth>" "$xml"
+	run lab virsh host1 create "$xml"
+	# What libvirt needs for it: htb, sfq, and police at the qdisc that clsact excludes.
+	[[ $output != *"qdisc kind is unknown"* && $output != *"TC action module"* ]] ||
+		skip "this kernel has not what <bandwidth> needs; test_traffic_attach does what libvirt does"
+	((status == 0)) || fail "$output"
+	wait_until "drover vms limited -o json | jq -e '.vms[0].movable' >/dev/null" 60
+	run -0 drover migrate limited --to host2
+	tap=$(lab virsh host2 -q domiflist limited | awk '{ print $1 }')
+	[[ $(lab shell host2 tc qdisc show dev "$tap") == *ingress* ]] || fail "$(lab shell host2 tc qdisc show)"
+	wait_until "[ \"\$(drover vms limited -o json | jq -r '.vms[0].state.traffic.interfaces[0].source')\" = rtnl ]" 60
+	assert_runs_only_on limited host2
+}
+
+@test "a guest's tap that is gone is unknown, not nothing" {
+	local filter='.vms[0].state.traffic.interfaces[0]'
+	lab vm untapped host1 --memory 64MiB --working-set 8MiB
+	wait_until "[ \"\$(drover vms untapped -o json | jq -r '$filter.source')\" = rtnl ]" 60
+	run -0 drover explain vm/untapped
+	[[ $output == *"network vnet"*": receives 0 bit/s, sends 0 bit/s (by rtnl)"* ]]
+	lab shell host1 ip link del "$(drover vms untapped -o json | jq -r "$filter.device")"
+	wait_until "[ \"\$(drover vms untapped -o json | jq -r '$filter.source')\" = none ]" 60
+	run -0 drover vms untapped -o wide
+	[[ $output == *" unknown "* ]]
+	run -0 drover explain vm/untapped
+	[[ $output == *"not known, there is no network interface"* ]]
+}
+
+# bats test_tags=slow
+@test "what a guest sends and receives is told of it, by the counters of its tap" {
+	local filter='.vms[0].state.traffic.interfaces[0]'
+	lab vm talker host1 --linux
+	# What comes to its bridge for everybody is sent out of its tap, too.
+	lab shell host2 timeout 90 bash -c 'ip addr add 10.79.0.2/24 dev br0; ip route add 224.0.0.0/4 dev br0
+		printf -v text %1000s; while echo "$text" >/dev/udp/224.0.0.251/5353; do sleep 0.01; done' 3>&- &
+	pids+=($!)
+	wait_until "drover vms talker -o json | jq -e '$filter | (.rxBytesPerS | tonumber) > 10000' >/dev/null" 60
+	run -0 drover vms -o wide
+	[[ $output == *"NET IN"*"NET OUT"*"kbit/s"* ]]
+	run -0 drover explain vm/talker
+	[[ $output == *"network vnet"*": receives "*"bit/s, sends "*"(by rtnl)"* ]]
+}
+
+# ---- permission ----
+
+@test "an agent that may not use eBPF counts by rtnl, says so wherever it is shown, and names what is missing, once" {
+	local agent=$DROVER_BUILD_DIR/agent/drover-agent log=$LAB_STATE/without.log pid=$BATS_TEST_TMPDIR/pid
+	lab drover stop agent host1
+	lab shell host1 sh -c "echo \$\$ >$pid; exec setpriv --bounding-set -bpf,-perfmon,-sys_admin \
+		--inh-caps -bpf,-perfmon,-sys_admin $agent --config /etc/drover/agent.yaml" >"$log" 2>&1 3>&- &
+	wait_until "[ -s $pid ]" 60
+	pids+=("$(cat "$pid")")
+	wait_until '[ "$(node_get host1 ".host.interfaces[0].source")" = rtnl ]' 60
+	[ "$(grep -c 'CAP_BPF, CAP_PERFMON are missing' "$log")" = 1 ] || fail "$(cat "$log")"
+	[[ $(drover nodes host1) == *rtnl* ]]
+	[[ $(drover explain node/host1) == *"mi0 is counted by rtnl: eBPF is not permitted: CAP_BPF, CAP_PERFMON are missing"* ]]
+	kill "${pids[-1]}"
+	wait_until "[ ! -e /proc/${pids[-1]} ]" 60
+	lab drover start agent host1
+	wait_until '[ "$(node_get host1 ".host.interfaces[0].source")" = ebpf-tcx ]' 60
+}
+
 # ---- tenants ----
 
 @test "a tenant in the same ports, between other addresses, is no migration and is seen" {
