@@ -153,6 +153,7 @@ check_move() { # GUEST MEMORY WORKING_SET RATE PERCENT
 
 # ---- guests ----
 
+# bats test_tags=slow
 @test "a guest with libvirt's <bandwidth> starts, and moves, beside an agent that counts" {
 	local xml=$BATS_TEST_TMPDIR/limited.xml tap limits
 	limits="<bandwidth><inbound average='1000'/><outbound average='1000'/></bandwidth>"
@@ -174,6 +175,7 @@ check_move() { # GUEST MEMORY WORKING_SET RATE PERCENT
 	assert_runs_only_on limited host2
 }
 
+# bats test_tags=slow
 @test "a guest's tap that is gone is unknown, not nothing" {
 	local filter='.vms[0].state.traffic.interfaces[0]'
 	lab vm untapped host1 --memory 64MiB --working-set 8MiB
@@ -224,6 +226,7 @@ check_move() { # GUEST MEMORY WORKING_SET RATE PERCENT
 
 # ---- tenants ----
 
+# bats test_tags=slow
 @test "a tenant in the same ports, between other addresses, is no migration and is seen" {
 	local before told migration
 	lab vm moving host1 --memory 64MiB --working-set 32MiB --dirty 0
