@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/planner/place.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -200,6 +201,56 @@ static size_t list_rooms(const struct capacity *c, const struct extra *extra, si
 	return n;
 }
 
+/* So many hosts are looked at by the planner, beyond its first pass. */
+#define PLANNER_EFFORT_MAX ((uint64_t)200000)
+
+/* Where packing.c gives up, the planner may still find a place for each: it makes room by chains of
+ * guests that go elsewhere. What it finds is checked here before it is believed. */
+static bool place_by_planner(struct packing *p, size_t *ret_rooms)
+{
+	uint64_t effort = p->steps < PLANNER_EFFORT_MAX ? p->steps : PLANNER_EFFORT_MAX;
+	uint64_t *left = xcalloc(p->n_rooms + 1, sizeof(*left));
+	struct placement placement;
+	struct instance in;
+	bool all = true;
+
+	instance_init(&in, (uint32_t)p->n_rooms + 1, (uint32_t)p->n_needs);
+	in.hosts[p->n_rooms].open = false; /* where all of them are */
+	for (size_t r = 0; r < p->n_rooms; r++) {
+		left[r] = p->rooms[r];
+		in.hosts[r].free_bytes[0] = in.hosts[r].capacity_bytes = p->rooms[r];
+	}
+	for (size_t h = 0; h <= p->n_rooms; h++)
+		in.hosts[h].in_bytes_per_s = in.hosts[h].out_bytes_per_s = 1e9;
+	for (size_t g = 0; g < p->n_needs; g++) {
+		in.vms[g].key = g;
+		in.vms[g].role = INSTANCE_LEAVES;
+		in.vms[g].home = (uint32_t)p->n_rooms;
+		in.vms[g].target = INSTANCE_NONE;
+		in.vms[g].need_bytes = p->needs[g];
+		in.vms[g].work_bytes = (double)p->needs[g];
+		in.vms[g].class_id = p->may ? instance_add_class(&in) : 0;
+		for (size_t r = 0; p->may && r < p->n_rooms; r++) {
+			if (!p->may(p->context, g, r))
+				instance_forbid(&in, in.vms[g].class_id, (uint32_t)r);
+		}
+	}
+	instance_index(&in);
+	place_make(&in, 0, effort, &placement);
+	p->steps -= effort;
+	for (size_t g = 0; g < p->n_needs && all; g++) {
+		ret_rooms[g] = placement.targets[g];
+		all = ret_rooms[g] < p->n_rooms && left[ret_rooms[g]] >= p->needs[g] &&
+		      (!p->may || p->may(p->context, g, ret_rooms[g]));
+		if (all)
+			left[ret_rooms[g]] -= p->needs[g];
+	}
+	placement_deinit(&placement);
+	instance_deinit(&in);
+	free(left);
+	return all;
+}
+
 static struct packing_answer solve(struct capacity *c, const struct capacity_answer *answer,
                                    const struct extra *extra, size_t most, size_t *ret_rooms)
 {
@@ -222,6 +273,12 @@ static struct packing_answer solve(struct capacity *c, const struct capacity_ans
 	p.may = is_choosy(answer) ? may_go : NULL;
 	found = packing_solve(&p, ret_rooms);
 	c->steps -= allowed - p.steps;
+	p.steps = c->steps;
+	if (found.verdict == PACKING_UNKNOWN && !p.quick && c->steps) {
+		if (place_by_planner(&p, ret_rooms))
+			found = (struct packing_answer){ .verdict = PACKING_YES };
+		c->steps = p.steps;
+	}
 	c->steps -= c->steps < p.n_rooms ? c->steps : p.n_rooms;
 	for (size_t i = 0; found.verdict == PACKING_YES && i < answer->n_guests; i++)
 		ret_rooms[i] = rooms[ret_rooms[i]];

@@ -296,8 +296,8 @@ struct capacity_largest capacity_find_largest(struct capacity *c)
 	if (largest.exact)
 		largest.at_most = choice.n_best;
 	/* It is known to be a yes: places for it are found in as many steps as before. */
-	if (c->steps < CAPACITY_STEPS_EACH)
-		c->steps = CAPACITY_STEPS_EACH;
+	if (c->steps < 2 * CAPACITY_STEPS_EACH)
+		c->steps = 2 * CAPACITY_STEPS_EACH;
 	largest.answer = capacity_ask_drain(c, choice.best, choice.n_best);
 	free(choice.all);
 	free(choice.chosen);

@@ -262,7 +262,7 @@ static enum packing_verdict descend(struct search *s, size_t guest)
 /* NOLINTEND(misc-no-recursion) */
 
 /* Deeper than this nothing is found in the steps that there are. */
-#define SEARCH_GUESTS_MAX 2000
+#define SEARCH_GUESTS_MAX 64
 
 static enum packing_verdict search(struct packing *p, size_t *ret_rooms)
 {
