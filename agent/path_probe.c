@@ -72,8 +72,7 @@ int path_probe_listen(const char *address, uint16_t port, int *ret_fd, uint16_t 
 		                       "listening at %s port %u", address, port);
 	*ret_port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
 	                                           : ((struct sockaddr_in *)&at)->sin_port);
-	*ret_fd = fd;
-	fd = -1;
+	*ret_fd = take_fd(fd);
 	return 0;
 }
 
@@ -127,7 +126,7 @@ static int accept_sender(int listener, const struct path_probe_plan *plan,
                          struct path_probe_arrival *r, struct error *err)
 {
 	uint64_t deadline_ms = clock_now_ms() + PATH_PROBE_ACCEPT_MS;
-	struct sockaddr_storage expected;
+	struct sockaddr_storage expected = { 0 };
 	socklen_t bytes;
 
 	if (port_address_parse(plan->peer_address, 0, &expected, &bytes) < 0)
@@ -277,8 +276,7 @@ static int connect_probe(const struct path_probe_plan *plan, int *ret_fd, struct
 	if (failed)
 		return error_set_errno(err, ERROR_UNREACHABLE, failed, "%s port %u",
 		                       plan->peer_address, plan->port);
-	*ret_fd = fd;
-	fd = -1;
+	*ret_fd = take_fd(fd);
 	return 0;
 }
 
