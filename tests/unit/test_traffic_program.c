@@ -52,6 +52,7 @@ struct row {
 	size_t payload_bytes;
 	size_t padding_bytes; /* after the packet's end */
 	size_t cut_bytes;     /* the frame ends here */
+	bool no_length;       /* its IP header tells none */
 	uint16_t ethertype;   /* another one than IP */
 	uint32_t gso_size, gso_segs;
 	/* expected */
@@ -78,7 +79,7 @@ static size_t put_ipv4(uint8_t *at, const struct row *row, int direction, size_t
 
 	memset(at, 0, header_bytes);
 	at[0] = (uint8_t)(0x40 | header_bytes / 4);
-	put16(at + 2, (uint16_t)(header_bytes + inner_bytes));
+	put16(at + 2, row->no_length ? 0 : (uint16_t)(header_bytes + inner_bytes));
 	put16(at + 6, row->fragment);
 	at[8] = 64;
 	at[9] = row->ip_protocol ? row->ip_protocol : IPPROTO_TCP;
@@ -92,7 +93,7 @@ static size_t put_ipv6(uint8_t *at, const struct row *row, int direction, size_t
 {
 	memset(at, 0, 40);
 	at[0] = 0x60;
-	put16(at + 4, (uint16_t)inner_bytes);
+	put16(at + 4, row->no_length ? 0 : (uint16_t)inner_bytes);
 	at[6] = row->ip_protocol ? row->ip_protocol : IPPROTO_TCP;
 	at[7] = 64;
 	assert_int_equal(inet_pton(AF_INET6, row->remote_address ? row->remote_address : PEER6,
@@ -280,6 +281,21 @@ static const struct row rows[] = {
 	{ "IPv6 with an extension header",
 	  .v6 = true, .ip_protocol = IPPROTO_DSTOPTS, .remote = 49152, .local = 40000,
 	  .payload_bytes = 900, .class = OTHER },
+	{ "a fragment of IPv6",
+	  .v6 = true, .ip_protocol = IPPROTO_FRAGMENT, .remote = 49152, .local = 40000,
+	  .payload_bytes = 900, .class = OTHER },
+	{ "a large packet that is too large for IPv4's own length (big TCP)",
+	  .no_length = true, .remote = 49152, .local = 40000, .tcp_option_bytes = 12,
+	  .payload_bytes = 2 * 1448 + 100, .gso_size = 1448, .class = MIGRATION, .frames = 3,
+	  .header_bytes = 66 },
+	{ "the same of IPv6",
+	  .no_length = true, .v6 = true, .remote = 49152, .local = 40000, .tcp_option_bytes = 12,
+	  .payload_bytes = 2 * 1428 + 100, .gso_size = 1428, .class = MIGRATION, .frames = 3,
+	  .header_bytes = 86 },
+	{ "a frame with two tags of a bond's member, from a guest",
+	  .tags = 2, .remote = 40000, .local = 49153, .tcp_option_bytes = 12,
+	  .payload_bytes = 1448 + 1, .gso_size = 1448, .class = MIGRATION, .frames = 2,
+	  .header_bytes = 14 + 8 + 52 },
 	{ "ARP",
 	  .ethertype = 0x0806, .remote = 49152, .local = 40000, .class = OTHER },
 
