@@ -222,6 +222,7 @@ static void reply_explain(struct coordinator *c, struct mesh_incoming *in, const
 	for (size_t i = 0; i < reply->n_targets; i++)
 		m->targets[m->n_targets++] = target_new(&reply->targets[i]);
 	if (vm) {
+		view_add_waiting_lines(c->fleet, vm, m);
 		view_add_traffic_lines(vm, m);
 		m->n_settings = view_next_settings_new(c->fleet, vm, &m->settings);
 	}

@@ -363,6 +363,10 @@ static void explain_found(struct coordinator *c, struct mesh_incoming *in, const
 			x->drain = view_drain_new(c->fleet, drain, clock_wall_ms());
 	}
 	if (migration) {
+		const struct vm *vm = fleet_find_vm(c->fleet, migration->kept.vm_uuid);
+
+		if (vm && vm->migration == migration)
+			view_add_waiting_lines(c->fleet, vm, x);
 		x->n_settings = view_settings_new(&migration->kept, &x->settings);
 	} else {
 		x->settings = xcalloc(SETTINGS_MAX, sizeof(*x->settings));

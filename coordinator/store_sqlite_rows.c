@@ -72,9 +72,8 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "  bandwidth INTEGER NOT NULL, max_downtime_given INTEGER NOT NULL,"
 	      "  max_downtime_ms INTEGER NOT NULL, asked_by TEXT NOT NULL, wall_ms INTEGER NOT NULL"
 	      ") STRICT;",
-	/* 5 to 6: labels of hosts; drains together, with a time, shutting down, and taken back */
+	/* 5 to 6: labels of hosts; drains together, with a time, and taken back */
 	[5] = "ALTER TABLE nodes ADD COLUMN labels TEXT NOT NULL DEFAULT '';"
-	      "ALTER TABLE drains ADD COLUMN shutdown TEXT NOT NULL DEFAULT '[]';"
 	      "ALTER TABLE drains ADD COLUMN set_number INTEGER NOT NULL DEFAULT 0;"
 	      "ALTER TABLE drains ADD COLUMN by_wall_ms INTEGER NOT NULL DEFAULT 0;"
 	      "ALTER TABLE migrations ADD COLUMN back_of INTEGER NOT NULL DEFAULT 0;",
@@ -92,7 +91,7 @@ const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
 	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks",
 	"strategy", "max_downtime_ms", "completion_timeout_ms_per_gib", "progress_timeout_ms",
-	"shutdown", "set_number", "by_wall_ms", NULL
+	"set_number", "by_wall_ms", NULL
 };
 const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
@@ -245,7 +244,6 @@ void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain)
 	put_number(&row, drain->max_downtime_ms);
 	put_number(&row, drain->completion_timeout_ms_per_gib);
 	put_number(&row, drain->progress_timeout_ms);
-	put_json(&row, store_json_names_new(&drain->shutdown));
 	put_number(&row, drain->set_number);
 	put_number(&row, drain->by_wall_ms);
 }
@@ -263,7 +261,7 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 {
 	struct row row = { .stmt = stmt };
 	char state[32] = "";
-	json_t *leave, *shutdown;
+	json_t *leave;
 
 	ret->number = get_number(&row);
 	get_id(&row, &ret->id);
@@ -287,9 +285,6 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 	ret->max_downtime_ms = get_number(&row);
 	ret->completion_timeout_ms_per_gib = get_number(&row);
 	ret->progress_timeout_ms = get_number(&row);
-	shutdown = get_json(&row);
-	store_json_read_names(shutdown, &ret->shutdown);
-	json_decref(shutdown);
 	ret->set_number = get_number(&row);
 	ret->by_wall_ms = get_number(&row);
 	if (row.bad || ret->state == DRAIN_PLANNED)

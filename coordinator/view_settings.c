@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/requests.h"
+#include "coordinator/core/waiting.h"
 
 #include <stdio.h>
 
@@ -66,4 +67,16 @@ size_t view_next_settings_new(const struct fleet *fleet, const struct vm *vm,
 
 	tune_apply_kept(vm, &s);
 	return fill(&s, NULL, vm, ret);
+}
+
+void view_add_waiting_lines(const struct fleet *fleet, const struct vm *vm,
+                            Drover__V1__Explanation *to)
+{
+	struct names lines = { 0 };
+
+	waiting_describe(fleet, vm, &lines);
+	to->lines = xreallocarray(to->lines, to->n_lines + lines.count + 1, sizeof(*to->lines));
+	for (size_t i = 0; i < lines.count; i++)
+		to->lines[to->n_lines++] = xstrdup(lines.items[i]);
+	names_deinit(&lines);
 }

@@ -155,9 +155,9 @@ static void try_without(struct drain *drain, struct drain_vm **list, uint32_t sl
 
 		if (!list[i]->late || is_late(end_ms, left_ms))
 			continue;
-		help(drain, "without %.100s (%s): %s: --leave %.100s, or --shutdown %.100s",
-		     list[i]->name, units_format_bytes(list[i]->memory_bytes, memory),
-		     units_format_duration(end_ms, text), list[i]->name, list[i]->name);
+		help(drain, "without %.100s (%s): %s: --leave %.100s", list[i]->name,
+		     units_format_bytes(list[i]->memory_bytes, memory),
+		     units_format_duration(end_ms, text), list[i]->name);
 		return;
 	}
 }

@@ -42,13 +42,11 @@ void drain_record_copy(struct drain_record *to, const struct drain_record *from)
 {
 	*to = *from;
 	names_copy(&to->leave, &from->leave);
-	names_copy(&to->shutdown, &from->shutdown);
 }
 
 void drain_record_deinit(struct drain_record *drain)
 {
 	names_deinit(&drain->leave);
-	names_deinit(&drain->shutdown);
 }
 
 void migration_record_copy(struct migration_record *to, const struct migration_record *from)

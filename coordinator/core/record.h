@@ -53,7 +53,6 @@ struct drain_record {
 	enum drain_state state;
 	char reason[REASON_BYTES]; /* why it was asked for, by the operator */
 	struct names leave;        /* uuids of guests that may stay */
-	struct names shutdown;     /* uuids of guests that are shut down rather than moved */
 	uint64_t set_number;       /* the first of those asked for together with it; 0 = alone */
 	uint64_t by_wall_ms; /* when it should be over; 0 = whenever. Told, never acted upon */
 	bool leave_unmovable, copy_disks;

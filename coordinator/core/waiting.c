@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See waiting.h. A migration that waits has no slot; those that have are asked how long they still take.
+ * Which of them ends first is an estimate, and what ends it said to be one. */
+#include "coordinator/core/waiting.h"
+
+#include "common/alloc.h"
+#include "common/units.h"
+#include "coordinator/core/launch.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOLDERS_NAMED 5
+
+static void say(struct names *ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct names *ret, const char *format, ...)
+{
+	char text[REASON_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	names_add(ret, text);
+}
+
+/* The drain under way that has @vm among those that wait, and its guest of it. */
+static const struct drain_vm *find_in_drain(const struct fleet *fleet, const struct vm *vm,
+                                            struct drain **ret_drain)
+{
+	struct drain *drain = vm->node ? fleet_find_node_drain(fleet, vm->node) : NULL;
+	struct drain_vm *dv = drain ? drain_find_vm(drain, vm->uuid) : NULL;
+
+	*ret_drain = drain;
+	return dv && dv->state == DRAIN_VM_WAITING ? dv : NULL;
+}
+
+/* Its place among those of the drain that wait; the first is 1. */
+static size_t position_in_drain(const struct drain *drain, const struct drain_vm *dv,
+                                size_t *ret_of)
+{
+	size_t position = 0, of = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		if (drain->vms[i].state != DRAIN_VM_WAITING)
+			continue;
+		of++;
+		if (&drain->vms[i] == dv)
+			position = of;
+	}
+	*ret_of = of;
+	return position;
+}
+
+/* Among the migrations that were asked for by themselves and have no slot: in the order asked. */
+static size_t position_of(const struct fleet *fleet, const struct migration *wanted, size_t *ret_of)
+{
+	size_t position = 0, of = 0;
+
+	for (const struct migration *m = fleet->active; m; m = m->next_active) {
+		if (m->kept.holds_slot || m->kept.drain_number ||
+		    m->kept.state != MIGRATION_PLANNED)
+			continue;
+		of++;
+		if (m == wanted)
+			position = of;
+	}
+	*ret_of = of;
+	return position;
+}
+
+struct holder {
+	const struct migration *m;
+	uint64_t left_ms; /* UINT64_MAX = nobody knows */
+};
+
+static int compare_holders(const void *a, const void *b)
+{
+	const struct holder *left = a, *right = b;
+
+	return left->left_ms < right->left_ms ? -1 : left->left_ms > right->left_ms;
+}
+
+/* Who has a slot of @source, or, with @source NULL, of the cluster; those that end first come first. */
+static struct holder *list_holders(const struct fleet *fleet, const struct node *source,
+                                   size_t *ret_count)
+{
+	struct holder *list = xcalloc(fleet->n_active + 1, sizeof(*list));
+	size_t n = 0;
+
+	for (const struct migration *m = fleet->active; m; m = m->next_active) {
+		const struct progress *p = &m->kept.report.progress;
+
+		if (!m->kept.holds_slot ||
+		    (source && strcmp(m->kept.source, source->kept.name) != 0))
+			continue;
+		list[n].m = m;
+		list[n++].left_ms = p->eta_known ? p->eta_ms : UINT64_MAX;
+	}
+	if (n)
+		qsort(list, n, sizeof(*list), compare_holders);
+	*ret_count = n;
+	return list;
+}
+
+static void name_holders(const struct fleet *fleet, const struct node *source, struct names *ret)
+{
+	size_t n;
+	struct holder *list = list_holders(fleet, source, &n);
+	char left[UNITS_TEXT_BYTES];
+
+	for (size_t i = 0; i < n && i < HOLDERS_NAMED; i++) {
+		const struct migration_record *k = &list[i].m->kept;
+
+		if (list[i].left_ms == UINT64_MAX)
+			say(ret,
+			    "a slot is held by migration/%" PRIu64 ", %.100s, %s -> %s, %s; how "
+			    "long still is not known",
+			    k->number, k->vm_name, k->source, k->target,
+			    migration_state_name(k->state));
+		else
+			say(ret,
+			    "a slot is held by migration/%" PRIu64
+			    ", %.100s, %s -> %s, for about %s "
+			    "still",
+			    k->number, k->vm_name, k->source, k->target,
+			    units_format_duration(list[i].left_ms, left));
+	}
+	if (n > HOLDERS_NAMED)
+		say(ret, "and by %zu more: drover migrations --active", n - HOLDERS_NAMED);
+	free(list);
+}
+
+void waiting_describe(const struct fleet *fleet, const struct vm *vm, struct names *ret)
+{
+	const struct migration *m = vm->migration;
+	struct drain *drain = NULL;
+	const struct drain_vm *dv = find_in_drain(fleet, vm, &drain);
+	char reason[REASON_BYTES], start[UNITS_TEXT_BYTES];
+	size_t position, of;
+	bool outbound;
+
+	if (!vm->node || (m ? m->kept.state != MIGRATION_PLANNED : !dv))
+		return;
+	if (dv) {
+		position = position_in_drain(drain, dv, &of);
+		say(ret, "%s is number %zu of %zu that wait in drain/%" PRIu64 ": %.300s", vm->name,
+		    position, of, drain->kept.number, dv->reason);
+		if (dv->end_ms > dv->eta_ms)
+			say(ret, "its turn is in about %s, an estimate",
+			    units_format_duration(dv->end_ms - dv->eta_ms, start));
+	} else if (m && !m->kept.drain_number) {
+		position = position_of(fleet, m, &of);
+		say(ret, "migration/%" PRIu64 " is number %zu of %zu that wait: %.300s",
+		    m->kept.number, position, of, m->kept.reason);
+	}
+	if (!launch_lacks_slot(fleet, vm->node, dv ? drain : NULL, reason))
+		return;
+	outbound = strstr(reason, "outbound slots of") != NULL;
+	name_holders(fleet, outbound ? vm->node : NULL, ret);
+	say(ret, "how many may move at a time: %s",
+	    outbound ? "parallelOutboundMigrationsPerNode, and --parallel of a drain"
+	             : "parallelMigrationsPerCluster (coordinator.yaml)");
+}
