@@ -466,7 +466,7 @@ static void test_export(void **state)
 		assert_int_equal(m->format, 1);
 		assert_string_equal(m->cluster, "test");
 		assert_int_equal(m->limits != NULL, parts == 0);
-		if (parts == 0) {
+		if (parts == 0 && m->limits) {
 			assert_int_equal(m->limits->cluster, 5);
 			assert_int_equal(m->limits->outbound, 2);
 			assert_true(m->n_sources > 0);

@@ -389,16 +389,22 @@ static bool is_over(const struct world *w)
 	return w->now_ms > w->still_since_ms + STILL_MS;
 }
 
-static void ask_drain(struct world *w, size_t host)
+/* One request, as an operator makes it: of all of them or of none. */
+static void ask_drain(struct world *w)
 {
-	struct event event = { .kind = EVENT_DRAIN, .request = REQUEST_PEOPLE + host };
-	struct names none = { 0 };
+	struct event event = { .kind = EVENT_DRAIN, .request = REQUEST_PEOPLE };
+	struct names nodes = { 0 }, none = { 0 };
 
-	event.drain.node = w->hosts[host].name;
+	for (size_t i = 0; i < w->n_drained; i++) {
+		names_add(&nodes, w->hosts[w->drained[i]].name);
+		world_trace(w, "drain", w->hosts[w->drained[i]].name, NULL, NULL, NULL);
+	}
+	event.drain.node = w->n_drained == 1 ? nodes.items[0] : "";
+	event.drain.nodes = w->n_drained == 1 ? NULL : &nodes;
 	event.drain.leave = &none;
 	event.drain.reason = "simulation";
-	world_trace(w, "drain", w->hosts[host].name, NULL, NULL, NULL);
 	world_step(w, &event);
+	names_deinit(&nodes);
 }
 
 static void start(struct world *w)
@@ -434,8 +440,8 @@ int world_run(struct world *w, const char *const *names, size_t count, struct er
 	run_until(w, ASK_MS, NULL);
 	w->now_ms = ASK_MS;
 	w->asked_ms = w->still_since_ms = ASK_MS;
-	for (size_t i = 0; i < w->n_drained && !w->refused; i++)
-		ask_drain(w, w->drained[i]);
+	if (w->n_drained)
+		ask_drain(w);
 	run_until(w, ASK_MS + (w->options.most_ms ? w->options.most_ms : WEEK_MS), is_over);
 	return 0;
 }
