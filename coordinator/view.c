@@ -434,6 +434,11 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->node = xstrdup(vm->node);
 	m->late = vm->late;
 	m->end_ms = vm->end_ms;
+	m->order = vm->order;
+	m->start_ms = vm->order && vm->end_ms > vm->eta_ms ? vm->end_ms - vm->eta_ms : 0;
+	m->why = xstrdup(vm->why);
+	m->helps = xstrdup(vm->helps);
+	m->proof = xstrdup(vm->helps[0] || vm->proof ? drain_proof_name(vm->proof) : "");
 	m->state = xstrdup(drain_vm_state_name(vm->state));
 	m->target = xstrdup(vm->target);
 	m->reason = xstrdup(vm->reason);

@@ -158,7 +158,7 @@ static void drive_planned(struct fleet *fleet, struct migration *m, struct plan 
 		end_planned(fleet, m, MIGRATION_CANCELLED, reason);
 		return;
 	}
-	if (!vm || launch_try(fleet, vm, NULL, plan, reason) == LAUNCH_DONE)
+	if (!vm || launch_try(fleet, vm, NULL, plan, NULL, reason) == LAUNCH_DONE)
 		return;
 	attempts_set_reason(fleet, m, reason);
 	if (m->waiting_since_ms && change_now(fleet) - m->waiting_since_ms > LAUNCH_ROOM_MS) {

@@ -33,11 +33,22 @@ void deadline_schedule(const uint64_t *durations_ms, size_t count, uint32_t slot
 	free(free_ms);
 }
 
+static int compare_turns(const void *a, const void *b)
+{
+	const struct drain_vm *x = *(struct drain_vm *const *)a, *y = *(struct drain_vm *const *)b;
+	uint32_t turn_x = x->order ? x->order : UINT32_MAX;
+	uint32_t turn_y = y->order ? y->order : UINT32_MAX;
+
+	if (turn_x != turn_y)
+		return turn_x < turn_y ? -1 : 1;
+	return x < y ? -1 : x > y; /* as they are listed */
+}
+
 /* Those that are still to go, in the order in which they are taken; NULL-terminated. Owned. */
 static struct drain_vm **list_going(const struct drain *drain)
 {
 	struct drain_vm **list = xcalloc(drain->n_vms + 1, sizeof(*list));
-	size_t n = 0;
+	size_t n = 0, first = 0;
 
 	for (int moving = 1; moving >= 0; moving--) {
 		for (size_t i = 0; i < drain->n_vms; i++) {
@@ -46,7 +57,10 @@ static struct drain_vm **list_going(const struct drain *drain)
 			if (dv->state == (moving ? DRAIN_VM_MOVING : DRAIN_VM_WAITING))
 				list[n++] = dv;
 		}
+		if (moving)
+			first = n;
 	}
+	qsort(list + first, n - first, sizeof(*list), compare_turns);
 	return list;
 }
 

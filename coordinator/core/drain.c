@@ -2,7 +2,8 @@
 /* Drains, looked at as a whole: what is there, what may begin, what is still in the way.
  *
  *	look      every active guest of the node -> left, moving, or wants a destination
- *	launch    turn by turn over all drains, largest guest first, until slots or room are out
+ *	launch    turn by turn over all drains, in the order of a plan made for that moment
+ *	          (drain_plan.h), until slots or room are out
  *	judge     counts, estimate, status; the end, if the host itself counts no guest too many
  *
  * Nothing here rests on what an earlier pass decided, but for the order of turns.
@@ -12,6 +13,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
 #include "coordinator/core/deadline.h"
+#include "coordinator/core/drain_plan.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
@@ -166,20 +168,35 @@ static void take_verdict(struct fleet *fleet, struct drain *drain, struct drain_
 	       verdict == LAUNCH_WAITS ? dv->target : "", reason);
 }
 
+/* Whose turn it is by the plan; those that it has no place for come last. NULL: nobody wants one. */
+static struct drain_vm *pick_next(const struct drain *drain)
+{
+	struct drain_vm *best = NULL;
+
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		struct drain_vm *dv = &drain->vms[i];
+
+		if (dv->wants &&
+		    (!best || (dv->order && (!best->order || dv->order < best->order))))
+			best = dv;
+	}
+	return best;
+}
+
 /* Lets the next guests of @drain try until one begins. Returns whether one did. */
 static bool launch_next(struct fleet *fleet, struct drain *drain, struct plan *plan)
 {
 	char reason[REASON_BYTES];
+	struct drain_vm *dv;
 
-	for (size_t i = 0; i < drain->n_vms; i++) {
-		struct drain_vm *dv = &drain->vms[i];
-		struct vm *vm = dv->wants ? fleet_find_vm(fleet, dv->uuid) : NULL;
+	while ((dv = pick_next(drain))) {
+		struct vm *vm = fleet_find_vm(fleet, dv->uuid);
 		enum launch verdict;
 
+		dv->wants = false;
 		if (!vm)
 			continue;
-		dv->wants = false;
-		verdict = launch_try(fleet, vm, drain, plan, reason);
+		verdict = launch_try(fleet, vm, drain, plan, dv->planned, reason);
 		take_verdict(fleet, drain, dv, vm, verdict, reason);
 		if (verdict == LAUNCH_DONE)
 			return true;
@@ -209,6 +226,7 @@ static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 	size_t idle = 0;
 
 	plan_init(&plan, fleet, change_now(fleet));
+	drain_plan_make(fleet, list, count, &plan, false);
 	while (idle < count) {
 		struct drain *drain = list[fleet->drain_turn++ % count];
 
@@ -228,10 +246,11 @@ static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 			if (dv->state != DRAIN_VM_WAITING || !vm || !vm->node ||
 			    (dv->target[0] && !everything))
 				continue;
-			target = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet),
-			                          why);
-			set_vm(fleet, list[d], dv, dv->state, target ? target->node->kept.name : "",
-			       dv->reason);
+			target = dv->planned[0] ? NULL
+			                        : plan_pick_target(&plan, fleet, vm, NULL, true,
+			                                           change_now(fleet), why);
+			set_vm(fleet, list[d], dv, dv->state,
+			       target ? target->node->kept.name : dv->planned, dv->reason);
 		}
 	}
 	plan_deinit(&plan);

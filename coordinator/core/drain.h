@@ -42,6 +42,12 @@ struct drain_vm {
 	uint64_t end_ms;       /* from now; likewise, of those that wait or move */
 	bool late;             /* after the drain's deadline */
 	struct checks checks;  /* of the planned target (dry run), or of the last refusal */
+	/* As planned last (drain_plan.h): its turn, from 1; 0 = none. Where it goes: a wish. */
+	uint32_t order;
+	char planned[NODE_NAME_BYTES];
+	/* A draft's: why there; what would help one that is blocked; what proves that (planner/proof.h). */
+	char why[REASON_BYTES], helps[REASON_BYTES];
+	uint32_t proof;
 	enum guard guard;
 	/* Private: no node can ever take it (a BLOCK, or too large); wants a destination now. */
 	bool hopeless, wants;
@@ -81,6 +87,9 @@ struct drain {
 };
 
 const char *drain_vm_state_name(enum drain_vm_state state); /* "waiting" */
+
+/* Of drain_vm.proof: "sum". */
+const char *drain_proof_name(uint32_t proof);
 
 /* NULL when the drain does not know that guest. Borrowed. */
 struct drain_vm *drain_find_vm(struct drain *drain, const char *uuid);

@@ -4,11 +4,12 @@
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
 #include "coordinator/core/deadline.h"
+#include "coordinator/core/drain_plan.h"
 #include "coordinator/core/drain_vms.h"
-#include "coordinator/core/plan.h"
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void drain_restore(struct fleet *fleet, struct drain *drain)
@@ -44,13 +45,11 @@ void drain_restore(struct fleet *fleet, struct drain *drain)
 	}
 }
 
-static void draft_vm(struct fleet *fleet, struct drain *drain, struct plan *plan,
-                     struct drain_vm *dv)
+/* What is to be said of it before any destination is looked for. */
+static void draft_vm(struct fleet *fleet, struct drain *drain, struct drain_vm *dv)
 {
 	struct vm *vm = fleet_find_vm(fleet, dv->uuid);
 	const struct sighting *home = vm ? fleet_find_sighting(vm, vm->node) : NULL;
-	struct plan_node *target;
-	char reason[REASON_BYTES];
 
 	if (!home)
 		return;
@@ -64,14 +63,33 @@ static void draft_vm(struct fleet *fleet, struct drain *drain, struct plan *plan
 		drain_set_checks(dv, &home->state.blockers);
 		return;
 	}
-	target = plan_pick_target(plan, fleet, vm, NULL, true, change_now(fleet), reason);
-	if (!target) {
-		dv->state = DRAIN_VM_BLOCKED;
-		snprintf(dv->reason, sizeof(dv->reason), "no destination: %.*s", REASON_BYTES - 32,
-		         reason);
+	dv->wants = true;
+}
+
+/* Who has none is blocked; the planner's words are in its reason. */
+static void take_planned(struct drain_vm *dv)
+{
+	if (!dv->wants)
 		return;
-	}
-	text_copy(dv->target, sizeof(dv->target), target->node->kept.name);
+	dv->wants = false;
+	if (dv->order)
+		text_copy(dv->target, sizeof(dv->target), dv->planned);
+	else
+		dv->state = DRAIN_VM_BLOCKED;
+}
+
+/* In the order in which they go; then who stays or is blocked, as before. */
+static int compare_orders(const void *a, const void *b)
+{
+	const struct drain_vm *x = a, *y = b;
+	uint32_t turn_x = x->order ? x->order : UINT32_MAX;
+	uint32_t turn_y = y->order ? y->order : UINT32_MAX;
+
+	if (turn_x != turn_y)
+		return turn_x < turn_y ? -1 : 1;
+	if (x->memory_bytes != y->memory_bytes)
+		return x->memory_bytes > y->memory_bytes ? -1 : 1;
+	return strcmp(x->name, y->name);
 }
 
 void drain_set_aside(struct fleet *fleet, const struct names *nodes, bool aside)
@@ -123,8 +141,12 @@ struct drain *drain_draft_together(struct fleet *fleet, const struct drain_recor
 	drain_set_aside(fleet, &drain->nodes, true);
 	plan_init(&plan, fleet, change_now(fleet));
 	for (size_t i = 0; i < drain->n_vms; i++)
-		draft_vm(fleet, drain, &plan, &drain->vms[i]);
+		draft_vm(fleet, drain, &drain->vms[i]);
+	drain_plan_make(fleet, &drain, 1, &plan, true);
 	plan_deinit(&plan);
+	for (size_t i = 0; i < drain->n_vms; i++)
+		take_planned(&drain->vms[i]);
+	qsort(drain->vms, drain->n_vms, sizeof(*drain->vms), compare_orders);
 	drain_set_aside(fleet, &drain->nodes, false);
 	counts = drain_count(drain);
 	drain_judge_amounts(fleet, drain, &counts);

@@ -172,7 +172,7 @@ static bool lacks_reports(const struct fleet *fleet)
 }
 
 enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, struct plan *plan,
-                       char *ret_reason)
+                       const char *wish, char *ret_reason)
 {
 	struct migration *m = vm->migration;
 	enum launch verdict = judge_vm(fleet, vm, ret_reason);
@@ -187,7 +187,11 @@ enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, 
 	if (launch_lacks_slot(fleet, vm->node, drain, ret_reason))
 		return LAUNCH_WAITS;
 
-	target = plan_pick_target(plan, fleet, vm, only, false, now_ms, why);
+	target = !only && wish && wish[0]
+	                 ? plan_pick_target(plan, fleet, vm, wish, false, now_ms, why)
+	                 : NULL;
+	if (!target)
+		target = plan_pick_target(plan, fleet, vm, only, false, now_ms, why);
 	if (target) {
 		begin(fleet, m ? m : launch_plan_migration(fleet, vm, drain), vm, target->node);
 		return LAUNCH_DONE;

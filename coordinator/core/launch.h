@@ -19,9 +19,9 @@ enum launch {
 };
 
 /* The migration of @vm: vm->migration if it has one that is PLANNED, else a new one for @drain.
- * @plan is kept up to date. */
+ * @plan is kept up to date. @wish: a destination that is taken if it can be, "" or NULL: none. */
 enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, struct plan *plan,
-                       char *ret_reason);
+                       const char *wish, char *ret_reason);
 
 /* A new PLANNED migration of @vm; saved. */
 struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, struct drain *drain);

@@ -269,6 +269,12 @@ static void explain_none(const struct plan *plan, const struct fleet *fleet, con
 		append(ret_reason, "there is no other node");
 }
 
+void plan_explain_none(const struct plan *plan, const struct fleet *fleet, const struct vm *vm,
+                       uint64_t now_ms, char *ret_reason)
+{
+	explain_none(plan, fleet, vm, NULL, true, now_ms, ret_reason);
+}
+
 /* The emptier one afterwards; of those alike the one whose inbound work ends first; then by name,
  * so that two runs agree. */
 static bool is_better(const struct plan_node *a, const struct plan_node *b)

@@ -70,6 +70,10 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
                                    const struct vm *vm, const char *only, bool ignore_slots,
                                    uint64_t now_ms, char *ret_reason);
 
+/* What each lacks, alone: "host2 312 MiB short of memory, host3 cordoned". @ret_reason: REASON_BYTES. */
+void plan_explain_none(const struct plan *plan, const struct fleet *fleet, const struct vm *vm,
+                       uint64_t now_ms, char *ret_reason);
+
 /* Whether some other node could hold @vm were it empty and open, as far as is known: a node that
  * has not reported counts as large enough. False: @ret_reason says what the largest lacks. */
 bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *ret_reason);

@@ -55,7 +55,7 @@ static void join_groups(const struct instance *in, uint32_t *root)
 static void add_member(const struct instance *in, struct place_unit *unit, uint32_t v)
 {
 	const struct instance_vm *vm = &in->vms[v];
-	uint64_t key = instance_mix(0, vm->key);
+	uint64_t key = vm->key;
 
 	for (unsigned p = 0; p < INSTANCE_POOLS; p++)
 		unit->need_bytes[p] += instance_need(vm, p);

@@ -145,7 +145,7 @@ uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 		.left = in->vms[vm].work_bytes,
 		.next_s = INFINITY,
 		.noise = 1,
-		.key = instance_mix(1, in->vms[vm].key),
+		.key = in->vms[vm].key,
 		.heap = INSTANCE_NONE,
 	};
 	if (run->options->seed)

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See drain_plan_words.h. */
+#include "coordinator/core/drain_plan_words.h"
+
+#include "common/alloc.h"
+#include "common/units.h"
+#include "coordinator/core/change.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const proof_names[] = {
+	[PROOF_NONE] = "none",   [PROOF_ALONE] = "alone", [PROOF_SUM] = "sum",
+	[PROOF_COUNT] = "count", [PROOF_APART] = "apart", [PROOF_SEARCHED] = "searched",
+	[PROOF_CYCLE] = "cycle",
+};
+static_assert(ARRAY_SIZE(proof_names) == PROOF_KINDS, "a proof without a name");
+
+const char *drain_proof_name(uint32_t proof)
+{
+	assert(proof < PROOF_KINDS);
+	return proof_names[proof];
+}
+
+static const char *name_of(const struct drain_problem *p, uint32_t host)
+{
+	return p->plan->nodes[host].node->kept.name;
+}
+
+/* "the emptiest of 3 that have room: 12 GiB left there" */
+static void say_why(const struct drain_problem *p, const struct room *room, uint32_t v, uint32_t to,
+                    uint64_t left_bytes)
+{
+	struct drain_vm *dv = p->guests[v];
+	char amount[UNITS_TEXT_BYTES];
+	uint32_t fit = 0;
+
+	for (uint32_t h = 0; h < p->in.n_hosts; h++)
+		fit += room_check(room, v, h, NULL) == ROOM_FITS;
+	units_format_bytes(left_bytes, amount);
+	if (fit == 1)
+		snprintf(dv->why, sizeof(dv->why), "the only one that could take it; %s left there",
+		         amount);
+	else
+		snprintf(dv->why, sizeof(dv->why),
+		         "of %u that could take it %s is done first with what comes in and how "
+		         "full it gets; %s left there",
+		         fit, name_of(p, to), amount);
+}
+
+static void explain_moves(const struct drain_problem *p, const struct planner_plan *plan)
+{
+	struct room room;
+
+	room_init(&room, &p->in, true);
+	for (uint32_t m = 0; m < plan->schedule.n_moves; m++) {
+		uint32_t v = plan->schedule.moves[m].vm, to = plan->placement.targets[v];
+		uint64_t left_bytes, need = p->in.vms[v].need_bytes;
+
+		if (!p->guests[v])
+			continue;
+		left_bytes = room.free_bytes[to][0];
+		say_why(p, &room, v, to, left_bytes > need ? left_bytes - need : 0);
+		if (plan->schedule.moves[m].n_after) {
+			size_t used = strlen(p->guests[v]->why);
+
+			snprintf(p->guests[v]->why + used, sizeof(p->guests[v]->why) - used,
+			         "; after %u that leave there", plan->schedule.moves[m].n_after);
+		}
+		if (left_bytes >= need)
+			room_take(&room, v, to);
+	}
+	room_deinit(&room);
+}
+
+static const char *format_amount(const struct proof *proof, uint64_t amount, char *ret_text)
+{
+	if (proof->resource == PROOF_VCPUS)
+		snprintf(ret_text, UNITS_TEXT_BYTES, "%" PRIu64 " vCPUs", amount);
+	else
+		units_format_bytes(amount, ret_text);
+	return ret_text;
+}
+
+/* "no destination: ..." for those that could be somewhere if the others were not. */
+static void say_counted(const struct drain_problem *p, const struct proof *proof, char *reason,
+                        char *helps)
+{
+	char needed[UNITS_TEXT_BYTES], there[UNITS_TEXT_BYTES], missing[UNITS_TEXT_BYTES];
+
+	switch (proof->kind) {
+	case PROOF_SUM:
+		snprintf(reason, REASON_BYTES,
+		         "no destination: the guests that can only go there need %s, and there is "
+		         "room for %s",
+		         format_amount(proof, proof->needed, needed),
+		         format_amount(proof, proof->available, there));
+		snprintf(helps, REASON_BYTES, "%s more room, or --leave for as much",
+		         format_amount(proof, proof->missing, missing));
+		break;
+	case PROOF_COUNT:
+		snprintf(reason, REASON_BYTES,
+		         "no destination: %" PRIu64 " guests need %s or more each, and there are "
+		         "places for %" PRIu64 " such",
+		         proof->needed, format_amount(proof, proof->least, needed),
+		         proof->available);
+		snprintf(helps, REASON_BYTES, "a host with %s free, or --leave for %" PRIu64,
+		         needed, proof->missing);
+		break;
+	case PROOF_SEARCHED:
+		snprintf(reason, REASON_BYTES,
+		         "no destination: all ways to place the %u guests were tried, and none has "
+		         "room for all",
+		         p->in.n_vms);
+		snprintf(helps, REASON_BYTES, "more room, or --leave for a guest");
+		break;
+	case PROOF_CYCLE:
+		snprintf(reason, REASON_BYTES,
+		         "no destination: %u guests wait for each other's room, and no host has "
+		         "room for any of them meanwhile",
+		         proof->n_with);
+		snprintf(helps, REASON_BYTES, "room for one of them on any other host");
+		break;
+	default:
+		snprintf(reason, REASON_BYTES,
+		         "no destination was found beside the others; that there is none is not "
+		         "proved");
+		snprintf(helps, REASON_BYTES, "more room, or --leave for a guest");
+		break;
+	}
+}
+
+static void explain_blocked(const struct drain_problem *p, const struct proof *proof)
+{
+	struct drain_vm *dv = p->guests[proof->vm];
+	const struct vm *vm = dv ? fleet_find_vm(p->fleet, dv->uuid) : NULL;
+	char text[REASON_BYTES], missing[UNITS_TEXT_BYTES];
+
+	if (!vm)
+		return;
+	dv->proof = (uint32_t)proof->kind;
+	if (proof->kind != PROOF_ALONE) {
+		say_counted(p, proof, dv->reason, dv->helps);
+		return;
+	}
+	/* What each host lacks is said with its name. */
+	plan_explain_none(p->plan, p->fleet, vm, change_now(p->fleet), text);
+	snprintf(dv->reason, sizeof(dv->reason), "no destination: %.*s", REASON_BYTES - 32, text);
+	if (proof->host != INSTANCE_NONE)
+		snprintf(dv->helps, sizeof(dv->helps), "%s more room on %s",
+		         format_amount(proof, proof->missing, missing), name_of(p, proof->host));
+}
+
+void drain_plan_explain(const struct drain_problem *problem, const struct planner_plan *plan)
+{
+	explain_moves(problem, plan);
+	for (uint32_t i = 0; i < plan->n_proofs; i++)
+		explain_blocked(problem, &plan->proofs[i]);
+}
