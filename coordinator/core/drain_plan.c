@@ -14,16 +14,6 @@
 /* Of a running drain each event plans anew; a dry run may take a moment. */
 #define DRAFT_EFFORT PLANNER_EFFORT
 
-/* FNV-1a: what ties are broken by, so that two coordinators agree. */
-static uint64_t hash(const char *text)
-{
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (; *text; text++)
-		h = (h ^ (unsigned char)*text) * 0x100000001b3u;
-	return h;
-}
-
 /* --- hosts --- */
 
 struct place_of {
@@ -36,6 +26,13 @@ static int compare_places(const void *a, const void *b)
 	const struct place_of *x = a, *y = b;
 
 	return x->node < y->node ? -1 : x->node > y->node;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct place_of *x = a, *y = b;
+
+	return strcmp(x->node->kept.name, y->node->kept.name);
 }
 
 static uint32_t find_index(const struct drain_problem *p, const struct node *node)
@@ -81,7 +78,6 @@ static void add_host(struct drain_problem *p, uint32_t h)
 	if (node->measured_bytes_per_s && (double)node->measured_bytes_per_s < link)
 		out = (double)node->measured_bytes_per_s;
 	*host = (struct instance_host){
-		.key = hash(node->kept.name),
 		.free_bytes = { from->headroom_bytes },
 		.capacity_bytes = host_state_limit_bytes(&node->host),
 		.vcpu_room = UINT64_MAX,
@@ -167,7 +163,7 @@ static void add_running(struct drain_problem *p, const struct migration *m)
 	if (!m->kept.holds_slot || from == INSTANCE_NONE || to == INSTANCE_NONE || from == to)
 		return;
 	p->in.vms[p->in.n_vms++] = (struct instance_vm){
-		.key = hash(m->kept.vm_uuid),
+		.key = p->in.n_vms - 1,
 		.role = INSTANCE_RUNNING,
 		.home = from,
 		.target = to,
@@ -193,6 +189,10 @@ static void make_problem(struct drain_problem *p, struct drain *const *drains, s
 	p->in.n_vms = 0;
 	for (uint32_t h = 0; h < p->plan->count; h++)
 		add_host(p, h);
+	/* Of hosts alike the first by name is taken: so two coordinators agree, and people expect it. */
+	qsort(p->places, p->plan->count, sizeof(*p->places), compare_names);
+	for (uint32_t i = 0; i < p->plan->count; i++)
+		p->in.hosts[p->places[i].index].key = i;
 	qsort(p->places, p->plan->count, sizeof(*p->places), compare_places);
 	for (size_t d = 0; d < count; d++) {
 		for (size_t i = 0; i < drains[d]->n_vms; i++) {

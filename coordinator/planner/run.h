@@ -23,6 +23,7 @@ struct run_move {
 	uint32_t next_out, prev_out; /* of those that wait, or of those that send, of `from` */
 	uint32_t next_in, prev_in;   /* the same of `to` */
 	uint32_t final_to;           /* of a detour: where it was going */
+	uint32_t turn;               /* how many began before it */
 	bool is_long, running, detour, retargeted;
 	bool seen; /* rates.c */
 };
@@ -61,7 +62,7 @@ struct run {
 	uint32_t *ranked;                     /* SCHEDULE_GIVEN: guests by rank */
 	uint32_t *move_of;                    /* per guest: its latest move */
 	uint8_t *bounced;                     /* per guest: detours so far; NULL until one */
-	uint32_t n_detours, n_ended;
+	uint32_t n_detours, n_ended, n_begun;
 	uint64_t events;
 	uint32_t *ended; /* in order */
 };

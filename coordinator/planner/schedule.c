@@ -67,6 +67,7 @@ static void start(struct run *run, uint32_t m)
 	run->n_running++;
 	move->state = RUN_PREPARES;
 	move->start_s = run->now_s;
+	move->turn = ++run->n_begun;
 	run_set_next(run, m, run->now_s + vm->overhead_s);
 }
 
@@ -389,8 +390,8 @@ static int compare_moves(const void *a, const void *b, void *context)
 
 	if (x->start_s != y->start_s)
 		return x->start_s < y->start_s ? -1 : 1;
-	if (x->end_s != y->end_s)
-		return x->end_s < y->end_s ? -1 : 1;
+	if (x->turn != y->turn)
+		return x->turn < y->turn ? -1 : 1;
 	if (in->vms[x->vm].key != in->vms[y->vm].key)
 		return in->vms[x->vm].key < in->vms[y->vm].key ? -1 : 1;
 	return x->vm < y->vm ? -1 : x->vm > y->vm;
@@ -411,6 +412,7 @@ static void collect(struct run *run, struct schedule *schedule)
 			.send_s = move->send_s,
 			.end_s = move->next_s,
 			.bytes = move->sent,
+			.turn = move->turn,
 			.running = move->running,
 			.detour = move->detour,
 			.retargeted = move->retargeted,

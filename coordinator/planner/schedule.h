@@ -44,13 +44,14 @@ struct schedule_move {
 	uint32_t first_after, n_after; /* of schedule.after: moves that must have ended before */
 	double start_s, send_s, end_s; /* send: bytes begin to flow */
 	double bytes;                  /* that were sent */
+	uint32_t turn;                 /* of those that begin; 0 = it was under way */
 	bool running;                  /* it was under way when this was planned */
 	bool detour;                   /* the first leg of two */
 	bool retargeted;               /* its placed destination could not be reached */
 };
 
 struct schedule {
-	struct schedule_move *moves; /* owned; by start */
+	struct schedule_move *moves; /* owned; by start, and by turn */
 	uint32_t n_moves;
 	uint32_t *after; /* owned */
 	uint32_t *stuck; /* owned; guests whose turn never comes: they wait for each other */

@@ -61,7 +61,8 @@ static void story_end(struct story *story, const char *expected)
 	free(story->text);
 }
 
-/* A drain moves the largest guest first, two at a time, and ends when the host has counted none. */
+/* A drain moves the largest guest and, beside it, the others from the smallest on; it ends when the
+ * host has counted none. */
 static void test_drain_empties_a_host(void **state)
 {
 	struct story story = story_new(3, 4 * GIB);
@@ -81,11 +82,11 @@ static void test_drain_empties_a_host(void **state)
 		  "[   2501] coordinator start migration/2 attempt 1 at host1\n"
 		  "[   2501] coordinator mark host1: draining, cordoned\n"
 		  "[   2518] coordinator migration/1: big: host1 -> host2 started\n"
-		  "[   2518] coordinator migration/2: middle: host1 -> host3 started\n"
-		  "[   5068] coordinator migration/2: middle: host1 -> host3 done in 2.5 s, downtime 50 ms, verified 1/1\n"
-		  "[   5069] coordinator start migration/3 attempt 1 at host1\n"
-		  "[   5086] coordinator migration/3: small: host1 -> host3 started\n"
-		  "[   6636] coordinator migration/3: small: host1 -> host3 done in 1.6 s, downtime 50 ms, verified 1/1\n"
+		  "[   2518] coordinator migration/2: small: host1 -> host3 started\n"
+		  "[   4068] coordinator migration/2: small: host1 -> host3 done in 1.6 s, downtime 50 ms, verified 1/1\n"
+		  "[   4069] coordinator start migration/3 attempt 1 at host1\n"
+		  "[   4086] coordinator migration/3: middle: host1 -> host3 started\n"
+		  "[   6636] coordinator migration/3: middle: host1 -> host3 done in 2.5 s, downtime 50 ms, verified 1/1\n"
 		  "[   7068] coordinator migration/1: big: host1 -> host2 done in 4.5 s, downtime 50 ms, verified 1/1\n"
 		  "[   7068] coordinator mark host1: draining, cordoned\n"
 		  "[   7073] coordinator drain/1: completed: host1 is empty: 3 moved\n"

@@ -24,7 +24,22 @@ static const char *plan_reason(const Drover__V1__DrainVm *vm)
 		    vm->checks[i]->verdict == DROVER__V1__CHECK__VERDICT__BLOCK)
 			return vm->checks[i]->measured;
 	}
-	return "";
+	return vm->why;
+}
+
+/* What would make room for those that have none, one line each; and where that is not proved. */
+static void helps_note(const struct output *o, const Drover__V1__Drain *drain)
+{
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = drain->vms[i];
+		_cleanup_free_ char *name = NULL, *helps = NULL;
+
+		if (!*vm->helps)
+			continue;
+		name = text_escape(vm->name, o->ascii);
+		helps = text_escape(vm->helps, o->ascii);
+		fprintf(o->file, "%s: would help: %s\n", name, helps);
+	}
 }
 
 /* Guests that are not foretold to converge, and those of which that is not known: one line each. */
@@ -48,12 +63,14 @@ static void predictions_note(const struct output *o, const Drover__V1__Drain *dr
 
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 {
-	enum { NAME, FROM, MEM, TO, TIME, RANGE, PAUSE, SENDS, CHECKS, STATE, WHY, COLUMNS };
+	enum { TURN, NAME, FROM, MEM, TO, STARTS, TIME, RANGE, PAUSE, SENDS, CHECKS, STATE, WHY, COLUMNS };
 	static const struct column columns[COLUMNS] = {
+		[TURN] = { "#", COLUMN_RIGHT | COLUMN_OPTIONAL },
 		[NAME] = { "VM" },
 		[FROM] = { "FROM", COLUMN_OPTIONAL },
 		[MEM] = { "MEM", COLUMN_RIGHT },
 		[TO] = { "TO" },
+		[STARTS] = { "STARTS", COLUMN_RIGHT | COLUMN_OPTIONAL },
 		[TIME] = { "TIME", COLUMN_RIGHT },
 		[RANGE] = { "9 OF 10", COLUMN_OPTIONAL },
 		[PAUSE] = { "PAUSE", COLUMN_RIGHT | COLUMN_OPTIONAL },
@@ -71,6 +88,13 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 		bool left = strcmp(vm->state, "left") == 0;
 
 		table_add_row(t);
+		if (vm->order) {
+			table_set(t, TURN, "%u", vm->order);
+			output_clock(o, vm->start_ms, text);
+			table_set(t, STARTS, "%s%s",
+			          !vm->start_ms || o->exact ? "" : output_get_glyphs(o)->about,
+			          text);
+		}
 		table_set(t, NAME, "%s", vm->name);
 		/* Of one node it is in the command. */
 		if (strcmp(vm->node, drain->node) != 0)
@@ -101,6 +125,7 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 		table_set(t, WHY, "%s", plan_reason(vm));
 	}
 	table_print(t);
+	helps_note(o, drain);
 	predictions_note(o, drain);
 }
 
