@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 static const char *const limit_names[] = {
 	[QUALITY_LIMIT_UNKNOWN] = "unknown", [QUALITY_LIMIT_CAP] = "cap",
@@ -20,43 +21,60 @@ const char *quality_limit_name(enum quality_limit limit)
 	return limit_names[limit];
 }
 
-static struct tcp_figures sum(const struct tcp_figures *figures, size_t n)
+static bool went_back(const struct tcp_figures *before, const struct tcp_figures *now, size_t n)
 {
-	struct tcp_figures total = { 0 };
+	for (size_t i = 0; i < n; i++)
+		if (now[i].acked_bytes < before[i].acked_bytes ||
+		    now[i].sent_bytes < before[i].sent_bytes || now[i].busy_us < before[i].busy_us)
+			return true;
+	return false;
+}
+
+/* What was added since: sums, the worst round trip, the least ever. */
+static void add(struct tcp_figures *total, const struct tcp_figures *before,
+                const struct tcp_figures *now)
+{
+	total->acked_bytes += now->acked_bytes - before->acked_bytes;
+	total->sent_bytes += now->sent_bytes - before->sent_bytes;
+	total->retransmitted_bytes += now->retransmitted_bytes - before->retransmitted_bytes;
+	total->busy_us += now->busy_us - before->busy_us;
+	total->receiver_limited_us += now->receiver_limited_us - before->receiver_limited_us;
+	total->buffer_limited_us += now->buffer_limited_us - before->buffer_limited_us;
+	if (now->rtt_us > total->rtt_us)
+		total->rtt_us = now->rtt_us;
+	if (!total->min_rtt_us || now->min_rtt_us < total->min_rtt_us)
+		total->min_rtt_us = now->min_rtt_us;
+}
+
+/* The part of a window that tells what limits it: without the connections that hardly carry anything of
+ * it. QEMU's first one of several, and the one of disks, are idle while others copy. Returns how many. */
+static size_t add_carrying(struct tcp_figures *carrying, const struct tcp_figures *before,
+                           const struct tcp_figures *now, size_t n, uint64_t acked_bytes)
+{
+	size_t counted = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct tcp_figures *f = &figures[i];
+		uint64_t bytes = now[i].acked_bytes - before[i].acked_bytes;
 
-		total.acked_bytes += f->acked_bytes;
-		total.sent_bytes += f->sent_bytes;
-		total.retransmitted_bytes += f->retransmitted_bytes;
-		total.busy_us += f->busy_us;
-		total.receiver_limited_us += f->receiver_limited_us;
-		total.buffer_limited_us += f->buffer_limited_us;
-		if (f->rtt_us > total.rtt_us)
-			total.rtt_us = f->rtt_us;
-		if (i == 0 || f->min_rtt_us < total.min_rtt_us)
-			total.min_rtt_us = f->min_rtt_us;
+		if (acked_bytes && bytes < acked_bytes / n / QUALITY_CARRIES_PART)
+			continue;
+		add(carrying, &before[i], &now[i]);
+		counted++;
 	}
-	return total;
+	return counted;
 }
 
 static enum quality_limit find_limit(const struct connection_quality *q,
-                                     const struct tcp_figures *now, uint64_t window_ms,
+                                     const struct tcp_figures *carrying, uint64_t wall_us,
                                      uint64_t cap_bytes_per_s)
 {
-	uint64_t wall_us = window_ms * 1000 * q->n_connections;
-	uint64_t busy_us = now->busy_us - q->last.busy_us;
-	uint64_t receiver_us = now->receiver_limited_us - q->last.receiver_limited_us;
-	uint64_t buffer_us = now->buffer_limited_us - q->last.buffer_limited_us;
-
 	if (cap_bytes_per_s && q->bytes_per_s >= cap_bytes_per_s / 10 * 9)
 		return QUALITY_LIMIT_CAP;
-	if (busy_us < wall_us / 10 * 9)
+	if (carrying->busy_us < wall_us / 10 * 9)
 		return QUALITY_LIMIT_SENDER;
-	if (receiver_us >= busy_us / 2)
+	if (carrying->receiver_limited_us >= carrying->busy_us / 2)
 		return QUALITY_LIMIT_RECEIVER;
-	if (buffer_us >= busy_us / 2)
+	if (carrying->buffer_limited_us >= carrying->busy_us / 2)
 		return QUALITY_LIMIT_WINDOW;
 	return QUALITY_LIMIT_NETWORK;
 }
@@ -94,32 +112,35 @@ void quality_update(struct connection_quality *q, struct quality_path *path,
                     const struct tcp_figures *figures, size_t n, bool others, uint64_t now_ms,
                     uint64_t cap_bytes_per_s)
 {
-	struct tcp_figures now = sum(figures, n);
-	uint64_t window_ms = now_ms - q->last_ms, sent;
+	struct tcp_figures more = { 0 }, carrying = { 0 };
+	uint64_t window_ms = now_ms - q->last_ms;
+	size_t counted;
 
+	assert(n <= TCP_DIAG_CONNECTIONS);
 	if (n == 0) {
 		*q = (struct connection_quality){ 0 };
 		return;
 	}
-	if (others || q->n_connections != n || now.acked_bytes < q->last.acked_bytes ||
-	    now.sent_bytes < q->last.sent_bytes) {
+	if (others || q->n_connections != n || went_back(q->last, figures, n)) {
 		q->n_connections = n;
-		q->last = now;
+		memcpy(q->last, figures, n * sizeof(*figures));
 		q->last_ms = now_ms;
 		return;
 	}
 	if (window_ms < QUALITY_WINDOW_MIN_MS)
 		return;
-	sent = now.sent_bytes - q->last.sent_bytes;
-	q->bytes_per_s = (now.acked_bytes - q->last.acked_bytes) * 1000 / window_ms;
-	q->rtt_us = now.rtt_us;
-	q->min_rtt_us = now.min_rtt_us;
-	q->resent_ppm = sent ? (uint32_t)((now.retransmitted_bytes - q->last.retransmitted_bytes) *
-	                                  1000000 / sent)
-	                     : 0;
-	q->limit = find_limit(q, &now, window_ms, cap_bytes_per_s);
+	for (size_t i = 0; i < n; i++)
+		add(&more, &q->last[i], &figures[i]);
+	counted = add_carrying(&carrying, q->last, figures, n, more.acked_bytes);
+	q->bytes_per_s = more.acked_bytes * 1000 / window_ms;
+	q->rtt_us = more.rtt_us;
+	q->min_rtt_us = more.min_rtt_us;
+	q->resent_ppm = more.sent_bytes
+	                        ? (uint32_t)(more.retransmitted_bytes * 1000000 / more.sent_bytes)
+	                        : 0;
+	q->limit = find_limit(q, &carrying, window_ms * 1000 * counted, cap_bytes_per_s);
 	judge_path(q, path, window_ms);
 	q->known = true;
-	q->last = now;
+	memcpy(q->last, figures, n * sizeof(*figures));
 	q->last_ms = now_ms;
 }

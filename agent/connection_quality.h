@@ -12,6 +12,9 @@
  *	window     half of the busy time it waited for room in the own send buffer
  *	network    else: as much as the path, and who else uses it, let through
  *
+ * Connections that hardly carry anything of a window are left out of that: QEMU's first one of several,
+ * and that of the disks, stand idle while others copy.
+ *
  * A path collapses when its connections, with something to send, carry less than a quarter of what is
  * usual on it for five seconds; it is over at half of the usual. What is usual is learned from windows
  * that the network limited, and not while it is collapsed.
@@ -20,7 +23,9 @@
 
 #include "ebpf/tcp_diag.h"
 
-#define QUALITY_WINDOW_MIN_MS     500 /* less is joined with the next */
+#define QUALITY_WINDOW_MIN_MS 500 /* less is joined with the next */
+/* A connection counts that carries this part of its fair share, or more. */
+#define QUALITY_CARRIES_PART      4
 #define QUALITY_COLLAPSE_PERCENT  25
 #define QUALITY_COLLAPSE_MS       5000
 #define QUALITY_RECOVERED_PERCENT 50
@@ -56,7 +61,7 @@ struct connection_quality {
 	uint64_t usual_bytes_per_s; /* 0 = nothing is known yet */
 
 	/* For quality_update only. */
-	struct tcp_figures last;
+	struct tcp_figures last[TCP_DIAG_CONNECTIONS];
 	uint64_t last_ms, low_ms;
 };
 

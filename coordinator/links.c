@@ -151,13 +151,24 @@ struct candidate {
 	const struct rate_now *now;
 };
 
+/* To an eighth: lines that say nearly the same keep their places from second to second. */
+static uint64_t rank(const struct rate_now *now)
+{
+	uint64_t rate = busier(now);
+	unsigned digits = 0;
+
+	for (; rate >= 16; rate /= 2)
+		digits++;
+	return digits * 16 + rate;
+}
+
 static int busiest_first(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
 	int by_name;
 
-	if (busier(x->now) != busier(y->now))
-		return busier(x->now) < busier(y->now) ? 1 : -1;
+	if (rank(x->now) != rank(y->now))
+		return rank(x->now) < rank(y->now) ? 1 : -1;
 	by_name = strcmp(x->node->kept.name, y->node->kept.name);
 	return by_name ? by_name : strcmp(x->now->name, y->now->name);
 }

@@ -95,6 +95,39 @@ static void test_several(void **state)
 	assert_int_equal(q.limit, QUALITY_LIMIT_SENDER);
 }
 
+/* One of several that carries next to nothing says nothing of what limits the others: with parallel connections
+ * QEMU's first one is idle. If none carries anything, all count. */
+static void test_idle_among_several(void **state)
+{
+	struct tcp_figures f[3] = { { .rtt_us = 100, .min_rtt_us = 100 },
+		                    { .rtt_us = 300, .min_rtt_us = 200 },
+		                    { .rtt_us = 200, .min_rtt_us = 150 } };
+	struct connection_quality q = { 0 };
+	struct quality_path path = { 0 };
+
+	(void)state;
+	quality_update(&q, &path, f, 3, true, 1000, 0);
+	f[0].acked_bytes = 4096;
+	f[0].busy_us = 100;
+	for (size_t i = 1; i < 3; i++) {
+		f[i].acked_bytes = f[i].sent_bytes = 50 * MIB;
+		f[i].busy_us = 990000;
+	}
+	quality_update(&q, &path, f, 3, false, 2000, 0);
+	assert_int_equal(q.limit, QUALITY_LIMIT_NETWORK);
+	assert_int_equal(q.n_connections, 3);
+	assert_int_equal(q.bytes_per_s, 100 * MIB + 4096);
+	assert_int_equal(q.rtt_us, 300);
+	assert_int_equal(q.min_rtt_us, 100);
+	quality_update(&q, &path, f, 3, false, 3000, 0);
+	assert_int_equal(q.limit, QUALITY_LIMIT_SENDER);
+	for (size_t i = 0; i < 3; i++)
+		f[i].busy_us += 1000000;
+	quality_update(&q, &path, f, 3, false, 4000, 0);
+	assert_int_equal(q.limit, QUALITY_LIMIT_NETWORK);
+	assert_int_equal(q.bytes_per_s, 0);
+}
+
 /* Other connections, or counters that fell, begin a window and say nothing; a short window is joined
  * with the next; none at all is not known. */
 static void test_windows(void **state)
@@ -188,9 +221,13 @@ static void test_history(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limits),      cmocka_unit_test(test_several),
-		cmocka_unit_test(test_windows),     cmocka_unit_test(test_collapse),
-		cmocka_unit_test(test_no_collapse), cmocka_unit_test(test_history),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_several),
+		cmocka_unit_test(test_idle_among_several),
+		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_collapse),
+		cmocka_unit_test(test_no_collapse),
+		cmocka_unit_test(test_history),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
