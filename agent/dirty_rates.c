@@ -12,7 +12,12 @@
 
 static const uint32_t windows_s[DIRTY_WINDOWS] = { 1, 4, 16 };
 
+/* Within a round. */
+static const unsigned order[] = { 0, 1, 0, 2, 0 };
+
 /* The first rounds follow each other sooner: a mean of several is worth waiting for. */
+/* What a guest does while it starts is no measure of what it does. */
+#define SETTLE_MS         5000
 #define EARLY_ROUNDS      3
 #define EARLY_INTERVAL_MS 2000
 #define INTERVAL_MS       300000
@@ -30,8 +35,8 @@ struct guest {
 	struct memory_use use;
 	double samples[DIRTY_WINDOWS][DIRTY_SAMPLES_KEPT];
 	uint64_t taken[DIRTY_WINDOWS]; /* samples ever */
-	unsigned window, rounds;       /* next one; full turns */
-	uint64_t next_ms;              /* when it is due; 0: never was */
+	unsigned step, window, rounds; /* in the order, its window; full turns */
+	uint64_t next_ms;              /* when it is due */
 	enum stage stage;
 	uint64_t read_ms; /* when its window is over */
 	bool moved;       /* meanwhile: what is found is void */
@@ -108,25 +113,43 @@ static void give_up(struct dirty_rates *d, struct guest *g, const char *why)
 		d->measured(g->uuid, d->context);
 }
 
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The middle one: a guest that has just started, or did something once, is not always like that. */
+static double median_of(const double *samples, uint32_t count)
+{
+	double sorted[DIRTY_SAMPLES_KEPT];
+
+	memcpy(sorted, samples, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare);
+	return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+}
+
 static void take_sample(struct guest *g, double bytes, uint64_t now_ms)
 {
 	struct dirty_window *w = &g->use.windows[g->window];
-	double sum = 0, squares = 0, n, error;
+	double sum = 0, squares = 0, n, error, middle;
 
 	g->samples[g->window][g->taken[g->window]++ % DIRTY_SAMPLES_KEPT] = bytes;
 	w->seconds = windows_s[g->window];
 	w->samples = g->taken[g->window] < DIRTY_SAMPLES_KEPT ? (uint32_t)g->taken[g->window]
 	                                                      : DIRTY_SAMPLES_KEPT;
 	n = w->samples;
+	middle = median_of(g->samples[g->window], w->samples);
 	for (uint32_t i = 0; i < w->samples; i++)
 		sum += g->samples[g->window][i];
 	for (uint32_t i = 0; i < w->samples; i++)
 		squares += pow(g->samples[g->window][i] - sum / n, 2);
 	/* By the pages looked at, and where the guest itself is unsteady by what was seen of that. */
-	error = dirty_rates_error_bytes(g->memory_bytes, w->seconds, sum / n) / sqrt(n);
+	error = dirty_rates_error_bytes(g->memory_bytes, w->seconds, middle) / sqrt(n);
 	if (n > 1)
 		error = fmax(error, sqrt(squares / (n - 1) / n));
-	w->bytes = (uint64_t)(sum / n);
+	w->bytes = (uint64_t)middle;
 	w->error_bytes = (uint64_t)error;
 	w->at_ms = now_ms;
 }
@@ -141,8 +164,9 @@ static void take_found(struct dirty_rates *d, struct guest *g, const struct vm_d
 	}
 	take_sample(g, (double)found->bytes_per_s * windows_s[g->window], d->now_ms);
 	g->use.problem[0] = '\0';
-	g->window = (g->window + 1) % DIRTY_WINDOWS;
-	if (g->window)
+	g->step = (g->step + 1) % ARRAY_SIZE(order);
+	g->window = order[g->step];
+	if (g->step)
 		stop(d, g, d->now_ms);
 	else
 		stop(d, g,
@@ -251,6 +275,7 @@ static void look_at_guests(struct dirty_rates *d, const struct inventory *invent
 		if (!g) {
 			g = xnew(struct guest);
 			memcpy(g->uuid, vm->uuid, sizeof(g->uuid));
+			g->next_ms = d->now_ms + SETTLE_MS;
 			HASH_ADD_STR(d->guests, uuid, g);
 		}
 		g->listed = vm->summary.active;

@@ -2,11 +2,12 @@
 /* How the guests of this host write to their memory, measured again and again at three windows.
  *
  *	each second:  who is due, runs, and does not move?  -- start -->  QEMU samples
- *	              whose window is over?                 -- read  -->  mean of the last few, told
+ *	              whose window is over?                 -- read  -->  middle of the last few, told
  *
  * What a migration will take hangs on how many different pages are written in a second and in some: a
  * small hot set and a slow walk through all memory look alike in one window. So each guest is sampled
- * at 1, 4 and 16 s in turn; new ones first, then every five minutes. A sampling costs QEMU 512
+ * at 1, 4 and 16 s in turn, at 1 s more often, where
+ * fewest pages are found; new ones first, then every five minutes. A sampling costs QEMU 512
  * checksums for each GiB at its begin and end; DIRTY_RATES_AT_A_TIME guests of a host are sampled at
  * a time, whatever their number. Never while a guest moves: nothing is begun then, and what was begun is
  * thrown away.
@@ -19,14 +20,15 @@
 
 #define DIRTY_RATES_AT_A_TIME 4
 #define DIRTY_WINDOWS         3
-#define DIRTY_SAMPLES_KEPT    4
+#define DIRTY_SAMPLES_KEPT    8
 
 /* QEMU's own choice for page sampling. */
 #define DIRTY_PAGES_PER_GIB 512
 
 struct dirty_window {
 	uint32_t seconds;
-	uint64_t bytes; /* of different pages written to in that time: the mean of the samples */
+	uint64_t
+		bytes; /* of different pages written to in that time: the middle one of the samples */
 	uint64_t error_bytes; /* its standard error */
 	uint32_t samples;     /* 0: not measured */
 	uint64_t at_ms;       /* the newest of them, clock_now_ms scale */

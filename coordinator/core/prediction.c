@@ -13,6 +13,8 @@
 #define INTERVAL_ERRORS 1.64
 /* A dirty rate of which no error is known is taken for this uncertain. */
 #define DIRTY_ERROR_DEFAULT 0.25
+/* Of weighted squares: what noise makes of them. A hot set that only noise suggests must not be seen. */
+#define FITS_AS_WELL 0.5
 /* What the curve itself leaves out, whatever it was fitted to: guests write in turn, not at random. */
 #define DIRTY_ERROR_MODEL 0.08
 /* QEMU's: from the second pass on that has more than half of what the one before sent, the guest is
@@ -96,9 +98,12 @@ static void run_passes(const struct prediction_input *in, const struct path *pat
 
 double dirty_curve_at(const struct dirty_curve *curve, double seconds)
 {
+	double turn;
+
 	if (!curve->known || seconds <= 0)
 		return 0;
-	return curve->hot_bytes * -expm1(-seconds / curve->theta_s) +
+	turn = curve->knee_s > 0 ? curve->turn_bytes * fmin(seconds / curve->knee_s, 1) : 0;
+	return curve->hot_bytes * -expm1(-seconds / curve->theta_s) + turn +
 	       curve->cold_bytes_per_s * seconds;
 }
 
@@ -118,9 +123,20 @@ static double weight_of(const struct dirty_point *p)
 	return 1 / (error * error);
 }
 
-/* The best W and c, neither below 0, for one theta; returns the weighted squares that remain. */
-static double fit_for(const struct dirty_point *points, size_t count, double theta,
-                      struct dirty_curve *ret)
+/* How much of a hot set is written in that time: at random, or in turn. */
+static double share_of(double seconds, double scale, bool in_turn)
+{
+	return in_turn ? fmin(seconds / scale, 1) : -expm1(-seconds / scale);
+}
+
+struct fit {
+	double hot, cold, scale;
+	double left; /* the weighted squares that remain */
+};
+
+/* The best W and c, neither below 0, for one theta or knee. */
+static struct fit fit_for(const struct dirty_point *points, size_t count, double scale,
+                          bool in_turn)
 {
 	double aa = 0, ab = 0, bb = 0, ay = 0, by = 0, yy = 0, w = 0, c = 0, det;
 
@@ -130,7 +146,7 @@ static double fit_for(const struct dirty_point *points, size_t count, double the
 		if (!is_usable(&points[i]))
 			continue;
 		weight = weight_of(&points[i]);
-		a = -expm1(-points[i].seconds / theta);
+		a = share_of(points[i].seconds, scale, in_turn);
 		b = points[i].seconds;
 		y = points[i].bytes;
 		aa += weight * a * a;
@@ -151,33 +167,43 @@ static double fit_for(const struct dirty_point *points, size_t count, double the
 		w = hot_only ? ay / aa : 0;
 		c = hot_only ? 0 : by / bb;
 	}
-	ret->hot_bytes = w;
-	ret->cold_bytes_per_s = c;
-	ret->theta_s = theta;
-	return yy - 2 * (w * ay + c * by) + w * w * aa + 2 * w * c * ab + c * c * bb;
+	return (struct fit){ .hot = w,
+		             .cold = c,
+		             .scale = scale,
+		             .left = yy - 2 * (w * ay + c * by) + w * w * aa + 2 * w * c * ab +
+		                     c * c * bb };
 }
 
-/* Thetas from a tenth of the shortest window to the longest one, in steps of a fifth. Of those that fit
+/* Scales from a tenth of the shortest window to the longest one, in steps of a fifth. Of those that fit
  * as well as the best, the middle one: two windows alone leave it open whether pages are hot, or rarely
  * written twice. */
-static void fit_hot_set(const struct dirty_point *points, size_t count, double shortest,
-                        double longest, struct dirty_curve *ret)
+static struct fit fit_hot_set(const struct dirty_point *points, size_t count, double shortest,
+                              double longest, bool in_turn)
 {
-	struct dirty_curve fits[64];
-	double left[64], best = DBL_MAX;
+	struct fit fits[64], chosen = { .scale = 1 };
+	double best = DBL_MAX, scale = shortest / 10;
 	size_t n = 0, good = 0, taken = 0;
 
-	for (double theta = shortest / 10; theta <= longest * 1.2 && n < ARRAY_SIZE(fits);
-	     theta *= 1.2, n++) {
-		left[n] = fit_for(points, count, theta, &fits[n]);
-		best = fmin(best, left[n]);
+	for (; scale <= longest * 1.2 && n < ARRAY_SIZE(fits); scale *= 1.2, n++) {
+		fits[n] = fit_for(points, count, scale, in_turn);
+		best = fmin(best, fits[n].left);
 	}
 	for (size_t i = 0; i < n; i++)
-		good += left[i] <= best + 0.05;
+		good += fits[i].left <= best + FITS_AS_WELL;
 	for (size_t i = 0; i < n; i++) {
-		if (left[i] <= best + 0.05 && taken++ == good / 2)
-			*ret = fits[i];
+		if (fits[i].left <= best + FITS_AS_WELL && taken++ == good / 2)
+			chosen = fits[i];
 	}
+	return chosen;
+}
+
+static void take_mean(const struct fit *random, const struct fit *turn, struct dirty_curve *ret)
+{
+	ret->hot_bytes = random->hot / 2;
+	ret->theta_s = random->scale;
+	ret->turn_bytes = turn->hot / 2;
+	ret->knee_s = turn->scale;
+	ret->cold_bytes_per_s = (random->cold + turn->cold) / 2;
 }
 
 void dirty_curve_fit(const struct dirty_point *points, size_t count, struct dirty_curve *ret)
@@ -200,13 +226,15 @@ void dirty_curve_fit(const struct dirty_point *points, size_t count, struct dirt
 	if (!usable)
 		return;
 	if (longest > shortest * 1.01) {
-		fit_hot_set(points, count, shortest, longest, &curve);
+		struct fit random = fit_hot_set(points, count, shortest, longest, false);
+		struct fit turn = fit_hot_set(points, count, shortest, longest, true);
+
+		take_mean(&random, &turn, &curve);
 	} else {
 		/* One window: all that is known is a rate. */
-		(void)fit_for(points, count, 1e9, &curve);
-		curve.cold_bytes_per_s += curve.hot_bytes / curve.theta_s;
-		curve.hot_bytes = 0;
-		curve.theta_s = 1;
+		struct fit line = fit_for(points, count, 1e9, true);
+
+		curve.cold_bytes_per_s = line.cold + line.hot / line.scale;
 	}
 	curve.known = true;
 	/* Several windows each have their own error; a curve through them has a part of it. */

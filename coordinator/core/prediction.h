@@ -13,8 +13,10 @@
  *	      | /                     that short). A rate per second alone says too little: a small
  *	      '----------- t          hot set is written again and again, and fits into L as a whole.
  *
- * D is fitted to what was measured at two or more windows: W (1 - exp(-t/theta)) + c t, with W, c >= 0,
- * so it is concave whatever the measurements are.
+ * D is fitted to what was measured at two or more windows: W (1 - exp(-t/theta)) + c t, as of a guest that
+ * writes to its hot set at random, and W min(t/knee, 1) + c t, as of one that goes through it in turn. Few
+ * windows seldom tell them apart, so it is the mean of both; with W, c >= 0 it is concave whatever the
+ * measurements are.
  *
  * The interval is the same computation with everything at its bad end, and at its good end; what that
  * does not explain of past errors between the same hosts is added (core/calibration.h). What is not
@@ -50,10 +52,10 @@ struct dirty_point {
 	double error; /* standard error, in bytes; 0 = not known */
 };
 
-/* D(t) = hot (1 - exp(-t / theta)) + cold t */
+/* D(t) = hot (1 - exp(-t / theta)) + turn min(t / knee, 1) + cold t */
 struct dirty_curve {
 	bool known; /* false: nothing was measured */
-	double hot_bytes, theta_s, cold_bytes_per_s;
+	double hot_bytes, theta_s, turn_bytes, knee_s, cold_bytes_per_s; /* knee_s 0: no turn */
 	double error; /* relative standard error of D where it was measured */
 };
 
