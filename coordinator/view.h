@@ -48,4 +48,5 @@ Drover__V1__Prediction *view_prediction_new(const struct prediction *p,
 void view_prediction_doubt(Drover__V1__Prediction *m, const struct vm *vm,
                            const struct prediction *p, uint64_t now_ms);
 /* What @vm waits for, if it does, as lines of an explanation. */
-void view_add_waiting_lines(const struct fleet *fleet, const struct vm *vm, Drover__V1__Explanation *to);
+void view_add_waiting_lines(const struct fleet *fleet, const struct vm *vm,
+                            Drover__V1__Explanation *to);

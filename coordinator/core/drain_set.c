@@ -91,7 +91,8 @@ int drain_set_resolve(const struct fleet *fleet, const struct event *event, stru
 		drain_set_deinit(&set);
 		return rc;
 	}
-	qsort(set.nodes, set.count, sizeof(*set.nodes), compare_nodes);
+	if (set.count)
+		qsort(set.nodes, set.count, sizeof(*set.nodes), compare_nodes);
 	set.words = join(&set, ", ", " and ");
 	set.command = join(&set, " ", " ");
 	*ret = set;

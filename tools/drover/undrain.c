@@ -135,8 +135,11 @@ static enum exit_code ask(struct session *s, const char *node, bool bring_back, 
 	request.node = (char *)node;
 	request.bring_back = bring_back;
 	request.dry_run = dry_run;
-	if (coordinator_ask_undrain(s->client, &request, ret_reply, &err) == 0)
-		return EXIT_DONE;
+	if (coordinator_ask_undrain(s->client, &request, ret_reply, &err) == 0) {
+		if (*ret_reply)
+			return EXIT_DONE;
+		error_set(&err, ERROR_PROTOCOL, "the coordinator answered nothing");
+	}
 	return client_is_interrupted(s->client) ? EXIT_INTERRUPTED
 	                                        : session_fail_object(s, what, "node", node, &err);
 }
@@ -159,7 +162,7 @@ enum exit_code undrain_bring_back(struct session *s, const char *node)
 	enum exit_code code = ask(s, node, true, false, &reply);
 	size_t n;
 
-	if (code != EXIT_DONE)
+	if (code != EXIT_DONE || !reply)
 		return code;
 	say_node(s, node, reply);
 	if (s->out.format == OUTPUT_JSON)
@@ -183,7 +186,7 @@ static enum exit_code show_way_back(struct session *s, const char *node)
 	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
 	enum exit_code code = ask(s, node, true, true, &reply);
 
-	if (code != EXIT_DONE)
+	if (code != EXIT_DONE || !reply)
 		return code;
 	if (s->out.format == OUTPUT_JSON)
 		output_message(&s->out, &reply->base);
@@ -199,7 +202,7 @@ static enum exit_code end_maintenance(struct session *s, const char *node)
 	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
 	enum exit_code code = ask(s, node, false, false, &reply);
 
-	if (code != EXIT_DONE)
+	if (code != EXIT_DONE || !reply)
 		return code;
 	if (s->out.format == OUTPUT_JSON)
 		output_message(&s->out, &reply->base);

@@ -419,7 +419,7 @@ enum exit_code watch_run(const struct invocation *invocation)
 {
 	const struct word_list *words = &invocation->words;
 	bool migration = strncmp(words->items[0], "migration/", 10) == 0;
-	uint64_t numbers[WORDS_MAX];
+	uint64_t numbers[WORDS_MAX] = { 0 };
 	struct session s;
 	enum exit_code code;
 
