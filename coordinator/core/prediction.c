@@ -341,8 +341,10 @@ static bool judge(const struct prediction_input *in, const struct path *path, do
 	p->high_known = true;
 	p->bytes = (uint64_t)run.bytes;
 	p->downtime_ms = to_ms(run.last_seconds) + PREDICTION_SWITCHOVER_MS + in->commit_ms;
-	p->downtime_high_ms = to_ms(path->downtime_s) + 2 * PREDICTION_SWITCHOVER_MS +
-	                      in->commit_ms;
+	/* All that is allowed, and a commit on a host that has other things to do. */
+	p->downtime_high_ms = to_ms(path->downtime_s +
+	                            PREDICTION_BUFFERED_BYTES / path->last_rate) +
+	                      2 * PREDICTION_SWITCHOVER_MS + in->commit_ms * 3 / 2;
 	return true;
 }
 

@@ -92,6 +92,35 @@ static void test_frame_ascii(void **state)
 	progress_free(p);
 }
 
+/* The time left stands still rather than grow, and that it has grown is said; it falls again with the
+ * estimate. */
+static void test_time_left_never_grows(void **state)
+{
+	struct progress *p = progress_new(7, 0);
+	struct story t;
+	uint64_t age_ms = 2000;
+
+	(void)state;
+	story_init(&t);
+	t.drain.eta_ms = 74000;
+	apply_drain(p, &t, NULL, 1000);
+	for (size_t i = 0; i < 3; i++) {
+		static const uint64_t eta_ms[] = { 150000, 71000, 30000 };
+		static const char *const left[] = { "left ≈ 1:12, by now rather 2:30\n",
+			                            "left ≈ 1:11\n", "left ≈ 0:30\n" };
+		struct screen s;
+
+		t.drain.eta_ms = eta_ms[i];
+		apply_drain(p, &t, NULL, 1000 + age_ms);
+		screen_init(&s);
+		draw(p, &s, 1, 1000 + age_ms);
+		fflush(s.o.file);
+		assert_non_null(strstr(s.text, left[i]));
+		screen_deinit(&s);
+	}
+	progress_free(p);
+}
+
 /* What was shown never runs backwards within an attempt; another attempt may start from nothing. */
 static void test_never_backwards(void **state)
 {
@@ -265,6 +294,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_frame),
 		cmocka_unit_test(test_frame_ascii),
+		cmocka_unit_test(test_time_left_never_grows),
 		cmocka_unit_test(test_never_backwards),
 		cmocka_unit_test(test_small_screen),
 		cmocka_unit_test(test_lines),

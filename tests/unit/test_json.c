@@ -19,14 +19,15 @@
 /* An empty message shows all its keys with their defaults, in lowerCamelCase. */
 static void test_defaults_are_shown(void **state)
 {
-	Drover__V1__DrainVm vm = DROVER__V1__DRAIN_VM__INIT;
-	_cleanup_free_ char *text = json_format(&vm.base, false);
+	Drover__V1__Event event = DROVER__V1__EVENT__INIT;
+	Drover__V1__NodeList list = DROVER__V1__NODE_LIST__INIT;
+	_cleanup_free_ char *text = json_format(&event.base, false);
+	_cleanup_free_ char *empty = json_format(&list.base, false);
 
 	(void)state;
-	assert_string_equal(text, "{\"uuid\":\"\",\"name\":\"\",\"state\":\"\",\"target\":\"\","
-	                          "\"reason\":\"\",\"migrationNumber\":0,\"memoryBytes\":0,"
-	                          "\"etaMs\":0,\"checks\":[],\"prediction\":null,"
-	                          "\"node\":\"\",\"late\":false,\"endMs\":0}");
+	assert_string_equal(text, "{\"revision\":0,\"wallMs\":0,\"severity\":\"\","
+	                          "\"subject\":\"\",\"text\":\"\"}");
+	assert_string_equal(empty, "{\"nodes\":[],\"revision\":0}");
 }
 
 /* Numbers keep all 64 bits, booleans are words, absent messages are null, enums are names. */
