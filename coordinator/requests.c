@@ -85,6 +85,8 @@ static void reply_drain(struct coordinator *c, struct mesh_incoming *in, const s
 	m.blockers = view_checks_new(&reply->checks);
 	m.n_blockers = reply->checks.count;
 	m.already = reply->already;
+	if (reply->plan)
+		m.plan_id = (char *)reply->plan->plan_id;
 	mesh_reply(in, &m.base);
 	view_free(m.drain);
 	for (size_t i = 0; i < m.n_blockers; i++)

@@ -58,6 +58,7 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	e.drain.nodes = &nodes;
 	e.drain.selector = r->selector;
 	e.drain.by_wall_ms = r->by_wall_ms;
+	e.drain.plan_id = r->plan_id;
 	e.drain.dry_run = r->dry_run;
 	e.drain.leave = &leave;
 	e.drain.leave_unmovable = r->leave_unmovable;

@@ -168,6 +168,17 @@ static void take_verdict(struct fleet *fleet, struct drain *drain, struct drain_
 	       verdict == LAUNCH_WAITS ? dv->target : "", reason);
 }
 
+/* A plan that was asked for by its id is carried out in its order. */
+static uint64_t get_turn(const struct fleet *fleet, const struct drain_vm *dv)
+{
+	const struct vm *vm = fleet_find_vm(fleet, dv->uuid);
+	const struct migration *m = vm ? vm->migration : NULL;
+
+	if (m && m->kept.state == MIGRATION_PLANNED && m->kept.wanted_target[0])
+		return m->kept.number;
+	return dv->order ? UINT64_MAX / 2 + dv->order : UINT64_MAX;
+}
+
 /* Whose turn it is by the plan; those that it has no place for come last. NULL: nobody wants one. */
 static struct drain_vm *pick_next(const struct drain *drain)
 {
@@ -176,8 +187,7 @@ static struct drain_vm *pick_next(const struct drain *drain)
 	for (size_t i = 0; i < drain->n_vms; i++) {
 		struct drain_vm *dv = &drain->vms[i];
 
-		if (dv->wants &&
-		    (!best || (dv->order && (!best->order || dv->order < best->order))))
+		if (dv->wants && (!best || dv->turn < best->turn))
 			best = dv;
 	}
 	return best;
@@ -227,6 +237,10 @@ static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 
 	plan_init(&plan, fleet, change_now(fleet));
 	drain_plan_make(fleet, list, count, &plan, false);
+	for (size_t d = 0; d < count; d++) {
+		for (size_t i = 0; i < list[d]->n_vms; i++)
+			list[d]->vms[i].turn = get_turn(fleet, &list[d]->vms[i]);
+	}
 	while (idle < count) {
 		struct drain *drain = list[fleet->drain_turn++ % count];
 

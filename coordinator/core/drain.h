@@ -45,10 +45,12 @@ struct drain_vm {
 	/* As planned last (drain_plan.h): its turn, from 1; 0 = none. Where it goes: a wish. */
 	uint32_t order;
 	char planned[NODE_NAME_BYTES];
+	char pin[NODE_NAME_BYTES]; /* the only destination it may have; empty: any */
 	/* A draft's: why there; what would help one that is blocked; what proves that (planner/proof.h). */
 	char why[REASON_BYTES], helps[REASON_BYTES];
 	uint32_t proof;
 	enum guard guard;
+	uint64_t turn; /* private: the lowest of those that want one goes next */
 	/* Private: no node can ever take it (a BLOCK, or too large); wants a destination now. */
 	bool hopeless, wants;
 };
@@ -65,6 +67,8 @@ struct deadline {
 	bool passed_told;   /* private */
 };
 
+#define PLAN_ID_BYTES 17
+
 struct drain {
 	struct drain_record kept; /* what the store keeps */
 	/* Owned. A draft's: the nodes that would be drained together; else empty. */
@@ -72,9 +76,10 @@ struct drain {
 	bool comes_back;      /* a draft of the way back: nobody goes anywhere but to its node */
 	struct drain_vm *vms; /* owned; hardest first, then as they appeared */
 	size_t n_vms;
-	char status[REASON_BYTES];        /* what it does or waits for now, one sentence */
-	char told[REASON_BYTES];          /* private: the last blockade that people were told of */
-	uint64_t eta_ms;                  /* estimate for what is left; meaningful if eta_known */
+	char status[REASON_BYTES];   /* what it does or waits for now, one sentence */
+	char plan_id[PLAN_ID_BYTES]; /* a draft's: by which it can be asked for; empty: it cannot */
+	char told[REASON_BYTES];     /* private: the last blockade that people were told of */
+	uint64_t eta_ms;             /* estimate for what is left; meaningful if eta_known */
 	uint64_t eta_low_ms, eta_high_ms; /* nine of ten; high 0: no end in sight at the bad end */
 	bool eta_known;
 	uint64_t bytes_total, bytes_done; /* RAM; done never runs backwards */
@@ -107,6 +112,10 @@ struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record
  * @records: one per node, at least one. */
 struct drain *drain_draft_together(struct fleet *fleet, const struct drain_record *records,
                                    size_t count);
+struct kept_plan;
+/* As drain_draft_together, but each guest goes where @plan sends it, or nowhere. */
+struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,
+                             const struct kept_plan *plan);
 /* While a set of nodes is planned to be emptied together, none of them takes a guest. Take it back. */
 void drain_set_aside(struct fleet *fleet, const struct names *nodes, bool aside);
 void drain_free(struct drain *drain);

@@ -6,6 +6,7 @@
 #include "coordinator/core/deadline.h"
 #include "coordinator/core/drain_plan.h"
 #include "coordinator/core/drain_vms.h"
+#include "coordinator/core/plan_memory.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -120,8 +121,8 @@ static void take_records(struct drain *drain, const struct drain_record *records
 	}
 }
 
-struct drain *drain_draft_together(struct fleet *fleet, const struct drain_record *records,
-                                   size_t count)
+struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,
+                             const struct kept_plan *asked)
 {
 	struct drain *drain = xnew(struct drain);
 	struct drain_counts counts;
@@ -142,6 +143,11 @@ struct drain *drain_draft_together(struct fleet *fleet, const struct drain_recor
 	plan_init(&plan, fleet, change_now(fleet));
 	for (size_t i = 0; i < drain->n_vms; i++)
 		draft_vm(fleet, drain, &drain->vms[i]);
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const char *pin = kept_plan_get_target(asked, drain->vms[i].uuid);
+
+		text_copy(drain->vms[i].pin, sizeof(drain->vms[i].pin), pin ? pin : "");
+	}
 	drain_plan_make(fleet, &drain, 1, &plan, true);
 	plan_deinit(&plan);
 	for (size_t i = 0; i < drain->n_vms; i++)
@@ -152,6 +158,12 @@ struct drain *drain_draft_together(struct fleet *fleet, const struct drain_recor
 	drain_judge_amounts(fleet, drain, &counts);
 	deadline_judge(fleet, drain, drain_get_slots(fleet, drain), true);
 	return drain;
+}
+
+struct drain *drain_draft_together(struct fleet *fleet, const struct drain_record *records,
+                                   size_t count)
+{
+	return drain_draft_as(fleet, records, count, NULL);
 }
 
 struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record)

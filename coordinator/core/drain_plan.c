@@ -118,6 +118,19 @@ static uint32_t make_class(struct drain_problem *p, const struct vm *vm)
 	return id;
 }
 
+/* The only destination it may have; NONE: any. That of a migration of it that was asked for with one
+ * counts, too: a plan that is carried out is made of such. */
+static uint32_t find_pin(const struct drain_problem *p, const struct drain_vm *dv,
+                         const struct vm *vm)
+{
+	const struct migration *m = vm->migration;
+	const char *name = m && m->kept.state == MIGRATION_PLANNED ? m->kept.wanted_target
+	                                                           : dv->pin;
+	const struct node *node = name[0] ? fleet_find_node(p->fleet, name) : NULL;
+
+	return node ? find_index(p, node) : INSTANCE_NONE;
+}
+
 static void add_guest(struct drain_problem *p, struct drain *drain, struct drain_vm *dv)
 {
 	const struct vm *vm = fleet_find_vm(p->fleet, dv->uuid);
@@ -140,7 +153,7 @@ static void add_guest(struct drain_problem *p, struct drain *drain, struct drain
 		.key = p->in.n_vms - 1,
 		.role = INSTANCE_LEAVES,
 		.home = from,
-		.target = INSTANCE_NONE,
+		.target = find_pin(p, dv, vm),
 		.need_bytes = vm_state_need_bytes(&home->state),
 		.ports = 1,
 		.vcpus = home->state.vcpus,

@@ -155,7 +155,9 @@ struct event {
 			/* 0 = the cluster's */
 			uint64_t bandwidth_bytes_per_s, max_downtime_ms;
 			uint64_t completion_timeout_ms_per_gib, progress_timeout_ms;
-			uint64_t by_wall_ms;  /* when it should be over; 0 = whenever */
+			uint64_t by_wall_ms; /* when it should be over; 0 = whenever */
+			const char *
+				plan_id; /* of a dry run that is to be carried out; NULL, "": none */
 			struct id request_id; /* zero: none */
 		} drain;
 		struct {

@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
 #include "coordinator/core/predict.h"
+#include "coordinator/core/plan_memory.h"
 #include "coordinator/core/preview.h"
 
 #include <assert.h>
@@ -86,6 +87,7 @@ void fleet_free(struct fleet *fleet)
 	if (!fleet)
 		return;
 	preview_drop_all(fleet);
+	plan_memory_free(fleet);
 	reply_drop_all(fleet);
 	predict_forget_all(fleet);
 	HASH_CLEAR(hh_operation, fleet->migrations_by_operation);

@@ -11,6 +11,7 @@
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/plan.h"
+#include "coordinator/core/plan_memory.h"
 #include "coordinator/core/predict.h"
 
 #include <stdio.h>
@@ -116,6 +117,8 @@ static void conclude_drain(struct fleet *fleet, struct reply *reply)
 		checks_add(&reply->checks, &blocker);
 	}
 	snprintf(plan->status, sizeof(plan->status), "a dry run: nothing was changed");
+	if (reply->kind == REPLY_DRAIN && !reply->refused)
+		plan_memory_keep(fleet, plan);
 }
 
 static int compare_targets(const void *a, const void *b)

@@ -7,6 +7,7 @@
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/plan_memory.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
 
@@ -246,6 +247,41 @@ static void preview(struct fleet *fleet, const struct event *event, struct drain
 	preview_start_drain(fleet, reply);
 }
 
+/* Exactly what a dry run has shown, or nothing. */
+static void start_planned(struct fleet *fleet, const struct event *event,
+                          const struct drain_set *set, struct drain_record *records)
+{
+	const struct kept_plan *plan = plan_memory_find(fleet, event->drain.plan_id);
+	struct reply *reply;
+	struct drain *draft;
+	struct error err;
+	char *changed;
+
+	if (!plan) {
+		error_set(&err, ERROR_NOT_FOUND,
+		          "no plan %.40s is known here (any more); a new one: drover drain %s "
+		          "--dry-run",
+		          event->drain.plan_id, set->command);
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	draft = drain_draft_as(fleet, records, set->count, plan);
+	changed = kept_plan_compare(plan, draft);
+	drain_free(draft);
+	if (!changed) {
+		start_set(fleet, event, set, records);
+		kept_plan_start(fleet, plan);
+		return;
+	}
+	reply = reply_new(REPLY_DRAIN, event->request);
+	reply->refused = true;
+	reply->refusal = xasprintf("%s cannot be emptied by plan %s any more:%s\na new one: drover "
+	                           "drain %s --dry-run",
+	                           set->words, plan->id, changed, set->command);
+	free(changed);
+	reply_send(fleet, reply);
+}
+
 static void judge_and_start(struct fleet *fleet, const struct event *event,
                             const struct drain_set *set, struct drain_record *records)
 {
@@ -287,6 +323,8 @@ void request_drain(struct fleet *fleet, const struct event *event)
 		reply_drain(fleet, event, fleet_find_node_drain(fleet, set.nodes[0]), true);
 	else if (describe(fleet, event, &set, records, &err) < 0)
 		reply_send_error(fleet, event->request, &err);
+	else if (event->drain.plan_id && event->drain.plan_id[0] && !event->drain.dry_run)
+		start_planned(fleet, event, &set, records);
 	else
 		judge_and_start(fleet, event, &set, records);
 	for (size_t i = 0; i < set.count; i++)

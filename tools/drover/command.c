@@ -357,6 +357,10 @@ static int check_together(const struct parser *p, struct error *err)
 	if (o->dry_run && o->detach)
 		return error_set(err, ERROR_INVALID,
 		                 "--dry-run and --detach exclude each other: nothing is started");
+	if (o->dry_run && o->plan)
+		return error_set(
+			err, ERROR_INVALID,
+			"--dry-run and --plan exclude each other: that plan has been shown");
 	if (o->yes && o->unmovable == UNMOVABLE_REFUSE)
 		return error_set(err, ERROR_INVALID,
 		                 "--yes and --unmovable refuse contradict each other");

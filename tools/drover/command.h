@@ -98,6 +98,7 @@ enum option_id {
 	OPTION_MEMORY,
 	OPTION_VCPUS,
 	OPTION_LIKE,
+	OPTION_PLAN,
 	OPTIONS
 };
 
@@ -150,7 +151,7 @@ struct options {
 	const char *hook;
 	uint64_t max_unavailable, hook_timeout_ms, ready_timeout_ms; /* 0 = the default */
 	bool restart;
-	const char *by;
+	const char *by, *plan;
 	const char *guest, *memory, *like; /* sizes with their units */
 	uint64_t vcpus;                    /* 0 = none given */
 };

@@ -143,7 +143,7 @@ static const struct command commands[] = {
 	  .examples = "drover watch drain/7\ndrover watch migration/42 -o jsonl" },
 
 	{ .name = "drain", .arguments = "NODE...", .words_min = 0, .words_max = WORDS_MAX,
-	  .options = FOLLOWS | O(SELECTOR) | O(BY) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
+	  .options = FOLLOWS | O(SELECTOR) | O(BY) | O(PLAN) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
 		     O(NO_INPUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
 	  .summary = "move all guests off nodes and keep new ones away",
@@ -159,6 +159,10 @@ static const struct command commands[] = {
 			 "start, who would be late, what would help) and, while it runs, as soon as "
 			 "that changes. It is an estimate, and nothing is stopped when the time has "
 			 "passed. With --dry-run the status is 4 if it would be missed.\n\n"
+			 "A dry run shows each guest's turn, when it starts and how long it takes, its "
+			 "destination and why, and what proves that a guest has none. It names its id: "
+			 "--plan ID does exactly that, or says what has changed since and does "
+			 "nothing.\n\n"
 			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "
 			 "guests that moved stay where they are.\n\n"
 			 "With --copy-disks, disks that are not shared go along: see \"drover help "
@@ -166,7 +170,7 @@ static const struct command commands[] = {
 	  .examples = "drover drain host1 --dry-run\ndrover drain host1 -m \"new memory\"\n"
 		      "drover drain host1 --leave build7\n"
 		      "drover drain host1 host2\ndrover drain -l rack=a --dry-run\n"
-		      "drover drain host1 --by 02:30" },
+		      "drover drain host1 --by 02:30\ndrover drain host1 --plan 5f1d9c02a77be340" },
 	{ .name = "undrain", .arguments = "NODE", .words_min = 1, .words_max = 1,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(BYTES) | O(NO_HEADERS) | O(BRING_BACK) |
 		     O(DRY_RUN) | O(DETACH),

@@ -137,6 +137,9 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
 		            d->words, blocked, reply->drain->n_vms);
 		return EXIT_REFUSED;
 	}
+	if (*reply->plan_id)
+		session_say(s, "Exactly this: drover drain %s --plan %s", d->command,
+		            reply->plan_id);
 	if (reply->drain && reply->drain->late_ms)
 		return EXIT_REFUSED;
 	return EXIT_DONE;
@@ -206,6 +209,8 @@ static enum exit_code drain(struct session *s, const struct drained *d)
 
 	fill_request(s->options, d, &request_id, leave, &request);
 	request.by_wall_ms = d->by_wall_ms;
+	if (s->options->plan)
+		request.plan_id = (char *)s->options->plan;
 	for (;;) {
 		_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
 		struct error err = { 0 };

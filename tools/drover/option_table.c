@@ -196,6 +196,8 @@ static const struct option options[] = {
 	  "begin anew, though an operation with these words stopped half way" },
 	{ OPTION_BY, 0, "by", "TIME", OPTION_TEXT, AT(by),
 	  "when it should be over, 02:30 or 45m: says whether it will be; nothing is stopped then" },
+	{ OPTION_PLAN, 0, "plan", "ID", OPTION_TEXT, AT(plan),
+	  "exactly what the dry run of that id has shown, or nothing" },
 	{ OPTION_GUEST, 0, "guest", "SIZE", OPTION_TEXT, AT(guest),
 	  "room for guests of this size, for example 8GiB or 8GiB,4cpu" },
 	{ OPTION_MEMORY, 0, "memory", "SIZE", OPTION_TEXT, AT(memory),

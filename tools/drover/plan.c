@@ -63,7 +63,22 @@ static void predictions_note(const struct output *o, const Drover__V1__Drain *dr
 
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 {
-	enum { TURN, NAME, FROM, MEM, TO, STARTS, TIME, RANGE, PAUSE, SENDS, CHECKS, STATE, WHY, COLUMNS };
+	enum {
+		TURN,
+		NAME,
+		FROM,
+		MEM,
+		TO,
+		STARTS,
+		TIME,
+		RANGE,
+		PAUSE,
+		SENDS,
+		CHECKS,
+		STATE,
+		WHY,
+		COLUMNS
+	};
 	static const struct column columns[COLUMNS] = {
 		[TURN] = { "#", COLUMN_RIGHT | COLUMN_OPTIONAL },
 		[NAME] = { "VM" },

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See plan_memory.h. */
+#include "coordinator/core/plan_memory.h"
+
+#include "common/alloc.h"
+#include "coordinator/core/change.h"
+#include "coordinator/core/launch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#define KEPT_MOST 32
+
+/* FNV-1a over the texts and what separates them. */
+static uint64_t mix(uint64_t h, const char *text)
+{
+	do
+		h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+	while (*text++);
+	return h;
+}
+
+static void name_plan(const struct kept_plan *plan, char ret_id[PLAN_ID_BYTES])
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		h = mix(h, plan->moves[i].uuid);
+		h = mix(h, plan->moves[i].node);
+		h = mix(h, plan->moves[i].target);
+	}
+	snprintf(ret_id, PLAN_ID_BYTES, "%016" PRIx64, h);
+}
+
+static void kept_free(struct kept_plan *plan)
+{
+	free(plan->moves);
+	free(plan);
+}
+
+static int compare_turns(const void *a, const void *b)
+{
+	const struct drain_vm *x = *(const struct drain_vm *const *)a;
+	const struct drain_vm *y = *(const struct drain_vm *const *)b;
+
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+static struct kept_plan *make(const struct drain *draft)
+{
+	const struct drain_vm **going = xcalloc(draft->n_vms + 1, sizeof(*going));
+	struct kept_plan *plan = xnew(struct kept_plan);
+
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		if (draft->vms[i].state == DRAIN_VM_WAITING)
+			going[plan->count++] = &draft->vms[i];
+	}
+	qsort(going, plan->count, sizeof(*going), compare_turns);
+	plan->moves = xcalloc(plan->count + 1, sizeof(*plan->moves));
+	for (size_t i = 0; i < plan->count; i++) {
+		struct kept_move *move = &plan->moves[i];
+
+		text_copy(move->uuid, sizeof(move->uuid), going[i]->uuid);
+		text_copy(move->name, sizeof(move->name), going[i]->name);
+		text_copy(move->node, sizeof(move->node), going[i]->node);
+		text_copy(move->target, sizeof(move->target), going[i]->target);
+	}
+	free(going);
+	name_plan(plan, plan->id);
+	return plan;
+}
+
+void plan_memory_keep(struct fleet *fleet, struct drain *draft)
+{
+	struct kept_plan *plan, *known, *next;
+	size_t n = 0;
+
+	draft->plan_id[0] = '\0';
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		if (draft->vms[i].state == DRAIN_VM_BLOCKED)
+			return;
+	}
+	plan = make(draft);
+	if (!plan->count) {
+		kept_free(plan);
+		return;
+	}
+	text_copy(draft->plan_id, sizeof(draft->plan_id), plan->id);
+	LL_PREPEND(fleet->plans, plan);
+	LL_FOREACH_SAFE (fleet->plans, known, next) {
+		if (known != plan && (strcmp(known->id, plan->id) == 0 || ++n >= KEPT_MOST)) {
+			LL_DELETE(fleet->plans, known);
+			kept_free(known);
+		}
+	}
+}
+
+void plan_memory_free(struct fleet *fleet)
+{
+	struct kept_plan *plan, *next;
+
+	LL_FOREACH_SAFE (fleet->plans, plan, next) {
+		kept_free(plan);
+	}
+	fleet->plans = NULL;
+}
+
+const struct kept_plan *plan_memory_find(const struct fleet *fleet, const char *id)
+{
+	const struct kept_plan *plan;
+
+	LL_FOREACH (fleet->plans, plan) {
+		if (strcmp(plan->id, id) == 0)
+			return plan;
+	}
+	return NULL;
+}
+
+const char *kept_plan_get_target(const struct kept_plan *plan, const char *uuid)
+{
+	for (size_t i = 0; plan && i < plan->count; i++) {
+		if (strcmp(plan->moves[i].uuid, uuid) == 0)
+			return plan->moves[i].target;
+	}
+	return NULL;
+}
+
+static void append(char **text, char *line)
+{
+	char *longer = xasprintf("%s\n  %s", *text ? *text : "", line);
+
+	free(*text);
+	free(line);
+	*text = longer;
+}
+
+static const struct drain_vm *find_guest(const struct drain *draft, const char *uuid)
+{
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		if (strcmp(draft->vms[i].uuid, uuid) == 0)
+			return &draft->vms[i];
+	}
+	return NULL;
+}
+
+char *kept_plan_compare(const struct kept_plan *plan, const struct drain *draft)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		const struct drain_vm *dv = &draft->vms[i];
+		bool goes = dv->state == DRAIN_VM_WAITING || dv->state == DRAIN_VM_BLOCKED;
+
+		if (goes && !kept_plan_get_target(plan, dv->uuid))
+			append(&text, xasprintf("%s runs on %s, and the plan does not know it",
+			                        dv->name, dv->node));
+	}
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct kept_move *move = &plan->moves[i];
+		const struct drain_vm *dv = find_guest(draft, move->uuid);
+
+		if (!dv)
+			append(&text,
+			       xasprintf("%s does not run on %s any more", move->name, move->node));
+		else if (dv->state == DRAIN_VM_LEFT)
+			append(&text, xasprintf("%s was to go to %s, and now would be left: %s",
+			                        move->name, move->target, dv->reason));
+		else if (dv->state == DRAIN_VM_BLOCKED)
+			append(&text, xasprintf("%s cannot go to %s any more: %s", move->name,
+			                        move->target, dv->reason));
+	}
+	return text;
+}
+
+void kept_plan_start(struct fleet *fleet, const struct kept_plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct kept_move *move = &plan->moves[i];
+		struct vm *vm = fleet_find_vm(fleet, move->uuid);
+		struct node *node = fleet_find_node(fleet, move->node);
+		struct drain *drain = node ? fleet_find_node_drain(fleet, node) : NULL;
+		struct migration *m;
+
+		if (!vm || !drain || vm->node != node || vm->migration)
+			continue;
+		m = launch_plan_migration(fleet, vm, drain);
+		text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), move->target);
+		save_migration(fleet, m);
+	}
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the planner makes of a fleet: the dry run's destinations, order and proofs, and a plan that is
+ * carried out as shown, or not at all. */
+#include "coordinator/core/drain.h"
+
+#include "common/units.h"
+#include "tests/unit/core_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct reply *ask(struct core_world *world, const char *node, const char *plan_id)
+{
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+
+	event.drain.node = node;
+	event.drain.reason = "";
+	event.drain.dry_run = !plan_id;
+	event.drain.plan_id = plan_id;
+	core_world_forget(world);
+	core_world_step(world, &event);
+	/* The hosts do not answer: what they would say is not part of this. */
+	if (!plan_id)
+		core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
+	return core_world_reply(world);
+}
+
+static const struct drain_vm *guest(const struct reply *reply, const char *name)
+{
+	for (size_t i = 0; i < reply->plan->n_vms; i++) {
+		if (strcmp(reply->plan->vms[i].name, name) == 0)
+			return &reply->plan->vms[i];
+	}
+	fail_msg("the plan does not know %s", name);
+	return NULL;
+}
+
+static struct core_world *two_sizes(void)
+{
+	static const char *const none[] = { "old" };
+	struct core_world *world = core_world_new();
+	struct vm_state big = core_world_vm("big", 2048), small = core_world_vm("small", 256);
+
+	core_world_host(world, "host1", 8192, NULL, 0);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_host(world, "host3", 4096, none, 1);
+	core_world_see(world, "host1", &small);
+	core_world_see(world, "host1", &big);
+	return world;
+}
+
+/* Each guest has its turn, a destination and the reason for it; the large one goes first. */
+static void test_turns_and_reasons(void **state)
+{
+	struct core_world *world = two_sizes();
+	const struct reply *reply = ask(world, "host1", NULL);
+
+	(void)state;
+	assert_int_equal(guest(reply, "big")->order, 1);
+	assert_string_equal(guest(reply, "big")->target, "host2");
+	assert_int_equal(guest(reply, "small")->order, 2);
+	assert_non_null(strstr(guest(reply, "big")->why, "of 2 that could take it"));
+	assert_string_not_equal(reply->plan->plan_id, "");
+	core_world_free(world);
+}
+
+/* Two of three have room; of the third it is said what is counted, and what would help. */
+static void test_what_proves_that_there_is_no_place(void **state)
+{
+	static const char *const three[] = { "web1", "web2", "web3" };
+	struct core_world *world = core_world_new();
+	const struct drain_vm *blocked = NULL;
+	const struct reply *reply;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, NULL, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		struct vm_state vm = core_world_vm(three[i], 1024);
+
+		core_world_see(world, "host1", &vm);
+	}
+	core_world_host(world, "host2", 2048, NULL, 0);
+	core_world_host(world, "host3", 2048, NULL, 0);
+	reply = ask(world, "host1", NULL);
+	for (size_t i = 0; i < reply->plan->n_vms; i++) {
+		if (reply->plan->vms[i].state == DRAIN_VM_BLOCKED)
+			blocked = &reply->plan->vms[i];
+	}
+	assert_non_null(blocked);
+	assert_string_equal(drain_proof_name(blocked->proof), "count");
+	assert_non_null(strstr(blocked->reason, "3 guests need"));
+	assert_non_null(strstr(blocked->helps, "--leave for 1"));
+	assert_string_equal(reply->plan->plan_id, "");
+	core_world_free(world);
+}
+
+/* The same facts give the same id; by it the plan is carried out: order and destinations are written down. */
+static void test_a_plan_is_carried_out(void **state)
+{
+	struct core_world *world = two_sizes();
+	char id[PLAN_ID_BYTES];
+	const struct migration *first, *second;
+
+	(void)state;
+	text_copy(id, sizeof(id), ask(world, "host1", NULL)->plan->plan_id);
+	assert_string_equal(ask(world, "host1", NULL)->plan->plan_id, id);
+	assert_false(ask(world, "host1", id)->refused);
+	first = fleet_find_migration(world->fleet, 1);
+	second = fleet_find_migration(world->fleet, 2);
+	assert_non_null(first);
+	assert_non_null(second);
+	assert_string_equal(first->kept.vm_name, "big");
+	assert_string_equal(first->kept.wanted_target, "host2");
+	assert_string_equal(first->kept.target, "host2");
+	assert_string_equal(second->kept.vm_name, "small");
+	assert_int_equal(first->kept.drain_number, 1);
+	core_world_free(world);
+}
+
+/* What has changed since is named, and nothing is begun. */
+static void test_a_plan_that_holds_no_more(void **state)
+{
+	struct core_world *world = two_sizes();
+	struct vm_state late = core_world_vm("late", 256);
+	const struct reply *reply;
+	char id[PLAN_ID_BYTES];
+
+	(void)state;
+	text_copy(id, sizeof(id), ask(world, "host1", NULL)->plan->plan_id);
+	core_world_see(world, "host1", &late);
+	core_world_figures(world, "host2", 4096, 3072);
+	reply = ask(world, "host1", id);
+	assert_true(reply->refused);
+	assert_non_null(
+		strstr(reply->refusal, "late runs on host1, and the plan does not know it"));
+	assert_non_null(strstr(reply->refusal, "big cannot go to host2 any more"));
+	assert_null(world->fleet->drains);
+	assert_null(world->fleet->migrations);
+	core_world_free(world);
+}
+
+/* An id that nobody gave is an error, not some other plan. */
+static void test_an_unknown_plan(void **state)
+{
+	struct core_world *world = two_sizes();
+	const struct reply *reply = ask(world, "host1", "0123456789abcdef");
+
+	(void)state;
+	assert_int_equal(reply->error.code, ERROR_NOT_FOUND);
+	assert_null(world->fleet->drains);
+	core_world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_turns_and_reasons),
+		cmocka_unit_test(test_what_proves_that_there_is_no_place),
+		cmocka_unit_test(test_a_plan_is_carried_out),
+		cmocka_unit_test(test_a_plan_that_holds_no_more),
+		cmocka_unit_test(test_an_unknown_plan),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
