@@ -36,7 +36,7 @@ static const struct drain_vm *guest(const struct reply *reply, const char *name)
 			return &reply->plan->vms[i];
 	}
 	fail_msg("the plan does not know %s", name);
-	return NULL;
+	return &reply->plan->vms[0];
 }
 
 static struct core_world *two_sizes(void)
@@ -90,7 +90,10 @@ static void test_what_proves_that_there_is_no_place(void **state)
 		if (reply->plan->vms[i].state == DRAIN_VM_BLOCKED)
 			blocked = &reply->plan->vms[i];
 	}
-	assert_non_null(blocked);
+	if (!blocked) {
+		fail_msg("three of 1 GiB on two hosts with room for one each");
+		return;
+	}
 	assert_string_equal(drain_proof_name(blocked->proof), "count");
 	assert_non_null(strstr(blocked->reason, "3 guests need"));
 	assert_non_null(strstr(blocked->helps, "--leave for 1"));
