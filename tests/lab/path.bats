@@ -28,6 +28,7 @@ path_of() { migration_get "$1" ".report.path.$2"; } # GUEST FIELD
 explain_migration() { drover explain "migration/$(migration_get "$1" .number)"; }
 warned() { drover events | grep -q "$1.*not on the migration network.*$2"; } # GUEST TEXT
 
+# bats test_tags=slow
 @test "a migration on the migration network is proved to be: all of its bytes are seen there" {
 	lab vm straight host1 --memory 96MiB --working-set 64MiB
 	wait_until "drover vms straight -o json | jq -e '.vms[0].movable' >/dev/null" 30
