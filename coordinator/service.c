@@ -112,7 +112,9 @@ static bool migration_matches(const struct migration_record *k, const Drover__V1
 		return false;
 	if (r->vm[0] && strcmp(r->vm, k->vm_name) != 0 && strcmp(r->vm, k->vm_uuid) != 0)
 		return false;
-	return !r->node[0] || strcmp(r->node, k->source) == 0 || strcmp(r->node, k->target) == 0;
+	/* One that waits has no target yet, but perhaps the one that was asked for. */
+	return !r->node[0] || strcmp(r->node, k->source) == 0 || strcmp(r->node, k->target) == 0 ||
+	       strcmp(r->node, k->wanted_target) == 0;
 }
 
 static int by_number_falling(struct migration *a, struct migration *b)

@@ -597,6 +597,44 @@ static void test_explain_blocked_drain(void **state)
 	bench_free(b);
 }
 
+/* Who asks for the migrations of a node gets those that still wait to go there, too. */
+static void test_list_waiting(void **state)
+{
+	Drover__V1__ListRequest r = DROVER__V1__LIST_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "guest");
+	const Drover__V1__MigrationList *m;
+	size_t waiting = 0;
+
+	(void)state;
+	see_host(b, "host1", 3);
+	see_host(b, "host2", 0);
+	for (unsigned i = 0; i < 3; i++) {
+		char vm[] = "host1-vm0";
+		struct event migrate = { .kind = EVENT_MIGRATE, .request = 3000000 + i };
+
+		vm[sizeof(vm) - 2] = (char)('0' + i);
+		migrate.migrate.vm = vm;
+		migrate.migrate.target = "host2";
+		migrate.migrate.by = "somebody";
+		migrate.migrate.request_id.bytes[0] = (uint8_t)(i + 1);
+		coordinator_step(b->coordinator, &migrate);
+	}
+	r.node = (char *)"host2";
+	m = ask(b, "drover.v1.Coordinator/ListMigrations", &r.base);
+	assert_non_null(m);
+	assert_int_equal(m->n_migrations, 3);
+	for (size_t i = 0; i < m->n_migrations; i++)
+		waiting += !m->migrations[i]->target[0];
+	assert_true(waiting > 0);
+	forget(b);
+	r.node = (char *)"host3";
+	m = ask(b, "drover.v1.Coordinator/ListMigrations", &r.base);
+	assert_non_null(m);
+	assert_int_equal(m->n_migrations, 0);
+	forget(b);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -612,6 +650,7 @@ int main(void)
 		cmocka_unit_test(test_capacity),
 		cmocka_unit_test(test_place),
 		cmocka_unit_test(test_explain_blocked_drain),
+		cmocka_unit_test(test_list_waiting),
 	};
 
 	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);

@@ -91,6 +91,13 @@ static size_t look(struct session *s, const Drover__V1__Drain *back,
 		told[i] = true;
 		if (m)
 			say_end(s, m);
+		else
+			session_say(s,
+			            "%s: the coordinator does not know migration/%llu any more: "
+			            "drover explain vm/%s",
+			            back->vms[i]->name,
+			            (unsigned long long)back->vms[i]->migration_number,
+			            back->vms[i]->name);
 		*ret_failed += !m || m->state != DROVER__V1__MIGRATION_STATE__DONE;
 	}
 	return open;
