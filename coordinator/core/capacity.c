@@ -5,7 +5,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/inventory.h"
-#include "coordinator/planner/place.h"
+#include "coordinator/planner/planner.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -201,14 +201,13 @@ static size_t list_rooms(const struct capacity *c, const struct extra *extra, si
 	return n;
 }
 
-/* So many hosts are looked at by the planner, beyond its first pass. */
-#define PLANNER_EFFORT_MAX ((uint64_t)200000)
+#define PLANNED_ROOMS_MAX 200
 
 /* Where packing.c gives up, the planner may still find a place for each: it makes room by chains of
  * guests that go elsewhere. What it finds is checked here before it is believed. */
 static bool place_by_planner(struct packing *p, size_t *ret_rooms)
 {
-	uint64_t effort = p->steps < PLANNER_EFFORT_MAX ? p->steps : PLANNER_EFFORT_MAX;
+	uint64_t effort = p->steps < PLANNER_EFFORT ? p->steps : PLANNER_EFFORT;
 	uint64_t *left = xcalloc(p->n_rooms + 1, sizeof(*left));
 	struct placement placement;
 	struct instance in;
@@ -251,6 +250,18 @@ static bool place_by_planner(struct packing *p, size_t *ret_rooms)
 	return all;
 }
 
+static void ask_planner(struct packing *p, struct packing_answer *found, size_t *ret_rooms)
+{
+	size_t *rooms = xcalloc(p->n_needs + 1, sizeof(*rooms));
+
+	found->roomiest = false;
+	if (place_by_planner(p, rooms)) {
+		*found = (struct packing_answer){ .verdict = PACKING_YES, .planned = true };
+		memcpy(ret_rooms, rooms, p->n_needs * sizeof(*rooms));
+	}
+	free(rooms);
+}
+
 static struct packing_answer solve(struct capacity *c, const struct capacity_answer *answer,
                                    const struct extra *extra, size_t most, size_t *ret_rooms)
 {
@@ -274,11 +285,12 @@ static struct packing_answer solve(struct capacity *c, const struct capacity_ans
 	found = packing_solve(&p, ret_rooms);
 	c->steps -= allowed - p.steps;
 	p.steps = c->steps;
-	if (found.verdict == PACKING_UNKNOWN && !p.quick && c->steps) {
-		if (place_by_planner(&p, ret_rooms))
-			found = (struct packing_answer){ .verdict = PACKING_YES };
+	/* Drains go where the planner says: a place for each that only packing.c finds is for hands. */
+	if (!p.quick && c->steps &&
+	    (found.verdict == PACKING_UNKNOWN || (found.verdict == PACKING_YES && !found.roomiest)))
+		ask_planner(&p, &found, ret_rooms);
+	if (!p.quick)
 		c->steps = p.steps;
-	}
 	c->steps -= c->steps < p.n_rooms ? c->steps : p.n_rooms;
 	for (size_t i = 0; found.verdict == PACKING_YES && i < answer->n_guests; i++)
 		ret_rooms[i] = rooms[ret_rooms[i]];
@@ -385,11 +397,11 @@ static void take_places(struct capacity *c, struct capacity_answer *answer, cons
 	for (size_t i = 0; i < answer->n_guests; i++)
 		answer->guests[i].target = c->plan.nodes[rooms[i]].node;
 	answer->verdict = PACKING_YES;
-	answer->by_hand = !answer->proof.roomiest;
+	answer->by_hand = !answer->proof.roomiest && !answer->proof.planned && answer->n_guests > 0;
 	if (answer->by_hand)
 		snprintf(answer->reason, REASON_BYTES,
-		         "tight: only with each guest in the place that is named, not with the "
-		         "roomiest for each");
+		         "tight: only with each guest in the place that is named; drover by itself "
+		         "does not find them");
 }
 
 static void pack(struct capacity *c, struct capacity_answer *answer)

@@ -43,6 +43,7 @@ struct packing {
 struct packing_answer {
 	enum packing_verdict verdict;
 	bool roomiest; /* YES: found by the roomiest room for the largest guest */
+	bool planned;  /* YES: found by who plans drains; set by capacity.c */
 	enum packing_proof proof;
 	size_t guest;
 	uint64_t at_least, need, room;

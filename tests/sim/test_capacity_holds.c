@@ -141,14 +141,15 @@ static void help(Drover__V1__FleetState *state, const struct capacity_remedy *re
 	}
 }
 
-/* Several drains take turns, so that which guest comes first is not known beforehand. */
+/* Where two hosts barely fit together, who plans drains looks at links and names, too, and may refuse
+ * what capacity has places for: then they are drained one after the other, as it says. */
 static bool is_promised(const struct trial *trial, size_t count)
 {
 	return trial->verdict == PACKING_YES && !trial->by_hand && count == 1;
 }
 
-/* A no is never emptied; a yes has places that hold, and one host with drover's own order is emptied;
- * and what is said to help makes a yes of a no. Drains of one host and of two. */
+/* A no is never emptied; a yes has places that hold, and is emptied, if drover is to find them by itself;
+ * and what is said to help makes a yes of a no. Of one host and of two together. */
 static void test_capacity_is_what_happens(void **state)
 {
 	unsigned seen[3] = { 0 }, hands = 0, helped = 0;
@@ -178,8 +179,9 @@ static void test_capacity_is_what_happens(void **state)
 				fail_msg("seed %u: \"%s\" does not help: %s", seed,
 				         trial.remedies[i].text, after.reason);
 			if (is_promised(&after, count) && !drain_all(better, count))
-				fail_msg("seed %u: not emptied after \"%s\"", seed,
-				         trial.remedies[i].text);
+				fail_msg("seed %u: not emptied after \"%s\" (%llu MiB)", seed,
+				         trial.remedies[i].text,
+				         (unsigned long long)(trial.remedies[i].bytes / MIB));
 			helped += after.verdict == PACKING_YES;
 			free_message(better);
 		}

@@ -101,8 +101,9 @@ static const struct command commands[] = {
 			 "together, with a place for each guest.\n\n"
 			 "By memory, the state of the nodes, and what they have refused. What only a node "
 			 "itself knows, its CPU model and its storage for example, is asked by \"drover "
-			 "drain NODE --dry-run\". A search takes a bounded time; what was not searched is "
-			 "said.\n\n"
+			 "drain NODE --dry-run\". Where several nodes barely fit together, drover drain, "
+			 "which looks at links, too, may not find the places that are named here, and "
+			 "refuse. A search takes a bounded time; what was not searched is said.\n\n"
 			 "The status is 0, or with names 4 if they cannot all be drained together.",
 	  .examples = "drover capacity\ndrover capacity host1 host2\ndrover capacity --guest 8GiB,4cpu" },
 	{ .name = "place", .arguments = "",
