@@ -152,7 +152,8 @@ struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *rec
 	plan_deinit(&plan);
 	for (size_t i = 0; i < drain->n_vms; i++)
 		take_planned(&drain->vms[i]);
-	qsort(drain->vms, drain->n_vms, sizeof(*drain->vms), compare_orders);
+	if (drain->n_vms)
+		qsort(drain->vms, drain->n_vms, sizeof(*drain->vms), compare_orders);
 	drain_set_aside(fleet, &drain->nodes, false);
 	counts = drain_count(drain);
 	drain_judge_amounts(fleet, drain, &counts);

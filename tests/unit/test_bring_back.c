@@ -79,7 +79,7 @@ static const struct drain_vm *guest(const struct reply *reply, const char *name)
 			return &reply->plan->vms[i];
 	}
 	fail_msg("%s is not in the plan", name);
-	return NULL;
+	abort();
 }
 
 static struct vm *find_vm(struct core_world *world, const char *name)
