@@ -23,14 +23,14 @@ unmovable_vm() { # NAME HOST
 	wait_until "drover vms $1 -o json | jq -e '.vms[0].node == \"$2\"' >/dev/null" 10
 }
 
-# What anybody could see change; not what changes by itself.
+# What anybody could see change; not what changes by itself, as the age of what was measured does.
 everything() {
 	local host
 	for host in $(lab_hosts); do
 		lab virsh "$host" -q list --all
 		lab shell "$host" find /run/drover /srv/drover -type f
 	done
-	drover vms -o json | jq -S 'del(.revision) | del(.vms[].revision)'
+	drover vms -o json | jq -S 'del(.revision) | del(.vms[].revision, .vms[].state.memoryUse)'
 	drover nodes -o json | jq -S '[.nodes[] | {name, state, vms, migrationsIn, migrationsOut}]'
 	drover drains -o json | jq '.drains | length'
 	drover migrations -o json | jq '.migrations | length'
