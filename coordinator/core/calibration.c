@@ -14,6 +14,8 @@
 #define SPREAD_FIRST_WEIGHT 2.0
 /* Two runs of the same migration differ by this at the least. */
 #define SPREAD_LEAST 0.04
+/* And by this, however short it is: seconds of the hosts' own, whose other work nobody foresees. */
+#define SPREAD_FIXED_S 0.25
 /* The assumed line, held at these two times of transfer. */
 #define ANCHOR_SHORT_S 1.0
 #define ANCHOR_LONG_S  20.0
@@ -133,6 +135,7 @@ void calibration_apply(const struct calibration *c, const struct calibration *ge
 		low = line.overhead_s + (double)p->transfer_low_ms / 1000;
 		high = line.overhead_s + (double)p->transfer_high_ms / 1000;
 	}
+	spread = hypot(spread, SPREAD_FACTOR * SPREAD_FIXED_S / fmax(expected, SPREAD_FIXED_S));
 	p->expected_ms = to_ms(expected);
 	p->low_ms = to_ms(expected * exp(-hypot(spread, log(expected / fmax(low, 0.001)))));
 	p->high_ms = p->high_known ? to_ms(expected *
