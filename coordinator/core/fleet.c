@@ -8,8 +8,8 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
-#include "coordinator/core/predict.h"
 #include "coordinator/core/plan_memory.h"
+#include "coordinator/core/predict.h"
 #include "coordinator/core/preview.h"
 
 #include <assert.h>

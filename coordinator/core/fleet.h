@@ -184,7 +184,7 @@ struct fleet {
 	/* Private to core/. */
 	struct pending_reply *pending_replies;
 	struct preview_round *previews;
-	struct kept_plan *plans; /* latest first */
+	struct kept_plan *plans;            /* latest first */
 	struct predict_pair *predict_pairs; /* what past migrations say; predict.c */
 	uint64_t next_preview;
 	uint64_t started_ms; /* silence is counted from here at the earliest */
