@@ -74,6 +74,22 @@ struct drain_counts drain_count(const struct drain *drain)
 
 #define PREDICT_EVERY_MS ((uint64_t)5000)
 
+/* How many others of its node go beside it, most of the time: they share the way out. */
+static uint32_t count_beside(const struct fleet *fleet, const struct drain *drain)
+{
+	uint32_t lanes = launch_get_parallel(fleet, drain), going = 0;
+
+	/* Of a set each node has many, or it would not be one. */
+	if (drain->nodes.count > 1)
+		return lanes ? lanes - 1 : 0;
+	for (size_t i = 0; i < drain->n_vms && going < lanes; i++) {
+		const struct drain_vm *other = &drain->vms[i];
+
+		going += other->state == DRAIN_VM_WAITING || other->state == DRAIN_VM_MOVING;
+	}
+	return going ? going - 1 : 0;
+}
+
 static void predict_guest(struct fleet *fleet, const struct drain *drain, struct drain_vm *dv)
 {
 	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
@@ -97,6 +113,7 @@ static void predict_guest(struct fleet *fleet, const struct drain *drain, struct
 	if (!vm || !q.source)
 		return;
 	dv->predicted_ms = now_ms;
+	q.beside = count_beside(fleet, drain);
 	launch_take_drain(&settings, &drain->kept);
 	predict_vm(fleet, vm, &q, now_ms, &dv->prediction);
 }

@@ -4,6 +4,7 @@
 #include "coordinator/core/drain.h"
 
 #include "common/units.h"
+#include "coordinator/core/plan.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>
@@ -101,6 +102,36 @@ static void test_what_proves_that_there_is_no_place(void **state)
 	core_world_free(world);
 }
 
+/* Guests that go beside each other share the way: the whole takes no less than all their bytes. */
+static void test_shared_way(void **state)
+{
+	static const char *const four[] = { "web1", "web2", "web3", "web4" };
+	struct core_world *world = core_world_new();
+	const struct drain_vm *one, *of_four;
+	uint64_t alone_ms, bytes = 0;
+	const struct reply *reply;
+
+	(void)state;
+	core_world_host(world, "host1", 16384, four, 1);
+	core_world_host(world, "host2", 16384, NULL, 0);
+	core_world_host(world, "host3", 16384, NULL, 0);
+	reply = ask(world, "host1", NULL);
+	one = guest(reply, "web1");
+	alone_ms = one->prediction.transfer_ms;
+	for (unsigned i = 1; i < 4; i++) {
+		struct vm_state vm = core_world_vm(four[i], 256);
+
+		core_world_see(world, "host1", &vm);
+	}
+	reply = ask(world, "host1", NULL);
+	of_four = guest(reply, "web1");
+	for (size_t i = 0; i < reply->plan->n_vms; i++)
+		bytes += reply->plan->vms[i].memory_bytes;
+	assert_true(of_four->prediction.transfer_ms > 19 * alone_ms / 10);
+	assert_true(reply->plan->eta_ms >= bytes / (PLAN_DEFAULT_BYTES_PER_S / 1000));
+	core_world_free(world);
+}
+
 /* The same facts give the same id; by it the plan is carried out: order and destinations are written down. */
 static void test_a_plan_is_carried_out(void **state)
 {
@@ -163,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns_and_reasons),
 		cmocka_unit_test(test_what_proves_that_there_is_no_place),
+		cmocka_unit_test(test_shared_way),
 		cmocka_unit_test(test_a_plan_is_carried_out),
 		cmocka_unit_test(test_a_plan_that_holds_no_more),
 		cmocka_unit_test(test_an_unknown_plan),
