@@ -175,8 +175,8 @@ static void add_running(struct drain_problem *p, const struct migration *m)
 
 	if (!m->kept.holds_slot || from == INSTANCE_NONE || to == INSTANCE_NONE || from == to)
 		return;
-	p->in.vms[p->in.n_vms++] = (struct instance_vm){
-		.key = p->in.n_vms - 1,
+	p->in.vms[p->in.n_vms] = (struct instance_vm){
+		.key = p->in.n_vms,
 		.role = INSTANCE_RUNNING,
 		.home = from,
 		.target = to,
@@ -187,6 +187,7 @@ static void add_running(struct drain_problem *p, const struct migration *m)
 		.limit_bytes_per_s = (double)m->kept.settings.bandwidth_bytes_per_s,
 		.switched = m->kept.state == MIGRATION_SWITCHING,
 	};
+	p->in.n_vms++;
 }
 
 static void make_problem(struct drain_problem *p, struct drain *const *drains, size_t count)
