@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See messages.h. From the messages that begin something - headers of frames, methods' inputs and
- * outputs, the join - along their fields to all others. */
+ * outputs, the join, a simulation's figures - along their fields to all others. */
 #include "tests/fuzz/messages.h"
 
 #include "common/alloc.h"
 #include "proto/mesh/frame.pb-c.h"
 #include "proto/methods.h"
 #include "proto/pki.pb-c.h"
+#include "proto/simulation.pb-c.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -33,7 +34,7 @@ size_t fuzz_messages_get_all(const ProtobufCMessageDescriptor *ret[FUZZ_MESSAGES
 		&drover__mesh__end__descriptor,          &drover__mesh__headers__descriptor,
 		&drover__mesh__details__descriptor,      &drover__mesh__cancel__descriptor,
 		&drover__mesh__go_away__descriptor,      &drover__v1__pki_join_request__descriptor,
-		&drover__v1__pki_join_reply__descriptor,
+		&drover__v1__pki_join_reply__descriptor, &drover__v1__simulation__descriptor,
 	};
 	struct found f = { .all = ret };
 	const struct method *methods;
