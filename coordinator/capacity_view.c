@@ -26,6 +26,8 @@ static const char *const refusal_words[] = {
 	[PLAN_REFUSED] = "refused",
 	[PLAN_LISTS_IT] = "listed",
 	[PLAN_SUSPECT] = "suspect",
+	[PLAN_MARKED] = "marked",
+	[PLAN_TOGETHER] = "together",
 	[PLAN_PRESSURED] = "pressure",
 };
 static_assert(ARRAY_SIZE(refusal_words) == PLAN_REFUSALS, "a refusal without a word");

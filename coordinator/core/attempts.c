@@ -21,6 +21,8 @@
 
 /* When a connection broke just as something was to be sent on it. */
 #define NOT_SENT_RETRY_MS ((uint64_t)2000)
+/* Other destinations that are tried at once, before time has to pass. */
+#define ELSEWHERE_MOST 2
 
 void attempts_set_reason(struct fleet *fleet, struct migration *m, const char *reason)
 {
@@ -69,6 +71,7 @@ static void end_done(struct fleet *fleet, struct migration *m)
 	predict_learn(fleet, &m->kept);
 	if (vm) {
 		vm->failures = 0;
+		vm->elsewhere = 0;
 		vm->retry_ms = 0;
 		vm->moved_ms = change_now(fleet);
 		launch_forget_refusals(vm);
@@ -108,7 +111,8 @@ static void end_failed(struct fleet *fleet, struct migration *m, const char *rea
 	snprintf(why, sizeof(why), "%s failed: %.400s", m->kept.target, reason);
 	if (vm && rule->elsewhere)
 		launch_avoid(fleet, vm, m->kept.target, why);
-	if (vm && rule->later)
+	/* What is blamed on one destination after the other is its source's, or its own. */
+	if (vm && (rule->later || (rule->elsewhere && ++vm->elsewhere > ELSEWHERE_MOST)))
 		launch_remember_failure(fleet, vm);
 	change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 	                   "%s: %s -> %s failed: %s", m->kept.vm_name, m->kept.source,

@@ -123,8 +123,9 @@ static void drive_planned(struct fleet *fleet, struct migration *m, struct plan 
 {
 	struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
 	struct node *source = fleet_find_node(fleet, m->kept.source);
-	struct drain *drain;
 	char reason[REASON_BYTES];
+	enum launch verdict;
+	struct drain *drain;
 
 	if (m->kept.cancel_requested) {
 		end_planned(fleet, m, MIGRATION_CANCELLED, "cancelled before it began");
@@ -158,9 +159,13 @@ static void drive_planned(struct fleet *fleet, struct migration *m, struct plan 
 		end_planned(fleet, m, MIGRATION_CANCELLED, reason);
 		return;
 	}
-	if (!vm || launch_try(fleet, vm, NULL, plan, NULL, reason) == LAUNCH_DONE)
+	verdict = vm ? launch_try(fleet, vm, NULL, plan, NULL, reason) : LAUNCH_DONE;
+	if (verdict == LAUNCH_DONE)
 		return;
 	attempts_set_reason(fleet, m, reason);
+	/* There is room, and it is somebody else's turn: that is no reason to give up. */
+	if (verdict == LAUNCH_WAITS)
+		m->waiting_since_ms = 0;
 	if (m->waiting_since_ms && change_now(fleet) - m->waiting_since_ms > LAUNCH_ROOM_MS) {
 		char text[REASON_BYTES];
 

@@ -135,11 +135,12 @@ struct vm {
 	bool twice;                  /* runs on two hosts: frozen until a person has looked */
 	uint64_t twice_since_ms;
 	struct refusal *refusals;
-	uint32_t failures;            /* in a row */
-	uint64_t retry_ms;            /* not before, after a failure */
-	uint64_t begun_ms;            /* its last attempt; 0 = none since start */
-	uint64_t moved_ms;            /* its last migration was done; 0 = none since start */
-	uint64_t gone_ms;             /* no host lists it since; 0 = some does */
+	uint32_t failures;  /* in a row */
+	uint32_t elsewhere; /* of them, those after which another destination was tried at once */
+	uint64_t retry_ms;  /* not before, after a failure */
+	uint64_t begun_ms;  /* its last attempt; 0 = none since start */
+	uint64_t moved_ms;  /* its last migration was done; 0 = none since start */
+	uint64_t gone_ms;   /* no host lists it since; 0 = some does */
 	struct memory_use memory_use; /* the newest there is, also from where it was before ... */
 	uint64_t memory_use_ms;       /* ... heard then; 0 = never */
 	struct vm_record kept; /* for its next migration; uuid and name are set when it is saved */

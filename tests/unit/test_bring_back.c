@@ -116,6 +116,31 @@ static void test_they_come_back(void **state)
 	core_world_free(world);
 }
 
+/* Whoever waits for its turn waits for as long as the others take. */
+static void test_turns_take_long(void **state)
+{
+	struct core_world *world = drained();
+	size_t waiting = 0;
+
+	(void)state;
+	undrain(world, false);
+	core_world_confirm_mark(world, 0);
+	for (unsigned minute = 0; minute < 10; minute++) {
+		for (struct migration *m = world->fleet->active; m; m = m->next_active) {
+			if (m->kept.holds_slot)
+				core_world_report(world, m->kept.number, MIGRATION_RUNNING, NULL);
+		}
+		core_world_wait(world, 60);
+	}
+	for (struct migration *m = world->fleet->active; m; m = m->next_active)
+		waiting += m->kept.state == MIGRATION_PLANNED;
+	assert_int_equal(waiting, 1);
+	arrive_all(world);
+	for (size_t i = 0; i < 3; i++)
+		assert_string_equal(find_vm(world, three[i])->node->kept.name, "host1");
+	core_world_free(world);
+}
+
 /* One that was moved on by hand since stays, and is named with the command; one that ended, too. */
 static void test_moved_on_since(void **state)
 {
@@ -252,6 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_they_come_back),
+		cmocka_unit_test(test_turns_take_long),
 		cmocka_unit_test(test_moved_on_since),
 		cmocka_unit_test(test_dry_run),
 		cmocka_unit_test(test_a_second_drain_moved_nobody),

@@ -528,6 +528,27 @@ static void test_capacity(void **state)
 	bench_free(b);
 }
 
+/* A node whose agent does not know yet that it takes guests is named as the one in the way. */
+static void test_capacity_of_one_just_opened(void **state)
+{
+	Drover__V1__CapacityRequest r = DROVER__V1__CAPACITY_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "guest");
+	const Drover__V1__Capacity *m;
+	struct node *opened;
+
+	(void)state;
+	see_host(b, "host1", 2);
+	see_host(b, "host2", 0);
+	opened = fleet_find_node(b->coordinator->fleet, "host2");
+	opened->mark_known = opened->mark.cordoned = true;
+	m = ask(b, "drover.v1.Coordinator/GetCapacity", &r.base);
+	assert_non_null(m);
+	assert_string_equal(m->nodes[0]->verdict, "no");
+	assert_string_equal(m->nodes[0]->proof->nodes[0]->check, "marked");
+	forget(b);
+	bench_free(b);
+}
+
 /* The roomiest host, every host with its verdict; as large as another guest; without a size it is
  * refused. */
 static void test_place(void **state)
@@ -648,6 +669,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_capacity),
+		cmocka_unit_test(test_capacity_of_one_just_opened),
 		cmocka_unit_test(test_place),
 		cmocka_unit_test(test_explain_blocked_drain),
 		cmocka_unit_test(test_list_waiting),
