@@ -448,8 +448,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	fences_copy(&agent->fences, &past.fences);
 	agent->couriers = courier_pool_new(agent->loop, COURIERS);
 	inventory_init(&agent->inventory, agent->hypervisor, agent->couriers, &callbacks);
-	agent->dirty_rates = dirty_rates_new(agent->hypervisor, agent->couriers, vm_measured,
-	                                     agent);
+	agent->dirty_rates = dirty_rates_new(agent->hypervisor, agent->loop, vm_measured, agent);
 	agent->reservations = reservations_new(&(struct reservations_limits){
 		.capacity_bytes = s->memory_capacity_bytes,
 		.reserve_bytes = s->memory_reserve_bytes,
@@ -520,6 +519,7 @@ void agent_stop(struct agent *agent)
 	agent->inventory.couriers = NULL;
 	journal_keeper_close(agent->journal);
 	agent->journal = NULL;
+	dirty_rates_stop(agent->dirty_rates); /* last: a QEMU that hangs holds it */
 	(void)loop_run_until(agent->loop, 2 * PEERS_POLL_MS, NULL, NULL);
 	credentials_free(agent);
 	traffic_close(agent->traffic);

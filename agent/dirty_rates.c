@@ -47,7 +47,7 @@ struct guest {
 
 struct dirty_rates {
 	struct hypervisor *hypervisor; /* borrowed */
-	struct courier_pool *couriers; /* borrowed */
+	struct courier_pool *courier;  /* its own, of one thread; NULL: stopped */
 	void (*measured)(const char *uuid, void *context);
 	void *context;
 	struct guest *guests;
@@ -212,14 +212,17 @@ static void read_done(struct errand *e)
 	struct dirty_rates *d = s->rates;
 	struct guest *g = find(d, s->uuid);
 
-	if (g && s->rc < 0)
+	/* Busy with somebody else's question: asked again in a second, like one that samples still. */
+	if (g && s->rc < 0 && s->error.code != ERROR_BUSY)
 		give_up(d, g, s->error.text);
 	else if (g && g->moved)
 		stop(d, g, d->now_ms);
 	else if (g && s->found.measured && s->found.window_s == s->window_s)
 		take_found(d, g, &s->found);
 	else if (g && d->now_ms > g->read_ms + PATIENCE_MS)
-		give_up(d, g, "QEMU has sampled its pages and tells no result");
+		give_up(d, g,
+		        s->rc < 0 ? s->error.text
+		                  : "QEMU has sampled its pages and tells no result");
 	else if (g)
 		g->stage = STAGE_SAMPLING; /* it takes its time: asked again in a second */
 	free(s);
@@ -236,7 +239,7 @@ static void send(struct dirty_rates *d, struct guest *g, enum stage stage)
 	s->window_s = windows_s[g->window];
 	memcpy(s->uuid, g->uuid, sizeof(s->uuid));
 	g->stage = stage;
-	courier_send(d->couriers, &s->errand);
+	courier_send(d->courier, &s->errand);
 }
 
 /* --- who is next --- */
@@ -316,17 +319,25 @@ void dirty_rates_tick(struct dirty_rates *d, const struct inventory *inventory,
 	}
 }
 
-struct dirty_rates *dirty_rates_new(struct hypervisor *h, struct courier_pool *couriers,
+struct dirty_rates *dirty_rates_new(struct hypervisor *h, struct loop *loop,
                                     void (*measured)(const char *uuid, void *context),
                                     void *context)
 {
 	struct dirty_rates *d = xnew(struct dirty_rates);
 
 	d->hypervisor = h;
-	d->couriers = couriers;
+	d->courier = courier_pool_new(loop, 1);
 	d->measured = measured;
 	d->context = context;
 	return d;
+}
+
+void dirty_rates_stop(struct dirty_rates *d)
+{
+	if (!d || !d->courier)
+		return;
+	courier_pool_free(d->courier);
+	d->courier = NULL;
 }
 
 void dirty_rates_free(struct dirty_rates *d)

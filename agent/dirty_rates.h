@@ -12,6 +12,10 @@
  * a time, whatever their number. Never while a guest moves: nothing is begun then, and what was begun is
  * thrown away.
  *
+ * A QEMU that hangs holds whoever asks it, without end. So questions have a thread of their own: at most
+ * one hangs, and with it this module, whose figures grow old and say so; never a move, its watch or the
+ * inventory.
+ *
  * Sampling is coarse: of 256 MiB 128 pages are looked at, so each window has its standard error with it,
  * also where nothing was found (then about one page's share: that much may hide). Owner thread only. */
 #pragma once
@@ -44,10 +48,12 @@ struct memory_use {
 struct dirty_rates;
 
 /* @measured: something new is known of that guest. */
-struct dirty_rates *dirty_rates_new(struct hypervisor *h, struct courier_pool *couriers,
+struct dirty_rates *dirty_rates_new(struct hypervisor *h, struct loop *loop,
                                     void (*measured)(const char *uuid, void *context),
                                     void *context);
-/* Errands must be done: free the pool first. NULL is fine. */
+/* Asks nothing more; waits for a question under way. Before the loop's last turn. NULL is fine. */
+void dirty_rates_stop(struct dirty_rates *d);
+/* After dirty_rates_stop and a turn of the loop. NULL is fine. */
 void dirty_rates_free(struct dirty_rates *d);
 
 /* Once a second. @moves: this agent has a move of that guest under way, or is about to. */

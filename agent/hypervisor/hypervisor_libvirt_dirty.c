@@ -3,12 +3,30 @@
  *
  * By page sampling only. The dirty bitmap kills a guest of QEMU 7.2 that has no KVM (measured: five of
  * five), and the dirty ring has to be there from the guest's start. Sampling compares checksums: a page
- * that is rewritten with what it held counts as not written, though a move sends it again. */
+ * that is rewritten with what it held counts as not written, though a move sends it again.
+ *
+ * Figures are never worth a wait: a QEMU that somebody else waits for is not asked. */
 #include "agent/hypervisor/hypervisor_libvirt.h"
 
 #include "common/units.h"
 
 #include <string.h>
+
+/* A command to a QEMU that does not answer has no end, and holds whoever gave it. */
+static int check_answers(virConnectPtr connection, virDomainPtr domain, const char *uuid,
+                         struct error *err)
+{
+	virDomainControlInfo info;
+
+	if (virDomainGetControlInfo(domain, &info, 0) < 0)
+		return libvirt_error(err, connection, LIBVIRT_QUESTION,
+		                     "asking whether the QEMU of guest %s answers", uuid);
+	if (info.state != VIR_DOMAIN_CONTROL_OK)
+		return error_set(err, ERROR_BUSY,
+		                 "guest %s: its QEMU is busy with another command, for %llu ms",
+		                 uuid, (unsigned long long)info.stateTime);
+	return 0;
+}
 
 int libvirt_start_dirty_rate(struct hypervisor *h, const char *uuid, uint32_t window_s,
                              struct error *err)
@@ -17,6 +35,9 @@ int libvirt_start_dirty_rate(struct hypervisor *h, const char *uuid, uint32_t wi
 	_cleanup_domain_ virDomainPtr domain = NULL;
 	int result = libvirt_find_domain(libvirt_of(h), uuid, &connection, &domain, err);
 
+	if (result)
+		return result;
+	result = check_answers(connection, domain, uuid, err);
 	if (result)
 		return result;
 	if (virDomainStartDirtyRateCalc(domain, (int)window_s,
@@ -62,6 +83,9 @@ int libvirt_dirty_rate(struct hypervisor *h, const char *uuid, struct vm_dirty_r
 	if (!active)
 		return error_set(err, ERROR_REFUSED, "guest %s is not active: it writes nothing",
 		                 uuid);
+	result = check_answers(connection, domain, uuid, err);
+	if (result)
+		return result;
 	domains[0] = domain;
 	if (virDomainListGetStats(domains, VIR_DOMAIN_STATS_DIRTYRATE | VIR_DOMAIN_STATS_BALLOON,
 	                          &records, VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT) < 0)

@@ -4,9 +4,11 @@
 #include "agent/dirty_rates.h"
 
 #include "agent/hypervisor/hypervisor_fake.h"
+#include "common/alloc.h"
 #include "common/clock.h"
 #include "common/units.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,7 +54,7 @@ static int set_up(void **state)
 	loop = loop_new();
 	couriers = courier_pool_new(loop, 2);
 	inventory_init(&inventory, host, couriers, &none);
-	rates = dirty_rates_new(host, couriers, measured, NULL);
+	rates = dirty_rates_new(host, loop, measured, NULL);
 	now_ms = 1000000;
 	told = 0;
 	moving[0] = '\0';
@@ -63,6 +65,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	courier_pool_free(couriers);
+	dirty_rates_stop(rates);
 	inventory.couriers = NULL;
 	(void)loop_run_until(loop, 10, NULL, NULL);
 	dirty_rates_free(rates);
@@ -248,6 +251,73 @@ static void test_failure_is_told(void **state)
 	assert_string_equal(dirty_rates_find(rates, uuid)->problem, "");
 }
 
+/* QEMUs that do not answer, until the test lets them. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
+static bool open_gate;
+static unsigned held, most_held;
+
+static int hang(struct hypervisor *h, const char *uuid, uint32_t window_s, struct error *err)
+{
+	(void)h;
+	pthread_mutex_lock(&gate);
+	if (++held > most_held)
+		most_held = held;
+	while (!open_gate)
+		pthread_cond_wait(&opened, &gate);
+	held--;
+	pthread_mutex_unlock(&gate);
+	return error_set(err, ERROR_BUSY, "guest %s: no %u s were sampled", uuid, window_s);
+}
+
+static unsigned count_held(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&gate);
+	n = held;
+	pthread_mutex_unlock(&gate);
+	return n;
+}
+
+/* QEMUs that hang hold one thread, of the sampling itself; whoever else asks is answered. */
+static void test_hanging_holds_nobody_else(void **state)
+{
+	const struct hypervisor_ops *ops = host->ops;
+	struct hypervisor_ops hanging = *ops;
+	char uuids[2 * DIRTY_RATES_AT_A_TIME][VM_UUID_BYTES];
+
+	(void)state;
+	hanging.start_dirty_rate = hang;
+	host->ops = &hanging;
+	for (size_t i = 0; i < ARRAY_SIZE(uuids); i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "hung%zu", i);
+		add(name, MIB, 500 * MIB, uuids[i]);
+	}
+	list();
+	for (unsigned i = 0; i < 6000 && !count_held(); i++)
+		pass(1);
+	assert_int_equal(count_held(), 1);
+	pass(20);
+	/* As often as there are threads for it. */
+	list();
+	list();
+	assert_int_equal(most_held, 1);
+
+	pthread_mutex_lock(&gate);
+	open_gate = true;
+	pthread_cond_broadcast(&opened);
+	pthread_mutex_unlock(&gate);
+	for (unsigned i = 0; i < 6000 && !told; i++)
+		pass(1);
+	assert_true(told > 0);
+	dirty_rates_stop(rates);
+	assert_int_equal(most_held, 1);
+	host->ops = ops;
+}
+
 /* What one sample is worth: 128 pages of 256 MiB; where none was found, about one may hide. */
 static void test_error_of_a_sample(void **state)
 {
@@ -268,6 +338,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_only_those_that_run, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_few_at_a_time, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_failure_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hanging_holds_nobody_else, set_up, tear_down),
 		cmocka_unit_test(test_error_of_a_sample),
 	};
 
