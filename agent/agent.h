@@ -181,6 +181,10 @@ bool paths_is_stale(const struct agent *agent, const char *node);
 void paths_estimate(const struct agent *agent, const char *node, struct path_estimate *ret);
 /* A source's word on the way to here, with what this end knows. */
 void paths_complete(const struct agent *agent, struct path_estimate *e);
+/* A probe came in here at so much on the wire, others' traffic meanwhile included. */
+void paths_received(const struct agent *agent, uint64_t bytes_per_s);
+/* The most of them; 0 if there was none. */
+uint64_t paths_get_received(const struct agent *agent);
 /* p95 of the last minute, on the wire; 0 if nobody counts. */
 uint64_t paths_get_others_sent(const struct agent *agent);
 void paths_fill_host(const struct agent *agent, Drover__V1__HostState *to);

@@ -30,7 +30,8 @@ struct known_path {
 struct paths {
 	struct path_traffic traffic;
 	uint64_t last_window_ns;
-	bool other_known; /* the newest window was measured without migrations */
+	bool other_known;              /* the newest window was measured without migrations */
+	uint64_t received_bytes_per_s; /* the most that a probe brought here */
 	size_t n;
 	struct known_path items[PATHS_MAX];
 };
@@ -189,6 +190,19 @@ void paths_estimate(const struct agent *agent, const char *node, struct path_est
 uint64_t paths_get_others_sent(const struct agent *agent)
 {
 	return path_traffic_p95(&agent->paths->traffic, PATH_SENT, PATH_TRAFFIC_SHORT);
+}
+
+void paths_received(const struct agent *agent, uint64_t bytes_per_s)
+{
+	struct paths *paths = agent->paths;
+
+	if (bytes_per_s > paths->received_bytes_per_s)
+		paths->received_bytes_per_s = bytes_per_s;
+}
+
+uint64_t paths_get_received(const struct agent *agent)
+{
+	return agent->paths->received_bytes_per_s;
 }
 
 void paths_complete(const struct agent *agent, struct path_estimate *e)

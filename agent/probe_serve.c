@@ -58,6 +58,9 @@ static void receive_done(struct errand *e)
 			          "%llu KiB in %llu ms are too little to say anything",
 			          (unsigned long long)(a.bytes >> 10),
 			          (unsigned long long)a.took_ms);
+		else
+			paths_received(p->agent,
+			               path_payload_to_wire(a.payload_bytes_per_s, 0) + others);
 	}
 	if (f->in) {
 		a.why = a.measured ? (char *)"" : f->error.text;

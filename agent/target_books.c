@@ -138,6 +138,7 @@ void target_look_at_link(const struct agent *agent, uint64_t limit_bytes_per_s,
 	                                                               s->migration_interface);
 	struct link_finding f = { .link_bytes_per_s = agent->link_bytes_per_s,
 		                  .is_claimed = !s->link_bytes_per_s,
+		                  .received_bytes_per_s = paths_get_received(agent),
 		                  .limit_bytes_per_s = limit_bytes_per_s,
 		                  .minimum_bytes_per_s = s->min_bytes_per_s };
 

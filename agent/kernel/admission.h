@@ -111,8 +111,10 @@ struct link_finding {
 	bool measured;              /* other_bytes_per_s is known */
 	bool classified;            /* and has no migrations inside */
 	uint64_t other_bytes_per_s; /* received on it now */
-	bool is_claimed;            /* link_bytes_per_s is the device's word, nobody's setting */
-	uint64_t limit_bytes_per_s; /* the move's own; 0 = none */
+	uint64_t
+		received_bytes_per_s; /* the most that came in here in a probe; 0 = there was none */
+	bool is_claimed;              /* link_bytes_per_s is the device's word, nobody's setting */
+	uint64_t limit_bytes_per_s;   /* the move's own; 0 = none */
 	uint64_t minimum_bytes_per_s;
 	/* The way from the source, with what else this host receives; PATH_NONE = not known, why says
 	 * why. What is only the links' speed is not used. */

@@ -2,6 +2,9 @@
 /* Admission on the way in: a slot, a share of the migration link, and the way between the two hosts.
  * Pure.
  *
+ * Promises to all sources share this host's end alone: they are taken off what comes in here, never off
+ * the way from one source, which others do not use.
+ *
  * A share is a promise in the books, not a shaper: nobody is slowed down to it. It is what the move may
  * use at most (its limit), or an equal part of the link for each slot; and it must not be less than
  * the minimum, so that no admitted guest crawls because the link was promised away. The eBPF counters
@@ -64,20 +67,47 @@ static uint64_t capacity(const struct link_finding *l)
 	return path_is_known(l) ? l->path.capacity_bytes_per_s : l->link_bytes_per_s;
 }
 
-/* What is left of the link for one more move. */
-static uint64_t free_rate(const struct admission_input *in)
+/* What this host can receive at all, by what is known here: nothing that a source claims. 0 = unknown. */
+static uint64_t receivable(const struct link_finding *l)
+{
+	return l->link_bytes_per_s ? l->link_bytes_per_s : l->received_bytes_per_s;
+}
+
+/* What others receive here now. Counters that do not tell moves apart have the promised ones inside. */
+static uint64_t others_here(const struct admission_input *in)
 {
 	const struct link_finding *l = &in->link;
 
-	if (path_is_known(l))
-		return path_usable(l->path.available_bytes_per_s, l->path.capacity_bytes_per_s,
-		                   in->leases.promised_bytes_per_s);
-	uint64_t others = l->other_bytes_per_s;
+	return l->classified ? l->other_bytes_per_s
+	                     : subtract(l->other_bytes_per_s, in->leases.promised_bytes_per_s);
+}
 
-	/* Counters that do not tell moves apart have the promised ones inside. */
-	if (!l->classified)
-		others = subtract(others, in->leases.promised_bytes_per_s);
-	return subtract(subtract(l->link_bytes_per_s, others), in->leases.promised_bytes_per_s);
+/* Of a measured way, for one more move: what the way has, and nothing off for what was promised to other
+ * sources, which do not send over it. */
+static uint64_t free_on_path(const struct link_finding *l)
+{
+	return path_usable(l->path.available_bytes_per_s, l->path.capacity_bytes_per_s, 0);
+}
+
+/* What all sources share is this end. */
+static uint64_t free_here(const struct admission_input *in)
+{
+	uint64_t all = receivable(&in->link);
+
+	return path_usable(subtract(all, others_here(in)), path_is_known(&in->link) ? all : 0,
+	                   in->leases.promised_bytes_per_s);
+}
+
+static bool path_is_narrower(const struct admission_input *in)
+{
+	return path_is_known(&in->link) &&
+	       (!receivable(&in->link) || free_on_path(&in->link) <= free_here(in));
+}
+
+/* What is left for one more move. */
+static uint64_t free_rate(const struct admission_input *in)
+{
+	return path_is_narrower(in) ? free_on_path(&in->link) : free_here(in);
 }
 
 static uint64_t wanted_rate(const struct admission_input *in)
@@ -91,9 +121,12 @@ static uint64_t wanted_rate(const struct admission_input *in)
 
 uint64_t admission_bandwidth_share(const struct admission_input *in)
 {
-	if (!capacity(&in->link))
-		return in->link.limit_bytes_per_s;
-	return lesser(wanted_rate(in), free_rate(in));
+	uint64_t share = in->link.limit_bytes_per_s, all = receivable(&in->link);
+
+	if (capacity(&in->link))
+		share = lesser(wanted_rate(in), free_rate(in));
+	/* A source's claims take nothing from others that is not there. */
+	return all ? lesser(share, all) : share;
 }
 
 /* "probe 12 s ago, 90 % sure" */
@@ -105,24 +138,45 @@ static void format_origin(const struct path_estimate *e, char *to, size_t bytes)
 	         units_format_duration(e->age_ms, age), e->confidence_percent);
 }
 
-/* The path was measured: what it carries, less what is there already. */
-static void judge_path(const struct admission_input *in, uint64_t required, struct check *c)
+static void say_path(const struct admission_input *in, struct check *c)
 {
 	const struct path_estimate *e = &in->link.path;
 	char room[UNITS_TEXT_BYTES], all[UNITS_TEXT_BYTES], others[UNITS_TEXT_BYTES];
-	char promised[UNITS_TEXT_BYTES], origin[80];
+	char origin[80];
 
 	format_origin(e, origin, sizeof(origin));
 	admission_measured(
-		c,
-		"%s free from %.40s: %s path (%s) - %s other traffic - %d %% reserve - "
-		"%s promised to %u",
-		units_format_rate(free_rate(in), room), in->source_node,
+		c, "%s free from %.40s: %s path (%s) - %s other traffic - %d %% reserve",
+		units_format_rate(free_on_path(&in->link), room), in->source_node,
 		units_format_rate(e->capacity_bytes_per_s, all), origin,
 		units_format_rate(subtract(e->capacity_bytes_per_s, e->available_bytes_per_s),
 	                          others),
-		PATH_RESERVE_PERCENT, units_format_rate(in->leases.promised_bytes_per_s, promised),
-		in->leases.taken);
+		PATH_RESERVE_PERCENT);
+}
+
+static void say_here(const struct admission_input *in, struct check *c)
+{
+	char room[UNITS_TEXT_BYTES], all[UNITS_TEXT_BYTES], others[UNITS_TEXT_BYTES];
+	char promised[UNITS_TEXT_BYTES];
+
+	admission_measured(
+		c, "%s free here: %s %s - %s other traffic - %d %% reserve - %s promised to %u",
+		units_format_rate(free_here(in), room),
+		units_format_rate(receivable(&in->link), all),
+		in->link.link_bytes_per_s ? "link" : "received in a probe",
+		units_format_rate(others_here(in), others), PATH_RESERVE_PERCENT,
+		units_format_rate(in->leases.promised_bytes_per_s, promised), in->leases.taken);
+}
+
+/* The path was measured: what it carries, less what is there already; and what this end has left. */
+static void judge_path(const struct admission_input *in, uint64_t required, struct check *c)
+{
+	const struct path_estimate *e = &in->link.path;
+
+	if (path_is_narrower(in))
+		say_path(in, c);
+	else
+		say_here(in, c);
 	c->verdict = CHECK_PASS;
 	if (free_rate(in) >= required)
 		return;

@@ -337,14 +337,80 @@ static void test_measured_path(void **state)
 		                               .confidence_percent = 90 };
 	c = judged(&in, "bandwidth");
 	assert_int_equal(c->verdict, CHECK_PASS);
-	assert_string_equal(
-		c->measured,
-		"100 Mbit/s free from host1: 200 Mbit/s path (probe 12.0 s ago, 90 % "
-		"sure) - 80 Mbit/s other traffic - 10 % reserve - 0 bit/s promised to 0");
-	in.leases.promised_bytes_per_s = 40 * MBIT;
+	assert_string_equal(c->measured,
+	                    "100 Mbit/s free from host1: 200 Mbit/s path (probe 12.0 s ago, 90 % "
+	                    "sure) - 80 Mbit/s other traffic - 10 % reserve");
+	in.link.path.available_bytes_per_s = 80 * MBIT;
 	c = judged(&in, "bandwidth");
 	assert_int_equal(c->verdict, CHECK_FAIL);
 	assert_int_equal(admission_bandwidth_share(&in), 60 * MBIT);
+}
+
+/* What was promised to other sources is taken off this host's end, not off the way of one more source: a
+ * narrow way to a wide host with a wide promise has what it has. */
+static void test_promises_are_this_ends(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	in.link.link_bytes_per_s = 10000 * MBIT;
+	in.link.path = (struct path_estimate){ .method = PATH_PROBE,
+		                               .capacity_bytes_per_s = 1000 * MBIT,
+		                               .near_bytes_per_s = 1000 * MBIT,
+		                               .far_bytes_per_s = 1000 * MBIT,
+		                               .available_bytes_per_s = 1000 * MBIT,
+		                               .age_ms = 12000,
+		                               .confidence_percent = 90 };
+	in.leases.promised_bytes_per_s = 5000 * MBIT;
+	in.leases.taken = 1;
+	assert_check(&in, "bandwidth", CHECK_PASS,
+	             "900 Mbit/s free from host1: 1 Gbit/s path (probe 12.0 s ago, 90 % sure) - 0 "
+	             "bit/s other traffic - 10 % reserve");
+	assert_int_equal(admission_bandwidth_share(&in), 500 * MBIT);
+	/* When this end is what is short, that is said, with its arithmetic. */
+	in.link.other_bytes_per_s = 4000 * MBIT;
+	assert_check(&in, "bandwidth", CHECK_FAIL,
+	             "0 bit/s free here: 10 Gbit/s link - 4 Gbit/s other traffic - 10 % reserve - "
+	             "5 Gbit/s promised to 1");
+	/* Counters with the promised moves inside are not taken off twice. */
+	in.link.classified = false;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_PASS);
+	/* A link of unknown speed has at least what came in over it. */
+	in = fitting();
+	in.link.path = (struct path_estimate){ .method = PATH_PROBE,
+		                               .capacity_bytes_per_s = 1000 * MBIT,
+		                               .near_bytes_per_s = 1000 * MBIT,
+		                               .available_bytes_per_s = 1000 * MBIT,
+		                               .confidence_percent = 90 };
+	in.link.link_bytes_per_s = 0;
+	in.leases.promised_bytes_per_s = 1000 * MBIT;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_PASS);
+	in.link.received_bytes_per_s = 1000 * MBIT;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_FAIL);
+	in.link.received_bytes_per_s = 4000 * MBIT;
+	assert_int_equal(judged(&in, "bandwidth")->verdict, CHECK_PASS);
+}
+
+/* A source that claims any rate takes no more of the link in the books than there is of it. */
+static void test_claims_take_what_there_is(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	in.leases.slots = 1;
+	in.link.limit_bytes_per_s = UINT64_C(1) << 60;
+	assert_int_equal(admission_bandwidth_share(&in), 1000 * MBIT);
+	in.link.path = (struct path_estimate){ .method = PATH_PROBE,
+		                               .capacity_bytes_per_s = UINT64_C(1) << 60,
+		                               .near_bytes_per_s = UINT64_C(1) << 60,
+		                               .available_bytes_per_s = UINT64_C(1) << 60,
+		                               .confidence_percent = 100 };
+	assert_int_equal(admission_bandwidth_share(&in), 900 * MBIT);
+	in.link.link_bytes_per_s = 0;
+	in.link.received_bytes_per_s = 200 * MBIT;
+	assert_int_equal(admission_bandwidth_share(&in), 180 * MBIT);
+	in.link.path = (struct path_estimate){ 0 };
+	assert_int_equal(admission_bandwidth_share(&in), 200 * MBIT);
 }
 
 /* A figure that is not believed refuses nothing: it warns, says why and what to do. */
@@ -387,6 +453,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_measured_path),
+		cmocka_unit_test(test_promises_are_this_ends),
+		cmocka_unit_test(test_claims_take_what_there_is),
 		cmocka_unit_test(test_unbelieved_path),
 		cmocka_unit_test(test_claimed_link),
 		cmocka_unit_test(test_slot),
