@@ -330,6 +330,7 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 	size_t moving = counts.by_state[DRAIN_VM_MOVING];
 	size_t waiting = counts.by_state[DRAIN_VM_WAITING];
 	size_t blocked = counts.by_state[DRAIN_VM_BLOCKED];
+	size_t left = counts.by_state[DRAIN_VM_LEFT];
 	enum drain_state state = blocked && !moving && !waiting ? DRAIN_BLOCKED : DRAIN_RUNNING;
 	const struct drain_vm *first = find_blocked(drain);
 
@@ -340,6 +341,10 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 	           (node->migrations_in || node->migrations_out)) {
 		set_status(fleet, drain, "%u migrations still concern %s",
 		           node->migrations_in + node->migrations_out, node->kept.name);
+	} else if (!moving && !waiting && !blocked && node->active_vms != left) {
+		/* One that is back within moments of its move is not yet looked at again. */
+		set_status(fleet, drain, "%s lists %zu active guests, %zu may stay",
+		           node->kept.name, node->active_vms, left);
 	} else if (!moving && !waiting && !blocked) {
 		if (is_confirmed(fleet, node)) {
 			finish(fleet, drain, node, &counts);
