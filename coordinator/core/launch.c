@@ -190,6 +190,13 @@ enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, 
 	target = !only && wish && wish[0]
 	                 ? plan_pick_target(plan, fleet, vm, wish, false, now_ms, why)
 	                 : NULL;
+	/* The others are planned on its going there: elsewhere it may take the only room of one of
+	 * them. A slot is a matter of time. */
+	if (!target && !only && wish && wish[0] &&
+	    plan_pick_target(plan, fleet, vm, wish, true, now_ms, ever)) {
+		snprintf(ret_reason, REASON_BYTES, "waits: %.*s", REASON_BYTES - 16, why);
+		return LAUNCH_WAITS;
+	}
 	if (!target)
 		target = plan_pick_target(plan, fleet, vm, only, false, now_ms, why);
 	if (target) {

@@ -19,7 +19,8 @@ enum launch {
 };
 
 /* The migration of @vm: vm->migration if it has one that is PLANNED, else a new one for @drain.
- * @plan is kept up to date. @wish: a destination that is taken if it can be, "" or NULL: none. */
+ * @plan is kept up to date. @wish: a destination that is taken if it can be, and
+ * waited for while it lacks but slots; "" or NULL: none. */
 enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, struct plan *plan,
                        const char *wish, char *ret_reason);
 
