@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 struct fleet;
+struct migration;
 
 enum drain_vm_state {
 	DRAIN_VM_WAITING, /* for a slot, or for its next try */
@@ -104,6 +105,8 @@ void drain_reconcile_all(struct fleet *fleet);
 
 /* After a restart: what the drain has done is in its migrations. */
 void drain_restore(struct fleet *fleet, struct drain *drain);
+/* @m is over: a drain that had ended before learns how. */
+void drain_follow(struct fleet *fleet, const struct migration *m);
 
 /* What a drain as described by @record would do now: who goes where, who cannot. In no fleet;
  * changes nothing. */

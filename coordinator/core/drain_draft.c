@@ -13,6 +13,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As its drain, which is over or starts anew, has left the guest. */
+static void take_migration(struct drain_vm *dv, const struct migration *m)
+{
+	dv->migration_number = m->kept.number;
+	text_copy(dv->target, sizeof(dv->target), m->kept.target);
+	if (m->kept.state == MIGRATION_DONE)
+		dv->state = DRAIN_VM_MOVED;
+	else
+		dv->state = m->kept.holds_slot ? DRAIN_VM_MOVING : DRAIN_VM_WAITING;
+}
+
+static void judge_ended(struct fleet *fleet, struct drain *drain)
+{
+	struct drain_counts counts = drain_count(drain);
+
+	snprintf(drain->status, sizeof(drain->status), "%zu moved, %u left",
+	         counts.by_state[DRAIN_VM_MOVED], drain->kept.left_count);
+	drain_judge_amounts(fleet, drain, &counts);
+}
+
 void drain_restore(struct fleet *fleet, struct drain *drain)
 {
 	for (struct migration *m = fleet->migrations; m; m = m->hh.next) {
@@ -30,20 +50,27 @@ void drain_restore(struct fleet *fleet, struct drain *drain)
 		}
 		if (m->kept.number < dv->migration_number)
 			continue;
-		dv->migration_number = m->kept.number;
-		text_copy(dv->target, sizeof(dv->target), m->kept.target);
-		if (m->kept.state == MIGRATION_DONE)
-			dv->state = DRAIN_VM_MOVED;
-		else
-			dv->state = m->kept.holds_slot ? DRAIN_VM_MOVING : DRAIN_VM_WAITING;
+		take_migration(dv, m);
 	}
-	if (drain_state_is_final(drain->kept.state)) {
-		struct drain_counts counts = drain_count(drain);
+	if (drain_state_is_final(drain->kept.state))
+		judge_ended(fleet, drain);
+}
 
-		snprintf(drain->status, sizeof(drain->status), "%zu moved, %u left",
-		         counts.by_state[DRAIN_VM_MOVED], drain->kept.left_count);
-		drain_judge_amounts(fleet, drain, &counts);
-	}
+void drain_follow(struct fleet *fleet, const struct migration *m)
+{
+	struct drain *drain = fleet_find_drain(fleet, m->kept.drain_number);
+	struct drain_vm *dv;
+
+	/* Those under way look for themselves. */
+	if (!drain || !drain_state_is_final(drain->kept.state))
+		return;
+	dv = drain_find_vm(drain, m->kept.vm_uuid);
+	if (!dv || dv->migration_number != m->kept.number)
+		return;
+	take_migration(dv, m);
+	text_copy(dv->reason, sizeof(dv->reason), m->kept.reason);
+	judge_ended(fleet, drain);
+	change_drain(fleet, drain);
 }
 
 /* What is to be said of it before any destination is looked for. */

@@ -80,6 +80,7 @@ void migration_move(struct fleet *fleet, struct migration *m, enum migration_sta
 		assert(!m->kept.holds_slot);
 		m->kept.ended_wall_ms = fleet->step->wall_ms;
 		fleet_finish_migration(fleet, m);
+		drain_follow(fleet, m);
 	}
 	save_migration(fleet, m);
 }
