@@ -98,6 +98,77 @@ static void test_complete_means_counted(void **state)
 	core_world_free(world);
 }
 
+/* A guest that somebody brings back within moments of its move is a guest there: the drain is not over. */
+static void test_back_at_once(void **state)
+{
+	struct core_world *world = three_hosts(1);
+	struct vm_state vm = core_world_vm("web1", 256);
+
+	(void)state;
+	core_world_drain(world, "host1");
+	arrive(world, 1);
+	core_world_unsee(world, guest(world, "web1")->target, "web1");
+	core_world_see(world, "host1", &vm);
+	core_world_wait(world, 1);
+	core_world_confirm_mark(world, 1);
+	core_world_wait(world, 1);
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_RUNNING);
+	assert_non_null(strstr(drain_of(world)->status, "lists 1 active guests, 0 may stay"));
+	/* And it has to go, again. */
+	core_world_wait(world, 10);
+	assert_int_equal(guest(world, "web1")->state, DRAIN_VM_MOVING);
+	core_world_free(world);
+}
+
+/* A guest that moves while its drain is taken back has moved once it has arrived. */
+static void test_arrives_after_undrain(void **state)
+{
+	struct core_world *world = three_hosts(2);
+	struct event event = { .kind = EVENT_UNDRAIN, .request = 4, .node.node = "host1" };
+	const struct check bad = { .id = "space", .verdict = CHECK_FAIL };
+
+	(void)state;
+	core_world_drain(world, "host1");
+	core_world_step(world, &event);
+	assert_int_equal(drain_of(world)->kept.state, DRAIN_CANCELLED);
+	arrive(world, 1);
+	core_world_report(world, 2, MIGRATION_FAILED, &bad);
+	assert_int_equal(guest(world, "web1")->state, DRAIN_VM_MOVED);
+	assert_int_equal(guest(world, "web2")->state, DRAIN_VM_WAITING);
+	assert_non_null(strstr(drain_of(world)->status, "1 moved"));
+	core_world_free(world);
+}
+
+/* The room that the plan has for a larger guest is not taken by one that its own destination lacks but a
+ * slot for: it waits for that. */
+static void test_waits_for_its_slot(void **state)
+{
+	struct core_world *world = core_world_new();
+	struct vm_state big = core_world_vm("big", 2560);
+	struct vm *vm;
+
+	(void)state;
+	world->fleet->options.caps.inbound = 1;
+	core_world_host(world, "host1", 8192, four, 2);
+	core_world_see(world, "host1", &big);
+	core_world_host(world, "host2", 2048, NULL, 0);
+	core_world_host(world, "host3", 3072, NULL, 0);
+	assert_int_equal(fleet_get_vm(world->fleet, "big", &vm, NULL), 0);
+	vm->retry_ms = world->now_ms + 20000; /* it has failed a moment ago */
+	core_world_drain(world, "host1");
+	assert_int_equal(world->fleet->n_active, 1);
+	assert_string_equal(fleet_find_migration(world->fleet, 1)->kept.target, "host2");
+	assert_int_equal(guest(world, "web2")->state, DRAIN_VM_WAITING);
+	assert_string_equal(guest(world, "web2")->target, "host2");
+	assert_non_null(strstr(guest(world, "web2")->reason, "1 of 1 inbound slots of host2"));
+	arrive(world, 1);
+	assert_string_equal(fleet_find_migration(world->fleet, 2)->kept.target, "host2");
+	core_world_wait(world, 25);
+	assert_string_equal(guest(world, "big")->target, "host3");
+	assert_int_equal(guest(world, "big")->state, DRAIN_VM_MOVING);
+	core_world_free(world);
+}
+
 /* A guest that is started on the draining host later has to go, too. */
 static void test_late_guest_is_included(void **state)
 {
@@ -599,6 +670,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_outbound_slots),
 		cmocka_unit_test(test_complete_means_counted),
+		cmocka_unit_test(test_back_at_once),
+		cmocka_unit_test(test_arrives_after_undrain),
+		cmocka_unit_test(test_waits_for_its_slot),
 		cmocka_unit_test(test_late_guest_is_included),
 		cmocka_unit_test(test_stopped_guest),
 		cmocka_unit_test(test_refusal_leads_elsewhere),
