@@ -79,13 +79,18 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "ALTER TABLE migrations ADD COLUMN back_of INTEGER NOT NULL DEFAULT 0;",
 	/* 6 to 7: what was predicted of migrations */
 	[6] = "ALTER TABLE migrations ADD COLUMN prediction TEXT NOT NULL DEFAULT '{}';",
+	/* 7 to 8: since which drain a host has been closed; of earlier ones only the latest is known */
+	[7] = "ALTER TABLE nodes ADD COLUMN closed_since INTEGER NOT NULL DEFAULT 0;"
+	      "UPDATE nodes SET closed_since = "
+	      "(SELECT coalesce(max(number), 0) FROM drains WHERE drains.node = nodes.name) "
+	      "WHERE drain_number != 0 OR maintenance != 0;",
 };
 
 /* clang-format off */
 const char *const store_node_columns[] = {
 	"name", "mesh_address", "cordoned", "maintenance", "drain_number", "reason",
 	"fenced", "fence_epoch", "fenced_by", "fenced_reason", "fenced_wall_ms",
-	"labels", NULL
+	"labels", "closed_since", NULL
 };
 const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
@@ -199,6 +204,7 @@ void store_bind_node(sqlite3_stmt *stmt, const struct node_record *node)
 	put_text(&row, node->fenced_reason);
 	put_number(&row, node->fenced_wall_ms);
 	put_text(&row, node->labels);
+	put_number(&row, node->closed_since);
 }
 
 int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *err)
@@ -217,6 +223,7 @@ int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *e
 	get_text(&row, ret->fenced_reason, sizeof(ret->fenced_reason));
 	ret->fenced_wall_ms = get_number(&row);
 	get_text(&row, ret->labels, sizeof(ret->labels));
+	ret->closed_since = get_number(&row);
 	if (row.bad || !ret->name[0])
 		return error_set(err, ERROR_STORE, "a row of a node makes no sense");
 	return 0;

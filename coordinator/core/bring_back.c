@@ -9,28 +9,77 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static bool has_moved_any(const struct drain *drain)
+/* A guest that has left the node since it has been closed to guests: by its latest move from there. */
+struct leave {
+	const struct migration *move;
+	struct drain *drain; /* that has moved it; NULL: somebody has placed it elsewhere */
+};
+
+/* @ret: undefined when false. */
+static bool read_leave(const struct fleet *fleet, const struct node *node,
+                       const struct migration *m, struct leave *ret)
 {
-	for (size_t i = 0; i < drain->n_vms; i++) {
-		if (drain->vms[i].state == DRAIN_VM_MOVED && drain->vms[i].migration_number)
-			return true;
-	}
-	return false;
+	const struct drain *first = fleet_find_drain(fleet, node->kept.closed_since);
+
+	if (!first || m->kept.state != MIGRATION_DONE ||
+	    strcmp(m->kept.source, node->kept.name) != 0)
+		return false;
+	*ret = (struct leave){ .move = m };
+	if (!m->kept.drain_number)
+		return m->kept.ended_wall_ms >= first->kept.created_wall_ms;
+	ret->drain = m->kept.drain_number >= first->kept.number
+	                     ? fleet_find_drain(fleet, m->kept.drain_number)
+	                     : NULL;
+	return ret->drain;
 }
 
-/* The latest that has moved a guest: one that found the node empty has changed nothing. */
-static struct drain *find_last(struct fleet *fleet, const struct node *node)
+static bool find_leave(const struct fleet *fleet, const struct node *node, const char *uuid,
+                       struct leave *ret)
 {
-	struct drain *last = NULL;
+	bool found = false;
 
-	for (struct drain *drain = fleet->drains; drain; drain = drain->hh.next) {
-		if (strcmp(drain->kept.node, node->kept.name) == 0 && has_moved_any(drain) &&
-		    (!last || drain->kept.number > last->kept.number))
-			last = drain;
+	for (const struct migration *m = fleet->migrations; m; m = m->hh.next) {
+		struct leave leave;
+
+		if (strcmp(m->kept.vm_uuid, uuid) != 0 || !read_leave(fleet, node, m, &leave) ||
+		    (found && m->kept.number < ret->move->kept.number))
+			continue;
+		*ret = leave;
+		found = true;
 	}
-	return last;
+	return found;
+}
+
+/* The largest first: it has the most need of room. */
+static int compare_leaves(const void *a, const void *b)
+{
+	const struct migration_record *x = &((const struct leave *)a)->move->kept;
+	const struct migration_record *y = &((const struct leave *)b)->move->kept;
+
+	if (x->memory_bytes != y->memory_bytes)
+		return x->memory_bytes > y->memory_bytes ? -1 : 1;
+	return x->number < y->number ? -1 : 1;
+}
+
+/* free(*ret). */
+static size_t list_leaves(const struct fleet *fleet, const struct node *node, struct leave **ret)
+{
+	struct leave *list = xcalloc(HASH_COUNT(fleet->migrations) + 1, sizeof(*list));
+	size_t count = 0;
+
+	for (const struct migration *m = fleet->migrations; m; m = m->hh.next) {
+		struct leave leave;
+
+		if (read_leave(fleet, node, m, &leave) &&
+		    find_leave(fleet, node, m->kept.vm_uuid, &leave) && leave.move == m)
+			list[count++] = leave;
+	}
+	qsort(list, count, sizeof(*list), compare_leaves);
+	*ret = list;
+	return count;
 }
 
 static void set(struct drain_vm *dv, enum drain_vm_state state, const char *format, ...)
@@ -45,10 +94,11 @@ static void set(struct drain_vm *dv, enum drain_vm_state state, const char *form
 	va_end(args);
 }
 
-/* Whether it comes, but for room. @put: where the drain had put it. */
-static bool judge(const struct node *node, const struct vm *vm, const char *put,
+/* Whether it comes, but for room. */
+static bool judge(const struct node *node, const struct vm *vm, const struct leave *leave,
                   struct drain_vm *dv)
 {
+	const char *put = leave->move->kept.target;
 	const struct migration *m = vm->migration;
 
 	if (m && strcmp(m->kept.wanted_target, node->kept.name) == 0) {
@@ -65,6 +115,12 @@ static bool judge(const struct node *node, const struct vm *vm, const char *put,
 		set(dv, DRAIN_VM_LEFT,
 		    "has moved on since, from %s to %s; to bring it: drover migrate %.100s --to %s",
 		    put, vm->node->kept.name, vm->name, node->kept.name);
+	} else if (!leave->drain) {
+		set(dv, DRAIN_VM_LEFT,
+		    "migration/%" PRIu64
+		    " has put it on %s, and no drain: somebody wants it there; to bring it: "
+		    "drover migrate %.100s --to %s",
+		    leave->move->kept.number, put, vm->name, node->kept.name);
 	} else if (!vm->movable) {
 		set(dv, DRAIN_VM_BLOCKED, "%.500s", vm->why_not);
 	} else {
@@ -88,20 +144,21 @@ static void open_in_plan(struct plan *plan, const struct node *node)
 }
 
 static void draft_vm(struct fleet *fleet, struct plan *plan, const struct node *node,
-                     struct drain *draft, const struct drain_vm *moved)
+                     struct drain *draft, const struct leave *leave)
 {
-	struct vm none = { 0 }, *vm = fleet_find_vm(fleet, moved->uuid);
+	const struct migration_record *move = &leave->move->kept;
+	struct vm none = { 0 }, *vm = fleet_find_vm(fleet, move->vm_uuid);
 	const struct node *home = vm ? vm->node : NULL;
 	struct drain_vm *dv;
 	char why[REASON_BYTES];
 
 	if (!vm) {
-		text_copy(none.uuid, sizeof(none.uuid), moved->uuid);
-		text_copy(none.name, sizeof(none.name), moved->name);
+		text_copy(none.uuid, sizeof(none.uuid), move->vm_uuid);
+		text_copy(none.name, sizeof(none.name), move->vm_name);
 		vm = &none;
 	}
-	dv = drain_add_vm(draft, home ? home->kept.name : "", vm, moved->memory_bytes);
-	if (!judge(node, vm, moved->target, dv)) {
+	dv = drain_add_vm(draft, home ? home->kept.name : "", vm, move->memory_bytes);
+	if (!judge(node, vm, leave, dv)) {
 		if (dv->state == DRAIN_VM_MOVING)
 			text_copy(dv->target, sizeof(dv->target), node->kept.name);
 		return;
@@ -112,10 +169,31 @@ static void draft_vm(struct fleet *fleet, struct plan *plan, const struct node *
 		set(dv, DRAIN_VM_BLOCKED, "%.500s", why);
 }
 
+/* What is said of the whole is of the latest that has moved a guest: one that found the node empty has
+ * changed nothing. */
+static void take_wishes(struct drain *draft, const struct node *node, const struct leave *list,
+                        size_t count)
+{
+	const struct drain *last = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].drain && (!last || list[i].drain->kept.number > last->kept.number))
+			last = list[i].drain;
+	}
+	draft->kept.number = last ? last->kept.number : count ? node->kept.closed_since : 0;
+	if (!last)
+		return;
+	draft->kept.copy_disks = last->kept.copy_disks;
+	draft->kept.strategy = last->kept.strategy;
+	draft->kept.max_downtime_ms = last->kept.max_downtime_ms;
+}
+
 struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 {
-	struct drain *draft = xnew(struct drain), *last = find_last(fleet, node);
+	struct drain *draft = xnew(struct drain);
 	struct drain_counts counts;
+	struct leave *list;
+	size_t count = list_leaves(fleet, node, &list);
 	struct plan plan;
 
 	draft->dirty = true; /* in no fleet */
@@ -123,19 +201,13 @@ struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 	draft->kept.state = DRAIN_PLANNED;
 	text_copy(draft->kept.node, sizeof(draft->kept.node), node->kept.name);
 	names_add(&draft->nodes, node->kept.name);
-	if (!last)
-		return draft;
-	draft->kept.number = last->kept.number;
-	draft->kept.copy_disks = last->kept.copy_disks;
-	draft->kept.strategy = last->kept.strategy;
-	draft->kept.max_downtime_ms = last->kept.max_downtime_ms;
+	take_wishes(draft, node, list, count);
 	plan_init(&plan, fleet, change_now(fleet));
 	open_in_plan(&plan, node);
-	for (size_t i = 0; i < last->n_vms; i++) {
-		if (last->vms[i].state == DRAIN_VM_MOVED && last->vms[i].migration_number)
-			draft_vm(fleet, &plan, node, draft, &last->vms[i]);
-	}
+	for (size_t i = 0; i < count; i++)
+		draft_vm(fleet, &plan, node, draft, &list[i]);
 	plan_deinit(&plan);
+	free(list);
 	counts = drain_count(draft);
 	drain_judge_amounts(fleet, draft, &counts);
 	return draft;
@@ -143,7 +215,6 @@ struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 
 void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draft)
 {
-	struct drain *last = fleet_find_drain(fleet, draft->kept.number);
 	size_t count = 0;
 
 	/* Those that wait are tried in the order in which they were asked for. */
@@ -151,11 +222,13 @@ void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draf
 		struct drain_vm *dv = &draft->vms[i];
 		struct vm *vm = fleet_find_vm(fleet, dv->uuid);
 		struct migration *m;
+		struct leave leave;
 
-		if (dv->state != DRAIN_VM_WAITING || !vm || vm->migration || !vm->node)
+		if (dv->state != DRAIN_VM_WAITING || !vm || vm->migration || !vm->node ||
+		    !find_leave(fleet, node, dv->uuid, &leave) || !leave.drain)
 			continue;
-		m = launch_plan_migration(fleet, vm, last);
-		m->kept.back_of = last->kept.number;
+		m = launch_plan_migration(fleet, vm, leave.drain);
+		m->kept.back_of = leave.drain->kept.number;
 		m->kept.drain_number = 0;
 		text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), node->kept.name);
 		vm->retry_ms = 0;
@@ -165,7 +238,10 @@ void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draf
 	}
 	if (count)
 		change_tell(fleet, SEVERITY_INFO, "node", node->kept.name,
-		            "%zu guests that drain/%" PRIu64 " had moved away come back to %s",
-		            count, last->kept.number, node->kept.name);
+		            "%zu guests that drain/%" PRIu64 "%s had moved away come back to %s",
+		            count, draft->kept.number,
+		            draft->kept.number != node->kept.closed_since ? " and those before it"
+		                                                          : "",
+		            node->kept.name);
 	fleet->reconcile_wanted = true;
 }

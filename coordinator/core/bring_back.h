@@ -2,10 +2,11 @@
 /* The guests that a drain has moved away come back: who, in which order, and who stays and why.
  * Private to core/.
  *
- * What a drain has moved is in its migrations, which the store keeps. A guest comes back from where
- * the drain has put it; one that somebody has moved on since is somebody's intention, and stays. Each
- * one that comes is a migration of its own, with the wishes of its drain, which a restart does not
- * lose.
+ * What counts are the drains of the node since it was last open to guests (node_record.closed_since),
+ * however many; what each has moved is in its migrations, which the store keeps. A guest comes back from
+ * where the drain has put it; one that somebody has moved, then or since, is somebody's intention, and
+ * stays. Each one that comes is a migration of its own, with the wishes of its drain, which a restart
+ * does not lose.
  */
 #pragma once
 
@@ -13,7 +14,7 @@
 
 /* Who would come back to @node, were it open, as a plan (see drain_draft): "waiting" is to come,
  * "moving" comes already, "left" stays where it is, "blocked" has no room there or cannot move. Its
- * number is that of the drain; 0 = no drain is known that has moved a guest away. */
+ * number is that of the latest drain; 0 = none is known that has moved a guest away. */
 struct drain *bring_back_draft(struct fleet *fleet, const struct node *node);
 
 /* Migrations for those of @draft that are to come; their numbers go into it. */

@@ -203,6 +203,8 @@ void intent_see_mark(struct fleet *fleet, struct node *node, const struct host_s
 
 void intent_start_drain(struct fleet *fleet, struct node *node, struct drain *drain)
 {
+	if (!wanted_cordon(node) || !node->kept.closed_since)
+		node->kept.closed_since = drain->kept.number;
 	node->kept.drain_number = drain->kept.number;
 	node->kept.maintenance = false;
 	text_copy(node->kept.reason, sizeof(node->kept.reason), drain->kept.reason);

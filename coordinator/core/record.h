@@ -24,6 +24,9 @@ struct node_record {
 	bool cordoned;
 	bool maintenance;      /* a drain completed and nobody has undrained it */
 	uint64_t drain_number; /* the drain that is under way, 0 = none */
+	/* The first drain since it was last open to guests; kept when it is opened, until it is closed
+	 * again, for the way back; 0 = none. */
+	uint64_t closed_since;
 	char reason[REASON_BYTES];
 	/* Declared dead by an operator, and not heard of since. What it began up to fence_epoch is
 	 * over, and stays so when it is back. */

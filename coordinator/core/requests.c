@@ -102,6 +102,7 @@ void request_cordon(struct fleet *fleet, const struct event *event)
 	changed = !node->kept.cordoned && !node->kept.drain_number && !node->kept.maintenance;
 	if (changed) {
 		node->kept.cordoned = true;
+		node->kept.closed_since = 0; /* it was open */
 		text_copy(node->kept.reason, sizeof(node->kept.reason), event->node.reason);
 		node->mark_retry_ms = 0;
 		save_node(fleet, node);

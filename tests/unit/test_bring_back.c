@@ -72,6 +72,26 @@ static void undrain(struct core_world *world, bool dry_run)
 	core_world_step(world, &event);
 }
 
+/* It takes guests again, and what was moved away stays there. */
+static void open_host(struct core_world *world)
+{
+	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };
+
+	event.node.node = "host1";
+	event.node.reason = "";
+	core_world_step(world, &event);
+	core_world_confirm_mark(world, 0);
+}
+
+static void cancel(struct core_world *world, const char *kind, const char *name)
+{
+	struct event event = { .kind = EVENT_CANCEL, .request = 5 };
+
+	event.cancel.kind = kind;
+	event.cancel.name = name;
+	core_world_step(world, &event);
+}
+
 static const struct drain_vm *guest(const struct reply *reply, const char *name)
 {
 	for (size_t i = 0; i < reply->plan->n_vms; i++) {
@@ -235,41 +255,162 @@ static void test_drained_again(void **state)
 	core_world_free(world);
 }
 
+/* Another coordinator on the same store, and the hosts with their guests as they are. */
+static struct core_world *restart(struct core_world *world)
+{
+	struct store_contents contents = { .epoch = 1 };
+	struct fleet *fleet = world->fleet;
+	struct core_world *later;
+
+	contents.nodes = calloc(3, sizeof(*contents.nodes));
+	contents.drains = calloc(HASH_COUNT(fleet->drains) + 1, sizeof(*contents.drains));
+	contents.migrations = calloc(HASH_COUNT(fleet->migrations) + 1,
+	                             sizeof(*contents.migrations));
+	for (struct node *node = fleet->nodes; node; node = node->hh.next)
+		contents.nodes[contents.n_nodes++] = node->kept;
+	for (struct drain *drain = fleet->drains; drain; drain = drain->hh.next)
+		drain_record_copy(&contents.drains[contents.n_drains++], &drain->kept);
+	for (struct migration *m = fleet->migrations; m; m = m->hh.next)
+		migration_record_copy(&contents.migrations[contents.n_migrations++], &m->kept);
+	contents.last_drain_number = fleet->last_drain_number;
+	contents.last_migration_number = fleet->last_migration_number;
+	later = core_world_load(&contents);
+	for (struct node *node = fleet->nodes; node; node = node->hh.next)
+		core_world_host(later, node->kept.name, 4096, NULL, 0);
+	for (struct vm *vm = fleet->vms; vm; vm = vm->hh.next) {
+		struct vm_state seen = core_world_vm(vm->name, 256);
+
+		if (vm->node)
+			core_world_see(later, vm->node->kept.name, &seen);
+	}
+	store_contents_deinit(&contents);
+	core_world_free(world);
+	return later;
+}
+
 /* Another coordinator on the same store still knows who was moved, and where to. */
 static void test_survives_a_restart(void **state)
 {
-	struct core_world *world = drained();
-	struct store_contents contents = { .epoch = 1 };
-	struct core_world *later;
-	const struct migration *m;
-	size_t n = 0;
+	struct core_world *world = restart(drained());
 
 	(void)state;
-	contents.nodes = calloc(1, sizeof(*contents.nodes));
-	contents.nodes[contents.n_nodes++] = fleet_find_node(world->fleet, "host1")->kept;
-	contents.drains = calloc(1, sizeof(*contents.drains));
-	drain_record_copy(&contents.drains[contents.n_drains++],
-	                  &fleet_find_drain(world->fleet, 1)->kept);
-	contents.migrations = calloc(3, sizeof(*contents.migrations));
-	for (m = world->fleet->migrations; m; m = m->hh.next)
-		migration_record_copy(&contents.migrations[n++], &m->kept);
-	contents.n_migrations = n;
-	contents.last_drain_number = 1;
-	contents.last_migration_number = 3;
-	later = core_world_load(&contents);
-	core_world_host(later, "host1", 4096, NULL, 0);
-	core_world_host(later, "host2", 4096, NULL, 0);
-	core_world_host(later, "host3", 4096, NULL, 0);
-	for (size_t i = 0; i < n; i++) {
-		struct vm_state vm = core_world_vm(contents.migrations[i].vm_name, 256);
+	undrain(world, false);
+	assert_int_equal(core_world_reply(world)->plan->n_vms, 3);
+	assert_int_equal(world->fleet->n_active, 3);
+	core_world_free(world);
+}
 
-		core_world_see(later, contents.migrations[i].target, &vm);
+/* Who was placed elsewhere by name while the host was drained stays there, and is named with the command;
+ * also after a restart. */
+static void test_placed_by_somebody(void **state)
+{
+	struct core_world *world = core_world_new();
+	const struct drain_vm *dv;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, three, 3);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	core_world_migrate(world, "web2", "host3");
+	core_world_drain(world, "host1");
+	arrive_all(world);
+	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_COMPLETED);
+	for (unsigned life = 0; life < 2; life++) {
+		core_world_forget(world);
+		undrain(world, true);
+		core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
+		dv = guest(core_world_reply(world), "web2");
+		assert_int_equal(dv->state, DRAIN_VM_LEFT);
+		assert_non_null(strstr(dv->reason, "migration/1 has put it on host3"));
+		assert_non_null(strstr(dv->reason, "drover migrate web2 --to host1"));
+		world = restart(world);
 	}
-	undrain(later, false);
-	assert_int_equal(core_world_reply(later)->plan->n_vms, 3);
-	assert_int_equal(later->fleet->n_active, 3);
-	store_contents_deinit(&contents);
-	core_world_free(later);
+	undrain(world, false);
+	assert_int_equal(world->fleet->n_active, 2);
+	assert_null(find_vm(world, "web2")->migration);
+	core_world_free(world);
+}
+
+/* What a drain moved before the host was last open has found its place: a later drain's way back leaves it
+ * alone, also when the host was only cordoned in between. */
+static void test_an_earlier_maintenance(void **state)
+{
+	for (unsigned cordoned = 0; cordoned < 2; cordoned++) {
+		struct core_world *world = drained();
+		struct event event = { .kind = EVENT_CORDON, .request = 6 };
+
+		(void)state;
+		open_host(world);
+		core_world_wait(world, 6);
+		event.node.node = "host1";
+		event.node.reason = "";
+		if (cordoned)
+			core_world_step(world, &event);
+		core_world_drain(world, "host1");
+		arrive_all(world);
+		assert_int_equal(fleet_find_drain(world->fleet, 2)->kept.state, DRAIN_COMPLETED);
+		world = restart(world);
+		undrain(world, false);
+		assert_int_equal(core_world_reply(world)->plan->kept.number, 0);
+		assert_int_equal(core_world_reply(world)->plan->n_vms, 0);
+		assert_int_equal(world->fleet->n_active, 0);
+		core_world_free(world);
+	}
+}
+
+/* Opened without them, the host may still be asked to take them back. */
+static void test_opened_first(void **state)
+{
+	struct core_world *world = drained();
+
+	(void)state;
+	open_host(world);
+	world = restart(world);
+	undrain(world, false);
+	assert_int_equal(world->fleet->n_active, 3);
+	core_world_free(world);
+}
+
+/* A drain that was stopped half-way and the one that did the rest are one absence: all come back. */
+static void test_two_drains_of_one_absence(void **state)
+{
+	struct core_world *world = core_world_new();
+	const struct reply *reply;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, three, 3);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	core_world_drain(world, "host1");
+	cancel(world, "drain", "1");
+	arrive_all(world); /* the two that moved already */
+	assert_int_equal(fleet_find_node(world->fleet, "host1")->active_vms, 1);
+	core_world_drain(world, "host1");
+	arrive_all(world);
+	assert_int_equal(fleet_find_drain(world->fleet, 2)->kept.state, DRAIN_COMPLETED);
+	world = restart(world);
+	undrain(world, false);
+	reply = core_world_reply(world);
+	assert_int_equal(reply->plan->kept.number, 2);
+	assert_int_equal(reply->plan->n_vms, 3);
+	assert_int_equal(world->fleet->n_active, 3);
+	core_world_free(world);
+}
+
+/* Those that moved while undrain took the drain back have moved away, too. */
+static void test_arrived_after_undrain(void **state)
+{
+	struct core_world *world = core_world_new();
+
+	(void)state;
+	core_world_host(world, "host1", 4096, three, 1);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_drain(world, "host1");
+	open_host(world);
+	arrive_all(world);
+	core_world_forget(world);
+	undrain(world, false);
+	assert_int_equal(guest(core_world_reply(world), "web1")->state, DRAIN_VM_MOVING);
 	core_world_free(world);
 }
 
@@ -283,6 +424,11 @@ int main(void)
 		cmocka_unit_test(test_a_second_drain_moved_nobody),
 		cmocka_unit_test(test_drained_again),
 		cmocka_unit_test(test_survives_a_restart),
+		cmocka_unit_test(test_placed_by_somebody),
+		cmocka_unit_test(test_an_earlier_maintenance),
+		cmocka_unit_test(test_opened_first),
+		cmocka_unit_test(test_two_drains_of_one_absence),
+		cmocka_unit_test(test_arrived_after_undrain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,7 @@ static void test_reload_equals_what_was_stored(void **state)
 	struct node_record node = { .cordoned = true,
 		                    .maintenance = true,
 		                    .drain_number = 4,
+		                    .closed_since = 3,
 		                    .fenced = true,
 		                    .fence_epoch = 17,
 		                    .fenced_wall_ms = 99 };

@@ -193,7 +193,10 @@ static void test_older_version_is_brought_up(void **state)
 	struct store_bench *bench = *state;
 	_cleanup_free_ char *sql = xasprintf(
 		"PRAGMA application_id = %d; PRAGMA user_version = 1; %s"
-		"INSERT INTO nodes VALUES ('host1', 'tcp://10.0.0.1:7788', 1, 0, 0, 'because');"
+		"INSERT INTO nodes VALUES ('host1', 'tcp://10.0.0.1:7788', 1, 1, 0, 'because');"
+		"INSERT INTO drains VALUES (6, zeroblob(16), zeroblob(16), 'host1', 'completed', "
+		"'',"
+		" '[]', 0, 0, 0, 1, 2, 0);"
 		"UPDATE meta SET epoch = 5",
 		STORE_APPLICATION_ID, store_schema_sql);
 	sqlite3 *db;
@@ -217,6 +220,7 @@ static void test_older_version_is_brought_up(void **state)
 		assert_true(got.nodes[0].cordoned);
 		assert_false(got.nodes[0].fenced);
 		assert_int_equal(got.nodes[0].fence_epoch, 0);
+		assert_int_equal(got.nodes[0].closed_since, 6);
 		store_contents_deinit(&got);
 		close_store(bench);
 	}
