@@ -271,3 +271,9 @@ uint64_t bandwidth_age_ms(const struct bandwidth_interface *interface, uint64_t 
 		return UINT64_MAX;
 	return now_ns > interface->at_ns ? (now_ns - interface->at_ns) / NS_PER_MS : 0;
 }
+
+bool bandwidth_is_evidence(const struct bandwidth_interface *interface, uint64_t now_ns)
+{
+	return interface->classified && !interface->suspect_ms &&
+	       bandwidth_age_ms(interface, now_ns) < BANDWIDTH_EVIDENCE_MS;
+}

@@ -96,3 +96,10 @@ const struct bandwidth_endpoint *bandwidth_find_endpoint(const struct bandwidth 
 
 /* Milliseconds since the interface's rates were measured; UINT64_MAX if they never were. */
 uint64_t bandwidth_age_ms(const struct bandwidth_interface *interface, uint64_t now_ns);
+
+/* Older than this, bytes that are not in the counters may be on the wire all the same. */
+#define BANDWIDTH_EVIDENCE_MS 2000
+
+/* Whether bytes that its counters do not have were not there: eBPF counts, nothing looks like blindness,
+ * long before it is called that, and the reading is new. */
+bool bandwidth_is_evidence(const struct bandwidth_interface *interface, uint64_t now_ns);

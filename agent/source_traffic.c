@@ -46,6 +46,7 @@ static void update_path(struct source_attempt *a)
 	};
 	const struct bandwidth_endpoint *memory, *disks;
 	enum path_verdict before = a->path.verdict;
+	uint64_t now_ns = clock_now_ns();
 	char route[IF_NAMESIZE] = "";
 
 	memory = a->endpoint_registered ? bandwidth_find_endpoint(b, &a->endpoint) : NULL;
@@ -56,7 +57,9 @@ static void update_path(struct source_attempt *a)
 
 		memcpy(to->name, from->name, sizeof(to->name));
 		to->migration = strcmp(from->name, a->agent->settings->migration_interface) == 0;
-		to->counted = from->classified;
+		/* A program that blinds ours is called so after ten seconds, and a counter that is
+		 * not read stands still: neither is a migration that goes elsewhere. */
+		to->counted = bandwidth_is_evidence(from, now_ns);
 		add_counts(memory, i, true, to);
 		add_counts(disks, i, false, to);
 	}

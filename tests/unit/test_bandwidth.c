@@ -255,6 +255,26 @@ static void test_blindness(void **state)
 	free(host);
 }
 
+static void test_evidence(void **state)
+{
+	/* Bytes that were not counted were not there only as long as nothing hides them: the first
+	 * window that looks blind ends that, and so does a reading that is two seconds old. */
+	struct host *host = host_new();
+
+	(void)state;
+	assert_false(bandwidth_is_evidence(rates_of(host), host->sample.at_ns));
+	send_frames(host, 1 * S, 1000, 1000);
+	assert_true(bandwidth_is_evidence(rates_of(host), host->sample.at_ns));
+	assert_true(bandwidth_is_evidence(rates_of(host), host->sample.at_ns + 1999 * MS));
+	assert_false(bandwidth_is_evidence(rates_of(host), host->sample.at_ns + 2000 * MS));
+	send_frames(host, 1 * S, 1000, 0);
+	assert_false(rates_of(host)->blind);
+	assert_false(bandwidth_is_evidence(rates_of(host), host->sample.at_ns));
+	send_frames(host, 1 * S, 1000, 1000);
+	assert_true(bandwidth_is_evidence(rates_of(host), host->sample.at_ns));
+	free(host);
+}
+
 static void test_no_false_alarm_of_blindness(void **state)
 {
 	/* One good second in between, idle time, a handful of packets, or more frames than the
@@ -355,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_averages_decay_with_time),
 		cmocka_unit_test(test_rtnl_knows_no_classes),
 		cmocka_unit_test(test_blindness),
+		cmocka_unit_test(test_evidence),
 		cmocka_unit_test(test_no_false_alarm_of_blindness),
 		cmocka_unit_test(test_endpoint_rates_and_totals),
 		cmocka_unit_test(test_uncounted_endpoint),

@@ -135,6 +135,27 @@ static void test_switch_in_the_middle(void **state)
 	assert_true(r.proof.deviated);
 }
 
+static void test_blinded_in_the_middle(void **state)
+{
+	/* While the counters are no evidence nothing deviates, however long; when they are again, it is
+	 * proved anew, and what passed unseen is not held against it. */
+	struct run r;
+
+	(void)state;
+	begin(&r);
+	seconds(&r, 3, 100 * MIB, 100 * MIB, 0);
+	assert_int_equal(r.proof.verdict, PATH_PROVED);
+	second(&r, 100 * MIB, 10 * MIB, 0);
+	r.now.counts[0].counted = false;
+	seconds(&r, 20, 100 * MIB, 0, 0);
+	assert_int_equal(r.proof.verdict, PATH_UNKNOWN);
+	r.now.counts[0].counted = true;
+	second(&r, 100 * MIB, 0, 0);
+	seconds(&r, 4, 100 * MIB, 100 * MIB, 0);
+	assert_int_equal(r.proof.verdict, PATH_PROVED);
+	assert_false(r.proof.deviated);
+}
+
 static void test_one_window_is_none(void **state)
 {
 	/* One second of it, or little of it, is no deviation. */
@@ -334,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_elsewhere_without_qemu),
 		cmocka_unit_test(test_switch_in_the_middle),
 		cmocka_unit_test(test_one_window_is_none),
+		cmocka_unit_test(test_blinded_in_the_middle),
 		cmocka_unit_test(test_layers_of_one_path),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_buffers),
