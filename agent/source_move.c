@@ -289,7 +289,10 @@ static void watched(struct errand *e)
 		over = true;
 	source_recover_watch(a);
 	judge_control(a, w);
-	judge_path(a);
+	/* A verdict stays when nothing is sent any more; and of a guest that stands still no switchover
+	 * is seen: it may be there already. */
+	if (w->job_rc == 0 && w->job.active && !a->order.paused_by_us)
+		judge_path(a);
 	if (w->job_rc == 0 && w->job.active)
 		source_tune_again(a);
 	if (w->job_rc == 0 && w->job.active)
