@@ -8,6 +8,7 @@
 #include "common/clock.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
@@ -228,6 +229,59 @@ static void be_kind(int fd, int family)
 	(void)setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &ahead, sizeof(ahead));
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+static bool is_same_address(const struct sockaddr *a, const struct sockaddr *b)
+{
+	if (a->sa_family != b->sa_family)
+		return false;
+	if (a->sa_family == AF_INET)
+		return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+		       ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+	return a->sa_family == AF_INET6 &&
+	       IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)a)->sin6_addr,
+	                          &((const struct sockaddr_in6 *)b)->sin6_addr);
+}
+
+/* The address of nobody in particular is the loopback's as well; one of IPv4 in IPv6's clothes may be. */
+static bool is_loopback(const struct sockaddr *a)
+{
+	const struct in6_addr *six = &((const struct sockaddr_in6 *)a)->sin6_addr;
+	uint32_t four;
+
+	if (a->sa_family != AF_INET)
+		return IN6_IS_ADDR_LOOPBACK(six) || IN6_IS_ADDR_UNSPECIFIED(six) ||
+		       IN6_IS_ADDR_V4MAPPED(six);
+	four = ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr);
+	return four >> 24 == 127 || four >> 24 == 0;
+}
+
+static bool is_own_address(const struct sockaddr *a)
+{
+	struct ifaddrs *all = NULL;
+	bool own = false;
+
+	/* What cannot be listed cannot be ruled out. */
+	if (getifaddrs(&all) < 0)
+		return true;
+	for (const struct ifaddrs *i = all; i && !own; i = i->ifa_next)
+		own = i->ifa_addr && is_same_address(i->ifa_addr, a);
+	freeifaddrs(all);
+	return own;
+}
+
+bool path_probe_may_send(const char *own_address, const char *address, uint16_t port)
+{
+	struct sockaddr_storage own, peer;
+	socklen_t bytes;
+
+	if (port < 1024 || port_address_parse(own_address, 0, &own, &bytes) < 0 ||
+	    port_address_parse(address, port, &peer, &bytes) < 0 || own.ss_family != peer.ss_family)
+		return false;
+	if (is_loopback((const struct sockaddr *)&own))
+		return is_loopback((const struct sockaddr *)&peer);
+	return !is_loopback((const struct sockaddr *)&peer) &&
+	       !is_own_address((const struct sockaddr *)&peer);
 }
 
 static int connect_probe(const struct path_probe_plan *plan, int *ret_fd, struct error *err)

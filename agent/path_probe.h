@@ -55,6 +55,11 @@ struct path_probe_arrival {
 int path_probe_receive(int fd, const struct path_probe_plan *plan, struct path_probe_arrival *ret,
                        struct error *err);
 
+/* Whether a peer that names @address and @port may be sent to from @own_address: not to this host itself,
+ * nor to a port below 1024, where others' services are. Hosts whose migration network is the loopback
+ * may, to any address of it. */
+bool path_probe_may_send(const char *own_address, const char *address, uint16_t port);
+
 struct path_probe_departure {
 	uint64_t sent_bytes, retransmitted_bytes;
 	uint32_t mss, min_rtt_us;

@@ -135,10 +135,12 @@ void probe_begin(struct probes *p, int direction, const char *peer, uint16_t por
 
 	p->direction = direction;
 	p->last_ms = clock_now_ms();
-	atomic_store(&p->stop, false);
+	agent_read_traffic(agent);
+	/* One that is counted already is a migration's: its counters are not ours to end. */
 	p->endpoint_registered = agent->traffic &&
 	                         traffic_endpoint_parse(peer, port, direction == TRAFFIC_SENT,
 	                                                &p->endpoint, &err) == 0 &&
+	                         !bandwidth_find_endpoint(&agent->bandwidth, &p->endpoint) &&
 	                         traffic_register(agent->traffic, &p->endpoint, &err) == 0;
 	p->usual_bytes_per_s = 0;
 	p->suffered = 0;
@@ -163,6 +165,14 @@ bool probe_end(struct probes *p, uint64_t *ret_others)
 		traffic_unregister(p->agent->traffic, &p->endpoint);
 	p->endpoint_registered = false;
 	return rate_between(&p->before, &now, ret_others);
+}
+
+static bool probe_must_yield(const struct probes *p)
+{
+	size_t leases;
+
+	(void)reservations_get_all(p->agent->reservations, &leases);
+	return atomic_load(&p->stop) || leases || source_count_moving(p->agent);
 }
 
 void probe_yield(struct agent *agent)
@@ -239,7 +249,8 @@ static void send_done(struct errand *e)
 static bool read_opened(struct near_end *n, const Drover__V1__MeasurePathEvent__Opened *m)
 {
 	if (n->opened || m->token.len != PATH_PROBE_TOKEN_BYTES || !m->port ||
-	    m->port > UINT16_MAX || strlen(m->address) >= sizeof(n->plan.peer_address))
+	    m->port > UINT16_MAX || strlen(m->address) >= sizeof(n->plan.peer_address) ||
+	    !path_probe_may_send(n->plan.own_address, m->address, (uint16_t)m->port))
 		return false;
 	n->opened = true;
 	memcpy(n->plan.token, m->token.data, PATH_PROBE_TOKEN_BYTES);
@@ -252,6 +263,9 @@ static bool read_opened(struct near_end *n, const Drover__V1__MeasurePathEvent__
 
 static void take_arrived(struct near_end *n, const Drover__V1__MeasurePathEvent__Arrived *m)
 {
+	/* Why this end sent nothing is the reason for what did not arrive. */
+	if (!n->began)
+		return;
 	n->arrived = true;
 	n->result.bytes = m->bytes;
 	n->result.took_ms = m->took_ms;
@@ -275,6 +289,13 @@ static void far_end_says(const Drover__V1__MeasurePathEvent *m, void *context)
 			          n->node);
 			return;
 		}
+		/* It was agreed on before: by now a guest may be about to move. */
+		if (probe_must_yield(p)) {
+			error_set(&n->result.error, ERROR_BUSY,
+			          "a guest is about to move from or to %s",
+			          p->agent->settings->node);
+			return;
+		}
 		n->began = n->sending = true;
 		probe_begin(p, TRAFFIC_SENT, n->plan.peer_address, n->plan.port);
 		courier_send(p->courier, &n->errand);
@@ -293,7 +314,8 @@ static void far_end_ended(const struct mesh_result *result, void *context)
 
 	n->call_over = true;
 	if (result->status != MESH_OK) {
-		n->result.error = result->error;
+		if (n->result.error.code == ERROR_NONE)
+			n->result.error = result->error;
 		atomic_store(&n->probes->stop, true);
 	}
 	conclude(n);
@@ -331,6 +353,7 @@ void probe_path(struct agent *agent, const char *node, const char *address,
 		return;
 	}
 	p->busy = true;
+	atomic_store(&p->stop, false);
 	n = xnew(struct near_end);
 	n->errand.work = send_work;
 	n->errand.done = send_done;

@@ -135,6 +135,7 @@ void probe_serve(struct agent *agent, struct mesh_incoming *in,
 		return;
 	}
 	p->busy = true;
+	atomic_store(&p->stop, false);
 	probe_begin(p, TRAFFIC_RECEIVED, f->plan.peer_address, f->plan.port);
 	mesh_incoming_on_cancel(in, unwanted, f);
 	tell_opened(f);

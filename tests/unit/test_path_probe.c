@@ -5,7 +5,9 @@
 #include "agent/port_holder.h"
 #include "common/clock.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -218,13 +220,57 @@ static void test_nobody(void **state)
 	assert_non_null(strstr(err.text, port));
 }
 
+/* A peer that names this host, a low port or no address makes nobody send there. */
+static void test_where_it_may_go(void **state)
+{
+	(void)state;
+	assert_true(path_probe_may_send("198.18.240.1", "198.18.240.2", 49216));
+	assert_true(path_probe_may_send("2001:db8::1", "2001:db8::2", 1024));
+	assert_false(path_probe_may_send("198.18.240.1", "198.18.240.2", 1023));
+	assert_false(path_probe_may_send("198.18.240.1", "198.18.240.2", 0));
+	assert_false(path_probe_may_send("198.18.240.1", "127.0.0.1", 49216));
+	assert_false(path_probe_may_send("198.18.240.1", "127.9.0.1", 49216));
+	assert_false(path_probe_may_send("198.18.240.1", "0.0.0.0", 49216));
+	assert_false(path_probe_may_send("2001:db8::1", "::1", 49216));
+	assert_false(path_probe_may_send("2001:db8::1", "::", 49216));
+	assert_false(path_probe_may_send("2001:db8::1", "::ffff:127.0.0.1", 49216));
+	assert_false(path_probe_may_send("198.18.240.1", "2001:db8::2", 49216));
+	assert_false(path_probe_may_send("198.18.240.1", "host2", 49216));
+	assert_true(path_probe_may_send("127.0.0.1", "127.0.0.2", 49216));
+	assert_false(path_probe_may_send("127.0.0.1", "198.18.240.2", 49216));
+}
+
+/* Whatever address this host has besides the loopback's, it is not sent to. */
+static void test_not_to_this_host(void **state)
+{
+	struct ifaddrs *all;
+
+	(void)state;
+	assert_int_equal(getifaddrs(&all), 0);
+	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+		char address[INET_ADDRSTRLEN];
+
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
+			continue;
+		inet_ntop(AF_INET, &((struct sockaddr_in *)i->ifa_addr)->sin_addr, address,
+		          sizeof(address));
+		assert_false(path_probe_may_send("198.18.240.1", address, 49216));
+	}
+	freeifaddrs(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes),  cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_slow),   cmocka_unit_test(test_silent),
-		cmocka_unit_test(test_flood),  cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_slow),
+		cmocka_unit_test(test_silent),
+		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_where_it_may_go),
+		cmocka_unit_test(test_not_to_this_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
