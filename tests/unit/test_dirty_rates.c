@@ -61,9 +61,24 @@ static int set_up(void **state)
 	return 0;
 }
 
+/* QEMUs that do not answer, until the test lets them. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
+static bool open_gate;
+static unsigned held, most_held;
+
+static void let_go(void)
+{
+	pthread_mutex_lock(&gate);
+	open_gate = true;
+	pthread_cond_broadcast(&opened);
+	pthread_mutex_unlock(&gate);
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
+	let_go();
 	courier_pool_free(couriers);
 	dirty_rates_stop(rates);
 	inventory.couriers = NULL;
@@ -251,12 +266,6 @@ static void test_failure_is_told(void **state)
 	assert_string_equal(dirty_rates_find(rates, uuid)->problem, "");
 }
 
-/* QEMUs that do not answer, until the test lets them. */
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
-static bool open_gate;
-static unsigned held, most_held;
-
 static int hang(struct hypervisor *h, const char *uuid, uint32_t window_s, struct error *err)
 {
 	(void)h;
@@ -284,10 +293,12 @@ static unsigned count_held(void)
 static void test_hanging_holds_nobody_else(void **state)
 {
 	const struct hypervisor_ops *ops = host->ops;
-	struct hypervisor_ops hanging = *ops;
+	static struct hypervisor_ops hanging; /* also when this test ends early */
 	char uuids[2 * DIRTY_RATES_AT_A_TIME][VM_UUID_BYTES];
 
 	(void)state;
+	hanging = *ops;
+	open_gate = false;
 	hanging.start_dirty_rate = hang;
 	host->ops = &hanging;
 	for (size_t i = 0; i < ARRAY_SIZE(uuids); i++) {
@@ -306,10 +317,7 @@ static void test_hanging_holds_nobody_else(void **state)
 	list();
 	assert_int_equal(most_held, 1);
 
-	pthread_mutex_lock(&gate);
-	open_gate = true;
-	pthread_cond_broadcast(&opened);
-	pthread_mutex_unlock(&gate);
+	let_go();
 	for (unsigned i = 0; i < 6000 && !told; i++)
 		pass(1);
 	assert_true(told > 0);
