@@ -21,10 +21,10 @@
 #define TEN_MINUTES_MS 600000
 #define DAY_MS         86400000
 /* Agents report once a second. */
-#define SILENT_MS     5000
-#define POINTS_MOST   60
-#define LINKS_DEFAULT 1000
-#define SERIES_MOST   1000
+#define SILENT_MS   5000
+#define POINTS_MOST 60
+#define LINKS_MOST  1000
+#define SERIES_MOST 1000
 
 struct rate_book {
 	char node[NODE_NAME_BYTES];
@@ -199,11 +199,16 @@ Drover__V1__LinkList *links_list_new(const struct coordinator *c, const Drover__
                                      uint64_t now_ms, struct error *err)
 {
 	size_t points = r->points < POINTS_MOST ? r->points : POINTS_MOST;
-	size_t limit = r->limit ? r->limit : LINKS_DEFAULT, n;
+	size_t limit = r->limit ? r->limit : LINKS_MOST, n;
 	struct candidate *candidates;
 	Drover__V1__LinkList *list;
 	struct node *node;
 
+	if (limit > LINKS_MOST) {
+		error_set(err, ERROR_INVALID, "%zu links are asked for; the most at a time are %d",
+		          limit, LINKS_MOST);
+		return NULL;
+	}
 	if (r->node[0] && fleet_get_node(c->fleet, r->node, &node, err) < 0)
 		return NULL;
 	list = xmalloc(sizeof(*list));

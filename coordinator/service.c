@@ -192,6 +192,13 @@ static void handle_watch(struct mesh_incoming *in, const Drover__V1__WatchReques
 	struct coordinator *c = context;
 	struct error err;
 
+	if (n_drains > LIST_LIMIT) {
+		error_set(&err, ERROR_INVALID,
+		          "%zu drains are to be watched; the most at a time are %d", n_drains,
+		          LIST_LIMIT);
+		mesh_fail_error(in, &err);
+		return;
+	}
 	for (size_t i = 0; i < n_drains; i++) {
 		if (fleet_find_drain(c->fleet, drains[i]))
 			continue;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LABEL_CHANGES_MOST 64
+
 static int read_request_id(const ProtobufCBinaryData *from, struct id *to, struct error *err)
 {
 	if (from->len == 0)
@@ -106,7 +108,15 @@ void order_label(struct mesh_incoming *in, const Drover__V1__LabelRequest *r, vo
 	struct coordinator *c = context;
 	struct names changes = { .items = r->changes, .count = r->n_changes };
 	struct event e = { .kind = EVENT_LABEL };
+	struct error err;
 
+	if (changes.count > LABEL_CHANGES_MOST) {
+		error_set(&err, ERROR_INVALID,
+		          "%zu labels are to be changed; the most at a time are %d", changes.count,
+		          LABEL_CHANGES_MOST);
+		mesh_fail_error(in, &err);
+		return;
+	}
 	e.label.node = r->node;
 	e.label.changes = &changes;
 	e.request = requests_add(c, in);

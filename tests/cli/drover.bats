@@ -4,7 +4,7 @@
 # reconnecting. Against fake_coordinator, over the real mesh. Waits are for lines, with a deadline.
 
 # run --separate-stderr sets stderr_lines.
-# shellcheck disable=SC2154,SC2030,SC2031 # and every test is a subshell
+# shellcheck disable=SC2154,SC2030,SC2031,SC2016 # every test is a subshell; hooks expand by themselves
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -514,4 +514,55 @@ write_audit() {
 	jq -e '.cluster == "lab"' "$BATS_TEST_TMPDIR/state.json"
 	run --separate-stderr -1 "$drover" export "$BATS_TEST_TMPDIR/nowhere/state.json"
 	[[ $stderr == *"cannot be written"*"No such file"* ]]
+}
+
+@test "roll notes that a hook ended well while another runs, and Ctrl-C does not keep it from that" {
+	start_coordinator
+	"$drover" roll host1 host3 --max-unavailable 2 --hook '[ $DROVER_NODE = host1 ] || exec sleep 100' \
+		2>"$BATS_TEST_TMPDIR/stderr" 3>&- 7<&- &
+	local roll=$! status=0
+	wait_for 7 "=back"
+	[[ $seen == *"label host1 roll/"*"=back"* ]]
+	kill -INT "$roll"
+	wait "$roll" || status=$?
+	[ "$status" = 130 ]
+	cat "$BATS_TEST_TMPDIR/stderr"
+	grep -q "host3: the hook ended with status 130" "$BATS_TEST_TMPDIR/stderr"
+}
+
+@test "roll notes that a hook ended well after Ctrl-C" {
+	local status=0
+	start_coordinator
+	"$drover" roll host1 --hook 'trap "exit 0" INT; kill -INT $PPID; while :; do sleep 0.1; done' \
+		2>"$BATS_TEST_TMPDIR/stderr" 3>&- 7<&- || status=$?
+	cat "$BATS_TEST_TMPDIR/stderr"
+	[ "$status" = 130 ]
+	wait_for 7 "=back"
+}
+
+@test "roll --timeout ends a hook, whose input is empty" {
+	start_coordinator
+	run --separate-stderr -6 "$drover" roll host1 --timeout 6s --hook 'readlink /proc/self/fd/0; exec sleep 100'
+	[[ $stderr == *"/dev/null"*"has not ended in time (--timeout)"*"ended with status 143"* ]]
+}
+
+@test "roll learns how a hook ended though whoever started it ignores children" {
+	start_coordinator
+	run --separate-stderr -1 timeout 60 env --ignore-signal=CHLD "$drover" roll host1 --hook 'exit 3'
+	[[ $stderr == *"the hook ended with status 3"* ]]
+}
+
+@test "roll runs no hook where guests are, and takes nobody else's drain for its own" {
+	start_coordinator
+	run --separate-stderr -4 "$drover" roll host2 --hook "touch $BATS_TEST_TMPDIR/ran"
+	[[ $stderr == *"host2: is maintenance with 1 active guests"* ]]
+	run --separate-stderr -4 "$drover" roll host4 --hook "touch $BATS_TEST_TMPDIR/ran"
+	[[ $stderr == *"host4: is being drained already, and not by this operation"* ]]
+	wait_for 7 "label host4 roll/"
+	wait_for 7 "label host4 roll/"
+	[[ $seen == *"-"$'\n' ]]
+	# It has been drained since; what is in maintenance by another's doing is not begun.
+	run --separate-stderr -4 "$drover" roll host4 --hook "touch $BATS_TEST_TMPDIR/ran"
+	[[ $stderr == *"host4: is maintenance, and not by this operation"* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/ran" ]
 }

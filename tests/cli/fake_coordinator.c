@@ -256,6 +256,59 @@ static void fail(struct mesh_incoming *in, enum error_code code, const char *tex
 	mesh_fail_error(in, &err);
 }
 
+/* --- a rolling operation: what it drains is empty at once --- */
+
+static bool rolled[5]; /* host1 is 1 */
+
+static unsigned host_number(const char *name)
+{
+	return (unsigned)(name[4] - '0');
+}
+
+/* host2 keeps a guest, and host4 is being drained already. */
+static void drain_for_roll(struct mesh_incoming *in, const Drover__V1__DrainRequest *request)
+{
+	Drover__V1__DrainReply reply = DROVER__V1__DRAIN_REPLY__INIT;
+	struct drain d;
+
+	if (request->node[0])
+		rolled[host_number(request->node)] = true;
+	for (size_t i = 0; i < request->n_nodes; i++)
+		rolled[host_number(request->nodes[i])] = true;
+	reply.already = strcmp(request->node, "host4") == 0;
+	drain_fill(&d, 1, "completed");
+	reply.drain = &d.drain;
+	mesh_reply(in, &reply.base);
+}
+
+static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__ListRequest *request = (const Drover__V1__ListRequest *)m;
+	Drover__V1__DrainList list = DROVER__V1__DRAIN_LIST__INIT;
+	struct drain d;
+	Drover__V1__Drain *items[] = { &d.drain };
+
+	(void)context;
+	list.drains = items;
+	/* Only a rolling operation names a host. */
+	if (request->node[0]) {
+		drain_fill(&d, host_number(request->node), "completed");
+		list.n_drains = 1;
+	}
+	mesh_reply(in, &list.base);
+}
+
+static void handle_label(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__LabelRequest *request = (const Drover__V1__LabelRequest *)m;
+	Drover__V1__NodeReply reply = DROVER__V1__NODE_REPLY__INIT;
+
+	(void)context;
+	printf("label %s %s\n", request->node, request->changes[0]);
+	fflush(stdout);
+	mesh_reply(in, &reply.base);
+}
+
 static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__DrainRequest *request = (const Drover__V1__DrainRequest *)m;
@@ -266,6 +319,10 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	(void)context;
 	if (strcmp(request->node, "sealed") == 0) {
 		fail(in, ERROR_PERMISSION, "viewer uid 1000 may not call Drain");
+		return;
+	}
+	if (strncmp(request->reason, "roll/", 5) == 0) {
+		drain_for_roll(in, request);
 		return;
 	}
 	if (strncmp(request->node, "host", 4) != 0 || request->node[4] < '1' ||
@@ -376,7 +433,8 @@ static void handle_nodes(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		drover__v1__node__init(&nodes[i]);
 		nodes[i].name = S(names[i]);
-		nodes[i].state = S("ready");
+		nodes[i].state = S(rolled[i + 1] ? "maintenance" : "ready");
+		nodes[i].vms = i == 1;
 		items[i] = &nodes[i];
 	}
 	list.nodes = items;
@@ -652,14 +710,23 @@ static void handle_export(struct mesh_incoming *in, const ProtobufCMessage *m, v
 }
 
 static const struct mesh_handler handlers[] = {
-	{ "GetCapacity", handle_capacity },   { "Place", handle_place },
-	{ "Export", handle_export },          { "Drain", handle_drain },
-	{ "Migrate", handle_migrate },        { "Watch", handle_watch },
-	{ "ListNodes", handle_nodes },        { "ListVms", handle_vms },
-	{ "Cordon", handle_cordon },          { "GetStatus", handle_status },
-	{ "Explain", handle_explain },        { "Cancel", handle_cancel },
-	{ "ListEvents", handle_events },      { "Tune", handle_tune },
+	{ "GetCapacity", handle_capacity },
+	{ "Place", handle_place },
+	{ "Export", handle_export },
+	{ "Drain", handle_drain },
+	{ "Migrate", handle_migrate },
+	{ "Watch", handle_watch },
+	{ "ListNodes", handle_nodes },
+	{ "ListVms", handle_vms },
+	{ "Cordon", handle_cordon },
+	{ "GetStatus", handle_status },
+	{ "Explain", handle_explain },
+	{ "Cancel", handle_cancel },
+	{ "ListEvents", handle_events },
+	{ "Tune", handle_tune },
 	{ "CollectGarbage", handle_garbage },
+	{ "ListDrains", handle_drains },
+	{ "Label", handle_label },
 };
 
 static void stop(int signal_number, void *context)

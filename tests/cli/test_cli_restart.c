@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One tool that calls again and again while its coordinator, the real program (the argument), is
- * stopped by SIGTERM and started again. A thread does that: client_call blocks. */
+/* One tool and the real coordinator (the argument), which is stopped by SIGTERM and started again while the
+ * tool calls again and again (a thread does that: client_call blocks); and what it does not take. */
 #include "common/clock.h"
 #include "proto/coordinator.pb-c.h"
+#include "proto/coordinator.rpc.h"
 #include "tools/drover/client.h"
+#include "tools/drover/coordinator.ask.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -157,10 +159,130 @@ static void test_restarts_in_order(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void stop_world(struct world *w)
+{
+	char command[96];
+
+	kill(w->coordinator, SIGTERM);
+	waitpid(w->coordinator, NULL, 0);
+	snprintf(command, sizeof(command), "rm -r %s", w->directory);
+	assert_int_equal(system(command), 0);
+}
+
+static int get_status(struct client *client, struct error *err)
+{
+	Drover__V1__GetStatusRequest request = DROVER__V1__GET_STATUS_REQUEST__INIT;
+	ProtobufCMessage *reply;
+	int rc;
+
+	rc = client_call(client, "drover.v1.Coordinator/GetStatus", &request.base, &reply, err);
+	if (rc == 0)
+		protobuf_c_message_free_unpacked(reply, NULL);
+	return rc;
+}
+
+/* A patient call is answered though it was interrupted, --timeout has passed, and the coordinator is only
+ * just being started again; another one is not. */
+static void test_patience(void **state)
+{
+	struct options options = { .timeout_ms = 5000 };
+	struct world w = { 0 };
+	struct client *client;
+	struct error err;
+
+	(void)state;
+	write_config(&w);
+	start(&w);
+	client_free(open_client(&w));
+	options.server = w.server;
+	assert_int_equal(client_open(&options, MESH_ROLE_COORDINATOR, &client, &err), 0);
+	kill(getpid(), SIGINT);
+	while (!client_is_interrupted(client) || !client_is_overdue(client)) {
+		client_set_patience(client, 1);
+		client_wait(client, 100, NULL, NULL);
+	}
+	kill(w.coordinator, SIGTERM);
+	waitpid(w.coordinator, NULL, 0);
+	start(&w);
+	client_set_patience(client, 0);
+	assert_int_equal(get_status(client, &err), -ERROR_CANCELLED);
+	client_set_patience(client, PATIENCE_MS);
+	if (get_status(client, &err) < 0)
+		fail_msg("%s", err.text);
+	client_free(client);
+	stop_world(&w);
+}
+
+static void no_change(const Drover__V1__Change *change, void *context)
+{
+	(void)change;
+	(void)context;
+}
+
+static void watch_ended(const struct mesh_result *result, void *context)
+{
+	*(enum error_code *)context = result->error.code;
+}
+
+static bool has_ended(void *context)
+{
+	return *(enum error_code *)context != ERROR_NONE;
+}
+
+static enum error_code watch_drains_of(struct client *client, size_t n)
+{
+	Drover__V1__WatchRequest request = DROVER__V1__WATCH_REQUEST__INIT;
+	static uint64_t numbers[1001];
+	enum error_code code = ERROR_NONE;
+
+	request.drain_numbers = numbers;
+	request.n_drain_numbers = n;
+	coordinator_call_watch(client_find_connection(client), &request, 0, no_change, watch_ended,
+	                       &code);
+	client_settle(client, has_ended, &code);
+	return code;
+}
+
+/* Lists in requests are bounded: more than that is refused, by name and number. */
+static void test_bounds(void **state)
+{
+	Drover__V1__LabelRequest label = DROVER__V1__LABEL_REQUEST__INIT;
+	static char *changes[65];
+	struct world w = { 0 };
+	ProtobufCMessage *reply;
+	struct client *client;
+	struct error err;
+	int rc;
+
+	(void)state;
+	for (size_t i = 0; i < 65; i++)
+		changes[i] = (char *)"rack=a";
+	label.node = (char *)"host1";
+	label.changes = changes;
+	label.n_changes = 65;
+	write_config(&w);
+	start(&w);
+	client = open_client(&w);
+	assert_int_equal(
+		client_call(client, "drover.v1.Coordinator/Label", &label.base, &reply, &err),
+		-ERROR_INVALID);
+	assert_string_equal(err.text, "65 labels are to be changed; the most at a time are 64");
+	/* As many as may be: what it says then is that it knows no such node (yet). */
+	label.n_changes = 64;
+	rc = client_call(client, "drover.v1.Coordinator/Label", &label.base, &reply, &err);
+	assert_true(rc == -ERROR_NOT_FOUND || rc == -ERROR_BUSY);
+	assert_int_equal(watch_drains_of(client, 1001), ERROR_INVALID);
+	assert_int_equal(watch_drains_of(client, 1000), ERROR_NOT_FOUND);
+	client_free(client);
+	stop_world(&w);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_restarts_in_order),
+		cmocka_unit_test(test_patience),
+		cmocka_unit_test(test_bounds),
 	};
 
 	if (argc < 2)

@@ -129,7 +129,8 @@ static void test_busiest_first(void **state)
 
 static void test_one_node(void **state)
 {
-	/* Of one node all that is counted there; shares of migrations are only of what eBPF counts. */
+	/* Of one node all that is counted there; shares of migrations are only of what eBPF counts. More than
+	 * 1000 links, or what is not there, are no answer. */
 	struct run *r = *state;
 	Drover__V1__LinksRequest request = DROVER__V1__LINKS_REQUEST__INIT;
 	Drover__V1__LinkList *links;
@@ -146,6 +147,10 @@ static void test_one_node(void **state)
 	assert_int_equal(links->links[1]->points[0]->age_ms, 450000);
 	assert_int_equal(links->links[1]->points[3]->covered_ms, 1000);
 	view_free(links);
+	request.limit = 1001;
+	assert_null(links_list_new(&r->c, &request, r->now_ms, &err));
+	assert_int_equal(err.code, ERROR_INVALID);
+	request.limit = 1000;
 	request.node = (char *)"host9";
 	assert_null(links_list_new(&r->c, &request, r->now_ms, &err));
 	assert_int_equal(err.code, ERROR_NOT_FOUND);

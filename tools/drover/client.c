@@ -23,6 +23,7 @@ struct client {
 	struct error before_first; /* what the dialer said before it had tried */
 	uint64_t deadline_ms;      /* of --timeout; 0 = none */
 	int signal_number;         /* that interrupted us; 0 = none */
+	uint64_t patience_ms;      /* of client_set_patience; 0 = none */
 };
 
 DEFINE_CLEANUP(struct client *, client_free);
@@ -44,6 +45,16 @@ bool client_is_overdue(const struct client *client)
 	return client->deadline_ms && clock_now_ms() >= client->deadline_ms;
 }
 
+void client_set_patience(struct client *client, uint64_t ms)
+{
+	client->patience_ms = ms;
+}
+
+static bool is_to_stop(const struct client *client)
+{
+	return client->signal_number && !client->patience_ms;
+}
+
 struct mesh_connection *client_find_connection(struct client *client)
 {
 	return mesh_dialer_find_connection(client->dialer);
@@ -59,7 +70,7 @@ static uint64_t within_deadline(const struct client *client, uint64_t budget_ms)
 {
 	uint64_t now_ms = clock_now_ms();
 
-	if (!client->deadline_ms)
+	if (!client->deadline_ms || client->patience_ms)
 		return budget_ms;
 	if (now_ms >= client->deadline_ms)
 		return 0;
@@ -76,7 +87,7 @@ static bool stop_waiting(void *context)
 {
 	const struct waiting *w = context;
 
-	return w->client->signal_number || (w->done && w->done(w->context));
+	return is_to_stop(w->client) || (w->done && w->done(w->context));
 }
 
 void client_wait(struct client *client, uint64_t budget_ms, bool (*done)(void *context),
@@ -114,9 +125,9 @@ static int connection_state(struct client *client, struct error *err)
 
 	if (client_find_connection(client))
 		return 0;
-	if (client->signal_number)
+	if (is_to_stop(client))
 		return error_set(err, ERROR_CANCELLED, "interrupted");
-	if (client_is_overdue(client))
+	if (client_is_overdue(client) && !client->patience_ms)
 		return error_set(err, ERROR_TIMEOUT, "the time given by --timeout is over: %s",
 		                 why->text);
 	if (err)
@@ -212,8 +223,9 @@ static void call_done(const struct mesh_result *result, void *context)
 static void call_once(struct client *client, const char *name, const ProtobufCMessage *request,
                       const struct id *request_id, struct call *ret_call)
 {
+	bool brief = client->patience_ms && client->patience_ms < CALL_MS;
+	uint64_t budget_ms = within_deadline(client, brief ? client->patience_ms : CALL_MS);
 	struct call call = { 0 };
-	uint64_t budget_ms = within_deadline(client, CALL_MS);
 	struct mesh_call *running;
 
 	running = mesh_call_with(
@@ -228,16 +240,28 @@ static void call_once(struct client *client, const char *name, const ProtobufCMe
 		mesh_call_cancel(running);
 		client_settle(client, call_is_done, &call);
 		call.status = MESH_CANCELLED;
-		error_set(&call.error, client->signal_number ? ERROR_CANCELLED : ERROR_TIMEOUT,
-		          client->signal_number ? "interrupted" : "no answer in time");
+		error_set(&call.error, is_to_stop(client) ? ERROR_CANCELLED : ERROR_TIMEOUT,
+		          is_to_stop(client) ? "interrupted" : "no answer in time");
 	}
 	*ret_call = call;
+}
+
+/* "unavailable" from the coordinator itself is an answer; else the call has got lost with its connection,
+ * and the request id makes it safe to repeat. */
+static bool is_lost(const struct client *client, const struct call *call)
+{
+	if (call->answered)
+		return false;
+	return call->status == MESH_UNAVAILABLE ||
+	       (client->patience_ms &&
+	        (call->status == MESH_DEADLINE_EXCEEDED || call->status == MESH_CANCELLED));
 }
 
 int client_call(struct client *client, const char *method, const ProtobufCMessage *request,
                 ProtobufCMessage **ret_reply, struct error *err)
 {
-	uint64_t until_ms = clock_now_ms() + RECONNECT_MS;
+	uint64_t until_ms = clock_now_ms() +
+	                    (client->patience_ms ? client->patience_ms : RECONNECT_MS);
 	struct id request_id = id_new(); /* of all tries */
 
 	for (;;) {
@@ -256,10 +280,7 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 			*ret_reply = call.reply;
 			return 0;
 		}
-		/* "unavailable" from the coordinator itself is an answer; else the call has got lost with
-		 * its connection, and the request id makes it safe to repeat. */
-		if (call.status != MESH_UNAVAILABLE || call.answered ||
-		    clock_now_ms() >= until_ms || client->signal_number) {
+		if (!is_lost(client, &call) || clock_now_ms() >= until_ms || is_to_stop(client)) {
 			if (err)
 				*err = call.error;
 			if (call.error.code == ERROR_NONE)

@@ -35,6 +35,10 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 void client_wait(struct client *client, uint64_t budget_ms, bool (*done)(void *context),
                  void *context);
 
+/* From now on neither Ctrl-C nor --timeout ends a call or a wait, and a call outlasts @ms without a
+ * coordinator: for what must not get lost. 0: no more so. Both are still seen by the two below. */
+void client_set_patience(struct client *client, uint64_t ms);
+
 /* Runs until @done, whatever the user or the clock says: for what ends by itself at once. */
 void client_settle(struct client *client, bool (*done)(void *context), void *context);
 

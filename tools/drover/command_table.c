@@ -212,7 +212,8 @@ static const struct command commands[] = {
 			 "undone. The same command goes on from there, also from another machine: how far "
 			 "each host is, is kept as its label roll/ID until all are done. A hook that ended "
 			 "well does not run again. A hook that reboots the host should not end before the "
-			 "host goes down. Its output is on stderr; with -o jsonl each step is an object "
+			 "host goes down. Its output is on stderr, its "
+			 "input is empty (/dev/null); with -o jsonl each step is an object "
 			 "on stdout.\n\n"
 			 "Ctrl-C ends the hook and stops. Guests with no place, or hosts in each other's "
 			 "way: see drover drain. The status is that of the step that failed.",

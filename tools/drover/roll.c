@@ -82,7 +82,7 @@ static char *list_stage(const struct roll *roll, enum roll_stage stage)
 static enum exit_code empty_and_hook(struct roll *roll, struct roll_host **group, size_t count)
 {
 	struct roll_host *open[WORDS_MAX];
-	enum exit_code code = EXIT_DONE, saved = EXIT_DONE;
+	enum exit_code code = EXIT_DONE;
 	size_t n = 0;
 
 	for (size_t i = 0; i < count && code == EXIT_DONE; i++) {
@@ -92,16 +92,19 @@ static enum exit_code empty_and_hook(struct roll *roll, struct roll_host **group
 		code = roll_state_save(roll, group[i], ROLL_DRAINING);
 		roll->failed_node = code == EXIT_DONE ? NULL : group[i]->name;
 	}
-	if (n && code == EXIT_DONE)
+	if (n && code == EXIT_DONE) {
 		code = roll_drain(roll, open, n);
-	if (n && code == EXIT_DONE)
-		code = roll_run_hooks(roll, open, n);
-	/* A hook that has ended well does not run again, whatever another one did. */
-	for (size_t i = 0; i < n && saved == EXIT_DONE; i++) {
-		if (open[i]->hook_done)
-			saved = roll_state_save(roll, open[i], ROLL_BACK);
+		/* What was refused has not begun: the next command must not take another's drain for ours. */
+		for (size_t i = 0; i < n && code == EXIT_REFUSED; i++) {
+			if (!open[i]->begun)
+				(void)roll_state_save(roll, open[i], ROLL_NOT_BEGUN);
+		}
 	}
-	return code == EXIT_DONE ? saved : code;
+	for (size_t i = 0; i < n && code == EXIT_DONE; i++)
+		open[i]->begun = true;
+	if (n && code == EXIT_DONE)
+		code = roll_check_empty(roll, open, n);
+	return n && code == EXIT_DONE ? roll_run_hooks(roll, open, n) : code;
 }
 
 static enum exit_code bring_back(struct roll *roll, struct roll_host *host)
@@ -126,8 +129,10 @@ static enum exit_code bring_back(struct roll *roll, struct roll_host *host)
 
 static enum exit_code run_group(struct roll *roll, struct roll_host **group, size_t count)
 {
-	enum exit_code code = empty_and_hook(roll, group, count);
+	enum exit_code code = roll_check_ready(roll, group, count);
 
+	if (code == EXIT_DONE)
+		code = empty_and_hook(roll, group, count);
 	for (size_t i = 0; i < count && code == EXIT_DONE; i++)
 		code = bring_back(roll, group[i]);
 	return code;
@@ -224,28 +229,14 @@ static enum exit_code plan_all(struct roll *roll)
 	return worst;
 }
 
-/* A host that is not ready, and not by our doing: somebody else may be at work there. */
-static enum exit_code check_ready(struct roll *roll)
+/* Of all, before anything is begun: better now than at the tenth host. */
+static enum exit_code check_all(struct roll *roll)
 {
-	enum exit_code code = EXIT_DONE;
+	_cleanup_free_ struct roll_host **all = xcalloc(roll->count, sizeof(struct roll_host *));
 
-	for (size_t i = 0; i < roll->list->n_nodes; i++) {
-		const Drover__V1__Node *node = roll->list->nodes[i];
-
-		for (size_t h = 0; h < roll->count; h++) {
-			if (roll->hosts[h].name != node->name ||
-			    roll->hosts[h].stage != ROLL_NOT_BEGUN ||
-			    strcmp(node->state, "ready") == 0)
-				continue;
-			roll_tell(
-				roll, node->name, "refused",
-				"is %s%s%s, and not by this operation: make it ready, or leave it "
-				"out (-l '...,!KEY')",
-				node->state, *node->reason ? ": " : "", node->reason);
-			code = EXIT_REFUSED;
-		}
-	}
-	return code;
+	for (size_t i = 0; i < roll->count; i++)
+		all[i] = &roll->hosts[i];
+	return roll_check_ready(roll, all, roll->count);
 }
 
 static enum exit_code run(struct session *s, const struct word_list *words)
@@ -263,7 +254,7 @@ static enum exit_code run(struct session *s, const struct word_list *words)
 	if (code == EXIT_DONE && s->options->restart && !s->options->dry_run)
 		code = roll_state_forget(&roll);
 	if (code == EXIT_DONE)
-		code = check_ready(&roll);
+		code = check_all(&roll);
 	if (code == EXIT_DONE)
 		code = s->options->dry_run ? plan_all(&roll) : run_all(&roll);
 	roll_state_deinit(&roll);

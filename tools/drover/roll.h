@@ -19,8 +19,10 @@ enum roll_stage {
 struct roll_host {
 	const char *name; /* borrowed */
 	enum roll_stage stage;
+	bool begun;     /* by an earlier command of this operation: its drain is ours */
 	pid_t hook;     /* 0 = none runs */
 	bool hook_done; /* it has ended well */
+	bool refused;   /* it has, but the coordinator does not take that */
 };
 
 struct roll {
@@ -43,7 +45,12 @@ void roll_tell(const struct roll *roll, const char *node, const char *event, con
 /* Which hosts are meant, and how far each is. EXIT_DONE, or it has said what is wrong. */
 enum exit_code roll_state_load(struct roll *roll, const struct word_list *words);
 void roll_state_deinit(struct roll *roll);
+/* ROLL_NOT_BEGUN takes the label away. */
 enum exit_code roll_state_save(struct roll *roll, struct roll_host *host, enum roll_stage stage);
+/* The hook of @host has ended well, which must not get lost: neither Ctrl-C nor --timeout ends the call,
+ * and it outlasts @patience_ms without a coordinator. Says nothing; the host's stage is as before if it fails. */
+int roll_state_save_hook(struct roll *roll, struct roll_host *host, uint64_t patience_ms,
+                         struct error *err);
 /* All are done: nothing is left to remember. */
 enum exit_code roll_state_forget(struct roll *roll);
 
@@ -52,11 +59,16 @@ enum exit_code roll_state_forget(struct roll *roll);
 /* Each takes the hosts of one group as far as it can, and says what comes of it. What fails sets
  * roll->failed_node. */
 enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t count);
+/* Each host of the group that has not begun is ready as things are now: else somebody else is at work
+ * there. */
+enum exit_code roll_check_ready(struct roll *roll, struct roll_host **group, size_t count);
+/* Each is in maintenance, and no guest is active there. */
+enum exit_code roll_check_empty(struct roll *roll, struct roll_host **group, size_t count);
 enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count); /* dry run */
 enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host);
 
 /* --- roll_hook.c --- */
 
-/* Runs the hook for each host of the group at the same time, and waits for all. EXIT_FAILED unless all
- * end with 0. */
+/* Runs the hook for each host of the group at the same time, and waits for all. Whose hook ends with 0 is
+ * noted at once, as ROLL_BACK; else EXIT_FAILED, EXIT_INTERRUPTED or EXIT_TIMEOUT. */
 enum exit_code roll_run_hooks(struct roll *roll, struct roll_host **group, size_t count);

@@ -2,7 +2,10 @@
 /* The hook of a rolling operation: a command of this machine's shell, once for each host that is empty.
  *
  * Each is a process group of its own, so that its time-out ends all that it began; Ctrl-C is passed on,
- * as a shell's would be. What it prints goes to stderr: stdout is drover's. */
+ * as a shell's would be. What it prints goes to stderr: stdout is drover's.
+ *
+ * That a hook has ended well is noted before anything else happens, and Ctrl-C or --timeout do not stop
+ * that: it must not run twice. */
 #include "tools/drover/roll.h"
 
 #include "common/alloc.h"
@@ -10,6 +13,7 @@
 #include "common/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -20,6 +24,7 @@
 extern char **environ;
 
 #define LOOK_EVERY_MS 100
+#define NOTE_MS       5000
 /* Between asking a hook to end and ending it. */
 #define KILL_AFTER_MS 10000
 
@@ -73,6 +78,8 @@ static int start(struct roll *roll, struct roll_host *host)
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
+	/* In the background of a terminal a read from it would stop the hook. */
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
 	/* This program has blocked the signals that it waits for. */
 	posix_spawnattr_setsigmask(&attributes, &none);
@@ -127,6 +134,74 @@ static bool never(void *context)
 	return false;
 }
 
+/* --- noting that it has ended well --- */
+
+/* While other hooks run they are to be looked after, too: a short try, if there is a connection. */
+static void note(struct roll *roll, struct roll_host *host)
+{
+	struct error err = { 0 };
+
+	if (!client_find_connection(roll->s->client) ||
+	    roll_state_save_hook(roll, host, NOTE_MS, &err) == 0)
+		return;
+	host->refused = err.code != ERROR_UNREACHABLE && err.code != ERROR_TIMEOUT &&
+	                err.code != ERROR_CANCELLED;
+}
+
+/* The last tries: a hook may have taken the coordinator down with its host. Whether it is noted. */
+static bool note_at_last(struct roll *roll, struct roll_host *host)
+{
+	struct error err = { 0 };
+
+	if (host->stage == ROLL_BACK)
+		return true;
+	if (!client_find_connection(roll->s->client))
+		roll_tell(roll, host->name, "noting",
+		          "waits for the coordinator, to note that the hook has ended well; Ctrl-C "
+		          "does not end this");
+	if (roll_state_save_hook(roll, host, roll->ready_timeout_ms, &err) == 0)
+		return true;
+	roll_tell(
+		roll, host->name, "failed",
+		"the hook has ended well, and that could not be noted: %s. Before the same command "
+		"once more: drover label %s %s=back; else the hook runs again",
+		err.text, host->name, roll->label);
+	return false;
+}
+
+/* --- the wait --- */
+
+static void look_at(struct roll *roll, struct roll_host *host, uint64_t elapsed_ms)
+{
+	int status, rc;
+
+	if (host->hook) {
+		rc = waitpid(host->hook, &status, WNOHANG);
+		if (rc > 0) {
+			end(roll, host, status, elapsed_ms);
+		} else if (rc < 0) {
+			roll_tell(roll, host->name, "failed", "how the hook ended is not known: %s",
+			          strerror(errno));
+			host->hook = 0;
+		}
+	}
+	if (host->hook_done && host->stage != ROLL_BACK && !host->refused)
+		note(roll, host);
+}
+
+/* They are asked to end. */
+static void stop_all(struct roll *roll, struct roll_host **group, size_t count, bool interrupted)
+{
+	const char *why = client_is_overdue(roll->s->client) ? "--timeout" : "--hook-timeout";
+
+	for (size_t i = 0; i < count && !interrupted; i++) {
+		if (group[i]->hook)
+			roll_tell(roll, group[i]->name, "hook-timeout",
+			          "the hook has not ended in time (%s) and is asked to end", why);
+	}
+	signal_all(group, count, interrupted ? SIGINT : SIGTERM);
+}
+
 static void wait_for_all(struct roll *roll, struct roll_host **group, size_t count)
 {
 	uint64_t begun_ms = clock_now_ms(), asked_ms = 0;
@@ -135,30 +210,27 @@ static void wait_for_all(struct roll *roll, struct roll_host **group, size_t cou
 		uint64_t now_ms = clock_now_ms();
 		bool interrupted = client_is_interrupted(roll->s->client);
 
-		for (size_t i = 0; i < count; i++) {
-			int status;
-
-			if (group[i]->hook && waitpid(group[i]->hook, &status, WNOHANG) > 0)
-				end(roll, group[i], status, now_ms - begun_ms);
-		}
-		if (!asked_ms && (interrupted || now_ms - begun_ms > roll->hook_timeout_ms)) {
+		for (size_t i = 0; i < count; i++)
+			look_at(roll, group[i], now_ms - begun_ms);
+		if (!asked_ms && (interrupted || client_is_overdue(roll->s->client) ||
+		                  now_ms - begun_ms > roll->hook_timeout_ms)) {
 			asked_ms = now_ms;
-			for (size_t i = 0; i < count && !interrupted; i++) {
-				if (group[i]->hook)
-					roll_tell(roll, group[i]->name, "hook-timeout",
-					          "the hook has not ended in time "
-					          "(--hook-timeout) and is asked to end");
-			}
-			signal_all(group, count, interrupted ? SIGINT : SIGTERM);
+			stop_all(roll, group, count, interrupted);
 		} else if (asked_ms && now_ms - asked_ms > KILL_AFTER_MS) {
 			signal_all(group, count, SIGKILL);
 		}
-		/* Once interrupted it returns at once. */
-		if (interrupted)
-			usleep(LOOK_EVERY_MS * 1000);
-		else
-			client_wait(roll->s->client, LOOK_EVERY_MS, never, NULL);
+		/* Else it would return at once when interrupted or overdue. */
+		client_set_patience(roll->s->client, LOOK_EVERY_MS);
+		client_wait(roll->s->client, LOOK_EVERY_MS, never, NULL);
+		client_set_patience(roll->s->client, 0);
 	}
+}
+
+static enum exit_code why_failed(const struct roll *roll)
+{
+	if (client_is_interrupted(roll->s->client))
+		return EXIT_INTERRUPTED;
+	return client_is_overdue(roll->s->client) ? EXIT_TIMEOUT : EXIT_FAILED;
 }
 
 enum exit_code roll_run_hooks(struct roll *roll, struct roll_host **group, size_t count)
@@ -166,6 +238,8 @@ enum exit_code roll_run_hooks(struct roll *roll, struct roll_host **group, size_
 	enum exit_code code = EXIT_DONE;
 
 	fflush(roll->s->out.file);
+	/* Who has started us may have left it ignored: then no child's end would be told. */
+	signal(SIGCHLD, SIG_DFL);
 	for (size_t i = 0; i < count; i++) {
 		int rc;
 
@@ -178,11 +252,11 @@ enum exit_code roll_run_hooks(struct roll *roll, struct roll_host **group, size_
 	}
 	wait_for_all(roll, group, count);
 	for (size_t i = 0; i < count; i++) {
-		if (!group[i]->hook_done && code == EXIT_DONE) {
+		if (group[i]->hook_done && note_at_last(roll, group[i]))
+			continue;
+		if (code == EXIT_DONE)
 			roll->failed_node = group[i]->name;
-			code = EXIT_FAILED;
-		}
+		code = why_failed(roll);
 	}
-	return code == EXIT_FAILED && client_is_interrupted(roll->s->client) ? EXIT_INTERRUPTED
-	                                                                     : code;
+	return code;
 }

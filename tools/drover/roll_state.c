@@ -92,7 +92,9 @@ enum exit_code roll_state_load(struct roll *roll, const struct word_list *words)
 		if (!is_named(roll, words, node->name, found))
 			continue;
 		roll->hosts[roll->count].name = node->name;
-		roll->hosts[roll->count++].stage = read_stage(roll, node);
+		roll->hosts[roll->count].stage = read_stage(roll, node);
+		roll->hosts[roll->count].begun = roll->hosts[roll->count].stage != ROLL_NOT_BEGUN;
+		roll->count++;
 	}
 	for (size_t i = 0; i < words->count; i++) {
 		if (!found[i]) {
@@ -117,46 +119,60 @@ void roll_state_deinit(struct roll *roll)
 	free(roll->hosts);
 }
 
-static enum exit_code change(struct roll *roll, const char *node, const char *label)
+static int change(struct roll *roll, const struct roll_host *host, enum roll_stage stage,
+                  struct error *err)
 {
 	Drover__V1__LabelRequest request = DROVER__V1__LABEL_REQUEST__INIT;
 	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
-	char *changes[] = { (char *)label };
+	char label[LABEL_BYTES], *changes[] = { label };
 
-	request.node = (char *)node;
+	snprintf(label, sizeof(label), "%s%s%s", roll->label, stage == ROLL_NOT_BEGUN ? "-" : "=",
+	         stage_names[stage]);
+	request.node = (char *)host->name;
 	request.changes = changes;
 	request.n_changes = 1;
-	return session_ask_label(roll->s, "noting how far the rolling operation is", &request,
-	                         &reply);
+	return coordinator_ask_label(roll->s->client, &request, &reply, err);
 }
 
 enum exit_code roll_state_save(struct roll *roll, struct roll_host *host, enum roll_stage stage)
 {
-	char label[LABEL_BYTES];
-	enum exit_code code;
+	struct error err = { 0 };
 
-	snprintf(label, sizeof(label), "%s=%s", roll->label, stage_names[stage]);
-	code = change(roll, host->name, label);
-	if (code == EXIT_DONE)
-		host->stage = stage;
-	return code;
+	if (change(roll, host, stage, &err) < 0)
+		return client_is_interrupted(roll->s->client)
+		               ? EXIT_INTERRUPTED
+		               : session_fail(roll->s, "noting how far the rolling operation is",
+		                              &err);
+	host->stage = stage;
+	return EXIT_DONE;
+}
+
+int roll_state_save_hook(struct roll *roll, struct roll_host *host, uint64_t patience_ms,
+                         struct error *err)
+{
+	int rc;
+
+	client_set_patience(roll->s->client, patience_ms);
+	rc = change(roll, host, ROLL_BACK, err);
+	client_set_patience(roll->s->client, 0);
+	if (rc == 0)
+		host->stage = ROLL_BACK;
+	return rc;
 }
 
 enum exit_code roll_state_forget(struct roll *roll)
 {
 	enum exit_code worst = EXIT_DONE;
-	char label[LABEL_BYTES];
 
-	snprintf(label, sizeof(label), "%s-", roll->label);
 	for (size_t i = 0; i < roll->count; i++) {
 		enum exit_code code = roll->hosts[i].stage == ROLL_NOT_BEGUN
 		                              ? EXIT_DONE
-		                              : change(roll, roll->hosts[i].name, label);
+		                              : roll_state_save(roll, &roll->hosts[i],
+		                                                ROLL_NOT_BEGUN);
 
 		if (code != EXIT_DONE)
 			worst = code;
-		else
-			roll->hosts[i].stage = ROLL_NOT_BEGUN;
+		roll->hosts[i].begun = false;
 	}
 	return worst;
 }

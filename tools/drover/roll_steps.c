@@ -44,6 +44,69 @@ static enum exit_code pause_a_moment(struct roll *roll, const char *node)
 	return EXIT_DONE;
 }
 
+/* --- hosts as they are now --- */
+
+static const Drover__V1__Node *find_node(const Drover__V1__NodeList *list, const char *name)
+{
+	for (size_t i = 0; i < list->n_nodes; i++) {
+		if (strcmp(list->nodes[i]->name, name) == 0)
+			return list->nodes[i];
+	}
+	return NULL;
+}
+
+static enum exit_code list_nodes(struct roll *roll, Drover__V1__NodeList **ret_list)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+
+	return session_ask_list_nodes(roll->s, "listing the nodes", &request, ret_list);
+}
+
+enum exit_code roll_check_ready(struct roll *roll, struct roll_host **group, size_t count)
+{
+	_cleanup_reply_ Drover__V1__NodeList *list = NULL;
+	enum exit_code code = list_nodes(roll, &list);
+
+	for (size_t i = 0; list && i < count; i++) {
+		const Drover__V1__Node *node = find_node(list, group[i]->name);
+
+		if (group[i]->stage != ROLL_NOT_BEGUN ||
+		    (node && strcmp(node->state, "ready") == 0))
+			continue;
+		roll_tell(roll, group[i]->name, "refused",
+		          "is %s%s%s, and not by this operation: make it ready, or leave it "
+		          "out (-l '...,!KEY')",
+		          node ? node->state : "not there any more",
+		          node && *node->reason ? ": " : "", node ? node->reason : "");
+		roll->failed_node = group[i]->name;
+		code = EXIT_REFUSED;
+	}
+	return code;
+}
+
+enum exit_code roll_check_empty(struct roll *roll, struct roll_host **group, size_t count)
+{
+	_cleanup_reply_ Drover__V1__NodeList *list = NULL;
+	enum exit_code code = list_nodes(roll, &list);
+
+	if (code != EXIT_DONE)
+		roll->failed_node = group[0]->name;
+	for (size_t i = 0; list && i < count; i++) {
+		const Drover__V1__Node *node = find_node(list, group[i]->name);
+
+		if (node && strcmp(node->state, "maintenance") == 0 && node->vms == 0)
+			continue;
+		roll_tell(
+			roll, group[i]->name, "refused",
+			"is %s with %u active guests; the hook runs only on a host in maintenance "
+			"with none",
+			node ? node->state : "not there any more", node ? node->vms : 0);
+		roll->failed_node = group[i]->name;
+		code = EXIT_REFUSED;
+	}
+	return code;
+}
+
 /* --- draining --- */
 
 static enum exit_code ask_drain(struct roll *roll, struct roll_host **group, size_t count,
@@ -189,6 +252,18 @@ enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t co
 	if (reply->refused) {
 		roll->failed_node = group[0]->name;
 		roll_tell(roll, group[0]->name, "refused", "%s", reply->refusal);
+		return EXIT_REFUSED;
+	}
+	for (size_t i = 0; i < count && reply->already; i++) {
+		if (group[i]->begun)
+			continue;
+		roll->failed_node = group[i]->name;
+		roll_tell(roll, group[i]->name, "refused",
+		          "is being drained already, and not by this operation: whoever does that "
+		          "may be at work there (drover drains --node %s). If nobody is: drover "
+		          "label "
+		          "%s %s=draining, and the same command once more",
+		          group[i]->name, group[i]->name, roll->label);
 		return EXIT_REFUSED;
 	}
 	for (size_t i = 0; i < count && code == EXIT_DONE; i++)
