@@ -187,6 +187,8 @@ void paths_received(const struct agent *agent, uint64_t bytes_per_s);
 uint64_t paths_get_received(const struct agent *agent);
 /* p95 of the last minute, on the wire; 0 if nobody counts. */
 uint64_t paths_get_others_sent(const struct agent *agent);
+/* Whether drover's own bytes are told from others' now: all of them are counted. */
+bool paths_see_others(const struct agent *agent);
 void paths_fill_host(const struct agent *agent, Drover__V1__HostState *to);
 
 /* --- watchers.c --- */

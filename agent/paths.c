@@ -30,8 +30,9 @@ struct known_path {
 struct paths {
 	struct path_traffic traffic;
 	uint64_t last_window_ns;
-	bool other_known;              /* the newest window was measured without migrations */
-	uint64_t received_bytes_per_s; /* the most that a probe brought here */
+	bool other_known;               /* the newest window was measured without migrations */
+	bool was_moving, was_uncounted; /* at the end of the window before */
+	uint64_t received_bytes_per_s;  /* the most that a probe brought here */
 	size_t n;
 	struct known_path items[PATHS_MAX];
 };
@@ -105,6 +106,7 @@ void paths_tick(struct agent *agent)
 {
 	const struct bandwidth_interface *i = interface_of(agent);
 	struct paths *paths = agent->paths;
+	bool moving, uncounted, was_moving, was_uncounted;
 
 	if (!i) {
 		paths->other_known = false;
@@ -113,8 +115,13 @@ void paths_tick(struct agent *agent)
 	if (i->at_ns == paths->last_window_ns)
 		return;
 	paths->last_window_ns = i->at_ns;
-	/* Totals with migrations inside say nothing; what was known before stands for a while. */
-	if (!i->classified && is_moving(agent))
+	was_moving = paths->was_moving;
+	was_uncounted = paths->was_uncounted;
+	paths->was_moving = moving = is_moving(agent);
+	paths->was_uncounted = uncounted = !source_traffic_is_complete(agent);
+	/* Totals with migrations inside say nothing, nor do those of a window in which one ended; what
+	 * was known before stands for a while. */
+	if ((!i->classified && (moving || was_moving)) || uncounted || was_uncounted)
 		return;
 	paths->other_known = true;
 	path_traffic_add(&paths->traffic, others(i, TRAFFIC_RECEIVED), others(i, TRAFFIC_SENT));
@@ -185,6 +192,13 @@ void paths_estimate(const struct agent *agent, const char *node, struct path_est
 	struct path_around a = around(agent);
 
 	estimate(find(agent->paths, node), &a, ret);
+}
+
+bool paths_see_others(const struct agent *agent)
+{
+	const struct bandwidth_interface *i = interface_of(agent);
+
+	return i && i->classified && source_traffic_is_complete(agent);
 }
 
 uint64_t paths_get_others_sent(const struct agent *agent)

@@ -310,6 +310,8 @@ void source_traffic_start(struct source_attempt *a);
 void source_traffic_stop(struct source_attempt *a);
 /* False: not measured. */
 bool source_traffic_get_rate(const struct source_attempt *a, uint64_t *ret_bytes_per_s);
+/* Whether the bytes of every move that libvirt may be making are counted as such. */
+bool source_traffic_is_complete(const struct agent *agent);
 /* How its connections are doing, and those of all others. */
 void source_traffic_tick(struct agent *agent);
 /* Takes what was sent so far into wire_bytes. */

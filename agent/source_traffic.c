@@ -111,6 +111,20 @@ bool source_traffic_get_rate(const struct source_attempt *a, uint64_t *ret_bytes
 	return true;
 }
 
+bool source_traffic_is_complete(const struct agent *agent)
+{
+	const struct source_attempt *a;
+
+	LL_FOREACH (agent->attempts, a) {
+		/* Before, nothing is sent, and nothing registered. */
+		if (a->stage != SOURCE_MOVING && a->stage != SOURCE_RESOLVING)
+			continue;
+		if (!a->endpoint_registered || (a->disk_port && !a->disk_endpoint_registered))
+			return false;
+	}
+	return true;
+}
+
 void source_traffic_tick(struct agent *agent)
 {
 	struct source_attempt *a;
