@@ -66,6 +66,7 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 
 	take_figures(a);
 	a->adopted = a->counted_late = true;
+	a->pace.unknown = true;
 	memcpy(a->migration_address, order->migration_address, sizeof(a->migration_address));
 	a->port = order->port;
 	a->disk_port = order->disk_port;

@@ -10,8 +10,10 @@ static uint64_t payload_of(uint64_t wire_bytes_per_s)
 uint64_t pace_choose(const struct pace_input *in)
 {
 	const struct path_estimate *e = in->path;
-	uint64_t share, least = in->dirty_bytes_per_s + in->dirty_bytes_per_s / 4;
+	uint64_t share, least = in->dirty_bytes_per_s / 100 * PACE_DIRTY_PERCENT;
 
+	if (!in->counted || in->stands_still || in->struggles || in->copies_disks)
+		return 0;
 	if (e->method <= PATH_LINK_SPEED || e->confidence_percent < PATH_BELIEVED_PERCENT ||
 	    in->others_bytes_per_s < e->capacity_bytes_per_s / 100 * PACE_OTHERS_PERCENT)
 		return 0;
@@ -46,9 +48,19 @@ static bool is_over(struct pace *p, const struct pace_input *in)
 
 bool pace_step(struct pace *p, const struct pace_input *in, uint64_t *ret_limit)
 {
-	uint64_t limit = pace_choose(in);
+	uint64_t limit;
 
-	if (p->changed_ms && in->now_ms - p->changed_ms < PACE_EVERY_MS)
+	p->exempt |= in->struggles;
+	limit = p->exempt ? 0 : pace_choose(in);
+	if (!pace_may_try(p, in->now_ms))
+		return false;
+	if (p->unknown) {
+		*ret_limit = limit;
+		return true;
+	}
+	/* A guest that stands still, or that the ladder is about to judge, does not wait. */
+	if (!p->exempt && !in->stands_still && p->changed_ms &&
+	    in->now_ms - p->changed_ms < PACE_EVERY_MS)
 		return false;
 	if (differs(limit, p->limit_bytes_per_s)) {
 		p->again = 0;
@@ -66,5 +78,17 @@ void pace_take(struct pace *p, uint64_t limit, uint64_t now_ms)
 {
 	p->limit_bytes_per_s = limit;
 	p->changed_ms = now_ms;
+	p->over_since_ms = p->failed_ms = 0;
+	p->unknown = false;
+}
+
+void pace_fail(struct pace *p, uint64_t now_ms)
+{
+	p->failed_ms = now_ms;
 	p->over_since_ms = 0;
+}
+
+bool pace_may_try(const struct pace *p, uint64_t now_ms)
+{
+	return !p->failed_ms || now_ms - p->failed_ms >= PACE_EVERY_MS;
 }

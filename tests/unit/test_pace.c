@@ -24,6 +24,7 @@ static struct pace_input beside(uint64_t others_bytes_per_s, uint64_t now_ms)
 		                    .others_bytes_per_s = others_bytes_per_s,
 		                    .least_bytes_per_s = 8 * MB,
 		                    .moves = 1,
+		                    .counted = true,
 		                    .now_ms = now_ms };
 }
 
@@ -55,16 +56,16 @@ static void test_share(void **state)
 	assert_int_equal(pace_choose(&in), 25 * MB / 1000 * PATH_PAYLOAD_PERMILLE);
 }
 
-/* It is never so slow that it would not be admitted, or that its guest writes faster. */
+/* It is never so slow that it would not be admitted, or that passes of its guest shrink slowly. */
 static void test_least(void **state)
 {
 	struct pace_input in = beside(95 * MB, 1);
 
 	(void)state;
 	assert_int_equal(pace_choose(&in), 8 * MB);
-	in.dirty_bytes_per_s = 40 * MB;
+	in.dirty_bytes_per_s = 20 * MB;
 	assert_int_equal(pace_choose(&in), 50 * MB);
-	in.dirty_bytes_per_s = 90 * MB;
+	in.dirty_bytes_per_s = 40 * MB;
 	assert_int_equal(pace_choose(&in), 0);
 }
 
@@ -121,6 +122,87 @@ static void test_verified(void **state)
 	assert_int_equal(times, PACE_AGAIN_MAX);
 }
 
+/* A guest that stands still is sent as fast as possible, at once: the limit goes however new it is, and
+ * comes back when the guest runs on. */
+static void test_stands_still(void **state)
+{
+	struct pace p = { 0 };
+	struct pace_input in = beside(40 * MB, 1000);
+	uint64_t limit;
+
+	(void)state;
+	assert_true(pace_step(&p, &in, &limit));
+	pace_take(&p, limit, 1000);
+	in.now_ms = 1500;
+	in.stands_still = true;
+	assert_true(pace_step(&p, &in, &limit));
+	assert_int_equal(limit, 0);
+	pace_take(&p, limit, 1500);
+	in.now_ms = 2000;
+	assert_false(pace_step(&p, &in, &limit));
+	in.now_ms = 1500 + PACE_EVERY_MS;
+	in.stands_still = false;
+	assert_true(pace_step(&p, &in, &limit));
+	assert_int_not_equal(limit, 0);
+}
+
+/* A move that has had trouble to converge loses its limit at once, and gets none any more, even if the
+ * trouble passes. */
+static void test_struggles(void **state)
+{
+	struct pace p = { 0 };
+	struct pace_input in = beside(40 * MB, 1000);
+	uint64_t limit;
+
+	(void)state;
+	assert_true(pace_step(&p, &in, &limit));
+	pace_take(&p, limit, 1000);
+	in.now_ms = 1500;
+	in.struggles = true;
+	assert_true(pace_step(&p, &in, &limit));
+	assert_int_equal(limit, 0);
+	pace_take(&p, limit, 1500);
+	in.struggles = false;
+	for (in.now_ms = 2000; in.now_ms < 100000; in.now_ms += 500)
+		assert_false(pace_step(&p, &in, &limit));
+}
+
+/* Where moves of this host may pass for others' traffic, or disks are copied, which no limit reaches,
+ * there is none. */
+static void test_not_counted(void **state)
+{
+	struct pace_input in = beside(40 * MB, 1);
+
+	(void)state;
+	in.counted = false;
+	assert_int_equal(pace_choose(&in), 0);
+	in.counted = in.copies_disks = true;
+	assert_int_equal(pace_choose(&in), 0);
+	in.copies_disks = false;
+	assert_int_not_equal(pace_choose(&in), 0);
+}
+
+/* What an agent before us may have set is replaced by the first step, also by no limit; what could not
+ * be set is tried again, and not at each look. */
+static void test_unknown(void **state)
+{
+	struct pace p = { .unknown = true };
+	struct pace_input in = beside(0, 1000);
+	uint64_t limit = 1;
+
+	(void)state;
+	assert_true(pace_step(&p, &in, &limit));
+	assert_int_equal(limit, 0);
+	pace_fail(&p, 1000);
+	in.now_ms = 1500;
+	assert_false(pace_step(&p, &in, &limit));
+	in.now_ms = 1000 + PACE_EVERY_MS;
+	assert_true(pace_step(&p, &in, &limit));
+	pace_take(&p, limit, in.now_ms);
+	in.now_ms += 2 * PACE_EVERY_MS;
+	assert_false(pace_step(&p, &in, &limit));
+}
+
 /* For any figures: no limit, or one between the least and the capacity. */
 static void test_bounds(void **state)
 {
@@ -143,9 +225,11 @@ static void test_bounds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_limit), cmocka_unit_test(test_share),
-		cmocka_unit_test(test_least),    cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_verified), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_no_limit),  cmocka_unit_test(test_share),
+		cmocka_unit_test(test_least),     cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_verified),  cmocka_unit_test(test_stands_still),
+		cmocka_unit_test(test_struggles), cmocka_unit_test(test_not_counted),
+		cmocka_unit_test(test_unknown),   cmocka_unit_test(test_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
