@@ -71,7 +71,7 @@ int facts_read_checks(Drover__V1__Check *const *from, size_t count, struct check
 
 /* Figures that cannot be are left out: then they are not known. */
 static void read_memory_use(const Drover__V1__MemoryUse *from, uint64_t memory_bytes,
-                            struct memory_use *ret)
+                            struct memory_used *ret)
 {
 	if (!from)
 		return;

@@ -7,7 +7,7 @@
 
 Drover__V1__MemoryUse *view_memory_use_new(const struct vm *vm, uint64_t now_ms)
 {
-	const struct memory_use *use = &vm->memory_use;
+	const struct memory_used *use = &vm->memory_use;
 	uint64_t since_ms = now_ms > vm->memory_use_ms ? now_ms - vm->memory_use_ms : 0;
 	Drover__V1__MemoryUse *m;
 

@@ -198,7 +198,7 @@ struct memory_window {
 	uint64_t age_ms; /* when it was told */
 };
 
-struct memory_use {
+struct memory_used {
 	uint64_t touched_bytes; /* 0 = not known */
 	struct memory_window windows[MEMORY_WINDOWS];
 	size_t n_windows;
@@ -219,7 +219,7 @@ struct vm_state {
 	bool migrating_out;
 	bool foreign_job;
 	struct checks blockers;
-	struct memory_use memory_use;
+	struct memory_used memory_use;
 };
 
 struct interface_rate {

@@ -275,7 +275,7 @@ static void note_start(struct fleet *fleet, const struct node *node, const struc
  * stays, unless it has become old. */
 #define MEMORY_USE_OLD_MS ((uint64_t)1800000)
 
-static void merge_window(struct memory_use *known, const struct memory_window *w)
+static void merge_window(struct memory_used *known, const struct memory_window *w)
 {
 	size_t i = 0;
 
@@ -293,8 +293,8 @@ static void merge_window(struct memory_use *known, const struct memory_window *w
 
 static void take_memory_use(struct fleet *fleet, struct vm *vm, const struct vm_state *state)
 {
-	const struct memory_use *use = &state->memory_use;
-	struct memory_use *known = &vm->memory_use;
+	const struct memory_used *use = &state->memory_use;
+	struct memory_used *known = &vm->memory_use;
 	uint64_t now_ms = change_now(fleet);
 
 	if (!vm_state_is_home(state) ||

@@ -70,7 +70,7 @@ void predict_forget_all(struct fleet *fleet)
 
 /* --- facts --- */
 
-void predict_get_curve(const struct memory_use *use, struct dirty_curve *ret)
+void predict_get_curve(const struct memory_used *use, struct dirty_curve *ret)
 {
 	struct dirty_point points[MEMORY_WINDOWS];
 
@@ -219,7 +219,7 @@ char *predict_help(const struct prediction *p, const struct migration_settings *
 char *predict_doubt(const struct vm *vm, const struct prediction *p, uint64_t now_ms,
                     char *ret_text)
 {
-	const struct memory_use *use = &vm->memory_use;
+	const struct memory_used *use = &vm->memory_use;
 	uint64_t newest_ms = UINT64_MAX;
 	char age[UNITS_TEXT_BYTES];
 

@@ -70,7 +70,6 @@ as() {
 	done <<-'END'
 		frobnicate
 		drain
-		drain host1 host2
 		drain host1 --parallel many
 		drain host1 --parallel 0
 		drain host1 --unmovable explode
