@@ -101,6 +101,7 @@ check_iperf() { # SECONDS MEGABITS
 	done
 }
 
+# bats test_tags=slow
 @test "payload is what iperf3 sent, and the programs' bytes are the link's, to the byte" {
 	check_iperf 3 500
 }

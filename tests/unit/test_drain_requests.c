@@ -111,7 +111,7 @@ static void f63_half_the_room(void **state)
 	core_world_host(world, "host3", 1024, NULL, 0);
 	core_world_drain(world, "host1");
 	core_world_drain(world, "host2");
-	for (unsigned round = 0; round < 50; round++) {
+	for (unsigned round = 0; round < 16; round++) {
 		struct migration *m = world->fleet->active;
 
 		assert_true(world->fleet->slots_held <= 5);
