@@ -125,6 +125,7 @@ struct reply {
 	struct tuned_value *values; /* owned; REPLY_TUNE: what is different now */
 	size_t n_values;
 	char vm_uuid[VM_UUID_BYTES]; /* REPLY_TUNE, REPLY_EXPLAIN: the guest; "" = none */
+	bool one_node;               /* REPLY_EXPLAIN: only why it does not go there */
 };
 
 struct action {

@@ -202,6 +202,7 @@ static void explain_one(struct fleet *fleet, const struct event *event, struct v
 	}
 	reply = reply_new(REPLY_EXPLAIN, event->request);
 	text_copy(reply->vm_uuid, sizeof(reply->vm_uuid), vm->uuid);
+	reply->one_node = true;
 	reply->post_copy = strategy_permits_post_copy(&fleet->options.settings.strategy);
 	if (vm->node == node) {
 		snprintf(reply->text, sizeof(reply->text), "%s is on %s already", vm->name,
