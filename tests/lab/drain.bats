@@ -30,7 +30,7 @@ everything() {
 		lab virsh "$host" -q list --all
 		lab shell "$host" find /run/drover /srv/drover -type f
 	done
-	drover vms -o json | jq -S 'del(.revision) | del(.vms[].revision, .vms[].state.memoryUse)'
+	drover vms -o json | jq -S 'del(.revision) | del(.vms[].revision, .vms[].state.memoryUse, .vms[].state.traffic)'
 	drover nodes -o json | jq -S '[.nodes[] | {name, state, vms, migrationsIn, migrationsOut}]'
 	drover drains -o json | jq '.drains | length'
 	drover migrations -o json | jq '.migrations | length'

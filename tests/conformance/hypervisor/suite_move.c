@@ -192,7 +192,8 @@ static void test_changed_speed(void **state)
 	assert_ok(h->ops->set_max_speed(h, suite_uuid, 1, &suite_err));
 	assert_ok(h->ops->abort_job(h, suite_uuid, &suite_err));
 	suite_move_join(&slowed);
-	assert_int_equal(slowed.result, -ERROR_CANCELLED);
+	/* libvirt may hear of the stream's end before it notices that it was told to end it. */
+	assert_true(slowed.result == -ERROR_CANCELLED || slowed.result == -ERROR_HYPERVISOR);
 
 	suite_move_start_slowly(&slow);
 	assert_ok(h->ops->set_max_speed(h, suite_uuid, 0, &suite_err));
