@@ -140,7 +140,8 @@ static void test_silent(void **state)
 	agents_start(t, 1);
 	assert_true(agents_until(t, is_clean, t));
 	assert_true(says(t, "lease host2 gone"));
-	assert_int_equal(t->report.state, DONE);
+	/* Its own view comes after the source's, and may be a step behind at first. */
+	assert_true(agents_wait(t, DONE));
 	finish(t);
 }
 

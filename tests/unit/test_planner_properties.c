@@ -97,7 +97,7 @@ static void test_every_plan_is_valid(void **state)
 		detours += t.plan.schedule.n_detours;
 	}
 	/* The fleets are such that there is something to check. */
-	assert_true(moves > 5000 && blocked > 200 && detours > 5);
+	assert_true(moves > 8 * FLEETS && blocked > FLEETS / 3 && detours > FLEETS / 120);
 	print_message("%zu moves, %zu blocked, %zu detours\n", moves, blocked, detours);
 }
 

@@ -253,7 +253,7 @@ static void p13_monotone(void **state)
 		prediction_make(&other, &q);
 		assert_int_equal(q.end, PREDICTION_CONVERGES);
 	}
-	assert_in_range(ended, 4000, 19000);
+	assert_in_range(ended, GUESTS / 5, GUESTS * 19 / 20);
 }
 
 /* --- the curve --- */
