@@ -225,8 +225,10 @@ static void reply_explain(struct coordinator *c, struct mesh_incoming *in, const
 		m->targets[m->n_targets++] = target_new(&reply->targets[i]);
 	if (vm) {
 		view_add_waiting_lines(c->fleet, vm, m);
-		if (!reply->one_node)
+		if (!reply->one_node) {
+			view_add_vm_lines(c->fleet, vm, clock_now_ms(), m);
 			view_add_traffic_lines(vm, m);
+		}
 		m->n_settings = view_next_settings_new(c->fleet, vm, &m->settings);
 	}
 	mesh_reply(in, &m->base);

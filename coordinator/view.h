@@ -31,7 +31,10 @@ void view_fill_paths(const struct fleet *fleet, const struct node *node, uint64_
                      Drover__V1__HostState *m);
 /* What the interfaces of that guest carry, as its host tells; NULL if it does not. */
 Drover__V1__GuestTraffic *view_traffic_new(const struct host_state *host, const char *vm_uuid);
-/* The same in sentences. */
+/* Where @vm is, what of its memory is in use, how it writes, and from which bandwidth it converges. */
+void view_add_vm_lines(const struct fleet *fleet, const struct vm *vm, uint64_t now_ms,
+                       Drover__V1__Explanation *m);
+/* What its interfaces carry, in sentences. */
 void view_add_traffic_lines(const struct vm *vm, Drover__V1__Explanation *m);
 /* Which interfaces of a host are not counted at their best, and why, in sentences. */
 void view_add_counting_lines(const struct node *node, Drover__V1__Explanation *m);

@@ -408,7 +408,10 @@ static void see_host(struct bench *b, const char *name, size_t guests)
 		                   .cpus = 2,
 		                   .memory_capacity_bytes = 8 * GIB };
 	struct vm_state *vms = xcalloc(guests + 1, sizeof(*vms));
+	struct memory_used writes = { .touched_bytes = 48 * MIB, .n_windows = 2 };
 
+	writes.windows[0] = (struct memory_window){ .seconds = 1, .bytes = 3 * MIB, .samples = 4 };
+	writes.windows[1] = (struct memory_window){ .seconds = 4, .bytes = 8 * MIB, .samples = 4 };
 	for (size_t i = 0; i < guests; i++) {
 		snprintf(vms[i].uuid, sizeof(vms[i].uuid), "%08zx-0000-4000-8000-0000000%05d", i,
 		         name[4]);
@@ -416,6 +419,7 @@ static void see_host(struct bench *b, const char *name, size_t guests)
 		text_copy(vms[i].state, sizeof(vms[i].state), "running");
 		vms[i].memory_bytes = 64 * MIB;
 		vms[i].vcpus = 1;
+		vms[i].memory_use = writes;
 	}
 	host.memory_guests_bytes = guests * 64 * MIB;
 	attach.attach.node = snapshot.snapshot.node = name;
@@ -585,6 +589,34 @@ static void test_place(void **state)
 	bench_free(b);
 }
 
+/* Of a guest: where it is, how it writes, and what it needs to converge; before any destination. */
+static void test_explain_guest(void **state)
+{
+	Drover__V1__ExplainRequest r = DROVER__V1__EXPLAIN_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_VIEWER, "guest");
+	const Drover__V1__Explanation *m;
+	size_t first;
+
+	(void)state;
+	see_host(b, "host1", 1);
+	r.kind = (char *)"vm";
+	r.name = (char *)"host1-vm0";
+	m = ask(b, "drover.v1.Coordinator/Explain", &r.base);
+	assert_non_null(m);
+	for (first = 0; first < m->n_lines; first++) {
+		if (strncmp(m->lines[first], "it is on", 8) == 0)
+			break;
+	}
+	assert_true(first + 2 < m->n_lines);
+	assert_string_equal(m->lines[first], "it is on host1: running, 64 MiB, 1 vCPU, transient");
+	assert_non_null(strstr(m->lines[first + 1],
+	                       "48 MiB in use, writes to 3 MiB in 1 s, 8 MiB in 4 s (measured "));
+	assert_memory_equal(m->lines[first + 2], "it converges to a pause of ", 27);
+	assert_non_null(strstr(m->lines[first + 2], "Mbit/s on"));
+	forget(b);
+	bench_free(b);
+}
+
 /* A blocked drain is explained: the proof in words, and what would help. */
 static void test_explain_blocked_drain(void **state)
 {
@@ -671,6 +703,7 @@ int main(void)
 		cmocka_unit_test(test_capacity),
 		cmocka_unit_test(test_capacity_of_one_just_opened),
 		cmocka_unit_test(test_place),
+		cmocka_unit_test(test_explain_guest),
 		cmocka_unit_test(test_explain_blocked_drain),
 		cmocka_unit_test(test_list_waiting),
 	};

@@ -211,6 +211,7 @@ static void migration_settings_print(const struct output *o,
 
 static void migration_print(const struct output *o, const Drover__V1__Migration *m, bool told)
 {
+	_cleanup_free_ char *part_of = migration_part_of(m);
 	char when[CLOCK_TEXT_BYTES];
 
 	fputc('\n', o->file);
@@ -221,9 +222,7 @@ static void migration_print(const struct output *o, const Drover__V1__Migration 
 	explanation_fact(o, "reason", m->reason);
 	if (m->report && strcmp(m->report->reason, m->reason) != 0)
 		explanation_fact(o, "the agent says", m->report->reason);
-	if (m->drain_number)
-		explanation_say(o, "  %-14s drain/%llu", "part of",
-		                (unsigned long long)m->drain_number);
+	explanation_fact(o, "part of", part_of);
 	if (m->attempt_number > 1)
 		explanation_say(o, "  %-14s %u", "attempt", m->attempt_number);
 	if (m->cancel_requested && !migration_is_over(m))

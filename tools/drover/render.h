@@ -80,6 +80,8 @@ char *remnants_summary(const struct remnant_counts *counts, char *ret_text);
 
 /* "Running"; what the coordinator says, or KubeVirt's word for the state. */
 const char *migration_phase(const Drover__V1__Migration *m);
+/* "drain/7", or what else it was asked for by; "": a person. To be freed. */
+char *migration_part_of(const Drover__V1__Migration *m);
 const char *migration_state_name(Drover__V1__MigrationState state); /* "running" */
 const char *guard_name(Drover__V1__Guard guard);                    /* "image lock" */
 const char *verdict_name(Drover__V1__Check__Verdict verdict);       /* "pass" */

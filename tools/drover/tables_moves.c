@@ -111,6 +111,15 @@ static void set_report(const struct output *o, struct table *t, const Drover__V1
 		table_set(t, MIGRATION_GUARD, "%s", guard_name(report->guard));
 }
 
+char *migration_part_of(const Drover__V1__Migration *m)
+{
+	if (m->drain_number)
+		return xasprintf("drain/%llu", (unsigned long long)m->drain_number);
+	if (m->back_of)
+		return xasprintf("comes back: drain/%llu is over", (unsigned long long)m->back_of);
+	return xstrdup("");
+}
+
 void migrations_print(const struct output *o, Drover__V1__Migration *const *migrations, size_t n,
                       uint64_t now_wall_ms)
 {
@@ -119,11 +128,7 @@ void migrations_print(const struct output *o, Drover__V1__Migration *const *migr
 
 	for (size_t i = 0; i < n; i++) {
 		const Drover__V1__Migration *m = migrations[i];
-		_cleanup_free_ char *drain = m->drain_number
-		                                     ? xasprintf(
-							       "drain/%llu",
-							       (unsigned long long)m->drain_number)
-		                                     : xstrdup("");
+		_cleanup_free_ char *part_of = migration_part_of(m);
 
 		if (o->format == OUTPUT_NAME) {
 			fprintf(o->file, "migration/%llu\n", (unsigned long long)m->number);
@@ -146,7 +151,7 @@ void migrations_print(const struct output *o, Drover__V1__Migration *const *migr
 		if (m->prediction)
 			table_set(t, MIGRATION_PREDICTED, "%s",
 			          prediction_interval(o, m->prediction, predicted));
-		table_set(t, MIGRATION_WHY, "%s%s%s%s", drain, *drain && *m->reason ? "  " : "",
+		table_set(t, MIGRATION_WHY, "%s%s%s%s", part_of, *part_of && *m->reason ? "  " : "",
 		          m->reason,
 		          m->cancel_requested && !migration_is_over(m) ? "  (cancelling)" : "");
 	}
