@@ -21,7 +21,8 @@ static enum transaction classify(const struct batch *batch)
 			return TRANSACTION_SLOT;
 		if (p->kind == PUT_MIGRATION && migration_state_is_final(p->migration.state))
 			found = TRANSACTION_RESULT;
-		else if (p->kind != PUT_EVENT && found == TRANSACTION_HISTORY)
+		else if (p->kind != PUT_EVENT && p->kind != PUT_FORGET_DRAIN &&
+		         found == TRANSACTION_HISTORY)
 			found = TRANSACTION_INTENT;
 	}
 	return found;

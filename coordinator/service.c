@@ -117,9 +117,13 @@ static bool migration_matches(const struct migration_record *k, const Drover__V1
 	       strcmp(r->node, k->wanted_target) == 0;
 }
 
-static int by_number_falling(struct migration *a, struct migration *b)
+/* Into a list of our own: the order of the fleet's is the core's. */
+static int by_number_falling(const void *a, const void *b)
 {
-	return a->kept.number < b->kept.number ? 1 : -1;
+	const struct migration *x = *(struct migration *const *)a;
+	const struct migration *y = *(struct migration *const *)b;
+
+	return x->kept.number < y->kept.number ? 1 : -1;
 }
 
 static void handle_migrations(struct mesh_incoming *in, const Drover__V1__ListRequest *r,
@@ -127,44 +131,58 @@ static void handle_migrations(struct mesh_incoming *in, const Drover__V1__ListRe
 {
 	struct coordinator *c = context;
 	Drover__V1__MigrationList *list = xmalloc(sizeof(*list));
-	struct migration *migration, *next;
+	struct migration **found = xcalloc(HASH_COUNT(c->fleet->migrations) + 1, sizeof(*found));
 	uint64_t limit = list_limit(r);
+	size_t n = 0;
 
+	for (struct migration *m = c->fleet->migrations; m; m = m->hh.next) {
+		if (migration_matches(&m->kept, r))
+			found[n++] = m;
+	}
+	qsort(found, n, sizeof(*found), by_number_falling);
 	drover__v1__migration_list__init(list);
 	list->revision = c->fleet->revision;
 	list->migrations = xcalloc(limit, sizeof(*list->migrations));
-	HASH_SORT(c->fleet->migrations, by_number_falling);
-	HASH_ITER (hh, c->fleet->migrations, migration, next) {
-		if (list->n_migrations < limit && migration_matches(&migration->kept, r))
-			list->migrations[list->n_migrations++] = view_migration_new(migration);
-	}
+	for (size_t i = 0; i < n && i < limit; i++)
+		list->migrations[list->n_migrations++] = view_migration_new(found[i]);
+	free(found);
 	mesh_reply(in, &list->base);
 	view_free(list);
 }
 
-static int drains_falling(struct drain *a, struct drain *b)
+static bool drain_matches(const struct drain *drain, const Drover__V1__ListRequest *r)
 {
-	return a->kept.number < b->kept.number ? 1 : -1;
+	return (!r->active_only || !drain_state_is_final(drain->kept.state)) &&
+	       (!r->node[0] || strcmp(r->node, drain->kept.node) == 0);
+}
+
+static int drains_falling(const void *a, const void *b)
+{
+	const struct drain *x = *(struct drain *const *)a, *y = *(struct drain *const *)b;
+
+	return x->kept.number < y->kept.number ? 1 : -1;
 }
 
 static void handle_drains(struct mesh_incoming *in, const Drover__V1__ListRequest *r, void *context)
 {
 	struct coordinator *c = context;
 	Drover__V1__DrainList *list = xmalloc(sizeof(*list));
-	struct drain *drain, *next;
+	struct drain **found = xcalloc(HASH_COUNT(c->fleet->drains) + 1, sizeof(*found));
 	uint64_t limit = list_limit(r);
+	size_t n = 0;
 
+	for (struct drain *drain = c->fleet->drains; drain; drain = drain->hh.next) {
+		if (drain_matches(drain, r))
+			found[n++] = drain;
+	}
+	qsort(found, n, sizeof(*found), drains_falling);
 	drover__v1__drain_list__init(list);
 	list->revision = c->fleet->revision;
 	list->drains = xcalloc(limit, sizeof(*list->drains));
-	HASH_SORT(c->fleet->drains, drains_falling);
-	HASH_ITER (hh, c->fleet->drains, drain, next) {
-		if (list->n_drains == limit ||
-		    (r->active_only && drain_state_is_final(drain->kept.state)) ||
-		    (r->node[0] && strcmp(r->node, drain->kept.node) != 0))
-			continue;
-		list->drains[list->n_drains++] = view_drain_new(c->fleet, drain, clock_wall_ms());
-	}
+	for (size_t i = 0; i < n && i < limit; i++)
+		list->drains[list->n_drains++] = view_drain_new(c->fleet, found[i],
+		                                                clock_wall_ms());
+	free(found);
 	mesh_reply(in, &list->base);
 	view_free(list);
 }

@@ -163,6 +163,18 @@ static void write_vm(struct store_contents *contents, const struct vm_record *vm
 	                                                      : contents->vms[--contents->n_vms];
 }
 
+static void forget_drain(struct store_contents *contents, uint64_t number)
+{
+	for (size_t i = 0; i < contents->n_drains; i++) {
+		if (contents->drains[i].number != number)
+			continue;
+		drain_record_deinit(&contents->drains[i]);
+		memmove(&contents->drains[i], &contents->drains[i + 1],
+		        (--contents->n_drains - i) * sizeof(*contents->drains));
+		return;
+	}
+}
+
 static int write_put(struct store_contents *contents, const struct put *put, struct error *err)
 {
 	struct drain_record *drain;
@@ -183,6 +195,9 @@ static int write_put(struct store_contents *contents, const struct put *put, str
 		return write_migration(contents, put, err);
 	case PUT_VM:
 		write_vm(contents, &put->vm);
+		return 0;
+	case PUT_FORGET_DRAIN:
+		forget_drain(contents, put->forgotten_drain);
 		return 0;
 	case PUT_EVENT:
 		*SLOT(contents->events, contents->n_events, it == NULL) = put->event;

@@ -106,6 +106,7 @@ int store_sqlite_prepare(struct store_sqlite *s, struct error *err)
 		[PUT_ROW_MIGRATION] = migration,
 		[PUT_ROW_VM] = vm,
 		[PUT_ROW_EVENT] = event,
+		[FORGET_DRAIN] = "DELETE FROM drains WHERE number = ?",
 	};
 
 	for (enum store_statement i = 0; i < STATEMENTS; i++) {
@@ -220,6 +221,10 @@ static int write_put(struct store_sqlite *s, const struct put *put, struct error
 	case PUT_EVENT:
 		store_bind_event(s->statements[PUT_ROW_EVENT], &put->event);
 		return run(s, PUT_ROW_EVENT, "writing an event", err);
+	case PUT_FORGET_DRAIN:
+		sqlite3_bind_int64(s->statements[FORGET_DRAIN], 1,
+		                   (sqlite3_int64)put->forgotten_drain);
+		return run(s, FORGET_DRAIN, "forgetting a drain", err);
 	}
 	return error_set(err, ERROR_STORE, "a put of unknown kind %d", (int)put->kind);
 }
@@ -354,8 +359,16 @@ static int store_sqlite_load(struct store *store, struct store_contents *ret, st
 		                             err);
 	read_migrations(
 		&reader,
+		/* And what has left a node since that was closed: the way back rests on it. */
 		"WHERE over = 0 OR holds_slot = 1 OR number > (SELECT last_migration - " TEXT_OF(
-			MIGRATIONS_LOADED) " FROM meta) ORDER BY number",
+			MIGRATIONS_LOADED) " FROM meta) OR (state = 'done' AND EXISTS ("
+					   "SELECT 1 FROM nodes JOIN drains ON drains.number = "
+					   "nodes.closed_since "
+					   "WHERE nodes.name = migrations.source AND "
+					   "(migrations.drain_number >= "
+					   "drains.number OR (migrations.drain_number = 0 AND "
+					   "migrations.ended_wall_ms >= "
+					   "drains.created_wall_ms)))) ORDER BY number",
 		&contents);
 	reader_start(&reader, "vms", store_vm_columns,
 	             "WHERE bandwidth_given OR max_downtime_given ORDER BY uuid");

@@ -21,6 +21,7 @@ enum store_statement {
 	PUT_ROW_MIGRATION,
 	PUT_ROW_VM,
 	PUT_ROW_EVENT,
+	FORGET_DRAIN,
 	STATEMENTS
 };
 

@@ -53,6 +53,20 @@ static bool find_leave(const struct fleet *fleet, const struct node *node, const
 	return found;
 }
 
+bool bring_back_needs(const struct fleet *fleet, const struct migration *m, bool all_listed)
+{
+	const struct node *node = fleet_find_node(fleet, m->kept.source);
+	const struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	struct leave leave;
+
+	/* One that has moved on since does not come by itself. */
+	if (!node || !node->kept.closed_since || !read_leave(fleet, node, m, &leave))
+		return false;
+	if (!vm)
+		return !all_listed;
+	return vm->migration || !vm->node || strcmp(vm->node->kept.name, m->kept.target) == 0;
+}
+
 /* The largest first: it has the most need of room. */
 static int compare_leaves(const void *a, const void *b)
 {

@@ -17,5 +17,9 @@
  * number is that of the latest drain; 0 = none is known that has moved a guest away. */
 struct drain *bring_back_draft(struct fleet *fleet, const struct node *node);
 
+/* Whether what the way back rests on would be lost with @m, which is over. @all_listed: every node has
+ * listed its guests, so a guest that is not known is nowhere. */
+bool bring_back_needs(const struct fleet *fleet, const struct migration *m, bool all_listed);
+
 /* Migrations for those of @draft that are to come; their numbers go into it. */
 void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draft);

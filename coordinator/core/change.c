@@ -242,6 +242,9 @@ static struct batch *collect_batch(struct fleet *fleet)
 	for (size_t i = 0; i < step->n_events; i++)
 		batch_add(batch, PUT_EVENT)->event = step->events[i];
 
+	for (size_t i = 0; i < step->n_forgotten; i++)
+		batch_add(batch, PUT_FORGET_DRAIN)->forgotten_drain = step->forgotten[i];
+
 	/* Before the store was read, or after it failed, nothing may be written. */
 	if ((!batch->count && !step->new_epoch) || !fleet->loaded || fleet->stopped) {
 		batch_free(batch);
@@ -304,5 +307,6 @@ void change_end(struct fleet *fleet)
 	fleet_forget_old(fleet);
 	free(step->changed);
 	free(step->events);
+	free(step->forgotten);
 	fleet->step = NULL;
 }

@@ -24,6 +24,8 @@ struct step {
 	bool everything;             /* the look at the whole fleet, each RECONCILE_EVERY_MS */
 	struct event_record *events; /* owned */
 	size_t n_events;
+	uint64_t *forgotten; /* owned; numbers of drains */
+	size_t n_forgotten;
 };
 
 void change_begin(struct fleet *fleet, struct step *step, uint64_t now_ms, uint64_t wall_ms,

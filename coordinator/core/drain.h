@@ -88,6 +88,7 @@ struct drain {
 	uint64_t revision;
 	bool dirty; /* private to fleet.c */
 	bool unsaved;
+	bool needed;            /* private to drain_history.c */
 	uint64_t stored_ticket; /* nothing starts before this is stored */
 	UT_hash_handle hh;      /* fleet->drains, by number */
 };

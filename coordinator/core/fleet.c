@@ -7,7 +7,9 @@
 #include "coordinator/core/fleet.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/bring_back.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/drain_history.h"
 #include "coordinator/core/plan_memory.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/preview.h"
@@ -36,6 +38,10 @@ struct fleet *fleet_new(const struct core_options *options)
 		fleet->options.event_ring = 1024;
 	if (!fleet->options.finished_kept)
 		fleet->options.finished_kept = 2000;
+	if (!fleet->options.drains_kept)
+		fleet->options.drains_kept = DRAINS_KEPT;
+	if (!fleet->options.drain_vms_kept)
+		fleet->options.drain_vms_kept = DRAIN_VMS_KEPT;
 	fleet->events = xcalloc(fleet->options.event_ring, sizeof(*fleet->events));
 	return fleet;
 }
@@ -379,11 +385,15 @@ const struct event_record *fleet_get_event(const struct fleet *fleet, size_t i)
 static void forget_finished(struct fleet *fleet)
 {
 	struct migration *m, *next;
+	bool listed = true;
 
+	for (const struct node *node = fleet->nodes; node; node = node->hh.next)
+		listed &= node->listed;
 	HASH_ITER (hh, fleet->migrations, m, next) {
 		if (fleet->n_finished <= fleet->options.finished_kept)
 			return;
-		if (!migration_state_is_final(m->kept.state) || m->unsaved)
+		if (!migration_state_is_final(m->kept.state) || m->unsaved ||
+		    bring_back_needs(fleet, m, listed))
 			continue;
 		HASH_DELETE(hh_operation, fleet->migrations_by_operation, m);
 		HASH_DEL(fleet->migrations, m);
@@ -409,11 +419,12 @@ static void forget_gone(struct fleet *fleet)
 
 void fleet_forget_old(struct fleet *fleet)
 {
+	/* Looking at all of them is for the steps that look at everything. */
+	if (!fleet->step->everything)
+		return;
 	if (fleet->n_finished > fleet->options.finished_kept)
 		forget_finished(fleet);
-	/* Looking at every guest is for the steps that look at everything. */
-	if (fleet->step->everything)
-		forget_gone(fleet);
+	forget_gone(fleet);
 }
 
 /* --- what changed --- */

@@ -37,8 +37,10 @@ struct core_options {
 	struct migration_settings settings;  /* cluster defaults */
 	struct id (*next_id)(void *context); /* random ids; seeded in the simulation */
 	void *next_id_context;
-	size_t event_ring;    /* 0 = 1024 */
-	size_t finished_kept; /* finished migrations in memory; 0 = 2000 */
+	size_t event_ring;     /* 0 = 1024 */
+	size_t finished_kept;  /* finished migrations in memory; 0 = 2000 */
+	size_t drains_kept;    /* drains that are over, in memory and in the store; 0 = 500 */
+	size_t drain_vms_kept; /* guests of those, in memory; 0 = 5000 */
 };
 
 enum node_state {
@@ -98,6 +100,7 @@ struct node {
 	uint64_t measured_bytes_per_s;
 	uint64_t revision;
 	uint64_t intent_ticket; /* its record is durable once this is stored */
+	bool latest_marked;     /* private to drain_history.c */
 	bool dirty, unsaved;
 	UT_hash_handle hh;
 };

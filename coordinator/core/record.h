@@ -112,7 +112,7 @@ struct event_record {
 	char text[REASON_BYTES];
 };
 
-enum put_kind { PUT_NODE, PUT_DRAIN, PUT_MIGRATION, PUT_VM, PUT_EVENT };
+enum put_kind { PUT_NODE, PUT_DRAIN, PUT_MIGRATION, PUT_VM, PUT_EVENT, PUT_FORGET_DRAIN };
 
 struct put {
 	enum put_kind kind;
@@ -126,6 +126,7 @@ struct put {
 		struct migration_record migration;
 		struct vm_record vm;
 		struct event_record event;
+		uint64_t forgotten_drain; /* its number; there need not be one */
 	};
 };
 

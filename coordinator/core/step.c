@@ -7,6 +7,7 @@
 #include "common/epoch.h"
 #include "coordinator/core/attempts.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/drain_history.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
@@ -242,6 +243,7 @@ static void tick(struct fleet *fleet)
 	fleet->step->everything = true;
 	for (struct vm *vm = fleet->vms; vm; vm = vm->hh.next)
 		vm_refresh(fleet, vm);
+	drain_history_forget(fleet);
 	fleet->reconcile_wanted = true;
 }
 

@@ -650,7 +650,8 @@ static void test_explain_blocked_drain(void **state)
 	bench_free(b);
 }
 
-/* Who asks for the migrations of a node gets those that still wait to go there, too. */
+/* Who asks for the migrations of a node gets those that still wait to go there, too: the newest first. The
+ * core's own order is left alone: by it the oldest are forgotten first. */
 static void test_list_waiting(void **state)
 {
 	Drover__V1__ListRequest r = DROVER__V1__LIST_REQUEST__INIT;
@@ -679,6 +680,8 @@ static void test_list_waiting(void **state)
 	for (size_t i = 0; i < m->n_migrations; i++)
 		waiting += !m->migrations[i]->target[0];
 	assert_true(waiting > 0);
+	assert_int_equal(m->migrations[0]->number, 3);
+	assert_int_equal(b->coordinator->fleet->migrations->kept.number, 1);
 	forget(b);
 	r.node = (char *)"host3";
 	m = ask(b, "drover.v1.Coordinator/ListMigrations", &r.base);

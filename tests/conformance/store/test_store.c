@@ -139,6 +139,37 @@ static void test_reload_equals_what_was_stored(void **state)
 	store_contents_deinit(&got);
 }
 
+/* A drain that is forgotten is not loaded; its number is not given again; another forgetting is nothing. */
+static void test_a_forgotten_drain(void **state)
+{
+	struct store_bench *bench = *state;
+	struct store_contents got;
+	struct error err = { 0 };
+
+	for (unsigned round = 0; round < 3; round++) {
+		struct batch *batch = xnew(struct batch);
+
+		for (uint64_t n = 1; n <= 3 && round == 0; n++) {
+			struct drain_record drain = store_bench_drain(n, "host1");
+
+			batch_add(batch, PUT_DRAIN)->drain = drain;
+		}
+		if (round > 0)
+			batch_add(batch, PUT_FORGET_DRAIN)->forgotten_drain = 2;
+		if (round > 0)
+			batch_add(batch, PUT_FORGET_DRAIN)->forgotten_drain = 3;
+		assert_int_equal(store_write(bench->store, batch, &err), 0);
+		batch_free(batch);
+	}
+	store_bench_reopen(bench);
+	got = load(bench);
+	assert_int_equal(got.n_drains, 1);
+	assert_int_equal(got.drains[0].number, 1);
+	assert_int_equal(got.drains[0].leave.count, 2);
+	assert_int_equal(got.last_drain_number, 3);
+	store_contents_deinit(&got);
+}
+
 /* A second write of the same object replaces the first. */
 static void test_last_write_wins(void **state)
 {
@@ -314,7 +345,7 @@ static void test_one_owner(void **state)
 		BOTH(test_new_is_empty, twin), BOTH(test_reload_equals_what_was_stored, twin),     \
 			BOTH(test_last_write_wins, twin), BOTH(test_stale_epoch_is_refused, twin), \
 			BOTH(test_caps_hold, twin), BOTH(test_own_slot_is_not_counted, twin),      \
-			BOTH(test_batch_is_atomic, twin),                                          \
+			BOTH(test_a_forgotten_drain, twin), BOTH(test_batch_is_atomic, twin),      \
 			BOTH(test_free_and_take_in_one_batch, twin),                               \
 			BOTH(test_one_migration_per_vm, twin),                                     \
 			BOTH(test_history_newest_first, twin), BOTH(test_one_owner, twin),         \

@@ -277,6 +277,47 @@ static void test_missing_directory(void **state)
 #define FILE_TEST(test) \
 	cmocka_unit_test_setup_teardown(test, store_bench_setup_sqlite, store_bench_teardown)
 
+/* Of old migrations those are loaded that the way back of a closed node rests on. */
+static void test_what_is_away_is_loaded(void **state)
+{
+	struct store_bench *bench = *state;
+	struct batch *batch = xnew(struct batch);
+	struct node_record node = { .name = "host1", .closed_since = 1, .maintenance = true };
+	const struct {
+		uint64_t number, drain_number, ended_wall_ms;
+		const char *source;
+	} moves[] = {
+		{ 1, 0, 10, "host1" },   /* by hand, before it was closed */
+		{ 2, 1, 30, "host1" },   /* by the drain */
+		{ 3, 0, 40, "host1" },   /* by hand, since */
+		{ 4, 1, 40, "host2" },   /* from elsewhere */
+		{ 9000, 0, 50, "host2" } /* the latest */
+	};
+	struct store_contents got;
+	struct error err = { 0 };
+
+	batch_add(batch, PUT_NODE)->node = node;
+	batch_add(batch, PUT_DRAIN)->drain = store_bench_drain(1, "host1");
+	batch->puts[1].drain.created_wall_ms = 20;
+	for (size_t i = 0; i < ARRAY_SIZE(moves); i++) {
+		struct migration_record *m = &batch_add(batch, PUT_MIGRATION)->migration;
+
+		*m = store_bench_migration(moves[i].number, "vm1", moves[i].source, "host3");
+		m->state = MIGRATION_DONE;
+		m->holds_slot = false;
+		m->drain_number = moves[i].drain_number;
+		m->ended_wall_ms = moves[i].ended_wall_ms;
+	}
+	assert_int_equal(store_write(bench->store, batch, &err), 0);
+	batch_free(batch);
+	assert_int_equal(store_load(bench->store, &got, &err), 0);
+	assert_int_equal(got.n_migrations, 3);
+	assert_int_equal(got.migrations[0].number, 2);
+	assert_int_equal(got.migrations[1].number, 3);
+	assert_int_equal(got.migrations[2].number, 9000);
+	store_contents_deinit(&got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +330,7 @@ int main(void)
 		FILE_TEST(test_truncated_store_is_refused),
 		FILE_TEST(test_store_is_private),
 		FILE_TEST(test_missing_directory),
+		FILE_TEST(test_what_is_away_is_loaded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
