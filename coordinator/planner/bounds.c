@@ -112,10 +112,11 @@ static void judge_host(const struct instance *in, const struct sums *s, uint32_t
 }
 
 /* A destination that is full now: somebody must have left it, and then the move itself. */
-static void judge_rooms(const struct instance *in, const uint32_t *targets, const struct sums *sums,
-                        struct bounds *b)
+static void judge_rooms(const struct instance *in, const uint32_t *movers, uint32_t n,
+                        const uint32_t *targets, const struct sums *sums, struct bounds *b)
 {
-	for (uint32_t v = 0; v < in->n_vms; v++) {
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t v = movers[i];
 		const struct instance_vm *vm = &in->vms[v];
 		uint32_t to = get_target(in, targets, v);
 		bool full = false;
@@ -141,14 +142,15 @@ void bounds_find(const struct instance *in, const uint32_t *targets, struct boun
 		.bounds = &b,
 		.fastest = find_fastest(in),
 	};
+	uint32_t n, *movers = instance_list_movers(in, &n);
 	double inbound = 0;
 
 	for (uint32_t h = 0; h < in->n_hosts; h++) {
 		c.sums[h].first_out_s = c.sums[h].first_in_s = c.sums[h].quickest_s = INFINITY;
 		inbound += in->hosts[h].open ? in->hosts[h].in_bytes_per_s : 0;
 	}
-	for (uint32_t v = 0; v < in->n_vms; v++) {
-		uint32_t to = get_target(in, targets, v);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t v = movers[i], to = get_target(in, targets, v);
 
 		if (moves(in, targets, v))
 			count_move(&c, v, to == INSTANCE_NONE ? c.fastest : to,
@@ -159,9 +161,10 @@ void bounds_find(const struct instance *in, const uint32_t *targets, struct boun
 	if (c.free_bytes > 0 && c.free_bytes / fmax(inbound, 1) > b.link_s)
 		b.link_s = c.free_bytes / fmax(inbound, 1);
 	b.caps_s = fmax(b.caps_s, divide(c.slot_s, in->slots, c.runs));
-	judge_rooms(in, targets, c.sums, &b);
+	judge_rooms(in, movers, n, targets, c.sums, &b);
 	b.physical_s = fmax(b.alone_s, fmax(b.link_s, b.room_s));
 	b.all_s = fmax(b.physical_s, b.caps_s);
+	free(movers);
 	free(c.sums);
 	*ret_bounds = b;
 }

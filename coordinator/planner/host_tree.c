@@ -108,7 +108,7 @@ void host_tree_set(struct host_tree *tree, uint32_t host, double cost, uint64_t 
 }
 
 /* So many that have room are compared; further ones would be hardly better. */
-#define COMPARED 8
+#define COMPARED 4
 
 struct question {
 	const struct host_tree *tree;
@@ -122,19 +122,26 @@ struct question {
 };
 
 /* @low: the first leaf below @i. */
+static bool is_worth(const struct question *q, uint32_t i, uint32_t low)
+{
+	const struct host_tree_node *node = &q->tree->nodes[i];
+	double least = node->cost[q->size] + q->added;
+
+	/* Guests of one size on hosts of one size: most are alike, and the first of them is found. */
+	return least <= q->best && !isinf(least) && q->compared != COMPARED &&
+	       (low < q->leaf || least <= q->best - q->alike) && node->vcpus >= q->vcpus;
+}
+
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the tree */
 static void ask(struct question *q, uint32_t i, uint32_t low, uint32_t leaves)
 {
 	const struct host_tree_node *node = &q->tree->nodes[i];
-	double cost = node->cost[q->size], least = cost + q->added;
 	uint32_t half = leaves / 2;
+	bool right_first;
 
-	/* Guests of one size on hosts of one size: most are alike, and the first of them is found. */
-	if (isinf(cost) || node->vcpus < q->vcpus || least > q->best || q->compared == COMPARED ||
-	    (low > q->leaf && least > q->best - q->alike))
-		return;
 	if (leaves == 1) {
-		cost = q->judge(q->context, q->tree->hosts[low], cost);
+		double cost = q->judge(q->context, q->tree->hosts[low], node->cost[q->size]);
+
 		q->compared += !isinf(cost);
 		if (cost < q->best || (cost == q->best && !isinf(cost) && low < q->leaf)) {
 			q->best = cost;
@@ -142,12 +149,12 @@ static void ask(struct question *q, uint32_t i, uint32_t low, uint32_t leaves)
 		}
 		return;
 	}
-	if (q->tree->nodes[2 * i + 1].cost[q->size] < q->tree->nodes[2 * i].cost[q->size]) {
-		ask(q, 2 * i + 1, low + half, half);
-		ask(q, 2 * i, low, half);
-	} else {
-		ask(q, 2 * i, low, half);
-		ask(q, 2 * i + 1, low + half, half);
+	right_first = q->tree->nodes[2 * i + 1].cost[q->size] < q->tree->nodes[2 * i].cost[q->size];
+	for (unsigned n = 0; n < 2; n++) {
+		uint32_t right = (n == 0) == right_first;
+
+		if (is_worth(q, 2 * i + right, low + right * half))
+			ask(q, 2 * i + right, low + right * half, half);
 	}
 }
 
@@ -165,6 +172,7 @@ uint32_t host_tree_find(const struct host_tree *tree, uint64_t need_bytes, uint6
 
 	while (q.size + 1 < HOST_TREE_SIZES && tree->sizes[q.size + 1] <= need_bytes)
 		q.size++;
-	ask(&q, 1, 0, tree->size);
+	if (is_worth(&q, 1, 0))
+		ask(&q, 1, 0, tree->size);
 	return q.leaf == INSTANCE_NONE ? INSTANCE_NONE : tree->hosts[q.leaf];
 }

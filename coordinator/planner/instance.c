@@ -7,9 +7,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Of a path nobody knows anything of: slow, not endless. */
-#define LEAST_BYTES_PER_S 1.0
-
 void instance_init(struct instance *in, uint32_t n_hosts, uint32_t n_vms)
 {
 	*in = (struct instance){
@@ -68,11 +65,6 @@ void instance_forbid(struct instance *in, uint32_t class_id, uint32_t host)
 	in->classes[(size_t)class_id * in->words + host / 64] &= ~((uint64_t)1 << host % 64);
 }
 
-bool instance_allows(const struct instance *in, uint32_t class_id, uint32_t host)
-{
-	return in->classes[(size_t)class_id * in->words + host / 64] >> host % 64 & 1;
-}
-
 void instance_add_group(struct instance *in, enum instance_group_kind kind, bool hard,
                         const uint32_t *vms, uint32_t n_vms)
 {
@@ -107,50 +99,16 @@ void instance_index(struct instance *in)
 	free(at);
 }
 
-uint64_t instance_need(const struct instance_vm *vm, unsigned pool)
+uint32_t *instance_list_movers(const struct instance *in, uint32_t *ret_n)
 {
-	return (vm->pool == pool ? vm->need_bytes : 0) +
-	       (pool == 0 && vm->pool ? vm->overhead_bytes : 0);
-}
+	uint32_t *movers = xcalloc((size_t)in->n_vms + 1, sizeof(*movers)), n = 0;
 
-static double least(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-double instance_path(const struct instance *in, const struct instance_vm *vm, uint32_t from,
-                     uint32_t to)
-{
-	double rate;
-
-	if (vm->fixed_bytes_per_s > 0)
-		return vm->fixed_bytes_per_s;
-	rate = least(in->hosts[from].out_bytes_per_s, in->hosts[to].in_bytes_per_s);
-	if (vm->limit_bytes_per_s > 0)
-		rate = least(rate, vm->limit_bytes_per_s);
-	return rate > LEAST_BYTES_PER_S ? rate : LEAST_BYTES_PER_S;
-}
-
-double instance_progress(const struct instance_vm *vm, double bytes_per_s)
-{
-	double left = bytes_per_s - vm->dirty_bytes_per_s;
-	double slow = bytes_per_s * INSTANCE_LEAST_PROGRESS;
-
-	return left > slow ? left : slow;
-}
-
-double instance_seconds(const struct instance *in, const struct instance_vm *vm, uint32_t from,
-                        uint32_t to)
-{
-	if (vm->fixed_s > 0)
-		return vm->fixed_s;
-	return vm->work_bytes / instance_progress(vm, instance_path(in, vm, from, to));
-}
-
-double instance_bytes(const struct instance *in, const struct instance_vm *vm, uint32_t from,
-                      uint32_t to)
-{
-	return instance_seconds(in, vm, from, to) * instance_path(in, vm, from, to);
+	for (uint32_t v = 0; v < in->n_vms; v++) {
+		if (in->vms[v].role != INSTANCE_STAYS)
+			movers[n++] = v;
+	}
+	*ret_n = n;
+	return movers;
 }
 
 uint64_t instance_mix(uint64_t seed, uint64_t key)

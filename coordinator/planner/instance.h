@@ -23,6 +23,8 @@
 #define INSTANCE_NO_LIMIT UINT32_MAX
 /* With auto-converge a guest that dirties faster than it is sent still gets ahead this much. */
 #define INSTANCE_LEAST_PROGRESS 0.1
+/* Of a path nobody knows anything of: slow, not endless. */
+#define INSTANCE_LEAST_BYTES_PER_S 1.0
 
 enum instance_role {
 	INSTANCE_STAYS,
@@ -92,26 +94,66 @@ void instance_deinit(struct instance *in);
 /* A new class of guests: all hosts, until some are forbidden. */
 uint32_t instance_add_class(struct instance *in);
 void instance_forbid(struct instance *in, uint32_t class_id, uint32_t host);
-bool instance_allows(const struct instance *in, uint32_t class_id, uint32_t host);
+
+static inline bool instance_allows(const struct instance *in, uint32_t class_id, uint32_t host)
+{
+	return in->classes[(size_t)class_id * in->words + host / 64] >> host % 64 & 1;
+}
 
 /* @vms is copied. Call instance_index after the last. */
 void instance_add_group(struct instance *in, enum instance_group_kind kind, bool hard,
                         const uint32_t *vms, uint32_t n_vms);
 void instance_index(struct instance *in);
 
+/* All that do not stay, in the order of the array; *ret_n of them. Freed by free(). */
+uint32_t *instance_list_movers(const struct instance *in, uint32_t *ret_n);
+
+/* What follows is asked millions of times in a plan. */
+
 /* What a guest takes of that pool. */
-uint64_t instance_need(const struct instance_vm *vm, unsigned pool);
+static inline uint64_t instance_need(const struct instance_vm *vm, unsigned pool)
+{
+	return (vm->pool == pool ? vm->need_bytes : 0) +
+	       (pool == 0 && vm->pool ? vm->overhead_bytes : 0);
+}
 
 /* The most that @vm alone gets from @from to @to. */
-double instance_path(const struct instance *in, const struct instance_vm *vm, uint32_t from,
-                     uint32_t to);
+static inline double instance_path(const struct instance *in, const struct instance_vm *vm,
+                                   uint32_t from, uint32_t to)
+{
+	double out = in->hosts[from].out_bytes_per_s, inbound = in->hosts[to].in_bytes_per_s;
+	double rate = out < inbound ? out : inbound;
+
+	if (vm->fixed_bytes_per_s > 0)
+		return vm->fixed_bytes_per_s;
+	if (vm->limit_bytes_per_s > 0 && vm->limit_bytes_per_s < rate)
+		rate = vm->limit_bytes_per_s;
+	return rate > INSTANCE_LEAST_BYTES_PER_S ? rate : INSTANCE_LEAST_BYTES_PER_S;
+}
+
 /* How fast what is left shrinks at that rate. */
-double instance_progress(const struct instance_vm *vm, double bytes_per_s);
+static inline double instance_progress(const struct instance_vm *vm, double bytes_per_s)
+{
+	double left = bytes_per_s - vm->dirty_bytes_per_s;
+	double slow = bytes_per_s * INSTANCE_LEAST_PROGRESS;
+
+	return left > slow ? left : slow;
+}
+
 /* Seconds that bytes flow when @vm has its path for itself, and the bytes that this takes. */
-double instance_seconds(const struct instance *in, const struct instance_vm *vm, uint32_t from,
-                        uint32_t to);
-double instance_bytes(const struct instance *in, const struct instance_vm *vm, uint32_t from,
-                      uint32_t to);
+static inline double instance_seconds(const struct instance *in, const struct instance_vm *vm,
+                                      uint32_t from, uint32_t to)
+{
+	if (vm->fixed_s > 0)
+		return vm->fixed_s;
+	return vm->work_bytes / instance_progress(vm, instance_path(in, vm, from, to));
+}
+
+static inline double instance_bytes(const struct instance *in, const struct instance_vm *vm,
+                                    uint32_t from, uint32_t to)
+{
+	return instance_seconds(in, vm, from, to) * instance_path(in, vm, from, to);
+}
 
 /* Well mixed: noise that a seed and a key decide. */
 uint64_t instance_mix(uint64_t seed, uint64_t key);

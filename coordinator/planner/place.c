@@ -20,96 +20,6 @@
 #define SOFT_WEIGHT   20
 #define SHIFTS_MOST   64
 
-/* --- units --- */
-
-static uint32_t find_root(uint32_t *root, uint32_t v)
-{
-	while (root[v] != v)
-		v = root[v] = root[root[v]];
-	return v;
-}
-
-static void join_groups(const struct instance *in, uint32_t *root)
-{
-	for (uint32_t v = 0; v < in->n_vms; v++)
-		root[v] = v;
-	for (uint32_t g = 0; g < in->n_groups; g++) {
-		const struct instance_group *group = &in->groups[g];
-		uint32_t first = INSTANCE_NONE;
-
-		if (group->kind != INSTANCE_TOGETHER || !group->hard)
-			continue;
-		for (uint32_t i = 0; i < group->n_vms; i++) {
-			uint32_t v = group->vms[i];
-
-			if (in->vms[v].role != INSTANCE_LEAVES)
-				continue;
-			if (first == INSTANCE_NONE)
-				first = v;
-			else
-				root[find_root(root, v)] = find_root(root, first);
-		}
-	}
-}
-
-static void add_member(const struct instance *in, struct place_unit *unit, uint32_t v)
-{
-	const struct instance_vm *vm = &in->vms[v];
-	uint64_t key = vm->key;
-
-	for (unsigned p = 0; p < INSTANCE_POOLS; p++)
-		unit->need_bytes[p] += instance_need(vm, p);
-	unit->vcpus += vm->vcpus;
-	unit->bytes += vm->fixed_s > 0 ? vm->fixed_s * vm->fixed_bytes_per_s
-	                               : instance_bytes(in, vm, vm->home, vm->home);
-	unit->seconds += instance_seconds(in, vm, vm->home, vm->home) + vm->overhead_s;
-	if (!unit->count || key < unit->key)
-		unit->key = key;
-	unit->count++;
-}
-
-static void make_units(struct place *place)
-{
-	const struct instance *in = place->in;
-	uint32_t *root = xcalloc((size_t)in->n_vms + 1, sizeof(*root));
-	uint32_t *unit_of = xcalloc((size_t)in->n_vms + 1, sizeof(*unit_of));
-	uint32_t at = 0;
-
-	join_groups(in, root);
-	for (uint32_t v = 0; v < in->n_vms; v++)
-		unit_of[v] = INSTANCE_NONE;
-	for (uint32_t v = 0; v < in->n_vms; v++) {
-		uint32_t r;
-
-		if (in->vms[v].role != INSTANCE_LEAVES)
-			continue;
-		r = find_root(root, v);
-		if (unit_of[r] == INSTANCE_NONE) {
-			unit_of[r] = place->n_units++;
-			place->units = xreallocarray(place->units, place->n_units,
-			                             sizeof(*place->units));
-			place->units[unit_of[r]] = (struct place_unit){ .host = INSTANCE_NONE };
-		}
-		add_member(in, &place->units[unit_of[r]], v);
-	}
-	for (uint32_t u = 0; u < place->n_units; u++) {
-		place->units[u].first = at;
-		at += place->units[u].count;
-		place->units[u].count = 0;
-	}
-	place->members = xcalloc((size_t)at + 1, sizeof(*place->members));
-	for (uint32_t v = 0; v < in->n_vms; v++) {
-		struct place_unit *unit;
-
-		if (in->vms[v].role != INSTANCE_LEAVES)
-			continue;
-		unit = &place->units[unit_of[find_root(root, v)]];
-		place->members[unit->first + unit->count++] = v;
-	}
-	free(root);
-	free(unit_of);
-}
-
 /* --- books --- */
 
 bool place_fits(struct place *place, const struct place_unit *unit, uint32_t host)
@@ -286,109 +196,6 @@ uint32_t place_find_host(struct place *place, uint32_t u)
 	                      &judge);
 }
 
-/* --- order --- */
-
-static unsigned log_2(uint32_t n)
-{
-	unsigned bits = 0;
-
-	while (n >>= 1)
-		bits++;
-	return bits;
-}
-
-static int compare_units(const void *a, const void *b, void *context)
-{
-	const struct place_unit *units = context;
-	const struct place_unit *x = &units[*(const uint32_t *)a],
-				*y = &units[*(const uint32_t *)b];
-	if (x->left_over != y->left_over)
-		return x->left_over > y->left_over ? -1 : 1;
-	if (x->few != y->few)
-		return x->few < y->few ? -1 : 1;
-	if (x->weight != y->weight)
-		return x->weight > y->weight ? -1 : 1;
-	if (x->bytes != y->bytes)
-		return x->bytes > y->bytes ? -1 : 1;
-	return x->key < y->key ? -1 : x->key > y->key;
-}
-
-static uint32_t count_hosts(struct place *place, const struct place_unit *unit)
-{
-	const struct instance *in = place->in;
-	uint32_t least = UINT32_MAX;
-
-	for (uint32_t i = 0; i < unit->count; i++) {
-		const struct instance_vm *vm = &in->vms[place->members[unit->first + i]];
-		const uint64_t *row = in->classes + (size_t)vm->class_id * in->words;
-		uint32_t count = 0;
-
-		for (uint32_t w = 0; w < in->words; w++)
-			count += (uint32_t)__builtin_popcountll(row[w]);
-		if (vm->target != INSTANCE_NONE)
-			count = 1;
-		least = count < least ? count : least;
-	}
-	return least;
-}
-
-struct totals {
-	uint64_t room[INSTANCE_POOLS], vcpus;
-	bool limited; /* vCPUs, on all hosts */
-};
-
-static void weigh_unit(struct place *place, struct place_unit *unit, const struct totals *all)
-{
-	for (unsigned p = 0; p < INSTANCE_POOLS; p++) {
-		double share = (double)unit->need_bytes[p] / ((double)all->room[p] + 1);
-
-		unit->share = share > unit->share ? share : unit->share;
-	}
-	if (all->limited && (double)unit->vcpus / ((double)all->vcpus + 1) > unit->share)
-		unit->share = (double)unit->vcpus / ((double)all->vcpus + 1);
-	unit->n_hosts = count_hosts(place, unit);
-}
-
-/* What there is in all, for shares and weights. Sums of doubles are made in the order of the units'
- * keys: the order of the arrays must not even be seen in the last bit. */
-static void weigh(struct place *place)
-{
-	const struct instance *in = place->in;
-	struct totals all = { .limited = true };
-	uint64_t need = 0, need_vcpus = 0;
-	double seconds = 0;
-
-	for (uint32_t h = 0; h < in->n_hosts; h++) {
-		const struct instance_host *host = &in->hosts[h];
-
-		if (!host->open)
-			continue;
-		place->fastest = fmax(place->fastest, host->in_bytes_per_s);
-		place->largest = fmax(place->largest, (double)host->capacity_bytes);
-		for (unsigned p = 0; p < INSTANCE_POOLS; p++)
-			all.room[p] += place->start.free_bytes[h][p];
-		all.limited = all.limited && place->start.vcpus[h] != UINT64_MAX;
-		if (place->start.vcpus[h] != UINT64_MAX)
-			all.vcpus += place->start.vcpus[h];
-	}
-	for (uint32_t i = 0; i < place->n_units; i++) {
-		struct place_unit *unit = &place->units[i];
-
-		weigh_unit(place, unit, &all);
-		need += unit->need_bytes[0];
-		need_vcpus += unit->vcpus;
-	}
-	qsort_r(place->order, place->n_units, sizeof(*place->order), compare_units, place->units);
-	for (uint32_t i = 0; i < place->n_units; i++)
-		seconds += place->units[place->order[i]].seconds;
-	place->mean_s = place->n_units ? seconds / place->n_units : 0;
-	place->weight_memory = all.room[0]
-	                               ? (double)need / (double)all.room[0] / (double)all.room[0]
-	                               : 0;
-	place->weight_vcpus = all.vcpus ? (double)need_vcpus / (double)all.vcpus / (double)all.vcpus
-	                                : 0;
-}
-
 void place_update(struct place *place)
 {
 	for (uint32_t h = 0; h < place->in->n_hosts; h++)
@@ -409,10 +216,10 @@ static void reset(struct place *place)
 	}
 	for (uint32_t u = 0; u < place->n_units; u++)
 		place->units[u].host = INSTANCE_NONE;
-	for (uint32_t v = 0; v < in->n_vms; v++) {
-		const struct instance_vm *vm = &in->vms[v];
+	for (uint32_t i = 0; i < place->n_running; i++) {
+		const struct instance_vm *vm = &in->vms[place->running[i]];
 
-		if (vm->role == INSTANCE_RUNNING && in->hosts[vm->target].in_bytes_per_s > 0)
+		if (in->hosts[vm->target].in_bytes_per_s > 0)
 			place->finish_s[vm->target] += instance_bytes(in, vm, vm->home,
 			                                              vm->target) /
 			                               in->hosts[vm->target].in_bytes_per_s;
@@ -462,14 +269,6 @@ static uint32_t attempt(struct place *place, const bool *hopeless, uint64_t *ste
 {
 	uint32_t left_over = 0;
 
-	/* Sizes matter more than a few hosts more or less; but where it is tight every host counts. */
-	for (uint32_t u = 0; u < place->n_units; u++) {
-		struct place_unit *unit = &place->units[u];
-
-		unit->few = place->exact ? unit->n_hosts : log_2(unit->n_hosts);
-		unit->weight = unit->share;
-	}
-	qsort_r(place->order, place->n_units, sizeof(*place->order), compare_units, place->units);
 	reset(place);
 	for (uint32_t i = 0; i < place->n_units; i++) {
 		uint32_t u = place->order[i], host;
@@ -544,6 +343,7 @@ static void try_again(struct place *place, const bool *hopeless, uint64_t seed, 
 		place->exact = n < 3;
 		for (uint32_t u = 0; u < place->n_units; u++)
 			place->units[u].left_over = n < 3 ? 0 : place->units[u].left_over;
+		place_sort_units(place);
 		left_over = attempt(place, hopeless, &steps);
 		effort += steps;
 		if (left_over < best) {
@@ -587,6 +387,25 @@ static void make_tree(struct place *place)
 	free(sizes);
 }
 
+/* Those that leave, then those that run. */
+static void list_movers(struct place *place)
+{
+	const struct instance *in = place->in;
+	uint32_t n, *movers = instance_list_movers(in, &n),
+		    *running = xcalloc((size_t)n + 1, sizeof(*running));
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (in->vms[movers[i]].role == INSTANCE_LEAVES)
+			movers[place->n_leaving++] = movers[i];
+		else
+			running[place->n_running++] = movers[i];
+	}
+	memcpy(movers + place->n_leaving, running, place->n_running * sizeof(*running));
+	place->leaving = movers;
+	place->running = movers + place->n_leaving;
+	free(running);
+}
+
 void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
                 struct placement *ret_placement)
 {
@@ -596,20 +415,16 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
 	bool *hopeless;
 	uint32_t best;
 
-	room_init(&place.start, in, true);
+	list_movers(&place);
+	room_init_movers(&place.start, in, true, place.leaving, place.n_leaving + place.n_running);
 	room_alloc(&place.room, in);
-	make_units(&place);
+	place_make_units(&place);
 	make_tree(&place);
 	place.first_of = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.first_of));
 	place.finish_s = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.finish_s));
 	place.now_bytes = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.now_bytes));
-	place.order = xcalloc((size_t)place.n_units + 1, sizeof(*place.order));
 	hopeless = xcalloc((size_t)place.n_units + 1, sizeof(*hopeless));
-	for (uint32_t v = 0; v < in->n_vms; v++)
-		p.targets[v] = INSTANCE_NONE;
-	for (uint32_t u = 0; u < place.n_units; u++)
-		place.order[u] = u;
-	weigh(&place);
+	memset(p.targets, 0xff, in->n_vms * sizeof(*p.targets)); /* NONE */
 	best = attempt(&place, hopeless, &steps);
 	take(&place, p.targets);
 	if (best) {
@@ -622,8 +437,8 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
 			best -= hopeless[u] ? place.units[u].count : 0;
 		try_again(&place, hopeless, seed, effort, best, &p);
 	}
-	for (uint32_t v = 0; v < in->n_vms; v++)
-		p.n_blocked += in->vms[v].role == INSTANCE_LEAVES && p.targets[v] == INSTANCE_NONE;
+	for (uint32_t i = 0; i < place.n_leaving; i++)
+		p.n_blocked += p.targets[place.leaving[i]] == INSTANCE_NONE;
 
 	free(hopeless);
 	free(place.order);
@@ -632,6 +447,7 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
 	free(place.first_of);
 	free(place.units);
 	free(place.members);
+	free(place.leaving);
 	host_tree_deinit(&place.tree);
 	room_deinit(&place.room);
 	room_deinit(&place.start);

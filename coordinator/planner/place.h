@@ -28,7 +28,7 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
                 struct placement *ret_placement);
 void placement_deinit(struct placement *placement);
 
-/* --- between place.c, eject.c and repair.c --- */
+/* --- between place.c, units.c, eject.c and repair.c --- */
 
 struct place_unit {
 	uint32_t first, count; /* of place.members */
@@ -49,6 +49,8 @@ struct place {
 	const struct instance *in;
 	struct room start, room; /* settled: before, and with what is placed */
 	struct host_tree tree;
+	uint32_t *leaving, *running; /* guests; one array */
+	uint32_t n_leaving, n_running;
 	struct place_unit *units;
 	uint32_t n_units, *members, *order;
 	uint32_t *first_of; /* per host: its units */
@@ -60,6 +62,11 @@ struct place {
 	bool tight, aligned, exact;
 	uint64_t steps;
 };
+
+/* From those that leave, weighed and in order. */
+void place_make_units(struct place *place);
+/* Hardest first; place->exact: of hosts that could take it, every one counts. */
+void place_sort_units(struct place *place);
 
 /* All members fit on @host as things are. */
 bool place_fits(struct place *place, const struct place_unit *unit, uint32_t host);

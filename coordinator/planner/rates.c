@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How fast each of those that send: links shared by a rule, only where something has changed.
  *
- * Links and moves are a graph (a move joins the outbound link of its source with the inbound one of its
- * destination); a change can only matter within its component, which is small: a few lanes per host.
+ * Links and moves are a graph: a move joins the outbound link of its source with the inbound one of its
+ * destination. Shortest first, a change matters to the longer ones on its link, and to those that are
+ * longer than these on their other links: a few moves. Equal shares may change in the whole component.
  */
 #include "coordinator/planner/run.h"
 
@@ -34,169 +35,292 @@ void run_make_dirty(struct run *run, uint32_t host, bool inbound)
 	run->dirty[run->n_dirty++] = host * 2 + inbound;
 }
 
-/* All that send in the component of what is dirty; links found on the way become dirty, too. */
-static uint32_t gather(struct run *run, uint32_t from)
+/* Bytes that are left now, with @rate since it was set. */
+static double get_left(const struct run *run, const struct run_move *move, double rate)
+{
+	double passed = run->now_s - move->since_s, left = move->left;
+
+	if (passed > 0 && rate > 0)
+		left -= passed * instance_progress(&run->in->vms[move->vm], rate);
+	return left > 0 ? left : 0;
+}
+
+/* Seconds that they take at full path. */
+static double get_left_s(const struct run *run, const struct run_move *move)
+{
+	const struct instance_vm *vm = &run->in->vms[move->vm];
+
+	return get_left(run, move, move->rate) /
+	       instance_progress(vm, instance_path(run->in, vm, move->from, move->to));
+}
+
+/* Adds the move to those that are looked at. */
+static void touch(struct run *run, uint32_t m, uint32_t *n)
+{
+	struct run_move *move = &run->moves[m];
+
+	move->seen = true;
+	if (*n == run->room_touched) {
+		run->room_touched = *n ? 2 * *n : 64;
+		run->touched = xreallocarray(run->touched, run->room_touched,
+		                             sizeof(*run->touched));
+	}
+	run->touched[(*n)++] = (struct run_touched){
+		.move = m, .key = move->key, .rate = move->rate, .left_s = get_left_s(run, move)
+	};
+}
+
+static bool is_shorter(const struct run_touched *x, const struct run_touched *y)
+{
+	if (x->left_s != y->left_s)
+		return x->left_s < y->left_s;
+	return x->key != y->key ? x->key < y->key : x->move < y->move;
+}
+
+/* Mostly a few, sometimes hundreds, and at every event: Shell's sort needs no calls. */
+static void sort_touched(struct run_touched *touched, uint32_t n)
+{
+	static const uint32_t gaps[] = { 1750, 701, 301, 132, 57, 23, 10, 4, 1 };
+
+	for (size_t g = 0; g < ARRAY_SIZE(gaps); g++) {
+		uint32_t gap = gaps[g];
+
+		for (uint32_t i = gap; i < n; i++) {
+			struct run_touched t = touched[i];
+			uint32_t k = i;
+
+			for (; k >= gap && is_shorter(&t, &touched[k - gap]); k -= gap)
+				touched[k] = touched[k - gap];
+			touched[k] = t;
+		}
+	}
+}
+
+/* @was: its rate until now. */
+static void take_rate(struct run *run, uint32_t m, double was)
+{
+	struct run_move *move = &run->moves[m];
+	double passed = run->now_s - move->since_s, next_s = INFINITY;
+
+	move->left = get_left(run, move, was);
+	if (passed > 0)
+		move->sent += passed * was;
+	move->since_s = run->now_s;
+	if (move->left <= 0)
+		next_s = run->now_s;
+	else if (move->rate > 0)
+		next_s = run->now_s +
+		         move->left / instance_progress(&run->in->vms[move->vm], move->rate);
+	run_set_next(run, m, next_s);
+}
+
+/* It has a rate, and that is what it was. */
+static bool is_settled(const struct run *run, const struct run_touched *t)
+{
+	const struct run_move *move = &run->moves[t->move];
+
+	return move->rate == t->rate && move->since_s < run->now_s;
+}
+
+static uint32_t get_first(const struct run *run, uint32_t host, bool inbound)
+{
+	return inbound ? run->hosts[host].in.sends : run->hosts[host].out.sends;
+}
+
+static uint32_t get_next(const struct run *run, uint32_t m, bool inbound)
+{
+	return inbound ? run->moves[m].next_in : run->moves[m].next_out;
+}
+
+/* --- shortest first --- */
+
+static bool is_before(const struct run *run, uint32_t m, const struct run_touched *t)
+{
+	const struct run_move *move = &run->moves[m];
+	struct run_touched other = { .move = m, .key = move->key, .left_s = get_left_s(run, move) };
+
+	return is_shorter(&other, t);
+}
+
+/* What the shorter ones leave of that link. */
+static double get_rest(const struct run *run, uint32_t host, bool inbound,
+                       const struct run_touched *t)
+{
+	double rest = run_get_residual(run, host, inbound);
+
+	for (uint32_t m = get_first(run, host, inbound); m != INSTANCE_NONE;
+	     m = get_next(run, m, inbound)) {
+		if (m != t->move && run->moves[m].rate > 0 && is_before(run, m, t))
+			rest -= run->moves[m].rate;
+	}
+	return rest;
+}
+
+static double get_rate(const struct run *run, const struct run_touched *t)
+{
+	const struct run_move *move = &run->moves[t->move];
+	const struct instance_vm *vm = &run->in->vms[move->vm];
+	double path = instance_path(run->in, vm, move->from, move->to);
+	double floor = vm->floor_bytes_per_s < path ? vm->floor_bytes_per_s : path;
+	double rate = fmin(
+		path, fmin(get_rest(run, move->from, false, t), get_rest(run, move->to, true, t)));
+
+	/* A trickle is no use, and rounding errors are no bandwidth. */
+	return rate < floor || rate < path * 1e-9 ? 0 : rate;
+}
+
+/* Those on that link that come after the @i-th, to where they belong among the others after it. */
+static void touch_longer(struct run *run, uint32_t host, bool inbound, uint32_t i, uint32_t *n)
+{
+	for (uint32_t m = get_first(run, host, inbound); m != INSTANCE_NONE;
+	     m = get_next(run, m, inbound)) {
+		uint32_t k = *n;
+		struct run_touched t;
+
+		if (run->moves[m].seen || is_before(run, m, &run->touched[i]))
+			continue;
+		touch(run, m, n);
+		for (t = run->touched[k]; is_shorter(&t, &run->touched[k - 1]); k--)
+			run->touched[k] = run->touched[k - 1];
+		run->touched[k] = t;
+	}
+}
+
+static void share_shortest(struct run *run)
 {
 	uint32_t n = 0;
 
-	for (; from < run->n_dirty; from++) {
-		bool inbound = run->dirty[from] & 1;
-		struct run_host *host = &run->hosts[run->dirty[from] / 2];
-		uint32_t m = inbound ? host->in.sends : host->out.sends;
+	for (uint32_t d = 0; d < run->n_dirty; d++) {
+		bool inbound = run->dirty[d] & 1;
 
-		while (m != INSTANCE_NONE) {
-			struct run_move *move = &run->moves[m];
-
-			if (!move->seen) {
-				move->seen = true;
-				if (n == run->room_touched) {
-					run->room_touched = n ? 2 * n : 64;
-					run->touched = xreallocarray(run->touched,
-					                             run->room_touched,
-					                             sizeof(*run->touched));
-				}
-				run->touched[n++] = m;
-				run_make_dirty(run, move->from, false);
-				run_make_dirty(run, move->to, true);
-			}
-			m = inbound ? move->next_in : move->next_out;
+		for (uint32_t m = get_first(run, run->dirty[d] / 2, inbound); m != INSTANCE_NONE;
+		     m = get_next(run, m, inbound)) {
+			if (!run->moves[m].seen)
+				touch(run, m, &n);
 		}
 	}
-	return n;
+	sort_touched(run->touched, n);
+	for (uint32_t i = 0; i < n; i++) {
+		struct run_move *move = &run->moves[run->touched[i].move];
+
+		move->rate = get_rate(run, &run->touched[i]);
+		if (is_settled(run, &run->touched[i]))
+			continue;
+		take_rate(run, run->touched[i].move, run->touched[i].rate);
+		touch_longer(run, move->from, false, i, &n);
+		touch_longer(run, move->to, true, i, &n);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		run->moves[run->touched[i].move].seen = false;
 }
 
-static void settle(struct run *run, struct run_move *move)
-{
-	double passed = run->now_s - move->since_s;
-	const struct instance_vm *vm = &run->in->vms[move->vm];
+/* --- equal shares --- */
 
-	move->since_s = run->now_s;
-	if (passed <= 0 || move->rate <= 0)
-		return;
-	move->sent += passed * move->rate;
-	move->left -= passed * instance_progress(vm, move->rate);
-	if (move->left < 0)
-		move->left = 0;
+/* What each of those without a rate gets of this link. */
+static double get_share(const struct run *run, uint32_t host, bool inbound)
+{
+	const struct run_host *h = &run->hosts[host];
+
+	return fmax(run_get_residual(run, host, inbound), 0) / (inbound ? h->in.open : h->out.open);
 }
 
-static int compare_left(const void *a, const void *b, void *context)
+/* Nobody on this link is held up more elsewhere: then its share is what they get. */
+static bool is_tightest(const struct run *run, uint32_t host, bool inbound, double share)
 {
-	const struct run_move *moves = context;
-	const struct run_move *x = &moves[*(const uint32_t *)a], *y = &moves[*(const uint32_t *)b];
+	share *= 1 - 1e-12;
+	for (uint32_t m = get_first(run, host, inbound); m != INSTANCE_NONE;
+	     m = get_next(run, m, inbound)) {
+		const struct run_move *move = &run->moves[m];
 
-	/* next_s holds the time left at full path while rates are shared. */
-	if (x->next_s != y->next_s)
-		return x->next_s < y->next_s ? -1 : 1;
-	if (x->key != y->key)
-		return x->key < y->key ? -1 : 1;
-	return x->vm < y->vm ? -1 : x->vm > y->vm;
+		if (move->rate >= 0)
+			continue;
+		if (instance_path(run->in, &run->in->vms[move->vm], move->from, move->to) < share ||
+		    get_share(run, inbound ? move->from : move->to, !inbound) < share)
+			return false;
+	}
+	return true;
 }
 
-static double get_residual(const struct run *run, const struct run_move *move)
+static void give_share(struct run *run, struct run_move *move, double rate)
 {
-	return fmin(run_get_residual(run, move->from, false),
-	            run_get_residual(run, move->to, true));
-}
-
-static void give(struct run *run, struct run_move *move, double rate)
-{
-	move->rate = rate;
+	run->hosts[move->from].out.open--;
+	run->hosts[move->to].in.open--;
 	run->hosts[move->from].out.reserved += rate;
 	run->hosts[move->to].in.reserved += rate;
+	move->rate = rate;
 }
 
-static void share_shortest(struct run *run, uint32_t n)
+static void fill_link(struct run *run, uint32_t host, bool inbound, double share)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		struct run_move *move = &run->moves[run->touched[i]];
-		const struct instance_vm *vm = &run->in->vms[move->vm];
-		double path = instance_path(run->in, vm, move->from, move->to);
-		double rate = get_residual(run, move);
-		double floor = vm->floor_bytes_per_s < path ? vm->floor_bytes_per_s : path;
-
-		if (rate > path)
-			rate = path;
-		/* A trickle is no use, and rounding errors are no bandwidth. */
-		if (rate < floor || rate < path * 1e-9)
-			rate = 0;
-		give(run, move, rate);
+	for (uint32_t m = get_first(run, host, inbound); m != INSTANCE_NONE;
+	     m = get_next(run, m, inbound)) {
+		if (run->moves[m].rate < 0)
+			give_share(run, &run->moves[m], share);
 	}
 }
 
-/* Max-min: in rounds the link with the smallest equal share is filled. */
-static void share_fair(struct run *run, uint32_t n)
+/* Max-min: a link that is the tightest to all that it carries is filled, and what its moves leave on
+ * their other links is for others. Shares of links only grow by that, so the order does not matter. */
+static void fill_links(struct run *run, uint32_t n)
 {
-	uint32_t unfixed = n;
+	uint32_t left = n;
 
-	for (uint32_t i = 0; i < n; i++)
-		run->moves[run->touched[i]].rate = -1;
-	while (unfixed) {
-		double least = INFINITY;
-		struct run_move *tightest = NULL;
-
+	while (left) {
+		left = 0;
 		for (uint32_t i = 0; i < n; i++) {
-			struct run_move *move = &run->moves[run->touched[i]];
+			struct run_move *move = &run->moves[run->touched[i].move];
 			const struct instance_vm *vm = &run->in->vms[move->vm];
-			double share = instance_path(run->in, vm, move->from, move->to);
-			double out = run_get_residual(run, move->from, false);
-			double in = run_get_residual(run, move->to, true);
-			unsigned n_out = 0, n_in = 0;
+			double path, out, in;
 
 			if (move->rate >= 0)
 				continue;
-			for (uint32_t m = run->hosts[move->from].out.sends; m != INSTANCE_NONE;
-			     m = run->moves[m].next_out)
-				n_out += run->moves[m].rate < 0;
-			for (uint32_t m = run->hosts[move->to].in.sends; m != INSTANCE_NONE;
-			     m = run->moves[m].next_in)
-				n_in += run->moves[m].rate < 0;
-			share = fmin(share, fmin(out / n_out, in / n_in));
-			if (share < least) {
-				least = share;
-				tightest = move;
-			}
+			path = instance_path(run->in, vm, move->from, move->to);
+			out = get_share(run, move->from, false);
+			in = get_share(run, move->to, true);
+			if (path <= out && path <= in)
+				give_share(run, move, path);
+			else if (out <= in && is_tightest(run, move->from, false, out))
+				fill_link(run, move->from, false, out);
+			else if (in <= out && is_tightest(run, move->to, true, in))
+				fill_link(run, move->to, true, in);
+			else
+				left++;
 		}
-		if (!tightest)
-			break;
-		give(run, tightest, fmax(least, 0));
-		unfixed--;
 	}
 }
 
-static void share(struct run *run, uint32_t from)
+static void share_fair(struct run *run)
 {
-	uint32_t n = gather(run, from);
+	uint32_t n = 0;
 
-	for (uint32_t i = from; i < run->n_dirty; i++) {
-		struct run_host *host = &run->hosts[run->dirty[i] / 2];
+	/* All that send in the component; links found on the way become dirty, too. */
+	for (uint32_t d = 0; d < run->n_dirty; d++) {
+		bool inbound = run->dirty[d] & 1;
+		struct run_host *host = &run->hosts[run->dirty[d] / 2];
 
-		*(run->dirty[i] & 1 ? &host->in.reserved : &host->out.reserved) = 0;
+		*(inbound ? &host->in.reserved : &host->out.reserved) = 0;
+		for (uint32_t m = get_first(run, run->dirty[d] / 2, inbound); m != INSTANCE_NONE;
+		     m = get_next(run, m, inbound)) {
+			if (run->moves[m].seen)
+				continue;
+			touch(run, m, &n);
+			run_make_dirty(run, run->moves[m].from, false);
+			run_make_dirty(run, run->moves[m].to, true);
+		}
 	}
+	sort_touched(run->touched, n);
 	for (uint32_t i = 0; i < n; i++) {
-		struct run_move *move = &run->moves[run->touched[i]];
-		const struct instance_vm *vm = &run->in->vms[move->vm];
+		struct run_move *move = &run->moves[run->touched[i].move];
 
-		settle(run, move);
 		move->seen = false;
-		move->next_s = move->left /
-		               instance_progress(vm,
-		                                 instance_path(run->in, vm, move->from, move->to));
+		move->rate = -1;
+		run->hosts[move->from].out.open++;
+		run->hosts[move->to].in.open++;
 	}
-	qsort_r(run->touched, n, sizeof(*run->touched), compare_left, run->moves);
-	if (run->options->rates == SCHEDULE_FAIR)
-		share_fair(run, n);
-	else
-		share_shortest(run, n);
+	fill_links(run, n);
 	for (uint32_t i = 0; i < n; i++) {
-		struct run_move *move = &run->moves[run->touched[i]];
-		const struct instance_vm *vm = &run->in->vms[move->vm];
-		double next_s = INFINITY;
-
-		if (move->left <= 0)
-			next_s = run->now_s;
-		else if (move->rate > 0)
-			next_s = run->now_s + move->left / instance_progress(vm, move->rate);
-		run_set_next(run, run->touched[i], next_s);
+		if (!is_settled(run, &run->touched[i]))
+			take_rate(run, run->touched[i].move, run->touched[i].rate);
 	}
 }
 
@@ -204,7 +328,10 @@ void run_share_links(struct run *run)
 {
 	if (!run->n_dirty)
 		return;
-	share(run, 0);
+	if (run->options->rates == SCHEDULE_FAIR)
+		share_fair(run);
+	else
+		share_shortest(run);
 	for (uint32_t i = 0; i < run->n_dirty; i++) {
 		struct run_host *host = &run->hosts[run->dirty[i] / 2];
 

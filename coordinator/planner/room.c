@@ -29,24 +29,39 @@ void room_alloc(struct room *room, const struct instance *in)
 	};
 }
 
-void room_init(struct room *room, const struct instance *in, bool settled)
+void room_init_movers(struct room *room, const struct instance *in, bool settled,
+                      const uint32_t *movers, uint32_t n_movers)
 {
 	room_alloc(room, in);
 	for (uint32_t h = 0; h < in->n_hosts; h++) {
 		memcpy(room->free_bytes[h], in->hosts[h].free_bytes, sizeof(*room->free_bytes));
 		room->vcpus[h] = in->hosts[h].vcpu_room;
 	}
-	for (uint32_t v = 0; v < in->n_vms; v++) {
+	/* Who stays matters only to those of its groups. */
+	for (uint32_t v = 0; in->n_groups && v < in->n_vms; v++) {
+		room->at[v] = in->vms[v].home;
+		room->to[v] = INSTANCE_NONE;
+	}
+	for (uint32_t i = 0; i < n_movers; i++) {
+		uint32_t v = movers[i];
 		const struct instance_vm *vm = &in->vms[v];
 
 		room->at[v] = vm->home;
 		room->to[v] = vm->role == INSTANCE_RUNNING ? vm->target : INSTANCE_NONE;
-		if (!settled || vm->role == INSTANCE_STAYS)
+		if (!settled)
 			continue;
 		leave(room, v);
 		room->at[v] = room->to[v];
 		room->to[v] = INSTANCE_NONE;
 	}
+}
+
+void room_init(struct room *room, const struct instance *in, bool settled)
+{
+	uint32_t n, *movers = instance_list_movers(in, &n);
+
+	room_init_movers(room, in, settled, movers, n);
+	free(movers);
 }
 
 void room_copy(struct room *to, const struct room *from)

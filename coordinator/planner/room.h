@@ -32,6 +32,9 @@ struct room {
 
 /* @settled: as when all that leave have left (placement); else as it is now (scheduling). */
 void room_init(struct room *room, const struct instance *in, bool settled);
+/* For who has them: all of instance_list_movers, in any order. */
+void room_init_movers(struct room *room, const struct instance *in, bool settled,
+                      const uint32_t *movers, uint32_t n_movers);
 /* To be copied into. */
 void room_alloc(struct room *room, const struct instance *in);
 void room_copy(struct room *to, const struct room *from);

@@ -11,22 +11,24 @@
 
 /* --- heap of next events --- */
 
-static bool is_earlier(const struct run *run, uint32_t a, uint32_t b)
+static bool is_earlier(const struct run_event *x, const struct run_event *y)
 {
-	const struct run_move *x = &run->moves[a], *y = &run->moves[b];
-
 	if (x->next_s != y->next_s)
 		return x->next_s < y->next_s;
-	return x->key != y->key ? x->key < y->key : a < b;
+	return x->key != y->key ? x->key < y->key : x->move < y->move;
 }
 
-static void sift(struct run *run, uint32_t i)
+static void put(struct run *run, uint32_t i, struct run_event event)
 {
-	uint32_t m = run->heap[i];
+	run->heap[i] = event;
+	run->moves[event.move].heap = i;
+}
 
-	while (i && is_earlier(run, m, run->heap[(i - 1) / 2])) {
-		run->heap[i] = run->heap[(i - 1) / 2];
-		run->moves[run->heap[i]].heap = i;
+/* @event goes to where it belongs, from the free place @i. */
+static void sift(struct run *run, uint32_t i, struct run_event event)
+{
+	while (i && is_earlier(&event, &run->heap[(i - 1) / 2])) {
+		put(run, i, run->heap[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
 	for (;;) {
@@ -34,41 +36,32 @@ static void sift(struct run *run, uint32_t i)
 
 		if (child >= run->n_heap)
 			break;
-		if (child + 1 < run->n_heap &&
-		    is_earlier(run, run->heap[child + 1], run->heap[child]))
+		if (child + 1 < run->n_heap && is_earlier(&run->heap[child + 1], &run->heap[child]))
 			child++;
-		if (!is_earlier(run, run->heap[child], m))
+		if (!is_earlier(&run->heap[child], &event))
 			break;
-		run->heap[i] = run->heap[child];
-		run->moves[run->heap[i]].heap = i;
+		put(run, i, run->heap[child]);
 		i = child;
 	}
-	run->heap[i] = m;
-	run->moves[m].heap = i;
+	put(run, i, event);
 }
 
 void run_set_next(struct run *run, uint32_t m, double next_s)
 {
 	struct run_move *move = &run->moves[m];
+	uint32_t i = move->heap == INSTANCE_NONE ? run->n_heap++ : move->heap;
 
 	move->next_s = next_s;
-	if (move->heap == INSTANCE_NONE) {
-		move->heap = run->n_heap;
-		run->heap[run->n_heap++] = m;
-	}
-	sift(run, move->heap);
+	sift(run, i, (struct run_event){ .next_s = next_s, .key = move->key, .move = m });
 }
 
 uint32_t run_pop(struct run *run)
 {
-	uint32_t m = run->heap[0];
+	uint32_t m = run->heap[0].move;
 
 	run->moves[m].heap = INSTANCE_NONE;
-	if (--run->n_heap) {
-		run->heap[0] = run->heap[run->n_heap];
-		run->moves[run->heap[0]].heap = 0;
-		sift(run, 0);
-	}
+	if (--run->n_heap)
+		sift(run, 0, run->heap[run->n_heap]);
 	return m;
 }
 
@@ -126,6 +119,17 @@ static double seconds_of(double bytes, double rate)
 	return bytes / fmax(rate, 1);
 }
 
+/* What a link needs to be full, and one more; no use beyond. */
+static uint32_t count_lanes(const struct run *run, double link, const struct instance_vm *vm,
+                            uint32_t slots)
+{
+	double fill = vm->limit_bytes_per_s > 0 ? ceil(link / vm->limit_bytes_per_s) : 1;
+
+	if (run->options->every_slot || run->options->rates == SCHEDULE_RESERVED)
+		return slots;
+	return fill + LANES_AHEAD < slots ? (uint32_t)fill + LANES_AHEAD : slots;
+}
+
 uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 {
 	const struct instance *in = run->in;
@@ -147,6 +151,10 @@ uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 		.noise = 1,
 		.key = in->vms[vm].key,
 		.heap = INSTANCE_NONE,
+		.lanes_out = count_lanes(run, in->hosts[from].out_bytes_per_s, &in->vms[vm],
+		                         in->hosts[from].slots_out),
+		.lanes_in = count_lanes(run, in->hosts[to].in_bytes_per_s, &in->vms[vm],
+		                        in->hosts[to].slots_in),
 	};
 	if (run->options->seed)
 		run->moves[m].noise +=
@@ -154,6 +162,8 @@ uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 			((double)(instance_mix(run->options->seed, in->vms[vm].key) >> 11) /
 		                 (double)((uint64_t)1 << 52) -
 		         1);
+	if (run->moves[m].lanes_out > run->hosts[from].lanes)
+		run->hosts[from].lanes = run->moves[m].lanes_out;
 	run->move_of[vm] = m;
 	run_link(run, m, false);
 	run->hosts[from].out.waiting_s += run->moves[m].out_s;
@@ -183,27 +193,10 @@ void run_forget(struct run *run, uint32_t m)
 
 /* --- slots --- */
 
-/* What a link needs to be full, and one more; no use beyond. */
-static uint32_t count_lanes(double link, const struct instance_vm *vm, uint32_t slots)
-{
-	double fill = vm->limit_bytes_per_s > 0 ? ceil(link / vm->limit_bytes_per_s) : 1;
-
-	return fill + LANES_AHEAD < slots ? (uint32_t)fill + LANES_AHEAD : slots;
-}
-
 bool run_has_slot(const struct run *run, const struct run_move *move)
 {
-	const struct instance *in = run->in;
-	const struct instance_host *from = &in->hosts[move->from], *to = &in->hosts[move->to];
-	const struct instance_vm *vm = &in->vms[move->vm];
-	uint32_t out = from->slots_out, inbound = to->slots_in;
-
-	if (!run->options->every_slot && run->options->rates != SCHEDULE_RESERVED) {
-		out = count_lanes(from->out_bytes_per_s, vm, out);
-		inbound = count_lanes(to->in_bytes_per_s, vm, inbound);
-	}
-	return run->busy < in->slots && run->hosts[move->from].out.busy < out &&
-	       run->hosts[move->to].in.busy < inbound;
+	return run->busy < run->in->slots && run->hosts[move->from].out.busy < move->lanes_out &&
+	       run->hosts[move->to].in.busy < move->lanes_in;
 }
 
 bool run_may_start(const struct run *run, uint32_t m)

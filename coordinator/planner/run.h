@@ -19,13 +19,29 @@ struct run_move {
 	double start_s, send_s, sent;
 	double noise; /* factor, around 1 */
 	uint64_t key;
-	uint32_t heap;               /* position, NONE: not in it */
-	uint32_t next_out, prev_out; /* of those that wait, or of those that send, of `from` */
-	uint32_t next_in, prev_in;   /* the same of `to` */
-	uint32_t final_to;           /* of a detour: where it was going */
-	uint32_t turn;               /* how many began before it */
+	uint32_t heap;                /* position, NONE: not in it */
+	uint32_t lanes_out, lanes_in; /* while fewer than these are busy it may have a slot */
+	uint32_t next_out, prev_out;  /* of those that wait, or of those that send, of `from` */
+	uint32_t next_in, prev_in;    /* the same of `to` */
+	uint32_t final_to;            /* of a detour: where it was going */
+	uint32_t turn;                /* how many began before it */
 	bool is_long, running, detour, retargeted;
 	bool seen; /* rates.c */
+};
+
+/* In the heap: the time is with it, so that comparing looks at nothing else. */
+struct run_event {
+	double next_s;
+	uint64_t key;
+	uint32_t move;
+};
+
+/* One of those whose rates are worked out together. */
+struct run_touched {
+	double left_s; /* at full path */
+	double rate;   /* that it had */
+	uint64_t key;
+	uint32_t move;
 };
 
 struct run_link {
@@ -33,6 +49,7 @@ struct run_link {
 	double reserved;       /* SCHEDULE_RESERVED: bytes/s taken */
 	uint32_t busy;         /* slots */
 	uint32_t waits, sends; /* lists: first move */
+	uint32_t open;         /* rates.c: of those that send, without a rate yet */
 	bool dirty;            /* its rates are to be worked out again */
 };
 
@@ -40,6 +57,7 @@ struct run_host {
 	struct run_link out, in;
 	uint32_t ports;
 	uint32_t n_long; /* of those that leave */
+	uint32_t lanes;  /* out; no move of it may have more */
 	bool awake;      /* as a source: something may be able to start */
 	bool listed;
 };
@@ -54,14 +72,16 @@ struct run {
 	uint32_t busy, preparing; /* slots of the cluster */
 	double waiting_s;         /* work of all that wait */
 	double now_s;
-	uint32_t *heap, n_heap;
+	struct run_event *heap;
+	uint32_t n_heap;
 	uint32_t *awake, n_awake;
 	uint32_t *dirty, n_dirty, room_dirty; /* host * 2, + 1 for inbound */
-	uint32_t *touched, room_touched;      /* rates.c: scratch */
-	uint32_t *prepared, n_prepared;       /* prepared, and no slot is free */
-	uint32_t *ranked;                     /* SCHEDULE_GIVEN: guests by rank */
-	uint32_t *move_of;                    /* per guest: its latest move */
-	uint8_t *bounced;                     /* per guest: detours so far; NULL until one */
+	struct run_touched *touched;          /* rates.c: scratch */
+	uint32_t room_touched;
+	uint32_t *prepared, n_prepared; /* prepared, and no slot is free */
+	uint32_t *ranked;               /* SCHEDULE_GIVEN: guests by rank */
+	uint32_t *move_of;              /* per guest: its latest move */
+	uint8_t *bounced;               /* per guest: detours so far; NULL until one */
 	uint32_t n_detours, n_ended, n_begun;
 	uint64_t events;
 	uint32_t *ended; /* in order */

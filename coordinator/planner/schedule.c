@@ -161,6 +161,8 @@ static uint32_t pick_of(const struct run *run, uint32_t source, bool longest)
 {
 	uint32_t best = INSTANCE_NONE;
 
+	if (!run->in->preparing && run->hosts[source].out.busy >= run->hosts[source].lanes)
+		return best;
 	for (uint32_t m = run->hosts[source].out.waits; m != INSTANCE_NONE;
 	     m = run->moves[m].next_out) {
 		const struct run_move *move = &run->moves[m];
@@ -345,10 +347,8 @@ static void add_running(struct run *run, uint32_t v)
 static void begin(struct run *run, const struct instance *in, const uint32_t *targets,
                   const struct schedule_options *options)
 {
-	uint32_t n = 0, ranked = 0;
+	uint32_t n, ranked = 0, *movers = instance_list_movers(in, &n);
 
-	for (uint32_t v = 0; v < in->n_vms; v++)
-		n += in->vms[v].role == INSTANCE_RUNNING || targets[v] != INSTANCE_NONE;
 	*run = (struct run){
 		.in = in,
 		.options = options,
@@ -360,15 +360,18 @@ static void begin(struct run *run, const struct instance *in, const uint32_t *ta
 		.ranked = xcalloc((size_t)n + 1, sizeof(*run->ranked)),
 		.move_of = xcalloc((size_t)in->n_vms + 1, sizeof(*run->move_of)),
 	};
-	run->moves = xcalloc(run->room_moves, sizeof(*run->moves));
-	run->ended = xcalloc(run->room_moves, sizeof(*run->ended));
-	room_init(&run->room, in, false);
+	/* Filled in one by one, and most of it never. */
+	run->moves = xreallocarray(NULL, run->room_moves, sizeof(*run->moves));
+	run->ended = xreallocarray(NULL, run->room_moves, sizeof(*run->ended));
+	room_init_movers(&run->room, in, false, movers, n);
 	for (uint32_t h = 0; h < in->n_hosts; h++) {
 		struct run_host *host = &run->hosts[h];
 
 		host->out.waits = host->out.sends = host->in.waits = host->in.sends = INSTANCE_NONE;
 	}
-	for (uint32_t v = 0; v < in->n_vms; v++) {
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t v = movers[i];
+
 		run->move_of[v] = INSTANCE_NONE;
 		if (in->vms[v].role == INSTANCE_RUNNING)
 			add_running(run, v);
@@ -377,58 +380,62 @@ static void begin(struct run *run, const struct instance *in, const uint32_t *ta
 			run->ranked[ranked++] = v;
 		}
 	}
+	free(movers);
 	run->ranked[ranked] = INSTANCE_NONE;
 	if (options->order == SCHEDULE_GIVEN)
 		qsort_r(run->ranked, ranked, sizeof(*run->ranked), compare_ranks,
 		        (void *)options->rank);
 }
 
-static int compare_moves(const void *a, const void *b, void *context)
+static int compare_running(const void *a, const void *b, void *context)
 {
 	const struct schedule_move *x = a, *y = b;
 	const struct instance *in = context;
 
-	if (x->start_s != y->start_s)
-		return x->start_s < y->start_s ? -1 : 1;
-	if (x->turn != y->turn)
-		return x->turn < y->turn ? -1 : 1;
 	if (in->vms[x->vm].key != in->vms[y->vm].key)
 		return in->vms[x->vm].key < in->vms[y->vm].key ? -1 : 1;
 	return x->vm < y->vm ? -1 : x->vm > y->vm;
 }
 
+/* Each that begins has a turn of its own, and time passes from turn to turn: what runs already, then
+ * turn by turn, is by start. */
 static void collect(struct run *run, struct schedule *schedule)
 {
+	uint32_t n_running = run->n_ended - run->n_begun, running = 0;
+
 	schedule->moves = xcalloc((size_t)run->n_ended + 1, sizeof(*schedule->moves));
 	schedule->stuck = xcalloc((size_t)run->n_moves + 1, sizeof(*schedule->stuck));
+	schedule->n_moves = run->n_ended;
 	for (uint32_t i = 0; i < run->n_ended; i++) {
 		const struct run_move *move = &run->moves[run->ended[i]];
 
-		schedule->moves[schedule->n_moves++] = (struct schedule_move){
-			.vm = move->vm,
-			.from = move->from,
-			.to = move->to,
-			.start_s = move->start_s,
-			.send_s = move->send_s,
-			.end_s = move->next_s,
-			.bytes = move->sent,
-			.turn = move->turn,
-			.running = move->running,
-			.detour = move->detour,
-			.retargeted = move->retargeted,
-		};
+		schedule->moves[move->turn ? n_running + move->turn - 1 : running++] =
+			(struct schedule_move){
+				.vm = move->vm,
+				.from = move->from,
+				.to = move->to,
+				.start_s = move->start_s,
+				.send_s = move->send_s,
+				.end_s = move->next_s,
+				.bytes = move->sent,
+				.turn = move->turn,
+				.running = move->running,
+				.detour = move->detour,
+				.retargeted = move->retargeted,
+			};
 		if (move->next_s > schedule->makespan_s)
 			schedule->makespan_s = move->next_s;
 		schedule->mean_end_s += move->next_s / run->n_ended;
 		schedule->bytes += move->sent;
 	}
+	assert(running == n_running);
 	for (uint32_t m = 0; m < run->n_moves; m++) {
 		if (run->moves[m].state == RUN_WAITS)
 			schedule->stuck[schedule->n_stuck++] = run->moves[m].vm;
 	}
 	schedule->n_detours = run->n_detours;
 	schedule->events = run->events;
-	qsort_r(schedule->moves, schedule->n_moves, sizeof(*schedule->moves), compare_moves,
+	qsort_r(schedule->moves, running, sizeof(*schedule->moves), compare_running,
 	        (void *)run->in);
 }
 
@@ -466,11 +473,11 @@ void schedule_make(const struct instance *in, const uint32_t *targets,
 			start_all(&run);
 			continue;
 		}
-		run.now_s = run.moves[run.heap[0]].next_s;
+		run.now_s = run.heap[0].next_s;
 		assert(!isinf(run.now_s));
 		/* What happens at one time happens before anything new begins. */
 		soon = run.now_s * (1 + 1e-12);
-		while (run.n_heap && run.moves[run.heap[0]].next_s <= soon)
+		while (run.n_heap && run.heap[0].next_s <= soon)
 			happen(&run, run_pop(&run));
 		start_all(&run);
 	}

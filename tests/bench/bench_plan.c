@@ -184,11 +184,30 @@ static void disturb(struct instance *in, const uint32_t *targets, unsigned turn)
 	}
 }
 
-static void run_replan(void)
+static void time_replans(struct instance *in, const uint32_t *targets, enum schedule_rates rates,
+                         const char *name)
 {
 	enum { TURNS = 300 };
-	const struct drain_shape shape = { 1000, 20, 100, 25, 0, 1 };
 	static double ms[TURNS];
+	struct planner_plan plan;
+
+	for (unsigned i = 0; i < TURNS; i++) {
+		double before;
+
+		disturb(in, targets, i);
+		before = bench_cpu_s();
+		planner_make(in, &(struct planner_options){ .seed = 1, .rates = rates }, &plan);
+		ms[i] = (bench_cpu_s() - before) * 1e3;
+		planner_plan_deinit(&plan);
+	}
+	qsort(ms, TURNS, sizeof(*ms), compare_doubles);
+	printf("replan %sp50_ms %.3f\nreplan %sp99_ms %.3f\n", name, ms[TURNS / 2], name,
+	       ms[TURNS * 99 / 100]);
+}
+
+static void run_replan(void)
+{
+	const struct drain_shape shape = { 1000, 20, 100, 25, 0, 1 };
 	struct planner_plan plan;
 	struct instance in;
 	uint32_t *targets;
@@ -198,17 +217,8 @@ static void run_replan(void)
 	printf("replan moves %u\n", plan.schedule.n_moves);
 	targets = xmemdup(plan.placement.targets, in.n_vms * sizeof(*targets));
 	planner_plan_deinit(&plan);
-	for (unsigned i = 0; i < TURNS; i++) {
-		double before;
-
-		disturb(&in, targets, i);
-		before = bench_cpu_s();
-		planner_make(&in, &(struct planner_options){ .seed = 1 }, &plan);
-		ms[i] = (bench_cpu_s() - before) * 1e3;
-		planner_plan_deinit(&plan);
-	}
-	qsort(ms, TURNS, sizeof(*ms), compare_doubles);
-	printf("replan p50_ms %.3f\nreplan p99_ms %.3f\n", ms[TURNS / 2], ms[TURNS * 99 / 100]);
+	time_replans(&in, targets, SCHEDULE_SHORTEST, "");
+	time_replans(&in, targets, SCHEDULE_FAIR, "fair_");
 	free(targets);
 	instance_deinit(&in);
 }
