@@ -85,6 +85,7 @@ static void reply_drain(struct coordinator *c, struct mesh_incoming *in, const s
 	m.blockers = view_checks_new(&reply->checks);
 	m.n_blockers = reply->checks.count;
 	m.already = reply->already;
+	m.note = (char *)reply->text;
 	if (reply->plan)
 		m.plan_id = (char *)reply->plan->plan_id;
 	mesh_reply(in, &m.base);

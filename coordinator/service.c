@@ -78,6 +78,10 @@ static void handle_nodes(struct mesh_incoming *in, const Drover__V1__ListRequest
 			list->nodes[list->n_nodes++] = view_node_new(c->fleet, node,
 			                                             clock_now_ms());
 	}
+	if (r->selector[0])
+		list->note = fleet_describe_unheard_labels(c->fleet);
+	if (!list->note)
+		list->note = xstrdup("");
 	mesh_reply(in, &list->base);
 	view_free(list);
 }

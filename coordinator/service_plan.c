@@ -7,6 +7,7 @@
 #include "coordinator/capacity_view.h"
 #include "coordinator/view.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,8 +65,9 @@ static void ask_each(struct capacity *c, const struct node *const *nodes, size_t
 	if (open)
 		m->not_searched[m->n_not_searched++] = xasprintf(
 			"%zu of %zu nodes: not every way to place their guests was tried "
-			"in the time allowed; name a node to have it alone looked into",
-			open, count);
+			"in the %" PRIu64 " steps allowed; name a node to have it alone looked "
+			"into",
+			open, count, CAPACITY_STEPS);
 }
 
 static void ask_largest(struct capacity *c, Drover__V1__Capacity *m)

@@ -84,13 +84,16 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "UPDATE nodes SET closed_since = "
 	      "(SELECT coalesce(max(number), 0) FROM drains WHERE drains.node = nodes.name) "
 	      "WHERE drain_number != 0 OR maintenance != 0;",
+	/* 8 to 9: what hosts have said of themselves */
+	[8] = "ALTER TABLE nodes ADD COLUMN own_labels TEXT NOT NULL DEFAULT '';"
+	      "ALTER TABLE nodes ADD COLUMN labels_heard INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format off */
 const char *const store_node_columns[] = {
 	"name", "mesh_address", "cordoned", "maintenance", "drain_number", "reason",
 	"fenced", "fence_epoch", "fenced_by", "fenced_reason", "fenced_wall_ms",
-	"labels", "closed_since", NULL
+	"labels", "closed_since", "own_labels", "labels_heard", NULL
 };
 const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
@@ -205,6 +208,8 @@ void store_bind_node(sqlite3_stmt *stmt, const struct node_record *node)
 	put_number(&row, node->fenced_wall_ms);
 	put_text(&row, node->labels);
 	put_number(&row, node->closed_since);
+	put_text(&row, node->own_labels);
+	put_number(&row, node->labels_heard);
 }
 
 int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *err)
@@ -224,6 +229,8 @@ int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *e
 	ret->fenced_wall_ms = get_number(&row);
 	get_text(&row, ret->labels, sizeof(ret->labels));
 	ret->closed_since = get_number(&row);
+	get_text(&row, ret->own_labels, sizeof(ret->own_labels));
+	ret->labels_heard = get_number(&row);
 	if (row.bad || !ret->name[0])
 		return error_set(err, ERROR_STORE, "a row of a node makes no sense");
 	return 0;

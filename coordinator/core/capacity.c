@@ -407,6 +407,7 @@ static void take_places(struct capacity *c, struct capacity_answer *answer, cons
 static void pack(struct capacity *c, struct capacity_answer *answer)
 {
 	size_t *rooms = xcalloc(answer->n_guests + 1, sizeof(*rooms));
+	uint64_t before = c->steps;
 
 	/* In a large fleet that is not full the roomiest hosts are enough. */
 	if (c->n_takers > answer->n_guests + 1)
@@ -428,7 +429,9 @@ static void pack(struct capacity *c, struct capacity_answer *answer)
 		break;
 	case PACKING_UNKNOWN:
 		snprintf(answer->reason, REASON_BYTES,
-		         "not known: no place for each was found, and not every way was tried");
+		         "not proved within %" PRIu64 " steps: no place for each was found, nor "
+		         "that there is none",
+		         before - c->steps);
 		break;
 	}
 	free(rooms);

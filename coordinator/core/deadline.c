@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Estimates waver: missed is what is late by more than this, or by a twentieth of what is left. */
-#define SLACK_MS  ((uint64_t)5000)
+/* Estimates waver: missed is what is late by more than this and by a twentieth of what is left. What is
+ * late stays so until it is in time without any such allowance. */
+#define SLACK_MS ((uint64_t)5000)
+/* That it will be met after all, or missed again, is told when it has stayed so. */
+#define STEADY_MS ((uint64_t)30000)
 #define NAMED_MAX 5
 
 void deadline_schedule(const uint64_t *durations_ms, size_t count, uint32_t slots,
@@ -94,9 +97,11 @@ static uint64_t schedule(struct drain_vm **list, uint32_t slots, unsigned percen
 	return last_ms;
 }
 
-static bool is_late(uint64_t end_ms, uint64_t left_ms)
+static bool is_late(uint64_t end_ms, uint64_t left_ms, bool was)
 {
-	return end_ms > left_ms + SLACK_MS && end_ms > left_ms + left_ms / 20;
+	uint64_t over_ms = end_ms > left_ms ? end_ms - left_ms : 0;
+
+	return was ? over_ms > 0 : over_ms > SLACK_MS && over_ms > left_ms / 20;
 }
 
 static void help(struct drain *drain, const char *format, ...)
@@ -125,7 +130,7 @@ static void try_parallel(const struct fleet *fleet, struct drain *drain, struct 
 	for (uint32_t more = slots + 1; more <= 2 * slots + 2; more++) {
 		uint64_t end_ms = schedule(list, more, 100, NULL, false);
 
-		if (is_late(end_ms, left_ms))
+		if (is_late(end_ms, left_ms, false))
 			continue;
 		units_format_duration(end_ms, text);
 		if (more <= allowed)
@@ -155,7 +160,8 @@ static void try_bandwidth(const struct fleet *fleet, struct drain *drain, struct
 		return;
 	end_ms = schedule(list, slots, (unsigned)(free_ms * 100 / limited_ms), NULL, false);
 	help(drain, "without the limit of %s for each: %s%s", units_format_rate(limit, rate),
-	     units_format_duration(end_ms, text), is_late(end_ms, left_ms) ? ", still late" : "");
+	     units_format_duration(end_ms, text),
+	     is_late(end_ms, left_ms, false) ? ", still late" : "");
 }
 
 /* One that alone makes the difference. */
@@ -167,7 +173,7 @@ static void try_without(struct drain *drain, struct drain_vm **list, uint32_t sl
 	for (size_t i = 0; list[i]; i++) {
 		uint64_t end_ms = schedule(list, slots, 100, list[i], false);
 
-		if (!list[i]->late || is_late(end_ms, left_ms))
+		if (!list[i]->late || is_late(end_ms, left_ms, false))
 			continue;
 		help(drain, "without %.100s (%s): %s: --leave %.100s", list[i]->name,
 		     units_format_bytes(list[i]->memory_bytes, memory),
@@ -235,9 +241,9 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 
 	names_deinit(&d->helps);
 	for (size_t i = 0; list[i]; i++)
-		list[i]->late = by_ms && is_late(list[i]->end_ms, left_ms);
+		list[i]->late = by_ms && is_late(list[i]->end_ms, left_ms, list[i]->late);
 	d->end_ms = end_ms;
-	d->late_ms = by_ms && is_late(end_ms, left_ms) ? end_ms - left_ms : 0;
+	d->late_ms = by_ms && is_late(end_ms, left_ms, d->late_ms > 0) ? end_ms - left_ms : 0;
 	d->latest_start_wall_ms = by_ms > end_ms ? by_ms - end_ms : 0;
 	d->missed = d->late_ms || (by_ms && blocked);
 	name_late(drain, list, names, sizeof(names));
@@ -259,6 +265,26 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 	free(list);
 }
 
+/* Each retry of what is blocked leads through a moment in which nothing is. */
+static bool has_changed(struct fleet *fleet, struct deadline *d)
+{
+	uint64_t now_ms = change_now(fleet);
+
+	if (d->missed == d->missed_told) {
+		d->differs_since_ms = 0;
+		return false;
+	}
+	if (!d->differs_since_ms)
+		d->differs_since_ms = now_ms;
+	/* The first news is told at once. */
+	if (d->ever_told && now_ms - d->differs_since_ms < STEADY_MS)
+		return false;
+	d->differs_since_ms = 0;
+	d->missed_told = d->missed;
+	d->ever_told = true;
+	return true;
+}
+
 void deadline_watch(struct fleet *fleet, struct drain *drain, uint32_t slots)
 {
 	struct deadline *d = &drain->deadline;
@@ -274,15 +300,13 @@ void deadline_watch(struct fleet *fleet, struct drain *drain, uint32_t slots)
 			fleet, SEVERITY_WARNING, "drain", drain->kept.number,
 			"its deadline has passed; nothing is stopped, it goes on: %.380s",
 			drain->status);
-	} else if (!passed && d->missed && !was_missed) {
-		deadline_judge(fleet, drain, slots, true);
-		change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number,
-		                   "its deadline %s%s%s", d->text,
+	} else if (!passed && has_changed(fleet, d)) {
+		if (d->missed)
+			deadline_judge(fleet, drain, slots, true);
+		change_tell_number(fleet, d->missed ? SEVERITY_WARNING : SEVERITY_INFO, "drain",
+		                   drain->kept.number, "its deadline %s%s%s", d->text,
 		                   d->helps.count ? "; what would help: " : "",
 		                   d->helps.count ? d->helps.items[0] : "");
-	} else if (!passed && !d->missed && was_missed) {
-		change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
-		                   "its deadline %s", d->text);
 	}
 	if (d->missed != was_missed)
 		change_drain(fleet, drain);

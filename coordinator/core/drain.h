@@ -65,7 +65,9 @@ struct deadline {
 	uint64_t latest_start_wall_ms; /* 0 = there is none that would do */
 	size_t n_late;
 	struct names helps; /* owned; a sentence each */
-	bool passed_told;   /* private */
+	/* Private: what people were told last, and since when it is otherwise; 0 = it is so. */
+	bool passed_told, missed_told, ever_told;
+	uint64_t differs_since_ms;
 };
 
 #define PLAN_ID_BYTES 17
@@ -109,13 +111,14 @@ void drain_restore(struct fleet *fleet, struct drain *drain);
 /* @m is over: a drain that had ended before learns how. */
 void drain_follow(struct fleet *fleet, const struct migration *m);
 
-/* What a drain as described by @record would do now: who goes where, who cannot. In no fleet;
- * changes nothing. */
-struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record);
-/* The same of several at once, as one draft: no guest goes to a node that is drained with its own.
- * @records: one per node, at least one. */
+/* What drains as described by @records would do now, as one draft: who goes where, who cannot. No guest
+ * goes to a node that is drained with its own. In no fleet; changes nothing. @records: one per node,
+ * at least one. */
 struct drain *drain_draft_together(struct fleet *fleet, const struct drain_record *records,
                                    size_t count);
+/* Of one, with the least effort and without a word: a guest that has a destination in it can go there, one
+ * that has none may have been given up too soon. */
+struct drain *drain_draft_quick(struct fleet *fleet, const struct drain_record *record);
 struct kept_plan;
 /* As drain_draft_together, but each guest goes where @plan sends it, or nowhere. */
 struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,

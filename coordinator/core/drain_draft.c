@@ -148,8 +148,8 @@ static void take_records(struct drain *drain, const struct drain_record *records
 	}
 }
 
-struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,
-                             const struct kept_plan *asked)
+static struct drain *make(struct fleet *fleet, const struct drain_record *records, size_t count,
+                          const struct kept_plan *asked, bool quick)
 {
 	struct drain *drain = xnew(struct drain);
 	struct drain_counts counts;
@@ -175,7 +175,7 @@ struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *rec
 
 		text_copy(drain->vms[i].pin, sizeof(drain->vms[i].pin), pin ? pin : "");
 	}
-	drain_plan_make(fleet, &drain, 1, &plan, true);
+	drain_plan_make(fleet, &drain, 1, &plan, !quick);
 	plan_deinit(&plan);
 	for (size_t i = 0; i < drain->n_vms; i++)
 		take_planned(&drain->vms[i]);
@@ -184,8 +184,14 @@ struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *rec
 	drain_set_aside(fleet, &drain->nodes, false);
 	counts = drain_count(drain);
 	drain_judge_amounts(fleet, drain, &counts);
-	deadline_judge(fleet, drain, drain_get_slots(fleet, drain), true);
+	deadline_judge(fleet, drain, drain_get_slots(fleet, drain), !quick);
 	return drain;
+}
+
+struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,
+                             const struct kept_plan *asked)
+{
+	return make(fleet, records, count, asked, false);
 }
 
 struct drain *drain_draft_together(struct fleet *fleet, const struct drain_record *records,
@@ -194,7 +200,7 @@ struct drain *drain_draft_together(struct fleet *fleet, const struct drain_recor
 	return drain_draft_as(fleet, records, count, NULL);
 }
 
-struct drain *drain_draft(struct fleet *fleet, const struct drain_record *record)
+struct drain *drain_draft_quick(struct fleet *fleet, const struct drain_record *record)
 {
-	return drain_draft_together(fleet, record, 1);
+	return make(fleet, record, 1, NULL, true);
 }

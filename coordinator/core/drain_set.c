@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several nodes at once: which they are, and why they cannot be emptied together.
  *
- * Whether a set can be emptied is the draft's to say. Where it cannot, each node is drafted alone: a
+ * Whether a set can be emptied is the draft's to say. Where it cannot, its nodes are drafted alone: a
  * guest that has a place then has none because of the others, and waiting would never help. That is
- * refused beforehand, with who needs whom, and the drains one after the other that would do.
+ * refused beforehand, with who needs whom, and the drains one after the other that would do. So many
+ * nodes are drafted as the owner thread has time for; what was not looked at for that is said.
  */
 #include "coordinator/core/drain_set.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/plan.h"
+#include "coordinator/planner/planner.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A refusal names so many guests, then "and 17 more". */
 #define NAMED_MAX 5
+/* Nodes that are drafted alone: milliseconds each, whatever their number. */
+#define ALONE_MAX 16
 
 /* --- which nodes --- */
 
@@ -45,10 +50,12 @@ static int take_selected(const struct fleet *fleet, const char *selector, struct
 		if (node_is_selected(node, selector))
 			add_node(set, node);
 	}
+	set->note = fleet_describe_unheard_labels(fleet);
 	if (!set->count)
 		return error_set(err, ERROR_NOT_FOUND,
-		                 "no node has the labels %s; which there are: drover nodes -o wide",
-		                 selector);
+		                 "no node has the labels %s; which there are: drover nodes -o "
+		                 "wide%s%.300s",
+		                 selector, set->note ? "; " : "", set->note ? set->note : "");
 	return 0;
 }
 
@@ -104,6 +111,7 @@ void drain_set_deinit(struct drain_set *set)
 	free(set->nodes);
 	free(set->words);
 	free(set->command);
+	free(set->note);
 	*set = (struct drain_set){ 0 };
 }
 
@@ -164,12 +172,22 @@ static char *describe_mutual(const struct drain_set *set, const bool *needs)
 	return xstrdup("");
 }
 
+/* What is not known of @guests of @nodes, of which no draft was made. */
+static char *describe_unproved(size_t guests, size_t nodes)
+{
+	return xasprintf("not proved within %" PRIu64 " steps: whether %zu guests of %zu more "
+	                 "nodes have a place if theirs alone is emptied",
+	                 ALONE_MAX * PLANNER_LEAST_EFFORT, guests, nodes);
+}
+
 char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
-                              const struct drain_record *records, const struct drain *draft)
+                              const struct drain_record *records, const struct drain *draft,
+                              char **ret_unproved)
 {
 	struct drain **alone = xcalloc(set->count, sizeof(*alone));
 	bool *needs = xcalloc(set->count * set->count, sizeof(*needs));
-	size_t found = 0;
+	bool *left_out = xcalloc(set->count, sizeof(*left_out));
+	size_t found = 0, drafts = 0, guests = 0, nodes = 0;
 	char *text = NULL;
 
 	for (size_t i = 0; i < draft->n_vms && set->count > 1; i++) {
@@ -179,8 +197,16 @@ char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
 
 		if (dv->state != DRAIN_VM_BLOCKED)
 			continue;
-		if (!alone[home])
-			alone[home] = drain_draft(fleet, &records[home]);
+		if (!alone[home] && drafts == ALONE_MAX) {
+			guests++;
+			nodes += !left_out[home];
+			left_out[home] = true;
+			continue;
+		}
+		if (!alone[home]) {
+			alone[home] = drain_draft_quick(fleet, &records[home]);
+			drafts++;
+		}
 		then = drain_find_vm(alone[home], dv->uuid);
 		if (!then || then->state == DRAIN_VM_BLOCKED || ++found > NAMED_MAX)
 			continue;
@@ -197,6 +223,10 @@ char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
 	}
 	if (found > NAMED_MAX)
 		append(&text, xasprintf("\n  and %zu more", found - NAMED_MAX));
+	if (nodes)
+		*ret_unproved = describe_unproved(guests, nodes);
+	if (text && nodes)
+		append(&text, xasprintf("\n  %s", *ret_unproved));
 	if (text) {
 		append(&text, describe_mutual(set, needs));
 		append(&text, xasprintf("\none after the other they can be: drover drain %s, then "
@@ -207,5 +237,6 @@ char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
 		drain_free(alone[i]);
 	free(alone);
 	free(needs);
+	free(left_out);
 	return text;
 }

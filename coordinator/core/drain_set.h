@@ -10,6 +10,7 @@ struct drain_set {
 	size_t count;
 	char *words;   /* "host1 and host2", for sentences; owned */
 	char *command; /* "host1 host2", for commands; owned */
+	char *note;    /* nodes that the selection may miss; NULL: none; owned */
 };
 
 /* What the request is about. Errors name the node that there is not, or say that none is selected. */
@@ -19,6 +20,8 @@ void drain_set_deinit(struct drain_set *set);
 
 /* Why these cannot be emptied together though each, or some, could alone: guests whose hosts need each
  * other, or too little room for all of them. NULL when that is not so. Owned.
- * @records: one per node; @draft: of all of them together. */
+ * @records: one per node; @draft: of all of them together. @ret_unproved: what was not looked at; untouched
+ * when there is nothing; owned. */
 char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
-                              const struct drain_record *records, const struct drain *draft);
+                              const struct drain_record *records, const struct drain *draft,
+                              char **ret_unproved);

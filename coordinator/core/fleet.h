@@ -222,6 +222,8 @@ int fleet_get_node(const struct fleet *fleet, const char *name, struct node **re
 void node_get_labels(const struct node *node, char *ret);
 /* @selector has been checked. */
 bool node_is_selected(const struct node *node, const char *selector);
+/* The nodes that a selection may miss, as no agent of theirs has ever said its labels; NULL: none. Owned. */
+char *fleet_describe_unheard_labels(const struct fleet *fleet);
 
 /* The sighting of @vm on @node, or NULL. */
 struct sighting *fleet_find_sighting(const struct vm *vm, const struct node *node);

@@ -358,6 +358,16 @@ static void unsee(struct fleet *fleet, struct sighting *sighting)
 
 /* --- host figures --- */
 
+/* They outlive a restart: a selection must not miss a node because its agent has not reported yet. */
+static void keep_labels(struct fleet *fleet, struct node *node, const struct host_state *host)
+{
+	if (node->kept.labels_heard && strcmp(node->kept.own_labels, host->labels) == 0)
+		return;
+	node->kept.labels_heard = true;
+	text_copy(node->kept.own_labels, sizeof(node->kept.own_labels), host->labels);
+	save_node(fleet, node);
+}
+
 static void take_figures(struct fleet *fleet, struct node *node, const struct host_state *host)
 {
 	bool roomier = host_state_room_bytes(host) > host_state_room_bytes(&node->host) ||
@@ -382,6 +392,7 @@ static void take_figures(struct fleet *fleet, struct node *node, const struct ho
 	node->pressured_until_ms = host->pressure[0] ? change_now(fleet) + host->pressure_ms : 0;
 	host_state_deinit(&node->host);
 	host_state_copy(&node->host, host);
+	keep_labels(fleet, node, host);
 	if (host->mesh_address[0] && strcmp(host->mesh_address, node->kept.mesh_address) != 0) {
 		text_copy(node->kept.mesh_address, sizeof(node->kept.mesh_address),
 		          host->mesh_address);

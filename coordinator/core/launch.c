@@ -215,6 +215,12 @@ enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, 
 		return LAUNCH_WAITS;
 	}
 	snprintf(ret_reason, REASON_BYTES, "no destination: %.*s", REASON_BYTES - 32, why);
+	/* Exactly that was asked for, so only who asked gives it up. */
+	if (only && drain)
+		snprintf(ret_reason, REASON_BYTES,
+		         "no destination: %.300s; its plan sends it to %.60s only; to have it go "
+		         "wherever there is room: drover cancel migration/%" PRIu64,
+		         why, only, m->kept.number);
 	if (m && !m->waiting_since_ms)
 		m->waiting_since_ms = now_ms;
 	return LAUNCH_BLOCKED;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Labels of nodes: which are in effect, and how an operator changes them. All changes of a request, or
  * none; those given are intent, and in the store before they are answered. */
+#include "common/alloc.h"
 #include "coordinator/core/change.h"
 #include "coordinator/core/requests.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void node_get_labels(const struct node *node, char *ret)
@@ -18,6 +20,32 @@ bool node_is_selected(const struct node *node, const char *selector)
 
 	node_get_labels(node, labels);
 	return selector_matches(selector, labels);
+}
+
+char *fleet_describe_unheard_labels(const struct fleet *fleet)
+{
+	char *names = NULL, *text;
+	size_t n = 0;
+
+	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
+		char *longer;
+
+		if (node->kept.labels_heard)
+			continue;
+		n++;
+		longer = xasprintf("%s%s%s", names ? names : "", names ? ", " : "",
+		                   node->kept.name);
+		free(names);
+		names = longer;
+	}
+	if (!n)
+		return NULL;
+	text = xasprintf("%zu %s never been heard by this coordinator, and which labels of %s own "
+	                 "%s has is not known: %s",
+	                 n, n == 1 ? "node has" : "nodes have", n == 1 ? "its" : "their",
+	                 n == 1 ? "it" : "each", names);
+	free(names);
+	return text;
 }
 
 /* What "key-" cannot take away is said, lest somebody relies on its being gone. */

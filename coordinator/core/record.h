@@ -35,7 +35,9 @@ struct node_record {
 	char fenced_by[NODE_NAME_BYTES];
 	char fenced_reason[REASON_BYTES];
 	uint64_t fenced_wall_ms;
-	char labels[LABELS_BYTES]; /* that operators have given it */
+	char labels[LABELS_BYTES];     /* that operators have given it */
+	char own_labels[LABELS_BYTES]; /* of its agent's configuration, as last heard ... */
+	bool labels_heard;             /* ... ever */
 };
 
 enum drain_state {

@@ -3,6 +3,7 @@
  * first; where one stands in the way, none is begun. An accepted request is answered when its intent
  * is durable. */
 #include "common/alloc.h"
+#include "common/cleanup.h"
 #include "coordinator/core/drain_set.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
@@ -16,14 +17,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What people are to know of a request besides; either may be NULL. */
+static void note(struct reply *reply, const char *first, const char *second)
+{
+	snprintf(reply->text, sizeof(reply->text), "%.240s%s%.240s", first ? first : "",
+	         first && second ? ". " : "", second ? second : "");
+}
+
 static void reply_drain(struct fleet *fleet, const struct event *event, const struct drain *drain,
-                        bool already)
+                        bool already, const char *text)
 {
 	struct reply *reply = reply_new(REPLY_DRAIN, event->request);
 
 	reply->drain = drain->kept.number;
 	reply->already = already;
 	reply->changed = !already;
+	note(reply, text, NULL);
 	reply_send_stored(fleet, reply);
 }
 
@@ -172,12 +181,14 @@ static char *find_refusal(const struct drain_set *set, const struct drain *draft
 /* That the nodes stand in each other's way comes first: --leave would be the wrong remedy. */
 static char *find_refusal_of_set(struct fleet *fleet, const struct drain_set *set,
                                  const struct drain_record *records, const struct drain *draft,
-                                 struct checks *ret_blockers)
+                                 struct reply *reply)
 {
-	char *conflict = drain_set_find_conflict(fleet, set, records, draft), *whole;
+	_cleanup_free_ char *unproved = NULL;
+	char *conflict = drain_set_find_conflict(fleet, set, records, draft, &unproved), *whole;
 
+	note(reply, set->note, conflict ? NULL : unproved);
 	if (!conflict)
-		return find_refusal(set, draft, ret_blockers);
+		return find_refusal(set, draft, &reply->checks);
 	whole = xasprintf("%s cannot be emptied together:%s", set->words, conflict);
 	free(conflict);
 	return whole;
@@ -203,7 +214,7 @@ static struct drain *start_drain(struct fleet *fleet, struct node *node,
 
 /* Those of the set that are drained already go on as they were asked for then, and belong to it. */
 static void start_set(struct fleet *fleet, const struct event *event, const struct drain_set *set,
-                      struct drain_record *records)
+                      struct drain_record *records, const char *text)
 {
 	uint64_t first = 0;
 
@@ -221,7 +232,7 @@ static void start_set(struct fleet *fleet, const struct event *event, const stru
 		drain->kept.set_number = first;
 		save_drain(fleet, drain);
 	}
-	reply_drain(fleet, event, fleet_find_drain(fleet, first), false);
+	reply_drain(fleet, event, fleet_find_drain(fleet, first), false, text);
 }
 
 static bool is_drained_already(const struct drain_set *set)
@@ -269,7 +280,7 @@ static void start_planned(struct fleet *fleet, const struct event *event,
 	changed = kept_plan_compare(plan, draft);
 	drain_free(draft);
 	if (!changed) {
-		start_set(fleet, event, set, records);
+		start_set(fleet, event, set, records, set->note);
 		kept_plan_start(fleet, plan);
 		return;
 	}
@@ -288,7 +299,7 @@ static void judge_and_start(struct fleet *fleet, const struct event *event,
 	struct drain *draft = drain_draft_together(fleet, records, set->count);
 	struct reply *reply = reply_new(REPLY_DRAIN, event->request);
 
-	reply->refusal = find_refusal_of_set(fleet, set, records, draft, &reply->checks);
+	reply->refusal = find_refusal_of_set(fleet, set, records, draft, reply);
 	reply->refused = reply->refusal != NULL;
 	if (event->drain.dry_run) {
 		preview(fleet, event, draft, reply);
@@ -299,8 +310,8 @@ static void judge_and_start(struct fleet *fleet, const struct event *event,
 		reply_send(fleet, reply);
 		return;
 	}
+	start_set(fleet, event, set, records, reply->text);
 	reply_free(reply);
-	start_set(fleet, event, set, records);
 }
 
 void request_drain(struct fleet *fleet, const struct event *event)
@@ -311,7 +322,7 @@ void request_drain(struct fleet *fleet, const struct event *event)
 	struct error err = { 0 };
 
 	if (known) {
-		reply_drain(fleet, event, known, true);
+		reply_drain(fleet, event, known, true, NULL);
 		return;
 	}
 	if (drain_set_resolve(fleet, event, &set, &err) < 0) {
@@ -320,7 +331,8 @@ void request_drain(struct fleet *fleet, const struct event *event)
 	}
 	records = xcalloc(set.count, sizeof(*records));
 	if (is_drained_already(&set) && !event->drain.dry_run)
-		reply_drain(fleet, event, fleet_find_node_drain(fleet, set.nodes[0]), true);
+		reply_drain(fleet, event, fleet_find_node_drain(fleet, set.nodes[0]), true,
+		            set.note);
 	else if (describe(fleet, event, &set, records, &err) < 0)
 		reply_send_error(fleet, event->request, &err);
 	else if (event->drain.plan_id && event->drain.plan_id[0] && !event->drain.dry_run)

@@ -92,6 +92,15 @@ void fleet_raise_epoch(struct fleet *fleet, uint64_t above)
 	}
 }
 
+static void load_node(struct fleet *fleet, const struct node_record *record)
+{
+	struct node *node = fleet_add_node(fleet, record->name);
+
+	node->kept = *record;
+	/* Until its agent reports. */
+	text_copy(node->host.labels, sizeof(node->host.labels), record->own_labels);
+}
+
 static void load_migration(struct fleet *fleet, const struct migration_record *record)
 {
 	struct migration_record kept;
@@ -118,7 +127,7 @@ static void load(struct fleet *fleet, const struct store_contents *contents)
 	fleet->last_drain_number = contents->last_drain_number;
 
 	for (size_t i = 0; i < contents->n_nodes; i++)
-		fleet_add_node(fleet, contents->nodes[i].name)->kept = contents->nodes[i];
+		load_node(fleet, &contents->nodes[i]);
 	for (size_t i = 0; i < contents->n_drains; i++) {
 		struct drain_record kept;
 

@@ -8,7 +8,6 @@
 #include <string.h>
 
 /* A first placement may always look that far for room. */
-#define LEAST_EFFORT ((uint64_t)20000)
 /* A step of looking for room is cheap beside an event of a schedule; and most drains need none. */
 #define PLACE_SHARE 10
 
@@ -37,7 +36,8 @@ void planner_make(const struct instance *in, const struct planner_options *optio
 		                       .rates = options->rates };
 
 	place_make(in, options->seed,
-	           options->effort ? options->effort * PLACE_SHARE : LEAST_EFFORT, &plan.placement);
+	           options->effort ? options->effort * PLACE_SHARE : PLANNER_LEAST_EFFORT,
+	           &plan.placement);
 	bounds_find(in, plan.placement.targets, &plan.bounds);
 	schedule_make(in, plan.placement.targets, &so, &plan.schedule);
 	if (options->effort)

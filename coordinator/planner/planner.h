@@ -22,6 +22,8 @@
 
 /* A few milliseconds. */
 #define PLANNER_EFFORT ((uint64_t)100000)
+/* What placing takes at most where no effort is asked for. */
+#define PLANNER_LEAST_EFFORT ((uint64_t)20000)
 
 struct planner_options {
 	uint64_t seed;

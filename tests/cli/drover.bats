@@ -197,6 +197,16 @@ wait_for() {
 	[[ ${stderr_lines[-1]} == *"drain/2 host2 partly moved=1 left=1"* ]]
 }
 
+@test "what a selection may miss is said, and is no part of what is asked for" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" nodes -l rack=a
+	[[ $stderr == "1 node has never been heard: host5" && $output != *host5* ]]
+	run --separate-stderr -0 "$drover" nodes -o name
+	[ -z "$stderr" ]
+	run --separate-stderr -0 "$drover" drain -l rack=a --dry-run
+	[[ $stderr == *"1 node has never been heard: host5"* && $output != *host5* ]]
+}
+
 @test "a terminal is asked once, and only y is yes" {
 	start_coordinator
 	run -4 script -qec "'$drover' drain host2" /dev/null <<<"Y"

@@ -321,6 +321,13 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 		fail(in, ERROR_PERMISSION, "viewer uid 1000 may not call Drain");
 		return;
 	}
+	if (request->selector[0]) {
+		drain_fill(&d, 1, "planned");
+		reply.drain = &d.drain;
+		reply.note = S("1 node has never been heard: host5");
+		mesh_reply(in, &reply.base);
+		return;
+	}
 	if (strncmp(request->reason, "roll/", 5) == 0) {
 		drain_for_roll(in, request);
 		return;
@@ -428,8 +435,9 @@ static void handle_nodes(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	Drover__V1__NodeList list = DROVER__V1__NODE_LIST__INIT;
 	Drover__V1__Node nodes[ARRAY_SIZE(names)], *items[ARRAY_SIZE(names)];
 
-	(void)m;
 	(void)context;
+	if (((const Drover__V1__ListRequest *)m)->selector[0])
+		list.note = S("1 node has never been heard: host5");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		drover__v1__node__init(&nodes[i]);
 		nodes[i].name = S(names[i]);

@@ -165,6 +165,45 @@ static void test_told_and_nothing_stopped(void **state)
 	core_world_free(world);
 }
 
+/* An estimate that wavers around the limit is one piece of news; what is told is what has stayed so. */
+static void test_wavers(void **state)
+{
+	struct core_world *world = two_hosts();
+	struct drain *d;
+	uint64_t needed_ms;
+
+	(void)state;
+	drain(world, 300000, 1 << 20, false);
+	d = fleet_find_drain(world->fleet, 1);
+	needed_ms = d->deadline.end_ms;
+	assert_true(d->deadline.missed);
+	for (unsigned i = 0; i < 40; i++) {
+		/* In time by three seconds, it stays so though it is late by as much: that is allowed for. */
+		d->kept.by_wall_ms = 42 + needed_ms + (i % 2 ? 3000 : -3000);
+		core_world_wait(world, 6);
+	}
+	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
+	assert_int_equal(count_told(world, "its deadline will be met"), 1);
+	/* Truly late for a moment, as while a blocked guest is tried again: no news. */
+	for (unsigned i = 0; i < 10; i++) {
+		d->kept.by_wall_ms = i % 2 ? 42 + 2 * needed_ms : 42 + needed_ms / 2;
+		core_world_wait(world, 12);
+	}
+	assert_int_equal(count_told(world, "its deadline"), 2);
+	/* In time for good is no news either. */
+	d->kept.by_wall_ms = 42 + 2 * needed_ms;
+	core_world_wait(world, 60);
+	/* A little late is not late. */
+	d->kept.by_wall_ms = 42 + d->deadline.end_ms - 3000;
+	core_world_wait(world, 60);
+	assert_false(d->deadline.missed);
+	d->kept.by_wall_ms = UINT64_MAX;
+	core_world_wait(world, 6);
+	assert_false(d->deadline.missed);
+	assert_int_equal(count_told(world, "its deadline"), 2);
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_missed),
 		cmocka_unit_test(test_one_makes_the_difference),
 		cmocka_unit_test(test_told_and_nothing_stopped),
+		cmocka_unit_test(test_wavers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,35 @@ static void test_a_plan_is_carried_out(void **state)
 	core_world_free(world);
 }
 
+/* The destination of the plan says no: the guest waits for it, as asked, and the command that gives this up
+ * is named and does. */
+static void test_a_plan_that_a_host_refuses(void **state)
+{
+	struct core_world *world = two_sizes();
+	const struct check no = { .id = "cpu", .verdict = CHECK_FAIL, .measured = "old" };
+	struct event cancel = { .kind = EVENT_CANCEL, .request = 9 };
+	const struct drain_vm *big;
+	char id[PLAN_ID_BYTES];
+
+	(void)state;
+	text_copy(id, sizeof(id), ask(world, "host1", NULL)->plan->plan_id);
+	assert_false(ask(world, "host1", id)->refused);
+	assert_string_equal(fleet_find_migration(world->fleet, 1)->kept.target, "host2");
+	core_world_report(world, 1, MIGRATION_FAILED, &no);
+	core_world_wait(world, 2);
+	big = drain_find_vm(fleet_find_drain(world->fleet, 1), "uuid-big");
+	assert_int_equal(big->state, DRAIN_VM_BLOCKED);
+	assert_non_null(strstr(big->reason, "its plan sends it to host2 only"));
+	assert_non_null(strstr(big->reason, "drover cancel migration/1"));
+	cancel.cancel.kind = "migration";
+	cancel.cancel.name = "1";
+	core_world_step(world, &cancel);
+	core_world_wait(world, 2);
+	assert_int_equal(big->state, DRAIN_VM_MOVING);
+	assert_string_equal(big->target, "host3");
+	core_world_free(world);
+}
+
 /* What has changed since is named, and nothing is begun. */
 static void test_a_plan_that_holds_no_more(void **state)
 {
@@ -196,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_what_proves_that_there_is_no_place),
 		cmocka_unit_test(test_shared_way),
 		cmocka_unit_test(test_a_plan_is_carried_out),
+		cmocka_unit_test(test_a_plan_that_a_host_refuses),
 		cmocka_unit_test(test_a_plan_that_holds_no_more),
 		cmocka_unit_test(test_an_unknown_plan),
 	};

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -208,6 +209,69 @@ static void test_dry_run(void **state)
 	core_world_free(world);
 }
 
+/* Of many nodes so many are looked into as there is time for, and what was not is said: in a refusal, and
+ * with a drain that is accepted. */
+static void test_many_nodes(void **state)
+{
+	for (unsigned conflict = 0; conflict < 2; conflict++) {
+		struct core_world *world = core_world_new();
+		struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+		struct names nodes = { 0 };
+		const struct reply *reply;
+
+		(void)state;
+		for (unsigned i = 1; i <= 20; i++) {
+			char host[16], vm[16];
+			const char *vms[] = { vm };
+
+			snprintf(host, sizeof(host), "host%02u", i);
+			snprintf(vm, sizeof(vm), "web%02u", i);
+			core_world_host(world, host, conflict ? 4096 : 400, vms, 1);
+			names_add(&nodes, host);
+		}
+		/* One that could take any of them, were it not full. */
+		core_world_host(world, "host99", 400, webs, 1);
+		event.drain.node = "";
+		event.drain.nodes = &nodes;
+		event.drain.reason = "";
+		core_world_forget(world);
+		core_world_step(world, &event);
+		reply = core_world_reply(world);
+		assert_int_equal(reply->refused, conflict);
+		assert_non_null(strstr(conflict ? reply->refusal : reply->text,
+		                       "not proved within 320000 steps: whether 4 guests of 4 more "
+		                       "nodes have a place"));
+		assert_int_equal(reply->text[0] != '\0', !conflict);
+		assert_int_equal(count_active(world), conflict ? 0 : 20);
+		names_deinit(&nodes);
+		core_world_free(world);
+	}
+}
+
+/* A node that has never been heard may have the label: that is said, also where nobody has it. */
+static void test_a_node_that_was_never_heard(void **state)
+{
+	struct core_world *world = core_world_new();
+	const struct reply *reply;
+	struct event attach = { .kind = EVENT_ATTACH, .request = 1 };
+
+	(void)state;
+	core_world_host(world, "host1", 4096, webs, 1);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	attach.attach.node = "host3";
+	attach.attach.mesh_address = attach.attach.agent_version = "";
+	core_world_step(world, &attach);
+	text_copy(fleet_find_node(world->fleet, "host1")->kept.labels, LABELS_BYTES, "rack=a");
+	reply = drain(world, NULL, NULL, "rack=b", false);
+	assert_int_equal(reply->error.code, ERROR_NOT_FOUND);
+	assert_non_null(strstr(reply->error.text, "1 node has never been heard"));
+	assert_non_null(strstr(reply->error.text, "host3"));
+	reply = drain(world, NULL, NULL, "rack=a", false);
+	assert_int_equal(count_active(world), 1);
+	assert_non_null(strstr(reply->text, "host3"));
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +282,8 @@ int main(void)
 		cmocka_unit_test(test_too_little_room_for_both),
 		cmocka_unit_test(test_by_label),
 		cmocka_unit_test(test_dry_run),
+		cmocka_unit_test(test_many_nodes),
+		cmocka_unit_test(test_a_node_that_was_never_heard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,11 +70,47 @@ static void test_all_or_none(void **state)
 	core_world_free(world);
 }
 
+/* What a host said of itself is in the store: after a restart it is selected before it has reported, and
+ * what it says then counts. */
+static void test_a_restart_forgets_no_label(void **state)
+{
+	struct core_world *world = core_world_new(), *later;
+	struct store_contents contents = { .epoch = 1, .n_nodes = 1 };
+	struct host_state host;
+	struct event event = { .kind = EVENT_HOST };
+	struct node *node;
+
+	(void)state;
+	core_world_host(world, "host1", 4096, NULL, 0);
+	host_state_copy(&host, &fleet_find_node(world->fleet, "host1")->host);
+	text_copy(host.labels, sizeof(host.labels), "rack=a");
+	event.host.node = "host1";
+	event.host.host = &host;
+	core_world_forget(world);
+	core_world_step(world, &event);
+	assert_int_equal(core_world_count(world, ACTION_STORE), 1);
+	core_world_step(world, &event);
+	assert_int_equal(core_world_count(world, ACTION_STORE), 1);
+
+	contents.nodes = &fleet_find_node(world->fleet, "host1")->kept;
+	later = core_world_load(&contents);
+	node = fleet_find_node(later->fleet, "host1");
+	assert_false(node->known);
+	assert_true(node_is_selected(node, "rack=a"));
+	assert_null(fleet_describe_unheard_labels(later->fleet));
+	core_world_host(later, "host1", 4096, NULL, 0);
+	assert_false(node_is_selected(node, "rack=a"));
+	host_state_deinit(&host);
+	core_world_free(world);
+	core_world_free(later);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_given_and_own),
 		cmocka_unit_test(test_all_or_none),
+		cmocka_unit_test(test_a_restart_forgets_no_label),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

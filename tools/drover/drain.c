@@ -222,6 +222,8 @@ static enum exit_code drain(struct session *s, const struct drained *d)
 			               "have been accepted: drover drains --active");
 			return EXIT_INTERRUPTED;
 		}
+		if (*reply->note)
+			session_say(s, "%s", reply->note);
 		if (s->options->dry_run)
 			return show_plan(s, d, reply);
 		if (!reply->refused && reply->drain)

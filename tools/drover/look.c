@@ -100,6 +100,8 @@ enum exit_code nodes_run(const struct invocation *invocation)
 			nodes_print(&s.out, list->nodes, n);
 			say_if_none(&s, "nodes", n);
 		}
+		if (*list->note)
+			session_say(&s, "%s", list->note);
 		code = check_found(&s, "node", found);
 	}
 	session_close(&s);

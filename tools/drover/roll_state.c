@@ -85,6 +85,8 @@ enum exit_code roll_state_load(struct roll *roll, const struct word_list *words)
 	code = session_ask_list_nodes(roll->s, "listing the nodes", &request, &roll->list);
 	if (code != EXIT_DONE)
 		return code;
+	if (*roll->list->note)
+		session_say(roll->s, "%s", roll->list->note);
 	roll->hosts = xcalloc(roll->list->n_nodes + 1, sizeof(*roll->hosts));
 	for (size_t i = 0; i < roll->list->n_nodes; i++) {
 		const Drover__V1__Node *node = roll->list->nodes[i];

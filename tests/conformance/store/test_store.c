@@ -55,6 +55,7 @@ static void test_reload_equals_what_was_stored(void **state)
 		                    .closed_since = 3,
 		                    .fenced = true,
 		                    .fence_epoch = 17,
+		                    .labels_heard = true,
 		                    .fenced_wall_ms = 99 };
 	struct event_record event = { .revision = 1, .wall_ms = 2, .severity = SEVERITY_ALARM };
 	struct migration_record expected = store_bench_migration(41, "web1", "host1", "host2");
@@ -75,6 +76,7 @@ static void test_reload_equals_what_was_stored(void **state)
 	text_copy(node.reason, sizeof(node.reason), "because");
 	text_copy(node.fenced_by, sizeof(node.fenced_by), "root (uid 0)");
 	text_copy(node.fenced_reason, sizeof(node.fenced_reason), "it burns");
+	text_copy(node.own_labels, sizeof(node.own_labels), "rack=a");
 	text_copy(event.subject, sizeof(event.subject), "drain/4");
 	text_copy(event.text, sizeof(event.text), "it's \"so\"");
 	batch_add(batch, PUT_NODE)->node = node;
