@@ -10,6 +10,7 @@
 #include "agent/guest_traffic.h"
 #include "agent/mark.h"
 #include "agent/migration_link.h"
+#include "agent/offers.h"
 #include "agent/probe.h"
 #include "agent/source.h"
 #include "agent/start_block.h"
@@ -246,6 +247,7 @@ static void second(void *context)
 		inventory_refresh(&agent->inventory);
 	if (!agent->facts_known || agent->seconds % KERNEL_FACTS_SECONDS == 0)
 		ask_facts(agent);
+	offers_tick(agent);
 	watchers_host(agent);
 }
 
@@ -448,6 +450,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	fences_copy(&agent->fences, &past.fences);
 	agent->couriers = courier_pool_new(agent->loop, COURIERS);
 	inventory_init(&agent->inventory, agent->hypervisor, agent->couriers, &callbacks);
+	agent->offers = offers_new();
 	agent->dirty_rates = dirty_rates_new(agent->hypervisor, agent->loop, vm_measured, agent);
 	agent->reservations = reservations_new(&(struct reservations_limits){
 		.capacity_bytes = s->memory_capacity_bytes,
@@ -533,6 +536,7 @@ void agent_stop(struct agent *agent)
 	start_block_stop(agent);
 	watchers_stop(agent);
 	dirty_rates_free(agent->dirty_rates);
+	offers_free(agent->offers);
 	inventory_deinit(&agent->inventory);
 	reservations_free(agent->reservations);
 	free(agent);

@@ -42,6 +42,7 @@ struct collection;     /* agent/garbage.c */
 struct paths;          /* agent/paths.c */
 struct probes;         /* agent/probe.c */
 struct path_probe;     /* agent/path_estimate.h */
+struct offers;         /* agent/offers.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -57,6 +58,7 @@ struct agent {
 	struct inventory inventory;
 	bool inventory_was_valid; /* as watchers last heard */
 	struct dirty_rates *dirty_rates;
+	struct offers *offers; /* agent/offers.c */
 	struct host_facts facts;
 	bool facts_known;
 

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,4 +60,31 @@ void hugepages_measure(const char *root, uint64_t page_bytes, struct hugepage_fi
 		f.nodes |= (uint64_t)exists << node;
 	}
 	*ret = f;
+}
+
+bool hugepages_list(const char *root, struct hugepage_pool ret[HOST_POOLS_MAX], size_t *ret_count)
+{
+	_cleanup_free_ char *path = xasprintf("%s/sys/kernel/mm/hugepages", root);
+	DIR *directory = opendir(path);
+	struct hugepage_finding found;
+	struct dirent *entry;
+	bool all = true;
+	size_t n = 0;
+
+	*ret_count = 0;
+	if (!directory)
+		return errno == ENOENT;
+	while ((entry = readdir(directory)) && n < HOST_POOLS_MAX) {
+		unsigned long long kib;
+
+		if (sscanf(entry->d_name, "hugepages-%llukB", &kib) != 1)
+			continue;
+		hugepages_measure(root, kib * 1024, &found);
+		all &= found.measured;
+		ret[n++] = (struct hugepage_pool){ .page_bytes = kib * 1024,
+			                           .free_bytes = found.free_bytes };
+	}
+	closedir(directory);
+	*ret_count = n;
+	return all;
 }

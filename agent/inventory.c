@@ -2,6 +2,7 @@
 /* See inventory.h. */
 #include "agent/inventory.h"
 
+#include "agent/guest_needs.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -53,6 +54,7 @@ static void read_guests(struct errand *e)
 			vm->blockers = xmemdup(d.blockers.items,
 			                       d.blockers.count * sizeof(d.blockers.items[0]));
 			vm->interfaces = guest_interfaces_new(&d, &vm->n_interfaces);
+			guest_needs_read(&d, &vm->needs);
 			vm_description_deinit(&d);
 		}
 		r->count++;
@@ -64,6 +66,7 @@ static void vm_free(struct inventory_vm *vm)
 {
 	free(vm->blockers);
 	free(vm->interfaces);
+	guest_needs_deinit(&vm->needs);
 	free(vm);
 }
 
@@ -77,7 +80,7 @@ static bool same_check(const struct check *a, const struct check *b)
 static bool same(const struct inventory_vm *a, const struct inventory_vm *b)
 {
 	if (!vm_summary_equal(&a->summary, &b->summary) || a->overhead_bytes != b->overhead_bytes ||
-	    a->n_blockers != b->n_blockers)
+	    a->n_blockers != b->n_blockers || !guest_needs_equal(&a->needs, &b->needs))
 		return false;
 	for (size_t i = 0; i < a->n_blockers; i++) {
 		if (!same_check(&a->blockers[i], &b->blockers[i]))
@@ -115,6 +118,9 @@ static void take_in(struct inventory *inv, struct reading *r)
 		free(vm->interfaces);
 		vm->interfaces = take_pointer(now->interfaces);
 		vm->n_interfaces = now->n_interfaces;
+		guest_needs_deinit(&vm->needs);
+		vm->needs = now->needs;
+		now->needs = (struct guest_needs){ 0 };
 		vm->seen = true;
 		if (changed && inv->callbacks.changed)
 			inv->callbacks.changed(vm, inv->callbacks.context);
@@ -155,6 +161,7 @@ static void reading_done(struct errand *e)
 	for (size_t i = 0; i < r->count; i++) {
 		free(r->vms[i].blockers);
 		free(r->vms[i].interfaces);
+		guest_needs_deinit(&r->vms[i].needs);
 	}
 	free(r->vms);
 	free(r);

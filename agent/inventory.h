@@ -21,8 +21,9 @@ struct inventory_vm {
 	char uuid[VM_UUID_BYTES]; /* key */
 	struct vm_summary summary;
 	uint64_t overhead_bytes;
-	uint64_t hugepage_bytes; /* page size; 0 = none */
-	struct check *blockers;  /* owned */
+	uint64_t hugepage_bytes;  /* page size; 0 = none */
+	struct guest_needs needs; /* of an active guest */
+	struct check *blockers;   /* owned */
 	size_t n_blockers;
 	struct guest_interface *interfaces; /* owned; of an active guest. Rates: guest_traffic.h */
 	size_t n_interfaces;

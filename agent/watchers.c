@@ -8,6 +8,7 @@
 
 #include "agent/guest_traffic.h"
 #include "agent/mark.h"
+#include "agent/offers.h"
 #include "agent/source.h"
 #include "agent/target.h"
 #include "agent/wire.h"
@@ -68,7 +69,8 @@ static void fill_fences(Drover__V1__HostState *h, const struct fences *fences)
 	}
 }
 
-static Drover__V1__HostState *host_new(struct agent *agent)
+/* @whole: with what is told only when it changes. */
+static Drover__V1__HostState *host_new(struct agent *agent, bool whole)
 {
 	const struct agent_settings *s = agent->settings;
 	Drover__V1__HostState *h = xmalloc(sizeof(*h));
@@ -89,6 +91,7 @@ static Drover__V1__HostState *host_new(struct agent *agent)
 	                                     ? ""
 	                                     : agent->inventory.problem.text);
 	target_fill_host(agent, h);
+	offers_fill_host(agent, whole, h);
 	h->agent_problem = xstrdup(agent->problem.text);
 	h->interfaces = xcalloc(agent->bandwidth.n_interfaces, sizeof(*h->interfaces));
 	for (size_t i = 0; i < agent->bandwidth.n_interfaces; i++)
@@ -119,7 +122,7 @@ static Drover__V1__AgentEvent__Snapshot *snapshot_new(struct agent *agent)
 	struct inventory_vm *vm, *next;
 
 	drover__v1__agent_event__snapshot__init(s);
-	s->host = host_new(agent);
+	s->host = host_new(agent, true);
 	s->inventory_valid = agent->inventory.valid;
 	s->vms = xcalloc(HASH_COUNT(agent->inventory.vms), sizeof(*s->vms));
 	if (agent->inventory.valid) {
@@ -199,8 +202,9 @@ void watchers_host(struct agent *agent)
 	if (!agent->watchers)
 		return;
 	event.event_case = DROVER__V1__AGENT_EVENT__EVENT_HOST;
-	event.host = host_new(agent);
+	event.host = host_new(agent, false);
 	send_all(agent, &event);
+	offers_told(agent);
 	wire_free(event.host);
 }
 

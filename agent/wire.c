@@ -5,6 +5,7 @@
 #include "agent/wire_message.h"
 #include "common/alloc.h"
 #include "common/epoch.h"
+#include "proto/fit_message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,8 @@ Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_j
 	m->foreign_job = s->job_out && !own_job;
 	m->blockers = wire_checks_new(vm->blockers, vm->n_blockers);
 	m->n_blockers = vm->n_blockers;
+	if (vm->needs.known)
+		m->needs = fit_message_needs_new(&vm->needs);
 	return m;
 }
 

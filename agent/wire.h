@@ -48,6 +48,7 @@ int wire_migration_tls_read(const Drover__V1__MigrationTls *from, struct migrati
 
 /* Windows that were measured, with their ages. */
 Drover__V1__MemoryUse *wire_memory_use_new(const struct memory_use *use, uint64_t now_ms);
+
 Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_job);
 
 Drover__V1__VmDescription *wire_description_new(const struct vm_description *d);

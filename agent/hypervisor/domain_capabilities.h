@@ -16,3 +16,7 @@ int domain_capabilities_parse(const char *xml, size_t bytes, const char *loader,
 /* Fills tsc_hz and tsc_scaling; both stay as they are if the text does not say. */
 int domain_capabilities_parse_host(const char *xml, size_t bytes, struct guest_capabilities *ret,
                                    struct error *err);
+
+/* Appends the machine types of every emulator and what runs them: machines and types of @ret. */
+int domain_capabilities_parse_machines(const char *xml, size_t bytes, struct host_offers *ret,
+                                       struct error *err);

@@ -74,32 +74,11 @@ void host_signature_make(const char *cpuinfo, const char *kernel, const char *hy
 	         libvirt);
 }
 
-/* The lines of both in turn, until one differs. */
-static bool find_difference(const char *source, const char *own, char *ret_text, size_t room)
-{
-	for (;;) {
-		size_t theirs = strcspn(source, "\n"), ours = strcspn(own, "\n");
-
-		if (theirs != ours || memcmp(source, own, ours) != 0) {
-			snprintf(ret_text, room, "here %.*s, there %.*s",
-			         ours > 90 ? 90 : (int)ours, own, theirs > 90 ? 90 : (int)theirs,
-			         source);
-			return true;
-		}
-		source += theirs;
-		own += ours;
-		if (!*source || !*own)
-			return *source || *own;
-		source++;
-		own++;
-	}
-}
-
 void host_signature_judge(const char *cpu_mode, const char *source, const char *own,
                           struct check *ret_cpu)
 {
 	struct check *c = ret_cpu;
-	char difference[200] = "one host says less of itself than the other";
+	char difference[200];
 
 	snprintf(c->id, sizeof(c->id), "cpu");
 	snprintf(c->required, sizeof(c->required),
@@ -113,7 +92,7 @@ void host_signature_judge(const char *cpu_mode, const char *source, const char *
 		snprintf(c->remedy, sizeof(c->remedy),
 		         "bring both agents to one version, or give the guest a named CPU model or "
 		         "mode='host-model'");
-	} else if (find_difference(source, own, difference, sizeof(difference))) {
+	} else if (signatures_differ(source, own, difference, sizeof(difference))) {
 		snprintf(c->measured, sizeof(c->measured), "it differs: %s", difference);
 		snprintf(c->remedy, sizeof(c->remedy),
 		         "choose an equal node, or give the guest a named CPU model or "

@@ -12,11 +12,10 @@
 #pragma once
 
 #include "common/check.h"
+#include "common/fit.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-
-#define HOST_SIGNATURE_BYTES 512
 
 /* Is that CPU mode one that shows the host as it is? */
 bool host_signature_is_needed(const char *cpu_mode);

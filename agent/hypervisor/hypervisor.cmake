@@ -21,6 +21,7 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_dirty.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_host.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_network.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_offers.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c)
 target_link_libraries(drover_hypervisor PUBLIC drover_kernel drover_hypervisor_values drover_common PRIVATE PkgConfig::LIBXML
 	PkgConfig::LIBVIRT)

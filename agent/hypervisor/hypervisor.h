@@ -17,6 +17,7 @@
 #include "agent/hypervisor/host_signature.h"
 #include "common/check.h"
 #include "common/error.h"
+#include "common/fit.h"
 #include "common/transfer.h"
 
 #include <stdbool.h>
@@ -217,20 +218,6 @@ struct guest_capabilities {
 	bool tsc_scaling;   /* and it can show a guest another */
 };
 
-enum network_kind {
-	NETWORK_OTHER, /* a device that is no bridge, a socket, or not told */
-	NETWORK_BRIDGE,
-	NETWORK_OPEN_VSWITCH,
-};
-
-/* Where one interface of a guest would be plugged in. */
-struct network_facts {
-	bool present;           /* and up, or active */
-	enum network_kind kind; /* of the device */
-	uint32_t mtu;           /* of the bridge or lower device; 0 = there is none to ask */
-	char device[16];        /* the bridge of a libvirt network; "" = what was asked for */
-};
-
 /* A disk of an active guest, as its QEMU has it. */
 struct vm_disk_state {
 	bool opened;
@@ -384,6 +371,10 @@ struct hypervisor_ops {
 	/* What could that guest have here? With an unknown machine type: any guest. */
 	int (*capabilities)(struct hypervisor *h, const struct vm_description *d,
 	                    struct guest_capabilities *ret, struct error *err);
+
+	/* What this host has for any guest: machine types, bridges and networks, its processor. What
+	 * cannot be told of it is left out as not known. Asks as much as capabilities does. */
+	int (*offers)(struct hypervisor *h, struct host_offers **ret, struct error *err);
 
 	/* Where would that interface be plugged in here? */
 	int (*find_network)(struct hypervisor *h, const struct vm_interface *interface,

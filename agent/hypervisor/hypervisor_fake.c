@@ -322,6 +322,7 @@ static const struct hypervisor_ops fake_ops = {
 	.devices = fake_devices,
 	.compare_cpu = fake_compare_cpu,
 	.capabilities = fake_capabilities,
+	.offers = fake_offers,
 	.find_network = fake_find_network,
 	.migrate = fake_migrate,
 	.job = fake_job,

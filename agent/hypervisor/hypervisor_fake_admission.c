@@ -109,6 +109,60 @@ int fake_capabilities(struct hypervisor *h, const struct vm_description *d,
 	return 0;
 }
 
+/* The next of blank-separated words into @to; false: there is none. */
+static bool take_word(const char **words, char *to, size_t bytes)
+{
+	size_t length;
+
+	*words += strspn(*words, " ");
+	length = strcspn(*words, " ");
+	snprintf(to, bytes, "%.*s", (int)length, *words);
+	*words += length;
+	return length > 0;
+}
+
+int fake_offers(struct hypervisor *h, struct host_offers **ret, struct error *err)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+	const struct fake_host *host = handle->host;
+	const char *machines = host->machines, *networks = host->networks;
+	struct host_offers *o;
+	int result = fake_enter(handle, err);
+
+	if (result)
+		return result;
+	o = xnew(struct host_offers);
+	o->machines_known = o->networks_known = true;
+	o->types = xcalloc(2, sizeof(*o->types));
+	o->n_types = 2;
+	COPY_TEXT(o->types[0], "x86_64 kvm");
+	COPY_TEXT(o->types[1], "x86_64 qemu");
+	o->machines = xcalloc(FAKE_WORDS_BYTES, sizeof(*o->machines));
+	while (take_word(&machines, o->machines[o->n_machines].name, sizeof(o->machines[0].name))) {
+		o->machines[o->n_machines].vcpus_max = host->vcpus_max;
+		COPY_TEXT(o->machines[o->n_machines].arch, "x86_64");
+		o->n_machines++;
+	}
+	/* A name is a bridge, a network, whatever is looked for. */
+	o->networks = xcalloc(2 * FAKE_WORDS_BYTES, sizeof(*o->networks));
+	while (take_word(&networks, o->networks[o->n_networks].name, sizeof(o->networks[0].name))) {
+		struct offered_network *one = &o->networks[o->n_networks];
+
+		one->mtu = host->network_mtu;
+		one->kind = has_word(host->open_vswitches, one->name, strlen(one->name))
+		                    ? NETWORK_OPEN_VSWITCH
+		                    : NETWORK_BRIDGE;
+		one[1] = one[0];
+		one[1].device = true;
+		o->n_networks += 2;
+	}
+	fake_host_signature(host, o->signature);
+	fake_leave(handle);
+	host_offers_sort(o);
+	*ret = o;
+	return 0;
+}
+
 int fake_find_network(struct hypervisor *h, const struct vm_interface *interface,
                       struct network_facts *ret, struct error *err)
 {

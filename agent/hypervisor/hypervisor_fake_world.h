@@ -210,6 +210,7 @@ int fake_compare_cpu(struct hypervisor *h, const struct vm_description *d, struc
                      struct check *ret_machine, struct error *err);
 int fake_capabilities(struct hypervisor *h, const struct vm_description *d,
                       struct guest_capabilities *ret, struct error *err);
+int fake_offers(struct hypervisor *h, struct host_offers **ret, struct error *err);
 int fake_find_network(struct hypervisor *h, const struct vm_interface *interface,
                       struct network_facts *ret, struct error *err);
 

@@ -258,6 +258,7 @@ static const struct hypervisor_ops libvirt_ops = {
 	.devices = libvirt_devices,
 	.compare_cpu = libvirt_compare_cpu,
 	.capabilities = libvirt_capabilities,
+	.offers = libvirt_offers,
 	.find_network = libvirt_find_network,
 	.migrate = libvirt_migrate,
 	.job = libvirt_job,

@@ -118,8 +118,14 @@ int libvirt_compare_cpu(struct hypervisor *h, const struct vm_description *d, st
                         struct check *ret_machine, struct error *err);
 int libvirt_capabilities(struct hypervisor *h, const struct vm_description *d,
                          struct guest_capabilities *ret, struct error *err);
+int libvirt_offers(struct hypervisor *h, struct host_offers **ret, struct error *err);
 int libvirt_find_network(struct hypervisor *h, const struct vm_interface *interface,
                          struct network_facts *ret, struct error *err);
+
+/* A device of the kernel; of one that is not there nothing is present. */
+int libvirt_find_device(const char *name, struct network_facts *ret, struct error *err);
+/* An active network. */
+int libvirt_find_bridge(virNetworkPtr network, struct network_facts *ret, struct error *err);
 
 int libvirt_list(struct hypervisor *h, struct vm_list *ret, struct error *err);
 int libvirt_find(struct hypervisor *h, const char *uuid, struct vm_summary *ret, struct error *err);

@@ -35,7 +35,7 @@ static enum network_kind kind_of(const char *driver)
 	return NETWORK_OTHER;
 }
 
-static int find_device(const char *name, struct network_facts *ret, struct error *err)
+int libvirt_find_device(const char *name, struct network_facts *ret, struct error *err)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_drvinfo driver = { .cmd = ETHTOOL_GDRVINFO };
@@ -65,14 +65,14 @@ static int find_device(const char *name, struct network_facts *ret, struct error
 }
 
 /* A network has a bridge, or a device of its own (macvtap), which libvirt does not tell as easily. */
-static int find_bridge(virNetworkPtr network, struct network_facts *ret, struct error *err)
+int libvirt_find_bridge(virNetworkPtr network, struct network_facts *ret, struct error *err)
 {
 	_cleanup_free_ char *bridge = virNetworkGetBridgeName(network);
 	struct network_facts facts = { .present = true };
 	int result;
 
 	if (bridge) {
-		result = find_device(bridge, &facts, err);
+		result = libvirt_find_device(bridge, &facts, err);
 		if (result)
 			return result;
 		snprintf(facts.device, sizeof(facts.device), "%.15s", bridge);
@@ -100,7 +100,7 @@ static int find_libvirt_network(struct hypervisor_libvirt *h, const char *name,
 		result = libvirt_error(err, connection, LIBVIRT_QUESTION, "asking for network %s",
 		                       name);
 	else if (active)
-		result = find_bridge(network, ret, err);
+		result = libvirt_find_bridge(network, ret, err);
 	else
 		*ret = (struct network_facts){ 0 };
 	if (network)
@@ -133,11 +133,11 @@ int libvirt_find_network(struct hypervisor *h, const struct vm_interface *interf
 	if (!strcmp(type, "network"))
 		return find_libvirt_network(libvirt_of(h), interface->source, ret, err);
 	if (!strcmp(type, "bridge") || !strcmp(type, "direct"))
-		return find_device(interface->source, ret, err);
+		return libvirt_find_device(interface->source, ret, err);
 	if (!strcmp(type, "vhostuser"))
 		return find_socket(interface, ret);
 	if (!strcmp(type, "ethernet") && interface->target_must_exist)
-		return find_device(interface->target, ret, err);
+		return libvirt_find_device(interface->target, ret, err);
 	if (!strcmp(type, "user") || !strcmp(type, "ethernet")) {
 		*ret = (struct network_facts){ .present = true }; /* has no name on the host */
 		return 0;

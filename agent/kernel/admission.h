@@ -69,13 +69,6 @@ struct place_finding {
 	char text[128]; /* what is wrong with it, or why it was not measured */
 };
 
-/* vCPUs as promised: a host gives more than it has, but not without a limit that somebody set. */
-struct vcpu_totals {
-	uint32_t cpus;               /* of this host; 0 = not known */
-	uint32_t guests, reserved;   /* of active guests; of those on their way here */
-	uint32_t overcommit_percent; /* 0 = no limit */
-};
-
 /* What runs on a host, as "7.2.22"; "" = not told. */
 struct versions {
 	char agent[32], libvirt[24], hypervisor[24];

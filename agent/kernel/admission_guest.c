@@ -99,9 +99,7 @@ void admission_judge_vcpus(const struct admission_input *in, struct check_list *
 	const struct vcpu_totals *t = &in->vcpus;
 	uint32_t most = in->capabilities.vcpus_max, own = vm->summary.vcpus;
 	uint32_t maximum = vm->vcpus_maximum > own ? vm->vcpus_maximum : own;
-	/* Each is at most 2^32: no sum of them overflows. */
 	uint64_t promised = (uint64_t)t->guests + t->reserved;
-	uint64_t limit = (uint64_t)t->cpus * t->overcommit_percent / 100;
 	struct check *c = admission_add(list, "vcpus");
 
 	admission_required(c, "%u vCPUs in use, %u at most", own, maximum);
@@ -114,9 +112,10 @@ void admission_judge_vcpus(const struct admission_input *in, struct check_list *
 		admission_remedy(c, "choose a node with a newer QEMU, or lower the guest's <vcpu>");
 		return;
 	}
-	if (t->overcommit_percent && !in->already_reserved && promised + own > limit) {
+	if (!in->already_reserved && own > vcpus_get_room(t)) {
 		admission_measured(c, "%llu of %llu promised: %u CPUs x %u.%02u; %u on their way",
-		                   (unsigned long long)promised, (unsigned long long)limit, t->cpus,
+		                   (unsigned long long)promised,
+		                   (unsigned long long)vcpus_get_limit(t), t->cpus,
 		                   t->overcommit_percent / 100, t->overcommit_percent % 100,
 		                   t->reserved);
 		admission_remedy(c, "move a guest away from here, choose another node, or raise "

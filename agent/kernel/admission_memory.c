@@ -286,7 +286,7 @@ void admission_judge_hugepages(const struct admission_input *in, struct check_li
 	admission_measured(c, "%s free in pages of %s (%s), %s of them promised",
 	                   units_format_bytes(in->hugepages.free_bytes, room), page, nodes,
 	                   units_format_bytes(in->hugepages_promised_bytes, promised));
-	if (subtract(in->hugepages.free_bytes, in->hugepages_promised_bytes) >= ram)
+	if (hugepages_get_room(in->hugepages.free_bytes, in->hugepages_promised_bytes) >= ram)
 		c->verdict = CHECK_PASS;
 	else
 		admission_remedy(

@@ -63,24 +63,19 @@ static void describe_missing(const struct vm_interface *n, struct check *c)
 /* What is there, is it what the guest needs? */
 static void judge_kind(const struct vm_interface *n, const struct network_facts *f, struct check *c)
 {
-	static const char *const kinds[] = {
-		[NETWORK_OTHER] = "no bridge",
-		[NETWORK_BRIDGE] = "a bridge of the kernel",
-		[NETWORK_OPEN_VSWITCH] = "a bridge of Open vSwitch",
-	};
-	enum network_kind wanted = strcmp(n->virtual_port, "openvswitch") == 0
-	                                   ? NETWORK_OPEN_VSWITCH
-	                                   : NETWORK_BRIDGE;
+	enum network_fit fit = network_judge(n->type, n->virtual_port, n->mtu, f);
+	enum network_kind wanted = network_get_wanted(n->virtual_port);
 	const char *device = f->device[0] ? f->device : n->source;
 
-	if (is_type(n, "bridge") && f->kind != wanted) {
-		admission_measured(c, "\"%.64s\" is %s here", n->source, kinds[f->kind]);
-		admission_remedy(c, "make it %s, as at the source: %s", kinds[wanted],
+	if (fit == NETWORK_IS_OTHER) {
+		admission_measured(c, "\"%.64s\" is %s here", n->source,
+		                   network_kind_name(f->kind));
+		admission_remedy(c, "make it %s, as at the source: %s", network_kind_name(wanted),
 		                 wanted == NETWORK_BRIDGE ? "ip link add ... type bridge"
 		                                          : "ovs-vsctl add-br");
 		return;
 	}
-	if (n->mtu && f->mtu && f->mtu < n->mtu) {
+	if (fit == NETWORK_IS_NARROW) {
 		admission_measured(c, "\"%.64s\" here has an MTU of %u bytes", device, f->mtu);
 		admission_remedy(c,
 		                 "raise it, and that of what is behind it: ip link set %.40s mtu "
@@ -88,7 +83,8 @@ static void judge_kind(const struct vm_interface *n, const struct network_facts 
 		                 device, n->mtu);
 		return;
 	}
-	c->verdict = CHECK_PASS;
+	if (fit == NETWORK_FITS)
+		c->verdict = CHECK_PASS;
 }
 
 static void judge_network(const struct vm_interface *n, const struct network_finding *f,

@@ -153,6 +153,8 @@ FORWARD(capabilities,
         (struct hypervisor * h, const struct vm_description *d, struct guest_capabilities *ret,
          struct error *err),
         (real_of(h), d, ret, err))
+FORWARD(offers, (struct hypervisor * h, struct host_offers **ret, struct error *err),
+        (real_of(h), ret, err))
 FORWARD(find_network,
         (struct hypervisor * h, const struct vm_interface *interface, struct network_facts *ret,
          struct error *err),
@@ -192,6 +194,7 @@ static const struct hypervisor_ops hands_ops = {
 	.devices = hands_devices,
 	.compare_cpu = hands_compare_cpu,
 	.capabilities = hands_capabilities,
+	.offers = hands_offers,
 	.find_network = hands_find_network,
 	.migrate = hands_migrate,
 	.job = hands_job,

@@ -1,4 +1,4 @@
-foreach(module alloc clock courier error id labels log loop loop_turn mailbox timers units utf8)
+foreach(module alloc clock courier error fit id labels log loop loop_turn mailbox timers units utf8)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c LIBS drover_common)
 endforeach()
 drover_test(NAME test_config LABEL unit SOURCES unit/test_config.c LIBS drover_config)

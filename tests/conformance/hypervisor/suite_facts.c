@@ -263,6 +263,42 @@ static void test_capabilities(void **state)
 	free(d);
 }
 
+static void test_offers(void **state)
+{
+	/* What is told of a host for any guest is what it says when it is asked for one: the machine
+	 * type and the bridge of a guest that could come, and not those of one that could not. */
+	struct hypervisor *h = suite_stage->target;
+	struct vm_description *d = xnew(struct vm_description);
+	struct needed_network nic = { .type = "bridge" };
+	struct guest_needs needs = { .known = true, .networks = &nic, .n_networks = 1 };
+	struct host_offers *offers = NULL;
+	char text[FIT_TEXT_BYTES];
+
+	(void)state;
+	suite_add_guest("offered", 0, false);
+	assert_ok(
+		suite_stage->source->ops->describe(suite_stage->source, suite_uuid, d, &suite_err));
+	memcpy(needs.arch, d->arch, sizeof(needs.arch));
+	memcpy(needs.virt_type, d->virt_type, sizeof(needs.virt_type));
+	memcpy(needs.machine, d->machine, sizeof(needs.machine));
+	needs.vcpus_maximum = d->vcpus_maximum;
+	snprintf(nic.source, sizeof(nic.source), "%s", suite_stage->bridge);
+	assert_ok(h->ops->offers(h, &offers, &suite_err));
+	assert_true(offers->machines_known && offers->networks_known);
+	assert_string_not_equal(offers->signature, "");
+	assert_int_equal(fit_judge(&needs, NULL, offers, NULL), FIT_YES);
+	snprintf(nic.source, sizeof(nic.source), "nosuch0");
+	assert_int_equal(fit_judge(&needs, NULL, offers, text), FIT_NETWORK);
+	snprintf(nic.source, sizeof(nic.source), "%s", suite_stage->bridge);
+	needs.vcpus_maximum = 5000;
+	assert_int_equal(fit_judge(&needs, NULL, offers, text), FIT_VCPUS);
+	snprintf(needs.machine, sizeof(needs.machine), "pc-i440fx-99.9");
+	assert_int_equal(fit_judge(&needs, NULL, offers, text), FIT_NO_MACHINE);
+	host_offers_free(offers);
+	vm_description_deinit(d);
+	free(d);
+}
+
 static void test_destroy(void **state)
 {
 	/* Destroying ends a transient guest, and leaves a persistent one defined. */
@@ -292,7 +328,7 @@ int suite_run_facts(void)
 		SUITE_CASE(test_description), SUITE_CASE(test_devices),
 		SUITE_CASE(test_pause),       SUITE_CASE(f18_cpu_and_machine),
 		SUITE_CASE(test_networks),    SUITE_CASE(test_capabilities),
-		SUITE_CASE(test_destroy),
+		SUITE_CASE(test_offers),      SUITE_CASE(test_destroy),
 	};
 
 	return cmocka_run_group_tests(cases, NULL, NULL);
