@@ -29,6 +29,11 @@ static const char *const refusal_words[] = {
 	[PLAN_MARKED] = "marked",
 	[PLAN_TOGETHER] = "together",
 	[PLAN_PRESSURED] = "pressure",
+	[PLAN_NO_VCPUS] = "vcpus",
+	[PLAN_NO_PAGES] = "hugepages",
+	[PLAN_NO_MACHINE] = "machine",
+	[PLAN_OTHER_CPU] = "cpu",
+	[PLAN_NO_NETWORK] = "network",
 };
 static_assert(ARRAY_SIZE(refusal_words) == PLAN_REFUSALS, "a refusal without a word");
 

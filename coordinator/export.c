@@ -12,6 +12,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "coordinator/view.h"
+#include "proto/fit_message.h"
 #include "proto/transfer_message.h"
 
 #include <stdio.h>
@@ -82,6 +83,9 @@ static bool fill_nodes(const struct fleet *fleet, Drover__V1__FleetState *m, str
 		if (i++ < at->skip)
 			continue;
 		m->nodes[m->n_nodes] = view_node_new(fleet, node, clock_now_ms());
+		if (node->host.offers)
+			m->nodes[m->n_nodes]->host->offers = fit_message_offers_new(
+				node->host.offers);
 		if (!has_room(at, &m->nodes[m->n_nodes++]->base, i))
 			return false;
 	}

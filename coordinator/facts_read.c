@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/host_memory.h"
 #include "common/units.h"
+#include "proto/fit_message.h"
 #include "proto/path_message.h"
 
 #include <stdlib.h>
@@ -117,6 +118,7 @@ int facts_read_vm(const Drover__V1__VmState *from, struct vm_state *ret, struct 
 	vm.migrating_out = from->migrating_out;
 	vm.foreign_job = from->foreign_job;
 	read_memory_use(from->memory_use, from->memory_bytes, &vm.memory_use);
+	fit_message_read_needs(from->needs, &vm.needs);
 	*ret = vm;
 	return 0;
 }
@@ -371,6 +373,8 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 		read_rate(from->interfaces[i], &h.interfaces[h.n_interfaces++]);
 	read_paths(from, &h);
 	read_guest_traffic(from, &h);
+	fit_message_read_rooms(from->rooms, from->cpus, &h.rooms);
+	h.offers = fit_message_read_offers(from->offers);
 	if (from->drain_mark && facts_read_mark(from->drain_mark, &h.mark, err) < 0) {
 		host_state_deinit(&h);
 		return -(int)err->code;

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "coordinator/core/launch.h"
+#include "proto/fit_message.h"
 #include "proto/transfer_message.h"
 
 #include <stdlib.h>
@@ -150,6 +151,8 @@ static Drover__V1__HostState *host_new(const struct fleet *fleet, const struct n
 	for (size_t i = 0; i < h->n_interfaces; i++)
 		m->interfaces[m->n_interfaces++] = rate_new(&h->interfaces[i]);
 	view_fill_paths(fleet, node, now_ms, m);
+	if (h->rooms.known)
+		m->rooms = fit_message_rooms_new(&h->rooms);
 	return m;
 }
 
@@ -197,6 +200,8 @@ static Drover__V1__VmState *vm_state_new(const struct vm_state *s)
 	m->foreign_job = s->foreign_job;
 	m->blockers = view_checks_new(&s->blockers);
 	m->n_blockers = s->blockers.count;
+	if (s->needs.known)
+		m->needs = fit_message_needs_new(&s->needs);
 	return m;
 }
 

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/units.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/drain_classes.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -75,10 +76,20 @@ static void explain_moves(const struct drain_problem *p, const struct planner_pl
 	room_deinit(&room);
 }
 
-static const char *format_amount(const struct proof *proof, uint64_t amount, char *ret_text)
+#define AMOUNT_BYTES (2 * UNITS_TEXT_BYTES + 16)
+
+/* "4 vCPUs", "3 GiB", "1 GiB in pages of 2 MiB" */
+static const char *format_amount(const struct drain_problem *p, const struct proof *proof,
+                                 uint64_t amount, char ret_text[static AMOUNT_BYTES])
 {
+	char bytes[UNITS_TEXT_BYTES], page[UNITS_TEXT_BYTES];
+
 	if (proof->resource == PROOF_VCPUS)
-		snprintf(ret_text, UNITS_TEXT_BYTES, "%" PRIu64 " vCPUs", amount);
+		snprintf(ret_text, AMOUNT_BYTES, "%" PRIu64 " vCPUs", amount);
+	else if (proof->resource)
+		snprintf(ret_text, AMOUNT_BYTES, "%s in pages of %s",
+		         units_format_bytes(amount, bytes),
+		         units_format_bytes(drain_classes_get_page(p, proof->resource), page));
 	else
 		units_format_bytes(amount, ret_text);
 	return ret_text;
@@ -88,23 +99,23 @@ static const char *format_amount(const struct proof *proof, uint64_t amount, cha
 static void say_counted(const struct drain_problem *p, const struct proof *proof, char *reason,
                         char *helps)
 {
-	char needed[UNITS_TEXT_BYTES], there[UNITS_TEXT_BYTES], missing[UNITS_TEXT_BYTES];
+	char needed[AMOUNT_BYTES], there[AMOUNT_BYTES], missing[AMOUNT_BYTES];
 
 	switch (proof->kind) {
 	case PROOF_SUM:
 		snprintf(reason, REASON_BYTES,
 		         "no destination: the guests that can only go there need %s, and there is "
 		         "room for %s",
-		         format_amount(proof, proof->needed, needed),
-		         format_amount(proof, proof->available, there));
+		         format_amount(p, proof, proof->needed, needed),
+		         format_amount(p, proof, proof->available, there));
 		snprintf(helps, REASON_BYTES, "%s more room, or --leave for as much",
-		         format_amount(proof, proof->missing, missing));
+		         format_amount(p, proof, proof->missing, missing));
 		break;
 	case PROOF_COUNT:
 		snprintf(reason, REASON_BYTES,
 		         "no destination: %" PRIu64 " guests need %s or more each, and there are "
 		         "places for %" PRIu64 " such",
-		         proof->needed, format_amount(proof, proof->least, needed),
+		         proof->needed, format_amount(p, proof, proof->least, needed),
 		         proof->available);
 		snprintf(helps, REASON_BYTES, "a host with %s free, or --leave for %" PRIu64,
 		         needed, proof->missing);
@@ -136,7 +147,7 @@ static void explain_blocked(const struct drain_problem *p, const struct proof *p
 {
 	struct drain_vm *dv = p->guests[proof->vm];
 	const struct vm *vm = dv ? fleet_find_vm(p->fleet, dv->uuid) : NULL;
-	char text[REASON_BYTES], missing[UNITS_TEXT_BYTES];
+	char text[REASON_BYTES], missing[AMOUNT_BYTES];
 
 	if (!vm)
 		return;
@@ -150,7 +161,7 @@ static void explain_blocked(const struct drain_problem *p, const struct proof *p
 	snprintf(dv->reason, sizeof(dv->reason), "no destination: %.*s", REASON_BYTES - 32, text);
 	if (proof->host != INSTANCE_NONE)
 		snprintf(dv->helps, sizeof(dv->helps), "%s more room on %s",
-		         format_amount(proof, proof->missing, missing), name_of(p, proof->host));
+		         format_amount(p, proof, proof->missing, missing), name_of(p, proof->host));
 }
 
 void drain_plan_explain(const struct drain_problem *problem, const struct planner_plan *plan)

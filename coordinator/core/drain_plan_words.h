@@ -9,8 +9,8 @@ struct drain_problem {
 	struct fleet *fleet;
 	const struct plan *plan; /* nodes: host h of the instance is plan->nodes[h] */
 	struct instance in;
-	struct drain_vm **guests; /* owned; of each guest of the instance, NULL: it runs */
-	struct place_of *places;  /* owned; private to drain_plan.c */
+	struct drain_vm **guests;      /* owned; of each guest of the instance, NULL: it runs */
+	struct drain_classes *classes; /* owned; private to drain_classes.c */
 };
 
 /* Why each goes where it goes; of those that have no place, what proves it and what would help. */

@@ -141,11 +141,13 @@ void vm_state_copy(struct vm_state *to, const struct vm_state *from)
 {
 	*to = *from;
 	checks_copy(&to->blockers, &from->blockers);
+	guest_needs_copy(&to->needs, &from->needs);
 }
 
 void vm_state_deinit(struct vm_state *vm)
 {
 	checks_deinit(&vm->blockers);
+	guest_needs_deinit(&vm->needs);
 }
 
 bool vm_state_is_active(const struct vm_state *vm)
@@ -183,6 +185,25 @@ uint64_t host_state_room_bytes(const struct host_state *host)
 	return limit > used && !host->suspect[0] ? limit - used : 0;
 }
 
+uint64_t host_state_room_vcpus(const struct host_state *host)
+{
+	return host->rooms.known ? vcpus_get_room(&host->rooms.vcpus) : UINT64_MAX;
+}
+
+uint64_t host_state_room_pages(const struct host_state *host, uint64_t page_bytes)
+{
+	const struct host_rooms *rooms = &host->rooms;
+
+	if (!rooms->known || !rooms->pools_known)
+		return UINT64_MAX;
+	for (size_t i = 0; i < rooms->n_pools; i++) {
+		if (rooms->pools[i].page_bytes == page_bytes)
+			return hugepages_get_room(rooms->pools[i].free_bytes,
+			                          rooms->pools[i].promised_bytes);
+	}
+	return 0; /* a size that its kernel does not have */
+}
+
 void host_state_copy(struct host_state *to, const struct host_state *from)
 {
 	*to = *from;
@@ -206,6 +227,7 @@ void host_state_copy(struct host_state *to, const struct host_state *from)
 	                            : NULL;
 	to->paths = from->n_paths ? xmemdup(from->paths, from->n_paths * sizeof(*from->paths))
 	                          : NULL;
+	to->offers = host_offers_copy(from->offers);
 }
 
 void host_state_deinit(struct host_state *host)
@@ -228,6 +250,8 @@ void host_state_deinit(struct host_state *host)
 	free(host->paths);
 	host->paths = NULL;
 	host->n_paths = 0;
+	host_offers_free(host->offers);
+	host->offers = NULL;
 }
 
 const struct guest_traffic *host_state_find_traffic(const struct host_state *host,

@@ -10,6 +10,7 @@
 
 #include "common/check.h"
 #include "common/error.h"
+#include "common/fit.h"
 #include "common/id.h"
 #include "common/labels.h"
 #include "common/path.h"
@@ -220,6 +221,7 @@ struct vm_state {
 	bool foreign_job;
 	struct checks blockers;
 	struct memory_used memory_use;
+	struct guest_needs needs;
 };
 
 struct interface_rate {
@@ -335,6 +337,8 @@ struct host_state {
 	bool other_known;
 	uint64_t other_rx_bytes_per_s, other_tx_bytes_per_s;
 	char labels[LABELS_BYTES]; /* of its agent's configuration */
+	struct host_rooms rooms;
+	struct host_offers *offers; /* owned; NULL: not told, or as told before */
 };
 
 /* A guest that was on its way to a host when its source was declared dead, as that host has it. */
@@ -385,6 +389,11 @@ uint64_t vm_state_need_bytes(const struct vm_state *vm);
 uint64_t host_state_room_bytes(const struct host_state *host);
 /* The same for an empty host. */
 uint64_t host_state_limit_bytes(const struct host_state *host);
+
+/* vCPUs that guests may still be given there; UINT64_MAX: no limit, or none that is known. */
+uint64_t host_state_room_vcpus(const struct host_state *host);
+/* The same of huge pages of that size, in bytes. */
+uint64_t host_state_room_pages(const struct host_state *host, uint64_t page_bytes);
 
 void host_state_copy(struct host_state *to, const struct host_state *from);
 void host_state_deinit(struct host_state *host);

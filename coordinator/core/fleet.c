@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/bring_back.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/denials.h"
 #include "coordinator/core/drain_history.h"
 #include "coordinator/core/plan_memory.h"
 #include "coordinator/core/predict.h"
@@ -111,6 +112,7 @@ void fleet_free(struct fleet *fleet)
 			sighting_free(sighting);
 		}
 		host_state_deinit(&node->host);
+		denials_forget(node);
 		drain_mark_deinit(&node->mark);
 		free(node);
 	}

@@ -55,6 +55,7 @@ enum node_state {
 };
 
 struct sighting;
+struct denial;
 
 struct node {
 	struct node_record kept;
@@ -74,11 +75,11 @@ struct node {
 	struct sighting *sightings;
 	size_t active_vms;
 	uint32_t migrations_in, migrations_out; /* slots held */
-	uint32_t foreign_out; /* moves out of it that are not drover's; they hold none */
-	/* Private to plan: RAM of moves on their way which its figures do not include yet. */
-	uint64_t room_bytes_asked;
+	uint32_t foreign_out;        /* moves out of it that are not drover's; they hold none */
+	size_t plan_index;           /* private to plan: its place in the one that was made last */
 	bool set_aside;              /* private to drafts: to be emptied, too, so it takes nobody */
 	uint64_t pressured_until_ms; /* takes no guest before; 0 = it does */
+	struct denial *denials;      /* what it said no to for all guests alike; denials.h */
 	uint64_t room_sequence;      /* grows when room appeared: refusals may be tried again */
 	/* The drain mark: what was sent last, and what the agent counted after it was durable. */
 	bool adopt_mark; /* the store does not know this node: its mark is all there is */
@@ -127,6 +128,9 @@ struct refusal {
 	struct refusal *next;
 };
 
+/* Whether a destination would copy disks of it, as one has said when asked. */
+enum copies { COPIES_UNKNOWN, COPIES_NONE, COPIES_SOME };
+
 struct vm {
 	char uuid[VM_UUID_BYTES];
 	char name[VM_NAME_BYTES];
@@ -138,6 +142,7 @@ struct vm {
 	bool twice;                  /* runs on two hosts: frozen until a person has looked */
 	uint64_t twice_since_ms;
 	struct refusal *refusals;
+	enum copies copies;
 	uint32_t failures;  /* in a row */
 	uint32_t elsewhere; /* of them, those after which another destination was tried at once */
 	uint64_t retry_ms;  /* not before, after a failure */

@@ -9,8 +9,10 @@
 #include "coordinator/core/inventory.h"
 
 #include "common/alloc.h"
+#include "common/cleanup.h"
 #include "coordinator/core/attempts.h"
 #include "coordinator/core/claims.h"
+#include "coordinator/core/denials.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/tally.h"
@@ -368,12 +370,39 @@ static void keep_labels(struct fleet *fleet, struct node *node, const struct hos
 	save_node(fleet, node);
 }
 
+/* What it does not say again is as it was. */
+static void take_state(struct node *node, const struct host_state *host)
+{
+	struct host_offers *before = take_pointer(node->host.offers);
+
+	host_state_deinit(&node->host);
+	host_state_copy(&node->host, host);
+	if (!node->host.offers)
+		node->host.offers = before;
+	else
+		host_offers_free(before);
+}
+
+static bool gives_more(const struct host_state *before, const struct host_state *now)
+{
+	for (size_t i = 0; i < now->rooms.n_pools; i++) {
+		uint64_t page_bytes = now->rooms.pools[i].page_bytes;
+
+		if (host_state_room_pages(now, page_bytes) >
+		    host_state_room_pages(before, page_bytes))
+			return true;
+	}
+	return host_state_room_vcpus(now) > host_state_room_vcpus(before) ||
+	       (now->offers && !host_offers_equal(now->offers, before->offers));
+}
+
 static void take_figures(struct fleet *fleet, struct node *node, const struct host_state *host)
 {
 	bool roomier = host_state_room_bytes(host) > host_state_room_bytes(&node->host) ||
 	               host->ports_in_use < node->host.ports_in_use ||
 	               host->port_pool > node->host.port_pool ||
-	               (node->host.pressure[0] && !host->pressure[0]);
+	               (node->host.pressure[0] && !host->pressure[0]) ||
+	               gives_more(&node->host, host);
 
 	if (roomier)
 		node->room_sequence++;
@@ -390,8 +419,10 @@ static void take_figures(struct fleet *fleet, struct node *node, const struct ho
 		            "%s takes no guest for a while: %.400s", node->kept.name,
 		            host->pressure);
 	node->pressured_until_ms = host->pressure[0] ? change_now(fleet) + host->pressure_ms : 0;
-	host_state_deinit(&node->host);
-	host_state_copy(&node->host, host);
+	/* Another QEMU, another kernel: it may say something else of the same CPU. */
+	if (host->offers && !host_offers_equal(host->offers, node->host.offers))
+		denials_forget(node);
+	take_state(node, host);
 	keep_labels(fleet, node, host);
 	if (host->mesh_address[0] && strcmp(host->mesh_address, node->kept.mesh_address) != 0) {
 		text_copy(node->kept.mesh_address, sizeof(node->kept.mesh_address),
@@ -474,6 +505,12 @@ void inventory_take_snapshot(struct fleet *fleet, const struct event *event)
 	struct sighting *sighting, *next;
 
 	node->inventory_valid = event->snapshot.inventory_valid;
+	/* What a snapshot does not say is not known: its agent may be another one. */
+	if (event->snapshot.host && !event->snapshot.host->offers) {
+		host_offers_free(node->host.offers);
+		node->host.offers = NULL;
+		denials_forget(node);
+	}
 	if (event->snapshot.host)
 		take_figures(fleet, node, event->snapshot.host);
 	if (node->inventory_valid) {

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/denials.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/predict.h"
@@ -238,7 +239,7 @@ static bool is_news(const struct refusal *before, const struct checks *checks)
 bool launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *target,
                              const struct checks *checks, const char *why)
 {
-	const struct node *node = fleet_find_node(fleet, target);
+	struct node *node = fleet_find_node(fleet, target);
 	struct refusal *refusal;
 	bool news;
 
@@ -251,6 +252,8 @@ bool launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *tar
 		text_copy(refusal->target, sizeof(refusal->target), target);
 		LL_PREPEND(vm->refusals, refusal);
 	}
+	if (node)
+		denials_learn(node, vm, checks, change_now(fleet));
 	news = is_news(refusal, checks);
 	checks_deinit(&refusal->checks);
 	checks_copy(&refusal->checks, checks);

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Placement and estimates. Theory: plan.h. */
-#include "coordinator/core/plan.h"
+#include "coordinator/core/plan_private.h"
 
 #include "common/alloc.h"
 #include "common/units.h"
+#include "coordinator/core/denials.h"
 #include "coordinator/core/fleet_path.h"
 #include "coordinator/core/inventory.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A refusal names this many hosts, then "and 17 more". */
-#define NAMED_MAX 5
 
 static uint64_t subtract(uint64_t from, uint64_t bytes)
 {
@@ -64,6 +61,91 @@ static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
 	return node->host.agent_problem[0] ? PLAN_OBSERVES : PLAN_FITS;
 }
 
+void plan_deinit(struct plan *plan)
+{
+	free(plan->nodes);
+	*plan = (struct plan){ 0 };
+}
+
+uint32_t plan_count_ports(const struct vm *vm, bool copy_disks)
+{
+	return copy_disks && vm->copies != COPIES_NONE ? 2 : 1;
+}
+
+uint32_t plan_count_ports_held(const struct migration *m)
+{
+	return m->kept.report.progress.disk_total_bytes || m->kept.settings.copy_disks ? 2 : 1;
+}
+
+static bool copies_disks(const struct fleet *fleet, const struct vm *vm)
+{
+	const struct drain *drain;
+
+	if (vm->migration)
+		return vm->migration->kept.settings.copy_disks;
+	drain = vm->node ? fleet_find_node_drain(fleet, vm->node) : NULL;
+	return drain ? drain->kept.copy_disks : fleet->options.settings.copy_disks;
+}
+
+void plan_get_need(const struct fleet *fleet, const struct vm *vm, struct plan_need *ret)
+{
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+	const struct vm_state *state = home ? &home->state : NULL;
+
+	*ret = (struct plan_need){ .ports = plan_count_ports(vm, copies_disks(fleet, vm)) };
+	if (!state)
+		return;
+	ret->bytes = vm_state_need_bytes(state);
+	ret->vcpus = state->vcpus;
+	ret->page_bytes = state->needs.hugepage_bytes;
+	ret->huge_bytes = ret->page_bytes ? state->memory_bytes : 0;
+}
+
+uint64_t plan_get_page_room(const struct plan_node *p, uint64_t page_bytes)
+{
+	const struct host_rooms *rooms = &p->node->host.rooms;
+	uint64_t bytes = host_state_room_pages(&p->node->host, page_bytes);
+
+	for (size_t i = 0; bytes != UINT64_MAX && i < rooms->n_pools; i++) {
+		if (rooms->pools[i].page_bytes == page_bytes)
+			return subtract(bytes, p->pages_asked_bytes[i]);
+	}
+	return bytes;
+}
+
+/* Not counted in its host's own figures yet, or taken in this plan. */
+static void take(struct plan_node *p, const struct plan_need *need)
+{
+	const struct host_rooms *rooms = &p->node->host.rooms;
+
+	p->headroom_bytes = subtract(p->headroom_bytes, need->bytes);
+	if (p->vcpu_room != UINT64_MAX)
+		p->vcpu_room = subtract(p->vcpu_room, need->vcpus);
+	for (size_t i = 0; need->page_bytes && i < rooms->n_pools; i++) {
+		if (rooms->pools[i].page_bytes == need->page_bytes)
+			p->pages_asked_bytes[i] += need->huge_bytes;
+	}
+}
+
+static void add_migration(struct plan *plan, const struct fleet *fleet, const struct migration *m)
+{
+	const struct node *target = m->kept.holds_slot ? fleet_find_node(fleet, m->kept.target)
+	                                               : NULL;
+	const struct vm *vm = target ? fleet_find_vm(fleet, m->kept.vm_uuid) : NULL;
+	struct plan_node *p = target ? &plan->nodes[target->plan_index] : NULL;
+	struct plan_need need = { 0 };
+
+	if (!p)
+		return;
+	p->ports += plan_count_ports_held(m);
+	if (m->seen_by_target)
+		return;
+	if (vm)
+		plan_get_need(fleet, vm, &need);
+	need.bytes = m->kept.need_bytes;
+	take(p, &need);
+}
+
 void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
 {
 	size_t i = 0;
@@ -71,37 +153,17 @@ void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
 	plan->count = HASH_COUNT(fleet->nodes);
 	plan->nodes = xcalloc(plan->count + 1, sizeof(*plan->nodes));
 	for (struct node *node = fleet->nodes; node; node = node->hh.next) {
-		node->room_bytes_asked = 0;
-		plan->nodes[i++] = (struct plan_node){ .node = node,
-			                               .inbound = node->migrations_in,
-			                               .takes = judge_node(node, now_ms) };
+		node->plan_index = i;
+		plan->nodes[i++] = (struct plan_node){
+			.node = node,
+			.headroom_bytes = host_state_room_bytes(&node->host),
+			.vcpu_room = host_state_room_vcpus(&node->host),
+			.inbound = node->migrations_in,
+			.takes = judge_node(node, now_ms),
+		};
 	}
-	for (const struct migration *m = fleet->active; m; m = m->next_active) {
-		struct node *target = m->kept.holds_slot ? fleet_find_node(fleet, m->kept.target)
-		                                         : NULL;
-
-		if (target && !m->seen_by_target)
-			target->room_bytes_asked += m->kept.need_bytes;
-	}
-	for (i = 0; i < plan->count; i++) {
-		const struct node *node = plan->nodes[i].node;
-
-		plan->nodes[i].headroom_bytes = subtract(host_state_room_bytes(&node->host),
-		                                         node->room_bytes_asked);
-	}
-}
-
-void plan_deinit(struct plan *plan)
-{
-	free(plan->nodes);
-	*plan = (struct plan){ 0 };
-}
-
-static uint64_t need_of(const struct vm *vm)
-{
-	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
-
-	return home ? vm_state_need_bytes(&home->state) : 0;
+	for (const struct migration *m = fleet->active; m; m = m->next_active)
+		add_migration(plan, fleet, m);
 }
 
 static uint64_t memory_of(const struct vm *vm)
@@ -111,8 +173,8 @@ static uint64_t memory_of(const struct vm *vm)
 	return home ? home->state.memory_bytes : 0;
 }
 
-static const struct refusal *find_refusal(const struct vm *vm, const struct node *node,
-                                          uint64_t now_ms)
+const struct refusal *plan_find_refusal(const struct vm *vm, const struct node *node,
+                                        uint64_t now_ms)
 {
 	for (const struct refusal *r = vm->refusals; r; r = r->next) {
 		if (strcmp(r->target, node->kept.name) == 0)
@@ -124,155 +186,108 @@ static const struct refusal *find_refusal(const struct vm *vm, const struct node
 	return NULL;
 }
 
-static const char *const words[] = {
-	[PLAN_FITS] = "fits",
-	[PLAN_IS_SOURCE] = "is where it runs",
-	[PLAN_UNREACHABLE] = "unreachable",
-	[PLAN_NO_INVENTORY] = "without libvirt",
-	[PLAN_OBSERVES] = "only observing",
-	[PLAN_CORDONED] = "cordoned",
-	[PLAN_DRAINING] = "draining",
-	[PLAN_MAINTENANCE] = "in maintenance",
-	[PLAN_NO_MEMORY] = "short of memory",
-	[PLAN_NO_INBOUND] = "inbound slots in use",
-	[PLAN_NO_PORTS] = "migration ports in use",
-	[PLAN_REFUSED] = "refused",
-	[PLAN_LISTS_IT] = "lists an active guest of this uuid already",
-	[PLAN_SUSPECT] = "suspect",
-	[PLAN_MARKED] = "is being told that it takes guests again",
-	[PLAN_TOGETHER] = "would be drained together with it",
-	[PLAN_PRESSURED] = "out of memory",
-};
-static_assert(ARRAY_SIZE(words) == PLAN_REFUSALS, "a refusal without a word");
-
-/* The host's own agent refuses what is over its cap: then it is not asked. */
-static uint32_t inbound_cap(const struct fleet *fleet, const struct node *node)
+uint32_t plan_get_inbound_cap(const struct fleet *fleet, const struct node *node)
 {
 	uint32_t own = node->host.slots_in_max;
 
 	return own && own < fleet->options.caps.inbound ? own : fleet->options.caps.inbound;
 }
 
-static void describe(enum plan_refusal why, const struct fleet *fleet, const struct plan_node *p,
-                     const struct vm *vm, uint64_t now_ms, char *ret_text)
+static enum plan_refusal judge_fit(const struct node *node, const struct vm *vm, uint64_t now_ms,
+                                   char *ret_text)
 {
-	const char *name = p->node->kept.name;
-	const struct refusal *refusal;
-	char amount[UNITS_TEXT_BYTES];
+	static const enum plan_refusal refusals[] = {
+		[FIT_YES] = PLAN_FITS,           [FIT_NO_MACHINE] = PLAN_NO_MACHINE,
+		[FIT_VCPUS] = PLAN_NO_VCPUS,     [FIT_CPU] = PLAN_OTHER_CPU,
+		[FIT_NETWORK] = PLAN_NO_NETWORK,
+	};
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+	const struct check *said;
+	enum fit fit;
 
-	switch (why) {
-	case PLAN_NO_MEMORY:
-		snprintf(ret_text, REASON_BYTES, "%s %s short of memory", name,
-		         units_format_bytes(need_of(vm) - p->headroom_bytes, amount));
-		break;
-	case PLAN_NO_INBOUND:
-		snprintf(ret_text, REASON_BYTES, "%u of %u inbound slots of %s in use", p->inbound,
-		         inbound_cap(fleet, p->node), name);
-		break;
-	case PLAN_NO_PORTS:
-		snprintf(ret_text, REASON_BYTES, "%u of %u migration ports of %s in use",
-		         p->inbound, p->node->host.port_pool, name);
-		break;
-	case PLAN_SUSPECT:
-		snprintf(ret_text, REASON_BYTES, "%s is suspect: %.400s", name,
-		         p->node->host.suspect);
-		break;
-	case PLAN_PRESSURED:
-		snprintf(ret_text, REASON_BYTES, "%s takes no guest for another %s: %.400s", name,
-		         units_format_duration(p->node->pressured_until_ms - now_ms, amount),
-		         p->node->host.pressure);
-		break;
-	case PLAN_REFUSED:
-		refusal = find_refusal(vm, p->node, now_ms);
-		snprintf(ret_text, REASON_BYTES, "%s", refusal ? refusal->why : words[why]);
-		break;
-	default:
-		snprintf(ret_text, REASON_BYTES, "%s %s", name, words[why]);
-		break;
-	}
+	static_assert(ARRAY_SIZE(refusals) == FITS, "a rule without a refusal");
+	if (!home || !home->state.needs.known)
+		return PLAN_FITS;
+	fit = fit_judge(&home->state.needs, vm->node->host.offers, node->host.offers, ret_text);
+	if (fit != FIT_YES)
+		return refusals[fit];
+	said = denials_find(node, &home->state.needs, now_ms);
+	if (!said)
+		return PLAN_FITS;
+	if (ret_text)
+		snprintf(ret_text, FIT_TEXT_BYTES,
+		         "refused a guest of the same CPU and machine type: %.20s: %.180s",
+		         said->id, said->measured);
+	return strcmp(said->id, "machine") == 0 ? PLAN_NO_MACHINE : PLAN_OTHER_CPU;
 }
 
-/* The cheap questions first: a pick asks them of every node for every guest. */
-static enum plan_refusal judge(const struct fleet *fleet, const struct plan_node *p,
-                               const struct vm *vm, uint64_t need_bytes, bool ignore_slots,
-                               uint64_t now_ms)
+enum plan_refusal plan_judge_class(const struct node *node, const struct vm *vm, uint64_t now_ms,
+                                   char *ret_text)
 {
-	const struct sighting *there;
+	const struct sighting *there = fleet_find_sighting(vm, node);
+
+	if (there && vm_state_is_active(&there->state))
+		return PLAN_LISTS_IT;
+	if (plan_find_refusal(vm, node, now_ms))
+		return PLAN_REFUSED;
+	return judge_fit(node, vm, now_ms, ret_text);
+}
+
+static enum plan_refusal judge_room(const struct plan_node *p, const struct plan_need *need)
+{
+	if (p->headroom_bytes < need->bytes)
+		return PLAN_NO_MEMORY;
+	if (need->page_bytes && plan_get_page_room(p, need->page_bytes) < need->huge_bytes)
+		return PLAN_NO_PAGES;
+	return p->vcpu_room < need->vcpus ? PLAN_NO_VCPUS : PLAN_FITS;
+}
+
+static enum plan_refusal judge_slots(const struct fleet *fleet, const struct plan_node *p,
+                                     const struct plan_need *need, bool ignore_slots)
+{
+	if (ignore_slots)
+		return p->node->host.port_pool >= need->ports ? PLAN_FITS : PLAN_NO_PORTS;
+	if (p->inbound >= plan_get_inbound_cap(fleet, p->node))
+		return PLAN_NO_INBOUND;
+	return p->ports + need->ports > p->node->host.port_pool ? PLAN_NO_PORTS : PLAN_FITS;
+}
+
+/* Of what is in the way for good it is said before what is in the way today. */
+enum plan_refusal plan_judge_need(const struct fleet *fleet, const struct plan_node *p,
+                                  const struct vm *vm, const struct plan_need *need,
+                                  bool ignore_slots, uint64_t now_ms, char *ret_text)
+{
+	enum plan_refusal why;
 
 	if (p->node == vm->node)
 		return PLAN_IS_SOURCE;
 	if (p->takes != PLAN_FITS)
 		return p->takes;
-	if (p->headroom_bytes < need_bytes)
-		return PLAN_NO_MEMORY;
-	there = fleet_find_sighting(vm, p->node);
-	if (there && vm_state_is_active(&there->state))
-		return PLAN_LISTS_IT;
-	if (find_refusal(vm, p->node, now_ms))
-		return PLAN_REFUSED;
-	if (ignore_slots)
-		return p->node->host.port_pool ? PLAN_FITS : PLAN_NO_PORTS;
-	if (p->inbound >= inbound_cap(fleet, p->node))
-		return PLAN_NO_INBOUND;
-	if (p->inbound >= p->node->host.port_pool)
-		return PLAN_NO_PORTS;
-	return PLAN_FITS;
+	why = plan_judge_class(p->node, vm, now_ms, ret_text);
+	if (why == PLAN_FITS)
+		why = judge_room(p, need);
+	return why == PLAN_FITS ? judge_slots(fleet, p, need, ignore_slots) : why;
+}
+
+/* The cheap questions first: a pick asks them of every node for every guest. */
+static bool fits(const struct fleet *fleet, const struct plan_node *p, const struct vm *vm,
+                 const struct plan_need *need, bool ignore_slots, uint64_t now_ms)
+{
+	return p->node != vm->node && p->takes == PLAN_FITS && judge_room(p, need) == PLAN_FITS &&
+	       judge_slots(fleet, p, need, ignore_slots) == PLAN_FITS &&
+	       plan_judge_class(p->node, vm, now_ms, NULL) == PLAN_FITS;
 }
 
 enum plan_refusal plan_judge(const struct fleet *fleet, const struct plan_node *node,
                              const struct vm *vm, bool ignore_slots, uint64_t now_ms,
                              char *ret_text)
 {
-	enum plan_refusal why = judge(fleet, node, vm, need_of(vm), ignore_slots, now_ms);
+	struct plan_need need;
 
+	plan_get_need(fleet, vm, &need);
 	if (ret_text)
-		describe(why, fleet, node, vm, now_ms, ret_text);
-	return why;
-}
-
-static void append(char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void append(char *text, const char *format, ...)
-{
-	size_t used = strlen(text);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text + used, REASON_BYTES - used, format, args);
-	va_end(args);
-}
-
-/* "no destination: host2 312 MiB short of memory, host3 cordoned" */
-static void explain_none(const struct plan *plan, const struct fleet *fleet, const struct vm *vm,
-                         const char *only, bool ignore_slots, uint64_t now_ms, char *ret_reason)
-{
-	size_t named = 0, more = 0;
-	char text[REASON_BYTES];
-
-	ret_reason[0] = '\0';
-	for (size_t i = 0; i < plan->count; i++) {
-		const struct plan_node *p = &plan->nodes[i];
-		enum plan_refusal why = judge(fleet, p, vm, need_of(vm), ignore_slots, now_ms);
-
-		if (why == PLAN_FITS || why == PLAN_IS_SOURCE ||
-		    (only && strcmp(only, p->node->kept.name) != 0))
-			continue;
-		if (named == NAMED_MAX || strlen(ret_reason) > REASON_BYTES / 2) {
-			more++;
-			continue;
-		}
-		describe(why, fleet, p, vm, now_ms, text);
-		append(ret_reason, "%s%s", named++ ? ", " : "", text);
-	}
-	if (more)
-		append(ret_reason, ", and %zu more", more);
-	if (!named)
-		append(ret_reason, "there is no other node");
-}
-
-void plan_explain_none(const struct plan *plan, const struct fleet *fleet, const struct vm *vm,
-                       uint64_t now_ms, char *ret_reason)
-{
-	explain_none(plan, fleet, vm, NULL, true, now_ms, ret_reason);
+		return plan_describe(fleet, node, vm, &need, ignore_slots, now_ms, ret_text);
+	return plan_judge_need(fleet, node, vm, &need, ignore_slots, now_ms, NULL);
 }
 
 /* The emptier one afterwards; of those alike the one whose inbound work ends first; then by name,
@@ -291,7 +306,9 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
                                    uint64_t now_ms, char *ret_reason)
 {
 	struct plan_node *best = NULL;
-	uint64_t need = need_of(vm);
+	struct plan_need need;
+
+	plan_get_need(fleet, vm, &need);
 
 	for (size_t i = 0; i < plan->count; i++) {
 		struct plan_node *p = &plan->nodes[i];
@@ -299,15 +316,16 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
 		if (only && strcmp(only, p->node->kept.name) != 0)
 			continue;
 		if ((!best || is_better(p, best)) &&
-		    judge(fleet, p, vm, need, ignore_slots, now_ms) == PLAN_FITS)
+		    fits(fleet, p, vm, &need, ignore_slots, now_ms))
 			best = p;
 	}
 	if (!best) {
-		explain_none(plan, fleet, vm, only, ignore_slots, now_ms, ret_reason);
+		plan_explain(plan, fleet, vm, only, ignore_slots, now_ms, ret_reason);
 		return NULL;
 	}
-	best->headroom_bytes = subtract(best->headroom_bytes, need);
+	take(best, &need);
 	best->inbound++;
+	best->ports += need.ports;
 	best->inbound_finish_ms += plan_estimate_to_ms(vm->node, best->node, memory_of(vm), 0,
 	                                               now_ms);
 	return best;
@@ -315,10 +333,13 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
 
 bool plan_could_ever_fit(const struct fleet *fleet, const struct vm *vm, char *ret_reason)
 {
-	uint64_t largest = 0, need = need_of(vm);
+	uint64_t largest = 0, need;
+	struct plan_need whole;
 	const char *name = NULL;
 	char amount[UNITS_TEXT_BYTES], limit[UNITS_TEXT_BYTES];
 
+	plan_get_need(fleet, vm, &whole);
+	need = whole.bytes;
 	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
 		const struct host_state *host = &node->host;
 		uint64_t room = host_state_limit_bytes(host);

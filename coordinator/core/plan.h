@@ -29,12 +29,17 @@ enum plan_refusal {
 	PLAN_NO_MEMORY,
 	PLAN_NO_INBOUND, /* its inbound cap is reached */
 	PLAN_NO_PORTS,
-	PLAN_REFUSED,   /* it has refused this guest and nothing has changed since */
-	PLAN_LISTS_IT,  /* an active guest with this uuid is there already */
-	PLAN_SUSPECT,   /* its memory figures make no sense */
-	PLAN_MARKED,    /* its agent does not know yet that it takes guests again */
-	PLAN_TOGETHER,  /* it would be drained together with the guest's own node */
-	PLAN_PRESSURED, /* it ran out of memory a moment ago */
+	PLAN_REFUSED,    /* it has refused this guest and nothing has changed since */
+	PLAN_LISTS_IT,   /* an active guest with this uuid is there already */
+	PLAN_SUSPECT,    /* its memory figures make no sense */
+	PLAN_MARKED,     /* its agent does not know yet that it takes guests again */
+	PLAN_TOGETHER,   /* it would be drained together with the guest's own node */
+	PLAN_PRESSURED,  /* it ran out of memory a moment ago */
+	PLAN_NO_VCPUS,   /* as many as are left, or as its QEMU gives one guest */
+	PLAN_NO_PAGES,   /* huge pages of the guest's size */
+	PLAN_NO_MACHINE, /* its QEMU does not have the machine type */
+	PLAN_OTHER_CPU,
+	PLAN_NO_NETWORK, /* a bridge, network or device that the guest is plugged into */
 	PLAN_REFUSALS
 };
 
@@ -42,15 +47,39 @@ enum plan_refusal {
 struct plan_node {
 	struct node *node; /* borrowed */
 	uint64_t headroom_bytes;
-	uint32_t inbound;
-	uint64_t inbound_finish_ms; /* work planned into it, end to end */
-	enum plan_refusal takes;    /* PLAN_FITS, or why it takes no guest at all now */
+	uint64_t vcpu_room;                         /* UINT64_MAX: no limit is known */
+	uint64_t pages_asked_bytes[HOST_POOLS_MAX]; /* of host.rooms.pools, on their way */
+	uint32_t inbound, ports;                    /* in use: moves, and what they take */
+	uint64_t inbound_finish_ms;                 /* work planned into it, end to end */
+	enum plan_refusal takes; /* PLAN_FITS, or why it takes no guest at all now */
 };
 
 struct plan {
 	struct plan_node *nodes; /* owned */
 	size_t count;
 };
+
+/* What a guest takes of a host. */
+struct plan_need {
+	uint64_t bytes;      /* of memory, huge pages included */
+	uint64_t page_bytes; /* the size of its huge pages; 0 = it has none */
+	uint64_t huge_bytes; /* in them */
+	uint32_t vcpus;
+	uint32_t ports; /* 2 if its disks are copied, or may be */
+};
+
+void plan_get_need(const struct fleet *fleet, const struct vm *vm, struct plan_need *ret);
+/* Of huge pages of that size, in bytes; UINT64_MAX: it is not known. */
+uint64_t plan_get_page_room(const struct plan_node *node, uint64_t page_bytes);
+/* Ports of one move of @vm, with its disks if @copy_disks and they are not known to be shared. */
+uint32_t plan_count_ports(const struct vm *vm, bool copy_disks);
+uint32_t plan_count_ports_held(const struct migration *m);
+
+/* What stands between @vm and @node for good, whatever room there is: it refused it, lists it, or lacks
+ * what the guest needs (common/fit.h, denials.h). PLAN_FITS: nothing that is known. @ret_text
+ * (REASON_BYTES, may be NULL): what it lacks, behind "has". */
+enum plan_refusal plan_judge_class(const struct node *node, const struct vm *vm, uint64_t now_ms,
+                                   char *ret_text);
 
 /* All nodes with what they can take now. */
 void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms);

@@ -346,7 +346,14 @@ static int compare_headroom(const void *a, const void *b)
 static bool is_worth_asking(enum plan_refusal why)
 {
 	return why == PLAN_FITS || why == PLAN_NO_MEMORY || why == PLAN_NO_INBOUND ||
-	       why == PLAN_NO_PORTS || why == PLAN_REFUSED;
+	       why == PLAN_NO_PORTS || why == PLAN_REFUSED || why == PLAN_NO_VCPUS ||
+	       why == PLAN_NO_PAGES;
+}
+
+/* What it lacks for good; where it is named it may say so itself, and all else that it lacks. */
+static bool is_lacking(enum plan_refusal why)
+{
+	return why == PLAN_NO_MACHINE || why == PLAN_OTHER_CPU || why == PLAN_NO_NETWORK;
 }
 
 void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *vm,
@@ -368,7 +375,7 @@ void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *
 			continue;
 		why = plan_judge(fleet, &plan.nodes[i], vm, false, change_now(fleet), view->reason);
 		text_copy(view->node, sizeof(view->node), node->kept.name);
-		view->excluded = !is_worth_asking(why);
+		view->excluded = !is_worth_asking(why) && !(only && is_lacking(why));
 		if ((!view->excluded || (thorough && why != PLAN_UNREACHABLE)) && vm->node &&
 		    round->open < most) {
 			view->asked = true;

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See denials.h. */
+#include "coordinator/core/denials.h"
+
+#include "common/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* Kinds of guests that one host refuses; more are asked anew. */
+#define DENIALS_MAX 64
+
+struct denial {
+	uint64_t digest;
+	uint64_t until_ms;
+	struct check check;
+	struct denial *next;
+};
+
+/* Those that look at nothing else of the guest. */
+static bool is_of_all(const struct check *check)
+{
+	return strcmp(check->id, "cpu") == 0 || strcmp(check->id, "machine") == 0 ||
+	       strcmp(check->id, "tsc") == 0;
+}
+
+static const struct check *find_worst(const struct checks *checks)
+{
+	for (size_t i = 0; i < checks->count; i++) {
+		if (checks->items[i].verdict >= CHECK_FAIL && is_of_all(&checks->items[i]))
+			return &checks->items[i];
+	}
+	return NULL;
+}
+
+static struct denial *find(const struct node *node, uint64_t digest)
+{
+	struct denial *denial;
+
+	LL_FOREACH (node->denials, denial) {
+		if (denial->digest == digest)
+			return denial;
+	}
+	return NULL;
+}
+
+static size_t count(const struct node *node)
+{
+	const struct denial *denial;
+	size_t n = 0;
+
+	LL_FOREACH (node->denials, denial) {
+		n++;
+	}
+	return n;
+}
+
+void denials_learn(struct node *node, const struct vm *vm, const struct checks *checks,
+                   uint64_t now_ms)
+{
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+	const struct check *worst = find_worst(checks);
+	struct denial *denial;
+
+	/* A guest whose CPU is its host's is told apart by the host; and nothing that could not be
+	 * measured speaks for another guest. */
+	if (!home || !home->state.needs.known || !checks->count)
+		return;
+	denial = find(node, home->state.needs.digest);
+	if (!worst) {
+		if (denial) {
+			LL_DELETE(node->denials, denial);
+			free(denial);
+		}
+		return;
+	}
+	if (strncmp(worst->measured, "not measured", 12) == 0)
+		return;
+	if (!denial) {
+		if (count(node) >= DENIALS_MAX)
+			return;
+		denial = xnew(struct denial);
+		denial->digest = home->state.needs.digest;
+		LL_PREPEND(node->denials, denial);
+	}
+	denial->check = *worst;
+	denial->until_ms = now_ms + DENIAL_MS;
+}
+
+const struct check *denials_find(const struct node *node, const struct guest_needs *needs,
+                                 uint64_t now_ms)
+{
+	const struct denial *denial = needs->known && node->denials ? find(node, needs->digest)
+	                                                            : NULL;
+
+	return denial && now_ms < denial->until_ms ? &denial->check : NULL;
+}
+
+void denials_forget(struct node *node)
+{
+	struct denial *denial, *next;
+
+	LL_FOREACH_SAFE (node->denials, denial, next) {
+		free(denial);
+	}
+	node->denials = NULL;
+}
