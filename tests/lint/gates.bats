@@ -117,6 +117,24 @@ int f(int a)
 END
 	commands
 	refuses common/bad.c "$gates/tidy" "$here" "$here/build"
+	refuses common/bad.c "$gates/tidy" --deep "$here" "$here/build"
+}
+
+@test "tidy: the usual look leaves a mistake behind thousands of ways to a deep one" {
+	# Twelve questions one after the other are 4,096 ways to the mistake at the end.
+	{
+		echo 'int asked(int);'
+		echo 'int f(void);'
+		echo 'int f(void)'
+		echo '{'
+		echo '	int a = 0, *p = 0;'
+		for i in {0..11}; do echo "	if (asked($i)) a |= 1 << $i;"; done
+		echo '	return a == 0xfff ? *p : 0;'
+		echo '}'
+	} | add common/bad.c
+	commands
+	passes "$gates/tidy" "$here" "$here/build"
+	refuses common/bad.c "$gates/tidy" --deep "$here" "$here/build"
 }
 
 @test "tidy: a file that does not compile" {
