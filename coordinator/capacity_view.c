@@ -34,6 +34,7 @@ static const char *const refusal_words[] = {
 	[PLAN_NO_MACHINE] = "machine",
 	[PLAN_OTHER_CPU] = "cpu",
 	[PLAN_NO_NETWORK] = "network",
+	[PLAN_POLICY] = "policy",
 };
 static_assert(ARRAY_SIZE(refusal_words) == PLAN_REFUSALS, "a refusal without a word");
 

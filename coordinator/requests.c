@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "coordinator/core/capacity.h"
 #include "coordinator/failpoints.h"
+#include "coordinator/service_policies.h"
 #include "coordinator/view.h"
 
 #include <assert.h>
@@ -226,6 +227,7 @@ static void reply_explain(struct coordinator *c, struct mesh_incoming *in, const
 		m->targets[m->n_targets++] = target_new(&reply->targets[i]);
 	if (vm) {
 		view_add_waiting_lines(c->fleet, vm, m);
+		policy_view_add_lines(c->fleet, vm, m);
 		if (!reply->one_node) {
 			view_add_vm_lines(c->fleet, vm, clock_now_ms(), m);
 			view_add_traffic_lines(vm, m);
@@ -264,6 +266,9 @@ static void answer(struct coordinator *c, const struct request *r, const struct 
 		break;
 	case REPLY_FENCE:
 		reply_fence(c, in, reply);
+		break;
+	case REPLY_POLICY:
+		reply_policy(c, in, reply);
 		break;
 	case REPLY_EXPLAIN:
 		reply_explain(c, in, r->subject, reply);

@@ -7,9 +7,11 @@
 #include "common/clock.h"
 #include "common/units.h"
 #include "coordinator/capacity_view.h"
+#include "coordinator/core/policy.h"
 #include "coordinator/links.h"
 #include "coordinator/service_orders.h"
 #include "coordinator/service_plan.h"
+#include "coordinator/service_policies.h"
 #include "coordinator/view.h"
 #include "proto/coordinator.rpc.h"
 
@@ -317,6 +319,11 @@ static bool is_settled(const struct fleet *fleet, const struct event_record *e)
 
 		return node && node->state != NODE_UNREACHABLE && node->host.libvirt_connected;
 	}
+	if (strncmp(e->subject, "policy/", 7) == 0) {
+		const struct policy *policy = policy_find(fleet, e->subject + 7);
+
+		return !policy || !policy->kept.violated_wall_ms;
+	}
 	return false;
 }
 
@@ -357,6 +364,10 @@ static void handle_status(struct mesh_incoming *in, const Drover__V1__GetStatusR
 	s->migrations_active = (uint32_t)c->fleet->n_active;
 	HASH_ITER (hh, c->fleet->drains, drain, next_drain)
 		s->drains_active += !drain_state_is_final(drain->kept.state);
+	for (const struct policy *policy = c->fleet->policies; policy; policy = policy->hh.next) {
+		s->policies++;
+		s->policies_violated += policy->kept.violated_wall_ms != 0;
+	}
 	fill_attention(c, s);
 	s->limits = xcalloc(SETTINGS_MAX, sizeof(*s->limits));
 	s->n_limits = settings_fill(c, s->limits);
@@ -428,6 +439,10 @@ static void handle_explain(struct mesh_incoming *in, const Drover__V1__ExplainRe
 		coordinator_step(c, &e);
 		return;
 	}
+	if (strcmp(r->kind, "policy") == 0) {
+		explain_policy(c, in, r->name);
+		return;
+	}
 	snprintf(subject, sizeof(subject), "%.15s/%.120s", r->kind, r->name);
 	error_set(&err, ERROR_NOT_FOUND, "there is no %s", subject);
 	if (strcmp(r->kind, "migration") == 0)
@@ -437,9 +452,10 @@ static void handle_explain(struct mesh_incoming *in, const Drover__V1__ExplainRe
 	else if (strcmp(r->kind, "node") == 0)
 		(void)fleet_get_node(c->fleet, r->name, &node, &err);
 	else
-		error_set(&err, ERROR_INVALID,
-		          "\"%.32s\" cannot be explained; a vm, node, migration or drain can",
-		          r->kind);
+		error_set(
+			&err, ERROR_INVALID,
+			"\"%.32s\" cannot be explained; a vm, node, migration, drain or policy can",
+			r->kind);
 	if (migration || drain || node)
 		explain_found(c, in, subject, migration, drain, node);
 	else
@@ -453,6 +469,7 @@ static const struct coordinator_handlers handlers = {
 	.list_vms = handle_vms,
 	.list_migrations = handle_migrations,
 	.list_drains = handle_drains,
+	.list_policies = handle_policies,
 	.list_events = handle_events,
 	.watch = handle_watch,
 	.explain = handle_explain,
@@ -466,6 +483,8 @@ static const struct coordinator_handlers handlers = {
 	.cordon = order_cordon,
 	.uncordon = order_uncordon,
 	.label = order_label,
+	.set_policy = order_set_policy,
+	.remove_policy = order_remove_policy,
 	.migrate = order_migrate,
 	.cancel = order_cancel,
 	.tune = order_tune,

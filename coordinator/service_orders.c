@@ -123,8 +123,7 @@ void order_label(struct mesh_incoming *in, const Drover__V1__LabelRequest *r, vo
 	coordinator_step(c, &e);
 }
 
-/* The name in the certificate, or "uid 0" on the local socket. */
-static void name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
+void order_name_caller(const struct mesh_incoming *in, char *ret, size_t bytes)
 {
 	const struct mesh_identity *who = mesh_incoming_get_identity(in);
 
@@ -142,7 +141,7 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 		mesh_fail_error(in, &err);
 		return;
 	}
-	name_caller(in, by, sizeof(by));
+	order_name_caller(in, by, sizeof(by));
 	if (r->no_guard && mesh_incoming_get_identity(in)->role != MESH_ROLE_ADMIN) {
 		error_set(&err, ERROR_PERMISSION,
 		          "moving without a guard needs role admin, and %s has %s; without "
@@ -176,6 +175,7 @@ void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r
 	e.migrate.by = by;
 	e.migrate.unsafe = r->unsafe;
 	e.migrate.copy_disks = r->copy_disks;
+	e.migrate.ignore_policies = r->ignore_policies;
 	e.migrate.uncompressed = r->uncompressed;
 	e.request = requests_add(c, in);
 	coordinator_step(c, &e);
@@ -198,7 +198,7 @@ void order_tune(struct mesh_incoming *in, const Drover__V1__TuneRequest *r, void
 	struct event e = { .kind = EVENT_TUNE };
 	char by[NODE_NAME_BYTES];
 
-	name_caller(in, by, sizeof(by));
+	order_name_caller(in, by, sizeof(by));
 	e.tune.kind = r->kind;
 	e.tune.name = r->name;
 	e.tune.by = by;
@@ -222,7 +222,7 @@ void order_fence(struct mesh_incoming *in, const Drover__V1__FenceRequest *r, vo
 	struct event e = { .kind = EVENT_FENCE };
 	char by[NODE_NAME_BYTES];
 
-	name_caller(in, by, sizeof(by));
+	order_name_caller(in, by, sizeof(by));
 	e.fence.node = r->node;
 	e.fence.reason = r->reason;
 	e.fence.by = by;
@@ -237,7 +237,7 @@ void order_unfence(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, v
 	struct event e = { .kind = EVENT_UNFENCE };
 	char by[NODE_NAME_BYTES];
 
-	name_caller(in, by, sizeof(by));
+	order_name_caller(in, by, sizeof(by));
 	e.fence.node = r->node;
 	e.fence.reason = r->reason;
 	e.fence.by = by;

@@ -10,6 +10,9 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 void order_undrain(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
 void order_cordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
 void order_uncordon(struct mesh_incoming *in, const Drover__V1__NodeRequest *r, void *context);
+/* The name in the certificate, or "uid 0" on the local socket. */
+void order_name_caller(const struct mesh_incoming *in, char *ret, size_t bytes);
+
 void order_label(struct mesh_incoming *in, const Drover__V1__LabelRequest *r, void *context);
 void order_migrate(struct mesh_incoming *in, const Drover__V1__MigrateRequest *r, void *context);
 void order_cancel(struct mesh_incoming *in, const Drover__V1__CancelRequest *r, void *context);

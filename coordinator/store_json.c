@@ -134,6 +134,7 @@ json_t *store_json_settings_new(const struct migration_settings *settings)
 	json_put(object, "stop_off_network", settings->stop_off_network);
 	json_put(object, "unsafe", settings->unsafe);
 	json_put(object, "copy_disks", settings->copy_disks);
+	json_put(object, "ignore_policies", settings->ignore_policies);
 	json_put(object, "connections", settings->transfer.connections);
 	json_put(object, "compression", settings->transfer.compression);
 	json_put(object, "copy_incremental", settings->transfer.copy_incremental);
@@ -154,6 +155,7 @@ void store_json_read_settings(const json_t *object, struct migration_settings *r
 	ret->stop_off_network = json_number(object, "stop_off_network");
 	ret->unsafe = json_number(object, "unsafe");
 	ret->copy_disks = json_number(object, "copy_disks");
+	ret->ignore_policies = json_number(object, "ignore_policies");
 	ret->transfer.connections = (uint32_t)json_number(object, "connections");
 	ret->transfer.compression = (enum compression)json_number(object, "compression");
 	if ((unsigned)ret->transfer.compression >= COMPRESSIONS)

@@ -59,11 +59,14 @@ static void contents_copy(struct store_contents *to, const struct store_contents
 	to->migrations = copy_items(from->migrations, from->n_migrations,
 	                            sizeof(*from->migrations));
 	to->vms = copy_items(from->vms, from->n_vms, sizeof(*from->vms));
+	to->policies = copy_items(from->policies, from->n_policies, sizeof(*from->policies));
 	to->events = copy_items(from->events, from->n_events, sizeof(*from->events));
 	for (size_t i = 0; i < from->n_drains; i++)
 		drain_record_copy(&to->drains[i], &from->drains[i]);
 	for (size_t i = 0; i < from->n_migrations; i++)
 		migration_record_copy(&to->migrations[i], &from->migrations[i]);
+	for (size_t i = 0; i < from->n_policies; i++)
+		policy_record_copy(&to->policies[i], &from->policies[i]);
 }
 
 static int store_memory_load(struct store *store, struct store_contents *ret, struct error *err)
@@ -163,6 +166,27 @@ static void write_vm(struct store_contents *contents, const struct vm_record *vm
 	                                                      : contents->vms[--contents->n_vms];
 }
 
+/* Loaded by name, as they are written down here. */
+static void write_policy(struct store_contents *contents, const struct policy_record *policy)
+{
+	struct policy_record *slot = SLOT(contents->policies, contents->n_policies,
+	                                  strcmp(it->name, policy->name) == 0);
+	size_t at = (size_t)(slot - contents->policies), after;
+
+	policy_record_deinit(slot);
+	after = --contents->n_policies - at;
+	memmove(slot, slot + 1, after * sizeof(*slot));
+	if (policy->removed)
+		return;
+	for (at = 0; at < contents->n_policies; at++) {
+		if (strcmp(contents->policies[at].name, policy->name) > 0)
+			break;
+	}
+	slot = &contents->policies[at];
+	memmove(slot + 1, slot, (contents->n_policies++ - at) * sizeof(*slot));
+	policy_record_copy(slot, policy);
+}
+
 static void forget_drain(struct store_contents *contents, uint64_t number)
 {
 	for (size_t i = 0; i < contents->n_drains; i++) {
@@ -198,6 +222,9 @@ static int write_put(struct store_contents *contents, const struct put *put, str
 		return 0;
 	case PUT_FORGET_DRAIN:
 		forget_drain(contents, put->forgotten_drain);
+		return 0;
+	case PUT_POLICY:
+		write_policy(contents, &put->policy);
 		return 0;
 	case PUT_EVENT:
 		*SLOT(contents->events, contents->n_events, it == NULL) = put->event;

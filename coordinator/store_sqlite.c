@@ -90,6 +90,7 @@ int store_sqlite_prepare(struct store_sqlite *s, struct error *err)
 	_cleanup_free_ char *drain = put_sql("drains", "number", store_drain_columns);
 	_cleanup_free_ char *migration = put_sql("migrations", "number", store_migration_columns);
 	_cleanup_free_ char *vm = put_sql("vms", "uuid", store_vm_columns);
+	_cleanup_free_ char *policy = put_sql("policies", "name", store_policy_columns);
 	_cleanup_free_ char *event = put_sql("events", NULL, store_event_columns);
 	const char *const sql[STATEMENTS] = {
 		[BEGIN] = "BEGIN IMMEDIATE",
@@ -105,6 +106,8 @@ int store_sqlite_prepare(struct store_sqlite *s, struct error *err)
 		[PUT_ROW_DRAIN] = drain,
 		[PUT_ROW_MIGRATION] = migration,
 		[PUT_ROW_VM] = vm,
+		[PUT_ROW_POLICY] = policy,
+		[FORGET_POLICY] = "DELETE FROM policies WHERE name = ?",
 		[PUT_ROW_EVENT] = event,
 		[FORGET_DRAIN] = "DELETE FROM drains WHERE number = ?",
 	};
@@ -204,6 +207,17 @@ static int write_migration(struct store_sqlite *s, const struct put *put, struct
 	return rc;
 }
 
+static int write_policy(struct store_sqlite *s, const struct policy_record *policy,
+                        struct error *err)
+{
+	if (policy->removed) {
+		sqlite3_bind_text(s->statements[FORGET_POLICY], 1, policy->name, -1, SQLITE_STATIC);
+		return run(s, FORGET_POLICY, "forgetting a policy", err);
+	}
+	store_bind_policy(s->statements[PUT_ROW_POLICY], policy);
+	return run(s, PUT_ROW_POLICY, "writing a policy", err);
+}
+
 static int write_put(struct store_sqlite *s, const struct put *put, struct error *err)
 {
 	switch (put->kind) {
@@ -218,6 +232,8 @@ static int write_put(struct store_sqlite *s, const struct put *put, struct error
 	case PUT_VM:
 		store_bind_vm(s->statements[PUT_ROW_VM], &put->vm);
 		return run(s, PUT_ROW_VM, "writing a guest", err);
+	case PUT_POLICY:
+		return write_policy(s, &put->policy, err);
 	case PUT_EVENT:
 		store_bind_event(s->statements[PUT_ROW_EVENT], &put->event);
 		return run(s, PUT_ROW_EVENT, "writing an event", err);
@@ -374,6 +390,10 @@ static int store_sqlite_load(struct store *store, struct store_contents *ret, st
 	             "WHERE bandwidth_given OR max_downtime_given ORDER BY uuid");
 	while (reader_next(&reader))
 		reader.rc = store_read_vm(reader.stmt, GROW(contents.vms, contents.n_vms), err);
+	reader_start(&reader, "policies", store_policy_columns, "ORDER BY name");
+	while (reader_next(&reader))
+		reader.rc = store_read_policy(reader.stmt,
+		                              GROW(contents.policies, contents.n_policies), err);
 	reader_start(&reader, "events", store_event_columns,
 	             "WHERE id > (SELECT ifnull(max(id), 0) - " TEXT_OF(
 			     EVENTS_LOADED) " FROM events) ORDER BY id");

@@ -87,6 +87,13 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	/* 8 to 9: what hosts have said of themselves */
 	[8] = "ALTER TABLE nodes ADD COLUMN own_labels TEXT NOT NULL DEFAULT '';"
 	      "ALTER TABLE nodes ADD COLUMN labels_heard INTEGER NOT NULL DEFAULT 0;",
+	/* 9 to 10: what people want about where guests are */
+	[9] = "CREATE TABLE policies ("
+	      "  name TEXT PRIMARY KEY, kind TEXT NOT NULL, soft INTEGER NOT NULL,"
+	      "  vms TEXT NOT NULL, vm_names TEXT NOT NULL, nodes TEXT NOT NULL,"
+	      "  selector TEXT NOT NULL, asked_by TEXT NOT NULL, wall_ms INTEGER NOT NULL,"
+	      "  violated_wall_ms INTEGER NOT NULL"
+	      ") STRICT;",
 };
 
 /* clang-format off */
@@ -110,6 +117,10 @@ const char *const store_migration_columns[] = {
 const char *const store_vm_columns[] = {
 	"uuid", "name", "bandwidth_given", "bandwidth", "max_downtime_given", "max_downtime_ms",
 	"asked_by", "wall_ms", NULL
+};
+const char *const store_policy_columns[] = {
+	"name", "kind", "soft", "vms", "vm_names", "nodes", "selector", "asked_by", "wall_ms",
+	"violated_wall_ms", NULL
 };
 const char *const store_event_columns[] = {
 	"revision", "wall_ms", "severity", "subject", "text", NULL
@@ -408,6 +419,54 @@ int store_read_vm(sqlite3_stmt *stmt, struct vm_record *ret, struct error *err)
 	ret->wall_ms = get_number(&row);
 	if (row.bad || !ret->uuid[0])
 		return error_set(err, ERROR_STORE, "a row of a guest makes no sense");
+	return 0;
+}
+
+void store_bind_policy(sqlite3_stmt *stmt, const struct policy_record *policy)
+{
+	struct row row = { .stmt = stmt, .column = 1 };
+
+	put_text(&row, policy->name);
+	put_text(&row, policy_kind_name(policy->kind));
+	put_number(&row, policy->soft);
+	put_json(&row, store_json_names_new(&policy->vms));
+	put_json(&row, store_json_names_new(&policy->vm_names));
+	put_json(&row, store_json_names_new(&policy->nodes));
+	put_text(&row, policy->selector);
+	put_text(&row, policy->by);
+	put_number(&row, policy->wall_ms);
+	put_number(&row, policy->violated_wall_ms);
+}
+
+static void get_names(struct row *row, struct names *ret)
+{
+	json_t *list = get_json(row);
+
+	store_json_read_names(list, ret);
+	json_decref(list);
+}
+
+int store_read_policy(sqlite3_stmt *stmt, struct policy_record *ret, struct error *err)
+{
+	struct row row = { .stmt = stmt };
+	char kind[16] = "";
+
+	get_text(&row, ret->name, sizeof(ret->name));
+	get_text(&row, kind, sizeof(kind));
+	ret->kind = policy_kind_parse(kind);
+	ret->soft = get_number(&row);
+	get_names(&row, &ret->vms);
+	get_names(&row, &ret->vm_names);
+	get_names(&row, &ret->nodes);
+	get_text(&row, ret->selector, sizeof(ret->selector));
+	get_text(&row, ret->by, sizeof(ret->by));
+	ret->wall_ms = get_number(&row);
+	ret->violated_wall_ms = get_number(&row);
+	/* One that is read wrongly would let guests meet that must not. */
+	if (row.bad || !ret->name[0] || ret->kind == POLICY_KINDS || !ret->vms.count ||
+	    ret->vms.count != ret->vm_names.count)
+		return error_set(err, ERROR_STORE, "the row of policy/%s makes no sense",
+		                 ret->name);
 	return 0;
 }
 

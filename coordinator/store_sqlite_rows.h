@@ -12,7 +12,7 @@
 #include <sqlite3.h>
 
 #define STORE_APPLICATION_ID 0x44524f56 /* "DROV" */
-#define STORE_VERSION        9
+#define STORE_VERSION        10
 
 /* Version 1, and by index what leads from each version to the next one. A new store takes all steps:
  * there is one way to the present form. */
@@ -24,6 +24,7 @@ extern const char *const store_node_columns[];
 extern const char *const store_drain_columns[];
 extern const char *const store_migration_columns[];
 extern const char *const store_vm_columns[];
+extern const char *const store_policy_columns[];
 extern const char *const store_event_columns[];
 
 /* Bind every column, from index 1 on. */
@@ -31,6 +32,7 @@ void store_bind_node(sqlite3_stmt *stmt, const struct node_record *node);
 void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain);
 void store_bind_migration(sqlite3_stmt *stmt, const struct migration_record *m);
 void store_bind_vm(sqlite3_stmt *stmt, const struct vm_record *vm);
+void store_bind_policy(sqlite3_stmt *stmt, const struct policy_record *policy);
 void store_bind_event(sqlite3_stmt *stmt, const struct event_record *event);
 
 /* Read the present row; what @ret owns is the caller's. */
@@ -38,4 +40,5 @@ int store_read_node(sqlite3_stmt *stmt, struct node_record *ret, struct error *e
 int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error *err);
 int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struct error *err);
 int store_read_vm(sqlite3_stmt *stmt, struct vm_record *ret, struct error *err);
+int store_read_policy(sqlite3_stmt *stmt, struct policy_record *ret, struct error *err);
 int store_read_event(sqlite3_stmt *stmt, struct event_record *ret, struct error *err);

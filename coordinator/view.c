@@ -443,6 +443,7 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->start_ms = vm->order && vm->end_ms > vm->eta_ms ? vm->end_ms - vm->eta_ms : 0;
 	m->why = xstrdup(vm->why);
 	m->helps = xstrdup(vm->helps);
+	m->against_policy = xstrdup(vm->against);
 	m->proof = xstrdup(vm->helps[0] || vm->proof ? drain_proof_name(vm->proof) : "");
 	m->state = xstrdup(drain_vm_state_name(vm->state));
 	m->target = xstrdup(vm->target);

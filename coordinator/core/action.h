@@ -92,6 +92,7 @@ enum reply_kind {
 	REPLY_EXPLAIN,
 	REPLY_FENCE,
 	REPLY_TUNE,
+	REPLY_POLICY,
 };
 
 struct reply {
@@ -126,6 +127,8 @@ struct reply {
 	size_t n_values;
 	char vm_uuid[VM_UUID_BYTES]; /* REPLY_TUNE, REPLY_EXPLAIN: the guest; "" = none */
 	bool one_node;               /* REPLY_EXPLAIN: only why it does not go there */
+	char policy
+		[POLICY_NAME_BYTES]; /* REPLY_POLICY: look it up; its effects: what is different */
 };
 
 struct action {

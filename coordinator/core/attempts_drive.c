@@ -4,6 +4,7 @@
 #include "coordinator/core/attempts.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/policy.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -58,6 +59,20 @@ static void go_unresolved(struct fleet *fleet, struct migration *m, const struct
 	attempts_set_reason(fleet, m, reason);
 }
 
+/* Somebody else's guest may have come between the choice of this destination and its being stored. */
+static bool is_barred(struct fleet *fleet, struct migration *m)
+{
+	const struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
+	const struct node *target = fleet_find_node(fleet, m->kept.target);
+	char text[REASON_BYTES];
+
+	if (!vm || !target || m->kept.settings.ignore_policies ||
+	    !policy_find_bar(fleet, vm, target, text))
+		return false;
+	attempts_release(fleet, m, text);
+	return true;
+}
+
 static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 {
 	struct node *source = fleet_find_node(fleet, m->kept.source);
@@ -75,6 +90,8 @@ static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 			attempts_release(fleet, m, heard ? "cancelled before it began" : reason);
 			return;
 		}
+		if (is_barred(fleet, m))
+			return;
 		m->start_sent = m->start_asked = true;
 		m->heard_ms = now_ms;
 		call(fleet, m, ACTION_START);

@@ -3,6 +3,7 @@
 #include "coordinator/core/bring_back.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/drain_policies.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/launch.h"
 
@@ -157,14 +158,13 @@ static void open_in_plan(struct plan *plan, const struct node *node)
 	}
 }
 
-static void draft_vm(struct fleet *fleet, struct plan *plan, const struct node *node,
-                     struct drain *draft, const struct leave *leave)
+static void draft_vm(struct fleet *fleet, const struct node *node, struct drain *draft,
+                     const struct leave *leave)
 {
 	const struct migration_record *move = &leave->move->kept;
 	struct vm none = { 0 }, *vm = fleet_find_vm(fleet, move->vm_uuid);
 	const struct node *home = vm ? vm->node : NULL;
 	struct drain_vm *dv;
-	char why[REASON_BYTES];
 
 	if (!vm) {
 		text_copy(none.uuid, sizeof(none.uuid), move->vm_uuid);
@@ -172,11 +172,19 @@ static void draft_vm(struct fleet *fleet, struct plan *plan, const struct node *
 		vm = &none;
 	}
 	dv = drain_add_vm(draft, home ? home->kept.name : "", vm, move->memory_bytes);
-	if (!judge(node, vm, leave, dv)) {
-		if (dv->state == DRAIN_VM_MOVING)
-			text_copy(dv->target, sizeof(dv->target), node->kept.name);
+	if (!judge(node, vm, leave, dv) && dv->state == DRAIN_VM_MOVING)
+		text_copy(dv->target, sizeof(dv->target), node->kept.name);
+}
+
+/* One after the other: each takes room, and counts in what policies say of those after it. */
+static void place_vm(struct fleet *fleet, struct plan *plan, const struct node *node,
+                     struct drain_vm *dv)
+{
+	const struct vm *vm = fleet_find_vm(fleet, dv->uuid);
+	char why[REASON_BYTES];
+
+	if (dv->state != DRAIN_VM_WAITING || !vm)
 		return;
-	}
 	if (plan_pick_target(plan, fleet, vm, node->kept.name, true, change_now(fleet), why))
 		text_copy(dv->target, sizeof(dv->target), node->kept.name);
 	else
@@ -218,8 +226,13 @@ struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 	take_wishes(draft, node, list, count);
 	plan_init(&plan, fleet, change_now(fleet));
 	open_in_plan(&plan, node);
+	fleet->draft = draft; /* those that come count for those that come after them */
 	for (size_t i = 0; i < count; i++)
-		draft_vm(fleet, &plan, node, draft, &list[i]);
+		draft_vm(fleet, node, draft, &list[i]);
+	for (size_t i = 0; i < draft->n_vms; i++)
+		place_vm(fleet, &plan, node, &draft->vms[i]);
+	drain_policies_tell_broken(fleet, draft);
+	fleet->draft = NULL;
 	plan_deinit(&plan);
 	free(list);
 	counts = drain_count(draft);

@@ -2,6 +2,8 @@
 /* See capacity.h. From the fleet to numbers for packing.c, and back to words. */
 #include "coordinator/core/capacity.h"
 
+#include "coordinator/core/capacity_policies.h"
+
 #include "common/alloc.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/inventory.h"
@@ -141,6 +143,7 @@ struct question {
 	const struct capacity_answer *answer;
 	const size_t *rooms; /* of plan.nodes */
 	size_t helped;       /* of plan.nodes: what it says now is not what it would say then */
+	const struct capacity_peers *peers;
 };
 
 static bool may_go(const void *context, size_t guest, size_t room)
@@ -156,13 +159,21 @@ static bool may_go(const void *context, size_t guest, size_t room)
 	return why == PLAN_FITS || why == PLAN_NO_MEMORY;
 }
 
+static bool may_beside(const void *context, size_t guest, size_t room, const size_t *rooms)
+{
+	const struct question *q = context;
+
+	return capacity_peers_allow(q->peers, guest, room, rooms);
+}
+
 /* Something other than memory tells hosts apart for one of them. */
-static bool is_choosy(const struct capacity_answer *answer)
+static bool is_choosy(const struct fleet *fleet, const struct capacity_answer *answer)
 {
 	for (size_t i = 0; i < answer->n_guests; i++) {
 		const struct vm *vm = answer->guests[i].vm;
 
-		if (vm->refusals || (vm->sightings && vm->sightings->next_vm))
+		if (vm->refusals || (vm->sightings && vm->sightings->next_vm) ||
+		    capacity_has_policy(fleet, vm))
 			return true;
 	}
 	return false;
@@ -234,13 +245,16 @@ static bool place_by_planner(struct packing *p, size_t *ret_rooms)
 				instance_forbid(&in, in.vms[g].class_id, (uint32_t)r);
 		}
 	}
+	if (p->beside)
+		capacity_peers_add_groups(((const struct question *)p->context)->peers, &in);
 	instance_index(&in);
 	place_make(&in, 0, effort, &placement);
 	p->steps -= effort;
 	for (size_t g = 0; g < p->n_needs && all; g++) {
 		ret_rooms[g] = placement.targets[g];
 		all = ret_rooms[g] < p->n_rooms && left[ret_rooms[g]] >= p->needs[g] &&
-		      (!p->may || p->may(p->context, g, ret_rooms[g]));
+		      (!p->may || p->may(p->context, g, ret_rooms[g])) &&
+		      (!p->beside || p->beside(p->context, g, ret_rooms[g], ret_rooms));
 		if (all)
 			left[ret_rooms[g]] -= p->needs[g];
 	}
@@ -268,7 +282,8 @@ static struct packing_answer solve(struct capacity *c, const struct capacity_ans
 	size_t *rooms = xcalloc(c->n_takers + 2, sizeof(*rooms));
 	uint64_t *bytes = xcalloc(c->n_takers + 2, sizeof(*bytes));
 	uint64_t *needs = xcalloc(answer->n_guests + 1, sizeof(*needs));
-	struct question question = { c, answer, rooms, extra ? extra->node : SIZE_MAX };
+	struct capacity_peers peers = { 0 };
+	struct question question = { c, answer, rooms, extra ? extra->node : SIZE_MAX, &peers };
 	uint64_t allowed = c->steps < CAPACITY_STEPS_EACH ? c->steps : CAPACITY_STEPS_EACH;
 	struct packing p = { .needs = needs,
 		             .n_needs = answer->n_guests,
@@ -281,7 +296,8 @@ static struct packing_answer solve(struct capacity *c, const struct capacity_ans
 	for (size_t i = 0; i < answer->n_guests; i++)
 		needs[i] = answer->guests[i].need_bytes;
 	p.n_rooms = list_rooms(c, extra, most, rooms, bytes);
-	p.may = is_choosy(answer) ? may_go : NULL;
+	p.may = is_choosy(c->fleet, answer) ? may_go : NULL;
+	p.beside = capacity_peers_init(&peers, c->fleet, answer) ? may_beside : NULL;
 	found = packing_solve(&p, ret_rooms);
 	c->steps -= allowed - p.steps;
 	p.steps = c->steps;
@@ -294,6 +310,7 @@ static struct packing_answer solve(struct capacity *c, const struct capacity_ans
 	c->steps -= c->steps < p.n_rooms ? c->steps : p.n_rooms;
 	for (size_t i = 0; found.verdict == PACKING_YES && i < answer->n_guests; i++)
 		ret_rooms[i] = rooms[ret_rooms[i]];
+	capacity_peers_deinit(&peers);
 	free(rooms);
 	free(bytes);
 	free(needs);
@@ -441,8 +458,11 @@ static void mark_set(struct capacity *c, const struct node *const *nodes, size_t
 {
 	for (size_t i = 0; i < c->plan.count; i++) {
 		for (size_t k = 0; k < count; k++) {
-			if (c->plan.nodes[i].node == nodes[k])
-				c->in_set[i] = is;
+			if (c->plan.nodes[i].node != nodes[k])
+				continue;
+			c->in_set[i] = is;
+			/* Where its guests are says nothing of where others have to be. */
+			c->plan.nodes[i].node->set_aside = is;
 		}
 	}
 }

@@ -7,6 +7,7 @@
 #include "coordinator/core/change.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/policy.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -239,6 +240,7 @@ static struct batch *collect_batch(struct fleet *fleet)
 		for (size_t i = 0; i < step->n_changed; i++)
 			put_object(fleet, batch, &step->changed[i], takes);
 	}
+	policy_collect(fleet, batch);
 	for (size_t i = 0; i < step->n_events; i++)
 		batch_add(batch, PUT_EVENT)->event = step->events[i];
 

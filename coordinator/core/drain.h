@@ -49,6 +49,7 @@ struct drain_vm {
 	char pin[NODE_NAME_BYTES]; /* the only destination it may have; empty: any */
 	/* A draft's: why there; what would help one that is blocked; what proves that (planner/proof.h). */
 	char why[REASON_BYTES], helps[REASON_BYTES];
+	char against[REASON_BYTES]; /* likewise: the soft policy that does not hold with it there */
 	uint32_t proof;
 	enum guard guard;
 	uint64_t turn; /* private: the lowest of those that want one goes next */
@@ -123,6 +124,7 @@ struct kept_plan;
 /* As drain_draft_together, but each guest goes where @plan sends it, or nowhere. */
 struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,
                              const struct kept_plan *plan);
-/* While a set of nodes is planned to be emptied together, none of them takes a guest. Take it back. */
-void drain_set_aside(struct fleet *fleet, const struct names *nodes, bool aside);
+/* While a draft is thought out, none of its nodes takes a guest, and its guests count where it sends them.
+ * Take it back. */
+void drain_set_aside(struct fleet *fleet, const struct drain *draft, bool aside);
 void drain_free(struct drain *drain);

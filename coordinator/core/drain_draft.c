@@ -5,6 +5,7 @@
 #include "coordinator/core/change.h"
 #include "coordinator/core/deadline.h"
 #include "coordinator/core/drain_plan.h"
+#include "coordinator/core/drain_policies.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/plan_memory.h"
 
@@ -120,10 +121,11 @@ static int compare_orders(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-void drain_set_aside(struct fleet *fleet, const struct names *nodes, bool aside)
+void drain_set_aside(struct fleet *fleet, const struct drain *draft, bool aside)
 {
-	for (size_t i = 0; i < nodes->count; i++) {
-		struct node *node = fleet_find_node(fleet, nodes->items[i]);
+	fleet->draft = aside ? draft : NULL;
+	for (size_t i = 0; i < draft->nodes.count; i++) {
+		struct node *node = fleet_find_node(fleet, draft->nodes.items[i]);
 
 		if (node)
 			node->set_aside = aside;
@@ -166,7 +168,7 @@ static struct drain *make(struct fleet *fleet, const struct drain_record *record
 				drain_add_vm(drain, node->kept.name, s->vm, s->state.memory_bytes);
 		}
 	}
-	drain_set_aside(fleet, &drain->nodes, true);
+	drain_set_aside(fleet, drain, true);
 	plan_init(&plan, fleet, change_now(fleet));
 	for (size_t i = 0; i < drain->n_vms; i++)
 		draft_vm(fleet, drain, &drain->vms[i]);
@@ -179,9 +181,10 @@ static struct drain *make(struct fleet *fleet, const struct drain_record *record
 	plan_deinit(&plan);
 	for (size_t i = 0; i < drain->n_vms; i++)
 		take_planned(&drain->vms[i]);
+	drain_policies_tell_broken(fleet, drain);
 	if (drain->n_vms)
 		qsort(drain->vms, drain->n_vms, sizeof(*drain->vms), compare_orders);
-	drain_set_aside(fleet, &drain->nodes, false);
+	drain_set_aside(fleet, drain, false);
 	counts = drain_count(drain);
 	drain_judge_amounts(fleet, drain, &counts);
 	deadline_judge(fleet, drain, drain_get_slots(fleet, drain), !quick);

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/drain_classes.h"
 #include "coordinator/core/drain_plan_words.h"
+#include "coordinator/core/drain_policies.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/planner/planner.h"
 
@@ -84,6 +85,7 @@ static void add_guest(struct drain_problem *p, struct drain *drain, struct drain
 	if (parallel < p->in.hosts[from].slots_out)
 		p->in.hosts[from].slots_out = parallel;
 	p->guests[p->in.n_vms] = dv;
+	p->who[p->in.n_vms] = vm;
 	guest = &p->in.vms[p->in.n_vms++];
 	*guest = (struct instance_vm){
 		/* Of those alike the one that is listed first goes first. */
@@ -102,6 +104,7 @@ static void add_running(struct drain_problem *p, const struct migration *m)
 
 	if (!m->kept.holds_slot || !source || !target || source == target)
 		return;
+	p->who[p->in.n_vms] = fleet_find_vm(p->fleet, m->kept.vm_uuid);
 	p->in.vms[p->in.n_vms] = (struct instance_vm){
 		.key = p->in.n_vms,
 		.role = INSTANCE_RUNNING,
@@ -119,9 +122,11 @@ static void make_problem(struct drain_problem *p, struct drain *const *drains, s
 
 	for (size_t d = 0; d < count; d++)
 		most += (uint32_t)drains[d]->n_vms;
+	most += drain_policies_count(p->fleet);
 	instance_init(&p->in, (uint32_t)p->plan->count, most);
 	p->guests = xcalloc((size_t)most + 1, sizeof(struct drain_vm *));
 	drain_classes_init(p);
+	p->who = xcalloc((size_t)most + 1, sizeof(struct vm *));
 	p->in.slots = p->fleet->options.caps.cluster;
 	p->in.n_vms = 0;
 	for (uint32_t h = 0; h < p->plan->count; h++)
@@ -136,6 +141,7 @@ static void make_problem(struct drain_problem *p, struct drain *const *drains, s
 	for (const struct migration *m = p->fleet->active; m && p->in.n_vms < most;
 	     m = m->next_active)
 		add_running(p, m);
+	drain_policies_add(p);
 	instance_index(&p->in);
 }
 
@@ -172,11 +178,18 @@ void drain_plan_make(struct fleet *fleet, struct drain *const *drains, size_t co
 	}
 	make_problem(&p, drains, count);
 	planner_make(&p.in, &options, &answer);
+	/* Wishes of hosts are classes until somebody finds no place for them. */
+	for (bool all = false; drain_policies_relax(&p, &answer, all); all = true) {
+		planner_plan_deinit(&answer);
+		planner_make(&p.in, &options, &answer);
+	}
 	take_plan(&p, &answer);
 	if (explain)
 		drain_plan_explain(&p, &answer);
 	planner_plan_deinit(&answer);
 	instance_deinit(&p.in);
+	drain_policies_deinit(&p);
 	free(p.guests);
 	drain_classes_deinit(&p);
+	free(p.who);
 }

@@ -6,6 +6,7 @@
 #include "common/units.h"
 #include "coordinator/core/change.h"
 #include "coordinator/core/drain_classes.h"
+#include "coordinator/core/drain_policies.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -154,6 +155,7 @@ static void explain_blocked(const struct drain_problem *p, const struct proof *p
 	dv->proof = (uint32_t)proof->kind;
 	if (proof->kind != PROOF_ALONE) {
 		say_counted(p, proof, dv->reason, dv->helps);
+		drain_policies_explain(p, proof, vm, dv);
 		return;
 	}
 	/* What each host lacks is said with its name. */
@@ -162,6 +164,7 @@ static void explain_blocked(const struct drain_problem *p, const struct proof *p
 	if (proof->host != INSTANCE_NONE)
 		snprintf(dv->helps, sizeof(dv->helps), "%s more room on %s",
 		         format_amount(p, proof, proof->missing, missing), name_of(p, proof->host));
+	drain_policies_explain(p, proof, vm, dv);
 }
 
 void drain_plan_explain(const struct drain_problem *problem, const struct planner_plan *plan)

@@ -39,6 +39,8 @@ enum event_kind {
 	EVENT_CORDON,
 	EVENT_UNCORDON,
 	EVENT_LABEL,
+	EVENT_SET_POLICY,
+	EVENT_REMOVE_POLICY,
 	EVENT_MIGRATE,
 	EVENT_CANCEL,
 	EVENT_TUNE,
@@ -170,6 +172,15 @@ struct event {
 			const struct names *changes; /* "rack=a", "rack-" */
 		} label;
 		struct {
+			const char *name;
+			const char *by; /* who says so; and of REMOVE_ nothing but these two */
+			enum policy_kind kind;
+			bool soft;
+			const struct names *vms;   /* names or uuids */
+			const struct names *nodes; /* ON: these, or ... */
+			const char *selector;      /* ... those with these labels */
+		} policy;
+		struct {
 			const char *node;
 			const char *reason;
 			const char *by; /* who says so */
@@ -186,6 +197,7 @@ struct event {
 			const char *by; /* who asks */
 			bool unsafe;    /* see struct migration_settings */
 			bool copy_disks;
+			bool ignore_policies;
 			struct transfer transfer; /* what is 0 is as the cluster has it */
 			bool uncompressed;        /* though the cluster compresses */
 			struct strategy strategy; /* what is set adds to the cluster's */

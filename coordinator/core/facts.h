@@ -84,6 +84,7 @@ struct migration_settings {
 	bool no_guard;         /* where no lock guards, go without the two-step commit, too */
 	bool unsafe;           /* storage that cannot be proved the same is taken for the same */
 	bool copy_disks;       /* what is not shared is copied */
+	bool ignore_policies;  /* where it goes is its owner's business: policy.h */
 	struct transfer transfer;
 	struct strategy strategy;
 	uint8_t from[SETTINGS]; /* enum origin of each */

@@ -12,6 +12,7 @@
 #include "coordinator/core/denials.h"
 #include "coordinator/core/drain_history.h"
 #include "coordinator/core/plan_memory.h"
+#include "coordinator/core/policy.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/preview.h"
 
@@ -120,6 +121,7 @@ void fleet_free(struct fleet *fleet)
 		HASH_DEL(fleet->vms, vm);
 		vm_free(vm);
 	}
+	policy_forget_all(fleet);
 	free(fleet->events);
 	free(fleet);
 }

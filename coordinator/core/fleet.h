@@ -6,6 +6,7 @@
  *	  vms          by uuid       with one sighting per host that lists it
  *	  migrations   by number     all that are not over, and the latest that are
  *	  drains       by number
+ *	  policies     by name       what people want about where guests are
  *	  events       a ring        for people; the store has more
  *
  * Facts about guests come from agents and are never stored; intent comes from the store and is
@@ -161,6 +162,8 @@ enum object_kind { OBJECT_NODE, OBJECT_VM, OBJECT_MIGRATION, OBJECT_DRAIN, OBJEC
 
 struct step; /* private: what the running step collects */
 struct pending_reply;
+struct policy;
+struct policy_seat;
 struct preview_round;
 
 struct fleet {
@@ -187,10 +190,15 @@ struct fleet {
 	size_t n_draining; /* nodes with a drain under way */
 	uint32_t slots_held, foreign_jobs;
 
+	struct policy *policies; /* by name; policy.h */
+
 	struct event_record *events; /* ring of options.event_ring */
 	size_t events_first, n_events;
 
 	/* Private to core/. */
+	struct policy_seat *policy_seats;
+	const struct drain
+		*draft; /* that is being thought out: where its guests are to go counts */
 	struct pending_reply *pending_replies;
 	struct preview_round *previews;
 	struct kept_plan *plans;            /* latest first */

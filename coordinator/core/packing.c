@@ -25,6 +25,12 @@ static bool may(const struct packing *p, size_t guest, size_t room)
 	return !p->may || p->may(p->context, guest, room);
 }
 
+/* Guests are placed in their order: @rooms has those of all before it. */
+static bool may_beside(const struct packing *p, size_t guest, size_t room, const size_t *rooms)
+{
+	return may(p, guest, room) && (!p->beside || p->beside(p->context, guest, room, rooms));
+}
+
 static uint64_t *copy_rooms(const struct packing *p)
 {
 	uint64_t *left = xcalloc(p->n_rooms + 1, sizeof(*left));
@@ -118,7 +124,7 @@ static bool fill_looking(struct packing *p, bool tightest, uint64_t *left, size_
 		if (!spend(p, p->n_rooms))
 			return false;
 		for (size_t r = 0; r < p->n_rooms; r++) {
-			if (left[r] < p->needs[g] || !may(p, g, r))
+			if (left[r] < p->needs[g] || !may_beside(p, g, r, ret_rooms))
 				continue;
 			if (best == NOWHERE ||
 			    (tightest ? left[r] < left[best] : left[r] > left[best]))
@@ -244,7 +250,7 @@ static enum packing_verdict descend(struct search *s, size_t guest)
 	for (size_t r = 0; r < p->n_rooms; r++) {
 		enum packing_verdict below;
 
-		if (s->left[r] < p->needs[guest] || !may(p, guest, r))
+		if (s->left[r] < p->needs[guest] || !may_beside(p, guest, r, s->rooms))
 			continue;
 		if (!spend(p, p->may ? 0 : r) || p->steps == 0)
 			return PACKING_UNKNOWN;

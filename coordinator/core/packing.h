@@ -35,6 +35,9 @@ struct packing {
 	size_t n_rooms;
 	/* Whether that guest may go to that room, memory aside; NULL: always. */
 	bool (*may)(const void *context, size_t guest, size_t room);
+	/* Whether it may with the guests before it where they are: rooms[0 .. guest - 1]. Only with `may`;
+	 * NULL: always. */
+	bool (*beside)(const void *context, size_t guest, size_t room, const size_t *rooms);
 	const void *context;
 	bool quick;     /* no proof and no search: YES or UNKNOWN */
 	uint64_t steps; /* left; comparisons, about a nanosecond each */

@@ -7,6 +7,7 @@
 #include "coordinator/core/denials.h"
 #include "coordinator/core/fleet_path.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/policy.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -166,6 +167,12 @@ void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
 		add_migration(plan, fleet, m);
 }
 
+void plan_ignore_policies(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		plan->nodes[i].any_policy = true;
+}
+
 static uint64_t memory_of(const struct vm *vm)
 {
 	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
@@ -252,6 +259,15 @@ static enum plan_refusal judge_slots(const struct fleet *fleet, const struct pla
 	return p->ports + need->ports > p->node->host.port_pool ? PLAN_NO_PORTS : PLAN_FITS;
 }
 
+/* By a hard policy, unless somebody has said of its migration that it is to go all the same. */
+static bool is_barred(const struct fleet *fleet, const struct plan_node *p, const struct vm *vm,
+                      char *ret_text)
+{
+	return fleet->policies && !p->any_policy &&
+	       !(vm->migration && vm->migration->kept.settings.ignore_policies) &&
+	       policy_find_bar(fleet, vm, p->node, ret_text);
+}
+
 /* Of what is in the way for good it is said before what is in the way today. */
 enum plan_refusal plan_judge_need(const struct fleet *fleet, const struct plan_node *p,
                                   const struct vm *vm, const struct plan_need *need,
@@ -264,6 +280,8 @@ enum plan_refusal plan_judge_need(const struct fleet *fleet, const struct plan_n
 	if (p->takes != PLAN_FITS)
 		return p->takes;
 	why = plan_judge_class(p->node, vm, now_ms, ret_text);
+	if (why == PLAN_FITS && is_barred(fleet, p, vm, ret_text))
+		return PLAN_POLICY;
 	if (why == PLAN_FITS)
 		why = judge_room(p, need);
 	return why == PLAN_FITS ? judge_slots(fleet, p, need, ignore_slots) : why;
@@ -275,7 +293,8 @@ static bool fits(const struct fleet *fleet, const struct plan_node *p, const str
 {
 	return p->node != vm->node && p->takes == PLAN_FITS && judge_room(p, need) == PLAN_FITS &&
 	       judge_slots(fleet, p, need, ignore_slots) == PLAN_FITS &&
-	       plan_judge_class(p->node, vm, now_ms, NULL) == PLAN_FITS;
+	       plan_judge_class(p->node, vm, now_ms, NULL) == PLAN_FITS &&
+	       !is_barred(fleet, p, vm, NULL);
 }
 
 enum plan_refusal plan_judge(const struct fleet *fleet, const struct plan_node *node,
@@ -301,23 +320,35 @@ static bool is_better(const struct plan_node *a, const struct plan_node *b)
 	return strcmp(a->node->kept.name, b->node->kept.name) < 0;
 }
 
+/* By wishes, then by room. @ret_broken: of @p; @broken of the best so far. */
+static bool is_preferred(const struct fleet *fleet, const struct vm *vm, const struct plan_node *p,
+                         const struct plan_node *best, uint32_t broken, uint32_t *ret_broken)
+{
+	*ret_broken = fleet->policies ? policy_count_broken(fleet, vm, p->node, NULL) : 0;
+	if (!best || *ret_broken != broken)
+		return !best || *ret_broken < broken;
+	return is_better(p, best);
+}
+
 struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
                                    const struct vm *vm, const char *only, bool ignore_slots,
                                    uint64_t now_ms, char *ret_reason)
 {
 	struct plan_node *best = NULL;
 	struct plan_need need;
+	uint32_t broken = 0, breaks;
 
 	plan_get_need(fleet, vm, &need);
-
 	for (size_t i = 0; i < plan->count; i++) {
 		struct plan_node *p = &plan->nodes[i];
 
 		if (only && strcmp(only, p->node->kept.name) != 0)
 			continue;
-		if ((!best || is_better(p, best)) &&
-		    fits(fleet, p, vm, &need, ignore_slots, now_ms))
+		if (is_preferred(fleet, vm, p, best, broken, &breaks) &&
+		    fits(fleet, p, vm, &need, ignore_slots, now_ms)) {
 			best = p;
+			broken = breaks;
+		}
 	}
 	if (!best) {
 		plan_explain(plan, fleet, vm, only, ignore_slots, now_ms, ret_reason);

@@ -4,7 +4,8 @@
  * Hardest (largest) guest first; the destination which keeps the most headroom after it, and of
  * those that are alike the one whose inbound work ends first. What a host can take is its own
  * figure less the moves on their way which that figure does not include yet. The destination agent
- * has the last word; the plan only tries not to ask in vain.
+ * has the last word; the plan only tries not to ask in vain. Where policies (policy.h) are wishes, what
+ * breaks the fewest comes first.
  *
  * Estimates: a move takes memory / link rate + 2 s; a drain is list-scheduled over its slots.
  */
@@ -40,6 +41,7 @@ enum plan_refusal {
 	PLAN_NO_MACHINE, /* its QEMU does not have the machine type */
 	PLAN_OTHER_CPU,
 	PLAN_NO_NETWORK, /* a bridge, network or device that the guest is plugged into */
+	PLAN_POLICY,     /* a hard policy keeps the guest from it: policy.h */
 	PLAN_REFUSALS
 };
 
@@ -52,6 +54,7 @@ struct plan_node {
 	uint32_t inbound, ports;                    /* in use: moves, and what they take */
 	uint64_t inbound_finish_ms;                 /* work planned into it, end to end */
 	enum plan_refusal takes; /* PLAN_FITS, or why it takes no guest at all now */
+	bool any_policy;         /* somebody has said that policies are to be ignored */
 };
 
 struct plan {
@@ -84,6 +87,8 @@ enum plan_refusal plan_judge_class(const struct node *node, const struct vm *vm,
 /* All nodes with what they can take now. */
 void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms);
 void plan_deinit(struct plan *plan);
+/* A person has said so, of what is picked from @plan. */
+void plan_ignore_policies(struct plan *plan);
 
 /* Why @node would not take @vm now, PLAN_FITS if it would. @ret_text (REASON_BYTES, may be NULL)
  * gets a phrase with numbers: "host2 312 MiB short of memory". @ignore_slots: judge a later time,

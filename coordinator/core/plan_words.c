@@ -39,6 +39,7 @@ static const char *const words[] = {
 	[PLAN_NO_MACHINE] = "has no QEMU for it",
 	[PLAN_OTHER_CPU] = "has another CPU",
 	[PLAN_NO_NETWORK] = "lacks a network of it",
+	[PLAN_POLICY] = "is against a policy",
 };
 static_assert(ARRAY_SIZE(words) == PLAN_REFUSALS, "a refusal without a word");
 
@@ -96,6 +97,7 @@ static enum plan_refusal phrase(const struct fleet *fleet, const struct plan_nod
 	case PLAN_NO_MACHINE:
 	case PLAN_OTHER_CPU:
 	case PLAN_NO_NETWORK:
+	case PLAN_POLICY:
 		break;
 	case PLAN_NO_INBOUND:
 		snprintf(ret_text, REASON_BYTES, "%u of %u inbound slots of %s in use", p->inbound,

@@ -259,10 +259,10 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	if (!vm || !vm->node || dv->hopeless || round->reply->plan->comes_back)
 		return;
 	(void)launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
-	drain_set_aside(fleet, &round->reply->plan->nodes, true);
+	drain_set_aside(fleet, round->reply->plan, true);
 	plan_init(&plan, fleet, change_now(fleet));
 	other = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet), why);
-	drain_set_aside(fleet, &round->reply->plan->nodes, false);
+	drain_set_aside(fleet, round->reply->plan, false);
 	if (other) {
 		dv->state = DRAIN_VM_WAITING;
 		dv->reason[0] = '\0';
@@ -363,6 +363,8 @@ void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *
 	struct plan plan;
 
 	plan_init(&plan, fleet, change_now(fleet));
+	if (reply->settings.ignore_policies)
+		plan_ignore_policies(&plan);
 	qsort(plan.nodes, plan.count, sizeof(*plan.nodes), compare_headroom);
 	reply->targets = xcalloc(plan.count + 1, sizeof(*reply->targets));
 	round = round_new(fleet, reply, plan.count);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const drain_state_names[] = {
 	[DRAIN_PLANNED] = "planned", [DRAIN_RUNNING] = "running",
@@ -20,6 +21,28 @@ static const char *const severity_names[] = {
 	[SEVERITY_ALARM] = "alarm",
 };
 static_assert(ARRAY_SIZE(severity_names) == SEVERITIES, "a severity without a name");
+
+static const char *const policy_kind_names[] = {
+	[POLICY_APART] = "apart",
+	[POLICY_TOGETHER] = "together",
+	[POLICY_ON] = "on",
+};
+static_assert(ARRAY_SIZE(policy_kind_names) == POLICY_KINDS, "a kind of policy without a name");
+
+const char *policy_kind_name(enum policy_kind kind)
+{
+	assert((unsigned)kind < POLICY_KINDS);
+	return policy_kind_names[kind];
+}
+
+enum policy_kind policy_kind_parse(const char *name)
+{
+	enum policy_kind kind = POLICY_APART;
+
+	while (kind < POLICY_KINDS && strcmp(policy_kind_names[kind], name) != 0)
+		kind++;
+	return kind;
+}
 
 const char *drain_state_name(enum drain_state state)
 {
@@ -60,6 +83,21 @@ void migration_record_deinit(struct migration_record *migration)
 	attempt_report_deinit(&migration->report);
 }
 
+void policy_record_copy(struct policy_record *to, const struct policy_record *from)
+{
+	*to = *from;
+	names_copy(&to->vms, &from->vms);
+	names_copy(&to->vm_names, &from->vm_names);
+	names_copy(&to->nodes, &from->nodes);
+}
+
+void policy_record_deinit(struct policy_record *policy)
+{
+	names_deinit(&policy->vms);
+	names_deinit(&policy->vm_names);
+	names_deinit(&policy->nodes);
+}
+
 struct put *batch_add(struct batch *batch, enum put_kind kind)
 {
 	batch->puts = xreallocarray(batch->puts, batch->count + 1, sizeof(*batch->puts));
@@ -78,6 +116,8 @@ void batch_free(struct batch *batch)
 			drain_record_deinit(&put->drain);
 		else if (put->kind == PUT_MIGRATION)
 			migration_record_deinit(&put->migration);
+		else if (put->kind == PUT_POLICY)
+			policy_record_deinit(&put->policy);
 	}
 	free(batch->puts);
 	free(batch);
@@ -89,6 +129,9 @@ void store_contents_deinit(struct store_contents *contents)
 		drain_record_deinit(&contents->drains[i]);
 	for (size_t i = 0; i < contents->n_migrations; i++)
 		migration_record_deinit(&contents->migrations[i]);
+	for (size_t i = 0; i < contents->n_policies; i++)
+		policy_record_deinit(&contents->policies[i]);
+	free(contents->policies);
 	free(contents->nodes);
 	free(contents->drains);
 	free(contents->migrations);

@@ -104,6 +104,26 @@ struct vm_record {
 	uint64_t wall_ms;
 };
 
+/* What people want about where guests are: policy.h. */
+enum policy_kind { POLICY_APART, POLICY_TOGETHER, POLICY_ON, POLICY_KINDS };
+
+#define POLICY_NAME_BYTES 49
+
+struct policy_record {
+	char name[POLICY_NAME_BYTES];
+	enum policy_kind kind;
+	bool soft;                   /* a wish: what cannot be met is shown, and stops nobody */
+	bool removed;                /* in a put: it is forgotten */
+	struct names vms;            /* uuids, in the order in which they were said */
+	struct names vm_names;       /* of each, as it was called then */
+	struct names nodes;          /* ON: these, or ... */
+	char selector[LABELS_BYTES]; /* ... those with these labels */
+	char by[NODE_NAME_BYTES];
+	uint64_t wall_ms; /* when it was said as it is */
+	uint64_t
+		violated_wall_ms; /* since when it has not held; 0 = it holds, as far as was seen */
+};
+
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ALARM, SEVERITIES };
 
 struct event_record {
@@ -114,7 +134,15 @@ struct event_record {
 	char text[REASON_BYTES];
 };
 
-enum put_kind { PUT_NODE, PUT_DRAIN, PUT_MIGRATION, PUT_VM, PUT_EVENT, PUT_FORGET_DRAIN };
+enum put_kind {
+	PUT_NODE,
+	PUT_DRAIN,
+	PUT_MIGRATION,
+	PUT_VM,
+	PUT_POLICY,
+	PUT_EVENT,
+	PUT_FORGET_DRAIN
+};
 
 struct put {
 	enum put_kind kind;
@@ -127,6 +155,7 @@ struct put {
 		struct drain_record drain;
 		struct migration_record migration;
 		struct vm_record vm;
+		struct policy_record policy;
 		struct event_record event;
 		uint64_t forgotten_drain; /* its number; there need not be one */
 	};
@@ -151,6 +180,8 @@ struct store_contents {
 	size_t n_migrations;
 	struct vm_record *vms; /* those with something to keep */
 	size_t n_vms;
+	struct policy_record *policies; /* by name */
+	size_t n_policies;
 	struct event_record *events; /* the latest, oldest first */
 	size_t n_events;
 	/* The highest ever given, also to records which are not among those above. */
@@ -161,6 +192,8 @@ void drain_record_copy(struct drain_record *to, const struct drain_record *from)
 void drain_record_deinit(struct drain_record *drain);
 void migration_record_copy(struct migration_record *to, const struct migration_record *from);
 void migration_record_deinit(struct migration_record *migration);
+void policy_record_copy(struct policy_record *to, const struct policy_record *from);
+void policy_record_deinit(struct policy_record *policy);
 
 /* Adds an empty put of that kind; borrowed until the next one is added. */
 struct put *batch_add(struct batch *batch, enum put_kind kind);
@@ -168,5 +201,7 @@ void batch_free(struct batch *batch);
 void store_contents_deinit(struct store_contents *contents);
 
 const char *drain_state_name(enum drain_state state); /* "running"; also in the store */
+const char *policy_kind_name(enum policy_kind kind);  /* "apart"; likewise */
+enum policy_kind policy_kind_parse(const char *name); /* POLICY_KINDS: there is no such kind */
 const char *severity_name(enum severity severity);    /* "info", "warning", "alarm" */
 bool drain_state_is_final(enum drain_state state);

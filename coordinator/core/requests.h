@@ -9,6 +9,8 @@ void request_undrain(struct fleet *fleet, const struct event *event);
 void request_cordon(struct fleet *fleet, const struct event *event);
 void request_uncordon(struct fleet *fleet, const struct event *event);
 void request_label(struct fleet *fleet, const struct event *event);
+void request_set_policy(struct fleet *fleet, const struct event *event);
+void request_remove_policy(struct fleet *fleet, const struct event *event);
 void request_migrate(struct fleet *fleet, const struct event *event);
 void request_cancel(struct fleet *fleet, const struct event *event);
 void request_tune(struct fleet *fleet, const struct event *event);

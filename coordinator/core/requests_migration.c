@@ -7,6 +7,7 @@
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/policy.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
 
@@ -44,12 +45,39 @@ static void reply_migration(struct fleet *fleet, const struct event *event,
 	reply_send_stored(fleet, reply);
 }
 
+/* Whatever the room: the host that was named, or all there are, against hard policies. */
+static int check_policies(const struct fleet *fleet, const struct vm *vm, const struct node *target,
+                          struct error *err)
+{
+	const struct policy *bar = NULL;
+	char text[REASON_BYTES];
+
+	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
+		if (node == vm->node || (target && node != target))
+			continue;
+		bar = policy_find_bar(fleet, vm, node, text);
+		if (!bar)
+			return 0;
+	}
+	if (!bar)
+		return 0;
+	if (target)
+		return error_set(err, ERROR_REFUSED,
+		                 "%.100s: %.300s. To change that: drover policies; to go all the "
+		                 "same: --ignore-policies",
+		                 vm->name, text);
+	return error_set(err, ERROR_REFUSED,
+	                 "%.100s may be nowhere else: %.260s; the same of every other host "
+	                 "(drover explain vm/%.60s). To go all the same: --ignore-policies",
+	                 vm->name, text, vm->name);
+}
+
 /* What makes the request itself wrong, whatever the room. */
 static int check_migration(const struct fleet *fleet, const struct vm *vm, const char *target,
-                           struct error *err)
+                           bool ignore_policies, struct error *err)
 {
 	char reason[REASON_BYTES];
-	struct node *node;
+	struct node *node = NULL;
 
 	if (!vm->node)
 		return error_set(err, ERROR_NOT_FOUND, "no host lists %s now", vm->name);
@@ -58,11 +86,10 @@ static int check_migration(const struct fleet *fleet, const struct vm *vm, const
 		                 vm->name, vm->migration->kept.number);
 	if (!vm->movable)
 		return error_set(err, ERROR_REFUSED, "%s cannot move: %s", vm->name, vm->why_not);
+	if (!target[0] && !plan_could_ever_fit(fleet, vm, reason))
+		return error_set(err, ERROR_REFUSED, "%s cannot move: %s", vm->name, reason);
 	if (!target[0])
-		return plan_could_ever_fit(fleet, vm, reason)
-		               ? 0
-		               : error_set(err, ERROR_REFUSED, "%s cannot move: %s", vm->name,
-		                           reason);
+		return ignore_policies ? 0 : check_policies(fleet, vm, NULL, err);
 	if (fleet_get_node(fleet, target, &node, err) < 0)
 		return -ERROR_NOT_FOUND;
 	if (node == vm->node)
@@ -74,7 +101,7 @@ static int check_migration(const struct fleet *fleet, const struct vm *vm, const
 			node->state == NODE_MAINTENANCE ? "in " : "", node_state_name(node->state),
 			node->kept.maintenance || node->kept.drain_number ? "undrain" : "uncordon",
 			target);
-	return 0;
+	return ignore_policies ? 0 : check_policies(fleet, vm, node, err);
 }
 
 static void refuse_migration(struct fleet *fleet, const struct event *event,
@@ -110,6 +137,7 @@ static void take_request(struct migration_settings *s, const struct event *event
 	          event->migrate.transfer.copy_only);
 	setting_take_given(s, SETTING_NO_GUARD, event->migrate.no_guard, ORIGIN_REQUEST);
 	s->unsafe = event->migrate.unsafe;
+	s->ignore_policies = event->migrate.ignore_policies;
 }
 
 /* What comes of the cluster's settings, of what is kept for the guest, and of the request's. */
@@ -121,6 +149,24 @@ static int settings_of(const struct fleet *fleet, const struct event *event, con
 	take_request(ret, event);
 	return transfer_check(&ret->transfer, ret->copy_disks,
 	                      strategy_permits_post_copy(&ret->strategy), err);
+}
+
+/* Who said so, where it makes a difference. */
+static void tell_ignored(struct fleet *fleet, const struct event *event, const struct migration *m,
+                         const struct vm *vm)
+{
+	struct policy *const *policies;
+	size_t count = policy_list_of(fleet, vm->uuid, &policies);
+
+	for (size_t i = 0; event->migrate.ignore_policies && i < count; i++) {
+		if (policies[i]->kept.soft)
+			continue;
+		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
+		                   "%s: %s lets it move whatever its policies say, %s among them "
+		                   "(--ignore-policies)",
+		                   vm->name, event->migrate.by, policies[i]->kept.name);
+		return;
+	}
 }
 
 void request_migrate(struct fleet *fleet, const struct event *event)
@@ -143,7 +189,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 	}
 	rc = settings_of(fleet, event, vm, &s, &err);
 	if (rc == 0)
-		rc = check_migration(fleet, vm, target, &err);
+		rc = check_migration(fleet, vm, target, s.ignore_policies, &err);
 	if (rc < 0) {
 		if (err.code == ERROR_REFUSED)
 			refuse_migration(fleet, event, &err);
@@ -174,6 +220,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		                   "%s: %s says that its storage is the same on both hosts where "
 		                   "that cannot be proved (--unsafe)",
 		                   vm->name, event->migrate.by);
+	tell_ignored(fleet, event, m, vm);
 	if (event->migrate.no_guard)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 		                   "%s: %s lets it move without a guard against running twice",

@@ -11,6 +11,7 @@
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/policy.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
@@ -44,6 +45,8 @@ static const char *const event_names[] = {
 	[EVENT_CORDON] = "cordon",
 	[EVENT_UNCORDON] = "uncordon",
 	[EVENT_LABEL] = "label",
+	[EVENT_SET_POLICY] = "set-policy",
+	[EVENT_REMOVE_POLICY] = "remove-policy",
 	[EVENT_MIGRATE] = "migrate",
 	[EVENT_CANCEL] = "cancel",
 	[EVENT_TUNE] = "tune",
@@ -141,6 +144,12 @@ static void load(struct fleet *fleet, const struct store_contents *contents)
 	for (size_t i = 0; i < contents->n_vms; i++)
 		fleet_add_vm(fleet, contents->vms[i].uuid, contents->vms[i].name)->kept =
 			contents->vms[i];
+	for (size_t i = 0; i < contents->n_policies; i++) {
+		struct policy_record kept;
+
+		policy_record_copy(&kept, &contents->policies[i]);
+		policy_add(fleet, &kept);
+	}
 	for (size_t i = 0; i < contents->n_events; i++)
 		fleet_add_event(fleet, &contents->events[i]);
 
@@ -281,6 +290,12 @@ static void dispatch_request(struct fleet *fleet, const struct event *event)
 	case EVENT_LABEL:
 		request_label(fleet, event);
 		break;
+	case EVENT_SET_POLICY:
+		request_set_policy(fleet, event);
+		break;
+	case EVENT_REMOVE_POLICY:
+		request_remove_policy(fleet, event);
+		break;
 	case EVENT_MIGRATE:
 		request_migrate(fleet, event);
 		break;
@@ -392,5 +407,7 @@ void core_step(struct fleet *fleet, const struct event *event, uint64_t now_ms,
 	}
 	if (fleet->reconcile_wanted && fleet_leads(fleet))
 		reconcile(fleet);
+	if (fleet_leads(fleet))
+		policy_reconcile(fleet);
 	change_end(fleet);
 }

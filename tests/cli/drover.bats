@@ -300,6 +300,58 @@ wait_for() {
 	run --separate-stderr -2 "$drover" why-not node/host1 host2
 }
 
+@test "policy: set, changed, as before; refused 4 with the other policy; who or what there is not 7" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" policy apart new web1 vm/web2
+	[ "$output" = "policy/new is set. It holds." ]
+	wait_for 7 "policy new apart hard web1 web2"
+	run --separate-stderr -0 "$drover" policy together other web1 web2 --soft
+	[ "$output" = "policy/other is changed: soft instead of hard, web2 added. It holds." ]
+	wait_for 7 "policy other together soft web1 web2"
+	run --separate-stderr -0 "$drover" policy on same web1 --nodes host1,host2
+	[ "$output" = "policy/same is so already. It holds." ]
+	wait_for 7 "policy same on hard web1 @host1 @host2"
+	run --separate-stderr -0 "$drover" policy on policy/bad web1 -l rack=a
+	[[ $output == *"It does not hold: web1 and web2 are both on host1."*"to repair it   drover migrate web2" ]]
+	wait_for 7 "policy bad on hard web1 -l rack=a"
+	run --separate-stderr -0 "$drover" policy apart new web1 web2 -o json
+	jq -e '.changed and .policy.state == "holds" and .policy.vms[1].name == "web2"' <<<"$output"
+
+	run --separate-stderr -4 "$drover" policy apart clash web1 web2
+	[[ $stderr == *"setting policy clash"*"the hard policy pair"* && -z $output ]]
+	run --separate-stderr -7 "$drover" policy apart new wbe1 web2
+	[[ $stderr == *"did you mean  web1"* ]]
+	run --separate-stderr -7 "$drover" policy on new web1 --nodes hots1
+	[[ $stderr == *"did you mean  host1"* ]]
+	run --separate-stderr -2 "$drover" policy apart new web1
+	run --separate-stderr -2 "$drover" policy apart new web1 node/host1
+	run --separate-stderr -2 "$drover" policy apart new web1 web2 --nodes host1
+}
+
+@test "policies: which hold and which do not, by whom and since; explained, and removed" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" policies
+	[[ ${lines[0]} == "NAME "*"STATE"*"SINCE"*"WHY" ]]
+	[[ ${lines[1]} == "bad "*"apart"*"hard"*"web1,web2"*"violated"*"1970-01-01"*"both on host1" ]]
+	[[ ${lines[2]} == "good "*"holds"* ]]
+	run --separate-stderr -0 "$drover" policies policy/good -o wide
+	[[ ${lines[1]} == *"ann"*"1970-01-01"* && ${#lines[@]} = 2 ]]
+	run --separate-stderr -0 "$drover" policies -o name
+	[ "$output" = "policy/bad"$'\n'"policy/good" ]
+	run --separate-stderr -0 "$drover" policies -o json
+	jq -e '.policies[0].helps[0] == "drover migrate web2"' <<<"$output"
+	run --separate-stderr -7 "$drover" policies godo
+	[[ $stderr == *"did you mean  good"*"policies there are bad, good"* ]]
+	run --separate-stderr -0 "$drover" explain policy/bad
+	[[ $output == "policy/bad"*"it does not hold"*"drover migrate web2"*"set by"*"ann"*"web1"*"host1"* ]]
+	run --separate-stderr -0 "$drover" policy remove good
+	[ "$output" = "policy/good is removed." ]
+	run --separate-stderr -7 "$drover" policy remove godo
+	[[ $stderr == *"did you mean  good"* ]]
+	run --separate-stderr -0 "$drover" __complete policies
+	[ "$output" = bad$'\n'good ]
+}
+
 @test "cancelling what is over is no error" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" cancel drain/3

@@ -18,6 +18,7 @@
 #include "proto/coordinator.pb-c.h"
 #include "proto/mesh/mesh.h"
 #include "proto/mesh/reflection.h"
+#include "tests/cli/fake_policies.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -519,6 +520,10 @@ static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, 
 	char line[80], *lines[] = { line };
 
 	(void)context;
+	if (strcmp(request->kind, "policy") == 0) {
+		fake_explain_policy(in, request->name);
+		return;
+	}
 	if (request->node[0]) {
 		explain_node(in, request);
 		return;
@@ -735,6 +740,9 @@ static const struct mesh_handler handlers[] = {
 	{ "CollectGarbage", handle_garbage },
 	{ "ListDrains", handle_drains },
 	{ "Label", handle_label },
+	{ "SetPolicy", fake_set_policy },
+	{ "RemovePolicy", fake_remove_policy },
+	{ "ListPolicies", fake_list_policies },
 };
 
 static void stop(int signal_number, void *context)

@@ -245,6 +245,7 @@ static enum exit_code migrate(struct session *s, const char *vm, const char *tar
 	request.completion_timeout_ms_per_gib = s->options->completion_timeout_ms_per_gib;
 	request.progress_timeout_ms = s->options->progress_timeout_ms;
 	request.no_guard = s->options->no_guard;
+	request.ignore_policies = s->options->ignore_policies;
 	request.unsafe = s->options->unsafe;
 	request.copy_disks = s->options->copy_disks || s->options->copy_only.count ||
 	                     s->options->incremental;

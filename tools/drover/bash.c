@@ -10,6 +10,7 @@ static const char *const completion_words[COMPLETIONS] = {
 	[COMPLETE_VMS] = "$(_drover_names vms)",
 	[COMPLETE_MIGRATIONS] = "$(_drover_names migrations)",
 	[COMPLETE_DRAINS] = "$(_drover_names drains)",
+	[COMPLETE_POLICIES] = "$(_drover_names policies)",
 	[COMPLETE_ANY] = "$(_drover_names any)",
 	[COMPLETE_WATCH] = "$(_drover_names watch)",
 	[COMPLETE_CANCEL] = "$(_drover_names cancel)",

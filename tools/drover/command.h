@@ -99,6 +99,9 @@ enum option_id {
 	OPTION_VCPUS,
 	OPTION_LIKE,
 	OPTION_PLAN,
+	OPTION_SOFT,
+	OPTION_NODES,
+	OPTION_IGNORE_POLICIES,
 	OPTIONS
 };
 
@@ -151,7 +154,8 @@ struct options {
 	const char *hook;
 	uint64_t max_unavailable, hook_timeout_ms, ready_timeout_ms; /* 0 = the default */
 	bool restart;
-	const char *by, *plan;
+	const char *by, *plan, *nodes;
+	bool soft, ignore_policies;
 	const char *guest, *memory, *like; /* sizes with their units */
 	uint64_t vcpus;                    /* 0 = none given */
 };
@@ -173,6 +177,7 @@ enum completion {
 	COMPLETE_VMS,
 	COMPLETE_MIGRATIONS,
 	COMPLETE_DRAINS,
+	COMPLETE_POLICIES,
 	COMPLETE_ANY,    /* KIND/NAME of any kind */
 	COMPLETE_WATCH,  /* drain/N, migration/N */
 	COMPLETE_CANCEL, /* drain/N, migration/N, vm/NAME */

@@ -65,6 +65,13 @@ static const struct command commands[] = {
 	{ .name = "drains", .arguments = "", .options = LISTS | O(NODE) | O(ACTIVE) | O(LIMIT),
 	  .formats = LISTABLE, .group = LOOK, .run = drains_run,
 	  .summary = "drains, newest first", .examples = "drover drains --active" },
+	{ .name = "policies", .arguments = "[POLICY]", .words_max = 1, .options = LISTS,
+	  .formats = LISTABLE, .group = LOOK, .run = policies_run, .completion = COMPLETE_POLICIES,
+	  .summary = "what is wanted about where guests are, and whether it holds",
+	  .description = "STATE is \"holds\", \"violated\" (somebody has moved or started a guest by hand; "
+			 "WHY has the guests, and drover explain policy/NAME the command that repairs it), "
+			 "or \"unknown\" while a host that may have one of its guests is silent.",
+	  .examples = "drover policies\ndrover policies db -o json" },
 	{ .name = "events", .arguments = "[KIND/NAME]", .words_max = 1,
 	  .options = LISTS | O(LIMIT) | O(FOLLOW),
 	  .formats = F(TABLE) | F(JSON) | F(JSONL), .group = LOOK, .run = events_run,
@@ -75,7 +82,8 @@ static const struct command commands[] = {
 	  .run = explain_run, .completion = COMPLETE_ANY,
 	  .summary = "why is it so, why not there, which setting wins",
 	  .description = "Of a guest (vm/NAME): every node with every admission check, what was "
-			 "measured, what is required and what to do about it. Of a migration "
+			 "measured, what is required and what to do about it, and its policies. Of a "
+			 "policy (policy/NAME): whether it holds, and what would repair it. Of a migration "
 			 "(migration/N): its checks, guard against running twice, settings, rounds, "
 			 "downtime, bytes and reason. Of a node (node/NAME) and a drain (drain/N): "
 			 "their state and what is in the way.\n\n"
@@ -227,9 +235,43 @@ static const struct command commands[] = {
 			 "node has also the labels of its own agent.yaml (labels: [rack=a, ssd]); what is "
 			 "given here wins over them. \"drover nodes -o wide\" shows what is in effect.",
 	  .examples = "drover label host1 rack=a gpu\ndrover label host1 gpu-\ndrover drain -l rack=a --dry-run" },
+	{ .name = "policy apart", .arguments = "POLICY VM VM...", .words_min = 3, .words_max = WORDS_MAX,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(SOFT), .formats = SHOWABLE, .group = ACT,
+	  .run = policy_apart_run, .completion = COMPLETE_VMS,
+	  .summary = "no two of these guests on one host",
+	  .description = "A hard policy is obeyed by all that drover does, at every instant: a guest that "
+			 "moves counts on both hosts. What has no other place stays where it is, blocked, "
+			 "with the policy's name. With --soft it is a wish: drover prefers hosts where it "
+			 "holds, and says where it does not.\n\n"
+			 "POLICY is a name that you choose; set again, it is replaced, and what is "
+			 "different is said. Guests are kept by their uuid. drover moves nobody to repair "
+			 "what others have done; it tells the command. Two hard policies that cannot both "
+			 "hold are refused (status 4), with the name of the other.",
+	  .examples = "drover policy apart db db1 db2 db3\ndrover policy apart web web1 web2 --soft" },
+	{ .name = "policy together", .arguments = "POLICY VM VM...", .words_min = 3,
+	  .words_max = WORDS_MAX, .options = ASKS | O(OUTPUT) | O(QUIET) | O(SOFT), .formats = SHOWABLE,
+	  .group = ACT, .run = policy_together_run, .completion = COMPLETE_VMS,
+	  .summary = "all of these guests on one host",
+	  .description = "As \"drover policy apart\". A drain takes them to the same host, one after the "
+			 "other; while they are on their way it is not violated. One of them alone is not "
+			 "moved away from the others, unless with drover migrate --ignore-policies; the "
+			 "others then may follow.",
+	  .examples = "drover policy together shop app1 cache1" },
+	{ .name = "policy on", .arguments = "POLICY VM...", .words_min = 2, .words_max = WORDS_MAX,
+	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(SOFT) | O(NODES) | O(SELECTOR), .formats = SHOWABLE,
+	  .group = ACT, .run = policy_on_run, .completion = COMPLETE_VMS,
+	  .summary = "these guests on these hosts only",
+	  .description = "As \"drover policy apart\". Hosts are named (--nodes), or have labels (-l; those "
+			 "that have them at the time count).",
+	  .examples = "drover policy on licence ora1 ora2 --nodes host1,host2\n"
+		      "drover policy on fast db1 -l ssd --soft" },
+	{ .name = "policy remove", .arguments = "POLICY", .words_min = 1, .words_max = 1,
+	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
+	  .run = policy_remove_run, .completion = COMPLETE_POLICIES, .summary = "forget a policy",
+	  .examples = "drover policy remove db" },
 	{ .name = "migrate", .arguments = "VM", .words_min = 1, .words_max = 1,
 	  .options = FOLLOWS | O(TO) | O(DRY_RUN) | O(DETACH) | LIMITS | O(NO_GUARD) | O(COPY_DISKS) | STRATEGY |
-		     O(COPY_DISK) | O(INCREMENTAL) | O(UNSAFE) | O(CONNECTIONS) | O(COMPRESSION),
+		     O(COPY_DISK) | O(INCREMENTAL) | O(UNSAFE) | O(IGNORE_POLICIES) | O(CONNECTIONS) | O(COMPRESSION),
 	  .formats = WATCHABLE, .group = ACT, .run = migrate_run, .completion = COMPLETE_VMS,
 	  .summary = "move one guest live",
 	  .description = "Ctrl-C stops watching; the migration goes on.\n\n"

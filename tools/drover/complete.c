@@ -62,6 +62,16 @@ static void offer_drains(struct session *s, bool active)
 		printf("drain/%llu\n", (unsigned long long)drains->drains[i]->number);
 }
 
+static void offer_policies(struct session *s, const char *prefix)
+{
+	Drover__V1__PoliciesRequest request = DROVER__V1__POLICIES_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__PolicyList *list = NULL;
+
+	(void)coordinator_ask_list_policies(s->client, &request, &list, NULL);
+	for (size_t i = 0; list && i < list->n_policies; i++)
+		offer(prefix, list->policies[i]->name);
+}
+
 enum exit_code complete_run(const struct invocation *invocation)
 {
 	const char *kind = invocation->words.items[0];
@@ -81,6 +91,8 @@ enum exit_code complete_run(const struct invocation *invocation)
 		offer_migrations(&s, active);
 	if (any || active || strcmp(kind, "drains") == 0)
 		offer_drains(&s, active);
+	if (any || strcmp(kind, "policies") == 0)
+		offer_policies(&s, any ? "policy/" : "");
 	session_close(&s);
 	return EXIT_DONE;
 }

@@ -205,6 +205,12 @@ static const struct option options[] = {
 	{ OPTION_VCPUS, 0, "vcpus", "N", OPTION_NUMBER, AT(vcpus), "the guest's virtual CPUs" },
 	{ OPTION_LIKE, 0, "like", "VM", OPTION_TEXT, AT(like),
 	  "as large as this guest, in what is not said", .completion = COMPLETE_VMS },
+	{ OPTION_SOFT, 0, "soft", NULL, OPTION_FLAG, AT(soft),
+	  "a wish: where it cannot be met the guest moves all the same, and it is shown" },
+	{ OPTION_NODES, 0, "nodes", "NODES", OPTION_TEXT, AT(nodes),
+	  "these hosts: host1,host2", .completion = COMPLETE_NODES },
+	{ OPTION_IGNORE_POLICIES, 0, "ignore-policies", NULL, OPTION_FLAG, AT(ignore_policies),
+	  "go there though a policy says otherwise: see drover policies" },
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(options) == OPTIONS, "an option without a row");

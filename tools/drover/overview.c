@@ -46,6 +46,11 @@ void status_print(const struct output *o, const Drover__V1__Status *status,
 	        status->drains_active, plural(status->drains_active));
 	fprintf(o->file, "coordinator %s, version %s, epoch %llu\n", coordinator, version,
 	        (unsigned long long)status->epoch);
+	if (status->policies_violated)
+		fprintf(o->file, "%s%u of %u polic%s violated%s: drover policies\n",
+		        output_get_colour(o, COLOUR_YELLOW), status->policies_violated,
+		        status->policies, status->policies == 1 ? "y" : "ies",
+		        output_get_colour(o, COLOUR_NONE));
 	attention_print(o, status);
 	if (drains->n_drains) {
 		fputs("\ndrains\n", o->file);

@@ -42,6 +42,18 @@ static void helps_note(const struct output *o, const Drover__V1__Drain *drain)
 	}
 }
 
+/* Wishes that are not met, one line each. */
+static void against_note(const struct output *o, const Drover__V1__Drain *drain)
+{
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		_cleanup_free_ char *name = text_escape(drain->vms[i]->name, o->ascii);
+		_cleanup_free_ char *against = text_escape(drain->vms[i]->against_policy, o->ascii);
+
+		if (*against)
+			fprintf(o->file, "%s: against a wish: %s\n", name, against);
+	}
+}
+
 /* Guests that are not foretold to converge, and those of which that is not known: one line each. */
 static void predictions_note(const struct output *o, const Drover__V1__Drain *drain)
 {
@@ -141,6 +153,7 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 	}
 	table_print(t);
 	helps_note(o, drain);
+	against_note(o, drain);
 	predictions_note(o, drain);
 }
 

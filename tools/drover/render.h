@@ -20,6 +20,11 @@ void drains_print(const struct output *o, Drover__V1__Drain *const *drains, size
 /* @headers: whether this is the beginning of what is printed. */
 void events_print(const struct output *o, Drover__V1__Event *const *events, size_t n, bool headers);
 
+void policies_print(const struct output *o, Drover__V1__Policy *const *policies, size_t n,
+                    uint64_t now_wall_ms);
+/* Where its guests are, and who set it. */
+void policy_print(const struct output *o, const Drover__V1__Policy *policy, uint64_t now_wall_ms);
+
 /* What interfaces carry. @history: a picture of the last ten minutes beside it. */
 void links_print(const struct output *o, Drover__V1__Link *const *links, size_t n, bool history);
 /* The same over several times, for one node. */

@@ -149,6 +149,8 @@ static void list_names(struct session *s, const char *kind, struct names *ret_na
 	_cleanup_reply_ Drover__V1__VmList *vms = NULL;
 	_cleanup_reply_ Drover__V1__MigrationList *migrations = NULL;
 	_cleanup_reply_ Drover__V1__DrainList *drains = NULL;
+	Drover__V1__PoliciesRequest all = DROVER__V1__POLICIES_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__PolicyList *policies = NULL;
 
 	if (strcmp(kind, "node") == 0)
 		(void)coordinator_ask_list_nodes(s->client, &request, &nodes, NULL);
@@ -156,6 +158,8 @@ static void list_names(struct session *s, const char *kind, struct names *ret_na
 		(void)coordinator_ask_list_vms(s->client, &request, &vms, NULL);
 	else if (strcmp(kind, "migration") == 0)
 		(void)coordinator_ask_list_migrations(s->client, &request, &migrations, NULL);
+	else if (strcmp(kind, "policy") == 0)
+		(void)coordinator_ask_list_policies(s->client, &all, &policies, NULL);
 	else
 		(void)coordinator_ask_list_drains(s->client, &request, &drains, NULL);
 	/* What could not be had is not shown: the error itself is said by the caller. */
@@ -167,6 +171,8 @@ static void list_names(struct session *s, const char *kind, struct names *ret_na
 		add_number(ret_names, kind, migrations->migrations[i]->number);
 	for (size_t i = 0; drains && i < drains->n_drains; i++)
 		add_number(ret_names, kind, drains->drains[i]->number);
+	for (size_t i = 0; policies && i < policies->n_policies; i++)
+		add_name(ret_names, policies->policies[i]->name);
 }
 
 static const char *name_at(size_t i, void *context)
@@ -177,6 +183,17 @@ static const char *name_at(size_t i, void *context)
 }
 
 #define CANDIDATES_SHOWN 12
+
+/* "nodes", "policies" */
+static const char *plural_of(const char *kind)
+{
+	return strcmp(kind, "policy") == 0 ? "policies" : kind;
+}
+
+static const char *ending_of(const char *kind)
+{
+	return strcmp(kind, "policy") == 0 ? "" : "s";
+}
 
 static void print_candidates(struct session *s, const char *kind, const char *name)
 {
@@ -192,9 +209,9 @@ static void print_candidates(struct session *s, const char *kind, const char *na
 		fprintf(to, "  did you mean  %s\n", shown);
 	}
 	if (names.count > 0)
-		fprintf(to, "  %ss there are ", kind);
+		fprintf(to, "  %s%s there are ", plural_of(kind), ending_of(kind));
 	else
-		fprintf(to, "  there are no %ss\n", kind);
+		fprintf(to, "  there are no %s%s\n", plural_of(kind), ending_of(kind));
 	for (size_t i = 0; i < names.count; i++) {
 		_cleanup_free_ char *shown = text_escape(names.items[i], s->err.ascii);
 
@@ -202,7 +219,7 @@ static void print_candidates(struct session *s, const char *kind, const char *na
 			fprintf(to, "%s%s", i ? ", " : "", shown);
 	}
 	if (names.count > CANDIDATES_SHOWN)
-		fprintf(to, " and more: drover %ss", kind);
+		fprintf(to, " and more: drover %s%s", plural_of(kind), ending_of(kind));
 	if (names.count > 0)
 		fputc('\n', to);
 	for (size_t i = 0; i < names.count; i++)
@@ -221,7 +238,7 @@ enum exit_code session_fail_object(struct session *s, const char *what, const ch
 
 /* --- names --- */
 
-static const char *const kinds[] = { "node", "vm", "migration", "drain" };
+static const char *const kinds[] = { "node", "vm", "migration", "drain", "policy" };
 
 const char *session_name_of_kind(struct session *s, const char *kind, const char *word)
 {

@@ -67,6 +67,13 @@ static void test_reload_equals_what_was_stored(void **state)
 		                .max_downtime_ms = 9,
 		                .by = "root (uid 0)",
 		                .wall_ms = 10 };
+	struct policy_record policy = { .kind = POLICY_ON,
+		                        .soft = true,
+		                        .wall_ms = 11,
+		                        .violated_wall_ms = 12,
+		                        .name = "licence",
+		                        .selector = "rack=a,!gpu",
+		                        .by = "ann" };
 	struct vm_record forgotten = { .uuid = "8f1d", .name = "web2" };
 	struct store_contents got;
 	struct error err = { 0 };
@@ -84,6 +91,10 @@ static void test_reload_equals_what_was_stored(void **state)
 	migration_record_copy(&batch_add(batch, PUT_MIGRATION)->migration, &expected);
 	batch_add(batch, PUT_VM)->vm = vm;
 	batch_add(batch, PUT_VM)->vm = forgotten;
+	names_add(&policy.vms, "7f1d");
+	names_add(&policy.vm_names, "o'brien");
+	names_add(&policy.nodes, "host1");
+	policy_record_copy(&batch_add(batch, PUT_POLICY)->policy, &policy);
 	batch_add(batch, PUT_EVENT)->event = event;
 	assert_int_equal(store_write(bench->store, batch, &err), 0);
 	batch_free(batch);
@@ -99,6 +110,14 @@ static void test_reload_equals_what_was_stored(void **state)
 	assert_memory_equal(&got.events[0], &event, sizeof(event));
 	assert_int_equal(got.last_migration_number, 41);
 	assert_int_equal(got.last_drain_number, 4);
+
+	assert_int_equal(got.n_policies, 1);
+	assert_string_equal(got.policies[0].vms.items[0], "7f1d");
+	assert_string_equal(got.policies[0].vm_names.items[0], "o'brien");
+	assert_string_equal(got.policies[0].nodes.items[0], "host1");
+	policy_record_deinit(&got.policies[0]);
+	policy_record_deinit(&policy);
+	assert_memory_equal(&got.policies[0], &policy, sizeof(policy));
 
 	assert_int_equal(got.n_drains, 1);
 	assert_int_equal(got.drains[0].leave.count, 2);
@@ -185,6 +204,42 @@ static void test_last_write_wins(void **state)
 	got = load(bench);
 	assert_int_equal(got.n_migrations, 1);
 	assert_int_equal(got.migrations[0].state, MIGRATION_DONE);
+	store_contents_deinit(&got);
+}
+
+static void put_policy(struct store_bench *bench, const char *name, const char *vm, bool removed)
+{
+	struct policy_record policy = { .kind = POLICY_APART, .removed = removed };
+	struct batch *batch = xnew(struct batch);
+	struct error err = { 0 };
+
+	text_copy(policy.name, sizeof(policy.name), name);
+	names_add(&policy.vms, vm);
+	names_add(&policy.vm_names, vm);
+	batch_add(batch, PUT_POLICY)->policy = policy;
+	assert_int_equal(store_write(bench->store, batch, &err), 0);
+	batch_free(batch);
+}
+
+/* Policies are loaded by name; the last word on each counts, and one that is removed is gone. */
+static void test_policies(void **state)
+{
+	struct store_bench *bench = *state;
+	struct store_contents got;
+
+	put_policy(bench, "web", "web1", false);
+	put_policy(bench, "db", "db1", false);
+	put_policy(bench, "old", "old1", false);
+	put_policy(bench, "web", "web2", false);
+	put_policy(bench, "old", "old1", true);
+	put_policy(bench, "never", "old1", true);
+	store_bench_reopen(bench);
+	got = load(bench);
+	assert_int_equal(got.n_policies, 2);
+	assert_string_equal(got.policies[0].name, "db");
+	assert_string_equal(got.policies[1].name, "web");
+	assert_int_equal(got.policies[1].vms.count, 1);
+	assert_string_equal(got.policies[1].vms.items[0], "web2");
 	store_contents_deinit(&got);
 }
 
@@ -350,7 +405,8 @@ static void test_one_owner(void **state)
 			BOTH(test_a_forgotten_drain, twin), BOTH(test_batch_is_atomic, twin),      \
 			BOTH(test_free_and_take_in_one_batch, twin),                               \
 			BOTH(test_one_migration_per_vm, twin),                                     \
-			BOTH(test_history_newest_first, twin), BOTH(test_one_owner, twin),         \
+			BOTH(test_history_newest_first, twin), BOTH(test_policies, twin),          \
+			BOTH(test_one_owner, twin),                                                \
 	}
 
 int main(void)
