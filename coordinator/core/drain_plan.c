@@ -3,6 +3,7 @@
 #include "coordinator/core/drain_plan.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/change.h"
 #include "coordinator/core/drain_classes.h"
 #include "coordinator/core/drain_plan_words.h"
 #include "coordinator/core/drain_policies.h"
@@ -14,6 +15,8 @@
 
 /* Of a running drain each event plans anew; a dry run may take a moment. */
 #define DRAFT_EFFORT PLANNER_EFFORT
+/* Who has no place by the plan before is sought one by all means so often: that may take a moment, too. */
+#define SEEK_MS 10000
 
 /* --- hosts --- */
 
@@ -72,6 +75,14 @@ static uint32_t find_pin(const struct drain_problem *p, const struct drain_vm *d
 	return node ? (uint32_t)node->plan_index : INSTANCE_NONE;
 }
 
+/* Where the plan before has put it. */
+static uint32_t find_hint(const struct drain_problem *p, const struct drain_vm *dv)
+{
+	const struct node *node = dv->planned[0] ? fleet_find_node(p->fleet, dv->planned) : NULL;
+
+	return node ? (uint32_t)node->plan_index : INSTANCE_NONE;
+}
+
 static void add_guest(struct drain_problem *p, struct drain *drain, struct drain_vm *dv)
 {
 	const struct vm *vm = fleet_find_vm(p->fleet, dv->uuid);
@@ -93,6 +104,7 @@ static void add_guest(struct drain_problem *p, struct drain *drain, struct drain
 		.role = INSTANCE_LEAVES,
 		.home = from,
 		.target = find_pin(p, dv, vm),
+		.hint = find_hint(p, dv),
 	};
 	drain_classes_fill_guest(p, drain, dv, vm, guest);
 }
@@ -110,6 +122,7 @@ static void add_running(struct drain_problem *p, const struct migration *m)
 		.role = INSTANCE_RUNNING,
 		.home = (uint32_t)source->plan_index,
 		.target = (uint32_t)target->plan_index,
+		.hint = INSTANCE_NONE,
 		.switched = m->kept.state == MIGRATION_SWITCHING,
 	};
 	drain_classes_fill_running(p, m, &p->in.vms[p->in.n_vms]);
@@ -161,6 +174,34 @@ static void take_plan(const struct drain_problem *p, const struct planner_plan *
 	}
 }
 
+static bool wants_seeking(const struct drain_vm *dv, uint64_t now_ms)
+{
+	return dv->wants && !dv->planned[0] &&
+	       (!dv->sought_ms || now_ms - dv->sought_ms >= SEEK_MS);
+}
+
+/* Forgets the plan before. Returns whether somebody has none, and it is time to look for one again. */
+static bool clear_plan(struct drain *const *drains, size_t count, uint64_t now_ms)
+{
+	bool seek = false;
+
+	for (size_t d = 0; d < count; d++) {
+		for (size_t i = 0; i < drains[d]->n_vms; i++)
+			seek = seek || wants_seeking(&drains[d]->vms[i], now_ms);
+	}
+	for (size_t d = 0; d < count; d++) {
+		for (size_t i = 0; i < drains[d]->n_vms; i++) {
+			struct drain_vm *dv = &drains[d]->vms[i];
+
+			if (seek && dv->wants)
+				dv->sought_ms = now_ms;
+			dv->order = 0;
+			dv->planned[0] = '\0';
+		}
+	}
+	return seek;
+}
+
 void drain_plan_make(struct fleet *fleet, struct drain *const *drains, size_t count,
                      const struct plan *plan, bool explain)
 {
@@ -170,13 +211,9 @@ void drain_plan_make(struct fleet *fleet, struct drain *const *drains, size_t co
 		                           .rates = SCHEDULE_FAIR };
 	struct planner_plan answer;
 
-	for (size_t d = 0; d < count; d++) {
-		for (size_t i = 0; i < drains[d]->n_vms; i++) {
-			drains[d]->vms[i].order = 0;
-			drains[d]->vms[i].planned[0] = '\0';
-		}
-	}
+	/* The plan before is part of the problem: as hints. */
 	make_problem(&p, drains, count);
+	options.seek = clear_plan(drains, count, change_now(fleet));
 	planner_make(&p.in, &options, &answer);
 	/* Wishes of hosts are classes until somebody finds no place for them. */
 	for (bool all = false; drain_policies_relax(&p, &answer, all); all = true) {

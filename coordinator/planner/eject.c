@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Room where there is none: chains of units that make way for each other, and trying everything.
+/* Room where there is none: chains of units that make way for each other.
  * Theory: place.h. Only units of this plan are moved; who stays is left in peace. */
 #include "coordinator/planner/place.h"
 
@@ -68,41 +68,4 @@ bool place_eject(struct place *place, uint32_t u, unsigned depth) /* NOLINT(misc
 		}
 	}
 	return false;
-}
-
-struct search {
-	struct place *place;
-	const uint32_t *units;
-	uint32_t n;
-	uint64_t left;
-};
-
-static enum place_search search(struct search *s, uint32_t i) /* NOLINT(misc-no-recursion) */
-{
-	if (i == s->n)
-		return PLACE_FOUND;
-	for (uint32_t leaf = 0; leaf < s->place->in->n_hosts; leaf++) {
-		uint32_t host = s->place->tree.hosts[leaf];
-		enum place_search verdict;
-
-		if (!s->left)
-			return PLACE_GAVE_UP;
-		s->left--;
-		if (!place_fits(s->place, &s->place->units[s->units[i]], host))
-			continue;
-		place_put(s->place, s->units[i], host);
-		verdict = search(s, i + 1);
-		if (verdict != PLACE_NONE)
-			return verdict;
-		place_remove(s->place, s->units[i]);
-	}
-	return PLACE_NONE;
-}
-
-enum place_search place_search(struct place *place, const uint32_t *units, uint32_t n,
-                               uint64_t most)
-{
-	struct search s = { .place = place, .units = units, .n = n, .left = most };
-
-	return search(&s, 0);
 }

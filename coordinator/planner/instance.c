@@ -27,7 +27,9 @@ void instance_init(struct instance *in, uint32_t n_hosts, uint32_t n_vms)
 			.open = true,
 		};
 	for (uint32_t v = 0; v < n_vms; v++)
-		in->vms[v] = (struct instance_vm){ .key = v, .target = INSTANCE_NONE, .ports = 1 };
+		in->vms[v] = (struct instance_vm){
+			.key = v, .target = INSTANCE_NONE, .hint = INSTANCE_NONE, .ports = 1
+		};
 	instance_add_class(in);
 }
 

@@ -46,6 +46,7 @@ struct instance_vm {
 	uint64_t key;
 	enum instance_role role;
 	uint32_t home, target;
+	uint32_t hint;           /* where it was to go by the plan before; a wish, NONE: nowhere */
 	uint64_t need_bytes;     /* of `pool`; of pool 0 with QEMU's own */
 	uint64_t overhead_bytes; /* of pool 0, where the guest's RAM is of another */
 	uint8_t pool;

@@ -10,222 +10,10 @@
 #include <string.h>
 
 #define EJECT_DEPTH 3
-#define ATTEMPTS    4
 #define EJECT_STEPS 50000 /* in an attempt */
-/* Small enough to try everything. */
-#define SEARCH_UNITS 14
-#define SEARCH_STEPS 400000
-/* In mean transfers: how much room that somebody has to leave first, and a soft wish, count. */
-#define BORROW_WEIGHT 10
-#define SOFT_WEIGHT   20
-#define SHIFTS_MOST   64
-
-/* --- books --- */
-
-bool place_fits(struct place *place, const struct place_unit *unit, uint32_t host)
-{
-	bool fits = true;
-	uint32_t n = 0;
-
-	for (; n < unit->count && fits; n++) {
-		uint32_t v = place->members[unit->first + n];
-
-		fits = room_check(&place->room, v, host, NULL) == ROOM_FITS;
-		if (!fits || unit->count == 1)
-			break;
-		room_take(&place->room, v, host);
-		place->room.at[v] = host;
-	}
-	while (unit->count > 1 && n-- > 0) {
-		uint32_t v = place->members[unit->first + n];
-
-		room_give(&place->room, v, host);
-		place->room.at[v] = INSTANCE_NONE;
-	}
-	return fits;
-}
-
-static double get_fill(const struct place *place, uint32_t host)
-{
-	const struct instance_host *h = &place->in->hosts[host];
-	double capacity = (double)h->capacity_bytes;
-	double left = (double)place->room.free_bytes[host][0];
-
-	if (capacity < left)
-		capacity = left;
-	return capacity > 0 ? 1 - left / capacity : 1;
-}
-
-static double get_cost(const struct place *place, uint32_t host)
-{
-	uint64_t vcpus = place->room.vcpus[host];
-
-	if (!place->in->hosts[host].open)
-		return INFINITY;
-	if (place->tight)
-		return place->weight_memory * (double)place->room.free_bytes[host][0] +
-		       place->weight_vcpus * (vcpus == UINT64_MAX ? 0 : (double)vcpus);
-	return place->finish_s[host] + place->mean_s * get_fill(place, host);
-}
-
-static void update_tree(struct place *place, uint32_t host)
-{
-	host_tree_set(&place->tree, host, get_cost(place, host), place->room.free_bytes[host][0],
-	              place->room.vcpus[host]);
-}
-
-static double inbound_s(const struct place *place, const struct place_unit *unit, uint32_t host)
-{
-	double rate = place->in->hosts[host].in_bytes_per_s;
-
-	return rate > 0 ? unit->bytes / rate : unit->bytes / fmax(place->fastest, 1);
-}
-
-void place_put(struct place *place, uint32_t u, uint32_t host)
-{
-	struct place_unit *unit = &place->units[u];
-
-	assert(unit->host == INSTANCE_NONE);
-	for (uint32_t i = 0; i < unit->count; i++) {
-		uint32_t v = place->members[unit->first + i];
-
-		room_take(&place->room, v, host);
-		place->room.at[v] = host;
-	}
-	unit->host = host;
-	unit->next = place->first_of[host];
-	place->first_of[host] = u;
-	place->finish_s[host] += inbound_s(place, unit, host);
-	place->now_bytes[host] -= (int64_t)unit->need_bytes[0];
-	update_tree(place, host);
-}
-
-void place_remove(struct place *place, uint32_t u)
-{
-	struct place_unit *unit = &place->units[u];
-	uint32_t host = unit->host, *link = &place->first_of[host];
-
-	for (uint32_t i = 0; i < unit->count; i++) {
-		uint32_t v = place->members[unit->first + i];
-
-		room_give(&place->room, v, host);
-		place->room.at[v] = INSTANCE_NONE;
-	}
-	while (*link != u)
-		link = &place->units[*link].next;
-	*link = unit->next;
-	unit->host = INSTANCE_NONE;
-	place->finish_s[host] -= inbound_s(place, unit, host);
-	place->now_bytes[host] += (int64_t)unit->need_bytes[0];
-	update_tree(place, host);
-}
-
-/* --- the best host --- */
-
-/* Wishes that @host would not fulfil. */
-static unsigned count_unwished(const struct place *place, const struct place_unit *unit,
-                               uint32_t host)
-{
-	const struct instance *in = place->in;
-	unsigned count = 0;
-
-	for (uint32_t i = 0; i < unit->count; i++) {
-		uint32_t v = place->members[unit->first + i];
-
-		for (uint32_t g = in->group_first[v]; g < in->group_first[v + 1]; g++) {
-			const struct instance_group *group = &in->groups[in->group_of[g]];
-
-			for (uint32_t k = 0; !group->hard && k < group->n_vms; k++) {
-				uint32_t at = place->room.at[group->vms[k]];
-
-				if (group->vms[k] == v || at == INSTANCE_NONE)
-					continue;
-				count += (at == host) == (group->kind == INSTANCE_APART);
-			}
-		}
-	}
-	return count;
-}
-
-struct judge {
-	struct place *place;
-	const struct place_unit *unit;
-};
-
-static double judge_host(void *context, uint32_t host, double cost)
-{
-	const struct judge *judge = context;
-	struct place *place = judge->place;
-	const struct place_unit *unit = judge->unit;
-	const struct instance_host *h = &place->in->hosts[host];
-
-	if (!place_fits(place, unit, host))
-		return INFINITY;
-	if (place->tight) {
-		double memory = place->weight_memory * (double)place->room.free_bytes[host][0];
-		double left = memory - place->weight_memory * (double)unit->need_bytes[0];
-
-		if (place->aligned && place->room.vcpus[host] != UINT64_MAX)
-			cost += fabs(left - place->weight_vcpus * (double)(place->room.vcpus[host] -
-			                                                   unit->vcpus));
-		return cost;
-	}
-	cost += inbound_s(place, unit, host);
-	if (place->largest > 0)
-		cost += place->mean_s * (double)unit->need_bytes[0] /
-		        (h->capacity_bytes ? (double)h->capacity_bytes : place->largest);
-	if (place->now_bytes[host] < (int64_t)unit->need_bytes[0])
-		cost += place->mean_s * BORROW_WEIGHT;
-	if (place->in->n_groups)
-		cost += place->mean_s * SOFT_WEIGHT * count_unwished(place, unit, host);
-	return cost;
-}
-
-uint32_t place_find_host(struct place *place, uint32_t u)
-{
-	const struct place_unit *unit = &place->units[u];
-	struct judge judge = { .place = place, .unit = unit };
-	double added = 0;
-
-	/* As judge_host counts it, on the fastest and the largest host. */
-	if (!place->tight && place->fastest > 0)
-		added += unit->bytes / place->fastest;
-	if (!place->tight && place->largest > 0)
-		added += place->mean_s * (double)unit->need_bytes[0] / place->largest;
-	return host_tree_find(&place->tree, unit->need_bytes[0], unit->vcpus, added, judge_host,
-	                      &judge);
-}
-
-void place_update(struct place *place)
-{
-	for (uint32_t h = 0; h < place->in->n_hosts; h++)
-		host_tree_put(&place->tree, h, get_cost(place, h), place->room.free_bytes[h][0],
-		              place->room.vcpus[h]);
-	host_tree_build(&place->tree);
-}
-
-static void reset(struct place *place)
-{
-	const struct instance *in = place->in;
-
-	room_copy(&place->room, &place->start);
-	for (uint32_t h = 0; h < in->n_hosts; h++) {
-		place->first_of[h] = INSTANCE_NONE;
-		place->finish_s[h] = 0;
-		place->now_bytes[h] = (int64_t)in->hosts[h].free_bytes[0];
-	}
-	for (uint32_t u = 0; u < place->n_units; u++)
-		place->units[u].host = INSTANCE_NONE;
-	for (uint32_t i = 0; i < place->n_running; i++) {
-		const struct instance_vm *vm = &in->vms[place->running[i]];
-
-		if (in->hosts[vm->target].in_bytes_per_s > 0)
-			place->finish_s[vm->target] += instance_bytes(in, vm, vm->home,
-			                                              vm->target) /
-			                               in->hosts[vm->target].in_bytes_per_s;
-	}
-	place_update(place);
-}
+#define SHIFTS_MOST 64
+/* Steps of a search are cheap: a look at a host, and nothing is moved for it. */
+#define SEARCH_SHARE 4
 
 /* Takes work off the inbound link that is done last, while another host would be done earlier with it. */
 static void even_out(struct place *place)
@@ -246,7 +34,7 @@ static void even_out(struct place *place)
 			to = place_find_host(place, u);
 			if (to != INSTANCE_NONE && to != last) {
 				double after = place->finish_s[to] +
-				               inbound_s(place, &place->units[u], to);
+				               place_get_inbound_s(place, &place->units[u], to);
 
 				if (after < least) {
 					least = after;
@@ -269,7 +57,7 @@ static uint32_t attempt(struct place *place, const bool *hopeless, uint64_t *ste
 {
 	uint32_t left_over = 0;
 
-	reset(place);
+	place_reset(place);
 	for (uint32_t i = 0; i < place->n_units; i++) {
 		uint32_t u = place->order[i], host;
 
@@ -289,7 +77,7 @@ static uint32_t attempt(struct place *place, const bool *hopeless, uint64_t *ste
 		}
 		*steps += place->steps;
 	}
-	if (!left_over && !place->tight)
+	if (!left_over && place->rule == PLACE_SPREAD)
 		even_out(place);
 	return left_over;
 }
@@ -302,89 +90,101 @@ static void take(const struct place *place, uint32_t *targets)
 	}
 }
 
-/* All of those that could be placed alone, tried in every way. */
-static enum place_search search_all(struct place *place, const bool *hopeless)
+/* As @targets say; those without, and whose place is taken, are left out. Returns how many could be
+ * placed but are not. */
+static uint32_t restore(struct place *place, const bool *hopeless, const uint32_t *targets)
 {
-	uint32_t units[SEARCH_UNITS], n = 0;
+	uint32_t left_over = 0;
 
+	place_reset(place);
 	for (uint32_t i = 0; i < place->n_units; i++) {
-		if (hopeless[place->order[i]])
-			continue;
-		if (n == SEARCH_UNITS)
-			return PLACE_GAVE_UP;
-		units[n++] = place->order[i];
+		uint32_t u = place->order[i];
+		const struct place_unit *unit = &place->units[u];
+		uint32_t host = targets[place->members[unit->first]];
+
+		if (host != INSTANCE_NONE && place_fits(place, unit, host))
+			place_put(place, u, host);
+		else if (!hopeless[u])
+			left_over += unit->count;
 	}
-	place->tight = false;
-	reset(place);
-	return place_search(place, units, n, SEARCH_STEPS);
+	return left_over;
 }
 
-/* As @targets say. */
-static void restore(struct place *place, const uint32_t *targets)
+/* Where they were to go when this was planned before: what was found once, with more effort or luck,
+ * is not lost. Those that are left over go where there is room then. */
+static uint32_t try_hints(struct place *place, const bool *hopeless)
 {
-	reset(place);
-	for (uint32_t u = 0; u < place->n_units; u++) {
-		uint32_t host = targets[place->members[place->units[u].first]];
+	const struct instance *in = place->in;
+	uint32_t *hints = xcalloc((size_t)in->n_vms + 1, sizeof(*hints));
+	uint32_t left_over = 0;
 
+	for (uint32_t i = 0; i < place->n_leaving; i++)
+		hints[place->leaving[i]] = in->vms[place->leaving[i]].hint;
+	restore(place, hopeless, hints);
+	for (uint32_t i = 0; i < place->n_units; i++) {
+		uint32_t u = place->order[i], host;
+
+		if (hopeless[u] || place->units[u].host != INSTANCE_NONE)
+			continue;
+		host = place_find_host(place, u);
 		if (host != INSTANCE_NONE)
 			place_put(place, u, host);
+		else
+			left_over += place->units[u].count;
 	}
+	free(hints);
+	return left_over;
+}
+
+static uint32_t keep_better(const struct place *place, uint32_t left_over, uint32_t best,
+                            struct placement *p)
+{
+	if (left_over >= best)
+		return best;
+	take(place, p->targets);
+	return left_over;
 }
 
 static void try_again(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort,
                       uint32_t best, struct placement *p)
 {
-	for (unsigned n = 1; best && n < ATTEMPTS && effort > place->n_units; n++) {
+	static const struct {
+		enum place_rule rule;
+		bool exact, left_over; /* every host counts; those that were left over go first */
+	} again[] = {
+		{ PLACE_ROOMIEST, false, false },
+		{ PLACE_TIGHT, true, false },
+		{ PLACE_SPREAD, true, false },
+		{ PLACE_TIGHT, false, true },
+	};
+	uint64_t all = effort;
+
+	best = keep_better(place, try_hints(place, hopeless), best, p);
+	for (size_t n = 0; best && n < ARRAY_SIZE(again) && effort > place->n_units; n++) {
 		uint64_t steps = effort < EJECT_STEPS ? effort : EJECT_STEPS;
-		uint32_t left_over;
 
 		effort -= steps + place->n_units < effort ? steps + place->n_units : effort;
-		place->tight = n % 2;
-		place->exact = n < 3;
+		place->rule = again[n].rule;
+		place->exact = again[n].exact;
 		for (uint32_t u = 0; u < place->n_units; u++)
-			place->units[u].left_over = n < 3 ? 0 : place->units[u].left_over;
+			place->units[u].left_over = again[n].left_over ? place->units[u].left_over
+			                                               : 0;
 		place_sort_units(place);
-		left_over = attempt(place, hopeless, &steps);
+		best = keep_better(place, attempt(place, hopeless, &steps), best, p);
 		effort += steps;
-		if (left_over < best) {
-			best = left_over;
-			take(place, p->targets);
-		}
 	}
 	if (best && effort) {
-		restore(place, p->targets);
-		if (place_repair(place, hopeless, seed, effort) < best) {
-			best = 0;
-			take(place, p->targets);
-			for (uint32_t u = 0; u < place->n_units; u++)
-				best += place->units[u].host == INSTANCE_NONE && !hopeless[u];
-		}
+		restore(place, hopeless, p->targets);
+		place_repair(place, hopeless, seed, effort);
+		best = keep_better(place, place_count_left(place, hopeless), best, p);
 	}
-	if (best && place->n_units <= SEARCH_UNITS) {
-		enum place_search verdict = search_all(place, hopeless);
+	if (best) {
+		enum place_search verdict = place_search(place, hopeless, all * SEARCH_SHARE);
 
 		if (verdict == PLACE_FOUND)
 			take(place, p->targets);
 		p->searched = verdict == PLACE_NONE;
 	}
-}
-
-static int compare_sizes(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static void make_tree(struct place *place)
-{
-	uint64_t *sizes = xcalloc((size_t)place->n_units + 1, sizeof(*sizes));
-
-	for (uint32_t u = 0; u < place->n_units; u++)
-		sizes[u] = place->units[u].need_bytes[0];
-	qsort(sizes, place->n_units, sizeof(*sizes), compare_sizes);
-	host_tree_init(&place->tree, place->in, sizes, place->n_units);
-	free(sizes);
 }
 
 /* Those that leave, then those that run. */
@@ -417,19 +217,15 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
 
 	list_movers(&place);
 	room_init_movers(&place.start, in, true, place.leaving, place.n_leaving + place.n_running);
-	room_alloc(&place.room, in);
 	place_make_units(&place);
-	make_tree(&place);
-	place.first_of = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.first_of));
-	place.finish_s = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.finish_s));
-	place.now_bytes = xcalloc((size_t)in->n_hosts + 1, sizeof(*place.now_bytes));
+	place_init_books(&place);
 	hopeless = xcalloc((size_t)place.n_units + 1, sizeof(*hopeless));
 	memset(p.targets, 0xff, in->n_vms * sizeof(*p.targets)); /* NONE */
 	best = attempt(&place, hopeless, &steps);
 	take(&place, p.targets);
 	if (best) {
 		/* Who finds no place in an empty plan is not sought for again. */
-		reset(&place);
+		place_reset(&place);
 		for (uint32_t u = 0; u < place.n_units; u++)
 			hopeless[u] = place.units[u].left_over &&
 			              place_find_host(&place, u) == INSTANCE_NONE;

@@ -5,9 +5,10 @@
  *	order     few possible hosts first, then the largest share of what there is
  *	spread    the host whose inbound link is done first, the emptier one of those alike
  *	eject     no host has room: another unit of this plan makes room by going elsewhere (eject.c)
- *	again     still none: in other orders, packed tightly
+ *	hints     still none: where they were to go by the plan before
+ *	again     still none: the roomiest host first, in other orders, packed tightly
  *	repair    still none: a few hosts are emptied and filled again, while the effort lasts (repair.c)
- *	search    few guests and few hosts: everything is tried, so "none" is proved
+ *	search    still none, and not too many guests: everything is tried, within bounds; "none" is proved
  *
  * Rooms are those after all have left; a destination whose room depends on a departure costs more.
  * The same instance, seed and effort give the same answer, in whatever order the arrays are.
@@ -28,7 +29,7 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
                 struct placement *ret_placement);
 void placement_deinit(struct placement *placement);
 
-/* --- between place.c, units.c, eject.c and repair.c --- */
+/* --- between place.c, books.c, units.c, eject.c, repair.c and search.c --- */
 
 struct place_unit {
 	uint32_t first, count; /* of place.members */
@@ -45,6 +46,12 @@ struct place_unit {
 	bool borrows;          /* had to be placed where others must leave first */
 };
 
+enum place_rule {
+	PLACE_SPREAD,   /* the host that is done first with what comes in; the emptier one */
+	PLACE_TIGHT,    /* the fullest */
+	PLACE_ROOMIEST, /* the one with the most room */
+};
+
 struct place {
 	const struct instance *in;
 	struct room start, room; /* settled: before, and with what is placed */
@@ -59,7 +66,9 @@ struct place {
 	double mean_s;      /* of a unit: the weight of what is not a time */
 	double weight_memory, weight_vcpus;
 	double fastest, largest; /* host: bytes/s inbound, bytes */
-	bool tight, aligned, exact;
+	uint64_t most_bytes;     /* free on any host */
+	enum place_rule rule;
+	bool aligned, exact;
 	uint64_t steps;
 };
 
@@ -80,12 +89,19 @@ uint32_t place_find_host(struct place *place, uint32_t unit);
 bool place_eject(struct place *place, uint32_t unit, unsigned depth);
 /* A unit that is placed anew costs so many steps of the effort. */
 #define REPAIR_STEPS 4
-/* From what is placed on: how many are left over after that (repair.c). */
-uint32_t place_repair(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort);
+/* From what is placed on: places for some of those left over (repair.c). */
+void place_repair(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort);
 /* All costs anew, after the rule has changed. */
 void place_update(struct place *place);
 
+/* What @unit adds to the inbound link of @host. */
+double place_get_inbound_s(const struct place *place, const struct place_unit *unit, uint32_t host);
+/* Everything out again. */
+void place_reset(struct place *place);
+void place_init_books(struct place *place);
+/* Guests that could be placed and are not. */
+uint32_t place_count_left(const struct place *place, const bool *hopeless);
+
 enum place_search { PLACE_FOUND, PLACE_NONE, PLACE_GAVE_UP };
-/* Tries everything for @units (n of them, none placed). */
-enum place_search place_search(struct place *place, const uint32_t *units, uint32_t n,
-                               uint64_t most);
+/* Tries everything for all that are not hopeless, from nothing placed, in at most so many steps. */
+enum place_search place_search(struct place *place, const bool *hopeless, uint64_t steps);

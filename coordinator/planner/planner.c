@@ -26,6 +26,14 @@ static void prove(const struct instance *in, struct planner_plan *plan)
 		                 &plan->proofs[plan->n_proofs++]);
 }
 
+static uint64_t get_place_effort(const struct planner_options *options)
+{
+	uint64_t effort = options->seek && options->effort < PLANNER_EFFORT ? PLANNER_EFFORT
+	                                                                    : options->effort;
+
+	return effort ? effort * PLACE_SHARE : PLANNER_LEAST_EFFORT;
+}
+
 void planner_make(const struct instance *in, const struct planner_options *options,
                   struct planner_plan *ret_plan)
 {
@@ -35,9 +43,7 @@ void planner_make(const struct instance *in, const struct planner_options *optio
 		                                        : SCHEDULE_LANES,
 		                       .rates = options->rates };
 
-	place_make(in, options->seed,
-	           options->effort ? options->effort * PLACE_SHARE : PLANNER_LEAST_EFFORT,
-	           &plan.placement);
+	place_make(in, options->seed, get_place_effort(options), &plan.placement);
 	bounds_find(in, plan.placement.targets, &plan.bounds);
 	schedule_make(in, plan.placement.targets, &so, &plan.schedule);
 	if (options->effort)

@@ -28,6 +28,7 @@
 struct planner_options {
 	uint64_t seed;
 	uint64_t effort; /* 0: one pass */
+	bool seek;       /* look as far for room as with PLANNER_EFFORT, whatever the effort is */
 	enum schedule_rates rates;
 };
 

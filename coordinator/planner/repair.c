@@ -133,14 +133,13 @@ static uint32_t try(struct repair *r)
 	return r->n + 1;
 }
 
-uint32_t place_repair(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort)
+void place_repair(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort)
 {
 	struct repair r = {
 		.place = place,
 		.left = xcalloc((size_t)place->n_units + POOL_MOST, sizeof(*r.left)),
 		.random = seed + 1,
 	};
-	uint32_t left_over = 0;
 
 	/* By key: the order of the arrays decides nothing. */
 	for (uint32_t i = 0; i < place->n_units; i++) {
@@ -153,15 +152,12 @@ uint32_t place_repair(struct place *place, const bool *hopeless, uint64_t seed, 
 		uint64_t cost;
 
 		if (turn % MODE_TURNS == 0) {
-			place->tight = turn / MODE_TURNS % 3 != 0;
+			place->rule = turn / MODE_TURNS % 3 ? PLACE_TIGHT : PLACE_SPREAD;
 			place->aligned = turn / MODE_TURNS % 3 == 2;
 			place_update(place);
 		}
 		cost = (uint64_t)try(&r) * REPAIR_STEPS;
 		effort -= cost < effort ? cost : effort;
 	}
-	for (uint32_t i = 0; i < r.n_left; i++)
-		left_over += place->units[r.left[i]].count;
 	free(r.left);
-	return left_over;
 }

@@ -28,6 +28,7 @@ void plan_fixture_vm(struct instance *in, uint32_t v, uint32_t home, uint64_t by
 		.role = role,
 		.home = home,
 		.target = target,
+		.hint = INSTANCE_NONE,
 		.need_bytes = bytes,
 		.ports = 1,
 		.vcpus = 1,
@@ -156,6 +157,9 @@ void plan_fixture_random(struct instance *in, const struct plan_kinds *kinds, ui
 		/* Those on a closed host leave, some others do, too. */
 		if (!in->hosts[vm->home].open || !draw(4))
 			vm->role = INSTANCE_LEAVES;
+		/* Half of the fleets have been planned before. */
+		if (seed % 2 && instance_mix(seed, v) % 4)
+			vm->hint = (uint32_t)(instance_mix(seed + 2, v) % n_hosts);
 		if (to == vm->home || vm->role == INSTANCE_STAYS)
 			continue;
 		if (kinds->pins && !draw(3)) {
@@ -221,6 +225,8 @@ void plan_fixture_permute(const struct instance *in, uint64_t seed, struct insta
 		vm.home = host_of[vm.home];
 		if (vm.target != INSTANCE_NONE)
 			vm.target = host_of[vm.target];
+		if (vm.hint != INSTANCE_NONE)
+			vm.hint = host_of[vm.hint];
 		ret_in->vms[vm_of[v]] = vm;
 	}
 	for (uint32_t g = 0; g < in->n_groups; g++) {

@@ -414,6 +414,40 @@ static void test_scale_changes_nothing(void **state)
 	}
 }
 
+/* Places that were found once, however hard it was, are found again without looking for them. */
+static void test_what_was_found_is_kept(void **state)
+{
+	const struct plan_kinds tight = { .hosts = 6, .vms = 24, .tight = true, .groups = true };
+	size_t found = 0, hard = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 4 * FLEETS; seed++) {
+		struct placement all, quick, again;
+		struct instance in;
+
+		plan_fixture_random(&in, &tight, seed);
+		for (uint32_t v = 0; v < in.n_vms; v++)
+			in.vms[v].hint = INSTANCE_NONE;
+		place_make(&in, seed, 100000, &all);
+		place_make(&in, seed, 0, &quick);
+		for (uint32_t v = 0; v < in.n_vms; v++)
+			in.vms[v].hint = all.targets[v];
+		place_make(&in, seed, 0, &again);
+		if (again.n_blocked > all.n_blocked)
+			fail_msg("seed %llu: %u were without a place, and are %u",
+			         (unsigned long long)seed, all.n_blocked, again.n_blocked);
+		found += all.n_blocked == 0;
+		hard += all.n_blocked < quick.n_blocked;
+		placement_deinit(&all);
+		placement_deinit(&quick);
+		placement_deinit(&again);
+		instance_deinit(&in);
+	}
+	print_message("%zu fleets have a place for all; for %zu it had to be sought\n", found,
+	              hard);
+	assert_true(found > FLEETS / 3 && hard > FLEETS / 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_bounds_are_bounds),
 		cmocka_unit_test(test_more_never_raises_the_bound),
 		cmocka_unit_test(test_plans_are_deterministic),
+		cmocka_unit_test(test_what_was_found_is_kept),
 		cmocka_unit_test(test_replay_from_any_moment),
 		cmocka_unit_test(test_failures_leave_a_plan),
 		cmocka_unit_test(test_detours_and_proofs),
