@@ -46,7 +46,8 @@ struct drain_vm {
 	/* As planned last (drain_plan.h): its turn, from 1; 0 = none. Where it goes: a wish. */
 	uint32_t order;
 	char planned[NODE_NAME_BYTES];
-	uint64_t sought_ms; /* when a place was last sought by all means, in vain or not; 0 = never */
+	uint64_t
+		sought_ms; /* when a place was last sought by all means, in vain or not; 0 = never */
 	char pin[NODE_NAME_BYTES]; /* the only destination it may have; empty: any */
 	/* A draft's: why there; what would help one that is blocked; what proves that (planner/proof.h). */
 	char why[REASON_BYTES], helps[REASON_BYTES];

@@ -174,9 +174,10 @@ static void take_plan(const struct drain_problem *p, const struct planner_plan *
 	}
 }
 
-static bool wants_seeking(const struct drain_vm *dv, uint64_t now_ms)
+/* Of drains that are under way; what a draft may spend is for who makes it to say. */
+static bool wants_seeking(const struct drain *drain, const struct drain_vm *dv, uint64_t now_ms)
 {
-	return dv->wants && !dv->planned[0] &&
+	return drain->kept.state != DRAIN_PLANNED && dv->wants && !dv->planned[0] &&
 	       (!dv->sought_ms || now_ms - dv->sought_ms >= SEEK_MS);
 }
 
@@ -187,7 +188,7 @@ static bool clear_plan(struct drain *const *drains, size_t count, uint64_t now_m
 
 	for (size_t d = 0; d < count; d++) {
 		for (size_t i = 0; i < drains[d]->n_vms; i++)
-			seek = seek || wants_seeking(&drains[d]->vms[i], now_ms);
+			seek = seek || wants_seeking(drains[d], &drains[d]->vms[i], now_ms);
 	}
 	for (size_t d = 0; d < count; d++) {
 		for (size_t i = 0; i < drains[d]->n_vms; i++) {

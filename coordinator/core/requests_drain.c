@@ -11,6 +11,7 @@
 #include "coordinator/core/plan_memory.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
+#include "coordinator/planner/proof.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -178,6 +179,18 @@ static char *find_refusal(const struct drain_set *set, const struct drain *draft
 	return text;
 }
 
+/* That somebody has no place is more than that none was found. */
+static bool is_proved(const struct drain *draft)
+{
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		const struct drain_vm *dv = &draft->vms[i];
+
+		if (dv->state == DRAIN_VM_BLOCKED && (dv->hopeless || dv->proof != PROOF_NONE))
+			return true;
+	}
+	return false;
+}
+
 /* That the nodes stand in each other's way comes first: --leave would be the wrong remedy. */
 static char *find_refusal_of_set(struct fleet *fleet, const struct drain_set *set,
                                  const struct drain_record *records, const struct drain *draft,
@@ -189,7 +202,13 @@ static char *find_refusal_of_set(struct fleet *fleet, const struct drain_set *se
 	note(reply, set->note, conflict ? NULL : unproved);
 	if (!conflict)
 		return find_refusal(set, draft, &reply->checks);
-	whole = xasprintf("%s cannot be emptied together:%s", set->words, conflict);
+	if (is_proved(draft))
+		whole = xasprintf("%s cannot be emptied together:%s", set->words, conflict);
+	else
+		whole = xasprintf(
+			"no way to empty %s together was found; that there is none is not "
+			"proved:%s",
+			set->words, conflict);
 	free(conflict);
 	return whole;
 }

@@ -142,6 +142,44 @@ static void test_too_little_room_for_both(void **state)
 	core_world_free(world);
 }
 
+/* Guests of 400 and 300 MiB on 22 rooms of 1,000: together they need less than there is, and each kind
+ * has places enough, but they fit in no way, and there are more than can be tried. Then no more is
+ * said than is known. */
+static void test_what_is_not_proved(void **state)
+{
+	enum { ROOMS = 22, LARGE = ROOMS + 2, SMALL = 2 * ROOMS - 3 };
+	struct core_world *world = core_world_new();
+	uint64_t used_mib[2] = { 0 };
+	const struct reply *reply;
+	char name[16];
+
+	(void)state;
+	core_world_host(world, "host1", 65536, NULL, 0);
+	core_world_host(world, "host2", 65536, NULL, 0);
+	for (unsigned i = 0; i < LARGE + SMALL; i++) {
+		uint64_t mib = i < LARGE ? 400 : 300;
+		struct vm_state vm;
+
+		snprintf(name, sizeof(name), "vm%u", i);
+		vm = core_world_vm(name, mib - 16);
+		core_world_see(world, i % 2 ? "host1" : "host2", &vm);
+		used_mib[i % 2] += mib;
+	}
+	core_world_figures(world, "host1", used_mib[1], used_mib[1]);
+	core_world_figures(world, "host2", used_mib[0], used_mib[0]);
+	for (unsigned i = 0; i < ROOMS; i++) {
+		snprintf(name, sizeof(name), "room%u", i);
+		core_world_host(world, name, 1000 + 64, NULL, 0); /* 64 are reserved */
+	}
+	reply = drain(world, "host1", "host2", NULL, false);
+	assert_true(reply->refused);
+	assert_non_null(
+		strstr(reply->refusal, "no way to empty host1 and host2 together was found"));
+	assert_non_null(strstr(reply->refusal, "that there is none is not proved"));
+	assert_null(strstr(reply->refusal, "cannot be emptied together"));
+	core_world_free(world);
+}
+
 /* Selected by labels; what nobody has selects nobody, which is said and is no drain of all. */
 static void test_by_label(void **state)
 {
@@ -280,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_hosts_that_need_each_other),
 		cmocka_unit_test(test_all_hosts),
 		cmocka_unit_test(test_too_little_room_for_both),
+		cmocka_unit_test(test_what_is_not_proved),
 		cmocka_unit_test(test_by_label),
 		cmocka_unit_test(test_dry_run),
 		cmocka_unit_test(test_many_nodes),
