@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two agents move a guest, through everything that can go wrong on the way: see tests/sim/agents.h. */
 #include "agent/source.h"
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "common/log.h"
 #include "common/units.h"
@@ -15,36 +15,13 @@
 
 #include <cmocka.h>
 
-#define DONE       DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED     DROVER__V1__MIGRATION_STATE__FAILED
-#define CANCELLED  DROVER__V1__MIGRATION_STATE__CANCELLED
-#define UNRESOLVED DROVER__V1__MIGRATION_STATE__UNRESOLVED
-
-static const struct fake_guest_settings small = { .name = "web", .memory_bytes = 64 * MIB };
-static const struct fake_guest_settings large = { .name = "db", .memory_bytes = 512 * MIB };
-
-static bool is_clean(void *context)
-{
-	struct agents *t = context;
-
-	return agents_leftovers(t) == 0 && (!t->agents[1] || agents_leases(t, 1) == 0);
-}
-
-/* The end that every test has: the guest never ran twice, and nothing is left of the move. */
-static void finish(struct agents *t)
-{
-	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
-	assert_true(agents_until(t, is_clean, t));
-	agents_free(t);
-}
-
 /* A guest moves: it runs there, is gone here, and the report says how. */
 static void test_move(void **state)
 {
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	agents_order(t);
 	assert_true(t->accepted);
 	assert_true(agents_wait(t, DONE));
@@ -55,13 +32,13 @@ static void test_move(void **state)
 	assert_true(t->report.n_checks > 5);
 	assert_false(t->report.percent_fell);
 	assert_true(t->report.downtime_ms > 0);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A persistent guest is defined at its new home only, with its autostart. */
 static void test_persistent(void **state)
 {
-	struct fake_guest_settings guest = small;
+	struct fake_guest_settings guest = agents_small;
 	struct agents *t = agents_new(NULL);
 	struct vm_summary vm;
 	struct error err;
@@ -76,7 +53,7 @@ static void test_persistent(void **state)
 	assert_int_equal(t->hypervisors[1]->ops->find(t->hypervisors[1], t->uuid, &vm, &err), 0);
 	assert_true(vm.persistent);
 	assert_true(vm.autostart);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A destination without room says so with numbers, and nothing of the guest was touched. */
@@ -86,7 +63,7 @@ static void test_refused(void **state)
 	struct agents *t = agents_new(&o);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(t->accepted);
 	assert_true(agents_wait(t, FAILED));
@@ -95,7 +72,7 @@ static void test_refused(void **state)
 	assert_non_null(strstr(t->report.reason, "512 MiB"));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
 	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
-	finish(t);
+	agents_finish(t);
 }
 
 /* Cancelled in mid-copy, the guest stays where it is. */
@@ -104,14 +81,14 @@ static void test_cancel(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	agents_cancel(t);
 	assert_true(agents_wait(t, CANCELLED));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
 	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The same order twice is one move; it gets the same answer. */
@@ -120,7 +97,7 @@ static void test_order_twice(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	agents_order(t);
 	agents_order_again(t);
 	assert_true(t->accepted);
@@ -129,7 +106,7 @@ static void test_order_twice(void **state)
 	assert_true(t->accepted);
 	assert_int_equal(t->report.state, DONE);
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* An attempt that was asked about before it came is tombstoned, and its order then refused. */
@@ -138,7 +115,7 @@ static void test_tombstone(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	t->operation = id_new();
 	agents_probe(t);
 	assert_int_equal(t->status, MESH_OK);
@@ -151,7 +128,7 @@ static void test_tombstone(void **state)
 	agents_order_again(t);
 	assert_false(t->accepted);
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A coordinator of an older epoch is not obeyed. */
@@ -160,7 +137,7 @@ static void test_stale_epoch(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	t->epoch = 7;
 	t->operation = id_new();
 	agents_probe(t);
@@ -169,7 +146,7 @@ static void test_stale_epoch(void **state)
 	assert_false(t->accepted);
 	assert_int_equal(t->error.code, ERROR_STALE);
 	t->epoch = 7;
-	finish(t);
+	agents_finish(t);
 }
 
 /* The answer of Finish is lost and the guard is two-step: the guest stays at its source. */
@@ -178,34 +155,24 @@ static void test_lost_finish_two_step(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
 	agents_order(t);
 	assert_true(agents_wait(t, FAILED));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
 	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A guest whose disk a lock manager guards, and whose answer of Finish will be lost. */
 static struct agents *new_guarded(void)
 {
 	struct agents_options o = { .lock_manager = true };
-	struct fake_guest_settings guest = small;
+	struct fake_guest_settings guest = agents_small;
 	struct agents *t = agents_new(&o);
-	struct vm_disk disk = {
-		.target = "vda", .type = "file", .device = "disk", .format = "raw"
-	};
-	FILE *image;
 
-	snprintf(disk.source, sizeof(disk.source), "%s/web.img", t->directory);
-	image = fopen(disk.source, "we");
-	assert_non_null(image);
-	fclose(image);
-	guest.disks = &disk;
-	guest.n_disks = 1;
 	guest.image_lock = true;
-	agents_add_guest(t, &guest);
+	agents_add_guest_with_disk(t, &guest);
 	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
 	return t;
 }
@@ -221,7 +188,7 @@ static void test_lost_finish_lock(void **state)
 	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_LOCK_MANAGER);
 	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 static bool is_over(void *context)
@@ -237,14 +204,14 @@ static bool is_over(void *context)
 static void f54_one_room_two_coordinators(void **state)
 {
 	struct agents_options o = { .target_memory_bytes = 900 * MIB };
-	struct fake_guest_settings other = large;
+	struct fake_guest_settings other = agents_large;
 	struct agents *t = agents_new(&o);
 	char first[VM_UUID_BYTES], second[VM_UUID_BYTES];
 	unsigned here = 0;
 
 	(void)state;
 	other.name = "db2";
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	memcpy(first, t->uuid, sizeof(first));
 	agents_order(t);
 	assert_true(t->accepted);
@@ -265,7 +232,7 @@ static void f54_one_room_two_coordinators(void **state)
 	assert_int_equal(t->error.code, ERROR_STALE);
 	t->epoch++;
 
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 	for (size_t i = 0; i < 2; i++) {
 		memcpy(t->uuid, i ? second : first, sizeof(t->uuid));
 		here += agents_state_on(t, 1) == VM_RUNNING;
@@ -274,7 +241,7 @@ static void f54_one_room_two_coordinators(void **state)
 		                 1);
 	}
 	assert_int_equal(here, 1);
-	finish(t);
+	agents_finish(t);
 }
 
 static bool source_is_paused(void *context)
@@ -348,7 +315,7 @@ static void test_what_ran_there_is_not_resumed_here(void **state)
 	assert_true(agents_wait(t, DONE));
 	assert_false(t->report.alarm);
 	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 	agents_free(t);
 }
 
@@ -366,7 +333,7 @@ static void test_what_went_on_here_is_not_resumed_there(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
@@ -383,7 +350,7 @@ static void test_what_went_on_here_is_not_resumed_there(void **state)
 	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
 	end_copy(t, 1);
 	assert_true(agents_wait(t, FAILED));
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 	agents_free(t);
 }
 
@@ -396,7 +363,7 @@ static void f03_no_guard(void **state)
 		struct agents *t = agents_new(NULL);
 		struct error err;
 
-		agents_add_guest(t, &small);
+		agents_add_guest(t, &agents_small);
 		fake_world_inject(t->world, t->uuid, FAKE_FAULT_FINISH_REPLY);
 		t->no_guard = true;
 		agents_order(t);
@@ -417,7 +384,7 @@ static void f03_no_guard(void **state)
 		assert_int_equal(agents_state_on(t, 1 - wrong), VM_RUNNING);
 		assert_int_equal(agents_state_on(t, wrong), VM_UNKNOWN);
 		assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 2);
-		assert_true(agents_until(t, is_clean, t));
+		assert_true(agents_until(t, agents_is_clean, t));
 		agents_free(t);
 	}
 }
@@ -428,13 +395,13 @@ static void test_target_dies(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	fake_world_inject(t->world, t->uuid, FAKE_FAULT_TARGET_DIES);
 	agents_order(t);
 	assert_true(agents_wait(t, FAILED));
 	assert_true(strlen(t->report.reason) > 0);
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* libvirt's success without a guest at the destination is not a success: it stays unresolved, until
@@ -444,7 +411,7 @@ static void test_success_lost(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	fake_world_inject(t->world, t->uuid, FAKE_FAULT_SUCCESS_LOST);
 	agents_order(t);
 	assert_true(agents_wait(t, UNRESOLVED));
@@ -462,7 +429,7 @@ static void test_source_agent_killed(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	agents_kill(t, 0);
@@ -470,7 +437,7 @@ static void test_source_agent_killed(void **state)
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 static bool is_reported(void *context)
@@ -485,7 +452,7 @@ static void test_figures_outlive_the_agent(void **state)
 	uint64_t downtime_ms;
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	agents_order(t);
 	assert_true(agents_wait(t, DONE));
 	downtime_ms = t->report.downtime_ms;
@@ -497,7 +464,7 @@ static void test_figures_outlive_the_agent(void **state)
 	assert_int_equal(t->report.state, DONE);
 	assert_int_equal(t->report.downtime_ms, downtime_ms);
 	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_TWO_STEP);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The destination agent is killed in mid-copy: its reservation comes back from the journal, and the
@@ -507,7 +474,7 @@ static void test_target_agent_killed(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	agents_kill(t, 1);
@@ -515,7 +482,7 @@ static void test_target_agent_killed(void **state)
 	assert_int_equal(agents_leases(t, 1), 1);
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the destination's agent measures and the source's carries: a guest that host2 cannot have is
  * refused by name, before anything is touched; one that it can have moves. See tests/sim/agents.h. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
@@ -15,9 +15,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define DONE   DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED DROVER__V1__MIGRATION_STATE__FAILED
 
 /* The order fails for a reason that has all of @words (NULL-terminated), and the guest stays. */
 static void refuse(struct agents *t, const char *const *words)

@@ -4,7 +4,7 @@
  *
  * Both agents run in one file system. What the destination does with images is led to a directory of its
  * own, by the linker's --wrap; what it sees of the source's proof is that it is not there. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "agent/storage/storage_image.h"
 #include "common/cleanup.h"
@@ -20,10 +20,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define DONE      DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED    DROVER__V1__MIGRATION_STATE__FAILED
-#define CANCELLED DROVER__V1__MIGRATION_STATE__CANCELLED
 
 #define DISK_BYTES (32 * MIB)
 
@@ -159,24 +155,10 @@ static bool no_image_is_left(void *context)
 	return count_images() == 0 && t->agents[1] && !t->agents[1]->image_sets;
 }
 
-static bool is_clean(void *context)
-{
-	struct agents *t = context;
-
-	return agents_leftovers(t) == 0 && agents_leases(t, 1) == 0;
-}
-
 static bool image_is_there(void *context)
 {
 	(void)context;
 	return access(image_path, F_OK) == 0;
-}
-
-static void finish(struct agents *t)
-{
-	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
-	assert_true(agents_until(t, is_clean, t));
-	agents_free(t);
 }
 
 /* --- the cases --- */
@@ -200,7 +182,7 @@ static void test_copied(void **state)
 	assert_int_equal(stat(image_path, &st), 0);
 	assert_int_equal(st.st_size, DISK_BYTES);
 	assert_null(t->agents[1]->image_sets);
-	finish(t);
+	agents_finish(t);
 }
 
 /* What has run is never removed, whoever asks: not when the guest is gone a moment later, and not by the
@@ -217,9 +199,9 @@ static void test_never_removed_after_it_ran(void **state)
 	agents_kill(t, 1);
 	agents_start(t, 1);
 	assert_null(t->agents[1]->image_sets);
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 	assert_int_equal(count_images(), 1);
-	finish(t);
+	agents_finish(t);
 }
 
 /* Without the option it is refused, and nothing is made. */
@@ -235,7 +217,7 @@ static void test_not_asked_for(void **state)
 	assert_non_null(strstr(t->report.reason, "disk/vda"));
 	assert_int_equal(count_images(), 0);
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A file of that name is somebody's: refused, and still there. */
@@ -253,7 +235,7 @@ static void f19_somebodys_file(void **state)
 	assert_true(agents_wait(t, FAILED));
 	assert_non_null(strstr(t->report.reason, "another file of this name"));
 	assert_int_equal(count_images(), 1);
-	finish(t);
+	agents_finish(t);
 }
 
 static bool disk_is_copied(void *context)
@@ -285,7 +267,7 @@ static void test_cancelled(void **state)
 	assert_true(agents_wait(t, CANCELLED));
 	assert_true(agents_until(t, no_image_is_left, t));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The destination's QEMU dies when the disk is copied: as cancelled. */
@@ -299,7 +281,7 @@ static void f04_target_dies(void **state)
 	assert_true(agents_wait(t, FAILED));
 	assert_true(agents_until(t, no_image_is_left, t));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The destination's agent is killed with the image made: the next one knows it, leaves it to the move that
@@ -319,7 +301,7 @@ static void f24_agent_killed(void **state)
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
 	assert_null(t->agents[1]->image_sets);
 	assert_int_equal(count_images(), 1);
-	finish(t);
+	agents_finish(t);
 }
 
 /* Both agents are killed, and the guest goes on at its source because libvirt gave up the move: the image is
@@ -339,7 +321,7 @@ static void f24_both_killed(void **state)
 	agents_start(t, 1);
 	assert_true(agents_until(t, no_image_is_left, t));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The answer of Finish is lost: the guest stays at its source, and its paused copy goes with its image. */
@@ -354,7 +336,7 @@ static void f01_lost_finish(void **state)
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
 	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
 	assert_true(agents_until(t, no_image_is_left, t));
-	finish(t);
+	agents_finish(t);
 }
 
 static bool is_answered(void *context)

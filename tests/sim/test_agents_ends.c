@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How moves end that other hands interfere with: persons, the guest itself, an agent's death at an
  * awkward moment. What may be left behind, and what must not be said. See tests/sim/agents.h. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "agent/source.h"
 #include "common/log.h"
@@ -17,28 +17,6 @@
 
 #include <cmocka.h>
 
-#define DONE       DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED     DROVER__V1__MIGRATION_STATE__FAILED
-#define CANCELLED  DROVER__V1__MIGRATION_STATE__CANCELLED
-#define UNRESOLVED DROVER__V1__MIGRATION_STATE__UNRESOLVED
-
-static const struct fake_guest_settings small = { .name = "web", .memory_bytes = 64 * MIB };
-static const struct fake_guest_settings large = { .name = "db", .memory_bytes = 512 * MIB };
-
-static bool is_clean(void *context)
-{
-	struct agents *t = context;
-
-	return agents_leftovers(t) == 0 && (!t->agents[1] || agents_leases(t, 1) == 0);
-}
-
-static void finish(struct agents *t)
-{
-	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
-	assert_true(agents_until(t, is_clean, t));
-	agents_free(t);
-}
-
 static void suspend(struct agents *t, size_t i)
 {
 	struct hypervisor *h = t->hypervisors[i];
@@ -51,22 +29,12 @@ static void suspend(struct agents *t, size_t i)
 /* A guest with a disk that a lock manager guards. */
 static void add_locked_guest(struct agents *t, bool persistent)
 {
-	struct fake_guest_settings guest = small;
-	struct vm_disk disk = {
-		.target = "vda", .type = "file", .device = "disk", .format = "raw"
-	};
-	FILE *image;
+	struct fake_guest_settings guest = agents_small;
 
-	snprintf(disk.source, sizeof(disk.source), "%s/web.img", t->directory);
-	image = fopen(disk.source, "we");
-	assert_non_null(image);
-	fclose(image);
-	guest.disks = &disk;
-	guest.n_disks = 1;
 	guest.image_lock = true;
 	guest.persistent = persistent;
 	guest.autostart = persistent;
-	agents_add_guest(t, &guest);
+	agents_add_guest_with_disk(t, &guest);
 }
 
 /* A guest that a person paused arrives paused: nobody but that person lets it run again. */
@@ -75,13 +43,13 @@ static void test_paused_before(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	suspend(t, 0);
 	agents_order(t);
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
 	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
-	finish(t);
+	agents_finish(t);
 }
 
 /* Also when it is paused in mid-copy. */
@@ -90,13 +58,13 @@ static void test_paused_meanwhile(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	suspend(t, 0);
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
-	finish(t);
+	agents_finish(t);
 }
 
 /* And when the agent that knew it was paused is not the one that ends the move. */
@@ -105,7 +73,7 @@ static void test_paused_before_restart(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	suspend(t, 0);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
@@ -113,7 +81,7 @@ static void test_paused_before_restart(void **state)
 	agents_start(t, 0);
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The rest of a persistent guest that drover had to remove at its source takes its definition along:
@@ -130,7 +98,7 @@ static void test_no_definition_is_left(void **state)
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
 	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
-	finish(t);
+	agents_finish(t);
 }
 
 static struct vm_summary look_at(struct agents *t, size_t i)
@@ -147,7 +115,7 @@ static struct vm_summary look_at(struct agents *t, size_t i)
 static void f21_autostart_moves_along(void **state)
 {
 	struct agents *t = agents_new(&(struct agents_options){ 0 });
-	struct fake_guest_settings guest = large;
+	struct fake_guest_settings guest = agents_large;
 
 	(void)state;
 	guest.persistent = guest.autostart = true;
@@ -158,7 +126,7 @@ static void f21_autostart_moves_along(void **state)
 	assert_true(agents_wait(t, DONE));
 	assert_false(look_at(t, 0).persistent);
 	assert_true(look_at(t, 1).autostart);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A guest that stays is as it was: defined and with its autostart, also when the agent that switched
@@ -168,7 +136,7 @@ static void f22_autostart_stays_with_the_guest(void **state)
 	(void)state;
 	for (int killed = 0; killed <= 1; killed++) {
 		struct agents *t = agents_new(&(struct agents_options){ 0 });
-		struct fake_guest_settings guest = large;
+		struct fake_guest_settings guest = agents_large;
 
 		guest.persistent = guest.autostart = true;
 		agents_add_guest(t, &guest);
@@ -183,7 +151,7 @@ static void f22_autostart_stays_with_the_guest(void **state)
 		assert_true(look_at(t, 0).persistent);
 		assert_true(look_at(t, 0).autostart);
 		assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
-		finish(t);
+		agents_finish(t);
 	}
 }
 
@@ -194,7 +162,7 @@ static void expect_end(struct agents *t, const char *words)
 	if (!strstr(t->report.reason, words))
 		fail_msg("no \"%s\" in: %s", words, t->report.reason);
 	assert_non_null(strstr(t->report.reason, "drover starts nothing"));
-	finish(t);
+	agents_finish(t);
 }
 
 /* A guest that a person ends in mid-copy has ended by a person's hand, whether libvirt keeps its
@@ -203,7 +171,7 @@ static void f12_destroyed_by_hand(void **state)
 {
 	(void)state;
 	for (int persistent = 0; persistent <= 1; persistent++) {
-		struct fake_guest_settings guest = large;
+		struct fake_guest_settings guest = agents_large;
 		struct agents *t = agents_new(NULL);
 		struct hypervisor *h = t->hypervisors[0];
 		struct error err;
@@ -223,7 +191,7 @@ static void f11_powers_off(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	fake_world_power_off_guest(t->world, "host1", t->uuid);
@@ -236,14 +204,14 @@ static void test_lost_and_cancelled(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	fake_world_inject(t->world, t->uuid, FAKE_FAULT_SUCCESS_LOST);
 	agents_order(t);
 	assert_true(agents_wait(t, UNRESOLVED));
 	agents_cancel(t);
 	assert_true(agents_wait(t, FAILED));
 	assert_non_null(strstr(t->report.reason, "neither"));
-	finish(t);
+	agents_finish(t);
 }
 
 static bool is_cleaning(void *context)
@@ -267,7 +235,7 @@ static void test_killed_while_cleaning(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	assert_true(agents_until(t, is_releasing, t));
@@ -275,7 +243,7 @@ static void test_killed_while_cleaning(void **state)
 	agents_start(t, 0);
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A destination that was away when its reservation should have been given back hears of it later:
@@ -285,7 +253,7 @@ static void test_release_is_repeated(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	assert_true(agents_until(t, is_cleaning, t));
@@ -293,31 +261,7 @@ static void test_release_is_repeated(void **state)
 	assert_true(agents_wait(t, DONE));
 	agents_start(t, 1);
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	finish(t);
-}
-
-struct delay {
-	struct loop_timer timer;
-	bool over;
-};
-
-static void delay_over(void *context)
-{
-	((struct delay *)context)->over = true;
-}
-
-static bool is_over(void *context)
-{
-	return ((struct delay *)context)->over;
-}
-
-static void wait_ms(struct agents *t, uint64_t ms)
-{
-	struct delay d = { .timer = { .fire = delay_over } };
-
-	d.timer.context = &d;
-	loop_timer_start(t->loop, &d.timer, ms);
-	assert_true(agents_until(t, is_over, &d));
+	agents_finish(t);
 }
 
 static bool has_ended(void *context)
@@ -333,18 +277,18 @@ static void test_cancel_early(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	for (uint64_t ms = 0; ms <= 120; ms += 4) {
 		agents_order(t);
 		assert_true(t->accepted);
-		wait_ms(t, ms);
+		agents_let_pass(t, ms);
 		agents_cancel(t);
 		assert_true(agents_until(t, has_ended, t));
 		assert_int_equal(t->report.state, CANCELLED);
 		assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-		assert_true(agents_until(t, is_clean, t));
+		assert_true(agents_until(t, agents_is_clean, t));
 	}
-	finish(t);
+	agents_finish(t);
 }
 
 static bool is_answered(void *context)
@@ -393,17 +337,17 @@ static void test_health(void **state)
 	struct health h = { .t = t, .state = DROVER__V1__HEALTH_REPLY__STATE__SERVING };
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	while (!health_is(&h))
-		wait_ms(t, 20);
+		agents_let_pass(t, 20);
 	assert_string_equal(h.reason, "");
 	fake_world_set_libvirtd(t->world, "host1", FAKE_LIBVIRTD_DOWN);
 	h.state = DROVER__V1__HEALTH_REPLY__STATE__NOT_SERVING;
 	while (!health_is(&h))
-		wait_ms(t, 20);
+		agents_let_pass(t, 20);
 	assert_non_null(strstr(h.reason, "libvirt on host1 does not answer"));
 	fake_world_set_libvirtd(t->world, "host1", FAKE_LIBVIRTD_UP);
-	finish(t);
+	agents_finish(t);
 }
 
 static void mark_answered(const struct mesh_result *result, void *context)
@@ -429,14 +373,14 @@ static void test_count_after_mark(void **state)
 	mark.epoch = t->epoch;
 	mark.draining = mark.cordoned = true;
 	request.mark = &mark;
-	fake_world_add_guest(t->world, "host1", &small, t->uuid);
+	fake_world_add_guest(t->world, "host1", &agents_small, t->uuid);
 	mesh_call(t->connections[0], "drover.v1.Agent/SetDrainMark", &request.base, 5000,
 	          mark_answered, t);
 	t->answered = false;
 	assert_true(agents_until(t, is_answered, t));
 	assert_int_equal(t->status, MESH_OK);
 	assert_int_equal(t->active_vms, 1);
-	finish(t);
+	agents_finish(t);
 }
 
 static void ignore(const struct mesh_result *result, void *context)
@@ -451,7 +395,7 @@ static void test_stopped_while_asked(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &small);
+	agents_add_guest(t, &agents_small);
 	/* Every courier waits, and the rest of the questions with them. */
 	fake_world_set_libvirtd(t->world, "host1", FAKE_LIBVIRTD_HUNG);
 	for (unsigned i = 0; i < 40; i++) {
@@ -471,7 +415,7 @@ static void test_stopped_while_asked(void **state)
 	agents_start(t, 0);
 	agents_order(t);
 	assert_true(agents_wait(t, DONE));
-	finish(t);
+	agents_finish(t);
 }
 
 int main(void)

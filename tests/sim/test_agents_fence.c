@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A host dies for good in the middle of a move, and an operator says so: what its partner does with
  * what it has, and what the host does that comes back after all. See tests/sim/agents.h. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "agent/source.h"
 #include "common/alloc.h"
@@ -18,10 +18,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define FAILED DROVER__V1__MIGRATION_STATE__FAILED
-
-static const struct fake_guest_settings large = { .name = "db", .memory_bytes = 512 * MIB };
 
 struct answer {
 	struct agents *t;
@@ -94,36 +90,12 @@ static bool is_not_there(void *context)
 	return agents_state_on(context, 1) == VM_UNKNOWN;
 }
 
-struct delay {
-	struct loop_timer timer;
-	bool over;
-};
-
-static void delay_over(void *context)
-{
-	((struct delay *)context)->over = true;
-}
-
-static bool is_over(void *context)
-{
-	return ((struct delay *)context)->over;
-}
-
-static void wait_ms(struct agents *t, uint64_t ms)
-{
-	struct delay d = { .timer = { .fire = delay_over } };
-
-	d.timer.context = &d;
-	loop_timer_start(t->loop, &d.timer, ms);
-	assert_true(agents_until(t, is_over, &d));
-}
-
 /* The source agent dies in mid-copy; libvirt finishes the move by itself, and nobody commits it. */
 static struct agents *paused_for_ever(void)
 {
 	struct agents *t = agents_new(NULL);
 
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	agents_kill(t, 0);
@@ -145,7 +117,7 @@ static void test_two_step_is_committed(void **state)
 	struct answer a;
 
 	(void)state;
-	wait_ms(t, 2500);
+	agents_let_pass(t, 2500);
 	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
 	assert_int_equal(agents_leases(t, 1), 1);
 
@@ -165,7 +137,7 @@ static void test_persons_pause_stays(void **state)
 	struct error err;
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	assert_int_equal(t->hypervisors[0]->ops->suspend(t->hypervisors[0], t->uuid, &err), 0);
 	fake_world_settle(t->world);
 	agents_order(t);
@@ -203,7 +175,7 @@ static void test_incomplete_copy(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	agents_kill(t, 0);
@@ -221,7 +193,7 @@ static void test_dead_destination(void **state)
 	struct agents *t = agents_new(NULL);
 
 	(void)state;
-	agents_add_guest(t, &large);
+	agents_add_guest(t, &agents_large);
 	agents_order(t);
 	assert_true(agents_wait_moving(t));
 	agents_kill(t, 1);
@@ -248,7 +220,7 @@ static void test_source_comes_back(void **state)
 	assert_true(agents_until(t, runs_there, t));
 	assert_true(agents_until(t, has_no_lease, t));
 	agents_start(t, 0);
-	wait_ms(t, 1500);
+	agents_let_pass(t, 1500);
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
 	(void)fence(t, 0, "host1", t->epoch - 1, t->epoch);
 	assert_int_equal(t->status, MESH_OK);
@@ -270,7 +242,7 @@ static void test_destination_comes_back(void **state)
 
 	(void)state;
 	declare_dead(t, 1, "host2");
-	wait_ms(t, 2500);
+	agents_let_pass(t, 2500);
 	assert_int_equal(agents_state_on(t, 1), VM_PAUSED);
 	assert_int_equal(agents_leases(t, 1), 1);
 	fake_world_kill_guest(t->world, "host2", t->uuid);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An agent whose journal is damaged, cut short or cannot be written: see tests/sim/agents.h. */
 #include "agent/failpoints.h"
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -19,8 +19,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define DONE DROVER__V1__MIGRATION_STATE__DONE
 
 static const struct fake_guest_settings first = { .name = "first", .memory_bytes = 64 * MIB };
 static const struct fake_guest_settings second = { .name = "second", .memory_bytes = 64 * MIB };
@@ -78,13 +76,6 @@ static bool nothing_left(void *context)
 	return agents_leftovers(context) == 0;
 }
 
-static bool is_clean(void *context)
-{
-	struct agents *t = context;
-
-	return agents_leftovers(t) == 0 && agents_leases(t, 1) == 0;
-}
-
 static void move(struct agents *t, const struct fake_guest_settings *guest)
 {
 	agents_add_guest(t, guest);
@@ -92,7 +83,7 @@ static void move(struct agents *t, const struct fake_guest_settings *guest)
 	assert_true(t->accepted);
 	assert_true(agents_wait(t, DONE));
 	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 }
 
 /* A damaged journal is set aside, and its agent begins and takes nothing, also after restarts, until
@@ -121,7 +112,7 @@ static void f28_damaged_journal_observes_until_reconciled(void **state)
 	agents_order(t);
 	assert_true(t->accepted);
 	assert_true(agents_wait(t, DONE));
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 	agents_free(t);
 }
 
@@ -213,7 +204,7 @@ static void f29_full_disk_refuses_before_acting(void **state)
 	agents_order(t);
 	assert_true(t->accepted);
 	assert_true(agents_wait(t, DONE));
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 	agents_free(t);
 }
 
@@ -245,7 +236,7 @@ static void f29_any_record_that_cannot_be_written(void **state)
 		agents_order(t);
 		if (t->accepted) {
 			assert_true(agents_until(t, has_ended, t));
-			assert_true(agents_until(t, is_clean, t));
+			assert_true(agents_until(t, agents_is_clean, t));
 			assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
 		}
 		assert_true((agents_state_on(t, 0) == VM_RUNNING) !=

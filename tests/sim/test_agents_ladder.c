@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guests that are hard to move, on the ladders of agent/kernel/ladder.h, with two real agents: what is
  * done, what is written down, and what is never done. See tests/sim/agents.h. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "common/log.h"
 #include "common/units.h"
@@ -14,66 +14,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define DONE       DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED     DROVER__V1__MIGRATION_STATE__FAILED
-#define CANCELLED  DROVER__V1__MIGRATION_STATE__CANCELLED
-#define UNRESOLVED DROVER__V1__MIGRATION_STATE__UNRESOLVED
-
-#define LINK_BYTES_PER_S (32 * MIB)
-
-/* Writes twice what the link carries: passes of a second for ever. */
-static const struct fake_guest_settings wild = { .name = "wild",
-	                                         .memory_bytes = 64 * MIB,
-	                                         .working_set_bytes = 32 * MIB,
-	                                         .dirty_bytes_per_s = 64 * MIB };
-
-static struct agents *start(const struct fake_guest_settings *guest, struct strategy strategy,
-                            bool lock_manager)
-{
-	struct agents_options o = { .lock_manager = lock_manager };
-	struct agents *t = agents_new(&o);
-
-	struct fake_guest_settings with_disk = *guest;
-	struct vm_disk disk = {
-		.target = "vda", .type = "file", .device = "disk", .format = "raw"
-	};
-	FILE *image;
-
-	/* A lock manager guards what is written to. */
-	snprintf(disk.source, sizeof(disk.source), "%s/wild.img", t->directory);
-	image = fopen(disk.source, "we");
-	assert_non_null(image);
-	fclose(image);
-	with_disk.disks = &disk;
-	with_disk.n_disks = 1;
-	fake_world_set_link(t->world, "host1", LINK_BYTES_PER_S);
-	t->strategy = strategy;
-	agents_add_guest(t, &with_disk);
-	return t;
-}
-
-static bool is_clean(void *context)
-{
-	struct agents *t = context;
-
-	return agents_leftovers(t) == 0 && (!t->agents[1] || agents_leases(t, 1) == 0);
-}
-
-static void finish(struct agents *t)
-{
-	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
-	assert_true(agents_until(t, is_clean, t));
-	agents_free(t);
-}
-
-static void expect_arrived(struct agents *t)
-{
-	if (!agents_wait(t, DONE))
-		fail_msg("%s; decided:\n%s", t->report.reason, t->report.decisions);
-	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
-}
 
 static void expect_decision(const struct agents *t, const char *text)
 {
@@ -99,7 +39,7 @@ static bool is_noted(void *context)
 /* By default nothing is done about a guest that does not converge: it stays where it is, untouched. */
 static void test_default_does_nothing(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ 0 }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ 0 }, true);
 
 	(void)state;
 	t->completion_timeout_ms_per_gib = 4000;
@@ -108,31 +48,33 @@ static void test_default_does_nothing(void **state)
 	assert_non_null(strstr(t->report.reason, "completionTimeoutPerGiB"));
 	assert_int_equal(t->report.n_decisions, 0);
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A guest that converges only with post-copy arrives by it, after what is milder; each step is there
  * with its reason and figures. */
 static void test_post_copy(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .ladder = LADDER_POST_COPY }, true);
+	struct agents *t = agents_begin(&agents_wild,
+	                                (struct strategy){ .ladder = LADDER_POST_COPY }, true);
 
 	(void)state;
 	agents_order(t);
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_LOCK_MANAGER);
 	assert_int_equal(t->report.n_decisions, 3);
 	expect_decision(t, "max downtime raised from 60 ms to 90 ms of 300 ms");
 	expect_decision(t, "switched to post-copy, because no pass got any smaller");
 	expect_decision(t, "MiB to send");
-	finish(t);
+	agents_finish(t);
 }
 
 /* Post-copy where only a two-step commit would guard is refused with the reason, before anything is
  * touched. */
 static void test_post_copy_needs_a_lock(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .allow_post_copy = true }, false);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ .allow_post_copy = true },
+	                                false);
 
 	(void)state;
 	agents_order(t);
@@ -142,13 +84,14 @@ static void test_post_copy_needs_a_lock(void **state)
 		fail_msg("%s", t->report.reason);
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
 	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
-	finish(t);
+	agents_finish(t);
 }
 
 /* After the switch a cancel changes nothing, and the report says why. */
 static void test_cancel_in_post_copy(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .allow_post_copy = true }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ .allow_post_copy = true },
+	                                true);
 
 	(void)state;
 	t->completion_timeout_ms_per_gib = 2000;
@@ -159,16 +102,17 @@ static void test_cancel_in_post_copy(void **state)
 	assert_true(agents_until(t, is_noted, t));
 	assert_non_null(strstr(t->report.note, "switched to post-copy"));
 	assert_int_equal(agents_state_on(t, 0), VM_PAUSED);
-	fake_world_set_link(t->world, "host1", LINK_BYTES_PER_S);
-	expect_arrived(t);
+	fake_world_set_link(t->world, "host1", AGENTS_LINK_BYTES_PER_S);
+	agents_expect_arrived(t);
 	expect_decision(t, "the time allowed is over");
-	finish(t);
+	agents_finish(t);
 }
 
 /* The agent dies in the middle of post-copy: the next one sees it through. */
 static void test_agent_killed_in_post_copy(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .allow_post_copy = true }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ .allow_post_copy = true },
+	                                true);
 
 	(void)state;
 	t->completion_timeout_ms_per_gib = 2000;
@@ -177,15 +121,16 @@ static void test_agent_killed_in_post_copy(void **state)
 	fake_world_set_link(t->world, "host1", 2 * MIB);
 	agents_kill(t, 0);
 	agents_start(t, 0);
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_int_equal(t->report.n_decisions, 1);
 	expect_decision(t, "switched to post-copy");
-	finish(t);
+	agents_finish(t);
 }
 
 static struct agents *start_post_copy(enum fake_fault fault)
 {
-	struct agents *t = start(&wild, (struct strategy){ .allow_post_copy = true }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ .allow_post_copy = true },
+	                                true);
 
 	t->completion_timeout_ms_per_gib = 2000;
 	fake_world_inject(t->world, t->uuid, fault);
@@ -200,10 +145,10 @@ static void f14_broken_post_copy_is_resumed(void **state)
 	struct agents *t = start_post_copy(FAKE_FAULT_POSTCOPY);
 
 	(void)state;
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	expect_decision(t, "the post-copy is being resumed, attempt 1");
 	expect_decision(t, "was resumed and has ended");
-	finish(t);
+	agents_finish(t);
 }
 
 static void expect_halves(struct agents *t)
@@ -233,9 +178,9 @@ static void f14_halves_are_kept_until_the_network_is_back(void **state)
 	memset(&t->report, 0, sizeof(t->report));
 	assert_true(agents_wait(t, UNRESOLVED));
 	expect_halves(t);
-	fake_world_set_link(t->world, "host1", LINK_BYTES_PER_S);
-	expect_arrived(t);
-	finish(t);
+	fake_world_set_link(t->world, "host1", AGENTS_LINK_BYTES_PER_S);
+	agents_expect_arrived(t);
+	agents_finish(t);
 }
 
 /* The destination's QEMU dies in post-copy: the guest is lost and said to be, its source is kept. */
@@ -272,22 +217,23 @@ static void f15_source_dies(void **state)
  * two-step commit. */
 static void test_suspend(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .ladder = LADDER_SUSPEND_IF_NEEDED },
-	                         false);
+	struct agents *t = agents_begin(
+		&agents_wild, (struct strategy){ .ladder = LADDER_SUSPEND_IF_NEEDED }, false);
 
 	(void)state;
 	agents_order(t);
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_int_equal(t->report.guard, DROVER__V1__GUARD__GUARD_TWO_STEP);
 	assert_int_equal(t->report.n_decisions, 6);
 	expect_decision(t, "the guest is paused until it is moved");
 	assert_true(t->report.downtime_ms > 100);
-	finish(t);
+	agents_finish(t);
 }
 
 static struct agents *start_and_pause(void)
 {
-	struct agents *t = start(&wild, (struct strategy){ .allow_disruption = true }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ .allow_disruption = true },
+	                                true);
 
 	t->completion_timeout_ms_per_gib = 2000;
 	agents_order(t);
@@ -306,7 +252,7 @@ static void test_cancel_while_paused(void **state)
 	assert_true(agents_wait(t, CANCELLED));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
 	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The agent dies after it paused the guest, the move fails meanwhile, and libvirt leaves it paused: the
@@ -328,7 +274,7 @@ static void test_agent_killed_while_paused(void **state)
 	agents_start(t, 0);
 	assert_true(agents_wait(t, FAILED));
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* The agent dies after it paused the guest, and the move goes on: it arrives, and runs there. */
@@ -339,28 +285,28 @@ static void test_agent_killed_while_paused_arrives(void **state)
 	(void)state;
 	agents_kill(t, 0);
 	agents_start(t, 0);
-	fake_world_set_link(t->world, "host1", LINK_BYTES_PER_S);
-	expect_arrived(t);
-	finish(t);
+	fake_world_set_link(t->world, "host1", AGENTS_LINK_BYTES_PER_S);
+	agents_expect_arrived(t);
+	agents_finish(t);
 }
 
 /* A guest that only a throttle slows down arrives with auto-converge, and that it was held back is
  * written down. */
 static void test_auto_converge(void **state)
 {
-	struct fake_guest_settings guest = wild;
+	struct fake_guest_settings guest = agents_wild;
 	struct agents *t;
 
 	(void)state;
 	guest.cpu_bound = true;
 	guest.dirty_bytes_per_s = 36 * MIB;
 	guest.working_set_bytes = 60 * MIB;
-	t = start(&guest, (struct strategy){ .allow_auto_converge = true }, true);
+	t = agents_begin(&guest, (struct strategy){ .allow_auto_converge = true }, true);
 	agents_order(t);
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_int_equal(t->report.n_decisions, 1);
 	expect_decision(t, "auto-converge");
-	finish(t);
+	agents_finish(t);
 }
 
 int main(void)

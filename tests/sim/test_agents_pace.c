@@ -2,7 +2,7 @@
 /* The limit that a move has because of others on the migration network, with two real agents: that none of
  * an agent before stays, that it never keeps a move from ending, and that drover's own bytes never pass
  * for others'. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "agent/path_estimate.h"
 #include "agent/source.h"
@@ -19,9 +19,7 @@
 
 #include <cmocka.h>
 
-#define DONE   DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED DROVER__V1__MIGRATION_STATE__FAILED
-#define MB     ((uint64_t)1000000)
+#define MB ((uint64_t)1000000)
 
 #define LINK_BYTES_PER_S (16 * MIB)
 
@@ -53,19 +51,12 @@ static struct source_attempt *attempt(struct agents *t)
 	return a;
 }
 
-static bool is_clean(void *context)
-{
-	struct agents *t = context;
-
-	return agents_leftovers(t) == 0 && agents_leases(t, 1) == 0;
-}
-
 static void expect_arrived(struct agents *t)
 {
 	if (!agents_wait(t, DONE))
 		fail_msg("%s; decided:\n%s", t->report.reason, t->report.decisions);
 	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 }
 
 static void limit(struct agents *t, uint64_t bytes_per_s)
@@ -235,7 +226,7 @@ static void test_struggles(void **state)
 	    !strstr(t->report.decisions, "limited to"))
 		fail_msg("%s; decided:\n%s", t->report.reason, t->report.decisions);
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	assert_true(agents_until(t, is_clean, t));
+	assert_true(agents_until(t, agents_is_clean, t));
 	agents_free(t);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two agents after a move: what could be left is looked for on both, and what is left is told with what to
  * do. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "agent/source.h"
 #include "agent/wire.h"
@@ -16,10 +16,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define DONE      DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED    DROVER__V1__MIGRATION_STATE__FAILED
-#define CANCELLED DROVER__V1__MIGRATION_STATE__CANCELLED
 
 static const struct fake_guest_settings small = {
 	.name = "web", .memory_bytes = 64 * MIB, .persistent = true, .autostart = true

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Moves that an operator changes while they run, with two real agents: what takes effect, what is written
  * down, what is refused and why, and that a ladder leaves alone what a person has set. */
-#include "tests/sim/agents.h"
+#include "tests/sim/agents_story.h"
 
 #include "common/log.h"
 #include "common/units.h"
@@ -14,42 +14,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define DONE   DROVER__V1__MIGRATION_STATE__DONE
-#define FAILED DROVER__V1__MIGRATION_STATE__FAILED
-
-#define LINK_BYTES_PER_S (32 * MIB)
-
-/* Writes twice what the link carries: passes of a second for ever. */
-static const struct fake_guest_settings wild = { .name = "wild",
-	                                         .memory_bytes = 64 * MIB,
-	                                         .working_set_bytes = 32 * MIB,
-	                                         .dirty_bytes_per_s = 64 * MIB };
-static const struct fake_guest_settings calm = { .name = "calm", .memory_bytes = 64 * MIB };
-
-static struct agents *start(const struct fake_guest_settings *guest, struct strategy strategy,
-                            bool lock_manager)
-{
-	struct agents_options o = { .lock_manager = lock_manager };
-	struct agents *t = agents_new(&o);
-	struct fake_guest_settings with_disk = *guest;
-	struct vm_disk disk = {
-		.target = "vda", .type = "file", .device = "disk", .format = "raw"
-	};
-	FILE *image;
-
-	/* A lock manager guards what is written to. */
-	snprintf(disk.source, sizeof(disk.source), "%s/wild.img", t->directory);
-	image = fopen(disk.source, "we");
-	assert_non_null(image);
-	fclose(image);
-	with_disk.disks = &disk;
-	with_disk.n_disks = 1;
-	fake_world_set_link(t->world, "host1", LINK_BYTES_PER_S);
-	t->strategy = strategy;
-	agents_add_guest(t, &with_disk);
-	return t;
-}
 
 static bool is_copying(void *context)
 {
@@ -73,28 +37,6 @@ static void order(struct agents *t)
 	assert_true(t->accepted);
 	assert_true(agents_until_looking(t, is_copying));
 	assert_true(agents_until(t, is_seen, t));
-}
-
-static bool is_clean(void *context)
-{
-	struct agents *t = context;
-
-	return agents_leftovers(t) == 0 && agents_leases(t, 1) == 0;
-}
-
-static void finish(struct agents *t)
-{
-	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
-	assert_true(agents_until(t, is_clean, t));
-	agents_free(t);
-}
-
-static void expect_arrived(struct agents *t)
-{
-	if (!agents_wait(t, DONE))
-		fail_msg("%s; decided:\n%s", t->report.reason, t->report.decisions);
-	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
-	assert_int_equal(agents_state_on(t, 0), VM_UNKNOWN);
 }
 
 static void expect_text(const char *text, const char *wanted)
@@ -160,7 +102,7 @@ static void expect_refused(struct agents *t, enum mesh_status status, const char
  * value and who asked are written down. */
 static void test_downtime(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ 0 }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ 0 }, true);
 
 	(void)state;
 	order(t);
@@ -170,16 +112,16 @@ static void test_downtime(void **state)
 	assert_true(t->report.max_downtime_tuned);
 	assert_int_equal(t->report.max_downtime_ms, 2000);
 	assert_false(t->report.bandwidth_tuned);
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_int_equal(t->report.n_decisions, 1);
 	expect_text(t->report.decisions, "root: maxDowntime 300 ms -> 2.0 s");
-	finish(t);
+	agents_finish(t);
 }
 
 /* A move's bandwidth can be taken off; both units are told, and that whole MiB/s is what there is. */
 static void test_bandwidth(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ 0 }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ 0 }, true);
 
 	(void)state;
 	t->bandwidth_bytes_per_s = 16 * MIB;
@@ -200,30 +142,31 @@ static void test_bandwidth(void **state)
 	tune(t, bandwidth(0));
 	expect_text(t->tuned, "-> no limit");
 	expect_text(t->tuned, "host2 has promised a share of its link");
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_int_equal(t->report.n_decisions, 2);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A pause by an operator finishes the move now; the guest runs on where it arrives. */
 static void test_pause(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ 0 }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ 0 }, true);
 
 	(void)state;
 	order(t);
 	tune(t, pause_now());
 	expect_tuned(t);
 	assert_string_equal(t->tuned, "mode pre-copy -> paused until it is moved; ");
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	expect_text(t->report.decisions, "root: mode pre-copy -> paused until it is moved");
-	finish(t);
+	agents_finish(t);
 }
 
 /* Post-copy now, where it was permitted when the move began: the guest is there at once. */
 static void test_post_copy(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .allow_post_copy = true }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ .allow_post_copy = true },
+	                                true);
 
 	(void)state;
 	order(t);
@@ -232,16 +175,16 @@ static void test_post_copy(void **state)
 	assert_string_equal(t->tuned, "mode pre-copy -> post-copy; ");
 	tune(t, bandwidth(MIB));
 	assert_int_not_equal(t->status, MESH_OK);
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_int_equal(t->report.n_decisions, 1);
-	finish(t);
+	agents_finish(t);
 }
 
 /* Post-copy that was not permitted, or that the guard excludes, is refused with what to do. */
 static void test_post_copy_refused(void **state)
 {
 	Drover__V1__Tuning both = post_copy();
-	struct agents *t = start(&wild, (struct strategy){ 0 }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ 0 }, true);
 
 	(void)state;
 	order(t);
@@ -258,42 +201,42 @@ static void test_post_copy_refused(void **state)
 	expect_refused(t, MESH_INVALID_ARGUMENT, "1 ms to 2000 s");
 	assert_int_equal(t->report.n_decisions, 0);
 	tune(t, downtime(2000));
-	expect_arrived(t);
-	finish(t);
+	agents_expect_arrived(t);
+	agents_finish(t);
 
-	t = start(&wild, (struct strategy){ 0 }, false);
+	t = agents_begin(&agents_wild, (struct strategy){ 0 }, false);
 	order(t);
 	tune(t, post_copy());
 	expect_refused(t, MESH_FAILED_PRECONDITION, "two-step commit");
 	tune(t, downtime(2000));
-	expect_arrived(t);
-	finish(t);
+	agents_expect_arrived(t);
+	agents_finish(t);
 }
 
 /* What is over, what has not begun to copy, and what nobody knows cannot be changed. */
 static void test_phases(void **state)
 {
-	struct agents *t = start(&calm, (struct strategy){ 0 }, true);
+	struct agents *t = agents_begin(&agents_calm, (struct strategy){ 0 }, true);
 
 	(void)state;
 	agents_order(t);
 	tune(t, bandwidth(MIB));
 	expect_refused(t, MESH_FAILED_PRECONDITION, "does not copy yet");
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	tune(t, bandwidth(MIB));
 	expect_refused(t, MESH_FAILED_PRECONDITION, "past its switchover");
 	t->operation = id_new();
 	tune(t, bandwidth(MIB));
 	expect_refused(t, MESH_NOT_FOUND, "does not know this attempt");
 	assert_int_equal(t->report.n_decisions, 0);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A ladder takes no step with a downtime that an operator has set, and gives up at that one. */
 static void test_ladder_leaves_it_alone(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .ladder = LADDER_MINIMAL_DOWNTIME },
-	                         true);
+	struct agents *t = agents_begin(
+		&agents_wild, (struct strategy){ .ladder = LADDER_MINIMAL_DOWNTIME }, true);
 
 	(void)state;
 	t->max_downtime_ms = 500;
@@ -305,14 +248,14 @@ static void test_ladder_leaves_it_alone(void **state)
 	if (strstr(strstr(t->report.decisions, "root:"), "raised"))
 		fail_msg("raised all the same:\n%s", t->report.decisions);
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 /* A downtime that is given as it is already is the operator's from then on: the ladder leaves it. */
 static void test_same_downtime(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .ladder = LADDER_MINIMAL_DOWNTIME },
-	                         true);
+	struct agents *t = agents_begin(
+		&agents_wild, (struct strategy){ .ladder = LADDER_MINIMAL_DOWNTIME }, true);
 	Drover__V1__Tuning tuning = bandwidth(31 * MIB);
 
 	(void)state;
@@ -326,15 +269,15 @@ static void test_same_downtime(void **state)
 	assert_true(t->report.max_downtime_tuned);
 	assert_true(agents_wait(t, FAILED));
 	expect_text(t->report.reason, "did not converge at the 100 ms");
-	finish(t);
+	agents_finish(t);
 }
 
 /* An agent that died after it had written a change down, and before it was made, makes it when it is
  * back. */
 static void test_agent_killed(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ .ladder = LADDER_MINIMAL_DOWNTIME },
-	                         true);
+	struct agents *t = agents_begin(
+		&agents_wild, (struct strategy){ .ladder = LADDER_MINIMAL_DOWNTIME }, true);
 	struct error err;
 
 	(void)state;
@@ -348,18 +291,18 @@ static void test_agent_killed(void **state)
 	agents_kill(t, 0);
 	memset(&t->report, 0, sizeof(t->report));
 	agents_start(t, 0);
-	expect_arrived(t);
+	agents_expect_arrived(t);
 	assert_true(t->report.max_downtime_tuned);
 	assert_int_equal(t->report.max_downtime_ms, 2000);
 	expect_text(t->report.decisions, "root: maxDowntime");
-	finish(t);
+	agents_finish(t);
 }
 
 /* The time without progress that is allowed is one move's own: a guest that swings is given up when it
  * is over, however many bytes flow. */
 static void test_progress_timeout(void **state)
 {
-	struct agents *t = start(&wild, (struct strategy){ 0 }, true);
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ 0 }, true);
 
 	(void)state;
 	t->progress_timeout_ms = 4000;
@@ -367,7 +310,7 @@ static void test_progress_timeout(void **state)
 	assert_true(agents_wait(t, FAILED));
 	expect_text(t->report.reason, "progressTimeout");
 	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
-	finish(t);
+	agents_finish(t);
 }
 
 int main(void)
