@@ -100,11 +100,8 @@ static void add_guest(struct drain_problem *p, struct drain *drain, struct drain
 	guest = &p->in.vms[p->in.n_vms++];
 	*guest = (struct instance_vm){
 		/* Of those alike the one that is listed first goes first. */
-		.key = p->in.n_vms - 1,
-		.role = INSTANCE_LEAVES,
-		.home = from,
-		.target = find_pin(p, dv, vm),
-		.hint = find_hint(p, dv),
+		.key = p->in.n_vms - 1,        .role = INSTANCE_LEAVES,  .home = from,
+		.target = find_pin(p, dv, vm), .hint = find_hint(p, dv),
 	};
 	drain_classes_fill_guest(p, drain, dv, vm, guest);
 }
