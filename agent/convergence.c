@@ -195,7 +195,7 @@ enum convergence_verdict convergence_step(struct convergence *c, const struct vm
 		uint64_t allowed_ms = (uint64_t)((gib < 1 ? 1 : gib) *
 		                                 (double)c->limits.completion_timeout_ms_per_gib);
 
-		if (ret->elapsed_ms >= allowed_ms) {
+		if (ret->elapsed_ms >= allowed_ms + c->held_ms) {
 			error_set(
 				ret_why, ERROR_TIMEOUT,
 				"took longer than the %s allowed for %s (completionTimeoutPerGiB)",

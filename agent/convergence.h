@@ -54,6 +54,8 @@ struct convergence {
 	uint32_t percent;   /* never falls */
 	bool seen_bytes;    /* something was sent */
 	bool before_memory; /* at the last reading disks were being copied */
+	/* Held for others, all in all: not of its time. Kept by source_lanes.c. */
+	uint64_t held_ms;
 };
 
 struct convergence_progress {

@@ -161,6 +161,8 @@ void source_enter(struct source_attempt *a, enum source_stage stage)
 	log_debug("%s -> %s: %s", a->order.vm_name, a->order.target_node, source_stage_name(stage));
 	loop_timer_stop(a->agent->loop, &a->timer);
 	a->stage_ms[a->stage] += clock_now_ms() - a->stage_since_ms;
+	if (a->stage == SOURCE_MOVING)
+		source_lanes_left(a);
 	a->stage = stage;
 	a->stage_since_ms = clock_now_ms();
 }

@@ -22,6 +22,7 @@
 #include "agent/kernel/attempt.h"
 #include "agent/kernel/guard.h"
 #include "agent/kernel/ladder.h"
+#include "agent/kernel/lanes.h"
 #include "agent/kernel/pace.h"
 #include "agent/kernel/recovery.h"
 #include "agent/kernel/remnants.h"
@@ -120,7 +121,10 @@ struct source_attempt {
 	bool asking;          /* a question about the job is under way */
 	uint64_t no_job_since_ms;
 	struct ladder ladder;
-	struct pace pace;           /* what it leaves to others of itself */
+	struct pace pace;          /* what it leaves to others of itself */
+	struct lane lane;          /* held for one that goes first? all zero: nobody has looked */
+	uint64_t lane_ms, held_ms; /* when that was looked at; how long it was held, all in all */
+	char held_for[VM_NAME_BYTES]; /* the last one */
 	bool tuning_acts;           /* an operator's change is being made: not yet to be reported */
 	bool tuning_owed;           /* adopted: what an operator changed may not have been set */
 	bool ladder_acting;         /* a step is being written down or taken */
@@ -256,6 +260,15 @@ void source_ladder_take(struct source_attempt *a, enum ladder_step measure,
 void source_ladder_remember(struct source_attempt *a, const char *line);
 /* What the guest does here, as asked at that time. */
 void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms);
+
+/* --- source_lanes.c: who goes first --- */
+
+/* With each look: whether it is held, and its estimate if it is. */
+void source_lanes(struct source_attempt *a);
+/* Of those that may be sending: who is not held; at least 1. */
+unsigned source_lanes_count_free(const struct agent *agent);
+/* It sends no more: who was held for it looks now. */
+void source_lanes_left(struct source_attempt *gone);
 
 /* --- source_tune.c: what an operator changes meanwhile --- */
 

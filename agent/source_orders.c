@@ -131,6 +131,7 @@ static int read_order(struct agent *agent, const Drover__V1__StartMigrationReque
 	order->no_guard = r->settings->no_guard;
 	order->unsafe = r->settings->unsafe;
 	order->stop_off_network = r->settings->stop_off_network;
+	order->shortest_first = r->settings->shortest_first;
 	order->copy_disks = r->settings->copy_disks;
 	if (wire_strategy_read(r->settings, &strategy, err) < 0)
 		return -(int)err->code;

@@ -82,6 +82,20 @@ static const char *why_free(const struct pace *p, const struct pace_input *in)
 	return in->counted ? NULL : "not all moves of this host are counted";
 }
 
+static void tell_lane(struct source_attempt *a, uint64_t limit)
+{
+	char text[VM_NAME_BYTES + 80] = "held no more", to[UNITS_TEXT_BYTES];
+
+	if (limit)
+		snprintf(text, sizeof(text), "held at %s so that %s is out first",
+		         units_format_speed(limit, to), a->held_for);
+	/* A stream of small ones would fill its story. */
+	if (!a->held_ms && limit)
+		source_ladder_remember(a, text);
+	else
+		log_info("%s -> %s: %s", a->order.vm_name, a->order.target_node, text);
+}
+
 static void tell(struct source_attempt *a, uint64_t limit, const struct pace_input *in)
 {
 	const char *why = why_free(&a->pace, in);
@@ -129,14 +143,15 @@ void source_pace(struct source_attempt *a)
 	struct pace_input in = { .path = &path,
 		                 .least_bytes_per_s = a->agent->settings->min_bytes_per_s,
 		                 .dirty_bytes_per_s = a->progress.dirty_bytes_per_s,
-		                 .moves = source_count_moving(a->agent),
 		                 .counted = paths_see_others(a->agent),
 		                 .stands_still = a->order.paused_by_us || a->guest_paused,
 		                 .struggles = struggles(a),
 		                 .copies_disks = a->disk_port != 0,
 		                 .now_ms = clock_now_ms() };
 	uint64_t limit;
+	bool was_held = a->pace.held;
 
+	source_lanes(a);
 	if (a->ladder_acting || a->switching || a->call_returned || a->abort_wanted ||
 	    a->order.post_copy)
 		return;
@@ -146,11 +161,15 @@ void source_pace(struct source_attempt *a)
 	}
 	paths_estimate(a->agent, a->order.target_node, &path);
 	in.others_bytes_per_s = paths_get_others_sent(a->agent);
+	in.moves = source_lanes_count_free(a->agent);
+	in.hold_bytes_per_s = hypervisor_round_speed(a->lane.hold_bytes_per_s);
 	in.rate_known = source_traffic_get_rate(a, &in.rate_bytes_per_s);
 	if (!pace_step(&a->pace, &in, &limit))
 		return;
 	limit = hypervisor_round_speed(limit);
-	if (limit || !a->pace.unknown)
+	if (in.hold_bytes_per_s || (was_held && !limit && !a->pace.exempt))
+		tell_lane(a, limit);
+	else if (limit || !a->pace.unknown)
 		tell(a, limit, &in);
 	set(a, limit, !limit && a->pace.exempt);
 }

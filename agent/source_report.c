@@ -49,6 +49,21 @@ static Drover__V1__Connection *connection_new(const struct source_attempt *a)
 	return c;
 }
 
+/* NULL: it is not held, or not yet. */
+static Drover__V1__Hold *hold_new(const struct source_attempt *a)
+{
+	Drover__V1__Hold *h;
+
+	if (a->stage != SOURCE_MOVING || !a->lane.hold_bytes_per_s || !a->pace.limit_bytes_per_s)
+		return NULL;
+	h = xnew(Drover__V1__Hold);
+	drover__v1__hold__init(h);
+	h->first_vm = xstrdup(a->held_for);
+	h->bytes_per_s = a->pace.limit_bytes_per_s;
+	h->left_ms = a->lane.wait_ms;
+	return h;
+}
+
 static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 {
 	Drover__V1__Progress *p = xmalloc(sizeof(*p));
@@ -78,6 +93,7 @@ static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 		p->rate_source = xstrdup("qemu");
 	}
 	p->connection = connection_new(a);
+	p->hold = hold_new(a);
 	return p;
 }
 
@@ -198,6 +214,7 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->disk_remaining_bytes = a->job.disk_remaining_bytes;
 	r->duration_ms = end_ms - a->started_ms;
 	r->times = times_new(a);
+	r->held_ms = a->held_ms;
 	r->downtime_ms = a->downtime_ms;
 	r->transferred_bytes = a->transferred_bytes;
 	r->wire_bytes = a->wire_bytes;

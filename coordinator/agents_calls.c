@@ -280,6 +280,7 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	settings.tls = a->settings.tls;
 	settings.no_guard = a->settings.no_guard;
 	settings.stop_off_network = a->settings.stop_off_network;
+	settings.shortest_first = a->settings.shortest_first;
 	settings.unsafe = a->settings.unsafe;
 	settings.copy_disks = a->settings.copy_disks;
 	transfer_message_fill(&a->settings.transfer, &transfer);

@@ -234,6 +234,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 			.progress_timeout_ms = s->progress_timeout_ms,
 			.tls = s->migration_tls,
 			.stop_off_network = s->stop_off_network,
+			.shortest_first = s->shortest_first,
 			.strategy = s->strategy,
 			.transfer = s->transfer,
 		},
@@ -254,6 +255,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 	FROM(COMPRESSION, compression);
 	FROM(TLS, tls);
 	FROM(OFF_NETWORK, off_network);
+	FROM(LANES, lanes);
 #undef FROM
 	snprintf(o.cluster, sizeof(o.cluster), "%s", s->cluster);
 	return o;

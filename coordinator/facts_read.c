@@ -419,6 +419,11 @@ static void read_progress(const Drover__V1__Progress *from, struct progress *to)
 	to->percent = from->percent > 100 ? 100 : from->percent;
 	text_copy(to->rate_source, sizeof(to->rate_source), from->rate_source);
 	read_connection(from->connection, &to->connection);
+	if (!from->hold)
+		return;
+	to->hold_bytes_per_s = from->hold->bytes_per_s;
+	to->hold_left_ms = from->hold->left_ms;
+	text_copy(to->hold_for, sizeof(to->hold_for), from->hold->first_vm);
 }
 
 /* A verdict of a later version says nothing to this one. */
@@ -509,6 +514,7 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 			.resolving_ms = from->times->resolving_ms,
 			.cleaning_ms = from->times->cleaning_ms,
 		};
+	r.held_ms = from->held_ms;
 	r.downtime_ms = from->downtime_ms;
 	r.transferred_bytes = from->transferred_bytes;
 	r.wire_bytes = from->wire_bytes;

@@ -288,10 +288,12 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	                      s->set.compression);
 	to[n++] = setting_new(c, "offMigrationNetwork", s->stop_off_network ? "stop" : "warn",
 	                      s->set.off_network);
+	to[n++] = setting_new(c, "lanes", s->shortest_first ? "shortest-first" : "fair",
+	                      s->set.lanes);
 	return n;
 }
 
-#define SETTINGS_MAX 14
+#define SETTINGS_MAX 15
 
 size_t service_list_settings(const struct coordinator *c, Drover__V1__Setting ***ret)
 {

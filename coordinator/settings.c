@@ -34,6 +34,7 @@ static const struct config_key keys[] = {
 	{ "limits/parallelConnections",              CONFIG_UINT,     AT(connections), .min = 1, .max = TRANSFER_CONNECTIONS_MAX, .noted = AT(set.connections) },
 	{ "limits/compression",                      CONFIG_STRING,   AT(compression_name), .noted = AT(set.compression) },
 	{ "limits/offMigrationNetwork",              CONFIG_STRING,   AT(off_network), .noted = AT(set.off_network) },
+	{ "limits/lanes",                            CONFIG_STRING,   AT(lanes), .noted = AT(set.lanes) },
 	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls), .noted = AT(set.tls) },
 };
 /* clang-format on */
@@ -76,6 +77,16 @@ static int read_off_network(struct coordinator_settings *s, struct error *err)
 		return error_set(err, ERROR_INVALID,
 		                 "limits/offMigrationNetwork: \"%.32s\" is neither warn nor stop",
 		                 s->off_network);
+	return 0;
+}
+
+static int read_lanes(struct coordinator_settings *s, struct error *err)
+{
+	s->shortest_first = !s->lanes || strcmp(s->lanes, "shortest-first") == 0;
+	if (!s->shortest_first && strcmp(s->lanes, "fair") != 0)
+		return error_set(err, ERROR_INVALID,
+		                 "limits/lanes: \"%.32s\" is neither shortest-first nor fair",
+		                 s->lanes);
 	return 0;
 }
 
@@ -148,6 +159,8 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 			rc = read_downtime(&s, err);
 		if (rc == 0)
 			rc = read_off_network(&s, err);
+		if (rc == 0)
+			rc = read_lanes(&s, err);
 		read_permissions(&s);
 		if (rc == 0)
 			rc = read_transfer(&s, err);

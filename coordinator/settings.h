@@ -37,6 +37,8 @@ struct coordinator_settings {
 	struct transfer transfer; /* both of them */
 	char *off_network;        /* "warn", "stop"; NULL: warn */
 	bool stop_off_network;
+	char *lanes; /* "shortest-first", "fair"; NULL: shortest-first */
+	bool shortest_first;
 
 	/* Whether the file has them; otherwise they are built-in defaults. */
 	struct {
@@ -44,7 +46,7 @@ struct coordinator_settings {
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
 		bool max_downtime_as_ms;
 		bool ladder, auto_converge, post_copy, disruption, tls;
-		bool connections, compression, off_network;
+		bool connections, compression, off_network, lanes;
 	} set;
 };
 

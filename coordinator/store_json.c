@@ -132,6 +132,7 @@ json_t *store_json_settings_new(const struct migration_settings *settings)
 	json_put(object, "tls", settings->tls);
 	json_put(object, "no_guard", settings->no_guard);
 	json_put(object, "stop_off_network", settings->stop_off_network);
+	json_put(object, "shortest_first", settings->shortest_first);
 	json_put(object, "unsafe", settings->unsafe);
 	json_put(object, "copy_disks", settings->copy_disks);
 	json_put(object, "ignore_policies", settings->ignore_policies);
@@ -153,6 +154,7 @@ void store_json_read_settings(const json_t *object, struct migration_settings *r
 	ret->tls = json_number(object, "tls");
 	ret->no_guard = json_number(object, "no_guard");
 	ret->stop_off_network = json_number(object, "stop_off_network");
+	ret->shortest_first = json_number(object, "shortest_first");
 	ret->unsafe = json_number(object, "unsafe");
 	ret->copy_disks = json_number(object, "copy_disks");
 	ret->ignore_policies = json_number(object, "ignore_policies");
@@ -342,6 +344,7 @@ json_t *store_json_report_new(const struct attempt_report *report)
 	json_put(object, "downtime_ms", report->downtime_ms);
 	json_put(object, "transferred_bytes", report->transferred_bytes);
 	json_put(object, "wire_bytes", report->wire_bytes);
+	json_put(object, "held_ms", report->held_ms);
 	json_object_set_new(object, "path", path_to_json(&report->path));
 	json_put(object, "tombstoned", report->tombstoned);
 	json_object_set_new(object, "leftovers", store_json_names_new(&report->leftovers));
@@ -390,6 +393,7 @@ void store_json_read_report(const json_t *object, const struct migration_record 
 	ret->downtime_ms = json_number(object, "downtime_ms");
 	ret->transferred_bytes = json_number(object, "transferred_bytes");
 	ret->wire_bytes = json_number(object, "wire_bytes");
+	ret->held_ms = json_number(object, "held_ms");
 	path_from_json(json_object_get(object, "path"), &ret->path);
 	ret->tombstoned = json_number(object, "tombstoned");
 	store_json_read_names(json_object_get(object, "leftovers"), &ret->leftovers);

@@ -252,6 +252,20 @@ static Drover__V1__Connection *connection_new(const struct connection *c)
 	return m;
 }
 
+static Drover__V1__Hold *hold_new(const struct progress *p)
+{
+	Drover__V1__Hold *m;
+
+	if (!p->hold_bytes_per_s)
+		return NULL;
+	m = xnew(Drover__V1__Hold);
+	drover__v1__hold__init(m);
+	m->first_vm = xstrdup(p->hold_for);
+	m->bytes_per_s = p->hold_bytes_per_s;
+	m->left_ms = p->hold_left_ms;
+	return m;
+}
+
 static Drover__V1__Progress *progress_new(const struct progress *p)
 {
 	NEW_MESSAGE(m, Drover__V1__Progress, drover__v1__progress__init);
@@ -269,6 +283,7 @@ static Drover__V1__Progress *progress_new(const struct progress *p)
 	m->percent = p->percent;
 	m->rate_source = xstrdup(p->rate_source);
 	m->connection = connection_new(&p->connection);
+	m->hold = hold_new(p);
 	return m;
 }
 
@@ -345,6 +360,7 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->transferred_bytes = r->transferred_bytes;
 	m->wire_bytes = r->wire_bytes;
 	m->path = path_new(&r->path);
+	m->held_ms = r->held_ms;
 	m->tombstoned = r->tombstoned;
 	m->memory_verified = r->memory_verified;
 	m->alarm = r->alarm;

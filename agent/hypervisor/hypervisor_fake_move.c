@@ -110,16 +110,33 @@ struct fake_move *fake_move_start_locked(struct fake_world *world, struct fake_c
 
 /* ---- copying ---- */
 
+static bool uses_link(const struct fake_move *move, const struct fake_host *host)
+{
+	return (move->source == host || move->target == host) &&
+	       (move->phase == FAKE_PHASE_DISKS || move->phase == FAKE_PHASE_COPY ||
+	        move->phase == FAKE_PHASE_SWITCH || move->phase == FAKE_PHASE_POSTCOPY);
+}
+
+/* Equal shares; what a limited move leaves of its own the others have. */
 static uint64_t share_of_link(struct fake_world *world, const struct fake_host *host)
 {
-	uint64_t users = 0;
+	uint64_t share = 0, before;
 
-	for (const struct fake_move *move = world->moves; move; move = move->next)
-		if ((move->source == host || move->target == host) &&
-		    (move->phase == FAKE_PHASE_DISKS || move->phase == FAKE_PHASE_COPY ||
-		     move->phase == FAKE_PHASE_SWITCH || move->phase == FAKE_PHASE_POSTCOPY))
-			users++;
-	return users ? host->link_bytes_per_s / users : host->link_bytes_per_s;
+	do {
+		uint64_t rest = host->link_bytes_per_s, users = 0;
+
+		before = share;
+		for (const struct fake_move *move = world->moves; move; move = move->next) {
+			if (!uses_link(move, host))
+				continue;
+			if (move->bandwidth_bytes_per_s < before)
+				rest -= move->bandwidth_bytes_per_s;
+			else
+				users++;
+		}
+		share = users ? rest / users : host->link_bytes_per_s;
+	} while (share > before);
+	return share;
 }
 
 static uint64_t get_rate(struct fake_world *world, const struct fake_move *move)

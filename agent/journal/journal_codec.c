@@ -125,6 +125,7 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.copy_only = (char *)a->transfer.copy_only;
 	m.unsafe = a->unsafe;
 	m.stop_off_network = a->stop_off_network;
+	m.shortest_first = a->shortest_first;
 	m.migration_address = (char *)a->migration_address;
 	m.port = a->port;
 	m.disk_port = a->disk_port;
@@ -203,6 +204,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.transfer.copy_incremental = m->copy_incremental;
 	a.unsafe = m->unsafe;
 	a.stop_off_network = m->stop_off_network;
+	a.shortest_first = m->shortest_first;
 	a.port = (uint16_t)m->port;
 	a.disk_port = (uint16_t)m->disk_port;
 	*ret = a;

@@ -13,6 +13,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/garbage.c
 	${CMAKE_CURRENT_LIST_DIR}/guard.c
 	${CMAKE_CURRENT_LIST_DIR}/ladder.c
+	${CMAKE_CURRENT_LIST_DIR}/lanes.c
 	${CMAKE_CURRENT_LIST_DIR}/overhead.c
 	${CMAKE_CURRENT_LIST_DIR}/pace.c
 	${CMAKE_CURRENT_LIST_DIR}/reasons.c

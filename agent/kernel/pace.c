@@ -51,17 +51,19 @@ bool pace_step(struct pace *p, const struct pace_input *in, uint64_t *ret_limit)
 	uint64_t limit;
 
 	p->exempt |= in->struggles;
-	limit = p->exempt ? 0 : pace_choose(in);
+	limit = p->exempt ? 0 : path_narrower(pace_choose(in), in->hold_bytes_per_s);
 	if (!pace_may_try(p, in->now_ms))
 		return false;
 	if (p->unknown) {
 		*ret_limit = limit;
 		return true;
 	}
-	/* A guest that stands still, or that the ladder is about to judge, does not wait. */
-	if (!p->exempt && !in->stands_still && p->changed_ms &&
+	/* A guest that stands still, or that the ladder is about to judge, does not wait; nor does a
+	 * link that has become free. */
+	if (!p->exempt && !in->stands_still && p->held == !!in->hold_bytes_per_s && p->changed_ms &&
 	    in->now_ms - p->changed_ms < PACE_EVERY_MS)
 		return false;
+	p->held = in->hold_bytes_per_s;
 	if (differs(limit, p->limit_bytes_per_s)) {
 		p->again = 0;
 		*ret_limit = limit;

@@ -13,6 +13,9 @@
  * any trouble to converge has no limit for the rest of it. What a guest writes is no proof against that:
  * a limited stream shows at most about as much as it carries itself.
  *
+ * Those that are held for others of this host that go first (lanes.h) have that limit at once, and not
+ * for a moment longer.
+ *
  * What was set is checked against what the migration interface counts: three seconds at more than a tenth
  * over it, and it is set again, a few times.
  */
@@ -37,11 +40,12 @@ struct pace_input {
 	uint64_t others_bytes_per_s;      /* p95 of the last minute, on the wire */
 	uint64_t least_bytes_per_s;       /* payload */
 	uint64_t dirty_bytes_per_s;
-	unsigned moves;            /* of this host, this one included */
+	unsigned moves;            /* of this host that are not held, this one included */
 	bool counted;              /* all moves of this host are: none of them passes for others */
 	bool stands_still;         /* the guest does, whoever paused it */
 	bool struggles;            /* a pass without a new low, a throttle, a step of the ladder */
 	bool copies_disks;         /* libvirt's limit does not reach block jobs that run */
+	uint64_t hold_bytes_per_s; /* what others of this host that go first leave it; 0 = all */
 	bool rate_known;           /* of what goes over the migration interface: */
 	uint64_t rate_bytes_per_s; /* payload of this migration, in the last second */
 	uint64_t now_ms;
@@ -53,6 +57,7 @@ struct pace {
 	uint64_t changed_ms, over_since_ms;
 	uint64_t failed_ms; /* the last try was in vain; 0 = it was not */
 	unsigned again;
+	bool held;    /* the limit has to do with those that go first */
 	bool unknown; /* an agent before us may have set one: the first step sets it in any case */
 	bool exempt;  /* it has struggled: none any more */
 };

@@ -206,7 +206,10 @@ void drain_plan_make(struct fleet *fleet, struct drain *const *drains, size_t co
 	struct drain_problem p = { .fleet = fleet, .plan = plan };
 	struct planner_options options = { .seed = 1,
 		                           .effort = explain ? DRAFT_EFFORT : 0,
-		                           .rates = SCHEDULE_FAIR };
+		                           /* As agents hand out the link, or TCP does. */
+		                           .rates = fleet->options.settings.shortest_first
+		                                            ? SCHEDULE_SHORTEST
+		                                            : SCHEDULE_FAIR };
 	struct planner_plan answer;
 
 	/* The plan before is part of the problem: as hints. */

@@ -146,6 +146,18 @@ static uint64_t whole_of(const struct fleet *fleet, const struct drain *drain,
 	                           drain->kept.bandwidth_bytes_per_s, change_now(fleet));
 }
 
+/* What of that its link is busy for it, if it had that for itself. */
+static uint64_t alone_ms(const struct fleet *fleet, uint32_t beside, const struct drain_vm *dv)
+{
+	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
+	uint64_t held_ms = m ? m->kept.report.progress.hold_left_ms : 0;
+	uint64_t ms = dv->prediction.transfer_ms ? dv->prediction.transfer_ms : dv->eta_ms;
+
+	if (dv->state != DRAIN_VM_MOVING)
+		return ms / (beside + 1);
+	return dv->eta_ms > held_ms ? dv->eta_ms - held_ms : 0;
+}
+
 uint32_t drain_get_slots(const struct fleet *fleet, const struct drain *drain)
 {
 	uint32_t slots = launch_get_parallel(fleet, drain);
@@ -161,9 +173,9 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 {
 	uint64_t *durations = xcalloc(3 * (drain->n_vms + 1), sizeof(*durations));
 	uint64_t *low = durations + drain->n_vms + 1, *high = low + drain->n_vms + 1;
-	uint64_t total = 0, done = 0, eta_ms, low_ms, high_ms;
+	uint64_t total = 0, done = 0, eta_ms, low_ms, high_ms, link_ms = 0;
 	bool end_in_sight = true;
-	uint32_t slots = drain_get_slots(fleet, drain);
+	uint32_t slots = drain_get_slots(fleet, drain), beside = count_beside(fleet, drain);
 	size_t n = 0;
 
 	/* Those that move first: they have their slots already. */
@@ -182,6 +194,7 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 			high[n] = left_of(fleet, dv, p->high_known ? p->high_ms : 2 * dv->eta_ms);
 			end_in_sight &= p->high_known;
 			durations[n++] = dv->eta_ms;
+			link_ms += alone_ms(fleet, beside, dv);
 		}
 	}
 	for (size_t i = 0; i < drain->n_vms; i++) {
@@ -197,6 +210,9 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 			done += dv->memory_bytes / 100 * m->kept.report.progress.percent;
 	}
 	eta_ms = plan_schedule_ms(durations, n, slots);
+	/* One that is held has its rate still before it, and so have those that will go before it. */
+	if (fleet->options.settings.shortest_first && drain->nodes.count <= 1 && eta_ms < link_ms)
+		eta_ms = link_ms;
 	low_ms = plan_schedule_ms(low, n, slots);
 	high_ms = plan_schedule_ms(high, n, slots);
 	free(durations);

@@ -81,6 +81,7 @@ struct migration_settings {
 	uint64_t progress_timeout_ms;
 	bool tls;
 	bool stop_off_network; /* not on the migration network: it is stopped */
+	bool shortest_first;   /* it may be held for one of its host that is out sooner */
 	bool no_guard;         /* where no lock guards, go without the two-step commit, too */
 	bool unsafe;           /* storage that cannot be proved the same is taken for the same */
 	bool copy_disks;       /* what is not shared is copied */
@@ -130,6 +131,9 @@ struct progress {
 	char rate_source[16];
 	uint64_t disk_total_bytes, disk_processed_bytes, disk_remaining_bytes; /* 0 = none copied */
 	struct connection connection;
+	/* It is held for another one of its host, which is out sooner; 0 = it is not. */
+	uint64_t hold_bytes_per_s, hold_left_ms;
+	char hold_for[VM_NAME_BYTES];
 };
 
 /* Which way an attempt's bytes take; see agent/path_proof.h. The numbers are the wire's. */
@@ -172,6 +176,7 @@ struct attempt_report {
 	struct progress progress;
 	uint64_t duration_ms;
 	struct stage_times times;
+	uint64_t held_ms; /* of it */
 	uint64_t downtime_ms;
 	uint64_t transferred_bytes;
 	uint64_t wire_bytes;

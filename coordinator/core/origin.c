@@ -29,6 +29,7 @@ static const char *const names[] = {
 	[SETTING_TLS] = "tls",
 	[SETTING_NO_GUARD] = "noGuard",
 	[SETTING_OFF_NETWORK] = "offMigrationNetwork",
+	[SETTING_LANES] = "lanes",
 };
 static_assert(ARRAY_SIZE(names) == SETTINGS, "a setting without a name");
 
@@ -115,6 +116,10 @@ const char *setting_format(const struct migration_settings *s, enum setting sett
 	case SETTING_OFF_NETWORK:
 		snprintf(ret, SETTING_TEXT_BYTES, "%s", s->stop_off_network ? "stop" : "warn");
 		break;
+	case SETTING_LANES:
+		snprintf(ret, SETTING_TEXT_BYTES, "%s",
+		         s->shortest_first ? "shortest-first" : "fair");
+		break;
 	case SETTINGS:
 		abort();
 	}
@@ -166,6 +171,9 @@ void setting_take(struct migration_settings *s, enum setting setting, uint64_t v
 		break;
 	case SETTING_OFF_NETWORK:
 		s->stop_off_network = value;
+		break;
+	case SETTING_LANES:
+		s->shortest_first = value;
 		break;
 	case SETTINGS:
 		abort();

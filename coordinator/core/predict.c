@@ -146,6 +146,17 @@ void predict_vm(const struct fleet *fleet, const struct vm *vm, const struct pre
 
 /* --- begin and end --- */
 
+/* Whether @other, which leaves the same host, will be held for one that takes @alone_ms (agent/kernel/lanes.h).
+ * If it is the other way round equal shares tell the end well enough: it is the same. */
+static bool goes_before(const struct migration *m, uint64_t alone_ms, const struct migration *other)
+{
+	const struct progress *p = &other->kept.report.progress;
+
+	return m->kept.settings.shortest_first && other->kept.settings.shortest_first &&
+	       strcmp(other->kept.source, m->kept.source) == 0 && p->eta_known &&
+	       p->iteration <= 1 && alone_ms && alone_ms < p->eta_ms;
+}
+
 void predict_begin(struct fleet *fleet, struct migration *m)
 {
 	const struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
@@ -158,12 +169,15 @@ void predict_begin(struct fleet *fleet, struct migration *m)
 		                 : GUARD_NONE,
 		.copied_bytes = m->kept.report.progress.disk_total_bytes,
 	};
+	uint64_t alone_ms;
 
 	if (!vm || !q.source || !q.target)
 		return;
+	predict_vm(fleet, vm, &q, change_now(fleet), &m->kept.prediction);
+	alone_ms = m->kept.prediction.expected_ms;
 	/* Its own slot may be counted in already. */
 	for (const struct migration *other = fleet->active; other; other = other->next_active) {
-		if (other != m && other->kept.holds_slot &&
+		if (other != m && other->kept.holds_slot && !goes_before(m, alone_ms, other) &&
 		    (strcmp(other->kept.source, m->kept.source) == 0 ||
 		     strcmp(other->kept.target, m->kept.target) == 0))
 			q.beside++;
@@ -177,8 +191,8 @@ void predict_learn(struct fleet *fleet, const struct migration_record *m)
 	struct calibration *general, *pair;
 
 	if (report->state != MIGRATION_DONE || report->bandwidth_tuned ||
-	    report->max_downtime_tuned || m->prediction.end != PREDICTION_CONVERGES ||
-	    !report->duration_ms)
+	    report->max_downtime_tuned || report->held_ms ||
+	    m->prediction.end != PREDICTION_CONVERGES || !report->duration_ms)
 		return;
 	general = &get_pair(fleet, "", "")->calibration;
 	pair = &get_pair(fleet, m->source, m->target)->calibration;

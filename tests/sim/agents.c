@@ -171,6 +171,12 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 	to->bandwidth_bytes_per_s = r->bandwidth_bytes_per_s;
 	to->max_downtime_tuned = r->max_downtime_tuned;
 	to->max_downtime_ms = r->max_downtime_ms;
+	to->held_ms = r->held_ms;
+	to->hold_for[0] = '\0';
+	if (r->progress && r->progress->hold) {
+		to->hold_left_ms = r->progress->hold->left_ms;
+		snprintf(to->hold_for, sizeof(to->hold_for), "%s", r->progress->hold->first_vm);
+	}
 	if (r->progress) {
 		to->iteration = r->progress->iteration;
 		to->percent_fell |= r->progress->percent < to->percent;
@@ -456,6 +462,7 @@ void agents_order_again(struct agents *t)
 	settings.progress_timeout_ms = t->progress_timeout_ms ? t->progress_timeout_ms : 150000;
 	settings.bandwidth_bytes_per_s = t->bandwidth_bytes_per_s;
 	settings.copy_disks = t->copy_disks;
+	settings.shortest_first = t->shortest_first;
 	settings.no_guard = t->no_guard;
 	request.attempt = wire_attempt_new(&name);
 	request.vm_uuid = t->uuid;

@@ -45,6 +45,8 @@ struct agents_report {
 	uint32_t iteration;
 	bool bandwidth_tuned, max_downtime_tuned;
 	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
+	uint64_t held_ms, hold_left_ms;
+	char hold_for[VM_NAME_BYTES]; /* "" = it is not held */
 };
 
 struct agents {
@@ -68,6 +70,7 @@ struct agents {
 	uint64_t completion_timeout_ms_per_gib; /* likewise; 0 = 800 s */
 	uint64_t bandwidth_bytes_per_s;         /* likewise; 0 = none */
 	uint64_t progress_timeout_ms;           /* likewise; 0 = 150 s */
+	bool shortest_first;                    /* likewise */
 	char tuned
 		[512]; /* what the latest tuning was answered with: "NAME BEFORE -> AFTER; ...note" */
 	/* The latest call's result. */

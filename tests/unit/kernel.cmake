@@ -3,7 +3,7 @@ foreach(module admission admission_guest admission_host admission_network reason
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		unit/admission_fixture.c LIBS drover_kernel)
 endforeach()
-foreach(module admission_disks admission_link fences garbage ladder recovery remnants reservations reservations_room guard resolve verification)
+foreach(module admission_disks admission_link fences garbage ladder lanes recovery remnants reservations reservations_room guard resolve verification)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_kernel)
 endforeach()

@@ -263,6 +263,76 @@ static void test_measurements_move_along(void **state)
 	core_world_free(world);
 }
 
+/* The time that a second guest is thought to take beside a first one with @left_ms to go. */
+static uint64_t beside(bool shortest_first, uint64_t left_ms)
+{
+	struct core_world *world = two_hosts(MIB);
+	struct vm_state small = measured("db1", 256, MIB / 8);
+	struct event event = { .kind = EVENT_ATTEMPT };
+	struct attempt_report report;
+	uint64_t ms;
+
+	world->fleet->options.settings.shortest_first = shortest_first;
+	core_world_see(world, "host1", &small);
+	core_world_migrate(world, "web1", "host2");
+	report = core_world_attempt(world, 1, MIGRATION_RUNNING);
+	report.progress.eta_known = true;
+	report.progress.eta_ms = left_ms;
+	event.attempt.node = "host1";
+	event.attempt.report = &report;
+	core_world_step(world, &event);
+	core_world_migrate(world, "db1", "host2");
+	ms = fleet_find_migration(world->fleet, 2)->kept.prediction.expected_ms;
+	core_world_free(world);
+	return ms;
+}
+
+/* One that is out sooner has the link, and one that is not waits as long as with equal shares. */
+static void test_lanes(void **state)
+{
+	uint64_t fair = beside(false, 60000);
+
+	(void)state;
+	assert_int_equal(beside(false, 100), fair);
+	assert_int_equal(beside(true, 100), fair);
+	assert_in_range(beside(true, 60000), 1, fair * 4 / 5);
+}
+
+/* How long a move took that was held for others says nothing of its way. */
+static void test_held_teaches_nothing(void **state)
+{
+	struct migration_record m = { .state = MIGRATION_DONE,
+		                      .source = "host1",
+		                      .target = "host2" };
+	struct core_world *world = two_hosts(MIB);
+	struct predict_question q = { 0 };
+	struct migration_settings settings = { 0 };
+	struct prediction before, after, learnt;
+	struct vm *guest;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(fleet_get_vm(world->fleet, "web1", &guest, &err), 0);
+	q.source = fleet_find_node(world->fleet, "host1");
+	q.target = fleet_find_node(world->fleet, "host2");
+	q.settings = &settings;
+	predict_vm(world->fleet, guest, &q, world->now_ms, &before);
+	m.prediction = before;
+	m.report.state = MIGRATION_DONE;
+	m.report.duration_ms = before.expected_ms * 3;
+	m.report.held_ms = before.expected_ms;
+	for (unsigned i = 0; i < 8; i++)
+		predict_learn(world->fleet, &m);
+	predict_vm(world->fleet, guest, &q, world->now_ms, &after);
+	assert_int_equal(after.expected_ms, before.expected_ms);
+	m.report.held_ms = 0;
+	for (unsigned i = 0; i < 8; i++)
+		predict_learn(world->fleet, &m);
+	predict_vm(world->fleet, guest, &q, world->now_ms, &learnt);
+	assert_true(learnt.expected_ms > before.expected_ms);
+	core_world_free(world);
+}
+
 /* One that does not converge: at which bandwidth it would, and which flags help, but none that is given. */
 static void test_help(void **state)
 {
@@ -296,6 +366,8 @@ int main(void)
 		cmocka_unit_test(test_kept_and_learnt),
 		cmocka_unit_test(test_learnt_again_after_a_restart),
 		cmocka_unit_test(test_measurements_move_along),
+		cmocka_unit_test(test_lanes),
+		cmocka_unit_test(test_held_teaches_nothing),
 		cmocka_unit_test(test_help),
 	};
 

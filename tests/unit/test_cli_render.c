@@ -631,6 +631,51 @@ static void test_explain_verification(void **state)
 	screen_deinit(&s);
 }
 
+/* One that is held for another one: at what, for whom, how long still and until when; over, for how long
+ * it was. */
+static void test_explain_held(void **state)
+{
+	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Hold hold = DROVER__V1__HOLD__INIT;
+	Drover__V1__Progress progress = DROVER__V1__PROGRESS__INIT;
+	const char *at;
+	struct story t;
+	struct screen s;
+	unsigned hour, minute, second;
+
+	(void)state;
+	story_init(&t);
+	hold.first_vm = S("cache1");
+	hold.bytes_per_s = 12500000;
+	hold.left_ms = 12000;
+	progress.elapsed_ms = 4000;
+	progress.rate_source = S("qemu");
+	progress.hold = &hold;
+	t.migration[0].state = t.report[0].state = DROVER__V1__MIGRATION_STATE__RUNNING;
+	t.report[0].progress = &progress;
+	e.subject = S("migration/101");
+	e.migration = &t.migration[0];
+	screen_init(&s);
+	explanation_print(&s.o, "vm/other", &e);
+	fflush(s.o.file);
+	at = strstr(s.text,
+	            "  held           at 100 Mbit/s so that cache1 (12.0 s left) is out first; "
+	            "until about ");
+	if (!at)
+		fail_msg("%s", s.text);
+	assert_int_equal(sscanf(strstr(at, "about ") + 6, "%2u:%2u:%2u\n", &hour, &minute, &second),
+	                 3);
+	screen_deinit(&s);
+	t.migration[0].state = t.report[0].state = DROVER__V1__MIGRATION_STATE__DONE;
+	t.report[0].held_ms = 17000;
+	screen_init(&s);
+	explanation_print(&s.o, "vm/other", &e);
+	fflush(s.o.file);
+	assert_null(strstr(s.text, "  held     "));
+	assert_non_null(strstr(s.text, "  was held       17.0 s, for others of its host\n"));
+	screen_deinit(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -651,6 +696,7 @@ int main(void)
 		cmocka_unit_test(test_explain_migration),
 		cmocka_unit_test(test_remnants),
 		cmocka_unit_test(test_explain_verification),
+		cmocka_unit_test(test_explain_held),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

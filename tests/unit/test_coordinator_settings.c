@@ -45,6 +45,8 @@ static void test_defaults(void **state)
 	assert_int_equal(strategy_pack(&s.strategy), 0);
 	assert_false(s.set.max_downtime);
 	assert_false(s.set.progress_timeout);
+	assert_true(s.shortest_first);
+	assert_false(s.set.lanes);
 	coordinator_settings_deinit(&s);
 }
 
@@ -102,6 +104,12 @@ static void test_limits(void **state)
 	assert_non_null(strstr(err.text, "exclude each other"));
 	assert_int_equal(load("limits: {compression: zstd}\n", &s, &err), -ERROR_INVALID);
 	assert_non_null(strstr(err.text, "limits/compression"));
+	assert_int_equal(load("limits: {lanes: fair}\n", &s, &err), 0);
+	assert_true(!s.shortest_first && s.set.lanes);
+	coordinator_settings_deinit(&s);
+	assert_int_equal(load("limits: {lanes: shortest-first}\n", &s, &err), 0);
+	assert_true(s.shortest_first && s.set.lanes);
+	coordinator_settings_deinit(&s);
 	assert_int_equal(load("limits: {maxDowntime: 250ms}\n", &s, &err), 0);
 	assert_int_equal(s.max_downtime_ms, 250);
 	coordinator_settings_deinit(&s);
@@ -115,6 +123,7 @@ static void test_refused(void **state)
 		{ "limits: {maxDowntimeMs: 0}\n", "maxDowntimeMs" },
 		{ "limits: {maxDowntimeMs: 2000001}\n", "maxDowntimeMs" },
 		{ "limits: {bandwidthPerMigration: 500}\n", "bandwidthPerMigration" },
+		{ "limits: {lanes: two}\n", "neither shortest-first nor fair" },
 		{ "limits: {ladder: fast}\n", "minimal-downtime" },
 		{ "limits: {progresTimeout: 1}\n", "progresTimeout" },
 	};

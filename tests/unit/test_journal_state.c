@@ -96,6 +96,7 @@ static struct journal_attempt some_attempt(void)
 		                     .wire_bytes = 9,
 		                     .unsafe = true,
 		                     .stop_off_network = true,
+		                     .shortest_first = true,
 		                     .copy_disks = true,
 		                     .transfer = { .connections = 4,
 		                                   .compression = COMPRESSION_XBZRLE,

@@ -7,6 +7,7 @@
 #include "common/error.h"
 
 #include <string.h>
+#include <time.h>
 
 /* Names of agent/connection_quality.h. One of a later version is shown as it came. */
 static const char *limit_words(const char *name)
@@ -44,6 +45,23 @@ static void connection_print(const struct output *o, const Drover__V1__Connectio
 	explanation_fact(o, "usual here", line);
 }
 
+/* "held at 25 Mbit/s so that web1 is out first, until about 02:10:15" */
+static void hold_print(const struct output *o, const Drover__V1__Hold *h)
+{
+	char text[OUTPUT_TEXT_BYTES], left[OUTPUT_TEXT_BYTES];
+	char line[3 * OUTPUT_TEXT_BYTES + 256];
+	char until[16] = "";
+	time_t end = time(NULL) + (time_t)((h->left_ms + 999) / 1000);
+	struct tm tm;
+
+	if (localtime_r(&end, &tm))
+		strftime(until, sizeof(until), "%H:%M:%S", &tm);
+	snprintf(line, sizeof(line), "at %s so that %.255s (%s left) is out first; until about %s",
+	         output_rate(o, h->bytes_per_s, text), h->first_vm,
+	         output_duration(o, h->left_ms, left), until);
+	explanation_fact(o, "held", line);
+}
+
 static void progress_print(const struct output *o, const Drover__V1__Progress *p, bool over)
 {
 	char text[OUTPUT_TEXT_BYTES], line[3 * OUTPUT_TEXT_BYTES];
@@ -63,6 +81,8 @@ static void progress_print(const struct output *o, const Drover__V1__Progress *p
 	         *p->rate_source ? " (counted by " : "", p->rate_source,
 	         *p->rate_source ? ")" : "");
 	explanation_fact(o, over ? "last rate" : "rate", line);
+	if (p->hold && !over)
+		hold_print(o, p->hold);
 	if (p->connection)
 		connection_print(o, p->connection);
 	explanation_fact(o, "dirty rate", output_rate(o, p->dirty_bytes_per_s, text));
@@ -170,6 +190,13 @@ void explanation_print_report(const struct output *o, const Drover__V1__AttemptR
 	if (over) {
 		explanation_fact(o, "duration", output_duration(o, r->duration_ms, text));
 		times_print(o, r->times);
+		if (r->held_ms) {
+			char line[OUTPUT_TEXT_BYTES + 40];
+
+			snprintf(line, sizeof(line), "%s, for others of its host",
+			         output_duration(o, r->held_ms, text));
+			explanation_fact(o, "was held", line);
+		}
 		if (r->state == DROVER__V1__MIGRATION_STATE__DONE)
 			explanation_fact(o, "downtime", output_duration(o, r->downtime_ms, text));
 		explanation_fact(o, "sent", output_bytes(o, r->transferred_bytes, text));

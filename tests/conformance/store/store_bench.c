@@ -107,6 +107,7 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 		              .tls = true,
 		              .unsafe = true,
 		              .stop_off_network = true,
+		              .shortest_first = true,
 		              .copy_disks = true,
 		              .transfer = { .connections = 4,
 		                            .compression = COMPRESSION_XBZRLE,
@@ -196,6 +197,7 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 	                                                    .measured = "autostart off",
 	                                                    .required = "autostart on",
 	                                                    .remedy = "virsh autostart web" });
+	m.report.held_ms = 4567;
 	text_copy(m.report.not_verified, sizeof(m.report.not_verified), "the guest's clock");
 	m.report.progress.disk_total_bytes = 17;
 	m.report.progress.disk_processed_bytes = 18;

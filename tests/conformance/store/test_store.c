@@ -142,6 +142,8 @@ static void test_reload_equals_what_was_stored(void **state)
 	assert_int_equal(got.migrations[0].report.verification.items[0].verdict, CHECK_FAIL);
 	assert_string_equal(got.migrations[0].report.not_verified, "the guest's clock");
 	assert_true(got.migrations[0].settings.stop_off_network);
+	assert_true(got.migrations[0].settings.shortest_first);
+	assert_int_equal(got.migrations[0].report.held_ms, 4567);
 	assert_int_equal(got.migrations[0].report.path.verdict, PATH_ELSEWHERE);
 	assert_true(got.migrations[0].report.path.deviated);
 	assert_string_equal(got.migrations[0].report.path.text, "it goes over mg0");
