@@ -11,6 +11,7 @@
 #include "agent/mark.h"
 #include "agent/migration_link.h"
 #include "agent/offers.h"
+#include "agent/power.h"
 #include "agent/probe.h"
 #include "agent/source.h"
 #include "agent/start_block.h"
@@ -117,6 +118,7 @@ static void inventory_settled(void *context)
 
 	target_guests_listed(agent);
 	mark_guests_listed(agent);
+	power_guests_listed(agent);
 	if (agent->inventory_was_valid != agent->inventory.valid) {
 		agent->inventory_was_valid = agent->inventory.valid;
 		if (!agent->inventory.valid)
@@ -518,6 +520,7 @@ void agent_stop(struct agent *agent)
 	agent->audit = NULL;
 	courier_pool_free(agent->couriers);
 	agent->couriers = NULL;
+	power_stop(agent);
 	probes_stop(agent);
 	agent->inventory.couriers = NULL;
 	journal_keeper_close(agent->journal);
@@ -534,6 +537,7 @@ void agent_stop(struct agent *agent)
 	fence_stop(agent);
 	garbage_stop(agent);
 	start_block_stop(agent);
+	power_free(agent);
 	watchers_stop(agent);
 	dirty_rates_free(agent->dirty_rates);
 	offers_free(agent->offers);

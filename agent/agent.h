@@ -35,6 +35,7 @@ struct peer;           /* agent/peers.c */
 struct link;           /* agent/coordinators.c */
 struct credentials;    /* agent/credentials.c */
 struct marking;        /* agent/mark.c */
+struct power_order;    /* agent/power.c */
 struct settlement;     /* agent/target_fence.c */
 struct starting;       /* agent/target_lease.c */
 struct image_set;      /* agent/target_images.c */
@@ -88,7 +89,11 @@ struct agent {
 	uint64_t highest_epoch;
 	struct journal_drain_mark drain_mark;
 	struct marking *markings; /* whose count of guests is awaited */
-	char *start_block;        /* what the file says that libvirt's hook reads; NULL: no file */
+	struct courier_pool
+		*power_couriers; /* what waits for guests' agents; NULL: nothing did yet */
+	struct power_order
+		*power_orders; /* list: guests asked to shut down, or started; newest first */
+	char *start_block;     /* what the file says that libvirt's hook reads; NULL: no file */
 	bool start_block_known, start_block_failed;
 	struct fences fences;           /* hosts declared dead, as journaled */
 	struct settlement *settlements; /* list: guests on their way here from such hosts */

@@ -50,6 +50,7 @@ static void read_guests(struct errand *e)
 			}
 			vm->overhead_bytes = d.overhead_bytes;
 			vm->hugepage_bytes = d.hugepage_bytes;
+			memcpy(vm->no_shutdown, d.no_shutdown, sizeof(vm->no_shutdown));
 			vm->n_blockers = d.blockers.count;
 			vm->blockers = xmemdup(d.blockers.items,
 			                       d.blockers.count * sizeof(d.blockers.items[0]));
@@ -80,7 +81,8 @@ static bool same_check(const struct check *a, const struct check *b)
 static bool same(const struct inventory_vm *a, const struct inventory_vm *b)
 {
 	if (!vm_summary_equal(&a->summary, &b->summary) || a->overhead_bytes != b->overhead_bytes ||
-	    a->n_blockers != b->n_blockers || !guest_needs_equal(&a->needs, &b->needs))
+	    a->n_blockers != b->n_blockers || strcmp(a->no_shutdown, b->no_shutdown) != 0 ||
+	    !guest_needs_equal(&a->needs, &b->needs))
 		return false;
 	for (size_t i = 0; i < a->n_blockers; i++) {
 		if (!same_check(&a->blockers[i], &b->blockers[i]))
@@ -110,6 +112,7 @@ static void take_in(struct inventory *inv, struct reading *r)
 		vm->summary = now->summary;
 		vm->overhead_bytes = now->overhead_bytes;
 		vm->hugepage_bytes = now->hugepage_bytes;
+		memcpy(vm->no_shutdown, now->no_shutdown, sizeof(vm->no_shutdown));
 		free(vm->blockers);
 		vm->blockers = take_pointer(now->blockers);
 		vm->n_blockers = now->n_blockers;

@@ -23,6 +23,7 @@ struct inventory_vm {
 	uint64_t overhead_bytes;
 	uint64_t hugepage_bytes;  /* page size; 0 = none */
 	struct guest_needs needs; /* of an active guest */
+	char no_shutdown[160];    /* likewise: see vm_description */
 	struct check *blockers;   /* owned */
 	size_t n_blockers;
 	struct guest_interface *interfaces; /* owned; of an active guest. Rates: guest_traffic.h */

@@ -114,6 +114,10 @@ static int read_mark(const Drover__V1__DrainMark *from, struct journal_drain_mar
 	if (from->n_leave > JOURNAL_LEAVE_MAX)
 		return error_set(err, ERROR_TOO_LARGE, "at most %d guests can be left, not %zu",
 		                 JOURNAL_LEAVE_MAX, from->n_leave);
+	if (from->n_shut_down > JOURNAL_LEAVE_MAX)
+		return error_set(err, ERROR_TOO_LARGE,
+		                 "at most %d guests can be shut down, not %zu", JOURNAL_LEAVE_MAX,
+		                 from->n_shut_down);
 	to->epoch = from->epoch;
 	to->draining = from->draining;
 	to->cordoned = from->cordoned;
@@ -134,6 +138,14 @@ static int read_mark(const Drover__V1__DrainMark *from, struct journal_drain_mar
 		snprintf(to->leave[i], sizeof(to->leave[i]), "%s", from->leave[i]);
 	}
 	to->n_leave = from->n_leave;
+	for (size_t i = 0; i < from->n_shut_down; i++) {
+		if (strlen(from->shut_down[i]) != VM_UUID_BYTES - 1)
+			return error_set(err, ERROR_INVALID, "\"%.64s\" is not a UUID",
+			                 from->shut_down[i]);
+		snprintf(to->shut_down[i], sizeof(to->shut_down[i]), "%s", from->shut_down[i]);
+	}
+	to->n_shut_down = from->n_shut_down;
+	to->shutdown_timeout_ms = from->shutdown_timeout_ms;
 	return 0;
 }
 
@@ -174,6 +186,10 @@ Drover__V1__DrainMark *mark_new(const struct journal_drain_mark *from)
 	m->n_leave = from->n_leave;
 	for (size_t i = 0; i < from->n_leave; i++)
 		m->leave[i] = xstrdup(from->leave[i]);
+	m->shut_down = xcalloc(from->n_shut_down, sizeof(*m->shut_down));
+	for (size_t i = 0; i < from->n_shut_down; i++)
+		m->shut_down[m->n_shut_down++] = xstrdup(from->shut_down[i]);
+	m->shutdown_timeout_ms = from->shutdown_timeout_ms;
 	m->leave_unmovable = from->leave_unmovable;
 	m->copy_disks = from->copy_disks;
 	m->strategy = from->strategy;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Agent service: which method goes where. Who may call what is in proto/agent.proto; what a method
- * does is in source*.c, target*.c, mark.c, fence.c and watchers.c. Owner thread. */
+ * does is in source*.c, target*.c, mark.c, power.c, fence.c and watchers.c. Owner thread. */
 #include "agent/agent.h"
 
 #include "agent/fence.h"
 #include "agent/garbage.h"
 #include "agent/mark.h"
+#include "agent/power.h"
 #include "agent/probe.h"
 #include "agent/source.h"
 #include "agent/target.h"
@@ -51,6 +52,8 @@ HANDLER(handle_cancel, source_cancel, Drover__V1__AttemptRequest);
 HANDLER(handle_tune, source_tune, Drover__V1__TuneMigrationRequest);
 HANDLER(handle_probe, source_probe, Drover__V1__AttemptRequest);
 HANDLER(handle_mark, mark_set, Drover__V1__SetDrainMarkRequest);
+HANDLER(handle_shut_down, power_shut_down, Drover__V1__GuestPowerRequest);
+HANDLER(handle_start_guest, power_start, Drover__V1__GuestPowerRequest);
 HANDLER(handle_fence, fence_set, Drover__V1__SetFenceRequest);
 HANDLER(handle_garbage, garbage_collect, Drover__V1__CollectRequest);
 HANDLER(handle_preview, source_preview, Drover__V1__PreviewRequest);
@@ -84,6 +87,8 @@ static const struct agent_handlers handlers = {
 	.tune_migration = handle_tune,
 	.probe_attempt = handle_probe,
 	.set_drain_mark = handle_mark,
+	.shut_down_guest = handle_shut_down,
+	.start_guest = handle_start_guest,
 	.set_fence = handle_fence,
 	.collect_garbage = handle_garbage,
 	.look_at_certificates = handle_certificates,

@@ -145,6 +145,7 @@ Drover__V1__VmState *wire_vm_state_new(const struct inventory_vm *vm, bool own_j
 	m->foreign_job = s->job_out && !own_job;
 	m->blockers = wire_checks_new(vm->blockers, vm->n_blockers);
 	m->n_blockers = vm->n_blockers;
+	m->no_shutdown = xstrdup(vm->no_shutdown);
 	if (vm->needs.known)
 		m->needs = fit_message_needs_new(&vm->needs);
 	return m;

@@ -159,6 +159,20 @@ static void read_cpu(struct domain_reader *r, xmlDoc *document)
 	xmlBufferFree(buffer);
 }
 
+/* What libvirt does when the guest has powered off; without a word: destroy. */
+static void read_poweroff(struct domain_reader *r, xmlNode *root)
+{
+	char action[32] = "";
+
+	domain_read_content(r, domain_tree_find(root, "on_poweroff"), "on_poweroff", action,
+	                    sizeof(action));
+	if (action[0] && strcmp(action, "destroy") != 0)
+		snprintf(r->d->no_shutdown, sizeof(r->d->no_shutdown),
+		         "its on_poweroff is \"%s\": %s", action,
+		         strcmp(action, "preserve") == 0 ? "its QEMU would stay"
+		                                         : "libvirt would start it again");
+}
+
 static void read_domain(struct domain_reader *r, xmlDoc *document)
 {
 	xmlNode *root = xmlDocGetRootElement(document);
@@ -170,6 +184,7 @@ static void read_domain(struct domain_reader *r, xmlDoc *document)
 	read_interfaces(r, devices);
 	read_cpu(r, document);
 	domain_read_needs(r, root);
+	read_poweroff(r, root);
 	domain_blockers_collect(root, &r->d->blockers);
 }
 

@@ -7,6 +7,7 @@
 #include "common/units.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,4 +107,12 @@ uint64_t hypervisor_round_speed(uint64_t bytes_per_s)
 	if (bytes_per_s == 0)
 		return 0;
 	return bytes_per_s < MIB ? MIB : bytes_per_s / MIB * MIB;
+}
+
+void vm_description_judge_shutdown(struct vm_description *d)
+{
+	if (!d->no_shutdown[0] && !d->summary.persistent)
+		snprintf(d->no_shutdown, sizeof(d->no_shutdown),
+		         "it is transient: once it is off its definition is lost; to make it last: "
+		         "virsh dumpxml, virsh define");
 }

@@ -22,7 +22,8 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_host.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_network.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_offers.c
-	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c)
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_migrate.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_power.c)
 target_link_libraries(drover_hypervisor PUBLIC drover_kernel drover_hypervisor_values drover_common PRIVATE PkgConfig::LIBXML
 	PkgConfig::LIBVIRT)
 
@@ -35,5 +36,6 @@ add_library(drover_hypervisor_fake STATIC
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_faults.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_make.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_move.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_power.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_fake_world.c)
 target_link_libraries(drover_hypervisor_fake PUBLIC drover_hypervisor)

@@ -159,6 +159,8 @@ struct vm_description {
 	bool job_other;         /* a backup, dump, save or snapshot runs on it */
 	char disk_error[64];    /* "vda: no space"; "" = none */
 	enum vm_agent_channel agent_channel;
+	/* Why a shutdown would not leave it shut off, defined, on its host; "" = it would. */
+	char no_shutdown[160];
 	uint64_t overhead_bytes; /* QEMU's own memory, estimated: see agent/kernel/overhead.h */
 	char arch[16];
 	char machine[64];
@@ -185,6 +187,9 @@ struct vm_description {
 };
 
 void vm_description_deinit(struct vm_description *d);
+
+/* A transient guest is gone once it is off: into no_shutdown, unless that says something worse. */
+void vm_description_judge_shutdown(struct vm_description *d);
 
 struct vm_list {
 	struct vm_summary *items; /* owned */
@@ -416,6 +421,12 @@ struct hypervisor_ops {
 
 	int (*suspend)(struct hypervisor *h, const char *uuid, struct error *err);
 	int (*resume)(struct hypervisor *h, const char *uuid, struct error *err);
+	/* Asks the guest to shut down: by its agent if that is connected, else, or if that fails, by its
+	 * power button (ACPI). It may take its time, or ignore it: the host's list shows what came of it.
+	 * -ERROR_REFUSED: it is not active, or would not stay shut off (vm_description.no_shutdown). */
+	int (*shut_down)(struct hypervisor *h, const char *uuid, struct error *err);
+	/* Starts a guest that is defined here. 0 if it is active already. */
+	int (*start)(struct hypervisor *h, const char *uuid, struct error *err);
 	/* Kills its QEMU. Callers ask may_destroy() first; see agent/kernel/resolve.h. */
 	int (*destroy)(struct hypervisor *h, const char *uuid, struct error *err);
 	/* Removes the definition; also clears libvirt's "shut off (migrated)" ghost of a transient

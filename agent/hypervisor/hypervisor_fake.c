@@ -273,6 +273,7 @@ static int fake_describe(struct hypervisor *h, const char *uuid, struct vm_descr
 	if (host_signature_is_needed(ret->cpu_mode))
 		fake_host_signature(handle->host, ret->host_signature);
 	summarize(copy, &ret->summary);
+	vm_description_judge_shutdown(ret);
 	fake_leave(handle);
 	return 0;
 }
@@ -336,6 +337,8 @@ static const struct hypervisor_ops fake_ops = {
 	.break_postcopy = fake_break_postcopy,
 	.suspend = fake_suspend,
 	.resume = fake_resume,
+	.shut_down = fake_shut_down,
+	.start = fake_start,
 	.destroy = fake_destroy,
 	.undefine = fake_undefine,
 	.set_autostart = fake_set_autostart,

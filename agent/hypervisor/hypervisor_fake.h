@@ -74,8 +74,11 @@ struct fake_guest_settings {
 	const char *cpu_mode;       /* ["custom"] */
 	const char *machine;        /* ["pc-i440fx-7.2"] */
 	bool persistent, autostart;
-	bool shutoff;    /* defined only */
-	bool image_lock; /* its disk has a lock that is seen by all hosts */
+	bool shutoff;            /* defined only */
+	bool image_lock;         /* its disk has a lock that is seen by all hosts */
+	uint64_t shutdown_ms;    /* it takes so long when it is asked [200 ms] */
+	bool ignores_shutdown;   /* it is asked in vain */
+	const char *no_shutdown; /* why it would not stay shut off [""] */
 	const struct vm_disk *disks;
 	size_t n_disks;
 	const struct vm_interface *interfaces;
@@ -135,6 +138,9 @@ void fake_world_fail_disk(struct fake_world *world, const char *host, const char
  * calls nothing of the world's. */
 void fake_world_change_guest(struct fake_world *world, const char *uuid,
                              void (*change)(struct vm_description *d));
+
+/* How long it takes to shut down from now on when asked; never: it ignores that. */
+void fake_world_set_shutdown(struct fake_world *world, const char *uuid, bool never, uint64_t ms);
 
 /* The operator's hand, past every check: destroys and starts nothing else. */
 void fake_world_kill_guest(struct fake_world *world, const char *host, const char *uuid);

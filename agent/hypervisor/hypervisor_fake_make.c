@@ -81,6 +81,8 @@ static void fill_description(struct vm_description *d, const struct fake_guest_s
 	d->vcpus_maximum = d->summary.vcpus;
 	d->agent_channel = s->agent_channel;
 	d->tsc_hz = s->tsc_hz;
+	if (s->no_shutdown)
+		COPY_TEXT(d->no_shutdown, s->no_shutdown);
 	if (s->firmware)
 		d->firmware = *s->firmware;
 	d->overhead_bytes = overhead_bytes(d->summary.memory_bytes, 0);
@@ -115,6 +117,8 @@ void fake_world_add_guest(struct fake_world *world, const char *host_name,
 	guest->dirty_bytes_per_s = settings->dirty_bytes_per_s;
 	guest->image_lock = settings->image_lock;
 	guest->cpu_bound = settings->cpu_bound;
+	guest->shutdown_ms = settings->ignores_shutdown ? FAKE_NEVER
+	                                                : OR(settings->shutdown_ms, 200);
 
 	pthread_mutex_lock(&world->lock);
 	assert(!fake_world_find_guest_locked(world, guest->description.summary.uuid));

@@ -103,6 +103,7 @@ static void step_locked(struct fake_world *world)
 	for (struct fake_guest *guest = world->guests; guest; guest = guest->next)
 		if (count_running_locked(world, guest))
 			guest->run_ms += FAKE_STEP_MS;
+	fake_power_step_locked(world);
 	while (*link) {
 		struct fake_move *move = *link;
 

@@ -18,6 +18,7 @@
 #define FAKE_KEEPALIVE_MS 4000 /* of an agent's connection to its libvirtd */
 #define FAKE_SWITCH_MS    20   /* downtime besides the last bytes */
 #define FAKE_UNLIMITED    UINT64_MAX
+#define FAKE_NEVER        UINT64_MAX
 
 /* What a guest is, wherever its copies are. */
 struct fake_guest {
@@ -25,6 +26,7 @@ struct fake_guest {
 	struct vm_description description; /* its summary: name, uuid, sizes */
 	uint64_t working_set_bytes, dirty_bytes_per_s;
 	bool image_lock, cpu_bound;
+	uint64_t shutdown_ms; /* it takes so long when asked; FAKE_NEVER: it ignores that */
 	enum fake_fault fault;
 	uint32_t most_running;
 	uint64_t run_ms;
@@ -46,6 +48,7 @@ struct fake_copy {
 	struct vm_job last_job;
 	uint32_t sampling_s;    /* the window of the last sampling; 0 = there was none */
 	uint64_t sampled_at_ms; /* when that is through */
+	uint64_t off_at_ms;     /* it was asked to shut down and is off then; 0 = it was not */
 };
 
 struct fake_host {
@@ -229,6 +232,12 @@ int fake_resume(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_destroy(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_undefine(struct hypervisor *h, const char *uuid, struct error *err);
 int fake_set_autostart(struct hypervisor *h, const char *uuid, bool on, struct error *err);
+
+/* Operations that hypervisor_fake_power.c has. */
+/* Those that were asked to shut down, and whose time has come. */
+void fake_power_step_locked(struct fake_world *world);
+int fake_shut_down(struct hypervisor *h, const char *uuid, struct error *err);
+int fake_start(struct hypervisor *h, const char *uuid, struct error *err);
 
 /* Operations that hypervisor_fake_dirty.c has. */
 int fake_start_dirty_rate(struct hypervisor *h, const char *uuid, uint32_t window_s,

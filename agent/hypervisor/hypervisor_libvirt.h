@@ -145,6 +145,8 @@ int libvirt_set_max_speed(struct hypervisor *h, const char *uuid, uint64_t bytes
                           struct error *err);
 int libvirt_set_max_downtime(struct hypervisor *h, const char *uuid, uint64_t ms,
                              struct error *err);
+int libvirt_shut_down(struct hypervisor *h, const char *uuid, struct error *err);
+int libvirt_start(struct hypervisor *h, const char *uuid, struct error *err);
 int libvirt_start_dirty_rate(struct hypervisor *h, const char *uuid, uint32_t window_s,
                              struct error *err);
 int libvirt_dirty_rate(struct hypervisor *h, const char *uuid, struct vm_dirty_rate *ret,

@@ -332,6 +332,8 @@ int libvirt_describe(struct hypervisor *h, const char *uuid, struct vm_descripti
 	if (!result)
 		result = summarize(connection, domain, &d->summary, err);
 	if (!result)
+		vm_description_judge_shutdown(d);
+	if (!result)
 		result = add_blockers(connection, domain, d, err);
 	if (!result && host_signature_is_needed(d->cpu_mode))
 		result = libvirt_read_signature(libvirt_of(h), connection, d->host_signature, err);

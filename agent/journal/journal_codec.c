@@ -377,7 +377,7 @@ int journal_decode_epoch(const struct journal_record *r, uint64_t *ret, struct e
 uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *d, size_t *ret_bytes)
 {
 	Drover__Journal__DrainMark m = DROVER__JOURNAL__DRAIN_MARK__INIT;
-	char *leave[JOURNAL_LEAVE_MAX];
+	char *leave[JOURNAL_LEAVE_MAX], *shut_down[JOURNAL_LEAVE_MAX];
 
 	m.drain_id.data = (uint8_t *)d->drain_id.bytes;
 	m.drain_id.len = ID_BYTES;
@@ -389,6 +389,11 @@ uint8_t *journal_encode_drain_mark(const struct journal_drain_mark *d, size_t *r
 		leave[i] = (char *)d->leave[i];
 	m.leave = leave;
 	m.n_leave = d->n_leave;
+	for (size_t i = 0; i < d->n_shut_down; i++)
+		shut_down[i] = (char *)d->shut_down[i];
+	m.shut_down = shut_down;
+	m.n_shut_down = d->n_shut_down;
+	m.shutdown_timeout_ms = d->shutdown_timeout_ms;
 	m.leave_unmovable = d->leave_unmovable;
 	m.copy_disks = d->copy_disks;
 	m.strategy = d->strategy;
@@ -416,8 +421,17 @@ int journal_decode_drain_mark(const struct journal_record *r, struct journal_dra
 	if (m->n_leave > JOURNAL_LEAVE_MAX)
 		return error_set(err, ERROR_INVALID, "it leaves %zu guests, at most %d", m->n_leave,
 		                 JOURNAL_LEAVE_MAX);
+	if (m->n_shut_down > JOURNAL_LEAVE_MAX)
+		return error_set(err, ERROR_INVALID, "it shuts down %zu guests, at most %d",
+		                 m->n_shut_down, JOURNAL_LEAVE_MAX);
 	if (copy(m->reason, d->reason, sizeof(d->reason), "reason", err) < 0)
 		return -ERROR_INVALID;
+	for (size_t i = 0; i < m->n_shut_down; i++)
+		if (copy(m->shut_down[i], d->shut_down[i], sizeof(d->shut_down[i]), "guest's uuid",
+		         err) < 0)
+			return -ERROR_INVALID;
+	d->n_shut_down = m->n_shut_down;
+	d->shutdown_timeout_ms = m->shutdown_timeout_ms;
 	for (size_t i = 0; i < m->n_leave; i++)
 		if (copy(m->leave[i], d->leave[i], sizeof(d->leave[i]), "guest's name", err) < 0)
 			return -ERROR_INVALID;

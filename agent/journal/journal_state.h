@@ -109,6 +109,10 @@ struct journal_drain_mark {
 	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
 	uint64_t completion_timeout_ms_per_gib, progress_timeout_ms;
 	bool maintenance; /* emptied: nothing is to start here */
+	/* UUIDs of guests that may be shut down: no other is, whoever asks. */
+	char shut_down[JOURNAL_LEAVE_MAX][VM_UUID_BYTES];
+	size_t n_shut_down;
+	uint64_t shutdown_timeout_ms;
 };
 
 struct journal_state {

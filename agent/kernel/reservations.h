@@ -45,6 +45,7 @@
 #define RESERVATION_TTL_MS_MIN     5000
 #define RESERVATION_TTL_MS_MAX     600000
 #define RESERVATIONS_MAX           64
+#define RESERVATIONS_HELD_MAX      64
 /* How many ended attempts are remembered, so that a late call of theirs is refused. */
 #define RESERVATION_TOMBSTONES_MAX 1024
 
@@ -94,6 +95,13 @@ void reservations_free(struct reservations *r);
 
 /* What the kernel says, once it was asked: for a host whose capacity nobody configured. */
 void reservations_set_capacity(struct reservations *r, uint64_t capacity_bytes);
+
+/* A guest that is about to be started here by its definition, in no move: its memory is counted with the
+ * leases until it is listed, or given back. -ERROR_NO_SPACE (text with the arithmetic),
+ * -ERROR_UNREACHABLE (guests unknown), -ERROR_BUSY (too many at a time, or the guest has a lease). */
+int reservations_hold(struct reservations *r, const char *vm_uuid, uint64_t bytes,
+                      struct error *err);
+void reservations_unhold(struct reservations *r, const char *vm_uuid);
 
 /* What is full and by whom: for the "memory" check and for HostState. */
 struct memory_totals {

@@ -14,6 +14,9 @@ struct reservations {
 	struct reservation items[RESERVATIONS_MAX]; /* the oldest first */
 	size_t count;
 
+	struct guest_memory held[RESERVATIONS_HELD_MAX]; /* being started here */
+	size_t n_held;
+
 	struct attempt_name ended[RESERVATION_TOMBSTONES_MAX]; /* a ring */
 	size_t n_ended, next_ended;
 

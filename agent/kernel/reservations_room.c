@@ -54,6 +54,12 @@ static void sum(const struct reservations *r, size_t n_leases, struct memory_tot
 		t.reserved_bytes = add(t.reserved_bytes, r->items[i].memory_bytes);
 		t.n_reserved++;
 	}
+	for (size_t i = 0; i < r->n_held; i++) {
+		if (reservations_find_guest(r, r->held[i].uuid))
+			continue;
+		t.reserved_bytes = add(t.reserved_bytes, r->held[i].bytes);
+		t.n_reserved++;
+	}
 	t.free_bytes = subtract(t.limit_bytes, add(t.guests_bytes, t.reserved_bytes));
 	*ret = t;
 }
@@ -149,6 +155,42 @@ int reservations_refuse_no_room(const struct reservations *r, const struct reser
 	                 units_format_bytes(want->memory_bytes, need),
 	                 units_format_bytes(t.free_bytes, room),
 	                 units_format_bytes(t.reserved_bytes, reserved), t.n_reserved);
+}
+
+int reservations_hold(struct reservations *r, const char *vm_uuid, uint64_t bytes,
+                      struct error *err)
+{
+	struct guest_memory held = { .bytes = bytes };
+	struct reservation want = { .memory_bytes = bytes };
+
+	if (!r->guests_known)
+		return error_set(err, ERROR_UNREACHABLE,
+		                 "libvirt on this host cannot be asked what runs here");
+	if (reservations_find_vm(r, vm_uuid))
+		return error_set(err, ERROR_BUSY, "the guest is on its way here by a migration");
+	for (size_t i = 0; i < r->n_held; i++) {
+		if (strcmp(r->held[i].uuid, vm_uuid) == 0)
+			return error_set(err, ERROR_BUSY, "the guest is being started already");
+	}
+	if (r->n_held == RESERVATIONS_HELD_MAX)
+		return error_set(err, ERROR_BUSY, "%d guests are being started already",
+		                 RESERVATIONS_HELD_MAX);
+	snprintf(held.uuid, sizeof(held.uuid), "%s", vm_uuid);
+	snprintf(want.vm_uuid, sizeof(want.vm_uuid), "%s", vm_uuid);
+	if (reservations_refuse_no_room(r, &want, err) < 0)
+		return -(int)err->code;
+	r->held[r->n_held++] = held;
+	return 0;
+}
+
+void reservations_unhold(struct reservations *r, const char *vm_uuid)
+{
+	for (size_t i = 0; i < r->n_held; i++) {
+		if (strcmp(r->held[i].uuid, vm_uuid) == 0) {
+			r->held[i] = r->held[--r->n_held];
+			return;
+		}
+	}
 }
 
 int reservations_check(const struct reservations *r, const struct attempt_name *attempt,

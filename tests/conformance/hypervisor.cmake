@@ -1,6 +1,6 @@
 # One suite for every implementation of agent/hypervisor/hypervisor.h.
 set(suite)
-foreach(part suite suite_cases suite_watch suite_facts suite_dirty suite_move suite_disks suite_postcopy suite_lost)
+foreach(part suite suite_cases suite_watch suite_facts suite_dirty suite_move suite_disks suite_postcopy suite_power suite_lost)
 	list(APPEND suite conformance/hypervisor/${part}.c)
 endforeach()
 

@@ -182,6 +182,10 @@ FORWARD(break_postcopy, (struct hypervisor * h, const char *uuid, struct error *
         (real_of(h), uuid, err))
 FORWARD(suspend, (struct hypervisor * h, const char *uuid, struct error *err),
         (real_of(h), uuid, err))
+FORWARD(shut_down, (struct hypervisor * h, const char *uuid, struct error *err),
+        (real_of(h), uuid, err))
+FORWARD(start, (struct hypervisor * h, const char *uuid, struct error *err),
+        (real_of(h), uuid, err))
 FORWARD(set_autostart, (struct hypervisor * h, const char *uuid, bool on, struct error *err),
         (real_of(h), uuid, on, err))
 
@@ -210,6 +214,8 @@ static const struct hypervisor_ops hands_ops = {
 	.resume = hands_resume,
 	.destroy = hands_destroy,
 	.undefine = hands_undefine,
+	.shut_down = hands_shut_down,
+	.start = hands_start,
 	.set_autostart = hands_set_autostart,
 };
 

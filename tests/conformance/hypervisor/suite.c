@@ -31,7 +31,7 @@ int suite_run(const struct suite_stage *stage, const char *filter)
 	if (filter)
 		cmocka_set_test_filter(filter);
 	failed = suite_run_facts() + suite_run_dirty() + suite_run_move() + suite_run_disks() +
-	         suite_run_postcopy() + suite_run_lost();
+	         suite_run_postcopy() + suite_run_power() + suite_run_lost();
 	free_hypervisors();
 	return failed;
 }

@@ -29,6 +29,8 @@ struct suite_stage {
 	void (*add_guest)(const struct suite_guest *guest);
 	/* An empty image for that disk on the target, where the guest expects it. */
 	void (*add_image)(const char *name, uint64_t bytes);
+	/* It does not react when it is asked to shut down; or does again. */
+	void (*ignore_power)(const char *name, bool ignores);
 	/* Removes all that is left of it on both hosts. */
 	void (*remove_guest)(const char *name);
 	/* What the source's migration network carries; 0: what it did at first. */

@@ -87,4 +87,5 @@ int suite_run_dirty(void);
 int suite_run_move(void);
 int suite_run_disks(void);
 int suite_run_postcopy(void);
+int suite_run_power(void);
 int suite_run_lost(void);

@@ -6,6 +6,7 @@
 #include "tests/conformance/hypervisor/suite.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static struct fake_world *world;
 
@@ -44,6 +45,20 @@ static void add_image(const char *name, uint64_t bytes)
 	(void)bytes;
 }
 
+static void ignore_power(const char *name, bool ignores)
+{
+	struct hypervisor *h = hypervisor_fake_new(world, "host1");
+	struct vm_list list = { 0 };
+
+	(void)h->ops->list(h, &list, NULL);
+	for (size_t i = 0; i < list.count; i++) {
+		if (strcmp(list.items[i].name, name) == 0)
+			fake_world_set_shutdown(world, list.items[i].uuid, ignores, 200);
+	}
+	vm_list_deinit(&list);
+	h->ops->free(h);
+}
+
 /* Every case has a guest of its own name; what is left of one disturbs nobody. */
 static void remove_guest(const char *name)
 {
@@ -75,6 +90,7 @@ int main(int count, char **arguments)
 		.bridge = "br0",
 		.add_guest = add_guest,
 		.add_image = add_image,
+		.ignore_power = ignore_power,
 		.remove_guest = remove_guest,
 		.set_link = set_link,
 		.stop_libvirtd = stop_libvirtd,

@@ -85,6 +85,11 @@ static void add_image(const char *name, uint64_t bytes)
 	lab("shell", "host2", "truncate", "-s", size, path, NULL);
 }
 
+static void ignore_power(const char *name, bool ignores)
+{
+	lab("tell", name, ignores ? "power=0" : "power=1", NULL);
+}
+
 static void remove_guest(const char *name)
 {
 	lab("rm", name, NULL);
@@ -173,6 +178,7 @@ int main(int count, char **arguments)
 		.bridge = "br0",
 		.add_guest = add_guest,
 		.add_image = add_image,
+		.ignore_power = ignore_power,
 		.remove_guest = remove_guest,
 		.set_link = set_link,
 		.stop_libvirtd = stop_libvirtd,

@@ -30,6 +30,8 @@ static const struct {
 	{ "Agent/TuneMigration", C },
 	{ "Agent/ProbeAttempt", C },
 	{ "Agent/SetDrainMark", C },
+	{ "Agent/ShutDownGuest", C },
+	{ "Agent/StartGuest", C },
 	{ "Agent/SetFence", C },
 	{ "Agent/LookAtCertificates", C },
 	{ "Agent/Preview", C },

@@ -27,14 +27,16 @@
  *   disk=0|1   write to the disk or not
  *   seed=N     mixed into the nonce (the machine has little randomness of its own)
  *   flush=0|1  see memory_flush_tlb()
+ *   power=0|1  1: off when the power button is pressed; 0: says "power ignored"
  *
  * One thread, no paging, no allocation; the only interrupt is the 100 Hz timer,
  * and its handler only counts. This file has settings, start and the main loop;
- * memory.c the working set, disk.c the sector, serial.c the two ports.
+ * memory.c the working set, disk.c the sector, serial.c the two ports, power.c the button.
  */
 #include "disk.h"
 #include "memory.h"
 #include "port.h"
+#include "power.h"
 #include "serial.h"
 
 enum {
@@ -144,6 +146,12 @@ static int apply_word(const char *word)
 		if (take_number(&word, &value) || value > 1)
 			return -1;
 		memory_flush_wanted = (int)value;
+		return 0;
+	}
+	if (take_name(&word, "power=")) {
+		if (take_number(&word, &value) || value > 1)
+			return -1;
+		power_wanted = (int)value;
 		return 0;
 	}
 	return -1;
@@ -256,6 +264,18 @@ static void heartbeat(u32 n, u32 ticks)
 	serial_put("\n");
 }
 
+static void poll_power(void)
+{
+	if (!power_is_pressed())
+		return;
+	if (!power_wanted) {
+		serial_put("power ignored\n");
+		return;
+	}
+	serial_put("power off\n");
+	power_off();
+}
+
 static void __attribute__((noreturn)) run(void)
 {
 	u32 last = guest_ticks, since_heartbeat = 0, credit = 0, n = 0;
@@ -282,6 +302,7 @@ static void __attribute__((noreturn)) run(void)
 			credit %= TICK_HZ;
 		}
 		poll_commands();
+		poll_power();
 		since_heartbeat += passed;
 		if (heartbeat_ticks && since_heartbeat >= heartbeat_ticks) {
 			since_heartbeat = 0;
@@ -313,6 +334,7 @@ void guest_main(u32 magic, const struct multiboot *info)
 	draw_nonce();
 	disk_probe();
 	interrupts_init();
+	power_init();
 	serial_put("READY nonce=");
 	serial_put_hex(memory_nonce);
 	serial_put_field(" memory_kib=", 1024 + info->memory_upper_kib);
