@@ -13,7 +13,9 @@
 
 #include <stdlib.h>
 
-#define CALL_TIMEOUT_MS    10000
+#define CALL_TIMEOUT_MS 10000
+/* libvirt waits for a guest's agent for a minute, then presses the power button. */
+#define POWER_TIMEOUT_MS   75000
 #define TUNED_VALUES_MAX   4
 #define PREVIEW_TIMEOUT_MS 9000 /* within the core's own PREVIEW_DEADLINE_MS */
 
@@ -28,6 +30,7 @@ struct call {
 	struct fence_mark fence;
 	uint64_t preview;
 	uint64_t request; /* whose tuning it is */
+	struct power_call power;
 };
 
 /* What the mesh's status says about what happened at the agent. */
@@ -198,6 +201,22 @@ static void previewed(const struct mesh_result *result, const Drover__V1__AdmitR
 	checks_deinit(&checks);
 }
 
+static void powered(const struct mesh_result *result, const Drover__V1__GuestPowerReply *reply,
+                    void *context)
+{
+	struct call *call = context;
+	struct event e = { .kind = call->outcome_kind };
+
+	(void)reply; /* what came of it is in the guest's state */
+	failpoints_after_answer(call->outcome_kind);
+	e.power.drain = call->power.drain;
+	e.power.vm_uuid = call->power.vm_uuid;
+	e.power.number = call->power.number;
+	e.power.outcome = outcome_of(result);
+	e.power.error = result->error;
+	conclude(call, &e);
+}
+
 static void not_sent(struct message *m)
 {
 	struct call *call = (struct call *)m;
@@ -220,6 +239,10 @@ static void not_sent(struct message *m)
 		break;
 	case EVENT_TUNE_OUTCOME:
 		tuned(&result, NULL, call);
+		break;
+	case EVENT_SHUT_DOWN_OUTCOME:
+	case EVENT_START_GUEST_OUTCOME:
+		powered(&result, NULL, call);
 		break;
 	case EVENT_PREVIEW_OUTCOME:
 		previewed(&result, NULL, call);
@@ -332,6 +355,9 @@ static void set_mark(struct coordinator *c, const char *node, const struct drain
 	m.reason = (char *)mark->reason;
 	m.leave = mark->leave.items;
 	m.n_leave = mark->leave.count;
+	m.shut_down = mark->shut_down.items;
+	m.n_shut_down = mark->shut_down.count;
+	m.shutdown_timeout_ms = mark->shutdown_timeout_ms;
 	m.maintenance = mark->maintenance;
 	m.leave_unmovable = mark->leave_unmovable;
 	m.copy_disks = mark->copy_disks;
@@ -390,6 +416,25 @@ static void tune(struct coordinator *c, const struct tune_call *t)
 		agent_call_tune_migration(connection, &request, CALL_TIMEOUT_MS, tuned, call);
 }
 
+static void power(struct coordinator *c, const struct power_call *p, enum event_kind outcome_kind)
+{
+	Drover__V1__GuestPowerRequest request = DROVER__V1__GUEST_POWER_REQUEST__INIT;
+	struct call *call = call_new(c, outcome_kind, p->node);
+	struct mesh_connection *connection;
+
+	call->power = *p;
+	request.drain_id.data = call->power.drain_id.bytes;
+	request.drain_id.len = ID_BYTES;
+	request.vm_uuid = call->power.vm_uuid;
+	request.number = p->number;
+	request.epoch = p->epoch;
+	connection = connection_for(call);
+	if (connection && outcome_kind == EVENT_SHUT_DOWN_OUTCOME)
+		agent_call_shut_down_guest(connection, &request, POWER_TIMEOUT_MS, powered, call);
+	else if (connection)
+		agent_call_start_guest(connection, &request, POWER_TIMEOUT_MS, powered, call);
+}
+
 static void preview(struct coordinator *c, const struct preview_call *p)
 {
 	Drover__V1__PreviewRequest request = DROVER__V1__PREVIEW_REQUEST__INIT;
@@ -434,6 +479,12 @@ void agents_carry_out(struct coordinator *c, const struct action *action)
 		break;
 	case ACTION_TUNE:
 		tune(c, &action->tune);
+		break;
+	case ACTION_SHUT_DOWN:
+		power(c, &action->power, EVENT_SHUT_DOWN_OUTCOME);
+		break;
+	case ACTION_START_GUEST:
+		power(c, &action->power, EVENT_START_GUEST_OUTCOME);
 		break;
 	case ACTION_PREVIEW:
 		preview(c, &action->preview);

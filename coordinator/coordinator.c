@@ -55,6 +55,8 @@ static void carry_out(struct coordinator *c, struct action *action)
 	case ACTION_SET_DRAIN_MARK:
 	case ACTION_SET_FENCE:
 	case ACTION_TUNE:
+	case ACTION_SHUT_DOWN:
+	case ACTION_START_GUEST:
 	case ACTION_PREVIEW:
 		agents_carry_out(c, action);
 		break;
@@ -238,6 +240,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 			.strategy = s->strategy,
 			.transfer = s->transfer,
 		},
+		.shutdown_timeout_ms = s->shutdown_timeout_ms,
 		.next_id = random_id,
 	};
 

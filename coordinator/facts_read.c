@@ -117,6 +117,7 @@ int facts_read_vm(const Drover__V1__VmState *from, struct vm_state *ret, struct 
 	vm.autostart = from->autostart;
 	vm.migrating_out = from->migrating_out;
 	vm.foreign_job = from->foreign_job;
+	text_copy(vm.no_shutdown, sizeof(vm.no_shutdown), from->no_shutdown);
 	read_memory_use(from->memory_use, from->memory_bytes, &vm.memory_use);
 	fit_message_read_needs(from->needs, &vm.needs);
 	*ret = vm;
@@ -161,6 +162,9 @@ int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, s
 		                 from->drain_id.len);
 	if (from->n_leave > LEAVE_MAX)
 		return error_set(err, ERROR_TOO_LARGE, "%zu guests to leave", from->n_leave);
+	if (from->n_shut_down > LEAVE_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "%zu guests to shut down",
+		                 from->n_shut_down);
 	mark.epoch = from->epoch;
 	mark.draining = from->draining;
 	mark.cordoned = from->cordoned;
@@ -178,6 +182,9 @@ int facts_read_mark(const Drover__V1__DrainMark *from, struct drain_mark *ret, s
 	text_copy(mark.reason, sizeof(mark.reason), from->reason);
 	for (size_t i = 0; i < from->n_leave; i++)
 		names_add(&mark.leave, from->leave[i]);
+	for (size_t i = 0; i < from->n_shut_down; i++)
+		names_add(&mark.shut_down, from->shut_down[i]);
+	mark.shutdown_timeout_ms = from->shutdown_timeout_ms;
 	*ret = mark;
 	return 0;
 }

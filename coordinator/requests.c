@@ -106,6 +106,8 @@ static void reply_node(struct coordinator *c, struct mesh_incoming *in, const st
 	m.changed = reply->changed;
 	if (reply->plan)
 		m.back = view_drain_new(c->fleet, reply->plan, clock_wall_ms());
+	m.off = reply->off.items; /* only read */
+	m.n_off = reply->off.count;
 	mesh_reply(in, &m.base);
 	view_free(m.node);
 	view_free(m.back);

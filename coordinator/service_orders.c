@@ -48,6 +48,7 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	struct event e = { .kind = EVENT_DRAIN };
 	struct names leave = { .items = r->leave, .count = r->n_leave };
 	struct names nodes = { .items = r->nodes, .count = r->n_nodes };
+	struct names shut_down = { .items = r->shut_down, .count = r->n_shut_down };
 	struct error err;
 
 	e.drain.strategy = STRATEGY_OF(r);
@@ -63,6 +64,8 @@ void order_drain(struct mesh_incoming *in, const Drover__V1__DrainRequest *r, vo
 	e.drain.plan_id = r->plan_id;
 	e.drain.dry_run = r->dry_run;
 	e.drain.leave = &leave;
+	e.drain.shut_down = &shut_down;
+	e.drain.shutdown_timeout_ms = r->shutdown_timeout_ms;
 	e.drain.leave_unmovable = r->leave_unmovable;
 	e.drain.copy_disks = r->copy_disks;
 	e.drain.reason = r->reason;

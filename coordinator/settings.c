@@ -35,6 +35,7 @@ static const struct config_key keys[] = {
 	{ "limits/compression",                      CONFIG_STRING,   AT(compression_name), .noted = AT(set.compression) },
 	{ "limits/offMigrationNetwork",              CONFIG_STRING,   AT(off_network), .noted = AT(set.off_network) },
 	{ "limits/lanes",                            CONFIG_STRING,   AT(lanes), .noted = AT(set.lanes) },
+	{ "limits/shutdownTimeout",                  CONFIG_DURATION, AT(shutdown_timeout_ms), .min = 1000, .max = 86400000, .noted = AT(set.shutdown_timeout) },
 	{ "migration/tls",                           CONFIG_BOOL,     AT(migration_tls), .noted = AT(set.tls) },
 };
 /* clang-format on */
@@ -141,6 +142,7 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *ret
 		.progress_timeout_ms = 150 * 1000,
 		.bandwidth_per_migration_bytes_per_s = 0,
 		.max_downtime_ms = 300,
+		.shutdown_timeout_ms = 300 * 1000,
 		.migration_tls = true,
 	};
 	int rc;

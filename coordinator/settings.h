@@ -28,7 +28,8 @@ struct coordinator_settings {
 	uint64_t progress_timeout_ms;
 	uint64_t bandwidth_per_migration_bytes_per_s; /* 0 = no limit */
 	uint64_t max_downtime_ms;
-	uint64_t max_downtime_as_ms; /* private: as limits/maxDowntimeMs has it */
+	uint64_t max_downtime_as_ms;  /* private: as limits/maxDowntimeMs has it */
+	uint64_t shutdown_timeout_ms; /* that a guest is given when a drain shuts it down */
 	bool migration_tls;
 	char *ladder;             /* its name; NULL: plain */
 	struct strategy strategy; /* with what the ladder's name says */
@@ -46,7 +47,7 @@ struct coordinator_settings {
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
 		bool max_downtime_as_ms;
 		bool ladder, auto_converge, post_copy, disruption, tls;
-		bool connections, compression, off_network, lanes;
+		bool connections, compression, off_network, lanes, shutdown_timeout;
 	} set;
 };
 

@@ -49,6 +49,55 @@ void store_json_read_names(const json_t *list, struct names *ret)
 	}
 }
 
+json_t *store_json_shutdowns_new(const struct drain_record *drain)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < drain->n_shutdowns; i++) {
+		const struct shutdown *s = &drain->shutdowns[i];
+		json_t *item = json_object();
+		char boot_id[ID_TEXT_BYTES];
+
+		json_object_set_new(item, "uuid", json_text(s->uuid));
+		json_object_set_new(item, "name", json_text(s->name));
+		json_object_set_new(item, "phase", json_string(shutdown_phase_name(s->phase)));
+		json_object_set_new(item, "boot", json_string(id_format(&s->boot_id, boot_id)));
+		json_put(item, "need", s->need_bytes);
+		json_put(item, "orders", s->orders);
+		json_put(item, "asks", s->asks);
+		json_put(item, "asked", s->asked_wall_ms);
+		json_put(item, "off", s->off_wall_ms);
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+int store_json_read_shutdowns(const json_t *list, struct drain_record *ret)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *item = json_array_get(list, i);
+		char uuid[VM_UUID_BYTES], name[VM_NAME_BYTES], phase[16], boot_id[ID_TEXT_BYTES];
+		struct shutdown *s;
+
+		json_get_text(item, "uuid", uuid, sizeof(uuid));
+		json_get_text(item, "name", name, sizeof(name));
+		json_get_text(item, "phase", phase, sizeof(phase));
+		json_get_text(item, "boot", boot_id, sizeof(boot_id));
+		s = drain_record_add_shutdown(ret, uuid, name);
+		while (s->phase < SHUTDOWN_PHASES &&
+		       strcmp(shutdown_phase_name(s->phase), phase) != 0)
+			s->phase++;
+		if (!uuid[0] || s->phase == SHUTDOWN_PHASES || id_parse(boot_id, &s->boot_id) < 0)
+			return -ERROR_INVALID;
+		s->need_bytes = json_number(item, "need");
+		s->orders = (uint32_t)json_number(item, "orders");
+		s->asks = (uint32_t)json_number(item, "asks");
+		s->asked_wall_ms = json_number(item, "asked");
+		s->off_wall_ms = json_number(item, "off");
+	}
+	return 0;
+}
+
 static json_t *checks_to_json(const struct checks *checks)
 {
 	json_t *list = json_array();

@@ -94,6 +94,9 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	      "  selector TEXT NOT NULL, asked_by TEXT NOT NULL, wall_ms INTEGER NOT NULL,"
 	      "  violated_wall_ms INTEGER NOT NULL"
 	      ") STRICT;",
+	/* 10 to 11: guests that drains shut down */
+	[10] = "ALTER TABLE drains ADD COLUMN shutdowns TEXT NOT NULL DEFAULT '[]';"
+	       "ALTER TABLE drains ADD COLUMN shutdown_timeout_ms INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format off */
@@ -106,7 +109,7 @@ const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
 	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks",
 	"strategy", "max_downtime_ms", "completion_timeout_ms_per_gib", "progress_timeout_ms",
-	"set_number", "by_wall_ms", NULL
+	"set_number", "by_wall_ms", "shutdowns", "shutdown_timeout_ms", NULL
 };
 const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
@@ -271,6 +274,8 @@ void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain)
 	put_number(&row, drain->progress_timeout_ms);
 	put_number(&row, drain->set_number);
 	put_number(&row, drain->by_wall_ms);
+	put_json(&row, store_json_shutdowns_new(drain));
+	put_number(&row, drain->shutdown_timeout_ms);
 }
 
 static enum drain_state parse_drain_state(const char *name)
@@ -286,7 +291,7 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 {
 	struct row row = { .stmt = stmt };
 	char state[32] = "";
-	json_t *leave;
+	json_t *leave, *shutdowns;
 
 	ret->number = get_number(&row);
 	get_id(&row, &ret->id);
@@ -312,6 +317,10 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 	ret->progress_timeout_ms = get_number(&row);
 	ret->set_number = get_number(&row);
 	ret->by_wall_ms = get_number(&row);
+	shutdowns = get_json(&row);
+	row.bad |= store_json_read_shutdowns(shutdowns, ret) < 0;
+	json_decref(shutdowns);
+	ret->shutdown_timeout_ms = get_number(&row);
 	if (row.bad || ret->state == DRAIN_PLANNED)
 		return error_set(err, ERROR_STORE, "the row of drain/%" PRIu64 " makes no sense",
 		                 ret->number);

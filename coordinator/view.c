@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/power.h"
 #include "proto/fit_message.h"
 #include "proto/transfer_message.h"
 
@@ -200,6 +201,7 @@ static Drover__V1__VmState *vm_state_new(const struct vm_state *s)
 	m->foreign_job = s->foreign_job;
 	m->blockers = view_checks_new(&s->blockers);
 	m->n_blockers = s->blockers.count;
+	m->no_shutdown = xstrdup(s->no_shutdown);
 	if (s->needs.known)
 		m->needs = fit_message_needs_new(&s->needs);
 	return m;
@@ -448,6 +450,7 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
                                          const struct drain_vm *vm)
 {
 	struct migration_settings settings = fleet->options.settings;
+	const struct shutdown *s;
 	NEW_MESSAGE(m, Drover__V1__DrainVm, drover__v1__drain_vm__init);
 
 	m->uuid = xstrdup(vm->uuid);
@@ -456,7 +459,8 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->late = vm->late;
 	m->end_ms = vm->end_ms;
 	m->order = vm->order;
-	m->start_ms = vm->order && vm->end_ms > vm->eta_ms ? vm->end_ms - vm->eta_ms : 0;
+	m->start_ms = (vm->order || vm->shuts) && vm->end_ms > vm->eta_ms ? vm->end_ms - vm->eta_ms
+	                                                                  : 0;
 	m->why = xstrdup(vm->why);
 	m->helps = xstrdup(vm->helps);
 	m->against_policy = xstrdup(vm->against);
@@ -469,7 +473,13 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->eta_ms = vm->eta_ms;
 	m->checks = view_checks_new(&vm->checks);
 	m->n_checks = vm->checks.count;
-	if (vm->state == DRAIN_VM_WAITING || vm->state == DRAIN_VM_MOVING) {
+	s = vm->shuts ? drain_record_find_shutdown(&drain->kept, vm->uuid) : NULL;
+	m->power = xstrdup(s ? shutdown_phase_name(s->phase) : "");
+	m->asked_wall_ms = s ? s->asked_wall_ms : 0;
+	m->starts = vm->starts;
+	m->shut_down_by = vm->shut_down_by;
+	if (!vm->shuts && !vm->starts &&
+	    (vm->state == DRAIN_VM_WAITING || vm->state == DRAIN_VM_MOVING)) {
 		launch_take_drain(&settings, &drain->kept);
 		m->prediction = view_prediction_new(&vm->prediction, &settings);
 		view_prediction_doubt(m->prediction, fleet_find_vm(fleet, vm->uuid),
@@ -510,6 +520,11 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
 
 		m->leave[m->n_leave++] = xstrdup(vm ? vm->name : k->leave.items[i]);
 	}
+	m->shut_down = xcalloc(k->n_shutdowns, sizeof(*m->shut_down));
+	for (size_t i = 0; i < k->n_shutdowns; i++)
+		m->shut_down[m->n_shut_down++] = xstrdup(k->shutdowns[i].name);
+	if (k->n_shutdowns)
+		m->shutdown_timeout_ms = power_get_timeout(fleet, k);
 	m->revision = drain->revision;
 	m->parallel = k->parallel ? k->parallel : fleet->options.caps.outbound;
 	m->copy_disks = k->copy_disks;

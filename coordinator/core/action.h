@@ -3,7 +3,7 @@
  * then the EVENTs; the core itself waits for EVENT_STORED before it asks for anything that rests on it, so the edge may
  * carry out a list in order and without thinking.
  *
- * Every START, CANCEL, PROBE, SET_DRAIN_MARK, SET_FENCE, TUNE and PREVIEW must come back as exactly one _OUTCOME
+ * Every START, CANCEL, PROBE, SET_DRAIN_MARK, SET_FENCE, TUNE, SHUT_DOWN, START_GUEST and PREVIEW must come back as exactly one _OUTCOME
  * event (the edge sets a deadline). Each REPLY answers one request.
  */
 #pragma once
@@ -18,8 +18,10 @@ enum action_kind {
 	ACTION_PROBE,  /* Agent.ProbeAttempt at the source */
 	ACTION_SET_DRAIN_MARK,
 	ACTION_SET_FENCE,
-	ACTION_PREVIEW, /* Agent.Preview at the source */
-	ACTION_TUNE,    /* Agent.TuneMigration at the source */
+	ACTION_PREVIEW,     /* Agent.Preview at the source */
+	ACTION_TUNE,        /* Agent.TuneMigration at the source */
+	ACTION_SHUT_DOWN,   /* Agent.ShutDownGuest where it runs */
+	ACTION_START_GUEST, /* Agent.StartGuest where it was shut down */
 	ACTION_REPLY,
 	ACTION_CHANGED, /* wake the watchers */
 	ACTION_EVENT,   /* a line for the log; it is in the ring already */
@@ -52,6 +54,15 @@ struct preview_call {
 	bool copy_disks; /* would they be, if it were asked for */
 	struct transfer transfer;
 	bool post_copy; /* it may be switched: what guards it has to allow that */
+};
+
+struct power_call {
+	uint64_t drain; /* its number, and the id that its host knows it by */
+	struct id drain_id;
+	char node[NODE_NAME_BYTES];
+	char vm_uuid[VM_UUID_BYTES];
+	uint32_t number; /* of the order */
+	uint64_t epoch;
 };
 
 struct tune_call {
@@ -122,6 +133,7 @@ struct reply {
 	struct target_view *targets; /* owned; REPLY_EXPLAIN, best first */
 	size_t n_targets;
 	char text[REASON_BYTES];
+	struct names off;           /* owned; REPLY_NODE: guests that are off, for its drains */
 	struct names effects;       /* owned; REPLY_FENCE: what it allows, a sentence each */
 	struct tuned_value *values; /* owned; REPLY_TUNE: what is different now */
 	size_t n_values;
@@ -138,6 +150,7 @@ struct action {
 		struct attempt_call call;
 		struct preview_call preview;
 		struct tune_call tune;
+		struct power_call power;
 		struct {
 			char node[NODE_NAME_BYTES];
 			struct drain_mark mark;

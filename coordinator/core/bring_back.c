@@ -6,6 +6,7 @@
 #include "coordinator/core/drain_policies.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/power.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -145,9 +146,11 @@ static bool judge(const struct node *node, const struct vm *vm, const struct lea
 	return false;
 }
 
-/* The node as it is once it takes guests again. */
-static void open_in_plan(struct plan *plan, const struct node *node)
+/* The node as it is once it takes guests again; returns the room there that is left in @plan. */
+static uint64_t *open_in_plan(struct plan *plan, const struct node *node)
 {
+	uint64_t *room_bytes = NULL;
+
 	for (size_t i = 0; i < plan->count; i++) {
 		enum plan_refusal *takes = &plan->nodes[i].takes;
 
@@ -155,7 +158,10 @@ static void open_in_plan(struct plan *plan, const struct node *node)
 		    (*takes == PLAN_DRAINING || *takes == PLAN_MAINTENANCE ||
 		     *takes == PLAN_CORDONED || *takes == PLAN_MARKED))
 			*takes = PLAN_FITS;
+		if (plan->nodes[i].node == node)
+			room_bytes = &plan->nodes[i].headroom_bytes;
 	}
+	return room_bytes;
 }
 
 static void draft_vm(struct fleet *fleet, const struct node *node, struct drain *draft,
@@ -183,7 +189,7 @@ static void place_vm(struct fleet *fleet, struct plan *plan, const struct node *
 	const struct vm *vm = fleet_find_vm(fleet, dv->uuid);
 	char why[REASON_BYTES];
 
-	if (dv->state != DRAIN_VM_WAITING || !vm)
+	if (dv->starts || dv->state != DRAIN_VM_WAITING || !vm)
 		return;
 	if (plan_pick_target(plan, fleet, vm, node->kept.name, true, change_now(fleet), why))
 		text_copy(dv->target, sizeof(dv->target), node->kept.name);
@@ -214,6 +220,7 @@ struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 {
 	struct drain *draft = xnew(struct drain);
 	struct drain_counts counts;
+	uint64_t *room_bytes;
 	struct leave *list;
 	size_t count = list_leaves(fleet, node, &list);
 	struct plan plan;
@@ -225,7 +232,10 @@ struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 	names_add(&draft->nodes, node->kept.name);
 	take_wishes(draft, node, list, count);
 	plan_init(&plan, fleet, change_now(fleet));
-	open_in_plan(&plan, node);
+	room_bytes = open_in_plan(&plan, node);
+	/* They are off: nothing else is waited for that long. */
+	if (room_bytes)
+		power_draft_way_back(fleet, node, draft, room_bytes);
 	fleet->draft = draft; /* those that come count for those that come after them */
 	for (size_t i = 0; i < count; i++)
 		draft_vm(fleet, node, draft, &list[i]);
@@ -242,7 +252,7 @@ struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 
 void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draft)
 {
-	size_t count = 0;
+	size_t count = 0, started = power_start_way_back(fleet, node, draft);
 
 	/* Those that wait are tried in the order in which they were asked for. */
 	for (size_t i = 0; i < draft->n_vms; i++) {
@@ -251,8 +261,8 @@ void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draf
 		struct migration *m;
 		struct leave leave;
 
-		if (dv->state != DRAIN_VM_WAITING || !vm || vm->migration || !vm->node ||
-		    !find_leave(fleet, node, dv->uuid, &leave) || !leave.drain)
+		if (dv->starts || dv->state != DRAIN_VM_WAITING || !vm || vm->migration ||
+		    !vm->node || !find_leave(fleet, node, dv->uuid, &leave) || !leave.drain)
 			continue;
 		m = launch_plan_migration(fleet, vm, leave.drain);
 		m->kept.back_of = leave.drain->kept.number;
@@ -270,5 +280,9 @@ void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draf
 		            draft->kept.number != node->kept.closed_since ? " and those before it"
 		                                                          : "",
 		            node->kept.name);
+	if (started)
+		change_tell(fleet, SEVERITY_INFO, "node", node->kept.name,
+		            "%zu guests that a drain had shut down on %s are started again",
+		            started, node->kept.name);
 	fleet->reconcile_wanted = true;
 }

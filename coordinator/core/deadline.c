@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/units.h"
 #include "coordinator/core/plan.h"
+#include "coordinator/core/power.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,7 +58,8 @@ static struct drain_vm **list_going(const struct drain *drain)
 		for (size_t i = 0; i < drain->n_vms; i++) {
 			struct drain_vm *dv = &drain->vms[i];
 
-			if (dv->state == (moving ? DRAIN_VM_MOVING : DRAIN_VM_WAITING))
+			if (!dv->shuts &&
+			    dv->state == (moving ? DRAIN_VM_MOVING : DRAIN_VM_WAITING))
 				list[n++] = dv;
 		}
 		if (moving)
@@ -128,7 +130,7 @@ static void try_parallel(const struct fleet *fleet, struct drain *drain, struct 
 	char text[UNITS_TEXT_BYTES];
 
 	for (uint32_t more = slots + 1; more <= 2 * slots + 2; more++) {
-		uint64_t end_ms = schedule(list, more, 100, NULL, false);
+		uint64_t end_ms = schedule(list, more, 100, NULL, false) + drain->deadline.tail_ms;
 
 		if (is_late(end_ms, left_ms, false))
 			continue;
@@ -158,7 +160,8 @@ static void try_bandwidth(const struct fleet *fleet, struct drain *drain, struct
 
 	if (!limit || !limited_ms || free_ms >= limited_ms)
 		return;
-	end_ms = schedule(list, slots, (unsigned)(free_ms * 100 / limited_ms), NULL, false);
+	end_ms = schedule(list, slots, (unsigned)(free_ms * 100 / limited_ms), NULL, false) +
+	         drain->deadline.tail_ms;
 	help(drain, "without the limit of %s for each: %s%s", units_format_rate(limit, rate),
 	     units_format_duration(end_ms, text),
 	     is_late(end_ms, left_ms, false) ? ", still late" : "");
@@ -171,13 +174,38 @@ static void try_without(struct drain *drain, struct drain_vm **list, uint32_t sl
 	char memory[UNITS_TEXT_BYTES], text[UNITS_TEXT_BYTES];
 
 	for (size_t i = 0; list[i]; i++) {
-		uint64_t end_ms = schedule(list, slots, 100, list[i], false);
+		uint64_t end_ms = schedule(list, slots, 100, list[i], false) +
+		                  drain->deadline.tail_ms;
 
 		if (!list[i]->late || is_late(end_ms, left_ms, false))
 			continue;
 		help(drain, "without %.100s (%s): %s: --leave %.100s", list[i]->name,
 		     units_format_bytes(list[i]->memory_bytes, memory),
 		     units_format_duration(end_ms, text), list[i]->name);
+		return;
+	}
+}
+
+/* Likewise, of those that may be asked: it is given its time after the last move. */
+static void try_shutdown(const struct fleet *fleet, struct drain *drain, struct drain_vm **list,
+                         uint32_t slots, uint64_t left_ms)
+{
+	uint64_t given_ms = power_get_timeout(fleet, &drain->kept);
+	char text[UNITS_TEXT_BYTES], given[UNITS_TEXT_BYTES], why[REASON_BYTES];
+
+	for (size_t i = 0; list[i]; i++) {
+		const struct vm *vm = fleet_find_vm(fleet, list[i]->uuid);
+		const struct sighting *home = vm && vm->node ? fleet_find_sighting(vm, vm->node)
+		                                             : NULL;
+		uint64_t end_ms = schedule(list, slots, 100, list[i], false);
+
+		end_ms += given_ms > drain->deadline.tail_ms ? given_ms : drain->deadline.tail_ms;
+		if (!list[i]->late || list[i]->state == DRAIN_VM_MOVING ||
+		    is_late(end_ms, left_ms, false) || !home || power_finds_obstacle(home, why))
+			continue;
+		help(drain, "shut down %.100s (--shutdown %.100s): %s, with %s for that",
+		     list[i]->name, list[i]->name, units_format_duration(end_ms, text),
+		     units_format_duration(given_ms, given));
 		return;
 	}
 }
@@ -215,6 +243,15 @@ static void name_late(struct drain *drain, struct drain_vm **list, char *ret, si
 			used += (size_t)snprintf(ret + used, bytes - used, "%s%.60s",
 			                         n > 1 ? ", " : "", list[i]->name);
 	}
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const struct drain_vm *dv = &drain->vms[i];
+
+		if (!dv->shuts || !dv->late)
+			continue;
+		if (n++ < NAMED_MAX && used < bytes)
+			used += (size_t)snprintf(ret + used, bytes - used, "%s%.60s",
+			                         n > 1 ? ", " : "", dv->name);
+	}
 	if (n > NAMED_MAX && used < bytes)
 		snprintf(ret + used, bytes - used, " and %zu more", n - NAMED_MAX);
 	drain->deadline.n_late = n;
@@ -242,6 +279,16 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 	names_deinit(&d->helps);
 	for (size_t i = 0; list[i]; i++)
 		list[i]->late = by_ms && is_late(list[i]->end_ms, left_ms, list[i]->late);
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		struct drain_vm *dv = &drain->vms[i];
+
+		if (!dv->shuts)
+			continue;
+		dv->end_ms = end_ms + dv->eta_ms;
+		dv->late = by_ms && is_late(dv->end_ms, left_ms, dv->late) &&
+		           (dv->state == DRAIN_VM_WAITING || dv->state == DRAIN_VM_STOPPING);
+	}
+	end_ms += d->tail_ms;
 	d->end_ms = end_ms;
 	d->late_ms = by_ms && is_late(end_ms, left_ms, d->late_ms > 0) ? end_ms - left_ms : 0;
 	d->latest_start_wall_ms = by_ms > end_ms ? by_ms - end_ms : 0;
@@ -260,6 +307,7 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 		try_parallel(fleet, drain, list, slots, left_ms);
 		try_bandwidth(fleet, drain, list, slots, left_ms);
 		try_without(drain, list, slots, left_ms);
+		try_shutdown(fleet, drain, list, slots, left_ms);
 		name_endless(fleet, drain, list);
 	}
 	free(list);

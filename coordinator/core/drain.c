@@ -18,6 +18,7 @@
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/power.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -27,9 +28,10 @@
 #include <string.h>
 
 static const char *const vm_state_names[] = {
-	[DRAIN_VM_WAITING] = "waiting", [DRAIN_VM_MOVING] = "moving",
-	[DRAIN_VM_MOVED] = "moved",     [DRAIN_VM_LEFT] = "left",
-	[DRAIN_VM_STOPPED] = "stopped", [DRAIN_VM_BLOCKED] = "blocked",
+	[DRAIN_VM_WAITING] = "waiting",   [DRAIN_VM_MOVING] = "moving",
+	[DRAIN_VM_MOVED] = "moved",       [DRAIN_VM_LEFT] = "left",
+	[DRAIN_VM_STOPPED] = "stopped",   [DRAIN_VM_BLOCKED] = "blocked",
+	[DRAIN_VM_STOPPING] = "stopping", [DRAIN_VM_STARTING] = "starting",
 };
 static_assert(ARRAY_SIZE(vm_state_names) == DRAIN_VM_STATES, "a state without a name");
 
@@ -46,18 +48,6 @@ struct drain_vm *drain_find_vm(struct drain *drain, const char *uuid)
 			return &drain->vms[i];
 	}
 	return NULL;
-}
-
-static void set_vm(struct fleet *fleet, struct drain *drain, struct drain_vm *dv,
-                   enum drain_vm_state state, const char *target, const char *reason)
-{
-	if (dv->state == state && strcmp(dv->target, target) == 0 &&
-	    strcmp(dv->reason, reason) == 0)
-		return;
-	dv->state = state;
-	text_copy(dv->target, sizeof(dv->target), target);
-	text_copy(dv->reason, sizeof(dv->reason), reason);
-	change_drain(fleet, drain);
 }
 
 /* --- look --- */
@@ -83,19 +73,22 @@ static void look_at_present(struct fleet *fleet, struct drain *drain, const stru
 	dv->wants = false;
 	if (m && m->kept.holds_slot && strcmp(m->kept.source, drain->kept.node) == 0) {
 		dv->migration_number = m->kept.number;
-		set_vm(fleet, drain, dv, DRAIN_VM_MOVING, m->kept.target, m->kept.reason);
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_MOVING, m->kept.target, m->kept.reason);
 	} else if (m && m->kept.holds_slot) {
 		snprintf(reason, sizeof(reason), "waits: migration/%" PRIu64 " brings it here",
 		         m->kept.number);
-		set_vm(fleet, drain, dv, DRAIN_VM_WAITING, "", reason);
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_WAITING, "", reason);
 	} else if (drain_allows(fleet, drain, vm, reason)) {
-		set_vm(fleet, drain, dv, DRAIN_VM_LEFT, "", reason);
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_LEFT, "", reason);
 	} else if (m && (m->kept.drain_number != drain->kept.number ||
 	                 m->kept.state != MIGRATION_PLANNED)) {
 		snprintf(reason, sizeof(reason), "migration/%" PRIu64 " was asked for already: %s",
 		         m->kept.number, m->kept.reason);
 		dv->migration_number = m->kept.number;
-		set_vm(fleet, drain, dv, DRAIN_VM_WAITING, m->kept.wanted_target, reason);
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_WAITING, m->kept.wanted_target, reason);
+	} else if (drain_record_find_shutdown(&drain->kept, vm->uuid)) {
+		/* When the others have left; power_reconcile sees to it. */
+		dv->shuts = true;
 	} else {
 		dv->wants = true;
 	}
@@ -112,15 +105,16 @@ static void look_at_absent(struct fleet *fleet, struct drain *drain, struct drai
 		return;
 	dv->wants = false;
 	if (last && last->kept.holds_slot)
-		set_vm(fleet, drain, dv, DRAIN_VM_MOVING, last->kept.target, last->kept.reason);
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_MOVING, last->kept.target,
+		             last->kept.reason);
 	else if (last && last->kept.state == MIGRATION_DONE)
-		set_vm(fleet, drain, dv, DRAIN_VM_MOVED, last->kept.target, "");
-	else if (dv->state == DRAIN_VM_MOVED)
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_MOVED, last->kept.target, "");
+	else if (dv->state == DRAIN_VM_MOVED || power_see_off(fleet, drain, dv, node))
 		return;
 	else if (vm && vm->node && vm->node != node)
-		set_vm(fleet, drain, dv, DRAIN_VM_MOVED, vm->node->kept.name, "");
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_MOVED, vm->node->kept.name, "");
 	else
-		set_vm(fleet, drain, dv, DRAIN_VM_STOPPED, "", "no host runs it any more");
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_STOPPED, "", "no host runs it any more");
 }
 
 static void look(struct fleet *fleet, struct drain *drain, struct node *node)
@@ -155,7 +149,7 @@ static void take_verdict(struct fleet *fleet, struct drain *drain, struct drain_
 		dv->migration_number = vm->migration->kept.number;
 	if (verdict == LAUNCH_DONE) {
 		assert(vm->migration);
-		set_vm(fleet, drain, dv, DRAIN_VM_MOVING, vm->migration->kept.target, "");
+		drain_set_vm(fleet, drain, dv, DRAIN_VM_MOVING, vm->migration->kept.target, "");
 		return;
 	}
 	if (verdict == LAUNCH_SETTLES)
@@ -164,8 +158,9 @@ static void take_verdict(struct fleet *fleet, struct drain *drain, struct drain_
 	if (vm->refusals)
 		drain_set_checks(dv, &vm->refusals->checks);
 	/* The planned target stays until a better is planned. */
-	set_vm(fleet, drain, dv, verdict == LAUNCH_WAITS ? DRAIN_VM_WAITING : DRAIN_VM_BLOCKED,
-	       verdict == LAUNCH_WAITS ? dv->target : "", reason);
+	drain_set_vm(fleet, drain, dv,
+	             verdict == LAUNCH_WAITS ? DRAIN_VM_WAITING : DRAIN_VM_BLOCKED,
+	             verdict == LAUNCH_WAITS ? dv->target : "", reason);
 }
 
 /* A plan that was asked for by its id is carried out in its order. */
@@ -263,8 +258,8 @@ static void launch_turns(struct fleet *fleet, struct drain **list, size_t count)
 			target = dv->planned[0] ? NULL
 			                        : plan_pick_target(&plan, fleet, vm, NULL, true,
 			                                           change_now(fleet), why);
-			set_vm(fleet, list[d], dv, dv->state,
-			       target ? target->node->kept.name : dv->planned, dv->reason);
+			drain_set_vm(fleet, list[d], dv, dv->state,
+			             target ? target->node->kept.name : dv->planned, dv->reason);
 		}
 	}
 	plan_deinit(&plan);
@@ -297,16 +292,42 @@ static const struct drain_vm *find_blocked(const struct drain *drain)
 	return NULL;
 }
 
+/* Those that are shut down last, while others have not left. */
+static size_t count_held(const struct drain *drain)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		n += drain->vms[i].held && drain->vms[i].state == DRAIN_VM_WAITING;
+	return n;
+}
+
+/* ", 1 shutting down, 2 off", or nothing. */
+static const char *describe_off(size_t stopping, size_t off, char ret[64])
+{
+	size_t used = 0;
+
+	ret[0] = '\0';
+	if (stopping)
+		used += (size_t)snprintf(ret, 64, ", %zu shutting down", stopping);
+	if (off)
+		snprintf(ret + used, 64 - used, ", %zu off", off);
+	return ret;
+}
+
 static void finish(struct fleet *fleet, struct drain *drain, struct node *node,
                    const struct drain_counts *counts)
 {
 	size_t left = counts->by_state[DRAIN_VM_LEFT], moved = counts->by_state[DRAIN_VM_MOVED];
+	char off[64];
 
+	describe_off(0, counts->by_state[DRAIN_VM_STOPPED], off);
 	drain->kept.left_count = (uint32_t)left;
 	if (left)
-		set_status(fleet, drain, "%zu moved, %zu left on %s", moved, left, node->kept.name);
+		set_status(fleet, drain, "%zu moved%s, %zu left on %s", moved, off, left,
+		           node->kept.name);
 	else
-		set_status(fleet, drain, "%s is empty: %zu moved", node->kept.name, moved);
+		set_status(fleet, drain, "%s is empty: %zu moved%s", node->kept.name, moved, off);
 	intent_end_drain(fleet, node, drain, left ? DRAIN_PARTLY : DRAIN_COMPLETED);
 	change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number, "%s: %s",
 	                   left ? "partly" : "completed", drain->status);
@@ -331,21 +352,24 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 	size_t waiting = counts.by_state[DRAIN_VM_WAITING];
 	size_t blocked = counts.by_state[DRAIN_VM_BLOCKED];
 	size_t left = counts.by_state[DRAIN_VM_LEFT];
-	enum drain_state state = blocked && !moving && !waiting ? DRAIN_BLOCKED : DRAIN_RUNNING;
+	size_t stopping = counts.by_state[DRAIN_VM_STOPPING], held = count_held(drain);
+	size_t open = moving + waiting + blocked + stopping;
+	enum drain_state state = blocked && !moving && !stopping && waiting == held ? DRAIN_BLOCKED
+	                                                                            : DRAIN_RUNNING;
 	const struct drain_vm *first = find_blocked(drain);
+	char off[64];
 
 	drain_judge_amounts(fleet, drain, &counts);
 	if (!node_is_heard(node, change_now(fleet))) {
 		set_status(fleet, drain, "%s cannot be reached; its guests wait", node->kept.name);
-	} else if (!moving && !waiting && !blocked &&
-	           (node->migrations_in || node->migrations_out)) {
+	} else if (!open && (node->migrations_in || node->migrations_out)) {
 		set_status(fleet, drain, "%u migrations still concern %s",
 		           node->migrations_in + node->migrations_out, node->kept.name);
-	} else if (!moving && !waiting && !blocked && node->active_vms != left) {
+	} else if (!open && node->active_vms != left) {
 		/* One that is back within moments of its move is not yet looked at again. */
 		set_status(fleet, drain, "%s lists %zu active guests, %zu may stay",
 		           node->kept.name, node->active_vms, left);
-	} else if (!moving && !waiting && !blocked) {
+	} else if (!open) {
 		if (is_confirmed(fleet, node)) {
 			finish(fleet, drain, node, &counts);
 			return;
@@ -355,8 +379,9 @@ static void judge(struct fleet *fleet, struct drain *drain, struct node *node)
 		set_status(fleet, drain, "%zu blocked: %s: %.300s", blocked, first->name,
 		           first->reason);
 	} else {
-		set_status(fleet, drain, "%zu moved, %zu moving, %zu waiting",
-		           counts.by_state[DRAIN_VM_MOVED], moving, waiting);
+		set_status(fleet, drain, "%zu moved, %zu moving, %zu waiting%s",
+		           counts.by_state[DRAIN_VM_MOVED], moving, waiting,
+		           describe_off(stopping, counts.by_state[DRAIN_VM_STOPPED], off));
 	}
 	deadline_watch(fleet, drain, drain_get_slots(fleet, drain));
 	if (state != drain->kept.state) {
@@ -381,6 +406,9 @@ void drain_reconcile_all(struct fleet *fleet)
 	if (count)
 		launch_turns(fleet, list, count);
 	for (size_t i = 0; i < count; i++)
+		power_reconcile(fleet, list[i], fleet_add_node(fleet, list[i]->kept.node));
+	for (size_t i = 0; i < count; i++)
 		judge(fleet, list[i], fleet_add_node(fleet, list[i]->kept.node));
 	free(list);
+	power_watch(fleet);
 }

@@ -15,14 +15,17 @@
 
 struct fleet;
 struct migration;
+struct power;
 
 enum drain_vm_state {
 	DRAIN_VM_WAITING, /* for a slot, or for its next try */
 	DRAIN_VM_MOVING,
 	DRAIN_VM_MOVED,
-	DRAIN_VM_LEFT,    /* allowed to stay */
-	DRAIN_VM_STOPPED, /* was shut off or has gone by itself */
-	DRAIN_VM_BLOCKED, /* no destination as things are; reason says which check fails where */
+	DRAIN_VM_LEFT,     /* allowed to stay */
+	DRAIN_VM_STOPPING, /* is shut down, because it was named: power.h */
+	DRAIN_VM_STOPPED,  /* was shut down so; or shut off, or gone, by itself */
+	DRAIN_VM_STARTING, /* of a way back: it is started again */
+	DRAIN_VM_BLOCKED,  /* no destination as things are; reason says which check fails where */
 	DRAIN_VM_STATES
 };
 
@@ -57,10 +60,15 @@ struct drain_vm {
 	uint64_t turn; /* private: the lowest of those that want one goes next */
 	/* Private: no node can ever take it (a BLOCK, or too large); wants a destination now. */
 	bool hopeless, wants;
+	bool shuts; /* it is shut down, not moved; and, private, waits for the others */
+	bool held;
+	bool starts; /* of a way back: it is started, not moved; by which drain it was shut down */
+	uint64_t shut_down_by;
 };
 
 /* Whether it is over by the time that was named; see deadline.h. */
 struct deadline {
+	uint64_t tail_ms;              /* private: after the last move, for guests to shut down */
 	bool missed;                   /* as far as can be told */
 	char text[REASON_BYTES];       /* what follows "its deadline"; empty: none was named */
 	uint64_t end_ms;               /* from now */
@@ -81,6 +89,7 @@ struct drain {
 	struct names nodes;
 	bool comes_back;      /* a draft of the way back: nobody goes anywhere but to its node */
 	struct drain_vm *vms; /* owned; hardest first, then as they appeared */
+	struct power *power;  /* owned; of each of kept.shutdowns; NULL: nothing was asked yet */
 	size_t n_vms;
 	char status[REASON_BYTES];   /* what it does or waits for now, one sentence */
 	char plan_id[PLAN_ID_BYTES]; /* a draft's: by which it can be asked for; empty: it cannot */

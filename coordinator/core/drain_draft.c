@@ -8,6 +8,7 @@
 #include "coordinator/core/drain_policies.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/plan_memory.h"
+#include "coordinator/core/power.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -28,9 +29,12 @@ static void take_migration(struct drain_vm *dv, const struct migration *m)
 static void judge_ended(struct fleet *fleet, struct drain *drain)
 {
 	struct drain_counts counts = drain_count(drain);
+	size_t used = (size_t)snprintf(drain->status, sizeof(drain->status), "%zu moved, %u left",
+	                               counts.by_state[DRAIN_VM_MOVED], drain->kept.left_count);
 
-	snprintf(drain->status, sizeof(drain->status), "%zu moved, %u left",
-	         counts.by_state[DRAIN_VM_MOVED], drain->kept.left_count);
+	if (counts.by_state[DRAIN_VM_STOPPED])
+		snprintf(drain->status + used, sizeof(drain->status) - used, ", %zu off",
+		         counts.by_state[DRAIN_VM_STOPPED]);
 	drain_judge_amounts(fleet, drain, &counts);
 }
 
@@ -53,6 +57,7 @@ void drain_restore(struct fleet *fleet, struct drain *drain)
 			continue;
 		take_migration(dv, m);
 	}
+	power_restore(drain);
 	if (drain_state_is_final(drain->kept.state))
 		judge_ended(fleet, drain);
 }
@@ -84,6 +89,10 @@ static void draft_vm(struct fleet *fleet, struct drain *drain, struct drain_vm *
 		return;
 	if (drain_allows(fleet, drain, vm, dv->reason)) {
 		dv->state = DRAIN_VM_LEFT;
+		return;
+	}
+	if (drain_record_find_shutdown(&drain->kept, dv->uuid)) {
+		power_draft(fleet, drain, dv, home);
 		return;
 	}
 	if (drain_is_hopeless(fleet, vm, dv->reason)) {
@@ -147,6 +156,9 @@ static void take_records(struct drain *drain, const struct drain_record *records
 		         records[i].node);
 		for (size_t n = 0; n < records[i].leave.count; n++)
 			names_add(&drain->kept.leave, records[i].leave.items[n]);
+		for (size_t n = 0; n < records[i].n_shutdowns; n++)
+			drain_record_add_shutdown(&drain->kept, records[i].shutdowns[n].uuid,
+			                          records[i].shutdowns[n].name);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include "coordinator/core/drain_history.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/power.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,9 @@ static void mark(struct fleet *fleet, uint64_t number)
 /* @list: the newest first, so the first of a node is its latest. */
 static void mark_needed(struct fleet *fleet, struct drain **list, size_t count)
 {
+	/* Who is off for a drain is known by it alone. */
 	for (size_t i = 0; i < count; i++)
-		list[i]->needed = false;
+		list[i]->needed = power_is_needed(&list[i]->kept);
 	for (const struct node *node = fleet->nodes; node; node = node->hh.next)
 		mark(fleet, node->kept.closed_since);
 	/* What is away of a closed node is in migrations that are kept (bring_back_needs). */

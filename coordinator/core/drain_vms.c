@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/power.h"
 #include "coordinator/core/predict.h"
 
 #include <stdlib.h>
@@ -26,6 +27,18 @@ struct drain_vm *drain_add_vm(struct drain *drain, const char *node, const struc
 	text_copy(drain->vms[at].name, sizeof(drain->vms[at].name), vm->name);
 	text_copy(drain->vms[at].node, sizeof(drain->vms[at].node), node);
 	return &drain->vms[at];
+}
+
+void drain_set_vm(struct fleet *fleet, struct drain *drain, struct drain_vm *dv,
+                  enum drain_vm_state state, const char *target, const char *reason)
+{
+	if (dv->state == state && strcmp(dv->target, target) == 0 &&
+	    strcmp(dv->reason, reason) == 0)
+		return;
+	dv->state = state;
+	text_copy(dv->target, sizeof(dv->target), target);
+	text_copy(dv->reason, sizeof(dv->reason), reason);
+	change_drain(fleet, drain);
 }
 
 void drain_set_checks(struct drain_vm *dv, const struct checks *checks)
@@ -85,7 +98,8 @@ static uint32_t count_beside(const struct fleet *fleet, const struct drain *drai
 	for (size_t i = 0; i < drain->n_vms && going < lanes; i++) {
 		const struct drain_vm *other = &drain->vms[i];
 
-		going += other->state == DRAIN_VM_WAITING || other->state == DRAIN_VM_MOVING;
+		going += !other->shuts &&
+		         (other->state == DRAIN_VM_WAITING || other->state == DRAIN_VM_MOVING);
 	}
 	return going ? going - 1 : 0;
 }
@@ -168,6 +182,29 @@ uint32_t drain_get_slots(const struct fleet *fleet, const struct drain *drain)
 	return slots < fleet->options.caps.cluster ? slots : fleet->options.caps.cluster;
 }
 
+/* What those that are shut down are given, after the last move. */
+static uint64_t judge_tail(const struct fleet *fleet, struct drain *drain)
+{
+	uint64_t given_ms = power_get_timeout(fleet, &drain->kept), tail_ms = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		struct drain_vm *dv = &drain->vms[i];
+		const struct shutdown *s = drain_record_find_shutdown(&drain->kept, dv->uuid);
+		const struct power *p = s && drain->power ? power_of(drain, s) : NULL;
+		uint64_t since_ms = p && p->first_asked_ms ? change_now(fleet) - p->first_asked_ms
+		                                           : 0;
+
+		if (!dv->shuts || (dv->state != DRAIN_VM_WAITING && dv->state != DRAIN_VM_STOPPING))
+			continue;
+		dv->eta_ms = dv->state == DRAIN_VM_WAITING ? given_ms
+		             : since_ms < given_ms         ? given_ms - since_ms
+		                                           : 0;
+		if (dv->eta_ms > tail_ms)
+			tail_ms = dv->eta_ms;
+	}
+	return tail_ms;
+}
+
 void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
                          const struct drain_counts *counts)
 {
@@ -185,7 +222,8 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 			bool moves = dv->state == DRAIN_VM_MOVING;
 			const struct prediction *p;
 
-			if (moves != moving || (!moves && dv->state != DRAIN_VM_WAITING))
+			if (moves != moving || (!moves && dv->state != DRAIN_VM_WAITING) ||
+			    dv->shuts || dv->starts)
 				continue;
 			predict_guest(fleet, drain, dv);
 			p = &dv->prediction;
@@ -201,7 +239,8 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 		const struct drain_vm *dv = &drain->vms[i];
 		const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
 
-		if (dv->state == DRAIN_VM_LEFT || dv->state == DRAIN_VM_STOPPED)
+		if (dv->state == DRAIN_VM_LEFT || dv->state == DRAIN_VM_STOPPED || dv->shuts ||
+		    dv->starts)
 			continue;
 		total += dv->memory_bytes;
 		if (dv->state == DRAIN_VM_MOVED)
@@ -216,6 +255,10 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 	low_ms = plan_schedule_ms(low, n, slots);
 	high_ms = plan_schedule_ms(high, n, slots);
 	free(durations);
+	/* They may be off at once, and are given that long. */
+	drain->deadline.tail_ms = judge_tail(fleet, drain);
+	eta_ms += drain->deadline.tail_ms;
+	high_ms += drain->deadline.tail_ms;
 
 	if (done < drain->bytes_done)
 		done = drain->bytes_done; /* a failed move starts anew; shown progress does not */

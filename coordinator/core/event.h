@@ -32,6 +32,8 @@ enum event_kind {
 	EVENT_PREVIEW_OUTCOME,
 	EVENT_FENCE_OUTCOME,
 	EVENT_TUNE_OUTCOME,
+	EVENT_SHUT_DOWN_OUTCOME,
+	EVENT_START_GUEST_OUTCOME,
 
 	/* --- people and programs --- */
 	EVENT_DRAIN,
@@ -144,12 +146,23 @@ struct event {
 			struct error error;
 		} preview;
 
+		/* EVENT_SHUT_DOWN_OUTCOME, EVENT_START_GUEST_OUTCOME: as in the action */
+		struct {
+			uint64_t drain;
+			const char *vm_uuid;
+			uint32_t number;
+			enum call_outcome outcome;
+			struct error error;
+		} power;
+
 		struct {
 			const char *node;          /* "": those below */
 			const struct names *nodes; /* drained together; may be NULL */
 			const char *selector;      /* likewise, by their labels; may be NULL */
 			bool dry_run;
-			const struct names *leave; /* names or uuids */
+			const struct names *leave;     /* names or uuids */
+			const struct names *shut_down; /* likewise, to be shut down; may be NULL */
+			uint64_t shutdown_timeout_ms;  /* 0 = the cluster's */
 			bool leave_unmovable, copy_disks;
 			struct strategy strategy; /* what is set adds to the cluster's */
 			const char *reason;

@@ -268,9 +268,11 @@ void drain_mark_copy(struct drain_mark *to, const struct drain_mark *from)
 {
 	*to = *from;
 	names_copy(&to->leave, &from->leave);
+	names_copy(&to->shut_down, &from->shut_down);
 }
 
 void drain_mark_deinit(struct drain_mark *mark)
 {
 	names_deinit(&mark->leave);
+	names_deinit(&mark->shut_down);
 }

@@ -225,6 +225,7 @@ struct vm_state {
 	bool autostart;
 	bool migrating_out;
 	bool foreign_job;
+	char no_shutdown[160]; /* why it cannot be shut down and stay off; "" = it can */
 	struct checks blockers;
 	struct memory_used memory_use;
 	struct guest_needs needs;
@@ -263,7 +264,8 @@ struct drain_mark {
 	bool cordoned;
 	bool maintenance;
 	char reason[REASON_BYTES];
-	struct names leave;
+	struct names leave, shut_down; /* names; uuids */
+	uint64_t shutdown_timeout_ms;
 	bool leave_unmovable, copy_disks;
 	struct strategy strategy;
 	uint32_t parallel;

@@ -38,8 +38,9 @@ struct core_options {
 	struct migration_settings settings;  /* cluster defaults */
 	struct id (*next_id)(void *context); /* random ids; seeded in the simulation */
 	void *next_id_context;
-	size_t event_ring;     /* 0 = 1024 */
-	size_t finished_kept;  /* finished migrations in memory; 0 = 2000 */
+	uint64_t shutdown_timeout_ms; /* 0 = 5 min */
+	size_t event_ring;            /* 0 = 1024 */
+	size_t finished_kept;         /* finished migrations in memory; 0 = 2000 */
 	size_t drains_kept;    /* drains that are over, in memory and in the store; 0 = 500 */
 	size_t drain_vms_kept; /* guests of those, in memory; 0 = 5000 */
 };

@@ -72,6 +72,9 @@ static void send_mark(struct fleet *fleet, struct node *node)
 		mark->max_downtime_ms = drain->kept.max_downtime_ms;
 		mark->completion_timeout_ms_per_gib = drain->kept.completion_timeout_ms_per_gib;
 		mark->progress_timeout_ms = drain->kept.progress_timeout_ms;
+		mark->shutdown_timeout_ms = drain->kept.shutdown_timeout_ms;
+		for (size_t i = 0; i < drain->kept.n_shutdowns; i++)
+			names_add(&mark->shut_down, drain->kept.shutdowns[i].uuid);
 	}
 	text_copy(mark->reason, sizeof(mark->reason), node->kept.reason);
 	for (size_t i = 0; leaving && i < leaving->kept.leave.count; i++) {
@@ -153,6 +156,13 @@ static void adopt_drain(struct fleet *fleet, struct node *node, const struct dra
 	kept.max_downtime_ms = mark->max_downtime_ms;
 	kept.completion_timeout_ms_per_gib = mark->completion_timeout_ms_per_gib;
 	kept.progress_timeout_ms = mark->progress_timeout_ms;
+	kept.shutdown_timeout_ms = mark->shutdown_timeout_ms;
+	for (size_t i = 0; i < mark->shut_down.count; i++) {
+		const struct vm *vm = fleet_find_vm(fleet, mark->shut_down.items[i]);
+
+		drain_record_add_shutdown(&kept, mark->shut_down.items[i],
+		                          vm ? vm->name : mark->shut_down.items[i]);
+	}
 	drain = fleet_add_drain(fleet, &kept);
 	intent_start_drain(fleet, node, drain);
 	change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number,

@@ -244,6 +244,7 @@ static bool is_same(const struct vm_state *a, const struct vm_state *b)
 	       a->overhead_bytes == b->overhead_bytes && a->vcpus == b->vcpus &&
 	       a->persistent == b->persistent && a->autostart == b->autostart &&
 	       a->migrating_out == b->migrating_out && a->foreign_job == b->foreign_job &&
+	       strcmp(a->no_shutdown, b->no_shutdown) == 0 &&
 	       a->blockers.count == b->blockers.count &&
 	       (!a->blockers.count || memcmp(a->blockers.items, b->blockers.items,
 	                                     a->blockers.count * sizeof(*a->blockers.items)) == 0);

@@ -156,9 +156,18 @@ char *kept_plan_compare(const struct kept_plan *plan, const struct drain *draft)
 		const struct drain_vm *dv = &draft->vms[i];
 		bool goes = dv->state == DRAIN_VM_WAITING || dv->state == DRAIN_VM_BLOCKED;
 
-		if (goes && !kept_plan_get_target(plan, dv->uuid))
+		const char *target = kept_plan_get_target(plan, dv->uuid);
+
+		if (goes && !target)
 			append(&text, xasprintf("%s runs on %s, and the plan does not know it",
 			                        dv->name, dv->node));
+		else if (goes && !target[0] && !dv->shuts)
+			append(&text, xasprintf("%s was to be shut down; name it again: "
+			                        "--shutdown %s",
+			                        dv->name, dv->name));
+		else if (goes && target[0] && dv->shuts)
+			append(&text, xasprintf("%s was to go to %s, and not to be shut down",
+			                        dv->name, target));
 	}
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct kept_move *move = &plan->moves[i];
@@ -186,7 +195,7 @@ void kept_plan_start(struct fleet *fleet, const struct kept_plan *plan)
 		struct drain *drain = node ? fleet_find_node_drain(fleet, node) : NULL;
 		struct migration *m;
 
-		if (!vm || !drain || vm->node != node || vm->migration)
+		if (!move->target[0] || !vm || !drain || vm->node != node || vm->migration)
 			continue;
 		m = launch_plan_migration(fleet, vm, drain);
 		text_copy(m->kept.wanted_target, sizeof(m->kept.wanted_target), move->target);

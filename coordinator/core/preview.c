@@ -326,7 +326,8 @@ void preview_start_drain(struct fleet *fleet, struct reply *reply)
 		struct vm *vm = fleet_find_vm(fleet, plan->vms[i].uuid);
 		struct node *target = fleet_find_node(fleet, plan->vms[i].target);
 
-		if (plan->vms[i].state == DRAIN_VM_WAITING && vm && vm->node && target)
+		if (plan->vms[i].state == DRAIN_VM_WAITING && !plan->vms[i].starts && vm &&
+		    vm->node && target)
 			ask(fleet, round, &round->questions[i], vm, target);
 	}
 	if (!round->open)

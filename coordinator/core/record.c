@@ -15,6 +15,12 @@ static const char *const drain_state_names[] = {
 };
 static_assert(ARRAY_SIZE(drain_state_names) == DRAIN_STATES, "a drain state without a name");
 
+static const char *const phase_names[] = {
+	[SHUTDOWN_ALLOWED] = "allowed",   [SHUTDOWN_ASKED] = "asked", [SHUTDOWN_OFF] = "off",
+	[SHUTDOWN_STARTING] = "starting", [SHUTDOWN_OVER] = "over",
+};
+static_assert(ARRAY_SIZE(phase_names) == SHUTDOWN_PHASES, "a phase without a name");
+
 static const char *const severity_names[] = {
 	[SEVERITY_INFO] = "info",
 	[SEVERITY_WARNING] = "warning",
@@ -50,6 +56,35 @@ const char *drain_state_name(enum drain_state state)
 	return drain_state_names[state];
 }
 
+const char *shutdown_phase_name(enum shutdown_phase phase)
+{
+	assert((unsigned)phase < SHUTDOWN_PHASES);
+	return phase_names[phase];
+}
+
+struct shutdown *drain_record_find_shutdown(const struct drain_record *drain, const char *uuid)
+{
+	for (size_t i = 0; i < drain->n_shutdowns; i++) {
+		if (strcmp(drain->shutdowns[i].uuid, uuid) == 0)
+			return &drain->shutdowns[i];
+	}
+	return NULL;
+}
+
+struct shutdown *drain_record_add_shutdown(struct drain_record *drain, const char *uuid,
+                                           const char *name)
+{
+	struct shutdown *s;
+
+	drain->shutdowns = xreallocarray(drain->shutdowns, drain->n_shutdowns + 1,
+	                                 sizeof(*drain->shutdowns));
+	s = &drain->shutdowns[drain->n_shutdowns++];
+	*s = (struct shutdown){ .phase = SHUTDOWN_ALLOWED };
+	text_copy(s->uuid, sizeof(s->uuid), uuid);
+	text_copy(s->name, sizeof(s->name), name);
+	return s;
+}
+
 const char *severity_name(enum severity severity)
 {
 	assert((unsigned)severity < SEVERITIES);
@@ -65,11 +100,17 @@ void drain_record_copy(struct drain_record *to, const struct drain_record *from)
 {
 	*to = *from;
 	names_copy(&to->leave, &from->leave);
+	to->shutdowns = from->n_shutdowns ? xmemdup(from->shutdowns,
+	                                            from->n_shutdowns * sizeof(*to->shutdowns))
+	                                  : NULL;
 }
 
 void drain_record_deinit(struct drain_record *drain)
 {
 	names_deinit(&drain->leave);
+	free(drain->shutdowns);
+	drain->shutdowns = NULL;
+	drain->n_shutdowns = 0;
 }
 
 void migration_record_copy(struct migration_record *to, const struct migration_record *from)

@@ -50,15 +50,41 @@ enum drain_state {
 	DRAIN_STATES
 };
 
+/* A guest that is shut down for a drain, because an operator has named it, and started again after it. */
+enum shutdown_phase {
+	SHUTDOWN_ALLOWED, /* nobody has asked it */
+	SHUTDOWN_ASKED,
+	SHUTDOWN_OFF,      /* its host's libvirt has listed it as shut off, after it was asked */
+	SHUTDOWN_STARTING, /* it is to run there again */
+	SHUTDOWN_OVER,     /* it does, or somebody has decided otherwise */
+	SHUTDOWN_PHASES
+};
+
+struct shutdown {
+	char uuid[VM_UUID_BYTES];
+	char name[VM_NAME_BYTES];
+	enum shutdown_phase phase;
+	uint64_t need_bytes; /* RAM plus overhead, when it was asked */
+	/* Orders to its agent, of both kinds. The latest one was given to the agent of that boot id, and is
+	 * repeated to no other: what another knows of it is nothing. Zero: none was given. */
+	uint32_t orders;
+	struct id boot_id;
+	uint32_t asks; /* how often it was asked; 0 again when it was started */
+	uint64_t asked_wall_ms, off_wall_ms; /* first; display */
+};
+
 struct drain_record {
 	uint64_t number;
 	struct id id;         /* random; also in the drained host's own mark */
 	struct id request_id; /* zero: none given */
 	char node[NODE_NAME_BYTES];
 	enum drain_state state;
-	char reason[REASON_BYTES]; /* why it was asked for, by the operator */
-	struct names leave;        /* uuids of guests that may stay */
-	uint64_t set_number;       /* the first of those asked for together with it; 0 = alone */
+	char reason[REASON_BYTES];  /* why it was asked for, by the operator */
+	struct names leave;         /* uuids of guests that may stay */
+	struct shutdown *shutdowns; /* owned */
+	size_t n_shutdowns;
+	uint64_t shutdown_timeout_ms; /* 0 = the cluster's */
+	uint64_t set_number;          /* the first of those asked for together with it; 0 = alone */
 	uint64_t by_wall_ms; /* when it should be over; 0 = whenever. Told, never acted upon */
 	bool leave_unmovable, copy_disks;
 	struct strategy strategy; /* of its migrations, beyond the cluster's */
@@ -203,5 +229,10 @@ void store_contents_deinit(struct store_contents *contents);
 const char *drain_state_name(enum drain_state state); /* "running"; also in the store */
 const char *policy_kind_name(enum policy_kind kind);  /* "apart"; likewise */
 enum policy_kind policy_kind_parse(const char *name); /* POLICY_KINDS: there is no such kind */
-const char *severity_name(enum severity severity);    /* "info", "warning", "alarm" */
+const char *shutdown_phase_name(enum shutdown_phase phase); /* "asked"; likewise */
+/* Of those that may be shut down for it; NULL: it may not. Borrowed. */
+struct shutdown *drain_record_find_shutdown(const struct drain_record *drain, const char *uuid);
+struct shutdown *drain_record_add_shutdown(struct drain_record *drain, const char *uuid,
+                                           const char *name);
+const char *severity_name(enum severity severity); /* "info", "warning", "alarm" */
 bool drain_state_is_final(enum drain_state state);

@@ -50,6 +50,7 @@ void reply_free(struct reply *reply)
 	free(reply->refusal);
 	drain_free(reply->plan);
 	names_deinit(&reply->effects);
+	names_deinit(&reply->off);
 	free(reply->values);
 	free(reply);
 }
@@ -122,11 +123,21 @@ void reply_drop_all(struct fleet *fleet)
 }
 
 static const char *const action_names[] = {
-	[ACTION_STORE] = "store", [ACTION_START] = "start",         [ACTION_CANCEL] = "cancel",
-	[ACTION_PROBE] = "probe", [ACTION_SET_DRAIN_MARK] = "mark", [ACTION_PREVIEW] = "preview",
-	[ACTION_REPLY] = "reply", [ACTION_CHANGED] = "changed",     [ACTION_EVENT] = "event",
-	[ACTION_STOP] = "stop",   [ACTION_SET_FENCE] = "fence",     [ACTION_REFUSED] = "refused",
+	[ACTION_STORE] = "store",
+	[ACTION_START] = "start",
+	[ACTION_CANCEL] = "cancel",
+	[ACTION_PROBE] = "probe",
+	[ACTION_SET_DRAIN_MARK] = "mark",
+	[ACTION_PREVIEW] = "preview",
+	[ACTION_REPLY] = "reply",
+	[ACTION_CHANGED] = "changed",
+	[ACTION_EVENT] = "event",
+	[ACTION_STOP] = "stop",
+	[ACTION_SET_FENCE] = "fence",
+	[ACTION_REFUSED] = "refused",
 	[ACTION_TUNE] = "tune",
+	[ACTION_SHUT_DOWN] = "shut-down",
+	[ACTION_START_GUEST] = "start-guest",
 };
 static_assert(ARRAY_SIZE(action_names) == ACTION_KINDS, "an action without a name");
 

@@ -6,6 +6,7 @@
 #include "coordinator/core/bring_back.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/power.h"
 #include "coordinator/core/preview.h"
 
 #include <inttypes.h>
@@ -57,6 +58,7 @@ void request_undrain(struct fleet *fleet, const struct event *event)
 	struct node *node;
 	struct drain *drain;
 	struct reply *reply;
+	char asked[300];
 	bool changed;
 
 	if (fleet_get_node(fleet, event->node.node, &node, &err) < 0) {
@@ -70,9 +72,10 @@ void request_undrain(struct fleet *fleet, const struct event *event)
 	drain = fleet_find_node_drain(fleet, node);
 	changed = drain || node->kept.cordoned || node->kept.maintenance;
 	if (drain) {
+		power_describe_asked(drain, asked, sizeof(asked));
 		intent_end_drain(fleet, node, drain, DRAIN_CANCELLED);
 		change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
-		                   "cancelled by undrain; what moves already goes on");
+		                   "cancelled by undrain; what moves already goes on%s", asked);
 	}
 	if (changed) {
 		open_node(fleet, node);
@@ -85,6 +88,8 @@ void request_undrain(struct fleet *fleet, const struct event *event)
 	if (event->node.bring_back) {
 		reply->plan = bring_back_draft(fleet, node);
 		bring_back_start(fleet, node, reply->plan);
+	} else {
+		power_list_off(fleet, node, &reply->off);
 	}
 	reply_send_stored(fleet, reply);
 }

@@ -9,6 +9,7 @@
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/plan_memory.h"
+#include "coordinator/core/power.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/planner/proof.h"
@@ -17,6 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* As many as its host keeps in its own copy of the drain. */
+#define SHUTDOWNS_MOST           64
+#define SHUTDOWN_TIMEOUT_MOST_MS ((uint64_t)86400000)
 
 /* What people are to know of a request besides; either may be NULL. */
 static void note(struct reply *reply, const char *first, const char *second)
@@ -86,6 +91,67 @@ static int resolve_guests(const struct drain_set *set, const struct names *names
 	return 0;
 }
 
+/* Of one name there must be one guest: who is stopped is nobody's guess. */
+static int resolve_shutdown(const struct drain_set *set, const char *name,
+                            struct drain_record *records, struct error *err)
+{
+	const struct sighting *found = NULL;
+	struct drain_record *record = NULL;
+
+	for (size_t n = 0; n < set->count; n++) {
+		const struct sighting *s = find_guest(set->nodes[n], name);
+
+		if (s && found && s->vm != found->vm)
+			return error_set(err, ERROR_INVALID,
+			                 "%s and %s each have a guest %s; which one is to be shut "
+			                 "down? name its uuid: drover vms -o wide",
+			                 found->node->kept.name, s->node->kept.name, name);
+		/* Where it runs, if more than one lists it. */
+		if (s && (!found || vm_state_is_active(&s->state))) {
+			found = s;
+			record = &records[n];
+		}
+	}
+	if (!found)
+		return error_set(err, ERROR_NOT_FOUND,
+		                 "%s %s no guest %s to shut down; guests are shut down only by "
+		                 "their name or uuid: `drover vms%s%s` shows those %s",
+		                 set->words, set->count == 1 ? "has" : "have", name,
+		                 set->count == 1 ? " --node " : "",
+		                 set->count == 1 ? set->words : "",
+		                 set->count == 1 ? "it has" : "there are");
+	if (names_contain(&record->leave, found->vm->uuid))
+		return error_set(
+			err, ERROR_INVALID,
+			"guest %s is to be left running and to be shut down: which? name it "
+			"once, with --leave or with --shutdown",
+			found->vm->name);
+	if (power_check_guest(found, err) < 0)
+		return -(int)err->code;
+	if (!drain_record_find_shutdown(record, found->vm->uuid))
+		drain_record_add_shutdown(record, found->vm->uuid, found->vm->name);
+	return 0;
+}
+
+static int resolve_shutdowns(const struct event *event, const struct drain_set *set,
+                             struct drain_record *records, struct error *err)
+{
+	const struct names *names = event->drain.shut_down;
+
+	if (names && names->count > SHUTDOWNS_MOST)
+		return error_set(err, ERROR_TOO_LARGE,
+		                 "%zu guests are to be shut down; the most at "
+		                 "a time are %d",
+		                 names->count, SHUTDOWNS_MOST);
+	if (event->drain.shutdown_timeout_ms > SHUTDOWN_TIMEOUT_MOST_MS)
+		return error_set(err, ERROR_INVALID, "a guest is given at most a day to shut down");
+	for (size_t i = 0; names && i < names->count; i++) {
+		if (resolve_shutdown(set, names->items[i], records, err) < 0)
+			return -(int)err->code;
+	}
+	return 0;
+}
+
 static int check_node(struct fleet *fleet, const struct node *node, struct error *err)
 {
 	if (!node_is_heard(node, change_now(fleet)))
@@ -118,6 +184,7 @@ static void fill_record(const struct event *event, const struct node *node,
 	ret->completion_timeout_ms_per_gib = event->drain.completion_timeout_ms_per_gib;
 	ret->progress_timeout_ms = event->drain.progress_timeout_ms;
 	ret->by_wall_ms = event->drain.by_wall_ms;
+	ret->shutdown_timeout_ms = event->drain.shutdown_timeout_ms;
 	ret->created_wall_ms = event->wall_ms;
 	ret->state = DRAIN_RUNNING;
 }
@@ -130,17 +197,29 @@ static int describe(struct fleet *fleet, const struct event *event, const struct
 			return -(int)err->code;
 		fill_record(event, set->nodes[i], &records[i]);
 	}
-	return resolve_guests(set, event->drain.leave, records,
-	                      offsetof(struct drain_record, leave), "leave", err);
+	if (resolve_guests(set, event->drain.leave, records, offsetof(struct drain_record, leave),
+	                   "leave", err) < 0)
+		return -(int)err->code;
+	return resolve_shutdowns(event, set, records, err);
 }
 
 /* --- what stands in the way --- */
 
-/* NULL when nothing does. Names each guest and the flags that allow going on. */
-static char *find_refusal(const struct drain_set *set, const struct drain *draft,
-                          struct checks *ret_blockers)
+/* If its operator says so: nothing is against it. */
+static bool may_be_shut_down(const struct fleet *fleet, const struct drain_vm *dv)
 {
-	char *text = NULL, *leave = xstrdup("");
+	const struct vm *vm = fleet_find_vm(fleet, dv->uuid);
+	const struct sighting *home = vm && vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+	char why[REASON_BYTES];
+
+	return home && !power_finds_obstacle(home, why);
+}
+
+/* NULL when nothing does. Names each guest and the flags that allow going on. */
+static char *find_refusal(const struct fleet *fleet, const struct drain_set *set,
+                          const struct drain *draft, struct checks *ret_blockers)
+{
+	char *text = NULL, *leave = xstrdup(""), *shut_down = xstrdup("");
 
 	for (size_t i = 0; i < draft->n_vms; i++) {
 		const struct drain_vm *dv = &draft->vms[i];
@@ -155,7 +234,9 @@ static char *find_refusal(const struct drain_set *set, const struct drain *draft
 		blocker.verdict = CHECK_BLOCK;
 		snprintf(blocker.id, sizeof(blocker.id), "vm/%.59s", dv->name);
 		text_copy(blocker.measured, sizeof(blocker.measured), dv->reason);
-		snprintf(blocker.remedy, sizeof(blocker.remedy), "--leave %.100s", dv->name);
+		snprintf(blocker.remedy, sizeof(blocker.remedy), "--leave %.60s%s%.60s", dv->name,
+		         may_be_shut_down(fleet, dv) ? ", or --shutdown " : "",
+		         may_be_shut_down(fleet, dv) ? dv->name : "");
 		checks_add(ret_blockers, &blocker);
 
 		longer = xasprintf("%s\n  %s cannot move: %s", text ? text : "", dv->name,
@@ -165,17 +246,24 @@ static char *find_refusal(const struct drain_set *set, const struct drain *draft
 		longer = xasprintf("%s --leave %s", leave, dv->name);
 		free(leave);
 		leave = longer;
+		if (!may_be_shut_down(fleet, dv))
+			continue;
+		longer = xasprintf("%s --shutdown %s", shut_down, dv->name);
+		free(shut_down);
+		shut_down = longer;
 	}
 	if (text) {
 		char *whole = xasprintf(
 			"%s cannot be emptied:%s\nto go on and leave what cannot move: "
-			"drover drain %s%s, or --unmovable leave",
-			set->words, text, set->command, leave);
+			"drover drain %s%s, or --unmovable leave%s%s",
+			set->words, text, set->command, leave,
+			shut_down[0] ? "; to shut down instead:" : "", shut_down);
 
 		free(text);
 		text = whole;
 	}
 	free(leave);
+	free(shut_down);
 	return text;
 }
 
@@ -201,7 +289,7 @@ static char *find_refusal_of_set(struct fleet *fleet, const struct drain_set *se
 
 	note(reply, set->note, conflict ? NULL : unproved);
 	if (!conflict)
-		return find_refusal(set, draft, &reply->checks);
+		return find_refusal(fleet, set, draft, &reply->checks);
 	if (is_proved(draft))
 		whole = xasprintf("%s cannot be emptied together:%s", set->words, conflict);
 	else

@@ -8,6 +8,7 @@
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/policy.h"
+#include "coordinator/core/power.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
 
@@ -316,22 +317,24 @@ static void cancel_drain(struct fleet *fleet, const struct event *event, struct 
 {
 	struct node *node = fleet_find_node(fleet, drain->kept.node);
 	struct reply *reply = reply_new(REPLY_CANCEL, event->request);
+	char asked[200];
 
 	reply->drain = drain->kept.number;
 	if (drain_state_is_final(drain->kept.state) || !node) {
 		snprintf(reply->text, sizeof(reply->text), "drain/%" PRIu64 " of %s is over: %s",
 		         drain->kept.number, drain->kept.node, drain_state_name(drain->kept.state));
 	} else {
+		power_describe_asked(drain, asked, sizeof(asked));
 		intent_end_drain(fleet, node, drain, DRAIN_CANCELLED);
 		change_tell_number(fleet, SEVERITY_INFO, "drain", drain->kept.number,
-		                   "cancelled; what moves already goes on");
+		                   "cancelled; what moves already goes on%s", asked);
 		reply->changed = true;
 		snprintf(reply->text, sizeof(reply->text),
 		         "drain/%" PRIu64
 		         " is cancelled: nothing more starts, %u running go on; %s stays "
-		         "cordoned until: drover uncordon %s",
-		         drain->kept.number, node->migrations_out, node->kept.name,
-		         node->kept.name);
+		         "cordoned until: drover uncordon %s%s",
+		         drain->kept.number, node->migrations_out, node->kept.name, node->kept.name,
+		         asked);
 	}
 	reply_send_stored(fleet, reply);
 }

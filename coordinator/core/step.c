@@ -12,6 +12,7 @@
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/policy.h"
+#include "coordinator/core/power.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/preview.h"
 #include "coordinator/core/requests.h"
@@ -40,6 +41,8 @@ static const char *const event_names[] = {
 	[EVENT_PREVIEW_OUTCOME] = "preview-outcome",
 	[EVENT_FENCE_OUTCOME] = "fence-outcome",
 	[EVENT_TUNE_OUTCOME] = "tune-outcome",
+	[EVENT_SHUT_DOWN_OUTCOME] = "shut-down-outcome",
+	[EVENT_START_GUEST_OUTCOME] = "start-guest-outcome",
 	[EVENT_DRAIN] = "drain",
 	[EVENT_UNDRAIN] = "undrain",
 	[EVENT_CORDON] = "cordon",
@@ -369,6 +372,10 @@ static void dispatch(struct fleet *fleet, const struct event *event)
 		break;
 	case EVENT_TUNE_OUTCOME:
 		tune_take_outcome(fleet, event);
+		break;
+	case EVENT_SHUT_DOWN_OUTCOME:
+	case EVENT_START_GUEST_OUTCOME:
+		power_take_outcome(fleet, event);
 		break;
 	case EVENT_PREVIEW_OUTCOME:
 		preview_take_outcome(fleet, event);

@@ -261,6 +261,11 @@ static void carry_out(struct sim *sim, struct action *action)
 		sim_break(sim, "nobody changes a migration", "migration/%" PRIu64,
 		          action->tune.migration);
 		return;
+	case ACTION_SHUT_DOWN:
+	case ACTION_START_GUEST:
+		sim_break(sim, "nobody has named a guest to be shut down", "%s: %s",
+		          action_kind_name(action->kind), action->power.vm_uuid);
+		return;
 	case ACTION_SET_FENCE:
 		sim_break(sim, "nobody declares a host dead", "%s is told of %s",
 		          action->fence.node, action->fence.fence.node);

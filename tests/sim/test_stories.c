@@ -280,7 +280,8 @@ static void test_immovable_guest(void **state)
 	                    "host1 cannot be emptied:\n"
 	                    "  build7 cannot move: HostDeviceNotLiveMigratable: PCI 0000:3b:00.0\n"
 	                    "to go on and leave what cannot move: "
-	                    "drover drain host1 --leave build7, or --unmovable leave");
+	                    "drover drain host1 --leave build7, or --unmovable leave; "
+	                    "to shut down instead: --shutdown build7");
 	assert_int_equal(fleet_find_node(story.sim->fleet, "host1")->state, NODE_READY);
 	sim_drain(story.sim, "host1", "build7", false);
 	sim_run(story.sim, 20000, NULL);

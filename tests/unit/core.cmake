@@ -10,6 +10,7 @@ drover_test(NAME test_packing LABEL unit SOURCES unit/test_packing.c unit/proof_
 	LIBS drover_core)
 drover_test(NAME test_capacity LABEL unit SOURCES unit/test_capacity.c unit/core_world.c
 	LIBS drover_core drover_kernel)
+drover_test(NAME test_power LABEL unit SOURCES unit/test_power.c unit/test_power_back.c unit/power_world.c unit/core_world.c LIBS drover_core)
 drover_test(NAME test_bring_back LABEL unit SOURCES unit/test_bring_back.c unit/core_world.c LIBS drover_core)
 drover_test(NAME test_deadline LABEL unit SOURCES unit/test_deadline.c unit/core_world.c LIBS drover_core)
 drover_test(NAME test_calibration LABEL unit SOURCES unit/test_calibration.c unit/core_world.c LIBS drover_core)

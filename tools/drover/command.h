@@ -35,6 +35,8 @@ enum option_id {
 	OPTION_DRY_RUN,
 	OPTION_DETACH,
 	OPTION_LEAVE,
+	OPTION_SHUTDOWN,
+	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_UNMOVABLE,
 	OPTION_YES,
 	OPTION_NO_INPUT,
@@ -124,7 +126,8 @@ struct options {
 	enum output_when colour;
 	bool help, version;
 	bool dry_run, detach, yes, no_input;
-	struct word_list leave;
+	struct word_list leave, shut_down;
+	uint64_t shutdown_timeout_ms; /* 0 = the cluster's */
 	enum unmovable unmovable;
 	uint64_t parallel; /* 0 = the cluster's */
 	uint64_t bandwidth_bytes_per_s;

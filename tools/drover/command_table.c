@@ -152,7 +152,7 @@ static const struct command commands[] = {
 	  .examples = "drover watch drain/7\ndrover watch migration/42 -o jsonl" },
 
 	{ .name = "drain", .arguments = "NODE...", .words_min = 0, .words_max = WORDS_MAX,
-	  .options = FOLLOWS | O(SELECTOR) | O(BY) | O(PLAN) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(UNMOVABLE) | O(YES) |
+	  .options = FOLLOWS | O(SELECTOR) | O(BY) | O(PLAN) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(SHUTDOWN) | O(SHUTDOWN_TIMEOUT) | O(UNMOVABLE) | O(YES) |
 		     O(NO_INPUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
 	  .summary = "move all guests off nodes and keep new ones away",
@@ -168,6 +168,17 @@ static const struct command commands[] = {
 			 "start, who would be late, what would help) and, while it runs, as soon as "
 			 "that changes. It is an estimate, and nothing is stopped when the time has "
 			 "passed. With --dry-run the status is 4 if it would be missed.\n\n"
+			 "With --shutdown a guest is not moved: it is asked to shut down (by its guest "
+			 "agent if it has one, else by its power button), and is off until \"drover "
+			 "undrain NODE --bring-back\", which starts it there again. Guests are shut down "
+			 "only by name, and last, once all that move have left: so a drain that does not "
+			 "get that far has cost nobody an outage, and theirs is short. One that runs on "
+			 "is never ended: after --shutdown-timeout it is shown as blocked, and asked "
+			 "again each time that passes; the drain waits. Refused are transient guests, "
+			 "whose definition would be lost, and guests that libvirt would start again "
+			 "(on_poweroff). Autostart is left as it is: with it "
+			 "a reboot of the node starts the guest. While the drain is under way, one that "
+			 "is started is asked again.\n\n"
 			 "A dry run shows each guest's turn, when it starts and how long it takes, its "
 			 "destination and why, and what proves that a guest has none. It names its id: "
 			 "--plan ID does exactly that, or says what has changed since and does "
@@ -177,7 +188,7 @@ static const struct command commands[] = {
 			 "With --copy-disks, disks that are not shared go along: see \"drover help "
 			 "migrate\" for what that needs and what it leaves behind.",
 	  .examples = "drover drain host1 --dry-run\ndrover drain host1 -m \"new memory\"\n"
-		      "drover drain host1 --leave build7\n"
+		      "drover drain host1 --leave build7\ndrover drain host1 --shutdown db1 --shutdown-timeout 10m\n"
 		      "drover drain host1 host2\ndrover drain -l rack=a --dry-run\n"
 		      "drover drain host1 --by 02:30\ndrover drain host1 --plan 5f1d9c02a77be340" },
 	{ .name = "undrain", .arguments = "NODE", .words_min = 1, .words_max = 1,
@@ -187,7 +198,10 @@ static const struct command commands[] = {
 	  .summary = "end a node's maintenance: guests may come again",
 	  .description = "Guests are not brought back, unless --bring-back is given. Then those that "
 			 "the node's last drain has moved away come back, the largest first, as many "
-			 "at a time as the cluster's limits allow, with the drain's own settings. One "
+			 "at a time as the cluster's limits allow, with the drain's own settings. Those "
+			 "that it has shut down are started there again, before the others come, if "
+			 "there is room, and if no other host has them: a host that cannot be asked is "
+			 "waited for. One "
 			 "that has moved on since, or runs nowhere, is left alone and named. With "
 			 "--dry-run the node is asked for each of them beforehand: it makes all checks "
 			 "(its CPU may be another one now), and nothing is changed.\n\n"

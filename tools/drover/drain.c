@@ -66,7 +66,8 @@ static char *join(const struct drained *d, const char *between, const char *last
 }
 
 static void fill_request(const struct options *options, const struct drained *d,
-                         struct id *request_id, char **leave, Drover__V1__DrainRequest *ret_request)
+                         struct id *request_id, char **leave, char **shut_down,
+                         Drover__V1__DrainRequest *ret_request)
 {
 	/* A coordinator that knows only one drains none of several. */
 	if (d->count == 1 && !d->selector) {
@@ -82,6 +83,13 @@ static void fill_request(const struct options *options, const struct drained *d,
 		leave[i] = (char *)(strncmp(options->leave.items[i], "vm/", 3) == 0
 		                            ? options->leave.items[i] + 3
 		                            : options->leave.items[i]);
+	for (size_t i = 0; i < options->shut_down.count; i++)
+		shut_down[i] = (char *)(strncmp(options->shut_down.items[i], "vm/", 3) == 0
+		                                ? options->shut_down.items[i] + 3
+		                                : options->shut_down.items[i]);
+	ret_request->shut_down = shut_down;
+	ret_request->n_shut_down = options->shut_down.count;
+	ret_request->shutdown_timeout_ms = options->shutdown_timeout_ms;
 	ret_request->leave = leave;
 	ret_request->n_leave = options->leave.count;
 	ret_request->leave_unmovable = options->yes || options->unmovable == UNMOVABLE_LEAVE;
@@ -104,6 +112,27 @@ static void fill_request(const struct options *options, const struct drained *d,
 	ret_request->progress_timeout_ms = options->progress_timeout_ms;
 	ret_request->request_id.data = request_id->bytes;
 	ret_request->request_id.len = ID_BYTES;
+}
+
+/* Guests that stay or are shut down are named each time: a plan is no permission. */
+static void say_exactly(struct session *s, const struct drained *d, const char *plan_id)
+{
+	_cleanup_free_ char *flags = xstrdup("");
+	const struct {
+		const char *flag;
+		const struct word_list *words;
+	} lists[] = { { "--leave", &s->options->leave }, { "--shutdown", &s->options->shut_down } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		for (size_t n = 0; n < lists[i].words->count; n++) {
+			_cleanup_free_ char *word = text_shell_word(lists[i].words->items[n]);
+			char *longer = xasprintf("%s %s %s", flags, lists[i].flag, word);
+
+			free(flags);
+			flags = longer;
+		}
+	}
+	session_say(s, "Exactly this: drover drain %s --plan %s%s", d->command, plan_id, flags);
 }
 
 static enum exit_code show_plan(struct session *s, const struct drained *d,
@@ -138,8 +167,7 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
 		return EXIT_REFUSED;
 	}
 	if (*reply->plan_id)
-		session_say(s, "Exactly this: drover drain %s --plan %s", d->command,
-		            reply->plan_id);
+		say_exactly(s, d, reply->plan_id);
 	if (reply->drain && reply->drain->late_ms)
 		return EXIT_REFUSED;
 	return EXIT_DONE;
@@ -188,8 +216,10 @@ static enum exit_code fail_drain(struct session *s, const struct drained *d,
 	_cleanup_free_ char *what = xasprintf("draining %s", d->words);
 	const char *node = d->count ? d->names[0] : "";
 
-	for (size_t i = 0; i < s->options->leave.count; i++) {
-		const char *vm = s->options->leave.items[i];
+	for (size_t i = 0; i < s->options->leave.count + s->options->shut_down.count; i++) {
+		const char *vm = i < s->options->leave.count
+		                         ? s->options->leave.items[i]
+		                         : s->options->shut_down.items[i - s->options->leave.count];
 
 		if (strstr(err->text, "guest") && strstr(err->text, vm))
 			return session_fail_object(s, what, "vm", vm, err);
@@ -205,9 +235,9 @@ static enum exit_code drain(struct session *s, const struct drained *d)
 {
 	Drover__V1__DrainRequest request = DROVER__V1__DRAIN_REQUEST__INIT;
 	struct id request_id = id_new();
-	char *leave[WORDS_MAX];
+	char *leave[WORDS_MAX], *shut_down[WORDS_MAX];
 
-	fill_request(s->options, d, &request_id, leave, &request);
+	fill_request(s->options, d, &request_id, leave, shut_down, &request);
 	request.by_wall_ms = d->by_wall_ms;
 	if (s->options->plan)
 		request.plan_id = (char *)s->options->plan;
@@ -254,6 +284,11 @@ static enum exit_code read_drained(struct session *s, const struct word_list *wo
 		_cleanup_free_ char *shown = text_escape(err.text, s->err.ascii);
 
 		fprintf(s->err.file, "drover: %s\n", shown);
+		return EXIT_USAGE;
+	}
+	if (s->options->shutdown_timeout_ms && !s->options->shut_down.count) {
+		fprintf(s->err.file, "drover: --shutdown-timeout is for guests that are shut down: "
+		                     "name them with --shutdown VM\n");
 		return EXIT_USAGE;
 	}
 	for (size_t i = 0; i < words->count; i++) {

@@ -64,6 +64,13 @@ static const struct option options[] = {
 	{ OPTION_LEAVE, 0, "leave", "VM", OPTION_WORDS, AT(leave),
 	  "leave this guest running where it is; may be repeated",
 	  .completion = COMPLETE_VMS },
+	{ OPTION_SHUTDOWN, 0, "shutdown", "VM", OPTION_WORDS, AT(shut_down),
+	  "do not move this guest: ask it to shut down, once all others have left; may be repeated",
+	  .completion = COMPLETE_VMS },
+	{ OPTION_SHUTDOWN_TIMEOUT, 0, "shutdown-timeout", "DUR", OPTION_DURATION,
+	  AT(shutdown_timeout_ms),
+	  "how long a guest may take to shut down before it is called blocked (default: the "
+	  "cluster's, 5m); it is never ended" },
 	{ OPTION_UNMOVABLE, 0, "unmovable", "WHAT", OPTION_CHOICE, AT(unmovable),
 	  "what to do about guests that cannot move: refuse the drain, or leave them running",
 	  .choices = unmovable_choices },

@@ -73,6 +73,36 @@ static void predictions_note(const struct output *o, const Drover__V1__Drain *dr
 	}
 }
 
+static const char *would(const Drover__V1__DrainVm *vm)
+{
+	bool blocked = strcmp(vm->state, "blocked") == 0;
+
+	if (strcmp(vm->state, "left") == 0)
+		return "stay";
+	if (vm->starts)
+		return blocked ? "not start" : "start";
+	if (*vm->power)
+		return blocked ? "not shut down" : "shut down";
+	return blocked ? "not move" : "move";
+}
+
+/* What being shut down means: once, below the table. */
+static void shutdowns_note(const struct output *o, const Drover__V1__Drain *drain)
+{
+	char given[OUTPUT_TEXT_BYTES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		n += *drain->vms[i]->power && strcmp(drain->vms[i]->state, "waiting") == 0;
+	if (n)
+		fprintf(o->file,
+		        "%zu %s shut down: asked last, given %s, never ended; off until the node "
+		        "is "
+		        "undrained with --bring-back.\n",
+		        n, n == 1 ? "guest is" : "guests are",
+		        output_duration(o, drain->shutdown_timeout_ms, given));
+}
+
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 {
 	enum {
@@ -112,11 +142,12 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 	for (size_t i = 0; i < drain->n_vms; i++) {
 		const Drover__V1__DrainVm *vm = drain->vms[i];
 		bool blocked = strcmp(vm->state, "blocked") == 0;
-		bool left = strcmp(vm->state, "left") == 0;
+		bool left = strcmp(vm->state, "left") == 0, off = *vm->power && !vm->starts;
 
 		table_add_row(t);
-		if (vm->order) {
-			table_set(t, TURN, "%u", vm->order);
+		if (vm->order || off) {
+			if (vm->order)
+				table_set(t, TURN, "%u", vm->order);
 			output_clock(o, vm->start_ms, text);
 			table_set(t, STARTS, "%s%s",
 			          !vm->start_ms || o->exact ? "" : output_get_glyphs(o)->about,
@@ -144,14 +175,15 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 			table_set(t, SENDS, "%s", output_bytes(o, p->bytes, text));
 		}
 		table_set(t, CHECKS, "%s", checks_summary(vm->checks, vm->n_checks, checks));
-		table_set(t, STATE, "%s", blocked ? "not move" : left ? "stay" : "move");
+		table_set(t, STATE, "%s", would(vm));
 		table_set_colour(t, STATE,
-		                 blocked ? COLOUR_RED
-		                 : left  ? COLOUR_YELLOW
-		                         : COLOUR_NONE);
+		                 blocked       ? COLOUR_RED
+		                 : left || off ? COLOUR_YELLOW
+		                               : COLOUR_NONE);
 		table_set(t, WHY, "%s", plan_reason(vm));
 	}
 	table_print(t);
+	shutdowns_note(o, drain);
 	helps_note(o, drain);
 	against_note(o, drain);
 	predictions_note(o, drain);
@@ -209,6 +241,7 @@ static void print_leave(const struct output *o, const char *command,
                         const Drover__V1__DrainReply *reply)
 {
 	_cleanup_free_ char *node_word = text_escape(command, o->ascii);
+	size_t n = 0;
 
 	fprintf(o->file, "  %-18s   drover drain %s",
 	        reply->n_blockers == 1 ? "leave it running" : "leave them running", node_word);
@@ -219,6 +252,20 @@ static void print_leave(const struct output *o, const char *command,
 		fprintf(o->file, " --leave %s", shown);
 	}
 	fprintf(o->file, "\n  or all such guests   drover drain %s --unmovable leave\n", node_word);
+	for (size_t i = 0; i < reply->n_blockers; i++)
+		n += strstr(reply->blockers[i]->remedy, "--shutdown ") != NULL;
+	if (!n)
+		return;
+	fprintf(o->file, "  %-18s   drover drain %s", n == 1 ? "shut it down" : "shut them down",
+	        node_word);
+	for (size_t i = 0; i < reply->n_blockers; i++) {
+		_cleanup_free_ char *word = text_shell_word(blocker_name(reply->blockers[i]));
+		_cleanup_free_ char *shown = text_escape(word, o->ascii);
+
+		if (strstr(reply->blockers[i]->remedy, "--shutdown "))
+			fprintf(o->file, " --shutdown %s", shown);
+	}
+	fputc('\n', o->file);
 }
 
 /* The coordinator's own words, line by line: nobody but it knows of which nodes they are. */

@@ -108,7 +108,7 @@ char *verification_summary(const Drover__V1__AttemptReport *r, char *ret_text);
 
 /* What each guest came to. */
 struct drain_counts {
-	unsigned moved, moving, waiting, left, stopped, blocked, total;
+	unsigned moved, moving, waiting, left, stopping, stopped, blocked, total;
 };
 struct drain_counts drain_count(const Drover__V1__Drain *d);
 

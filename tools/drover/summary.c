@@ -150,7 +150,7 @@ static void print_headline(const struct output *o, const Drover__V1__Drain *d)
 	_cleanup_free_ char *node = text_escape(d->node, o->ascii);
 	/* When it is over the reason only counts again what is counted here. */
 	_cleanup_free_ char *reason = text_escape(drain_is_over(d) ? "" : d->reason, o->ascii);
-	unsigned stay = counts.total - counts.moved - counts.stopped;
+	unsigned stay = counts.total - counts.moved - counts.stopped, off = 0;
 	char elapsed[OUTPUT_TEXT_BYTES];
 
 	output_duration(o, d->elapsed_ms, elapsed);
@@ -166,9 +166,13 @@ static void print_headline(const struct output *o, const Drover__V1__Drain *d)
 	else
 		fprintf(o->file, "%s: %u of %u VMs moved so far, %s", node, counts.moved,
 		        counts.total, elapsed);
-	if (counts.stopped)
-		fprintf(o->file, ", %u stopped by %s", counts.stopped,
-		        counts.stopped == 1 ? "itself or others" : "themselves or others");
+	for (size_t i = 0; i < d->n_vms; i++)
+		off += *d->vms[i]->power && strcmp(d->vms[i]->state, "stopped") == 0;
+	if (off)
+		fprintf(o->file, ", %u shut down as asked", off);
+	if (counts.stopped > off)
+		fprintf(o->file, ", %u stopped by %s", counts.stopped - off,
+		        counts.stopped - off == 1 ? "itself or others" : "themselves or others");
 	fprintf(o->file, "%s%s.\n", *reason ? ": " : "", reason);
 	if (d->by_wall_ms && d->ended_wall_ms > d->by_wall_ms)
 		fprintf(o->file, "  deadline   missed by %s\n",
@@ -183,13 +187,18 @@ static void print_next(const struct output *o, const Drover__V1__Drain *d)
 	_cleanup_free_ char *word = text_shell_word(d->node);
 	_cleanup_free_ char *shown = text_escape(word, o->ascii);
 	const Drover__V1__DrainVm *left = NULL;
+	bool off = false;
 
 	for (size_t i = 0; i < d->n_vms && !left; i++) {
-		if (strcmp(d->vms[i]->state, "moved") != 0)
+		if (strcmp(d->vms[i]->state, "moved") != 0 &&
+		    strcmp(d->vms[i]->state, "stopped") != 0)
 			left = d->vms[i];
 	}
+	for (size_t i = 0; i < d->n_vms; i++)
+		off |= strcmp(d->vms[i]->power, "off") == 0;
 	if (strcmp(d->state, "completed") == 0) {
-		fprintf(o->file, "  next       maintenance now, then: drover undrain %s\n", shown);
+		fprintf(o->file, "  next       maintenance now, then: drover undrain %s%s\n", shown,
+		        off ? " --bring-back, which starts those that are off" : "");
 	} else if (left) {
 		_cleanup_free_ char *name = text_shell_word(left->name);
 		_cleanup_free_ char *name_shown = text_escape(name, o->ascii);

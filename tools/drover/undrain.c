@@ -42,8 +42,12 @@ static void say_who_stays(struct session *s, const Drover__V1__Drain *back)
 	for (size_t i = 0; i < back->n_vms; i++) {
 		const Drover__V1__DrainVm *vm = back->vms[i];
 
-		if (strcmp(vm->state, "moving") != 0)
-			session_say(s, "  %s stays: %s", vm->name, vm->reason);
+		if (strcmp(vm->state, "moving") != 0 && strcmp(vm->state, "starting") != 0)
+			session_say(s, "  %s %s: %s", vm->name,
+			            !vm->starts                         ? "stays"
+			            : strcmp(vm->state, "blocked") == 0 ? "stays off"
+			                                                : "is not started",
+			            vm->reason);
 	}
 }
 
@@ -103,6 +107,46 @@ static size_t look(struct session *s, const Drover__V1__Drain *back,
 	return open;
 }
 
+static const Drover__V1__DrainVm *find_start(const Drover__V1__DrainList *list,
+                                             const Drover__V1__DrainVm *wanted)
+{
+	for (size_t i = 0; i < list->n_drains; i++) {
+		for (size_t n = 0;
+		     list->drains[i]->number == wanted->shut_down_by && n < list->drains[i]->n_vms;
+		     n++) {
+			if (strcmp(list->drains[i]->vms[n]->uuid, wanted->uuid) == 0)
+				return list->drains[i]->vms[n];
+		}
+	}
+	return NULL;
+}
+
+/* The same of those that are started: what is known of them is with the drain that had shut them down. */
+static size_t look_at_starts(struct session *s, const Drover__V1__Drain *back,
+                             const Drover__V1__DrainList *list, bool *told, size_t *ret_failed)
+{
+	char when[CLOCK_TEXT_BYTES];
+	size_t open = 0;
+
+	for (size_t i = 0; i < back->n_vms; i++) {
+		const Drover__V1__DrainVm *vm;
+
+		if (strcmp(back->vms[i]->state, "starting") != 0 || told[i])
+			continue;
+		vm = find_start(list, back->vms[i]);
+		if (vm && strcmp(vm->power, "starting") == 0) {
+			open++;
+			continue;
+		}
+		told[i] = true;
+		clock_format_wall(clock_wall_ms(), when);
+		session_say(s, "%s %s %s", when, back->vms[i]->name,
+		            vm ? vm->reason : "is of a drain that the coordinator does not know");
+		*ret_failed += !vm || strcmp(vm->power, "over") != 0;
+	}
+	return open;
+}
+
 static bool never(void *context)
 {
 	(void)context;
@@ -113,11 +157,12 @@ static enum exit_code follow(struct session *s, const char *node, const Drover__
 {
 	_cleanup_free_ bool *told = xcalloc(back->n_vms + 1, sizeof(*told));
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
-	size_t open = count_state(back, "moving"), failed = 0;
+	size_t open = count_state(back, "moving") + count_state(back, "starting"), failed = 0;
 
 	request.node = (char *)node;
 	while (open) {
 		_cleanup_reply_ Drover__V1__MigrationList *list = NULL;
+		_cleanup_reply_ Drover__V1__DrainList *drains = NULL;
 		struct error err;
 
 		client_wait(s->client, ASK_EVERY_MS, never, NULL);
@@ -126,8 +171,10 @@ static enum exit_code follow(struct session *s, const char *node, const Drover__
 			               "migrations --active");
 			return client_is_interrupted(s->client) ? EXIT_INTERRUPTED : EXIT_TIMEOUT;
 		}
-		if (coordinator_ask_list_migrations(s->client, &request, &list, &err) == 0)
-			open = look(s, back, list, told, &failed);
+		if (coordinator_ask_list_migrations(s->client, &request, &list, &err) == 0 &&
+		    coordinator_ask_list_drains(s->client, &request, &drains, &err) == 0)
+			open = look(s, back, list, told, &failed) +
+			       look_at_starts(s, back, drains, told, &failed);
 	}
 	return failed ? EXIT_FAILED : EXIT_DONE;
 }
@@ -158,7 +205,8 @@ static enum exit_code conclude(const Drover__V1__Drain *back, enum exit_code cod
 	/* Who is there already needs not come. */
 	for (size_t i = 0; i < back->n_vms; i++)
 		there += strstr(back->vms[i]->reason, "again already") != NULL;
-	if (code == EXIT_DONE && count_state(back, "moving") + there < back->n_vms)
+	if (code == EXIT_DONE &&
+	    count_state(back, "moving") + count_state(back, "starting") + there < back->n_vms)
 		return EXIT_PARTLY;
 	return code;
 }
@@ -182,6 +230,10 @@ enum exit_code undrain_bring_back(struct session *s, const char *node)
 	if (n)
 		session_say(s, "%zu %s to %s.", n, n == 1 ? "guest comes back" : "guests come back",
 		            node);
+	n = count_state(reply->back, "starting");
+	if (n)
+		session_say(s, "%zu %s on %s.", n,
+		            n == 1 ? "guest is started again" : "guests are started again", node);
 	say_who_stays(s, reply->back);
 	if (s->options->detach)
 		return conclude(reply->back, EXIT_DONE);
@@ -204,6 +256,21 @@ static enum exit_code show_way_back(struct session *s, const char *node)
 	return reply->back && count_state(reply->back, "blocked") ? EXIT_REFUSED : EXIT_DONE;
 }
 
+/* Those that its drains have shut down, and that nobody has asked to start. */
+static void say_off(struct session *s, const char *node, const Drover__V1__NodeReply *reply)
+{
+	_cleanup_free_ char *word = text_shell_word(node);
+
+	if (!reply->n_off)
+		return;
+	session_say(s, "%zu %s off since %s drained:", reply->n_off,
+	            reply->n_off == 1 ? "guest is" : "guests are", node);
+	for (size_t i = 0; i < reply->n_off; i++)
+		session_say(s, "  %s", reply->off[i]);
+	session_say(s, "  start %s   drover undrain %s --bring-back",
+	            reply->n_off == 1 ? "it  " : "them", word);
+}
+
 static enum exit_code end_maintenance(struct session *s, const char *node)
 {
 	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
@@ -215,6 +282,7 @@ static enum exit_code end_maintenance(struct session *s, const char *node)
 		output_message(&s->out, &reply->base);
 	else
 		say_node(s, node, reply);
+	say_off(s, node, reply);
 	return EXIT_DONE;
 }
 

@@ -134,6 +134,8 @@ struct drain_counts drain_count(const Drover__V1__Drain *d)
 			counts.moving++;
 		else if (strcmp(state, "left") == 0)
 			counts.left++;
+		else if (strcmp(state, "stopping") == 0)
+			counts.stopping++;
 		else if (strcmp(state, "stopped") == 0)
 			counts.stopped++;
 		else if (strcmp(state, "blocked") == 0)
