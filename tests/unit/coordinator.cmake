@@ -1,5 +1,7 @@
-drover_test(NAME test_coordinator LABEL unit SOURCES unit/test_coordinator.c
-	LIBS drover_coordinator)
+foreach(module coordinator coordinator_questions)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/coordinator_bench.c
+		LIBS drover_coordinator)
+endforeach()
 drover_test(NAME test_links LABEL unit SOURCES unit/test_links.c unit/core_world.c LIBS drover_coordinator)
 drover_test(NAME test_facts_read LABEL unit SOURCES unit/test_facts_read.c LIBS drover_coordinator)
 drover_test(NAME test_coordinator_settings LABEL unit SOURCES unit/test_coordinator_settings.c

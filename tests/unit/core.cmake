@@ -1,9 +1,13 @@
 drover_test(NAME test_migration LABEL unit SOURCES unit/test_migration.c LIBS drover_core)
 drover_test(NAME test_rate_history LABEL unit SOURCES unit/test_rate_history.c LIBS drover_core)
 drover_test(NAME test_prediction LABEL unit SOURCES unit/test_prediction.c LIBS drover_core)
-foreach(module attempts attempts_path claims fleet step plan drain drain_classes drain_history drain_requests drain_set fence intent node_labels tune)
+foreach(module attempts attempts_path claims fleet step plan drain_classes drain_history drain_requests drain_set fence intent node_labels tune)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
 		LIBS drover_core)
+endforeach()
+foreach(module drain drain_asked)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/drain_world.c
+		unit/core_world.c LIBS drover_core)
 endforeach()
 drover_test(NAME test_fleet_path LABEL unit SOURCES unit/test_fleet_path.c LIBS drover_core)
 drover_test(NAME test_packing LABEL unit SOURCES unit/test_packing.c unit/proof_checker.c
