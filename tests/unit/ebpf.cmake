@@ -12,6 +12,8 @@ drover_test(NAME test_tcp_diag LABEL unit SOURCES unit/test_tcp_diag.c LIBS drov
 drover_test(NAME test_traffic LABEL unit
 	SOURCES unit/test_traffic.c unit/traffic_fixture.c unit/veth_peer.c
 	LIBS drover_ebpf drover_common)
-drover_test(NAME test_traffic_attach LABEL unit
-	SOURCES unit/test_traffic_attach.c unit/traffic_fixture.c unit/veth_peer.c
-	LIBS drover_bandwidth drover_ebpf drover_common)
+foreach(module traffic_attach traffic_refused)
+	drover_test(NAME test_${module} LABEL unit
+		SOURCES unit/test_${module}.c unit/traffic_left.c unit/traffic_fixture.c unit/veth_peer.c
+		LIBS drover_bandwidth drover_ebpf drover_common)
+endforeach()

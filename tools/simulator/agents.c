@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Agents as the core sees them, and migrations from START to their end.
- *
- *	START --5 ms--> accepted --ADMIT_MS--> admitted, room leased --SETUP_MS--> bytes flow
- *	      --> pass after pass (fluid.c) --> switchover --CLEAN_MS--> done, tombstoned
- *
- * ADMIT, SETUP and CLEAN together are PLAN_OVERHEAD_MS, which the core plans with. */
+/* Agents as the core sees them: what they say, and what they answer to calls, after CALL_MS. */
 #include "tools/simulator/world.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "coordinator/core/plan.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CALL_MS     5
-#define ADMIT_MS    200
-#define SETUP_MS    800
-#define CLEAN_MS    (PLAN_OVERHEAD_MS - ADMIT_MS - SETUP_MS)
-#define PROGRESS_MS 2000
-#define SWITCH_MS   40 /* devices' state, libvirt's messages: in the downtime, besides what is sent */
+#define CALL_MS 5
 
 uint64_t agents_free_bytes(const struct world *w, size_t host)
 {
@@ -75,7 +63,7 @@ static struct vm_state vm_of(const struct world_guest *g, size_t host)
 	return state;
 }
 
-static void say_vm(struct world *w, size_t host, size_t guest)
+void agents_say_vm(struct world *w, size_t host, size_t guest)
 {
 	const struct world_guest *g = &w->guests[guest];
 	struct vm_state state = vm_of(g, host);
@@ -118,12 +106,13 @@ static struct attempt_report report_of(const struct world *w, const struct world
 	r.transferred_bytes = (uint64_t)a->copy.sent;
 	if (a->over)
 		r.duration_ms = a->ended_ms - a->began_ms;
-	r.downtime_ms = a->state == MIGRATION_DONE ? SWITCH_MS + (uint64_t)(a->copy.downtime * 1000)
-	                                           : 0;
+	r.downtime_ms = a->state == MIGRATION_DONE
+	                        ? MOVES_SWITCH_MS + (uint64_t)(a->copy.downtime * 1000)
+	                        : 0;
 	return r;
 }
 
-static void say_attempt(struct world *w, const struct world_attempt *a)
+void agents_say_attempt(struct world *w, const struct world_attempt *a)
 {
 	struct attempt_report report = report_of(w, a);
 	struct event event = { .kind = EVENT_ATTEMPT };
@@ -175,246 +164,6 @@ void agents_say_everything(struct world *w, size_t host)
 	free(vms);
 }
 
-/* --- bytes --- */
-
-static void share(struct world *w)
-{
-	struct fluid_copy **copies = xcalloc(w->n_attempts - w->first_live + 1, sizeof(*copies));
-	double next = INFINITY;
-	size_t n = 0;
-
-	for (size_t i = w->first_live; i < w->n_attempts; i++) {
-		if (w->attempts[i].copying)
-			copies[n++] = &w->attempts[i].copy;
-	}
-	fluid_share(&w->fluid, copies, n);
-	for (size_t i = 0; i < n; i++) {
-		double seconds = fluid_next(copies[i]);
-
-		next = seconds < next ? seconds : next;
-	}
-	free(copies);
-	w->fluid_version++;
-	if (isfinite(next))
-		world_after(w, (uint64_t)(next * 1000) + 1, QUEUE_FLUID, 0, w->fluid_version, NULL);
-}
-
-/* All that flows, up to now. */
-static void flow(struct world *w)
-{
-	double seconds = (double)(w->now_ms - w->fluid_ms) / 1000;
-
-	for (size_t i = w->first_live; seconds > 0 && i < w->n_attempts; i++) {
-		if (w->attempts[i].copying)
-			fluid_advance(&w->attempts[i].copy, seconds);
-	}
-	w->fluid_ms = w->now_ms;
-}
-
-/* --- the end of an attempt --- */
-
-static void give_back_room(struct world *w, struct world_attempt *a)
-{
-	uint64_t need = vm_state_need_bytes(&w->guests[a->guest].facts);
-
-	if (!a->lease)
-		return;
-	a->lease = false;
-	w->hosts[a->target].leased_bytes -= need;
-	w->hosts[a->target].n_guests--;
-	w->guests[a->guest].incoming = NOWHERE;
-}
-
-static void end(struct world *w, size_t index, enum migration_state state, const char *reason)
-{
-	struct world_attempt *a = &w->attempts[index];
-	struct world_guest *g = &w->guests[a->guest];
-	size_t target = a->target, guest = a->guest, source = a->source;
-	uint64_t need = vm_state_need_bytes(&g->facts);
-	bool flowed = a->copying;
-
-	flow(w);
-	a->copying = false;
-	a->over = true;
-	a->state = state;
-	a->ended_ms = w->now_ms;
-	while (w->first_live < w->n_attempts && w->attempts[w->first_live].over)
-		w->first_live++;
-	text_copy(a->reason, sizeof(a->reason), reason);
-	give_back_room(w, a);
-	g->sent += a->copy.sent;
-	g->passes += a->copy.passes;
-	g->ended_ms = w->last_end_ms = w->now_ms;
-	text_copy(g->outcome, sizeof(g->outcome), migration_state_name(state));
-	w->n_failed += state == MIGRATION_FAILED;
-	if (state == MIGRATION_DONE) {
-		g->downtime_us = SWITCH_MS * 1000 + (uint64_t)(a->copy.downtime * 1e6);
-		g->host = target;
-		w->hosts[source].guests_bytes -= need;
-		w->hosts[source].n_guests--;
-		w->hosts[target].guests_bytes += need;
-		w->hosts[target].n_guests++;
-	}
-	world_trace(w, migration_state_name(state), g->facts.name, w->hosts[source].name,
-	            w->hosts[target].name, reason);
-	if (flowed)
-		share(w);
-	say_vm(w, source, guest);
-	say_vm(w, target, guest);
-	say_attempt(w, &w->attempts[index]);
-}
-
-/* The time that its settings give it is over. */
-static void overdue(struct world *w, size_t index)
-{
-	struct world_attempt *a = &w->attempts[index];
-	char took[UNITS_TEXT_BYTES], text[REASON_BYTES];
-
-	if (!a->copying || a->copy.still)
-		return;
-	flow(w);
-	if (a->settings.strategy.allow_post_copy) {
-		/* The guest runs on there, and what is left follows. */
-		a->copy.left = 0;
-		a->copying = false;
-		a->state = MIGRATION_SWITCHING;
-		a->copy.sent += fluid_written(&a->copy);
-		world_after(w, CLEAN_MS, QUEUE_END, index, 0, NULL);
-		share(w);
-	} else if (a->settings.strategy.allow_disruption) {
-		a->copy.left += fluid_written(&a->copy);
-		a->copy.still = true;
-		share(w);
-	} else {
-		snprintf(text, sizeof(text), "did not converge within %s",
-		         units_format_duration(w->now_ms - a->copy_ms, took));
-		end(w, index, MIGRATION_FAILED, text);
-	}
-}
-
-static void turn_passes(struct world *w)
-{
-	flow(w);
-	for (size_t i = w->first_live; i < w->n_attempts; i++) {
-		struct world_attempt *a = &w->attempts[i];
-		double all = (double)w->guests[a->guest].facts.memory_bytes;
-
-		if (!a->copying)
-			continue;
-		if (a->copy.sent >= a->fails_at * all) {
-			end(w, i, MIGRATION_FAILED, "the migration broke (by chance)");
-		} else if (a->copy.left <= 0.5 && fluid_turn(&a->copy)) {
-			a->copying = false;
-			a->state = MIGRATION_SWITCHING;
-			world_after(w, SWITCH_MS + CLEAN_MS, QUEUE_END, i, 0, NULL);
-		}
-	}
-	share(w);
-}
-
-/* --- the beginning of one --- */
-
-static void admit(struct world *w, size_t index)
-{
-	struct world_attempt *a = &w->attempts[index];
-	struct world_guest *g = &w->guests[a->guest];
-	uint64_t need = vm_state_need_bytes(&g->facts), room = agents_free_bytes(w, a->target);
-	size_t target = a->target, guest = a->guest;
-	char text[REASON_BYTES], amount[UNITS_TEXT_BYTES];
-
-	if (a->cancel) {
-		end(w, index, MIGRATION_CANCELLED, "cancelled on request");
-		return;
-	}
-	if (room < need || world_draw(w) * 1000 < (double)w->options.refuse_per_mille) {
-		snprintf(text, sizeof(text), "%.120s refused: memory: %s free",
-		         w->hosts[target].name, units_format_bytes(room, amount));
-		end(w, index, MIGRATION_FAILED, text);
-		return;
-	}
-	a->lease = true;
-	g->incoming = target;
-	w->hosts[target].leased_bytes += need;
-	w->hosts[target].n_guests++;
-	a->state = MIGRATION_RUNNING;
-	say_vm(w, target, guest);
-	say_attempt(w, &w->attempts[index]);
-	world_after(w, SETUP_MS, QUEUE_COPY, index, 0, NULL);
-}
-
-static void begin_copy(struct world *w, size_t index)
-{
-	struct world_attempt *a = &w->attempts[index];
-	const struct world_guest *g = &w->guests[a->guest];
-	uint64_t gib = (g->facts.memory_bytes + GIB - 1) / GIB;
-	uint64_t allowed_ms = a->settings.completion_timeout_ms_per_gib * gib;
-
-	if (a->over)
-		return;
-	flow(w);
-	a->copy.source = a->source;
-	a->copy.target = a->target;
-	a->copy.curve = g->curve;
-	a->copy.dirty_bytes_per_s = g->dirty_bytes_per_s;
-	a->copy.working_set_bytes = g->working_set_bytes;
-	a->copy.limit_bytes_per_s = w->options.fair ? 0 : (double)a->settings.bandwidth_bytes_per_s;
-	a->copy.downtime_s = a->settings.max_downtime_ms
-	                             ? (double)a->settings.max_downtime_ms / 1000
-	                             : 0.3;
-	fluid_begin(&a->copy, g->in_use_bytes);
-	a->copying = true;
-	a->copy_ms = w->now_ms;
-	share(w);
-	if (allowed_ms)
-		world_after(w, allowed_ms, QUEUE_OVERDUE, index, 0, NULL);
-	world_after(w, PROGRESS_MS, QUEUE_PROGRESS, index, 0, NULL);
-}
-
-static size_t find_guest(const struct world *w, const char *uuid)
-{
-	for (size_t i = 0; i < w->n_guests; i++) {
-		if (strcmp(w->guests[i].facts.uuid, uuid) == 0)
-			return i;
-	}
-	return NOWHERE;
-}
-
-static size_t find_attempt(const struct world *w, const struct attempt *id)
-{
-	for (size_t i = w->n_attempts; i > 0; i--) {
-		if (id_equal(&w->attempts[i - 1].id.operation, &id->operation) &&
-		    w->attempts[i - 1].id.number == id->number)
-			return i - 1;
-	}
-	return NOWHERE;
-}
-
-static size_t add_attempt(struct world *w, const struct attempt_call *call)
-{
-	struct world_attempt a = { .id = call->attempt,
-		                   .migration = call->migration,
-		                   .state = MIGRATION_RESERVED,
-		                   .settings = call->settings,
-		                   .began_ms = w->now_ms,
-		                   .fails_at = 1e9 };
-	struct world_guest *g;
-
-	a.guest = find_guest(w, call->vm_uuid);
-	a.source = world_find_host(w, call->source);
-	a.target = world_find_host(w, call->target);
-	if (a.guest == NOWHERE || a.source == NOWHERE || a.target == NOWHERE)
-		return NOWHERE;
-	if (world_draw(w) * 1000 < (double)w->options.fail_per_mille)
-		a.fails_at = world_draw(w);
-	g = &w->guests[a.guest];
-	if (!g->attempts++)
-		g->began_ms = w->now_ms;
-	w->attempts = xreallocarray(w->attempts, w->n_attempts + 1, sizeof(*w->attempts));
-	w->attempts[w->n_attempts] = a;
-	world_trace(w, "start", g->facts.name, call->source, call->target, NULL);
-	return w->n_attempts++;
-}
-
 /* --- calls --- */
 
 static void answer_call(struct world *w, enum event_kind kind, const struct attempt_call *call,
@@ -451,7 +200,7 @@ struct call {
 
 static void take_tune(struct world *w, const struct tune_call *call)
 {
-	size_t index = find_attempt(w, &call->attempt);
+	size_t index = moves_find(w, &call->attempt);
 	struct event event = { .kind = EVENT_TUNE_OUTCOME, .request = call->request };
 	struct world_attempt *a = index == NOWHERE ? NULL : &w->attempts[index];
 
@@ -460,11 +209,11 @@ static void take_tune(struct world *w, const struct tune_call *call)
 	event.tuned.outcome = CALL_ANSWERED;
 	event.tuned.note = "";
 	if (a && call->tuning.bandwidth_given) {
-		flow(w);
+		moves_flow(w);
 		a->settings.bandwidth_bytes_per_s = call->tuning.bandwidth_bytes_per_s;
 		if (!w->options.fair)
 			a->copy.limit_bytes_per_s = (double)call->tuning.bandwidth_bytes_per_s;
-		share(w);
+		moves_share(w);
 	}
 	if (a && call->tuning.max_downtime_given)
 		a->copy.downtime_s = (double)call->tuning.max_downtime_ms / 1000;
@@ -477,25 +226,22 @@ static void take_call(struct world *w, const struct call *call)
 
 	switch (call->kind) {
 	case ACTION_START:
-		index = find_attempt(w, &call->attempt.attempt);
-		if (index == NOWHERE) {
-			index = add_attempt(w, &call->attempt);
-			if (index != NOWHERE)
-				world_after(w, ADMIT_MS, QUEUE_ADMIT, index, 0, NULL);
-		}
+		index = moves_find(w, &call->attempt.attempt);
+		if (index == NOWHERE)
+			index = moves_add(w, &call->attempt);
 		answer_call(w, EVENT_START_OUTCOME, &call->attempt, index);
 		break;
 	case ACTION_CANCEL:
-		index = find_attempt(w, &call->attempt.attempt);
+		index = moves_find(w, &call->attempt.attempt);
 		if (index != NOWHERE)
 			w->attempts[index].cancel = true;
 		answer_call(w, EVENT_CANCEL_OUTCOME, &call->attempt, index);
 		if (index != NOWHERE && w->attempts[index].copying)
-			end(w, index, MIGRATION_CANCELLED, "cancelled on request");
+			moves_end(w, index, MIGRATION_CANCELLED, "cancelled on request");
 		break;
 	case ACTION_PROBE:
 		answer_call(w, EVENT_PROBE_OUTCOME, &call->attempt,
-		            find_attempt(w, &call->attempt.attempt));
+		            moves_find(w, &call->attempt.attempt));
 		break;
 	default:
 		take_tune(w, &call->tune);
@@ -519,7 +265,8 @@ static void take_preview(struct world *w, const struct preview_call *call)
 	struct event event = { .kind = EVENT_PREVIEW_OUTCOME };
 	struct check check = { .id = "memory", .verdict = CHECK_PASS };
 	struct checks checks = { .items = &check, .count = 1 };
-	size_t guest = find_guest(w, call->vm_uuid), target = world_find_host(w, call->target);
+	size_t guest = world_find_guest(w, call->vm_uuid),
+	       target = world_find_host(w, call->target);
 	uint64_t room = target == NOWHERE ? 0 : agents_free_bytes(w, target);
 	uint64_t need = guest == NOWHERE ? 0 : vm_state_need_bytes(&w->guests[guest].facts);
 	char amount[UNITS_TEXT_BYTES];
@@ -567,38 +314,28 @@ void agents_take_action(struct world *w, struct action *action)
 	world_after(w, CALL_MS, kind, host, 0, xmemdup(&call, sizeof(call)));
 }
 
-static void say_progress(struct world *w, size_t index)
-{
-	if (!w->attempts[index].copying)
-		return;
-	flow(w);
-	share(w);
-	say_attempt(w, &w->attempts[index]);
-	world_after(w, PROGRESS_MS, QUEUE_PROGRESS, index, 0, NULL);
-}
-
 void agents_take_queued(struct world *w, struct queued *q)
 {
 	switch (q->kind) {
 	case QUEUE_ADMIT:
-		admit(w, q->index);
+		moves_admit(w, q->index);
 		break;
 	case QUEUE_COPY:
-		begin_copy(w, q->index);
+		moves_begin_copy(w, q->index);
 		break;
 	case QUEUE_FLUID:
 		if (q->tag == w->fluid_version)
-			turn_passes(w);
+			moves_turn_passes(w);
 		break;
 	case QUEUE_PROGRESS:
-		say_progress(w, q->index);
+		moves_say_progress(w, q->index);
 		break;
 	case QUEUE_OVERDUE:
-		overdue(w, q->index);
+		moves_overdue(w, q->index);
 		break;
 	case QUEUE_END:
 		if (!w->attempts[q->index].over)
-			end(w, q->index, MIGRATION_DONE, "");
+			moves_end(w, q->index, MIGRATION_DONE, "");
 		break;
 	case QUEUE_MARK:
 		take_mark(w, q->index, q->data);

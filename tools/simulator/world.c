@@ -116,6 +116,15 @@ size_t world_find_host(const struct world *w, const char *name)
 	return NOWHERE;
 }
 
+size_t world_find_guest(const struct world *w, const char *uuid)
+{
+	for (size_t i = 0; i < w->n_guests; i++) {
+		if (strcmp(w->guests[i].facts.uuid, uuid) == 0)
+			return i;
+	}
+	return NOWHERE;
+}
+
 void world_trace(struct world *w, const char *what, const char *subject, const char *from,
                  const char *to, const char *text)
 {

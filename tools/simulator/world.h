@@ -5,7 +5,8 @@
  *	state.c      the file: read, checked, turned into hosts and guests
  *	generate.c   a file of a fleet that there is not
  *	world.c      clock, queue, the core's edge: actions out, events in
- *	agents.c     what agents answer, and migrations from START to their end
+ *	agents.c     what agents say and answer
+ *	moves.c      migrations from START to their end
  *	fluid.c      links and pre-copy
  *	figures.c    what came of it, and what would have been the least
  *
@@ -148,6 +149,7 @@ int world_run(struct world *w, const char *const *names, size_t count, struct er
 /* After all hosts are there. -ERROR_INVALID: two have one name. */
 int world_sort_hosts(struct world *w, struct error *err);
 size_t world_find_host(const struct world *w, const char *name);
+size_t world_find_guest(const struct world *w, const char *uuid);
 double world_draw(struct world *w); /* 0 <= x < 1 */
 
 enum queued_kind {
@@ -189,6 +191,31 @@ void agents_say_host(struct world *w, size_t host);
 void agents_take_action(struct world *w, struct action *action);
 void agents_take_queued(struct world *w, struct queued *q);
 uint64_t agents_free_bytes(const struct world *w, size_t host);
+
+void agents_say_vm(struct world *w, size_t host, size_t guest);
+void agents_say_attempt(struct world *w, const struct world_attempt *a);
+
+/* --- moves.c; an attempt is named by its index in w->attempts --- */
+
+/* Devices' state, libvirt's messages: in the downtime, besides what is sent. */
+#define MOVES_SWITCH_MS 40
+
+/* The attempt with that id, or NOWHERE. */
+size_t moves_find(const struct world *w, const struct attempt *id);
+/* It begins; NOWHERE if there is no such guest or host. */
+size_t moves_add(struct world *w, const struct attempt_call *call);
+void moves_admit(struct world *w, size_t index);
+void moves_begin_copy(struct world *w, size_t index);
+/* The time that its settings give it is over. */
+void moves_overdue(struct world *w, size_t index);
+void moves_say_progress(struct world *w, size_t index);
+void moves_end(struct world *w, size_t index, enum migration_state state, const char *reason);
+
+/* All that flows, up to now; call it before what decides on rates changes, and moves_share after. */
+void moves_flow(struct world *w);
+void moves_share(struct world *w);
+/* What is left of some pass is 0. */
+void moves_turn_passes(struct world *w);
 
 /* --- figures.c --- */
 
