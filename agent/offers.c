@@ -86,7 +86,8 @@ void offers_tick(struct agent *agent)
 	struct offers *o = agent->offers;
 	struct look *l;
 
-	if (o->asked || (o->known && agent->seconds % OFFERS_SECONDS != 0))
+	if (!agent->inventory.valid || o->asked ||
+	    (o->known && agent->seconds % OFFERS_SECONDS != 0))
 		return;
 	l = xnew(struct look);
 	l->errand.work = look_work;

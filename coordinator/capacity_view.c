@@ -51,6 +51,8 @@ static const char *proof_name(const struct capacity_answer *answer)
 		return "too-large";
 	case PACKING_SEARCHED:
 		return "searched";
+	case PACKING_SHORT_OF_VCPUS:
+		return "short-of-vcpus";
 	case PACKING_NO_PROOF:
 		break;
 	}

@@ -32,11 +32,13 @@ static Drover__V1__GuestRoom *room_new(const struct capacity *c, uint64_t memory
 
 		drover__v1__guest_room__place__init(place);
 		place->node = xstrdup(p->node->kept.name);
-		place->guests = (uint32_t)capacity_count_room(p, m->need_bytes);
+		place->guests = (uint32_t)capacity_count_room(p, m->need_bytes, vcpus);
 		if (p->takes != PLAN_FITS)
 			place->reason = xstrdup(node_state_name(p->node->state));
 		else if (!p->node->host.port_pool)
 			place->reason = xstrdup("it has no migration port");
+		else if (p->vcpu_room < vcpus)
+			place->reason = xasprintf("%" PRIu64 " vCPUs left", p->vcpu_room);
 		else if (p->node->host.cpus && vcpus > p->node->host.cpus)
 			place->reason = xasprintf("%u vCPUs on its %u CPUs would be slow", vcpus,
 			                          p->node->host.cpus);
@@ -161,7 +163,7 @@ void handle_capacity(struct mesh_incoming *in, const Drover__V1__CapacityRequest
 
 /* The size that is asked for: the guest's own, or @r's with a guess of what QEMU needs. */
 static int read_size(const struct fleet *fleet, const Drover__V1__PlaceRequest *r,
-                     Drover__V1__PlaceReply *m, struct error *err)
+                     Drover__V1__PlaceReply *m, struct vm **ret_like, struct error *err)
 {
 	const struct sighting *home;
 	struct vm *vm;
@@ -183,6 +185,7 @@ static int read_size(const struct fleet *fleet, const Drover__V1__PlaceRequest *
 	if (!home)
 		return error_set(err, ERROR_NOT_FOUND, "no host lists %.64s: its size is not known",
 		                 vm->name);
+	*ret_like = vm;
 	if (!r->vcpus)
 		m->vcpus = home->state.vcpus;
 	if (!r->memory_bytes) {
@@ -227,19 +230,20 @@ void handle_place(struct mesh_incoming *in, const Drover__V1__PlaceRequest *r, v
 {
 	struct coordinator *coordinator = context;
 	struct capacity_place *places;
+	struct vm *like = NULL;
 	Drover__V1__PlaceReply *m = xmalloc(sizeof(*m));
 	struct capacity c;
 	struct error err;
 	size_t count;
 
 	drover__v1__place_reply__init(m);
-	if (read_size(coordinator->fleet, r, m, &err) < 0) {
+	if (read_size(coordinator->fleet, r, m, &like, &err) < 0) {
 		mesh_fail_error(in, &err);
 		view_free(m);
 		return;
 	}
 	capacity_init(&c, coordinator->fleet, clock_now_ms(), CAPACITY_STEPS);
-	places = capacity_list_places(&c, m->need_bytes, m->vcpus, &count);
+	places = capacity_list_places(&c, m->need_bytes, m->vcpus, like, &count);
 	choose(places, count, m);
 	mesh_reply(in, &m->base);
 	view_free(m);

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See capacity.h. From the fleet to numbers for packing.c, and back to words. */
-#include "coordinator/core/capacity.h"
-
-#include "coordinator/core/capacity_policies.h"
+#include "coordinator/core/capacity_private.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/inventory.h"
-#include "coordinator/planner/planner.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -64,12 +61,14 @@ void capacity_init(struct capacity *c, const struct fleet *fleet, uint64_t now_m
 {
 	*c = (struct capacity){ .fleet = fleet, .now_ms = now_ms, .steps = steps };
 	plan_init(&c->plan, fleet, now_ms);
+	classes_init(&c->classes, &c->plan, now_ms);
 	sort_takers(c);
 	c->in_set = xcalloc(c->plan.count + 1, sizeof(*c->in_set));
 }
 
 void capacity_deinit(struct capacity *c)
 {
+	classes_deinit(&c->classes);
 	plan_deinit(&c->plan);
 	free(c->takers);
 	free(c->in_set);
@@ -136,187 +135,6 @@ static void add_guests(const struct capacity *c, const struct node *node,
 	}
 }
 
-/* --- rooms --- */
-
-struct question {
-	const struct capacity *capacity;
-	const struct capacity_answer *answer;
-	const size_t *rooms; /* of plan.nodes */
-	size_t helped;       /* of plan.nodes: what it says now is not what it would say then */
-	const struct capacity_peers *peers;
-};
-
-static bool may_go(const void *context, size_t guest, size_t room)
-{
-	const struct question *q = context;
-	const struct capacity *c = q->capacity;
-	enum plan_refusal why;
-
-	if (q->rooms[room] == q->helped)
-		return true;
-	why = plan_judge(c->fleet, &c->plan.nodes[q->rooms[room]], q->answer->guests[guest].vm,
-	                 true, c->now_ms, NULL);
-	return why == PLAN_FITS || why == PLAN_NO_MEMORY;
-}
-
-static bool may_beside(const void *context, size_t guest, size_t room, const size_t *rooms)
-{
-	const struct question *q = context;
-
-	return capacity_peers_allow(q->peers, guest, room, rooms);
-}
-
-/* Something other than memory tells hosts apart for one of them. */
-static bool is_choosy(const struct fleet *fleet, const struct capacity_answer *answer)
-{
-	for (size_t i = 0; i < answer->n_guests; i++) {
-		const struct vm *vm = answer->guests[i].vm;
-
-		if (vm->refusals || (vm->sightings && vm->sightings->next_vm) ||
-		    capacity_has_policy(fleet, vm))
-			return true;
-	}
-	return false;
-}
-
-/* What @extra says beyond the rooms there are: of one more host, or more room on one. */
-struct extra {
-	size_t node; /* of plan.nodes */
-	uint64_t bytes;
-};
-
-/* @most: only the roomiest; 0 = all. */
-static size_t list_rooms(const struct capacity *c, const struct extra *extra, size_t most,
-                         size_t *rooms, uint64_t *bytes)
-{
-	size_t n = 0;
-	bool added = !extra;
-
-	for (size_t i = 0; i < c->n_takers && (!most || n < most); i++) {
-		size_t at = c->takers[i];
-
-		if (c->in_set[at])
-			continue;
-		rooms[n] = at;
-		bytes[n] = c->plan.nodes[at].headroom_bytes;
-		if (extra && extra->node == at) {
-			bytes[n] += extra->bytes;
-			added = true;
-		}
-		n++;
-	}
-	if (!added) {
-		rooms[n] = extra->node;
-		bytes[n++] = extra->bytes;
-	}
-	return n;
-}
-
-#define PLANNED_ROOMS_MAX 200
-
-/* Where packing.c gives up, the planner may still find a place for each: it makes room by chains of
- * guests that go elsewhere. What it finds is checked here before it is believed. */
-static bool place_by_planner(struct packing *p, size_t *ret_rooms)
-{
-	uint64_t effort = p->steps < PLANNER_EFFORT ? p->steps : PLANNER_EFFORT;
-	uint64_t *left = xcalloc(p->n_rooms + 1, sizeof(*left));
-	struct placement placement;
-	struct instance in;
-	bool all = true;
-
-	instance_init(&in, (uint32_t)p->n_rooms + 1, (uint32_t)p->n_needs);
-	in.hosts[p->n_rooms].open = false; /* where all of them are */
-	for (size_t r = 0; r < p->n_rooms; r++) {
-		left[r] = p->rooms[r];
-		in.hosts[r].free_bytes[0] = in.hosts[r].capacity_bytes = p->rooms[r];
-	}
-	for (size_t h = 0; h <= p->n_rooms; h++)
-		in.hosts[h].in_bytes_per_s = in.hosts[h].out_bytes_per_s = 1e9;
-	for (size_t g = 0; g < p->n_needs; g++) {
-		in.vms[g].key = g;
-		in.vms[g].role = INSTANCE_LEAVES;
-		in.vms[g].home = (uint32_t)p->n_rooms;
-		in.vms[g].target = INSTANCE_NONE;
-		in.vms[g].need_bytes = p->needs[g];
-		in.vms[g].work_bytes = (double)p->needs[g];
-		in.vms[g].class_id = p->may ? instance_add_class(&in) : 0;
-		for (size_t r = 0; p->may && r < p->n_rooms; r++) {
-			if (!p->may(p->context, g, r))
-				instance_forbid(&in, in.vms[g].class_id, (uint32_t)r);
-		}
-	}
-	if (p->beside)
-		capacity_peers_add_groups(((const struct question *)p->context)->peers, &in);
-	instance_index(&in);
-	place_make(&in, 0, effort, &placement);
-	p->steps -= effort;
-	for (size_t g = 0; g < p->n_needs && all; g++) {
-		ret_rooms[g] = placement.targets[g];
-		all = ret_rooms[g] < p->n_rooms && left[ret_rooms[g]] >= p->needs[g] &&
-		      (!p->may || p->may(p->context, g, ret_rooms[g])) &&
-		      (!p->beside || p->beside(p->context, g, ret_rooms[g], ret_rooms));
-		if (all)
-			left[ret_rooms[g]] -= p->needs[g];
-	}
-	placement_deinit(&placement);
-	instance_deinit(&in);
-	free(left);
-	return all;
-}
-
-static void ask_planner(struct packing *p, struct packing_answer *found, size_t *ret_rooms)
-{
-	size_t *rooms = xcalloc(p->n_needs + 1, sizeof(*rooms));
-
-	found->roomiest = false;
-	if (place_by_planner(p, rooms)) {
-		*found = (struct packing_answer){ .verdict = PACKING_YES, .planned = true };
-		memcpy(ret_rooms, rooms, p->n_needs * sizeof(*rooms));
-	}
-	free(rooms);
-}
-
-static struct packing_answer solve(struct capacity *c, const struct capacity_answer *answer,
-                                   const struct extra *extra, size_t most, size_t *ret_rooms)
-{
-	size_t *rooms = xcalloc(c->n_takers + 2, sizeof(*rooms));
-	uint64_t *bytes = xcalloc(c->n_takers + 2, sizeof(*bytes));
-	uint64_t *needs = xcalloc(answer->n_guests + 1, sizeof(*needs));
-	struct capacity_peers peers = { 0 };
-	struct question question = { c, answer, rooms, extra ? extra->node : SIZE_MAX, &peers };
-	uint64_t allowed = c->steps < CAPACITY_STEPS_EACH ? c->steps : CAPACITY_STEPS_EACH;
-	struct packing p = { .needs = needs,
-		             .n_needs = answer->n_guests,
-		             .rooms = bytes,
-		             .steps = allowed,
-		             .quick = most > 0,
-		             .context = &question };
-	struct packing_answer found;
-
-	for (size_t i = 0; i < answer->n_guests; i++)
-		needs[i] = answer->guests[i].need_bytes;
-	p.n_rooms = list_rooms(c, extra, most, rooms, bytes);
-	p.may = is_choosy(c->fleet, answer) ? may_go : NULL;
-	p.beside = capacity_peers_init(&peers, c->fleet, answer) ? may_beside : NULL;
-	found = packing_solve(&p, ret_rooms);
-	c->steps -= allowed - p.steps;
-	p.steps = c->steps;
-	/* Drains go where the planner says: a place for each that only packing.c finds is for hands. */
-	if (!p.quick && c->steps &&
-	    (found.verdict == PACKING_UNKNOWN || (found.verdict == PACKING_YES && !found.roomiest)))
-		ask_planner(&p, &found, ret_rooms);
-	if (!p.quick)
-		c->steps = p.steps;
-	c->steps -= c->steps < p.n_rooms ? c->steps : p.n_rooms;
-	for (size_t i = 0; found.verdict == PACKING_YES && i < answer->n_guests; i++)
-		ret_rooms[i] = rooms[ret_rooms[i]];
-	capacity_peers_deinit(&peers);
-	free(rooms);
-	free(bytes);
-	free(needs);
-	return found;
-}
-
 /* --- words --- */
 
 static void list_places(const struct capacity *c, const struct capacity_answer *answer,
@@ -375,6 +193,12 @@ static void describe_no(struct capacity_answer *answer)
 		         "room for %" PRIu64 " of that size",
 		         p->guests, units_format_bytes(p->at_least, a), p->places);
 		break;
+	case PACKING_SHORT_OF_VCPUS:
+		snprintf(answer->reason, REASON_BYTES,
+		         "its guests have %" PRIu64 " vCPUs together, and the nodes that can take "
+		         "any of them have %" PRIu64 " left",
+		         p->need, p->room);
+		break;
 	case PACKING_TOO_LARGE:
 		snprintf(answer->reason, REASON_BYTES,
 		         "%" PRIu64 " of its guests need %s together, and the nodes that can take "
@@ -428,9 +252,9 @@ static void pack(struct capacity *c, struct capacity_answer *answer)
 
 	/* In a large fleet that is not full the roomiest hosts are enough. */
 	if (c->n_takers > answer->n_guests + 1)
-		answer->proof = solve(c, answer, NULL, answer->n_guests + 1, rooms);
+		answer->proof = capacity_solve(c, answer, NULL, answer->n_guests + 1, rooms);
 	if (answer->proof.verdict != PACKING_YES)
-		answer->proof = solve(c, answer, NULL, 0, rooms);
+		answer->proof = capacity_solve(c, answer, NULL, 0, rooms);
 	answer->verdict = answer->proof.verdict;
 	switch (answer->verdict) {
 	case PACKING_YES:
@@ -518,7 +342,7 @@ static bool would_fit(struct capacity *c, const struct capacity_answer *answer,
                       const struct extra *extra)
 {
 	size_t *rooms = xcalloc(answer->n_guests + 1, sizeof(*rooms));
-	bool fits = solve(c, answer, extra, 0, rooms).verdict == PACKING_YES;
+	bool fits = capacity_solve(c, answer, extra, 0, rooms).verdict == PACKING_YES;
 
 	free(rooms);
 	return fits;

@@ -6,12 +6,13 @@
  *	capacity_find_largest, _count_room, _get_spare
  *	capacity_find_remedies   what turns a no into a yes: each is tried before it is named
  *
- * Pure, and it changes nothing in the fleet. What only a host knows (its CPU model, its storage, a
- * vCPU limit) is not in it: the destination's agent has the last word, and a refusal it has given
+ * Pure, and it changes nothing in the fleet. What only a host's own eyes can judge (its storage,
+ * how far away it is) is not in it: the destination's agent has the last word, and a refusal it has given
  * counts. Every answer is bounded by steps; what was not searched for that is said.
  */
 #pragma once
 
+#include "coordinator/core/classes.h"
 #include "coordinator/core/packing.h"
 #include "coordinator/core/plan.h"
 
@@ -26,6 +27,7 @@ struct capacity {
 	const struct fleet *fleet; /* borrowed */
 	uint64_t now_ms;
 	struct plan plan;
+	struct classes classes; /* of guests, by plan.nodes */
 	size_t *takers; /* owned; of plan.nodes, those that take guests, the roomiest first */
 	size_t n_takers;
 	uint64_t steps; /* left */
@@ -106,12 +108,13 @@ uint64_t capacity_get_spare(const struct capacity *c, const struct node **ret_fu
                             uint64_t *ret_fullest_bytes);
 
 /* How many guests that need so much there is room for on a host. */
-uint64_t capacity_count_room(const struct plan_node *node, uint64_t need_bytes);
+uint64_t capacity_count_room(const struct plan_node *node, uint64_t need_bytes, uint32_t vcpus);
 
-/* A guest that is nowhere yet, as every host sees it; best first, as many as there are hosts.
+/* A guest that is nowhere yet, as every host sees it; best first, as many as there are hosts. @like: it
+ * needs the same machine type, networks and kind of pages; NULL: nothing is known of that.
  * Freed by free(). */
 struct capacity_place *capacity_list_places(struct capacity *c, uint64_t need_bytes, uint32_t vcpus,
-                                            size_t *ret_count);
+                                            const struct vm *like, size_t *ret_count);
 
 /* Of a host that would take @vm: whether drover would choose it, and if not, which one and why. False: it
  * would not take it, and there is nothing to say. */

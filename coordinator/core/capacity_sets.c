@@ -17,11 +17,15 @@
 
 /* --- amounts --- */
 
-uint64_t capacity_count_room(const struct plan_node *node, uint64_t need_bytes)
+uint64_t capacity_count_room(const struct plan_node *node, uint64_t need_bytes, uint32_t vcpus)
 {
+	uint64_t by_bytes, by_vcpus;
+
 	if (node->takes != PLAN_FITS || !node->node->host.port_pool || !need_bytes)
 		return 0;
-	return node->headroom_bytes / need_bytes;
+	by_bytes = node->headroom_bytes / need_bytes;
+	by_vcpus = vcpus && node->vcpu_room != UINT64_MAX ? node->vcpu_room / vcpus : UINT64_MAX;
+	return by_bytes < by_vcpus ? by_bytes : by_vcpus;
 }
 
 uint64_t capacity_get_spare(const struct capacity *c, const struct node **ret_fullest,
@@ -58,17 +62,27 @@ static int compare_places(const void *a, const void *b)
 }
 
 struct capacity_place *capacity_list_places(struct capacity *c, uint64_t need_bytes, uint32_t vcpus,
-                                            size_t *ret_count)
+                                            const struct vm *like, size_t *ret_count)
 {
+	const struct sighting *home = like && like->node ? fleet_find_sighting(like, like->node)
+	                                                 : NULL;
 	struct capacity_place *places = xcalloc(c->plan.count + 1, sizeof(*places));
+	uint64_t own = home ? home->state.overhead_bytes : 0;
+	uint64_t overhead = own < need_bytes ? own : 0;
 	/* A guest of a host that is in no fleet: plan_judge reads its need from there. */
 	struct node nowhere = { 0 };
 	struct vm vm = { .node = &nowhere };
 	struct sighting sighting = { .node = &nowhere,
 		                     .vm = &vm,
-		                     .state = { .memory_bytes = need_bytes } };
+		                     .state = { .memory_bytes = need_bytes - overhead,
+		                                .overhead_bytes = overhead,
+		                                .vcpus = vcpus,
+		                                .needs = home ? home->state.needs
+		                                              : (struct guest_needs){ 0 } } };
 
 	vm.sightings = &sighting;
+	/* Where its like sees its host, it would see the same one. */
+	nowhere.host.offers = home ? like->node->host.offers : NULL;
 	for (size_t i = 0; i < c->plan.count; i++) {
 		const struct plan_node *p = &c->plan.nodes[i];
 		struct capacity_place *place = &places[i];

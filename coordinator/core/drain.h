@@ -135,6 +135,10 @@ struct kept_plan;
 /* As drain_draft_together, but each guest goes where @plan sends it, or nowhere. */
 struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,
                              const struct kept_plan *plan);
+/* Plans those that go, or have no place so far, anew with what is known by now. The order of @draft->vms
+ * stays: until drain_draft_sort, which brings them into that in which they go. */
+void drain_draft_again(struct fleet *fleet, struct drain *draft);
+void drain_draft_sort(struct drain *draft);
 /* While a draft is thought out, none of its nodes takes a guest, and its guests count where it sends them.
  * Take it back. */
 void drain_set_aside(struct fleet *fleet, const struct drain *draft, bool aside);

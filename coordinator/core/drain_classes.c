@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/classes.h"
 #include "coordinator/core/fleet_path.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/predict.h"
@@ -13,22 +14,11 @@
 
 /* Of a link for memory, as plan.c has it. */
 #define LINK_SHARE 0.9
-/* How much of the fleet has the same guests is known only when they have been seen. */
-#define CLASSES_FIRST 16
-/* Of a host that does not tell: more than any guest needs, and sums of it are numbers. */
-#define PAGES_UNKNOWN ((uint64_t)1 << 48)
-
-/* Guests alike: the same needs, from hosts that are equal where the guest sees its host. */
-struct alike {
-	uint64_t hash;
-	const struct guest_needs *needs;
-	const struct node *home; /* NULL: it does not matter */
-	uint32_t class_id;
-};
 
 struct drain_classes {
-	struct alike *known; /* owned */
-	size_t count, room;
+	struct classes classes;
+	uint32_t *of; /* owned; of each of them: the instance's class, 0: not yet */
+	uint32_t n_of;
 	uint64_t page_bytes[INSTANCE_POOLS]; /* of pool 1 and up; 0 = not used yet */
 	double *in_bytes_per_s; /* owned; per host: the best way to it that is believed; 0 = none */
 	const struct node *asked; /* the last source whose ways were looked at */
@@ -37,12 +27,14 @@ struct drain_classes {
 void drain_classes_init(struct drain_problem *p)
 {
 	p->classes = xnew(struct drain_classes);
+	classes_init(&p->classes->classes, p->plan, change_now(p->fleet));
 	p->classes->in_bytes_per_s = xcalloc(p->plan->count + 1, sizeof(double));
 }
 
 void drain_classes_deinit(struct drain_problem *p)
 {
-	free(p->classes->known);
+	classes_deinit(&p->classes->classes);
+	free(p->classes->of);
 	free(p->classes->in_bytes_per_s);
 	free(p->classes);
 	p->classes = NULL;
@@ -58,53 +50,26 @@ static uint32_t forbid(struct drain_problem *p, uint32_t id, uint32_t host)
 	return id;
 }
 
-/* Of guests alike; none of them is refused or listed anywhere by itself. */
-static uint32_t judge_alike(struct drain_problem *p, const struct vm *vm)
-{
-	uint64_t now_ms = change_now(p->fleet);
-	uint32_t id = 0;
-
-	for (uint32_t h = 0; h < p->plan->count; h++) {
-		const struct plan_node *node = &p->plan->nodes[h];
-
-		if (node->takes == PLAN_FITS && node->node != vm->node &&
-		    plan_judge_class(node->node, vm, now_ms, NULL) != PLAN_FITS)
-			id = forbid(p, id, h);
-	}
-	return id;
-}
-
-static bool is_plain(const struct vm *vm)
-{
-	return !vm->refusals && (!vm->sightings || !vm->sightings->next_vm);
-}
-
-static uint32_t get_class(struct drain_problem *p, const struct vm *vm,
-                          const struct guest_needs *needs)
+/* The class in the instance's own numbers. */
+static uint32_t get_class(struct drain_problem *p, const struct vm *vm)
 {
 	struct drain_classes *c = p->classes;
-	const struct node *home = needs->sees_host ? vm->node : NULL;
-	uint64_t hash;
+	uint32_t id = classes_get(&c->classes, vm);
 
-	/* It has been refused by itself, or is listed elsewhere: a class of its own. */
-	if (!is_plain(vm))
-		return judge_alike(p, vm);
-	if (!needs->known)
+	if (!id)
 		return 0;
-	hash = guest_needs_hash(needs);
-	for (size_t i = 0; i < c->count; i++) {
-		if (c->known[i].hash == hash && c->known[i].home == home &&
-		    guest_needs_equal(c->known[i].needs, needs))
-			return c->known[i].class_id;
+	if (id >= c->n_of) {
+		c->of = xreallocarray(c->of, 2 * (size_t)id, sizeof(*c->of));
+		memset(c->of + c->n_of, 0, (2 * (size_t)id - c->n_of) * sizeof(*c->of));
+		c->n_of = 2 * id;
 	}
-	if (c->count == c->room) {
-		c->room = c->room ? 2 * c->room : CLASSES_FIRST;
-		c->known = xreallocarray(c->known, c->room, sizeof(*c->known));
+	if (c->of[id])
+		return c->of[id];
+	for (uint32_t h = 0; h < p->plan->count; h++) {
+		if (!classes_allow(&c->classes, id, h))
+			c->of[id] = forbid(p, c->of[id], h);
 	}
-	c->known[c->count] = (struct alike){
-		.hash = hash, .needs = needs, .home = home, .class_id = judge_alike(p, vm)
-	};
-	return c->known[c->count++].class_id;
+	return c->of[id];
 }
 
 /* --- huge pages --- */
@@ -123,8 +88,9 @@ static unsigned find_pool(struct drain_problem *p, uint64_t page_bytes)
 		for (uint32_t h = 0; h < p->plan->count; h++) {
 			uint64_t room = plan_get_page_room(&p->plan->nodes[h], page_bytes);
 
-			p->in.hosts[h].free_bytes[pool] = room < PAGES_UNKNOWN ? room
-			                                                       : PAGES_UNKNOWN;
+			p->in.hosts[h].free_bytes[pool] = room < PLAN_PAGES_UNKNOWN
+			                                          ? room
+			                                          : PLAN_PAGES_UNKNOWN;
 		}
 		return pool;
 	}
@@ -249,7 +215,6 @@ void drain_classes_fill_guest(struct drain_problem *p, const struct drain *drain
                               const struct drain_vm *dv, const struct vm *vm,
                               struct instance_vm *guest)
 {
-	const struct sighting *home = fleet_find_sighting(vm, vm->node);
 	uint64_t limit = drain->kept.bandwidth_bytes_per_s;
 	uint64_t touched = vm->memory_use.touched_bytes;
 	struct plan_need need;
@@ -259,7 +224,7 @@ void drain_classes_fill_guest(struct drain_problem *p, const struct drain *drain
 	guest->need_bytes = need.bytes;
 	guest->vcpus = need.vcpus;
 	guest->ports = (uint8_t)plan_count_ports(vm, drain->kept.copy_disks);
-	guest->class_id = home ? get_class(p, vm, &home->state.needs) : 0;
+	guest->class_id = get_class(p, vm);
 	if (need.page_bytes) {
 		guest->pool = (uint8_t)find_pool(p, need.page_bytes);
 		if (guest->pool) {

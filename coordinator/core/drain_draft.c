@@ -130,6 +130,12 @@ static int compare_orders(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+void drain_draft_sort(struct drain *draft)
+{
+	if (draft->n_vms)
+		qsort(draft->vms, draft->n_vms, sizeof(*draft->vms), compare_orders);
+}
+
 void drain_set_aside(struct fleet *fleet, const struct drain *draft, bool aside)
 {
 	fleet->draft = aside ? draft : NULL;
@@ -194,13 +200,36 @@ static struct drain *make(struct fleet *fleet, const struct drain_record *record
 	for (size_t i = 0; i < drain->n_vms; i++)
 		take_planned(&drain->vms[i]);
 	drain_policies_tell_broken(fleet, drain);
-	if (drain->n_vms)
-		qsort(drain->vms, drain->n_vms, sizeof(*drain->vms), compare_orders);
+	drain_draft_sort(drain);
 	drain_set_aside(fleet, drain, false);
 	counts = drain_count(drain);
 	drain_judge_amounts(fleet, drain, &counts);
 	deadline_judge(fleet, drain, drain_get_slots(fleet, drain), !quick);
 	return drain;
+}
+
+void drain_draft_again(struct fleet *fleet, struct drain *draft)
+{
+	struct plan plan;
+
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		struct drain_vm *dv = &draft->vms[i];
+
+		dv->wants = !dv->shuts && (dv->state == DRAIN_VM_WAITING ||
+		                           (dv->state == DRAIN_VM_BLOCKED && !dv->hopeless));
+		if (dv->wants && dv->state == DRAIN_VM_BLOCKED) {
+			dv->state = DRAIN_VM_WAITING;
+			dv->target[0] = dv->reason[0] = '\0';
+		}
+	}
+	drain_set_aside(fleet, draft, true);
+	plan_init(&plan, fleet, change_now(fleet));
+	drain_plan_make(fleet, &draft, 1, &plan, true);
+	plan_deinit(&plan);
+	for (size_t i = 0; i < draft->n_vms; i++)
+		take_planned(&draft->vms[i]);
+	drain_policies_tell_broken(fleet, draft);
+	drain_set_aside(fleet, draft, false);
 }
 
 struct drain *drain_draft_as(struct fleet *fleet, const struct drain_record *records, size_t count,

@@ -26,6 +26,7 @@ enum packing_proof {
 	PACKING_TOO_MANY, /* `guests` need `at_least` or more each; the rooms have `places` for such */
 	PACKING_TOO_LARGE, /* they need `need` together; rooms of at least `at_least` have `room` */
 	PACKING_SEARCHED,  /* every way was tried */
+	PACKING_SHORT_OF_VCPUS, /* they need `need` vCPUs together, and all rooms have `room`; capacity.c */
 };
 
 struct packing {

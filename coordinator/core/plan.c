@@ -115,7 +115,7 @@ uint64_t plan_get_page_room(const struct plan_node *p, uint64_t page_bytes)
 }
 
 /* Not counted in its host's own figures yet, or taken in this plan. */
-static void take(struct plan_node *p, const struct plan_need *need)
+void plan_take(struct plan_node *p, const struct plan_need *need)
 {
 	const struct host_rooms *rooms = &p->node->host.rooms;
 
@@ -144,7 +144,7 @@ static void add_migration(struct plan *plan, const struct fleet *fleet, const st
 	if (vm)
 		plan_get_need(fleet, vm, &need);
 	need.bytes = m->kept.need_bytes;
-	take(p, &need);
+	plan_take(p, &need);
 }
 
 void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
@@ -354,7 +354,7 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
 		plan_explain(plan, fleet, vm, only, ignore_slots, now_ms, ret_reason);
 		return NULL;
 	}
-	take(best, &need);
+	plan_take(best, &need);
 	best->inbound++;
 	best->ports += need.ports;
 	best->inbound_finish_ms += plan_estimate_to_ms(vm->node, best->node, memory_of(vm), 0,

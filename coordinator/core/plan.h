@@ -74,6 +74,10 @@ struct plan_need {
 void plan_get_need(const struct fleet *fleet, const struct vm *vm, struct plan_need *ret);
 /* Of huge pages of that size, in bytes; UINT64_MAX: it is not known. */
 uint64_t plan_get_page_room(const struct plan_node *node, uint64_t page_bytes);
+/* Room for a sum: of a host that does not tell, more than any guest needs. */
+#define PLAN_PAGES_UNKNOWN ((uint64_t)1 << 48)
+/* Takes @need from what @node has left. */
+void plan_take(struct plan_node *node, const struct plan_need *need);
 /* Ports of one move of @vm, with its disks if @copy_disks and they are not known to be shared. */
 uint32_t plan_count_ports(const struct vm *vm, bool copy_disks);
 uint32_t plan_count_ports_held(const struct migration *m);

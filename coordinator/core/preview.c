@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Preview rounds: questions out, answers collected, one reply. See preview.h.
  *
- * In a drain's round a destination that says no is remembered like any other refusal, and the guest
- * is planned elsewhere and asked again, as long as there is time and another destination.
+ * In a drain's round a destination that says no is remembered like any other refusal. When all have
+ * answered, those that were refused are planned again together with the others, and whoever got another
+ * destination by that is asked for there: until all that are planned are admitted, or a guest is proved to
+ * have no place, in the destinations' words.
  */
 #include "coordinator/core/preview.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "coordinator/core/denials.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/plan.h"
@@ -29,6 +32,8 @@ struct preview_round {
 	struct reply *reply;        /* owned; what is answered at the end */
 	struct question *questions; /* owned; one per guest of the plan, or one per target */
 	size_t count, open;
+	unsigned turns; /* of a drain: how often it was planned again */
+	bool refused;   /* somebody was, since it was planned last */
 	uint64_t deadline_ms;
 	struct preview_round *next;
 };
@@ -98,6 +103,8 @@ static void conclude_drain(struct fleet *fleet, struct reply *reply)
 	struct drain *plan = reply->plan;
 	struct drain_counts counts = drain_count(plan);
 
+	if (!plan->comes_back)
+		drain_draft_sort(plan);
 	/* With what is known now of their guards and disks. */
 	drain_judge_amounts(fleet, plan, &counts);
 
@@ -229,15 +236,25 @@ static void forgive_node(struct checks *checks)
 	}
 }
 
+/* What a destination has said that is so elsewhere, too, or of other guests. */
+static void learn(struct fleet *fleet, const struct preview_round *round, const struct question *q,
+                  struct vm *vm, const struct event *event)
+{
+	struct node *node = fleet_find_node(fleet, q->target);
+
+	if (!vm || !node)
+		return;
+	denials_learn(node, vm, event->preview.checks, change_now(fleet));
+	if (event->preview.admitted && round->reply->copy_disks)
+		vm->copies = event->preview.copied_bytes ? COPIES_SOME : COPIES_NONE;
+}
+
 static void answer_drain(struct fleet *fleet, struct preview_round *round, size_t i,
                          const struct event *event)
 {
 	struct drain_vm *dv = &round->reply->plan->vms[i];
 	struct question *q = &round->questions[i];
 	struct vm *vm = fleet_find_vm(fleet, q->vm_uuid);
-	struct plan_node *other = NULL;
-	char why[REASON_BYTES];
-	struct plan plan;
 
 	if (event->preview.outcome != CALL_ANSWERED) {
 		text_copy(dv->reason, sizeof(dv->reason), event->preview.error.text);
@@ -247,6 +264,7 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	checks_copy(&dv->checks, event->preview.checks);
 	dv->guard = event->preview.guard;
 	dv->copied_bytes = event->preview.copied_bytes;
+	learn(fleet, round, q, vm, event);
 	if (round->reply->plan->comes_back)
 		forgive_node(&dv->checks);
 	if (event->preview.admitted ||
@@ -259,17 +277,34 @@ static void answer_drain(struct fleet *fleet, struct preview_round *round, size_
 	if (!vm || !vm->node || dv->hopeless || round->reply->plan->comes_back)
 		return;
 	(void)launch_remember_refusal(fleet, vm, q->target, &dv->checks, dv->reason);
-	drain_set_aside(fleet, round->reply->plan, true);
-	plan_init(&plan, fleet, change_now(fleet));
-	other = plan_pick_target(&plan, fleet, vm, NULL, true, change_now(fleet), why);
-	drain_set_aside(fleet, round->reply->plan, false);
-	if (other) {
-		dv->state = DRAIN_VM_WAITING;
-		dv->reason[0] = '\0';
-		text_copy(dv->target, sizeof(dv->target), other->node->kept.name);
-		ask(fleet, round, q, vm, other->node);
+	round->refused = true;
+}
+
+/* Each turn takes a destination away from a guest, so it ends; with many hosts that may take long. */
+#define TURNS_MAX 16
+
+/* Whether somebody is asked now. */
+static bool plan_again(struct fleet *fleet, struct preview_round *round)
+{
+	struct drain *draft = round->reply->plan;
+
+	if (!round->refused || round->turns++ == TURNS_MAX)
+		return false;
+	round->refused = false;
+	drain_draft_again(fleet, draft);
+	for (size_t i = 0; i < draft->n_vms; i++) {
+		struct drain_vm *dv = &draft->vms[i];
+		struct question *q = &round->questions[i];
+		struct vm *vm = fleet_find_vm(fleet, dv->uuid);
+		struct node *target = fleet_find_node(fleet, dv->target);
+
+		if (dv->state == DRAIN_VM_WAITING && vm && vm->node && target &&
+		    strcmp(q->target, dv->target) != 0) {
+			dv->reason[0] = '\0';
+			ask(fleet, round, q, vm, target);
+		}
 	}
-	plan_deinit(&plan);
+	return round->open > 0;
 }
 
 static void answer_target(struct preview_round *round, size_t i, const struct event *event)
@@ -308,7 +343,7 @@ void preview_take_outcome(struct fleet *fleet, const struct event *event)
 				answer_drain(fleet, round, i, event);
 			else
 				answer_target(round, i, event);
-			if (!round->open)
+			if (!round->open && !(round->reply->plan && plan_again(fleet, round)))
 				end_round(fleet, round);
 			return;
 		}

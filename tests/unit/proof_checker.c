@@ -106,6 +106,7 @@ const char *checker_find_fault(const struct packing *p, const struct packing_ans
 		return check_count(p, a);
 	case PACKING_SEARCHED:
 		return checker_fits(p) ? "they fit" : NULL;
+	case PACKING_SHORT_OF_VCPUS: /* not from bytes */
 	case PACKING_NO_PROOF:
 		break;
 	}

@@ -309,7 +309,7 @@ static void test_amounts(void **state)
 	assert_string_equal(fullest->kept.name, "host2");
 	assert_int_equal(bytes, 816 * MIB);
 	assert_int_equal(spare, (4096 - 64 - 544 + 2048 - 64 - 816 + 1024 - 64) * MIB);
-	places = capacity_list_places(&c, 1000 * MIB, 4, &n);
+	places = capacity_list_places(&c, 1000 * MIB, 4, NULL, &n);
 	assert_int_equal(n, 3);
 	assert_string_equal(places[0].node->kept.name, "host1");
 	assert_int_equal(places[2].why, PLAN_NO_MEMORY);
@@ -318,7 +318,7 @@ static void test_amounts(void **state)
 	free(places);
 	for (size_t i = 0; i < c.plan.count; i++) {
 		if (strcmp(c.plan.nodes[i].node->kept.name, "host3") == 0)
-			assert_int_equal(capacity_count_room(&c.plan.nodes[i], 300 * MIB), 3);
+			assert_int_equal(capacity_count_room(&c.plan.nodes[i], 300 * MIB, 1), 3);
 	}
 	capacity_deinit(&c);
 	core_world_free(world);

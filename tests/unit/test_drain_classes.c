@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
+#include "coordinator/core/capacity.h"
 #include "coordinator/core/denials.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/core/plan.h"
@@ -335,6 +336,95 @@ static void test_offers_stay(void **state)
 	core_world_free(world);
 }
 
+/* --- what only a destination can see --- */
+
+/* Answers every question that is open as the hosts would: @refuses says no to every guest's disk. */
+static void answer_all(struct core_world *world, const char *const *refuses, size_t n)
+{
+	struct check disk = { .id = "disk/vda",
+		              .verdict = CHECK_FAIL,
+		              .measured = "no such file here",
+		              .required = "the same disk" };
+	struct check fine = { .id = "disk/vda", .verdict = CHECK_PASS };
+
+	for (size_t i = 0; i < world->seen.count; i++) {
+		struct action *action = &world->seen.items[i];
+		struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+		struct checks checks = { .count = 1 };
+		bool no = false;
+
+		if (action->kind != ACTION_PREVIEW)
+			continue;
+		for (size_t k = 0; k < n; k++)
+			no |= strcmp(action->preview.target, refuses[k]) == 0;
+		checks.items = no ? &disk : &fine;
+		answer.preview.preview = action->preview.preview;
+		answer.preview.admitted = !no;
+		answer.preview.checks = &checks;
+		answer.preview.outcome = CALL_ANSWERED;
+		core_world_step(world, &answer);
+	}
+}
+
+static const struct reply *ask_hosts(struct core_world *world, const char *const *refuses, size_t n)
+{
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+
+	event.drain.node = "host1";
+	event.drain.reason = "";
+	event.drain.dry_run = true;
+	core_world_forget(world);
+	core_world_step(world, &event);
+	answer_all(world, refuses, n);
+	return core_world_reply(world);
+}
+
+/* A dry run asks until every planned pair is admitted. The guests that are refused are planned with the
+ * others: two of 2 GiB do not both end up where there is room for one. */
+static void test_refusals_are_planned_again(void **state)
+{
+	static const char *const refuses[] = { "host2", "host3" };
+	struct vm_state a = guest_of("a", 2048), b = guest_of("b", 2048);
+	struct core_world *world = core_world_new();
+	const struct reply *reply;
+
+	(void)state;
+	add_host(world, "host1", &(struct host_change){ 0 });
+	core_world_see(world, "host1", &a);
+	core_world_see(world, "host1", &b);
+	add_host(world, "host2", &(struct host_change){ .capacity_mib = 16384 });
+	add_host(world, "host3", &(struct host_change){ .capacity_mib = 8192 });
+	add_host(world, "host4", &(struct host_change){ .capacity_mib = 4096 });
+	add_host(world, "host5", &(struct host_change){ .capacity_mib = 3072 });
+	reply = ask_hosts(world, refuses, 2);
+	assert_int_equal(find(reply, "a")->state, DRAIN_VM_WAITING);
+	assert_int_equal(find(reply, "b")->state, DRAIN_VM_WAITING);
+	assert_string_not_equal(find(reply, "a")->target, find(reply, "b")->target);
+	assert_true(strcmp(find(reply, "a")->target, "host3") > 0);
+	assert_true(strcmp(find(reply, "b")->target, "host3") > 0);
+	assert_int_equal(reply->plan->vms[0].order, 1);
+	core_world_free(world);
+}
+
+/* With no destination left the guest is blocked, with what each has said. */
+static void test_all_refuse(void **state)
+{
+	static const char *const refuses[] = { "host2", "host3" };
+	struct vm_state web = guest_of("web", 512);
+	struct core_world *world = two_hosts(&(struct host_change){ 0 }, &web);
+	const struct reply *reply;
+	const struct drain_vm *dv;
+
+	(void)state;
+	add_host(world, "host3", &(struct host_change){ 0 });
+	reply = ask_hosts(world, refuses, 2);
+	dv = find(reply, "web");
+	assert_int_equal(dv->state, DRAIN_VM_BLOCKED);
+	assert_non_null(strstr(dv->reason, "host2 refused: disk/vda: no such file here"));
+	assert_non_null(strstr(dv->reason, "host3 refused: disk/vda: no such file here"));
+	core_world_free(world);
+}
+
 /* --- agreement --- */
 
 #define FLEETS 60
@@ -347,7 +437,8 @@ static unsigned draw(unsigned *seed, unsigned most)
 	return (*seed >> 16) % most;
 }
 
-static struct core_world *draw_fleet(unsigned *seed)
+/* Every third fleet is small: then all have a place now and then. */
+static struct core_world *draw_fleet(unsigned *seed, bool small)
 {
 	static const char *const bridges[] = { "br0", "br0", "br1" };
 	static const char *const machines[] = { "pc-q35-7.2", "pc-q35-7.2", "pc-q35-8.0" };
@@ -374,7 +465,7 @@ static struct core_world *draw_fleet(unsigned *seed)
 		snprintf(name, sizeof(name), "host%u", i + 1);
 		add_host(world, name, &change);
 	}
-	for (unsigned i = 0; i < GUESTS; i++) {
+	for (unsigned i = 0; i < (small ? 3 : GUESTS); i++) {
 		char name[16];
 		struct vm_state guest;
 
@@ -453,23 +544,76 @@ static void check_blocked(struct core_world *world, const struct reply *reply)
 	plan_deinit(&full);
 }
 
+/* drover capacity says yes where the drain has a place for each, never yes where a guest is proved to have
+ * none, and never no where all have one. */
+static void check_capacity(struct core_world *world, const struct reply *reply, size_t placed)
+{
+	const struct node *node = fleet_find_node(world->fleet, "host1");
+	struct capacity_answer answer;
+	bool proved = false;
+	struct capacity c;
+
+	for (size_t i = 0; i < reply->plan->n_vms; i++)
+		proved |= reply->plan->vms[i].state == DRAIN_VM_BLOCKED &&
+		          strcmp(drain_proof_name(reply->plan->vms[i].proof), "none") != 0;
+	capacity_init(&c, world->fleet, world->now_ms, CAPACITY_STEPS);
+	answer = capacity_ask_drain(&c, &node, 1);
+	if (proved && answer.verdict == PACKING_YES)
+		fail_msg("capacity says yes, and a guest is proved to have no place");
+	if (placed == reply->plan->n_vms && answer.verdict != PACKING_YES)
+		fail_msg("capacity says %s (%s), and the drain has a place for each",
+		         capacity_verdict_name(answer.verdict), answer.reason);
+	capacity_answer_deinit(&answer);
+	capacity_deinit(&c);
+}
+
+/* drover place, for a guest like one that there is, says of each host what the plan says. */
+static void check_place(struct core_world *world, const struct reply *reply)
+{
+	for (size_t i = 0; i < reply->plan->n_vms; i++) {
+		const struct vm *vm = fleet_find_vm(world->fleet, reply->plan->vms[i].uuid);
+		const struct sighting *home = fleet_find_sighting(vm, vm->node);
+		struct capacity_place *places;
+		struct capacity c;
+		size_t count;
+
+		capacity_init(&c, world->fleet, world->now_ms, CAPACITY_STEPS);
+		places = capacity_list_places(&c, vm_state_need_bytes(&home->state),
+		                              home->state.vcpus, vm, &count);
+		for (size_t p = 0; p < count; p++) {
+			const struct plan_node *node = &c.plan.nodes[places[p].node->plan_index];
+			enum plan_refusal why = plan_judge(world->fleet, node, vm, true,
+			                                   world->now_ms, NULL);
+
+			if (why != PLAN_IS_SOURCE)
+				assert_int_equal(places[p].why, why);
+		}
+		free(places);
+		capacity_deinit(&c);
+	}
+}
+
 static void test_drains_and_hosts_agree(void **state)
 {
-	size_t placed = 0, blocked = 0;
+	size_t placed = 0, blocked = 0, whole = 0;
 
 	(void)state;
 	for (unsigned fleet = 0; fleet < FLEETS; fleet++) {
 		unsigned seed = fleet + 1;
-		struct core_world *world = draw_fleet(&seed);
+		struct core_world *world = draw_fleet(&seed, fleet % 3 == 0);
 		const struct reply *reply = ask(world, "host1");
 		size_t n = check_places(world, reply);
 
 		check_blocked(world, reply);
+		check_capacity(world, reply, n);
+		check_place(world, reply);
 		placed += n;
 		blocked += reply->plan->n_vms - n;
+		whole += n == reply->plan->n_vms;
 		core_world_free(world);
 	}
-	/* Both are looked at. */
+	/* All of it is looked at. */
+	assert_true(whole > FLEETS / 20);
 	assert_true(placed > 2 * FLEETS);
 	assert_true(blocked > 2 * FLEETS);
 }
@@ -488,6 +632,8 @@ int main(void)
 		cmocka_unit_test(test_no_denial_without_a_measurement),
 		cmocka_unit_test(test_silent_agents),
 		cmocka_unit_test(test_offers_stay),
+		cmocka_unit_test(test_refusals_are_planned_again),
+		cmocka_unit_test(test_all_refuse),
 		cmocka_unit_test(test_drains_and_hosts_agree),
 	};
 
