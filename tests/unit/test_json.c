@@ -27,7 +27,7 @@ static void test_defaults_are_shown(void **state)
 	(void)state;
 	assert_string_equal(text, "{\"revision\":0,\"wallMs\":0,\"severity\":\"\","
 	                          "\"subject\":\"\",\"text\":\"\"}");
-	assert_string_equal(empty, "{\"nodes\":[],\"revision\":0}");
+	assert_string_equal(empty, "{\"nodes\":[],\"revision\":0,\"note\":\"\"}");
 }
 
 /* Numbers keep all 64 bits, booleans are words, absent messages are null, enums are names. */
@@ -171,7 +171,7 @@ static void test_pretty(void **state)
 	_cleanup_free_ char *nothing = json_format(&empty.base, true);
 
 	(void)state;
-	assert_string_equal(text, "{\n  \"nodes\": [],\n  \"revision\": 0\n}");
+	assert_string_equal(text, "{\n  \"nodes\": [],\n  \"revision\": 0,\n  \"note\": \"\"\n}");
 	assert_string_equal(nothing, "{}");
 }
 
