@@ -22,6 +22,19 @@ static char **texts_new(const struct names *names, size_t *ret_count)
 	return list;
 }
 
+/* The hosts that it means now. */
+static size_t hosts_new(const struct fleet *fleet, const struct policy *policy, char ***ret)
+{
+	size_t n = 0;
+
+	*ret = xcalloc(HASH_COUNT(fleet->nodes) + 1, sizeof(**ret));
+	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
+		if (policy_names_node(policy, node))
+			(*ret)[n++] = xstrdup(node->kept.name);
+	}
+	return n;
+}
+
 static Drover__V1__Policy *policy_new(const struct fleet *fleet, const struct policy *policy)
 {
 	const struct policy_record *kept = &policy->kept;
@@ -44,7 +57,8 @@ static Drover__V1__Policy *policy_new(const struct fleet *fleet, const struct po
 	}
 	m->nodes = texts_new(&kept->nodes, &m->n_nodes);
 	m->selector = xstrdup(kept->selector);
-	m->on = texts_new(&policy->on, &m->n_on);
+	if (kept->kind == POLICY_ON)
+		m->n_on = hosts_new(fleet, policy, &m->on);
 	m->state = xstrdup(policy_verdict_name(policy_get_verdict(policy)));
 	m->reason = xstrdup(policy->reason);
 	m->helps = texts_new(&policy->helps, &m->n_helps);
@@ -143,45 +157,28 @@ void reply_policy(struct coordinator *c, struct mesh_incoming *in, const struct 
 
 /* --- explanations --- */
 
-static char *hosts_new(const struct policy *policy)
+static char *meaning_new(const struct fleet *fleet, const struct policy *policy)
 {
-	const struct policy_record *kept = &policy->kept;
-	char *text = kept->selector[0] ? xasprintf("hosts with %s, which are", kept->selector)
-	                               : xstrdup("");
-	const struct names *hosts = kept->selector[0] ? &policy->on : &kept->nodes;
+	char **hosts, *text;
+	size_t n;
 
-	for (size_t i = 0; i < hosts->count; i++) {
-		char *longer = xasprintf("%s%s%s", text,
-		                         i       ? ", "
-		                         : *text ? " "
-		                                 : "",
-		                         hosts->items[i]);
+	if (policy->kept.kind == POLICY_APART)
+		return xstrdup("no two of its guests on one host");
+	if (policy->kept.kind == POLICY_TOGETHER)
+		return xstrdup("all of its guests on one host");
+	n = hosts_new(fleet, policy, &hosts);
+	text = policy->kept.selector[0] ? xasprintf("its guests only on hosts with %s, which are%s",
+	                                            policy->kept.selector, n ? "" : " none")
+	                                : xstrdup("its guests only on");
+	for (size_t i = 0; i < n; i++) {
+		char *longer = xasprintf("%s%s %s", text, i ? "," : "", hosts[i]);
 
 		free(text);
+		free(hosts[i]);
 		text = longer;
 	}
-	if (!hosts->count) {
-		free(text);
-		text = xasprintf("hosts with %s, and none has them", kept->selector);
-	}
+	free(hosts);
 	return text;
-}
-
-static char *meaning_new(const struct policy *policy)
-{
-	char *hosts, *text;
-
-	switch (policy->kept.kind) {
-	case POLICY_APART:
-		return xstrdup("no two of its guests on one host");
-	case POLICY_TOGETHER:
-		return xstrdup("all of its guests on one host");
-	default:
-		hosts = hosts_new(policy);
-		text = xasprintf("its guests only on %s", hosts);
-		free(hosts);
-		return text;
-	}
 }
 
 static void add_line(Drover__V1__Explanation *m, char *line)
@@ -202,9 +199,10 @@ static const char *state_words(const struct policy *policy)
 	}
 }
 
-static void add_policy(const struct policy *policy, const char *begin, Drover__V1__Explanation *m)
+static void add_policy(const struct fleet *fleet, const struct policy *policy, const char *begin,
+                       Drover__V1__Explanation *m)
 {
-	char *meaning = meaning_new(policy);
+	char *meaning = meaning_new(fleet, policy);
 
 	add_line(m, xasprintf("%s%s: %s (%s); %s%s%s", begin, policy->kept.name, meaning,
 	                      policy->kept.soft ? "a wish" : "hard", state_words(policy),
@@ -225,7 +223,7 @@ void explain_policy(struct coordinator *c, struct mesh_incoming *in, const char 
 	drover__v1__explanation__init(m);
 	m->subject = xasprintf("policy/%s", name);
 	m->policy = policy_new(c->fleet, policy);
-	add_policy(policy, "", m);
+	add_policy(c->fleet, policy, "", m);
 	if (policy->kept.soft)
 		add_line(m, xstrdup("What cannot be met stops nobody: of the hosts that there are "
 		                    "the one that breaks the fewest wishes is taken."));
@@ -246,5 +244,5 @@ void policy_view_add_lines(const struct fleet *fleet, const struct vm *vm,
 	size_t count = policy_list_of(fleet, vm->uuid, &policies);
 
 	for (size_t i = 0; i < count; i++)
-		add_policy(policies[i], "policy ", m);
+		add_policy(fleet, policies[i], "policy ", m);
 }

@@ -87,6 +87,8 @@ struct target_view {
 	bool asked;    /* false: excluded by what the coordinator knows; reason says why */
 	bool excluded; /* so it is, and was asked all the same: it does not fit, whatever it says */
 	bool fits;
+	uint32_t broken; /* wishes that would not be met there; `against` has the first */
+	char against[REASON_BYTES];
 	char reason[REASON_BYTES];
 	struct checks checks;
 	enum guard guard;

@@ -22,8 +22,14 @@ void attempts_take_snapshot(struct fleet *fleet, struct node *node,
 /* EVENT_START_OUTCOME, _CANCEL_, _PROBE_ */
 void attempts_take_outcome(struct fleet *fleet, const struct event *event);
 
-/* Looks at every migration that is not over and asks for what is due. */
+/* Looks at every migration that is not over and asks for what is due. Who gets a slot that is free:
+ *
+ *	what a person has asked for      attempts_reconcile
+ *	guests of drains                 drain_reconcile_all
+ *	guests on their way back         attempts_reconcile_back: they are well where they are
+ */
 void attempts_reconcile(struct fleet *fleet);
+void attempts_reconcile_back(struct fleet *fleet);
 
 /* Frees the slot of an attempt that surely has no effect any more, back to PLANNED (or CANCELLED,
  * if that was asked for). */

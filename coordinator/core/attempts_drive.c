@@ -191,23 +191,38 @@ static void drive_planned(struct fleet *fleet, struct migration *m, struct plan 
 	}
 }
 
-void attempts_reconcile(struct fleet *fleet)
+/* Those that wait, in the order in which they were asked for: @back: on their way back, else the others. */
+static void launch_planned(struct fleet *fleet, bool back)
 {
 	struct migration *m, *next;
 	struct plan plan = { 0 };
 
 	for (m = fleet->active; m; m = next) {
 		next = m->next_active;
-		if (m->kept.holds_slot) {
-			drive_slot_holder(fleet, m);
-			continue;
-		}
-		/* Its source was declared dead: fence.c asks the destination. */
-		if (m->kept.state != MIGRATION_PLANNED)
+		/* One whose source was declared dead is none: fence.c asks the destination. */
+		if (m->kept.holds_slot || m->kept.state != MIGRATION_PLANNED ||
+		    back != (m->kept.back_of != 0))
 			continue;
 		if (!plan.nodes)
 			plan_init(&plan, fleet, change_now(fleet));
 		drive_planned(fleet, m, &plan);
 	}
 	plan_deinit(&plan);
+}
+
+void attempts_reconcile(struct fleet *fleet)
+{
+	struct migration *m, *next;
+
+	for (m = fleet->active; m; m = next) {
+		next = m->next_active;
+		if (m->kept.holds_slot)
+			drive_slot_holder(fleet, m);
+	}
+	launch_planned(fleet, false);
+}
+
+void attempts_reconcile_back(struct fleet *fleet)
+{
+	launch_planned(fleet, true);
 }

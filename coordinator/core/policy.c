@@ -63,11 +63,10 @@ static void free_policy(struct policy *policy)
 {
 	policy_record_deinit(&policy->kept);
 	names_deinit(&policy->helps);
-	names_deinit(&policy->on);
 	free(policy);
 }
 
-struct policy *policy_add(struct fleet *fleet, struct policy_record *kept)
+static struct policy *put(struct fleet *fleet, struct policy_record *kept)
 {
 	struct policy *policy;
 
@@ -80,8 +79,27 @@ struct policy *policy_add(struct fleet *fleet, struct policy_record *kept)
 	policy_record_deinit(&policy->kept);
 	policy->kept = *kept;
 	*kept = (struct policy_record){ 0 };
+	return policy;
+}
+
+struct policy *policy_add(struct fleet *fleet, struct policy_record *kept)
+{
+	struct policy *policy = put(fleet, kept);
+
 	make_seats(fleet);
 	return policy;
+}
+
+void policy_load(struct fleet *fleet, const struct policy_record *records, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct policy_record kept;
+
+		policy_record_copy(&kept, &records[i]);
+		put(fleet, &kept);
+	}
+	if (count)
+		make_seats(fleet);
 }
 
 void policy_save(struct policy *policy)
@@ -161,6 +179,14 @@ static struct drain_vm *find_drafted(const struct fleet *fleet, const struct vm 
 	return fleet->draft ? drain_find_vm((struct drain *)fleet->draft, vm->uuid) : NULL;
 }
 
+/* Where the draft sends it; "": nowhere. */
+static const char *get_drafted_target(const struct fleet *fleet, const struct vm *vm)
+{
+	const struct drain_vm *dv = find_drafted(fleet, vm);
+
+	return dv && dv->state != DRAIN_VM_BLOCKED ? dv->target : "";
+}
+
 /* The host that it runs on is to be emptied, and of it, too. */
 static bool leaves(const struct fleet *fleet, const struct vm *vm)
 {
@@ -184,15 +210,15 @@ static bool leaves(const struct fleet *fleet, const struct vm *vm)
 const struct node *policy_get_place(const struct fleet *fleet, const struct vm *vm)
 {
 	const struct migration *m = vm->migration;
-	const struct drain_vm *dv;
+	const char *drafted;
 
 	if (m && m->kept.holds_slot)
 		return fleet_find_node(fleet, m->kept.target);
 	if (m && m->kept.wanted_target[0])
 		return fleet_find_node(fleet, m->kept.wanted_target);
-	dv = find_drafted(fleet, vm);
-	if (dv && dv->target[0])
-		return fleet_find_node(fleet, dv->target);
+	drafted = get_drafted_target(fleet, vm);
+	if (drafted[0])
+		return fleet_find_node(fleet, drafted);
 	return leaves(fleet, vm) ? NULL : vm->node;
 }
 
@@ -201,7 +227,6 @@ static bool is_present(const struct fleet *fleet, const struct vm *vm, const str
 {
 	const struct sighting *here = fleet_find_sighting(vm, node);
 	const struct migration *m = vm->migration;
-	const struct drain_vm *dv = find_drafted(fleet, vm);
 
 	if (vm->node == node || (here && vm_state_is_active(&here->state)))
 		return true;
@@ -209,7 +234,7 @@ static bool is_present(const struct fleet *fleet, const struct vm *vm, const str
 	    (strcmp(m->kept.source, node->kept.name) == 0 ||
 	     strcmp(m->kept.target, node->kept.name) == 0))
 		return true;
-	return dv && strcmp(dv->target, node->kept.name) == 0;
+	return strcmp(get_drafted_target(fleet, vm), node->kept.name) == 0;
 }
 
 /* --- bars --- */
@@ -232,6 +257,18 @@ static bool bars_apart(const struct fleet *fleet, const struct policy *policy, c
 	return false;
 }
 
+/* Those that have not reported yet are about to: where their guests are is not known. */
+static bool is_starting(const struct fleet *fleet)
+{
+	bool silent = false;
+
+	if (!fleet->step || change_now(fleet) - fleet->started_ms >= NODE_SILENT_MS)
+		return false;
+	for (const struct node *node = fleet->nodes; node && !silent; node = node->hh.next)
+		silent = !node->known;
+	return silent;
+}
+
 static bool bars_together(const struct fleet *fleet, const struct policy *policy,
                           const struct vm *vm, const struct node *node, char *ret_text)
 {
@@ -239,9 +276,18 @@ static bool bars_together(const struct fleet *fleet, const struct policy *policy
 		const struct vm *other = fleet_find_vm(fleet, policy->kept.vms.items[i]);
 		const struct node *place;
 
-		if (!other || other == vm)
+		if (other == vm)
 			continue;
-		place = policy_get_place(fleet, other);
+		place = other ? policy_get_place(fleet, other) : NULL;
+		if ((!other || !other->node) && is_starting(fleet)) {
+			if (ret_text)
+				snprintf(ret_text, REASON_BYTES,
+				         "%s: policy %s keeps it with %.100s, which is not seen "
+				         "yet",
+				         node->kept.name, policy->kept.name,
+				         policy_get_vm_name(fleet, policy, i));
+			return true;
+		}
 		if (!place || place == node)
 			continue;
 		if (ret_text)

@@ -28,12 +28,13 @@ struct policy {
 	uint32_t unseen; /* of its guests: no host runs them, or none is heard that might */
 	char reason[REASON_BYTES]; /* what it does not hold for: "db1 and db2 are both on host2" */
 	struct names helps;        /* owned; commands that would repair it */
-	struct names on;           /* owned, ON: the hosts it means now */
 	UT_hash_handle hh;
 };
 
 /* Takes @kept's contents; in place of one of that name. */
 struct policy *policy_add(struct fleet *fleet, struct policy_record *kept);
+/* What the store had; copied. */
+void policy_load(struct fleet *fleet, const struct policy_record *records, size_t count);
 /* Forgotten now, and in the store at the end of this step. */
 void policy_remove(struct fleet *fleet, struct policy *policy);
 void policy_save(struct policy *policy);

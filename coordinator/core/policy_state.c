@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const verdict_names[] = {
@@ -48,98 +49,78 @@ static void say(struct names *ret, const char *format, ...)
 	names_add(ret, text);
 }
 
-static const struct node *node_of(const struct fleet *fleet, const struct policy *policy, size_t i)
+static const char *name_of(const struct fleet *fleet, const struct policy *policy, size_t i)
 {
-	const struct vm *vm = fleet_find_vm(fleet, policy->kept.vms.items[i]);
-
-	return vm ? vm->node : NULL;
+	return policy_get_vm_name(fleet, policy, i);
 }
 
-static bool look_apart(const struct fleet *fleet, struct policy *policy)
+/* @nodes: where each of its guests runs, NULL: nowhere seen. */
+static void look_apart(const struct fleet *fleet, struct policy *policy,
+                       const struct node *const *nodes)
 {
 	for (size_t i = 0; i < policy->kept.vms.count; i++) {
-		const struct node *node = node_of(fleet, policy, i);
+		size_t k = 0;
 
-		for (size_t k = 0; node && k < i; k++) {
-			if (node_of(fleet, policy, k) != node)
-				continue;
-			if (!policy->helps.count)
-				snprintf(policy->reason, sizeof(policy->reason),
-				         "%.100s and %.100s are both on %s",
-				         policy_get_vm_name(fleet, policy, k),
-				         policy_get_vm_name(fleet, policy, i), node->kept.name);
-			say(&policy->helps, "drover migrate %s",
-			    policy_get_vm_name(fleet, policy, i));
-			break;
-		}
+		while (k < i && (!nodes[i] || nodes[k] != nodes[i]))
+			k++;
+		if (k == i)
+			continue;
+		if (!policy->helps.count)
+			snprintf(policy->reason, sizeof(policy->reason),
+			         "%.100s and %.100s are both on %s", name_of(fleet, policy, k),
+			         name_of(fleet, policy, i), nodes[i]->kept.name);
+		say(&policy->helps, "drover migrate %s", name_of(fleet, policy, i));
 	}
-	return policy->helps.count;
 }
 
-/* Where most of them are: fewer moves repair it. */
-static const struct node *find_home(const struct fleet *fleet, const struct policy *policy)
+/* One of its guests where most of them are: fewer moves repair it. */
+static size_t find_home(const struct policy *policy, const struct node *const *nodes)
 {
-	const struct node *best = NULL;
-	size_t most = 0;
+	size_t best = 0, most = 0;
 
 	for (size_t i = 0; i < policy->kept.vms.count; i++) {
-		const struct node *node = node_of(fleet, policy, i);
 		size_t count = 0;
 
-		for (size_t k = 0; node && k < policy->kept.vms.count; k++)
-			count += node_of(fleet, policy, k) == node;
+		for (size_t k = 0; nodes[i] && k < policy->kept.vms.count; k++)
+			count += nodes[k] == nodes[i];
 		if (count > most) {
 			most = count;
-			best = node;
+			best = i;
 		}
 	}
 	return best;
 }
 
-static bool look_together(const struct fleet *fleet, struct policy *policy)
+static void look_together(const struct fleet *fleet, struct policy *policy,
+                          const struct node *const *nodes)
 {
-	const struct node *home = find_home(fleet, policy);
-	const char *at_home = "";
+	size_t home = find_home(policy, nodes);
 
-	for (size_t i = 0; home && i < policy->kept.vms.count && !at_home[0]; i++) {
-		if (node_of(fleet, policy, i) == home)
-			at_home = policy_get_vm_name(fleet, policy, i);
-	}
 	for (size_t i = 0; i < policy->kept.vms.count; i++) {
-		const struct node *node = node_of(fleet, policy, i);
-
-		if (!node || node == home)
+		if (!nodes[i] || nodes[i] == nodes[home])
 			continue;
 		if (!policy->helps.count)
 			snprintf(policy->reason, sizeof(policy->reason),
-			         "%.100s is on %s, and %.100s on %s",
-			         policy_get_vm_name(fleet, policy, i), node->kept.name, at_home,
-			         home->kept.name);
-		say(&policy->helps, "drover migrate %s --to %s",
-		    policy_get_vm_name(fleet, policy, i), home->kept.name);
+			         "%.100s is on %s, and %.100s on %s", name_of(fleet, policy, i),
+			         nodes[i]->kept.name, name_of(fleet, policy, home),
+			         nodes[home]->kept.name);
+		say(&policy->helps, "drover migrate %s --to %s", name_of(fleet, policy, i),
+		    nodes[home]->kept.name);
 	}
-	return policy->helps.count;
 }
 
-static bool look_on(const struct fleet *fleet, struct policy *policy)
+static void look_on(const struct fleet *fleet, struct policy *policy,
+                    const struct node *const *nodes)
 {
-	names_deinit(&policy->on);
-	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
-		if (policy_names_node(policy, node))
-			names_add(&policy->on, node->kept.name);
-	}
 	for (size_t i = 0; i < policy->kept.vms.count; i++) {
-		const struct node *node = node_of(fleet, policy, i);
-
-		if (!node || policy_names_node(policy, node))
+		if (!nodes[i] || policy_names_node(policy, nodes[i]))
 			continue;
 		if (!policy->helps.count)
 			snprintf(policy->reason, sizeof(policy->reason),
 			         "%.100s is on %s, which is none of them",
-			         policy_get_vm_name(fleet, policy, i), node->kept.name);
-		say(&policy->helps, "drover migrate %s", policy_get_vm_name(fleet, policy, i));
+			         name_of(fleet, policy, i), nodes[i]->kept.name);
+		say(&policy->helps, "drover migrate %s", name_of(fleet, policy, i));
 	}
-	return policy->helps.count;
 }
 
 /* Some of its guests are on their way, by a move or by a drain that goes on. */
@@ -158,33 +139,40 @@ static bool is_moving(const struct fleet *fleet, const struct policy *policy)
 	return false;
 }
 
-static bool look(const struct fleet *fleet, struct policy *policy)
+/* A host is silent, so that a guest which is not seen may be there. */
+static bool lacks_sight(const struct fleet *fleet)
 {
-	switch (policy->kept.kind) {
-	case POLICY_APART:
-		return look_apart(fleet, policy);
-	case POLICY_TOGETHER:
-		return look_together(fleet, policy);
-	default:
-		return look_on(fleet, policy);
+	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
+		if (!node->known || !node_is_heard(node, change_now(fleet)) ||
+		    !node->inventory_valid)
+			return true;
 	}
+	return false;
 }
 
-/* Guests that nobody lists: shut off, or on a host that is not heard. */
-static uint32_t count_unseen(const struct fleet *fleet, const struct policy *policy)
+/* Fills what can be seen of it; returns whether it is violated. @silent: lacks_sight. */
+static bool look(const struct fleet *fleet, struct policy *policy, bool silent)
 {
-	bool silent = false;
-	uint32_t unseen = 0;
+	const struct node **nodes = xcalloc(policy->kept.vms.count + 1, sizeof(*nodes));
 
-	for (const struct node *node = fleet->nodes; node && !silent; node = node->hh.next)
-		silent = !node->known || !node_is_heard(node, change_now(fleet)) ||
-		         !node->inventory_valid;
-	for (size_t i = 0; silent && i < policy->kept.vms.count; i++)
-		unseen += !node_of(fleet, policy, i);
-	return unseen;
+	policy->unseen = 0;
+	for (size_t i = 0; i < policy->kept.vms.count; i++) {
+		const struct vm *vm = fleet_find_vm(fleet, policy->kept.vms.items[i]);
+
+		nodes[i] = vm ? vm->node : NULL;
+		policy->unseen += silent && !nodes[i];
+	}
+	if (policy->kept.kind == POLICY_APART)
+		look_apart(fleet, policy, nodes);
+	else if (policy->kept.kind == POLICY_TOGETHER)
+		look_together(fleet, policy, nodes);
+	else
+		look_on(fleet, policy, nodes);
+	free(nodes);
+	return policy->helps.count;
 }
 
-static void judge(struct fleet *fleet, struct policy *policy)
+static void judge(struct fleet *fleet, struct policy *policy, bool silent)
 {
 	struct policy_record *kept = &policy->kept;
 	char before[REASON_BYTES];
@@ -193,8 +181,7 @@ static void judge(struct fleet *fleet, struct policy *policy)
 	text_copy(before, sizeof(before), policy->reason);
 	policy->reason[0] = '\0';
 	names_deinit(&policy->helps);
-	policy->unseen = count_unseen(fleet, policy);
-	violated = look(fleet, policy);
+	violated = look(fleet, policy, silent);
 	if (violated && !kept->violated_wall_ms) {
 		if (kept->kind == POLICY_TOGETHER && is_moving(fleet, policy)) {
 			policy->reason[0] = '\0';
@@ -220,14 +207,15 @@ static void judge(struct fleet *fleet, struct policy *policy)
 
 void policy_reconcile(struct fleet *fleet)
 {
-	bool wanted = fleet->step->n_changed || fleet->step->everything;
+	bool wanted = fleet->step->n_changed || fleet->step->everything, silent;
 
 	for (struct policy *policy = fleet->policies; policy && !wanted; policy = policy->hh.next)
 		wanted = policy->unsaved;
-	if (!wanted)
+	if (!wanted || !fleet->policies)
 		return;
+	silent = lacks_sight(fleet);
 	for (struct policy *policy = fleet->policies; policy; policy = policy->hh.next) {
 		if (!policy->kept.removed)
-			judge(fleet, policy);
+			judge(fleet, policy, silent);
 	}
 }

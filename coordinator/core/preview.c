@@ -15,6 +15,7 @@
 #include "coordinator/core/launch.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/core/plan_memory.h"
+#include "coordinator/core/policy.h"
 #include "coordinator/core/predict.h"
 
 #include <stdio.h>
@@ -136,6 +137,8 @@ static int compare_targets(const void *a, const void *b)
 		return right->fits - left->fits;
 	if (left->asked != right->asked)
 		return right->asked - left->asked;
+	if (left->broken != right->broken)
+		return left->broken < right->broken ? -1 : 1;
 	return strcmp(left->node, right->node);
 }
 
@@ -307,6 +310,16 @@ static bool plan_again(struct fleet *fleet, struct preview_round *round)
 	return round->open > 0;
 }
 
+/* It is the coordinator's to know, and a check like those of the host. */
+static void warn_of_wishes(struct target_view *view)
+{
+	struct check check = { .id = "policy", .verdict = CHECK_WARN };
+
+	text_copy(check.measured, sizeof(check.measured), view->against);
+	snprintf(check.required, sizeof(check.required), "a wish: it may move there all the same");
+	checks_add(&view->checks, &check);
+}
+
 static void answer_target(struct preview_round *round, size_t i, const struct event *event)
 {
 	struct target_view *view = &round->reply->targets[i];
@@ -316,6 +329,8 @@ static void answer_target(struct preview_round *round, size_t i, const struct ev
 		return;
 	}
 	checks_copy(&view->checks, event->preview.checks);
+	if (view->broken)
+		warn_of_wishes(view);
 	view->guard = event->preview.guard;
 	view->copied_bytes = event->preview.copied_bytes;
 	view->fits = event->preview.admitted && !view->excluded;
@@ -413,6 +428,7 @@ void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *
 			continue;
 		why = plan_judge(fleet, &plan.nodes[i], vm, false, change_now(fleet), view->reason);
 		text_copy(view->node, sizeof(view->node), node->kept.name);
+		view->broken = policy_count_broken(fleet, vm, node, view->against);
 		view->excluded = !is_worth_asking(why) && !(only && is_lacking(why));
 		if ((!view->excluded || (thorough && why != PLAN_UNREACHABLE)) && vm->node &&
 		    round->open < most) {

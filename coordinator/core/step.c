@@ -147,12 +147,7 @@ static void load(struct fleet *fleet, const struct store_contents *contents)
 	for (size_t i = 0; i < contents->n_vms; i++)
 		fleet_add_vm(fleet, contents->vms[i].uuid, contents->vms[i].name)->kept =
 			contents->vms[i];
-	for (size_t i = 0; i < contents->n_policies; i++) {
-		struct policy_record kept;
-
-		policy_record_copy(&kept, &contents->policies[i]);
-		policy_add(fleet, &kept);
-	}
+	policy_load(fleet, contents->policies, contents->n_policies);
 	for (size_t i = 0; i < contents->n_events; i++)
 		fleet_add_event(fleet, &contents->events[i]);
 
@@ -244,6 +239,7 @@ static void reconcile(struct fleet *fleet)
 		fence_reconcile(fleet);
 		attempts_reconcile(fleet);
 		drain_reconcile_all(fleet);
+		attempts_reconcile_back(fleet);
 		intent_reconcile(fleet);
 		if (!fleet->reconcile_wanted)
 			break;

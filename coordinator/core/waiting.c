@@ -55,14 +55,20 @@ static size_t position_in_drain(const struct drain *drain, const struct drain_vm
 	return position;
 }
 
-/* Among the migrations that were asked for by themselves and have no slot: in the order asked. */
+static bool waits_by_itself(const struct migration *m, bool back)
+{
+	return !m->kept.holds_slot && !m->kept.drain_number && m->kept.state == MIGRATION_PLANNED &&
+	       back == (m->kept.back_of != 0);
+}
+
+/* Among those that have no slot and were asked for by themselves, or, like it, are on their way back: in
+ * the order asked. */
 static size_t position_of(const struct fleet *fleet, const struct migration *wanted, size_t *ret_of)
 {
 	size_t position = 0, of = 0;
 
 	for (const struct migration *m = fleet->active; m; m = m->next_active) {
-		if (m->kept.holds_slot || m->kept.drain_number ||
-		    m->kept.state != MIGRATION_PLANNED)
+		if (!waits_by_itself(m, wanted->kept.back_of != 0))
 			continue;
 		of++;
 		if (m == wanted)
@@ -70,6 +76,28 @@ static size_t position_of(const struct fleet *fleet, const struct migration *wan
 	}
 	*ret_of = of;
 	return position;
+}
+
+/* Who gets a free slot first: attempts.h. */
+static void say_priority(const struct fleet *fleet, const struct migration *m, struct names *ret)
+{
+	size_t first = 0;
+
+	for (const struct migration *other = fleet->active; other; other = other->next_active)
+		first += other != m && waits_by_itself(other, false);
+	if (m && !m->kept.drain_number && !m->kept.back_of) {
+		say(ret,
+		    "asked for by itself: it goes before guests of drains, and before those on "
+		    "their way back");
+		return;
+	}
+	if (m && m->kept.back_of)
+		say(ret,
+		    "on its way back: guests of drains go first, and what was asked for by "
+		    "itself, %zu now",
+		    first);
+	else if (first)
+		say(ret, "%zu that were asked for by themselves go before guests of drains", first);
 }
 
 struct holder {
@@ -157,6 +185,7 @@ void waiting_describe(const struct fleet *fleet, const struct vm *vm, struct nam
 		say(ret, "migration/%" PRIu64 " is number %zu of %zu that wait: %.300s",
 		    m->kept.number, position, of, m->kept.reason);
 	}
+	say_priority(fleet, m, ret);
 	if (!launch_lacks_slot(fleet, vm->node, dv ? drain : NULL, reason))
 		return;
 	outbound = strstr(reason, "outbound slots of") != NULL;

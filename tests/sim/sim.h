@@ -6,6 +6,7 @@
  *	sim_edge.c   the coordinator's edge: carries out actions, crashes, starts again
  *	sim_host.c   hosts, their guests, and what their agents say
  *	sim_agent.c  migrations, and what agents answer (proto/agent.proto)
+ *	sim_policy.c what guests and hosts belong together, and that it holds
  *	sim_check.c  what must hold after every single event
  *
  * The same seed gives the same run, to the millisecond. A story is a world without faults and with
@@ -116,6 +117,11 @@ struct sim {
 	struct sim_attempt **attempts;
 	size_t n_attempts;
 
+	/* Hard policies, once they were answered: sim_policy.c. */
+	int apart[3], n_apart; /* guests */
+	int on_vm, n_on;       /* that guest is on the first hosts only */
+	bool apart_said, on_said;
+
 	/* What the checks remember. */
 	struct attempt *started; /* every START the coordinator ever asked for */
 	size_t n_started;
@@ -155,6 +161,10 @@ void sim_drain(struct sim *sim, const char *node, const char *leave, bool dry_ru
 void sim_ask_node(struct sim *sim, enum event_kind kind, const char *node);
 void sim_migrate(struct sim *sim, const char *vm, const char *target);
 void sim_cancel(struct sim *sim, const char *kind, const char *name);
+void sim_set_policy(struct sim *sim, enum policy_kind kind, const char *name,
+                    const struct names *vms, const struct names *nodes);
+/* Draws some that hold now, and says them. */
+void sim_draw_policies(struct sim *sim);
 
 /* --- hosts and agents --- */
 
@@ -194,6 +204,7 @@ void sim_fail_call(struct sim *sim, struct sim_call *call);
 /* --- checks --- */
 
 void sim_check(struct sim *sim);
+void sim_check_policies(struct sim *sim);
 void sim_check_action(struct sim *sim, const struct action *action);
 /* Called by the model when an attempt really begins. */
 void sim_check_begin(struct sim *sim, const struct sim_attempt *attempt);

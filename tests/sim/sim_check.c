@@ -108,6 +108,7 @@ void sim_check(struct sim *sim)
 {
 	check_caps(sim);
 	check_memory(sim);
+	sim_check_policies(sim);
 	if (!sim->fleet)
 		return;
 	check_counts(sim);

@@ -453,3 +453,18 @@ void sim_cancel(struct sim *sim, const char *kind, const char *name)
 	sim_trace(sim, "operator", "cancel %s/%s", kind, name);
 	ask(sim, &event);
 }
+
+void sim_set_policy(struct sim *sim, enum policy_kind kind, const char *name,
+                    const struct names *vms, const struct names *nodes)
+{
+	struct event event = { .kind = EVENT_SET_POLICY };
+
+	event.policy.name = name;
+	event.policy.by = "operator";
+	event.policy.kind = kind;
+	event.policy.vms = vms;
+	event.policy.nodes = nodes;
+	event.policy.selector = "";
+	sim_trace(sim, "operator", "policy %s %s", policy_kind_name(kind), name);
+	ask(sim, &event);
+}

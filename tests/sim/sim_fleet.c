@@ -163,6 +163,8 @@ static bool run_seed(uint64_t seed, FILE *trace, uint64_t *ret_events, uint64_t 
 	sim_agents_start(sim);
 	sim_coordinator_start(sim);
 	sim_run(sim, 3000, NULL);
+	if (seed / 6 % 2)
+		sim_draw_policies(sim);
 	sim_drain(sim, "host1", NULL, false);
 	for (uint64_t spent = 0; spent < STORM_MS && !sim->broken; spent += 10000) {
 		sim_run(sim, 10000, NULL);

@@ -307,6 +307,49 @@ static void test_wishes(void **state)
 	core_world_free(world);
 }
 
+static const struct target_view *ask_where(struct core_world *world, const char *vm,
+                                           const char *node)
+{
+	struct event event = { .kind = EVENT_EXPLAIN_VM, .request = 6 };
+	struct event outcome = { .kind = EVENT_PREVIEW_OUTCOME };
+	static const struct checks none;
+
+	event.explain.vm = vm;
+	event.explain.node = node;
+	core_world_forget(world);
+	core_world_step(world, &event);
+	if (core_world_count(world, ACTION_PREVIEW)) {
+		outcome.preview.preview = core_world_find(world, ACTION_PREVIEW)->preview.preview;
+		outcome.preview.outcome = CALL_ANSWERED;
+		outcome.preview.admitted = true;
+		outcome.preview.checks = &none;
+		core_world_step(world, &outcome);
+	}
+	return &core_world_reply(world)->targets[0];
+}
+
+/* Asked why not there: a hard policy is the reason whatever the host says, a wish is a warning. */
+static void test_why_not(void **state)
+{
+	struct core_world *world = four_hosts();
+	const struct target_view *view;
+
+	(void)state;
+	policy_must(world, "db", POLICY_APART, false, "db1,db3", NULL);
+	view = ask_where(world, "db1", "host2");
+	assert_false(view->fits);
+	assert_string_equal(view->reason,
+	                    "host2: policy db keeps it apart from db3, which is there");
+	policy_must(world, "db", POLICY_APART, true, "db1,db3", NULL);
+	view = ask_where(world, "db1", "host2");
+	assert_true(view->fits);
+	assert_int_equal(view->checks.count, 1);
+	assert_int_equal(view->checks.items[0].verdict, CHECK_WARN);
+	assert_non_null(strstr(view->checks.items[0].measured, "policy db"));
+	assert_int_equal(ask_where(world, "db1", "host3")->checks.count, 0);
+	core_world_free(world);
+}
+
 /* A guest that moves counts at both ends: nobody goes where it leaves, nor where it arrives. */
 static void test_at_both_ends(void **state)
 {
@@ -367,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_a_named_host),
 		cmocka_unit_test(test_a_chosen_host),
 		cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_why_not),
 		cmocka_unit_test(test_at_both_ends),
 		cmocka_unit_test(test_just_before_the_order),
 	};
