@@ -30,7 +30,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COURIERS             4 /* short questions at a time; libvirtd serves 5 per connection */
+#define COURIERS 4 /* short questions at a time; libvirtd serves 5 per connection */
+/* Of an orderly stop, for short questions that libvirt does not answer. */
+#define STOP_WAIT_MS         5000
 #define RELIST_SECONDS       5
 #define KERNEL_FACTS_SECONDS 60
 
@@ -471,7 +473,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 		rc = agent->hypervisor->ops->watch(agent->hypervisor, hypervisor_event, agent, err);
 	if (rc < 0) {
 		journal_state_deinit(&past);
-		agent_stop(agent);
+		(void)agent_stop(agent);
 		return rc;
 	}
 	target_adopt(agent, &past);
@@ -500,10 +502,12 @@ void agent_drain(struct agent *agent, void (*drained)(void *context), void *cont
  * and the next agent looks for itself. So everybody who could still call back is waited for, and finds
  * attempts that do not go on. The mesh goes first: it tells each question in the couriers' queues
  * that nobody waits for its answer any more, as long as that question is there to be told. */
-void agent_stop(struct agent *agent)
+bool agent_stop(struct agent *agent)
 {
+	bool home;
+
 	if (!agent)
-		return;
+		return true;
 	agent->stopping = true;
 	loop_timer_stop(agent->loop, &agent->second);
 	credentials_stop(agent);
@@ -518,14 +522,20 @@ void agent_stop(struct agent *agent)
 	}
 	audit_stop(agent->audit);
 	agent->audit = NULL;
-	courier_pool_free(agent->couriers);
+	home = courier_pool_free_within(agent->couriers, STOP_WAIT_MS);
 	agent->couriers = NULL;
 	power_stop(agent);
 	probes_stop(agent);
 	agent->inventory.couriers = NULL;
 	journal_keeper_close(agent->journal);
 	agent->journal = NULL;
-	dirty_rates_stop(agent->dirty_rates); /* last: a QEMU that hangs holds it */
+	/* Last: a QEMU that hangs holds it. */
+	if (!dirty_rates_stop(agent->dirty_rates) || !home) {
+		log_warning("%s: not waited for",
+		            home ? "a guest's QEMU has not answered how much it writes"
+		                 : "libvirt has not answered");
+		return false;
+	}
 	(void)loop_run_until(agent->loop, 2 * PEERS_POLL_MS, NULL, NULL);
 	credentials_free(agent);
 	traffic_close(agent->traffic);
@@ -544,4 +554,5 @@ void agent_stop(struct agent *agent)
 	inventory_deinit(&agent->inventory);
 	reservations_free(agent->reservations);
 	free(agent);
+	return true;
 }

@@ -127,8 +127,10 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 /* Takes no new calls, and calls @drained once those that are under way have ended, or after
  * AGENT_DRAIN_MS. What migrates goes on meanwhile. agent_stop is next. Once. */
 void agent_drain(struct agent *agent, void (*drained)(void *context), void *context);
-/* Leaves running migrations and tunnels alone: the next agent adopts them. */
-void agent_stop(struct agent *agent);
+/* Leaves running migrations and tunnels alone: the next agent adopts them. False: a question to libvirt has
+ * not come back, and is not waited for; what it uses (hypervisor, loop) must not be freed: end the
+ * process. */
+bool agent_stop(struct agent *agent);
 
 /* Takes note of a coordinator's epoch: -ERROR_STALE if a higher one was seen (invariant I5). A
  * higher one is journaled. */

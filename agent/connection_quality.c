@@ -21,11 +21,17 @@ const char *quality_limit_name(enum quality_limit limit)
 	return limit_names[limit];
 }
 
+/* Another connection of that name, or a clock of the kernel's that has gone round: its times are counted in
+ * 32 bits of jiffies. */
 static bool went_back(const struct tcp_figures *before, const struct tcp_figures *now, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (now[i].acked_bytes < before[i].acked_bytes ||
-		    now[i].sent_bytes < before[i].sent_bytes || now[i].busy_us < before[i].busy_us)
+		    now[i].sent_bytes < before[i].sent_bytes ||
+		    now[i].retransmitted_bytes < before[i].retransmitted_bytes ||
+		    now[i].busy_us < before[i].busy_us ||
+		    now[i].receiver_limited_us < before[i].receiver_limited_us ||
+		    now[i].buffer_limited_us < before[i].buffer_limited_us)
 			return true;
 	return false;
 }
@@ -135,9 +141,12 @@ void quality_update(struct connection_quality *q, struct quality_path *path,
 	q->bytes_per_s = more.acked_bytes * 1000 / window_ms;
 	q->rtt_us = more.rtt_us;
 	q->min_rtt_us = more.min_rtt_us;
-	q->resent_ppm = more.sent_bytes
-	                        ? (uint32_t)(more.retransmitted_bytes * 1000000 / more.sent_bytes)
-	                        : 0;
+	q->resent_ppm = more.sent_bytes ? (uint32_t)((double)more.retransmitted_bytes * 1e6 /
+	                                             (double)more.sent_bytes)
+	                                : 0;
+	/* An old kernel may know the one and not the other. */
+	if (q->resent_ppm > 1000000)
+		q->resent_ppm = 1000000;
 	q->limit = find_limit(q, &carrying, window_ms * 1000 * counted, cap_bytes_per_s);
 	judge_path(q, path, window_ms);
 	q->known = true;

@@ -24,6 +24,8 @@ static const unsigned order[] = { 0, 1, 0, 2, 0 };
 #define RETRY_MS          60000
 /* An answer that does not come so long after its window never will. */
 #define PATIENCE_MS 15000
+/* Of an orderly stop: a question takes some milliseconds. */
+#define STOP_WAIT_MS 1000
 /* Of QEMU's memory, not the guest's: its own and its libraries' (measured: 42 MiB more than what such a
  * guest's move sends). */
 #define QEMU_OWN_BYTES (40 * MIB)
@@ -332,12 +334,14 @@ struct dirty_rates *dirty_rates_new(struct hypervisor *h, struct loop *loop,
 	return d;
 }
 
-void dirty_rates_stop(struct dirty_rates *d)
+bool dirty_rates_stop(struct dirty_rates *d)
 {
 	if (!d || !d->courier)
-		return;
-	courier_pool_free(d->courier);
+		return true;
+	if (!courier_pool_free_within(d->courier, STOP_WAIT_MS))
+		return false;
 	d->courier = NULL;
+	return true;
 }
 
 void dirty_rates_free(struct dirty_rates *d)

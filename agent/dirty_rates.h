@@ -51,8 +51,9 @@ struct dirty_rates;
 struct dirty_rates *dirty_rates_new(struct hypervisor *h, struct loop *loop,
                                     void (*measured)(const char *uuid, void *context),
                                     void *context);
-/* Asks nothing more; waits for a question under way. Before the loop's last turn. NULL is fine. */
-void dirty_rates_stop(struct dirty_rates *d);
+/* Asks nothing more; waits for a question under way, but not for a QEMU that hangs. False: there is one, and
+ * neither @d nor its hypervisor and loop may be freed. Before the loop's last turn. NULL is fine. */
+bool dirty_rates_stop(struct dirty_rates *d);
 /* After dirty_rates_stop and a turn of the loop. NULL is fine. */
 void dirty_rates_free(struct dirty_rates *d);
 

@@ -4,32 +4,65 @@
 
 #include "common/alloc.h"
 
-#include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-static void read_interface(struct guest_interface *i, struct traffic *traffic, uint64_t now_ns)
+/* What there is of all links, or why it is not known. */
+struct reading {
+	struct link_counters *links; /* owned */
+	size_t count;
+	struct error error;
+};
+
+static void read_interface(struct guest_interface *i, const struct reading *reading,
+                           uint64_t now_ns)
 {
-	struct link_stats stats;
-	struct error err;
-	uint32_t ifindex;
+	const struct link_counters *link;
+	char why[GUEST_INTERFACE_WHY_BYTES];
 
 	if (!i->device[0])
 		return;
-	if (!traffic)
-		guest_interface_lose(i, "the agent cannot read counters: see its log");
-	else if (traffic_read_link(traffic, i->device, &ifindex, &stats, &err) < 0)
-		guest_interface_lose(i, err.text);
-	else
-		guest_interface_update(i, ifindex, &stats, now_ns);
+	if (reading->error.code != ERROR_NONE) {
+		guest_interface_lose(i, reading->error.text);
+		return;
+	}
+	link = link_counters_find(reading->links, reading->count, i->device);
+	if (link) {
+		guest_interface_update(i, link->ifindex, &link->stats, now_ns);
+		return;
+	}
+	snprintf(why, sizeof(why), "there is no network interface \"%s\" here", i->device);
+	guest_interface_lose(i, why);
 }
 
+static bool has_devices(const struct inventory *inventory)
+{
+	for (const struct inventory_vm *vm = inventory->vms; vm; vm = vm->hh.next) {
+		for (size_t i = 0; i < vm->n_interfaces; i++) {
+			if (vm->interfaces[i].device[0])
+				return true;
+		}
+	}
+	return false;
+}
+
+/* One question for all of them: the owner thread waits for it. */
 void guest_traffic_tick(struct inventory *inventory, struct traffic *traffic, uint64_t now_ns)
 {
-	struct inventory_vm *vm, *next;
+	struct reading reading = { 0 };
 
-	HASH_ITER (hh, inventory->vms, vm, next) {
+	if (!has_devices(inventory))
+		return;
+	if (!traffic)
+		error_set(&reading.error, ERROR_SYSTEM,
+		          "the agent cannot read counters: see its log");
+	else
+		(void)traffic_read_links(traffic, &reading.links, &reading.count, &reading.error);
+	for (struct inventory_vm *vm = inventory->vms; vm; vm = vm->hh.next) {
 		for (size_t i = 0; i < vm->n_interfaces; i++)
-			read_interface(&vm->interfaces[i], traffic, now_ns);
+			read_interface(&vm->interfaces[i], &reading, now_ns);
 	}
+	free(reading.links);
 }
 
 static Drover__V1__GuestInterface *interface_new(const struct guest_interface *i)

@@ -90,7 +90,8 @@ static int run(const struct agent_settings *settings)
 			audit_flush(running.agent->audit);
 			_exit(status);
 		}
-		agent_stop(running.agent);
+		if (!agent_stop(running.agent))
+			_exit(status);
 	}
 	hypervisor->ops->free(hypervisor);
 	loop_free(loop);

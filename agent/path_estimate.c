@@ -110,16 +110,27 @@ void path_record_probe(struct path_record *r, const struct path_probe *probe)
 
 void path_record_history(struct path_record *r, uint64_t wire_bytes_per_s, uint64_t now_ms)
 {
-	/* What is left of another day is no history of this path any more. */
-	if (r->n && now_ms - r->history_at_ms > PATH_HALF_LIFE_MS)
-		r->n = r->next = 0;
-	if (r->n == 0)
-		r->history_began_ms = now_ms;
-	r->history[r->next] = wire_bytes_per_s;
+	r->history[r->next] = (struct path_second){ wire_bytes_per_s, now_ms };
 	r->next = (r->next + 1) % PATH_HISTORY_SAMPLES;
 	if (r->n < PATH_HISTORY_SAMPLES)
 		r->n++;
-	r->history_at_ms = now_ms;
+}
+
+/* Of the @i-th, 0 = the newest. */
+static const struct path_second *second_of(const struct path_record *r, size_t i)
+{
+	return &r->history[(r->next + PATH_HISTORY_SAMPLES - 1 - i) % PATH_HISTORY_SAMPLES];
+}
+
+/* How many of the newest came after @since_ms, and lie so close to the newest that they are of one time. */
+static size_t count_recent(const struct path_record *r, uint64_t since_ms)
+{
+	size_t n = 0;
+
+	while (n < r->n && second_of(r, n)->at_ms >= since_ms &&
+	       second_of(r, 0)->at_ms - second_of(r, n)->at_ms <= PATH_FRESH_MS)
+		n++;
+	return n;
 }
 
 struct figure {
@@ -130,18 +141,19 @@ struct figure {
 	bool shared;
 };
 
-static struct figure of_history(const struct path_record *r)
+/* Of the newest @n seconds, at least one. */
+static struct figure of_history(const struct path_record *r, size_t n)
 {
-	struct figure f = { .method = PATH_HISTORY, .at_ms = r->history_at_ms };
+	struct figure f = { .method = PATH_HISTORY, .at_ms = second_of(r, 0)->at_ms };
 	uint64_t sorted[PATH_HISTORY_SAMPLES];
 
-	memcpy(sorted, r->history, sizeof(sorted));
-	qsort(sorted, r->n, sizeof(*sorted), compare);
-	f.bytes_per_s = quantile(sorted, r->n, 90);
-	f.worth_percent = r->n >= PATH_HISTORY_ENOUGH ? HISTORY_PERCENT : FEW_PERCENT;
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = second_of(r, i)->bytes_per_s;
+	qsort(sorted, n, sizeof(*sorted), compare);
+	f.bytes_per_s = quantile(sorted, n, 90);
+	f.worth_percent = n >= PATH_HISTORY_ENOUGH ? HISTORY_PERCENT : FEW_PERCENT;
 	if (f.bytes_per_s)
-		f.spread_percent = (uint32_t)((quantile(sorted, r->n, 75) -
-		                               quantile(sorted, r->n, 25)) *
+		f.spread_percent = (uint32_t)((quantile(sorted, n, 75) - quantile(sorted, n, 25)) *
 		                              100 / f.bytes_per_s);
 	return f;
 }
@@ -165,19 +177,19 @@ static struct figure of_probe(const struct path_record *r)
 
 static bool choose(const struct path_record *r, struct figure *ret)
 {
+	size_t n = count_recent(r, r->probe.at_ms);
 	struct figure history, probe;
 
-	if (!r->n && !r->probe.at_ms)
+	if (!n && !r->probe.at_ms)
 		return false;
-	if (!r->n || !r->probe.at_ms) {
-		*ret = r->n ? of_history(r) : of_probe(r);
+	if (!n || !r->probe.at_ms) {
+		*ret = n ? of_history(r, n) : of_probe(r);
 		return true;
 	}
-	history = of_history(r);
+	history = of_history(r, n);
 	probe = of_probe(r);
 	if (history.at_ms > probe.at_ms &&
-	    (history.bytes_per_s >= probe.bytes_per_s ||
-	     (r->n >= PATH_HISTORY_ENOUGH && r->history_began_ms >= probe.at_ms)))
+	    (history.bytes_per_s >= probe.bytes_per_s || n >= PATH_HISTORY_ENOUGH))
 		*ret = history;
 	else
 		*ret = probe;
@@ -257,5 +269,6 @@ bool path_record_is_stale(const struct path_record *r, uint64_t now_ms)
 {
 	if (r->probe.at_ms && now_ms - r->probe.at_ms <= PATH_FRESH_MS)
 		return false;
-	return r->n < PATH_HISTORY_ENOUGH || now_ms - r->history_at_ms > PATH_FRESH_MS;
+	return count_recent(r, 0) < PATH_HISTORY_ENOUGH ||
+	       now_ms - second_of(r, 0)->at_ms > PATH_FRESH_MS;
 }

@@ -15,7 +15,8 @@
  * worth less. What an interface says of its speed is worth little (a veth says 10 Gbit/s whatever the
  * truth), but nothing goes faster than it.
  *
- * The newest evidence counts: a probe, unless ten seconds of migrations are newer. A migration may have
+ * The newest evidence counts: a probe, unless ten seconds of migrations are newer. Seconds count together
+ * that lie within ten minutes; before those it was another time of the day. A migration may have
  * shared the far end with others: what it got raises a figure at once and lowers it only by itself.
  */
 #pragma once
@@ -85,9 +86,10 @@ struct path_probe {
 /* All zero is a valid empty one. */
 struct path_record {
 	struct path_probe probe;
-	uint64_t history[PATH_HISTORY_SAMPLES]; /* wire, all of the interface's in such a second */
-	uint64_t history_at_ms;                 /* of the newest */
-	uint64_t history_began_ms;              /* of the oldest kept */
+	struct path_second {
+		uint64_t bytes_per_s; /* wire, all of the interface's in such a second */
+		uint64_t at_ms;
+	} history[PATH_HISTORY_SAMPLES];
 	size_t next, n;
 };
 

@@ -19,11 +19,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define STOP_LOOK_MS    20 /* how soon a stop is seen */
-#define CHUNK_BYTES     (256 * 1024)
-#define SEND_AHEAD      (128 * 1024)
-#define SCAVENGER_CLASS 0x20 /* CS1, RFC 3662 */
-#define PRIORITY_BULK   2    /* TC_PRIO_BULK: the last band of pfifo_fast */
+#define STOP_LOOK_MS      20 /* how soon a stop is seen */
+#define NO_DESCRIPTORS_MS 50
+#define CHUNK_BYTES       (256 * 1024)
+#define SEND_AHEAD        (128 * 1024)
+#define SCAVENGER_CLASS   0x20 /* CS1, RFC 3662 */
+#define PRIORITY_BULK     2    /* TC_PRIO_BULK: the last band of pfifo_fast */
 
 static bool is_stopped(const struct path_probe_plan *plan)
 {
@@ -129,6 +130,7 @@ static int accept_sender(int listener, const struct path_probe_plan *plan,
 	uint64_t deadline_ms = clock_now_ms() + PATH_PROBE_ACCEPT_MS;
 	struct sockaddr_storage expected = { 0 };
 	socklen_t bytes;
+	int lacking = 0;
 
 	if (port_address_parse(plan->peer_address, 0, &expected, &bytes) < 0)
 		return error_set(err, ERROR_INVALID, "\"%.63s\" is not an IP address",
@@ -144,8 +146,16 @@ static int accept_sender(int listener, const struct path_probe_plan *plan,
 			break;
 		fd = accept4(listener, (struct sockaddr *)&from, &from_bytes,
 		             SOCK_CLOEXEC | SOCK_NONBLOCK);
+		/* It stays ready while there is no descriptor: not at full speed, then. */
+		if (fd < 0 &&
+		    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+			lacking = errno;
+			if (wait_until(listener, 0, clock_now_ms() + NO_DESCRIPTORS_MS, plan) < 0)
+				return stopped(err);
+		}
 		if (fd < 0)
 			continue;
+		lacking = 0;
 		if (same_host(&from, &expected))
 			known = read_token(fd, plan, deadline_ms);
 		if (known > 0)
@@ -155,6 +165,9 @@ static int accept_sender(int listener, const struct path_probe_plan *plan,
 			return stopped(err);
 		r->turned_away++;
 	}
+	if (lacking)
+		return error_set_errno(err, ERROR_NO_SPACE, lacking,
+		                       "accepting a probe's connection");
 	return error_set(err, ERROR_TIMEOUT,
 	                 "nobody came from %s to port %u in %d ms (%u others turned away): is "
 	                 "that port open on the migration network?",

@@ -190,7 +190,6 @@ struct near_end {
 	void (*done)(const struct probe_result *result, void *context);
 	void *context;
 	struct path_probe_plan plan;
-	struct mesh_call *call;
 	bool opened, began, sending, call_over, arrived;
 
 	/* What came of it. */

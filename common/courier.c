@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct courier_pool {
 	struct loop *loop; /* borrowed; loop_post is for any thread */
@@ -20,6 +21,8 @@ struct courier_pool {
 	struct errand *first, **last; /* under lock */
 	bool stopping;                /* under lock: take nothing more */
 	bool finishing;               /* under lock: end when nothing waits */
+	unsigned n_left;              /* under lock: threads that take nothing more */
+	pthread_cond_t left;          /* by the clock that cannot be set */
 };
 
 static void bring_home(struct message *m)
@@ -53,6 +56,8 @@ static void *courier_thread(void *argument)
 
 		pthread_mutex_lock(&pool->lock);
 	}
+	pool->n_left++;
+	pthread_cond_signal(&pool->left);
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;
 }
@@ -60,12 +65,17 @@ static void *courier_thread(void *argument)
 struct courier_pool *courier_pool_new(struct loop *loop, unsigned threads)
 {
 	struct courier_pool *pool = xnew(struct courier_pool);
+	pthread_condattr_t monotonic;
 	sigset_t all, before;
 
 	pool->loop = loop;
 	pool->last = &pool->first;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->changed, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->left, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pool->threads = xcalloc(threads, sizeof(*pool->threads));
 
 	/* Signals are the owner's. */
@@ -99,6 +109,7 @@ static void end_pool(struct courier_pool *pool, bool finish)
 		free(e);
 	}
 	pthread_cond_destroy(&pool->changed);
+	pthread_cond_destroy(&pool->left);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool->threads);
 	free(pool);
@@ -107,6 +118,33 @@ static void end_pool(struct courier_pool *pool, bool finish)
 void courier_pool_free(struct courier_pool *pool)
 {
 	end_pool(pool, false);
+}
+
+bool courier_pool_free_within(struct courier_pool *pool, uint64_t wait_ms)
+{
+	struct timespec until;
+	bool all;
+
+	if (!pool)
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(wait_ms / 1000);
+	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&pool->lock);
+	pool->stopping = true;
+	pthread_cond_broadcast(&pool->changed);
+	while (pool->n_left < pool->n_threads &&
+	       pthread_cond_timedwait(&pool->left, &pool->lock, &until) == 0)
+		;
+	all = pool->n_left == pool->n_threads;
+	pthread_mutex_unlock(&pool->lock);
+	if (all)
+		end_pool(pool, false);
+	return all;
 }
 
 void courier_pool_finish(struct courier_pool *pool)

@@ -13,6 +13,9 @@
 
 #include "common/loop.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct errand {
 	struct message message;         /* private */
 	void (*work)(struct errand *e); /* courier thread */
@@ -27,6 +30,10 @@ struct courier_pool *courier_pool_new(struct loop *loop, unsigned threads);
 /* Lets running errands finish and frees those that wait, without done(). Call before the loop and
  * whatever work() uses go away. */
 void courier_pool_free(struct courier_pool *pool);
+
+/* The same, but no longer than that. False: one is still under way. Then nothing of the pool may be freed, nor
+ * what work() uses; it can be called again. */
+bool courier_pool_free_within(struct courier_pool *pool, uint64_t wait_ms);
 
 /* The same, but those that wait run, too: for what an orderly stop must not lose, and what cannot hang
  * for longer than that stop may take. Their done() runs if the loop does once more. */

@@ -390,19 +390,10 @@ static void describe(const struct traffic *traffic, struct traffic_sample *sampl
 	}
 }
 
-int traffic_read_link(struct traffic *traffic, const char *name, uint32_t *ret_ifindex,
-                      struct link_stats *ret_stats, struct error *err)
+int traffic_read_links(struct traffic *traffic, struct link_counters **ret_links, size_t *ret_count,
+                       struct error *err)
 {
-	uint32_t ifindex = if_nametoindex(name);
-	int rc;
-
-	if (!ifindex)
-		return error_set(err, ERROR_NOT_FOUND, "there is no network interface \"%s\" here",
-		                 name);
-	rc = link_stats_read(traffic->rtnl_fd, ifindex, ret_stats, err);
-	if (rc == 0)
-		*ret_ifindex = ifindex;
-	return rc;
+	return link_stats_read_all(traffic->rtnl_fd, ret_links, ret_count, err);
 }
 
 int traffic_read(struct traffic *traffic, struct traffic_sample *ret_sample, struct error *err)

@@ -124,10 +124,10 @@ void traffic_unregister(struct traffic *traffic, const struct traffic_endpoint *
 void traffic_find_route(const struct traffic *traffic, const struct traffic_endpoint *endpoint,
                         char ret_name[IF_NAMESIZE]);
 
-/* The kernel's own counters of any link of this network namespace, watched or not.
- * -ERROR_NOT_FOUND if there is none of this name. */
-int traffic_read_link(struct traffic *traffic, const char *name, uint32_t *ret_ifindex,
-                      struct link_stats *ret_stats, struct error *err);
+/* The kernel's own counters of all links of this network namespace, watched or not, in one question:
+ * link_counters_find. free(*ret_links). */
+int traffic_read_links(struct traffic *traffic, struct link_counters **ret_links, size_t *ret_count,
+                       struct error *err);
 
 /* Also attaches to interfaces which came back. */
 int traffic_read(struct traffic *traffic, struct traffic_sample *ret_sample, struct error *err);

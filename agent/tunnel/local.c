@@ -53,6 +53,15 @@ int tunnel_local_listen(const char *path, int *ret_fd, struct error *err)
 	return 0;
 }
 
+/* Out of descriptors the caller still waits in the queue, and the listener stays ready. */
+static int accept_failed(struct error *err, const char *what)
+{
+	bool lacks = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+
+	return error_set_errno(err, lacks ? ERROR_NO_SPACE : ERROR_BUSY, errno, "accepting %s",
+	                       what);
+}
+
 int tunnel_local_accept(int listener, int *ret_fd, struct error *err)
 {
 	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -60,7 +69,7 @@ int tunnel_local_accept(int listener, int *ret_fd, struct error *err)
 	socklen_t bytes = sizeof(who);
 
 	if (fd < 0)
-		return error_set_errno(err, ERROR_BUSY, errno, "accepting libvirt's connection");
+		return accept_failed(err, "libvirt's connection");
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) < 0 ||
 	    (who.uid != 0 && who.uid != geteuid()))
 		return error_set(err, ERROR_PERMISSION, "uid %u may not use this tunnel",
@@ -161,7 +170,7 @@ int tunnel_tcp_accept(int listener, int *ret_fd, char *ret_peer, struct error *e
 	int fd = accept4(listener, (struct sockaddr *)&at, &bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
-		return error_set_errno(err, ERROR_BUSY, errno, "accepting a connection");
+		return accept_failed(err, "a connection");
 	if (at.ss_family == AF_INET6)
 		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&at)->sin6_addr, host, sizeof(host));
 	else

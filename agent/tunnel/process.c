@@ -26,6 +26,7 @@
 #define PENDING_MAX        8
 #define HANDSHAKE_MS       10000
 #define STATUS_INTERVAL_MS 200
+#define NO_DESCRIPTORS_MS  100 /* until it is tried again */
 #define LINGER_MS          2000
 
 struct pending {
@@ -36,7 +37,8 @@ struct pending {
 struct process {
 	const struct tunnel_process_options *options; /* borrowed */
 	struct tunnel_tls *tls;
-	int signal_fd, listener; /* listener: unix at the source, TCP at the target */
+	int signal_fd, listener;  /* listener: unix at the source, TCP at the target */
+	uint64_t listen_again_ms; /* there was no descriptor for who called; 0 = there was */
 	struct pending pending[PENDING_MAX];
 	size_t n_pending;
 	struct tunnel_link *link; /* the twin, proved */
@@ -150,22 +152,38 @@ static int advance_pending(struct process *p, uint64_t now_ms, struct error *err
 	return 0;
 }
 
+/* Whoever calls stays in the queue, and the listener ready: not at full speed, then. */
+static void listen_later(struct process *p, uint64_t now_ms, const struct error *why)
+{
+	p->listen_again_ms = 0;
+	if (why->code != ERROR_NO_SPACE)
+		return;
+	p->listen_again_ms = now_ms + NO_DESCRIPTORS_MS;
+	note_error(p, why);
+}
+
 static void accept_twins(struct process *p, uint64_t now_ms)
 {
+	struct error why = { 0 };
 	char peer[80];
 	int fd;
 
-	while (tunnel_tcp_accept(p->listener, &fd, peer, NULL) == 0)
+	while (tunnel_tcp_accept(p->listener, &fd, peer, &why) == 0)
 		add_pending(p, fd, false, peer, now_ms);
+	listen_later(p, now_ms, &why);
 }
 
-static void accept_libvirt(struct process *p)
+static void accept_libvirt(struct process *p, uint64_t now_ms)
 {
+	struct error why = { 0 };
 	int fd;
 
 	/* A stranger, who was hung up on, or nobody after all: the next one may be libvirt. */
-	if (tunnel_local_accept(p->listener, &fd, NULL) < 0)
+	if (tunnel_local_accept(p->listener, &fd, &why) < 0) {
+		listen_later(p, now_ms, &why);
 		return;
+	}
+	note_error(p, &(struct error){ 0 });
 	FAILPOINT(tunnel_before_connected);
 	close_listener(p);
 	tunnel_relay_open(&p->relay, fd);
@@ -188,8 +206,9 @@ static int refuse_waiting(struct process *p, uint64_t now_ms, struct error *err)
 	if (now_ms < p->give_up_ms)
 		return 0;
 	if (p->link)
-		return error_set(err, ERROR_TIMEOUT, "libvirt did not call within %llu s",
-		                 (unsigned long long)p->options->wait_ms / 1000);
+		return error_set(err, ERROR_TIMEOUT, "libvirt did not call within %llu s%s%.200s",
+		                 (unsigned long long)p->options->wait_ms / 1000,
+		                 p->status.error_text[0] ? ": " : "", p->status.error_text);
 	if (p->status.error_text[0])
 		return error_set(
 			err, (enum error_code)p->status.error_code,
@@ -205,7 +224,8 @@ static int wait_for_something(struct process *p, uint64_t now_ms)
 {
 	struct pollfd polls[POLLS];
 	uint64_t timeout_ms = TUNNEL_PING_INTERVAL_MS;
-	bool listens = p->listener >= 0 && (!p->options->source || p->link);
+	bool listens = p->listener >= 0 && (!p->options->source || p->link) &&
+	               now_ms >= p->listen_again_ms;
 	nfds_t n = 0;
 
 	polls[n++] = (struct pollfd){ .fd = p->signal_fd, .events = POLLIN };
@@ -222,6 +242,8 @@ static int wait_for_something(struct process *p, uint64_t now_ms)
 		};
 	if (p->give_up_ms > now_ms && p->give_up_ms - now_ms < timeout_ms)
 		timeout_ms = p->give_up_ms - now_ms;
+	if (p->listen_again_ms > now_ms && p->listen_again_ms - now_ms < timeout_ms)
+		timeout_ms = p->listen_again_ms - now_ms;
 	return poll(polls, n, (int)timeout_ms + 1);
 }
 
@@ -232,13 +254,13 @@ static int run_once(struct process *p, struct error *err)
 
 	if (rc < 0)
 		return rc;
-	if (p->listener >= 0 && !p->options->source)
+	if (p->listener >= 0 && !p->options->source && now_ms >= p->listen_again_ms)
 		accept_twins(p, now_ms);
 	rc = advance_pending(p, now_ms, err);
 	if (rc < 0)
 		return rc;
-	if (p->listener >= 0 && p->options->source && p->link)
-		accept_libvirt(p);
+	if (p->listener >= 0 && p->options->source && p->link && now_ms >= p->listen_again_ms)
+		accept_libvirt(p, now_ms);
 	if (p->relaying) {
 		rc = tunnel_relay_run(&p->relay, now_ms, err);
 		if (rc < 0)

@@ -293,7 +293,8 @@ void agents_start(struct agents *t, size_t i)
 void agents_kill(struct agents *t, size_t i)
 {
 	fake_world_drop_callers(t->world, names[i]);
-	agent_stop(t->agents[i]);
+	if (!agent_stop(t->agents[i]))
+		abort();
 	t->agents[i] = NULL;
 	t->hypervisors[i]->ops->free(t->hypervisors[i]);
 	t->hypervisors[i] = NULL;

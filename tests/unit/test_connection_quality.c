@@ -69,6 +69,32 @@ static void test_limits(void **state)
 	}
 }
 
+/* A figure that went back, whichever, begins a new window: nothing is made of the difference. */
+static void test_goes_back(void **state)
+{
+	(void)state;
+	for (unsigned which = 0; which < 6; which++) {
+		struct run r;
+		uint64_t *const figures[] = { &r.f.acked_bytes,         &r.f.sent_bytes,
+			                      &r.f.retransmitted_bytes, &r.f.busy_us,
+			                      &r.f.receiver_limited_us, &r.f.buffer_limited_us };
+
+		begin(&r);
+		for (unsigned i = 0; i < 6; i++)
+			*figures[i] = UINT32_MAX;
+		r.now_ms += 1000;
+		quality_update(&r.q, &r.path, &r.f, 1, true, r.now_ms, 0);
+		*figures[which] = 7; /* it has gone round */
+		second(&r, which < 2 ? 0 : MIB, which == 3 ? 0 : 100, 0, 0);
+		assert_false(r.q.known);
+		second(&r, 80 * MIB, 100, 0, 0);
+		assert_true(r.q.known);
+		assert_int_equal(r.q.bytes_per_s, 80 * MIB);
+		assert_int_equal(r.q.resent_ppm, 0);
+		assert_int_equal(r.q.limit, QUALITY_LIMIT_NETWORK);
+	}
+}
+
 /* Several connections are one: sums, the worst round trip, the least ever; their busy time is compared
  * with as much time each. */
 static void test_several(void **state)
@@ -221,13 +247,10 @@ static void test_history(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_several),
-		cmocka_unit_test(test_idle_among_several),
-		cmocka_unit_test(test_windows),
-		cmocka_unit_test(test_collapse),
-		cmocka_unit_test(test_no_collapse),
-		cmocka_unit_test(test_history),
+		cmocka_unit_test(test_limits),      cmocka_unit_test(test_goes_back),
+		cmocka_unit_test(test_several),     cmocka_unit_test(test_idle_among_several),
+		cmocka_unit_test(test_windows),     cmocka_unit_test(test_collapse),
+		cmocka_unit_test(test_no_collapse), cmocka_unit_test(test_history),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,21 @@ static void test_finish(void **state)
 	assert_true(loop_run_until(f->loop, 20000, all_done, f));
 }
 
+/* One that hangs is waited for so long, and then left; once it is home the pool ends, and what waited is
+ * dropped. */
+static void test_not_for_ever(void **state)
+{
+	struct fixture *f = *state;
+
+	send_all(f);
+	assert_false(courier_pool_free_within(f->pool, 30));
+	assert_false(courier_pool_free_within(f->pool, 0));
+	pthread_mutex_unlock(&f->gate);
+	assert_true(courier_pool_free_within(f->pool, 20000));
+	assert_int_equal(f->n_worked, 1);
+	assert_true(courier_pool_free_within(NULL, 0));
+}
+
 /* One that is finished while nothing waits ends, too. */
 static void test_finish_idle(void **state)
 {
@@ -117,6 +132,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_finish, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_for_ever, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_finish_idle, setup, teardown),
 	};
 

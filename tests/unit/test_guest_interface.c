@@ -150,28 +150,36 @@ static void test_kept_over_a_reading(void **state)
 
 static void test_a_real_device(void **state)
 {
-	/* The counters of a device that nobody watches are read by its name; what is not there is an
-	 * error that names it. */
+	/* The counters of a device that nobody watches are found by its name among all; what is not there
+	 * is not found. */
 	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open(TRAFFIC_SOURCE_RTNL);
 	struct guest_interface i = make("bridge", VETH_OURS);
-	struct link_stats counters;
+	struct link_counters *links;
+	const struct link_counters *ours;
 	struct error err;
-	uint32_t ifindex;
+	size_t n;
 
 	(void)state;
 	veth_bring_up();
-	assert_int_equal(traffic_read_link(traffic, VETH_OURS, &ifindex, &counters, &err), 0);
-	assert_int_equal(ifindex, if_nametoindex(VETH_OURS));
-	guest_interface_update(&i, ifindex, &counters, 1 * S);
+	assert_int_equal(traffic_read_links(traffic, &links, &n, &err), 0);
+	ours = link_counters_find(links, n, VETH_OURS);
+	assert_non_null(ours);
+	assert_int_equal(ours->ifindex, if_nametoindex(VETH_OURS));
+	guest_interface_update(&i, ours->ifindex, &ours->stats, 1 * S);
+	free(links);
 	veth_transfer(true, false, 5201, 1 << 20);
-	assert_int_equal(traffic_read_link(traffic, VETH_OURS, &ifindex, &counters, &err), 0);
-	guest_interface_update(&i, ifindex, &counters, 2 * S);
+	assert_int_equal(traffic_read_links(traffic, &links, &n, &err), 0);
+	ours = link_counters_find(links, n, VETH_OURS);
+	assert_non_null(ours);
+	guest_interface_update(&i, ours->ifindex, &ours->stats, 2 * S);
 	assert_true(i.known);
 	assert_in_range(i.rx_bytes_per_s, 1 << 20, 2 << 20);
 	assert_true(i.tx_bytes_per_s < i.rx_bytes_per_s);
-	assert_int_equal(traffic_read_link(traffic, "vnet77", &ifindex, &counters, &err),
-	                 -ERROR_NOT_FOUND);
-	assert_string_equal(err.text, "there is no network interface \"vnet77\" here");
+	assert_non_null(link_counters_find(links, n, "lo"));
+	assert_null(link_counters_find(links, n, "vnet77"));
+	assert_null(link_counters_find(links, n, "a-name-longer-than-any"));
+	assert_null(link_counters_find(links, 0, "lo"));
+	free(links);
 }
 
 int main(void)

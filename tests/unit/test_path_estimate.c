@@ -196,6 +196,42 @@ static void test_history_and_probe(void **state)
 }
 
 /* After ten minutes it is to be measured again; an hour more halves what it is worth. */
+static void test_a_gap(void **state)
+{
+	struct path_probe p = { .at_ms = 1000, .bytes_per_s = GBIT, .other_known = true };
+	struct path_around a = around(100000);
+	struct path_estimate e;
+	struct path_record r = { 0 };
+	uint64_t now_ms = 2000;
+
+	(void)state;
+	/* A ring that has gone round: all that is left of it is newer than the probe. */
+	for (unsigned i = 0; i < 2 * PATH_HISTORY_SAMPLES; i++) {
+		if (i == PATH_HISTORY_SAMPLES) {
+			p.at_ms = now_ms;
+			path_record_probe(&r, &p);
+		}
+		path_record_history(&r, GBIT / 2, now_ms += 1000);
+	}
+	path_record_estimate(&r, &a, &e);
+	assert_int_equal(e.method, PATH_HISTORY);
+	assert_int_equal(e.capacity_bytes_per_s, GBIT / 2);
+	/* One more second after a long rest is one second, not thirty. */
+	p.at_ms = 0;
+	path_record_probe(&r, &p);
+	assert_false(path_record_is_stale(&r, now_ms));
+	now_ms += PATH_FRESH_MS + 60000;
+	path_record_history(&r, GBIT / 4, now_ms);
+	assert_true(path_record_is_stale(&r, now_ms));
+	a.now_ms = now_ms;
+	path_record_estimate(&r, &a, &e);
+	assert_int_equal(e.capacity_bytes_per_s, GBIT / 4);
+	assert_true(e.confidence_percent <= 60);
+	for (unsigned i = 1; i < PATH_HISTORY_ENOUGH; i++)
+		path_record_history(&r, GBIT / 4, now_ms += 1000);
+	assert_false(path_record_is_stale(&r, now_ms));
+}
+
 static void test_ages(void **state)
 {
 	struct path_probe p = { .at_ms = 1000, .bytes_per_s = GBIT, .other_known = true };
@@ -294,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_probe_beside_a_third),
 		cmocka_unit_test(test_link_speed),
 		cmocka_unit_test(test_history_and_probe),
+		cmocka_unit_test(test_a_gap),
 		cmocka_unit_test(test_ages),
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_properties),

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <poll.h>
 #include <pthread.h>
@@ -15,7 +16,9 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -203,6 +206,44 @@ static void test_stop(void **state)
 	assert_int_equal(path_probe_send(&p.plan, &p.departure, &err) < 0, 1);
 }
 
+/* Out of descriptors the receiver waits, not at full speed; when there is one again, it takes who came. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit before, tight;
+	struct sockaddr_storage at;
+	struct pollfd hung_up = { .events = POLLIN };
+	struct probe p;
+	int fds[64], fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t bytes;
+	unsigned n = 0;
+	clock_t cpu;
+
+	(void)state;
+	begin(&p);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	tight = before;
+	tight.rlim_cur = 64;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	while (n < 64 && (fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		n++;
+	assert_int_equal(errno, EMFILE);
+	assert_int_equal(port_address_parse("127.0.0.1", p.plan.port, &at, &bytes), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, bytes), 0);
+	assert_int_equal(send(fd, p.plan.token, sizeof(p.plan.token), MSG_NOSIGNAL),
+	                 sizeof(p.plan.token));
+	cpu = clock();
+	hung_up.fd = fd;
+	assert_int_equal(poll(&hung_up, 1, 400), 0);
+	assert_in_range(clock() - cpu, 0, CLOCKS_PER_SEC / 10);
+	while (n > 0)
+		close(fds[--n]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	end(&p);
+	close(fd);
+	assert_int_equal(p.rc, 0);
+	assert_int_equal(p.arrival.turned_away, 0);
+}
+
 /* Nobody listens: the sender says so, with address and port. */
 static void test_nobody(void **state)
 {
@@ -268,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_nobody),
 		cmocka_unit_test(test_where_it_may_go),
 		cmocka_unit_test(test_not_to_this_host),

@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -553,6 +554,74 @@ static void test_broken_link(void **state)
 	assert_false(tunnel_is_alive(&target));
 }
 
+static bool lacks_descriptors(const struct tunnel_status *s, uint64_t context)
+{
+	(void)context;
+	return strstr(s->error_text, "Too many open files") != NULL;
+}
+
+/* Of its user and its system, in clock ticks. */
+static unsigned long read_cpu(pid_t pid)
+{
+	unsigned long user = 0, system = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file,
+	                        "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+	                        &user, &system),
+	                 2);
+	fclose(file);
+	return user + system;
+}
+
+/* The next one that it would get. */
+static rlim_t find_free_descriptor(pid_t pid)
+{
+	char path[64], to[64];
+
+	for (int fd = 0;; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		if (readlink(path, to, sizeof(to)) < 0)
+			return (rlim_t)fd;
+	}
+}
+
+static bool is_later(const struct tunnel_status *s, uint64_t context)
+{
+	return s->updated_ms >= context;
+}
+
+/* Without a descriptor for who calls, an end says so, waits for one at leisure, and goes on. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit before, none;
+	unsigned long cpu;
+	int fd, server;
+
+	(void)state;
+	start_pair();
+	assert_int_equal(prlimit(source.pid, RLIMIT_NOFILE, NULL, &before), 0);
+	none = before;
+	none.rlim_cur = find_free_descriptor(source.pid);
+	assert_int_equal(prlimit(source.pid, RLIMIT_NOFILE, &none, NULL), 0);
+	fd = call_libvirt();
+	wait_for(&source, -1, lacks_descriptors, 0);
+	cpu = read_cpu(source.pid);
+	wait_for(&source, -1, is_later, status.updated_ms + 1000);
+	assert_in_range(read_cpu(source.pid) - cpu, 0, (unsigned long)sysconf(_SC_CLK_TCK) / 5);
+	assert_int_equal(prlimit(source.pid, RLIMIT_NOFILE, &before, NULL), 0);
+	wait_for(&source, TUNNEL_CONNECTED, NULL, 0);
+	assert_string_equal(status.error_text, "");
+	server = accept_libvirt();
+	assert_true(server >= 0);
+	close(server);
+	close(fd);
+}
+
 /* libvirtd that is not there is said at both ends, and libvirt gets an end. */
 static void test_no_libvirtd(void **state)
 {
@@ -751,6 +820,7 @@ int main(int argc, char **argv)
 		T(f75_revoked),
 		T(test_noise_does_not_keep_the_twin_out),
 		T(test_broken_link),
+		T(test_no_descriptors),
 		T(test_no_libvirtd),
 		T(test_nobody_comes),
 		T(test_survives_the_agent),
