@@ -473,6 +473,7 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->eta_ms = vm->eta_ms;
 	m->checks = view_checks_new(&vm->checks);
 	m->n_checks = vm->checks.count;
+	m->guard = (Drover__V1__Guard)vm->guard;
 	s = vm->shuts ? drain_record_find_shutdown(&drain->kept, vm->uuid) : NULL;
 	m->power = xstrdup(s ? shutdown_phase_name(s->phase) : "");
 	m->asked_wall_ms = s ? s->asked_wall_ms : 0;

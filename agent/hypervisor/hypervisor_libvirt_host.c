@@ -46,16 +46,22 @@ static int read_text(const char *root, const char *name, char *to, size_t bytes,
 /* Not from libvirt: its figures follow the NUMA node's, which lag behind (measured). */
 static int read_memory(const char *root, struct host_facts *facts, struct error *err)
 {
-	char text[16384];
+	char text[16384], own[512];
 	struct error ignored; /* a kernel without the count: none is known */
 	int rc = read_text(root, "/proc/meminfo", text, sizeof(text), err);
 
 	if (rc == 0)
 		rc = meminfo_parse(text, &facts->memory_total_bytes, &facts->memory_available_bytes,
 		                   err);
-	if (rc == 0 && read_text(root, "/proc/vmstat", text, sizeof(text), &ignored) == 0)
+	if (rc < 0)
+		return rc;
+	if (read_text(root, "/proc/self/cgroup", text, sizeof(text), &ignored) == 0 &&
+	    cgroup_find_oom_file(text, own, sizeof(own)) &&
+	    read_text(root, own, text, sizeof(text), &ignored) == 0)
 		facts->oom_kills = vmstat_parse_oom_kills(text);
-	return rc;
+	else if (read_text(root, "/proc/vmstat", text, sizeof(text), &ignored) == 0)
+		facts->oom_kills = vmstat_parse_oom_kills(text);
+	return 0;
 }
 
 static int read_lock_manager(const char *root, struct host_facts *facts, struct error *err)

@@ -4,7 +4,7 @@
 
 #include "common/units.h"
 
-#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The text after "@key" at the beginning of a line, or NULL. */
@@ -78,4 +78,37 @@ uint64_t vmstat_parse_oom_kills(const char *text)
 	uint64_t number;
 
 	return at && read_digits(&at, &number) ? number : 0;
+}
+
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+	return length >= strlen(end) && memcmp(text + length - strlen(end), end, strlen(end)) == 0;
+}
+
+bool cgroup_find_oom_file(const char *text, char *ret, size_t bytes)
+{
+	bool found = false;
+
+	for (const char *line = text, *next; *line; line = next) {
+		size_t length = strcspn(line, "\n");
+		const char *controllers = memchr(line, ':', length), *path, *file;
+		bool v1;
+
+		next = line + length + (line[length] != '\0');
+		path = controllers ? memchr(controllers + 1, ':',
+		                            length - (size_t)(controllers + 1 - line))
+		                   : NULL;
+		if (!path || path[1] != '/')
+			continue;
+		length -= (size_t)(++path - line);
+		v1 = memcmp(controllers, ":memory:", sizeof(":memory:") - 1) == 0;
+		/* With both versions there, memory is where it has a controller. */
+		if ((!v1 && (controllers[1] != ':' || found)) || length == 1 ||
+		    ends_with(path, length, ".service") || ends_with(path, length, ".scope"))
+			continue;
+		file = v1 ? "memory.oom_control" : "memory.events";
+		found = snprintf(ret, bytes, "/sys/fs/cgroup%s%.*s/%s", v1 ? "/memory" : "",
+		                 (int)length, path, file) < (int)bytes;
+	}
+	return found;
 }

@@ -15,6 +15,8 @@
 
 /* Of a two-step commit: measured 200 to 350 ms on a small host (tests/bench/twostep). */
 #define COMMIT_MS ((uint64_t)275)
+/* And for each GiB whose pages are given back meanwhile: what agents announce (agent/kernel/guard.c). */
+#define COMMIT_PER_GIB_MS ((uint64_t)10)
 /* How wrong a path's figure may be: 3 % when it is believed wholly, a third when not at all. */
 #define PATH_ERROR_LEAST 0.03
 #define PATH_ERROR_MOST  0.33
@@ -131,7 +133,8 @@ void predict_vm(const struct fleet *fleet, const struct vm *vm, const struct pre
 	in.memory_bytes = home->state.memory_bytes;
 	in.touched_bytes = vm->memory_use.touched_bytes;
 	in.disk_bytes = q->copied_bytes;
-	in.commit_ms = q->guard == GUARD_TWO_STEP ? COMMIT_MS : 0;
+	if (q->guard == GUARD_TWO_STEP)
+		in.commit_ms = COMMIT_MS + in.memory_bytes / GIB * COMMIT_PER_GIB_MS;
 	predict_get_curve(&vm->memory_use, &in.dirty);
 	/* A guest that stands still writes nothing. */
 	if (strcmp(home->state.state, "paused") == 0)

@@ -43,6 +43,10 @@ settle() { # NAME
 	seen=$(number "$1")
 	wait_until "[ \"\$(number '$1')\" -gt $((seen + 1)) ]" 60
 }
+# Nothing goes over the link: what the programs saw and what the link counts are not read in one moment.
+still() { # NAME
+	wait_until "[ \"\$(grep '}$' '$BATS_TEST_TMPDIR/$1' | tail -n 3 | jq -c 'del(.number)' | sort | uniq -c | awk '{ print \$1 }')\" = 3 ]" 60
+}
 counted() { last "$1" | jq -r "$2"; } # NAME FILTER
 # Between that line of JSON and the last one, of one counter: the sum of both directions, or of one.
 since() { # NAME FIRST_LINE FILTER
@@ -79,11 +83,15 @@ check_iperf() { # SECONDS MEGABITS
 	start_counting out host1 10.78.0.2,49152,remote
 	start_counting in host2 10.78.0.1,49152,local
 	start_server 10.78.0.2 49152
+	still out
+	still in
 	before=$(last out)
 	first=$(last in)
 	send told 10.78.0.1 10.78.0.2 49152 -t "$1" -b "$2M"
 	settle out
 	settle in
+	still out
+	still in
 	told=$(jq .end.sum_sent.bytes "$BATS_TEST_TMPDIR/told")
 	retransmitted=$(($(jq .end.sum_sent.retransmits "$BATS_TEST_TMPDIR/told") * mss))
 	((told > $1 * $2 * 100000)) || fail "iperf3 sent no more than $told bytes"

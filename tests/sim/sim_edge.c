@@ -47,6 +47,11 @@ static void write_now(struct sim *sim, void *data)
 		return;
 	}
 	assert(sim->unwritten[0] == w->batch);
+	if (++sim->n_writes == sim->crash_at_write) {
+		free(w);
+		sim_coordinator_crash(sim);
+		return;
+	}
 	ticket = w->batch->ticket;
 	rc = store_write(sim->store, w->batch, &err);
 	if (rc < 0)

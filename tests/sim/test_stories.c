@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "tests/sim/sim.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -332,6 +333,60 @@ static void test_cancelled_drain(void **state)
 	/* clang-format on */
 }
 
+static bool is_over(struct sim *sim)
+{
+	const struct drain *drain = sim->fleet ? fleet_find_drain(sim->fleet, 1) : NULL;
+
+	return drain && drain->kept.state == DRAIN_COMPLETED && !sim->n_unwritten;
+}
+
+/* A drain of three guests; the coordinator dies at its @n-th write, 0: at none. Returns how many it made. */
+static uint64_t drain_dying_at(uint64_t n, bool after)
+{
+	struct story story = story_new(3, 4 * GIB);
+	struct sim *sim = story.sim;
+	uint64_t writes;
+
+	sim_add_vm(sim, "small", 0, 256 * MIB);
+	sim_add_vm(sim, "big", 0, 1024 * MIB);
+	sim_add_vm(sim, "middle", 0, 512 * MIB);
+	sim->crash_after_write = after;
+	sim->crash_at_write = n;
+	sim_agents_start(sim);
+	sim_coordinator_start(sim);
+	sim_run(sim, 30000, NULL);
+	sim_drain(sim, "host1", NULL, false);
+	sim_run(sim, 30000, NULL);
+	/* A request that was lost with its answer is asked again. */
+	if (!fleet_find_drain(sim->fleet, 1))
+		sim_drain(sim, "host1", NULL, false);
+	if (!sim_run(sim, 120000, is_over) && !sim->broken)
+		fail_msg("write %" PRIu64 ": the drain is not over", n);
+	sim_run(sim, 5000, NULL);
+	if (sim->broken)
+		fail_msg("write %" PRIu64 ": %s: %s", n, sim->broken, sim->broken_text);
+	assert_int_equal(sim->n_crashes, n ? 1 : 0);
+	assert_int_equal(sim->n_done, 3);
+	assert_int_equal(sim_host_count_guests(sim, 0), 0);
+	writes = sim->n_writes;
+	sim_free(sim);
+	return writes;
+}
+
+/* The coordinator dies at each of its writes in turn, before it or after it: each guest is moved once, and
+ * the drain completes. */
+static void f33_dies_at_every_write(void **state)
+{
+	uint64_t writes = drain_dying_at(0, false);
+
+	(void)state;
+	assert_true(writes >= 12);
+	for (uint64_t n = 1; n <= writes; n++) {
+		(void)drain_dying_at(n, false);
+		(void)drain_dying_at(n, true);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_store_is_lost),
 		cmocka_unit_test(test_immovable_guest),
 		cmocka_unit_test(test_cancelled_drain),
+		cmocka_unit_test(f33_dies_at_every_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

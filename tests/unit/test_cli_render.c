@@ -399,6 +399,16 @@ static void test_plan(void **state)
 		    "db1     256 MiB  -          -            not move  no node has 320 MiB free\n"
 		    "cache1  256 MiB  host2      -            stay      did not converge\n");
 	screen_deinit(&s);
+
+	/* One that waits and one that stays: only the first will stand still. */
+	t.vm[0].guard = t.vm[2].guard = DROVER__V1__GUARD__GUARD_TWO_STEP;
+	screen_init(&s);
+	drain_plan_print(&s.o, &t.drain);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text, "1 guest is kept from running twice by a two-step commit, "
+	                               "which adds to its pause, beyond --max-downtime: 0.3 to "
+	                               "0.4 s, and 10 ms for each GiB\n"));
+	screen_deinit(&s);
 }
 
 /* Nodes that were not asked are told of together, by the reason. */

@@ -145,7 +145,7 @@ static size_t count_told(struct core_world *world, const char *text)
 }
 
 /* Under way: told at once and once; the drain is accepted, goes on, and moves what it would have moved. */
-static void test_told_and_nothing_stopped(void **state)
+static void f64_told_and_nothing_stopped(void **state)
 {
 	struct core_world *world = two_hosts();
 
@@ -211,7 +211,7 @@ int main(void)
 		cmocka_unit_test(test_met),
 		cmocka_unit_test(test_missed),
 		cmocka_unit_test(test_one_makes_the_difference),
-		cmocka_unit_test(test_told_and_nothing_stopped),
+		cmocka_unit_test(f64_told_and_nothing_stopped),
 		cmocka_unit_test(test_wavers),
 	};
 

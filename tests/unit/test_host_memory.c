@@ -147,12 +147,48 @@ static void f58_oom_kills(void **state)
 	assert_int_equal(vmstat_parse_oom_kills(""), 0);
 }
 
+/* A host that is a control group is counted by it; a machine's agent, which is a service, by the machine. */
+static void f58_oom_file(void **state)
+{
+	static const struct {
+		const char *text, *file;
+	} cases[] = {
+		{ "0::/drover-lab-host1\n", "/sys/fs/cgroup/drover-lab-host1/memory.events" },
+		{ "5:cpu:/a\n4:memory:/host1\n0::/\n",
+		  "/sys/fs/cgroup/memory/host1/memory.oom_control" },
+		{ "4:memory:/host1\n0::/other", "/sys/fs/cgroup/memory/host1/memory.oom_control" },
+		{ "0::/other\n4:memory:/host1\n",
+		  "/sys/fs/cgroup/memory/host1/memory.oom_control" },
+		{ "0::/system.slice/drover-agent.service\n", NULL },
+		{ "0::/user.slice/user-0.slice/session-3.scope\n", NULL },
+		{ "4:memory:/system.slice/drover-agent.service\n0::/system.slice/"
+		  "drover-agent.service",
+		  NULL },
+		{ "0::/\n", NULL },
+		{ "4:cpu:/host1\n", NULL },
+		{ "nonsense\n:\n::\n0:\n0::\n", NULL },
+		{ "", NULL },
+	};
+	char file[128];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool found = cgroup_find_oom_file(cases[i].text, file, sizeof(file));
+
+		assert_int_equal(found, cases[i].file != NULL);
+		if (found)
+			assert_string_equal(file, cases[i].file);
+	}
+	assert_false(cgroup_find_oom_file("0::/a-path-that-is-too-long", file, 32));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(f59_sound_figures),    cmocka_unit_test(f59_impossible_figures),
 		cmocka_unit_test(f59_contradictions),   cmocka_unit_test(f59_meminfo),
 		cmocka_unit_test(f59_meminfo_nonsense), cmocka_unit_test(f58_oom_kills),
+		cmocka_unit_test(f58_oom_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,6 +101,20 @@ static void shutdowns_note(const struct output *o, const Drover__V1__Drain *drai
 		        "undrained with --bring-back.\n",
 		        n, n == 1 ? "guest is" : "guests are",
 		        output_duration(o, drain->shutdown_timeout_ms, given));
+
+/* That a guest stands still for longer than it was allowed to is no surprise then. */
+static void guards_note(const struct output *o, const Drover__V1__Drain *drain)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		n += drain->vms[i]->guard == DROVER__V1__GUARD__GUARD_TWO_STEP &&
+		     strcmp(drain->vms[i]->state, "waiting") == 0;
+	if (n)
+		fprintf(o->file,
+		        "%zu %s kept from running twice by a two-step commit, which adds to %s "
+		        "pause, beyond --max-downtime: 0.3 to 0.4 s, and 10 ms for each GiB\n",
+		        n, n == 1 ? "guest is" : "guests are", n == 1 ? "its" : "their");
 }
 
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
@@ -186,6 +200,7 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 	shutdowns_note(o, drain);
 	helps_note(o, drain);
 	against_note(o, drain);
+	guards_note(o, drain);
 	predictions_note(o, drain);
 }
 
