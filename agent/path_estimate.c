@@ -145,7 +145,7 @@ struct figure {
 static struct figure of_history(const struct path_record *r, size_t n)
 {
 	struct figure f = { .method = PATH_HISTORY, .at_ms = second_of(r, 0)->at_ms };
-	uint64_t sorted[PATH_HISTORY_SAMPLES];
+	uint64_t sorted[PATH_HISTORY_SAMPLES] = { 0 };
 
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = second_of(r, i)->bytes_per_s;

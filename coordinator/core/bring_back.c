@@ -80,18 +80,29 @@ static int compare_leaves(const void *a, const void *b)
 	return x->number < y->number ? -1 : 1;
 }
 
+/* By guest, its latest move first. */
+static int compare_moves(const void *a, const void *b)
+{
+	const struct migration_record *x = &((const struct leave *)a)->move->kept;
+	const struct migration_record *y = &((const struct leave *)b)->move->kept;
+	int order = strcmp(x->vm_uuid, y->vm_uuid);
+
+	return order ? order : x->number > y->number ? -1 : 1;
+}
+
 /* free(*ret). */
 static size_t list_leaves(const struct fleet *fleet, const struct node *node, struct leave **ret)
 {
 	struct leave *list = xcalloc(HASH_COUNT(fleet->migrations) + 1, sizeof(*list));
-	size_t count = 0;
+	size_t all = 0, count = 0;
 
-	for (const struct migration *m = fleet->migrations; m; m = m->hh.next) {
-		struct leave leave;
-
-		if (read_leave(fleet, node, m, &leave) &&
-		    find_leave(fleet, node, m->kept.vm_uuid, &leave) && leave.move == m)
-			list[count++] = leave;
+	for (const struct migration *m = fleet->migrations; m; m = m->hh.next)
+		all += read_leave(fleet, node, m, &list[all]);
+	qsort(list, all, sizeof(*list), compare_moves);
+	for (size_t i = 0; i < all; i++) {
+		if (i == 0 ||
+		    strcmp(list[i].move->kept.vm_uuid, list[i - 1].move->kept.vm_uuid) != 0)
+			list[count++] = list[i];
 	}
 	qsort(list, count, sizeof(*list), compare_leaves);
 	*ret = list;

@@ -12,6 +12,7 @@
 #include "coordinator/core/plan.h"
 #include "coordinator/planner/planner.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,28 +149,47 @@ static const struct node *find_helper(struct fleet *fleet, const struct drain_se
 	return found;
 }
 
-static size_t index_of(const struct drain_set *set, const char *node)
+static int compare_name(const void *key, const void *element)
 {
-	size_t i = 0;
-
-	while (i < set->count && strcmp(set->nodes[i]->kept.name, node) != 0)
-		i++;
-	return i;
+	return strcmp(key, (*(struct node *const *)element)->kept.name);
 }
 
-/* Two of which each has a guest that only the other could take. @needs: count x count. */
-static char *describe_mutual(const struct drain_set *set, const bool *needs)
+/* Those of a set are in the order of their names. */
+static size_t index_of(const struct drain_set *set, const char *node)
 {
-	for (size_t a = 0; a < set->count; a++) {
-		for (size_t b = a + 1; b < set->count; b++) {
-			if (needs[a * set->count + b] && needs[b * set->count + a])
-				return xasprintf("\n%s and %s block each other: guests of each "
-				                 "need the other",
-				                 set->nodes[a]->kept.name,
-				                 set->nodes[b]->kept.name);
+	struct node **found = bsearch(node, set->nodes, set->count, sizeof(*set->nodes),
+	                              compare_name);
+
+	assert(found);
+	return (size_t)(found - set->nodes);
+}
+
+/* A guest of the one would fit on the other. */
+struct need {
+	size_t home;
+	const struct node *helper;
+};
+
+/* Two of which each has a guest that only the other could take: the first such by their names. */
+static char *describe_mutual(const struct drain_set *set, const struct need *needs, size_t count)
+{
+	const struct node *one = NULL, *other = NULL;
+
+	for (size_t a = 0; a < count; a++) {
+		const struct node *home = set->nodes[needs[a].home];
+
+		for (size_t b = 0; b < count; b++) {
+			if (set->nodes[needs[b].home] == needs[a].helper &&
+			    needs[b].helper == home &&
+			    (!one || strcmp(home->kept.name, one->kept.name) < 0)) {
+				one = home;
+				other = needs[a].helper;
+			}
 		}
 	}
-	return xstrdup("");
+	return one ? xasprintf("\n%s and %s block each other: guests of each need the other",
+	                       one->kept.name, other->kept.name)
+	           : xstrdup("");
 }
 
 /* What is not known of @guests of @nodes, of which no draft was made. */
@@ -185,9 +205,9 @@ char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
                               char **ret_unproved)
 {
 	struct drain **alone = xcalloc(set->count, sizeof(*alone));
-	bool *needs = xcalloc(set->count * set->count, sizeof(*needs));
+	struct need needs[NAMED_MAX];
 	bool *left_out = xcalloc(set->count, sizeof(*left_out));
-	size_t found = 0, drafts = 0, guests = 0, nodes = 0;
+	size_t found = 0, drafts = 0, guests = 0, nodes = 0, n_needs = 0;
 	char *text = NULL;
 
 	for (size_t i = 0; i < draft->n_vms && set->count > 1; i++) {
@@ -212,7 +232,7 @@ char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
 			continue;
 		helper = find_helper(fleet, set, fleet_find_vm(fleet, dv->uuid));
 		if (helper)
-			needs[home * set->count + index_of(set, helper->kept.name)] = true;
+			needs[n_needs++] = (struct need){ home, helper };
 		if (helper)
 			append(&text, xasprintf("\n  %s of %s would fit on %s, which is to be "
 			                        "emptied, too",
@@ -228,7 +248,7 @@ char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
 	if (text && nodes)
 		append(&text, xasprintf("\n  %s", *ret_unproved));
 	if (text) {
-		append(&text, describe_mutual(set, needs));
+		append(&text, describe_mutual(set, needs, n_needs));
 		append(&text, xasprintf("\none after the other they can be: drover drain %s, then "
 		                        "drover undrain %s, and so on",
 		                        set->nodes[0]->kept.name, set->nodes[0]->kept.name));
@@ -236,7 +256,6 @@ char *drain_set_find_conflict(struct fleet *fleet, const struct drain_set *set,
 	for (size_t i = 0; i < set->count; i++)
 		drain_free(alone[i]);
 	free(alone);
-	free(needs);
 	free(left_out);
 	return text;
 }

@@ -22,9 +22,12 @@ bool node_is_selected(const struct node *node, const char *selector)
 	return selector_matches(selector, labels);
 }
 
+/* Then "and 7 more". */
+#define UNHEARD_NAMED 5
+
 char *fleet_describe_unheard_labels(const struct fleet *fleet)
 {
-	char *names = NULL, *text;
+	char *names = NULL, *text, more[48] = "";
 	size_t n = 0;
 
 	for (const struct node *node = fleet->nodes; node; node = node->hh.next) {
@@ -32,7 +35,8 @@ char *fleet_describe_unheard_labels(const struct fleet *fleet)
 
 		if (node->kept.labels_heard)
 			continue;
-		n++;
+		if (++n > UNHEARD_NAMED)
+			continue;
 		longer = xasprintf("%s%s%s", names ? names : "", names ? ", " : "",
 		                   node->kept.name);
 		free(names);
@@ -40,10 +44,12 @@ char *fleet_describe_unheard_labels(const struct fleet *fleet)
 	}
 	if (!n)
 		return NULL;
+	if (n > UNHEARD_NAMED)
+		snprintf(more, sizeof(more), " and %zu more", n - UNHEARD_NAMED);
 	text = xasprintf("%zu %s never been heard by this coordinator, and which labels of %s own "
-	                 "%s has is not known: %s",
+	                 "%s has is not known: %s%s",
 	                 n, n == 1 ? "node has" : "nodes have", n == 1 ? "its" : "their",
-	                 n == 1 ? "it" : "each", names);
+	                 n == 1 ? "it" : "each", names, more);
 	free(names);
 	return text;
 }

@@ -13,6 +13,8 @@
 #include <utlist.h>
 
 #define KEPT_MOST 32
+/* Of all of them together: some 20 MiB. The latest is kept, however large. */
+#define MOVES_MOST ((size_t)50000)
 
 /* FNV-1a over the texts and what separates them. */
 static uint64_t mix(uint64_t h, const char *text)
@@ -75,10 +77,23 @@ static struct kept_plan *make(const struct drain *draft)
 	return plan;
 }
 
+void plan_memory_trim(struct fleet *fleet, size_t most_plans, size_t most_moves)
+{
+	struct kept_plan *plan, *next;
+	size_t plans = 0, moves = 0;
+
+	LL_FOREACH_SAFE (fleet->plans, plan, next) {
+		moves += plan->count;
+		if (++plans == 1 || (plans <= most_plans && moves <= most_moves))
+			continue;
+		LL_DELETE(fleet->plans, plan);
+		kept_free(plan);
+	}
+}
+
 void plan_memory_keep(struct fleet *fleet, struct drain *draft)
 {
 	struct kept_plan *plan, *known, *next;
-	size_t n = 0;
 
 	draft->plan_id[0] = '\0';
 	for (size_t i = 0; i < draft->n_vms; i++) {
@@ -93,11 +108,12 @@ void plan_memory_keep(struct fleet *fleet, struct drain *draft)
 	text_copy(draft->plan_id, sizeof(draft->plan_id), plan->id);
 	LL_PREPEND(fleet->plans, plan);
 	LL_FOREACH_SAFE (fleet->plans, known, next) {
-		if (known != plan && (strcmp(known->id, plan->id) == 0 || ++n >= KEPT_MOST)) {
+		if (known != plan && strcmp(known->id, plan->id) == 0) {
 			LL_DELETE(fleet->plans, known);
 			kept_free(known);
 		}
 	}
+	plan_memory_trim(fleet, KEPT_MOST, MOVES_MOST);
 }
 
 void plan_memory_free(struct fleet *fleet)

@@ -4,8 +4,9 @@
  * The id is made of what the plan says, so the same plan has the same id, whoever made it and when. The
  * latest are kept in memory. A plan is carried out only if it still holds: the same guests, and each
  * destination has room for its own in that order. Its guests' migrations are then written down with
- * their destinations, so it outlives a restart; one that fails is tried again as in any drain, wherever
- * there is room then.
+ * their destinations, so it outlives a restart. One whose destination says no waits for that destination,
+ * as was asked, and names what gives it up: its cancelling, after which the drain places the guest anew.
+ * One that fails is tried again as in any drain, wherever there is room then.
  */
 #pragma once
 
@@ -23,6 +24,8 @@ struct kept_plan {
 
 /* Of a draft in which nobody is blocked and somebody goes: gives it its id, and keeps it. */
 void plan_memory_keep(struct fleet *fleet, struct drain *draft);
+/* Keeps the latest, and of the others the latest as long as neither is exceeded. */
+void plan_memory_trim(struct fleet *fleet, size_t most_plans, size_t most_moves);
 void plan_memory_free(struct fleet *fleet);
 
 /* NULL: not known, or not any more. Borrowed until the next is kept. */

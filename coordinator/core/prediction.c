@@ -289,9 +289,12 @@ static double overdue_after(const struct prediction_input *in, const struct run 
 	return progress > 0 && (after <= 0 || progress < after) ? progress : after;
 }
 
+/* Thirty years: nobody waits for longer, and sums of such do not go round. */
+#define MOST_MS 1e12
+
 static uint64_t to_ms(double seconds)
 {
-	return (uint64_t)llround(seconds * 1000);
+	return (uint64_t)llround(fmin(seconds * 1000, MOST_MS));
 }
 
 /* It converges, but not in the time that it has. */

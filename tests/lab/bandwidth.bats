@@ -44,9 +44,10 @@ settle() { # NAME
 	wait_until "[ \"\$(number '$1')\" -gt $((seen + 1)) ]" 60
 }
 # Nothing goes over the link: what the programs saw and what the link counts are not read in one moment.
-still() { # NAME
-	wait_until "[ \"\$(grep '}$' '$BATS_TEST_TMPDIR/$1' | tail -n 3 | jq -c 'del(.number)' | sort | uniq -c | awk '{ print \$1 }')\" = 3 ]" 60
+is_still() { # NAME
+	(($(tail -n 4 "$BATS_TEST_TMPDIR/$1" | grep '}$' | tail -n 3 | jq -c 'del(.number)' | uniq | wc -l) == 1))
 }
+still() { wait_until "is_still $1" 60; } # NAME
 counted() { last "$1" | jq -r "$2"; } # NAME FILTER
 # Between that line of JSON and the last one, of one counter: the sum of both directions, or of one.
 since() { # NAME FIRST_LINE FILTER

@@ -127,7 +127,7 @@ struct sim {
 	size_t n_started;
 	uint64_t n_events, n_crashes, n_starts, n_done;
 	uint64_t n_writes, crash_at_write; /* the coordinator dies at this one; 0 = at none */
-	const char *broken; /* the first rule that did not hold */
+	const char *broken;                /* the first rule that did not hold */
 	char broken_text[REASON_BYTES];
 };
 

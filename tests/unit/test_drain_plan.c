@@ -5,11 +5,13 @@
 
 #include "common/units.h"
 #include "coordinator/core/plan.h"
+#include "coordinator/core/plan_memory.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -206,6 +208,35 @@ static void test_a_plan_that_holds_no_more(void **state)
 	core_world_free(world);
 }
 
+/* So many plans are remembered, and so many moves in all of them; the latest always. */
+static void test_what_is_remembered(void **state)
+{
+	struct core_world *world = two_sizes();
+	char ids[3][PLAN_ID_BYTES];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		char name[16];
+		struct vm_state more;
+
+		snprintf(name, sizeof(name), "more%u", i);
+		more = core_world_vm(name, 64);
+		core_world_see(world, "host1", &more);
+		text_copy(ids[i], sizeof(ids[i]), ask(world, "host1", NULL)->plan->plan_id);
+	}
+	/* Of 5, 4 and 3 moves. */
+	plan_memory_trim(world->fleet, 3, 12);
+	assert_non_null(plan_memory_find(world->fleet, ids[0]));
+	plan_memory_trim(world->fleet, 3, 11);
+	assert_null(plan_memory_find(world->fleet, ids[0]));
+	assert_non_null(plan_memory_find(world->fleet, ids[1]));
+	plan_memory_trim(world->fleet, 1, 100);
+	assert_null(plan_memory_find(world->fleet, ids[1]));
+	plan_memory_trim(world->fleet, 0, 0);
+	assert_non_null(plan_memory_find(world->fleet, ids[2]));
+	core_world_free(world);
+}
+
 /* An id that nobody gave is an error, not some other plan. */
 static void test_an_unknown_plan(void **state)
 {
@@ -227,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_a_plan_is_carried_out),
 		cmocka_unit_test(test_a_plan_that_a_host_refuses),
 		cmocka_unit_test(test_a_plan_that_holds_no_more),
+		cmocka_unit_test(test_what_is_remembered),
 		cmocka_unit_test(test_an_unknown_plan),
 	};
 

@@ -374,6 +374,29 @@ static void test_unknown_stays_unknown(void **state)
 
 /* A guest that writes faster than the link carries: what is permitted is what is foretold, and the
  * bandwidth that would do is named. */
+static void test_no_end(void **state)
+{
+	const struct dirty_point points[] = { { .seconds = 1, .bytes = 1e15, .error = 1 },
+		                              { .seconds = 4, .bytes = 1e15, .error = 1 } };
+	struct prediction_input in = { .memory_bytes = UINT64_MAX,
+		                       .touched_bytes = UINT64_MAX,
+		                       .disk_bytes = UINT64_MAX,
+		                       .bandwidth_bytes_per_s = 1,
+		                       .pause = true };
+	struct prediction p;
+
+	(void)state;
+	/* Figures that lead nowhere are no small ones, and many of them together are more. */
+	for (int known = 0; known < 2; known++) {
+		if (known)
+			dirty_curve_fit(points, 2, &in.dirty);
+		prediction_make(&in, &p);
+		assert_in_range(p.expected_ms, 1000000000000, 4000000000000);
+		assert_true(p.expected_ms >= p.low_ms);
+		assert_true(!p.high_ms || p.high_ms >= p.expected_ms);
+	}
+}
+
 static void test_measures(void **state)
 {
 	struct prediction_input in = web1();
@@ -443,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_curve_is_always_concave),
 		cmocka_unit_test(test_curve_of_one_window),
 		cmocka_unit_test(test_unknown_stays_unknown),
+		cmocka_unit_test(test_no_end),
 		cmocka_unit_test(test_measures),
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_names),

@@ -101,6 +101,7 @@ static void shutdowns_note(const struct output *o, const Drover__V1__Drain *drai
 		        "undrained with --bring-back.\n",
 		        n, n == 1 ? "guest is" : "guests are",
 		        output_duration(o, drain->shutdown_timeout_ms, given));
+}
 
 /* That a guest stands still for longer than it was allowed to is no surprise then. */
 static void guards_note(const struct output *o, const Drover__V1__Drain *drain)

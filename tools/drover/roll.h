@@ -64,6 +64,15 @@ enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t co
 enum exit_code roll_check_ready(struct roll *roll, struct roll_host **group, size_t count);
 /* Each is in maintenance, and no guest is active there. */
 enum exit_code roll_check_empty(struct roll *roll, struct roll_host **group, size_t count);
+/* Of a drain that waits for something: since when nothing has come of it. A look now and then, each time with
+ * how many of its guests have left. That each retry of a blocked guest leads through a moment in which
+ * nothing is blocked is no progress. */
+struct roll_patience {
+	uint64_t stuck_since_ms; /* 0 = it is not */
+	uint64_t free_since_ms;  /* not blocked since; 0 = it is */
+	size_t left;
+};
+bool roll_is_stuck(struct roll_patience *p, bool blocked, size_t left, uint64_t now_ms);
 enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count); /* dry run */
 enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host);
 

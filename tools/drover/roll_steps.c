@@ -17,6 +17,8 @@
 #define ASK_EVERY_MS 1000
 /* A drain that is blocked so long waits for something that does not come by itself. */
 #define BLOCKED_MS (15 * 60 * 1000)
+/* So long without anything blocked is no retry any more. */
+#define UNBLOCKED_MS (60 * 1000)
 /* A host that is about to go down for a reboot still looks ready. */
 #define STEADY_MS 10000
 /* Agents speak every 2 s. */
@@ -181,20 +183,40 @@ static const Drover__V1__Drain *find_drain(const Drover__V1__DrainList *list, co
 
 struct drain_watch {
 	char *told; /* owned: the status that was told last */
-	uint64_t blocked_since_ms;
+	struct roll_patience patience;
 	bool over;
 };
+
+bool roll_is_stuck(struct roll_patience *p, bool blocked, size_t left, uint64_t now_ms)
+{
+	if (blocked)
+		p->free_since_ms = 0;
+	else if (!p->free_since_ms)
+		p->free_since_ms = now_ms;
+	if (left > p->left || (!blocked && now_ms - p->free_since_ms >= UNBLOCKED_MS))
+		p->stuck_since_ms = 0;
+	p->left = left;
+	if (blocked && !p->stuck_since_ms)
+		p->stuck_since_ms = now_ms;
+	return blocked && now_ms - p->stuck_since_ms > BLOCKED_MS;
+}
+
+static size_t count_left(const Drover__V1__Drain *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_vms; i++)
+		n += strcmp(d->vms[i]->state, "moved") == 0 ||
+		     strcmp(d->vms[i]->state, "stopped") == 0;
+	return n;
+}
 
 /* Tells what is new of it. EXIT_FAILED if it will not become empty. */
 static enum exit_code look_at_drain(struct roll *roll, const char *node, const Drover__V1__Drain *d,
                                     struct drain_watch *w)
 {
-	uint64_t now_ms = clock_now_ms();
+	bool blocked = strcmp(d->state, "blocked") == 0;
 
-	if (strcmp(d->state, "blocked") != 0)
-		w->blocked_since_ms = 0;
-	else if (!w->blocked_since_ms)
-		w->blocked_since_ms = now_ms;
 	if (strcmp(d->reason, w->told) != 0) {
 		free(w->told);
 		w->told = xstrdup(d->reason);
@@ -206,7 +228,7 @@ static enum exit_code look_at_drain(struct roll *roll, const char *node, const D
 		          (unsigned long long)d->number, d->state);
 		return EXIT_FAILED;
 	}
-	if (w->blocked_since_ms && now_ms - w->blocked_since_ms > BLOCKED_MS) {
+	if (roll_is_stuck(&w->patience, blocked, count_left(d), clock_now_ms())) {
 		roll_tell(roll, node, "failed",
 		          "drain/%llu is blocked for 15 min; it goes on by itself when it can",
 		          (unsigned long long)d->number);
