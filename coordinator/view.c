@@ -446,11 +446,32 @@ Drover__V1__Migration *view_migration_new(const struct migration *from)
 	return m;
 }
 
+/* Of one that waits for a slot it is known when it has the link. */
+static bool is_in_lane(const struct drain_vm *vm)
+{
+	return vm->state == DRAIN_VM_WAITING && vm->alone_ms && vm->end_ms > vm->begin_ms;
+}
+
+/* The interval, around the time that is told. */
+static struct prediction prediction_in_lane(const struct drain_vm *vm)
+{
+	struct prediction p = vm->prediction;
+	double by = p.expected_ms && is_in_lane(vm)
+	                    ? (double)(vm->end_ms - vm->begin_ms) / (double)p.expected_ms
+	                    : 1;
+
+	p.expected_ms = (uint64_t)((double)p.expected_ms * by);
+	p.low_ms = (uint64_t)((double)p.low_ms * by);
+	p.high_ms = (uint64_t)((double)p.high_ms * by);
+	return p;
+}
+
 static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct drain *drain,
                                          const struct drain_vm *vm)
 {
 	struct migration_settings settings = fleet->options.settings;
 	const struct shutdown *s;
+	struct prediction prediction = prediction_in_lane(vm);
 	NEW_MESSAGE(m, Drover__V1__DrainVm, drover__v1__drain_vm__init);
 
 	m->uuid = xstrdup(vm->uuid);
@@ -459,8 +480,7 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->late = vm->late;
 	m->end_ms = vm->end_ms;
 	m->order = vm->order;
-	m->start_ms = (vm->order || vm->shuts) && vm->end_ms > vm->eta_ms ? vm->end_ms - vm->eta_ms
-	                                                                  : 0;
+	m->start_ms = vm->order || vm->shuts ? drain_vm_start_ms(vm) : 0;
 	m->why = xstrdup(vm->why);
 	m->helps = xstrdup(vm->helps);
 	m->against_policy = xstrdup(vm->against);
@@ -470,7 +490,7 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->reason = xstrdup(vm->reason);
 	m->migration_number = vm->migration_number;
 	m->memory_bytes = vm->memory_bytes;
-	m->eta_ms = vm->eta_ms;
+	m->eta_ms = is_in_lane(vm) ? vm->end_ms - vm->begin_ms : vm->eta_ms;
 	m->checks = view_checks_new(&vm->checks);
 	m->n_checks = vm->checks.count;
 	m->guard = (Drover__V1__Guard)vm->guard;
@@ -482,9 +502,9 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	if (!vm->shuts && !vm->starts &&
 	    (vm->state == DRAIN_VM_WAITING || vm->state == DRAIN_VM_MOVING)) {
 		launch_take_drain(&settings, &drain->kept);
-		m->prediction = view_prediction_new(&vm->prediction, &settings);
-		view_prediction_doubt(m->prediction, fleet_find_vm(fleet, vm->uuid),
-		                      &vm->prediction, clock_now_ms());
+		m->prediction = view_prediction_new(&prediction, &settings);
+		view_prediction_doubt(m->prediction, fleet_find_vm(fleet, vm->uuid), &prediction,
+		                      clock_now_ms());
 	}
 	return m;
 }

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
+#include "coordinator/core/lanes.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/core/power.h"
 
@@ -69,6 +70,37 @@ static struct drain_vm **list_going(const struct drain *drain)
 	return list;
 }
 
+/* The same of those that leave by lanes. */
+static uint64_t schedule_lanes(struct drain_vm **list, size_t count, uint32_t slots,
+                               unsigned percent, const struct drain_vm *without, bool set)
+{
+	struct lane_time *times = xcalloc(count + 1, sizeof(*times));
+	uint64_t last_ms = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct drain_vm *dv = list[i];
+
+		if (dv == without)
+			continue;
+		/* One that is started there needs no link. */
+		times[n].around_ms = dv->alone_ms ? dv->around_ms : dv->eta_ms;
+		times[n++].link_ms = dv->state == DRAIN_VM_MOVING ? dv->alone_ms
+		                                                  : dv->alone_ms * percent / 100;
+	}
+	lanes_schedule(times, n, slots);
+	for (size_t i = 0; i < n; i++) {
+		if (times[i].end_ms > last_ms)
+			last_ms = times[i].end_ms;
+		if (set) {
+			list[i]->begin_ms = times[i].begin_ms;
+			list[i]->end_ms = times[i].end_ms;
+		}
+	}
+	free(times);
+	return last_ms;
+}
+
 /* When the last of @list ends, each of those that wait taking @percent of its time; @without: as if it
  * were not there. The ends go into the guests if @set. */
 static uint64_t schedule(struct drain_vm **list, uint32_t slots, unsigned percent,
@@ -79,6 +111,8 @@ static uint64_t schedule(struct drain_vm **list, uint32_t slots, unsigned percen
 
 	while (list[count])
 		count++;
+	if (count && list[0]->alone_ms)
+		return schedule_lanes(list, count, slots, percent, without, set);
 	durations_ms = xcalloc(count + 1, sizeof(*durations_ms));
 	ends_ms = xcalloc(count + 1, sizeof(*ends_ms));
 	for (size_t i = 0; i < count; i++) {

@@ -3,7 +3,7 @@
  * Private to core/.
  *
  * A report and nothing else: a time that passes stops no migration and no guest. It is computed from
- * the same durations of guests as the estimate of the whole (drain_vm.eta_ms). The time is the wall
+ * the same durations of guests as the estimate of the whole (drain_vm.eta_ms, alone_ms). The time is the wall
  * clock's, because people name it; nothing but what is told hangs on it.
  */
 #pragma once

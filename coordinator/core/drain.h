@@ -39,9 +39,13 @@ struct drain_vm {
 	uint64_t migration_number;
 	uint64_t memory_bytes;
 	uint64_t eta_ms; /* what is left of it: an estimate */
+	/* Of one that leaves by lanes (lanes.h): with the link to itself, and until it sends. 0: the link
+	 * is shared equally. From begin_ms on, from now, until end_ms. */
+	uint64_t alone_ms, around_ms, begin_ms;
 	/* Of its move as it would begin now, alone on its way; one that moves: as it began. */
 	struct prediction prediction;
 	uint64_t predicted_ms; /* private: when that was made; 0 = not yet */
+	uint64_t unshared_ms;  /* private: what it would take if nobody shared its way */
 	uint64_t copied_bytes; /* of its disks, as the planned target says (dry run) */
 	uint64_t end_ms;       /* from now; likewise, of those that wait or move */
 	bool late;             /* after the drain's deadline */
@@ -107,6 +111,8 @@ struct drain {
 	UT_hash_handle hh;      /* fleet->drains, by number */
 };
 
+/* When its turn comes, from now: an estimate. */
+uint64_t drain_vm_start_ms(const struct drain_vm *dv);
 const char *drain_vm_state_name(enum drain_vm_state state); /* "waiting" */
 
 /* Of drain_vm.proof: "sum". */

@@ -104,7 +104,24 @@ static uint32_t count_beside(const struct fleet *fleet, const struct drain *drai
 	return going ? going - 1 : 0;
 }
 
-static void predict_guest(struct fleet *fleet, const struct drain *drain, struct drain_vm *dv)
+/* Those of one node, without a limit of their own, go shortest first. */
+static bool has_lanes(const struct fleet *fleet, const struct drain *drain)
+{
+	const struct migration_settings *s = &fleet->options.settings;
+
+	if (!s->shortest_first || drain->nodes.count > 1 || s->bandwidth_bytes_per_s ||
+	    drain->kept.bandwidth_bytes_per_s)
+		return false;
+	/* Those that come back leave where they are. */
+	for (size_t i = 1; i < drain->n_vms; i++) {
+		if (strcmp(drain->vms[i].node, drain->vms[0].node) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void predict_guest(struct fleet *fleet, const struct drain *drain, bool lanes,
+                          struct drain_vm *dv)
 {
 	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
 	const struct vm *vm = fleet_find_vm(fleet, dv->uuid);
@@ -130,6 +147,14 @@ static void predict_guest(struct fleet *fleet, const struct drain *drain, struct
 	q.beside = count_beside(fleet, drain);
 	launch_take_drain(&settings, &drain->kept);
 	predict_vm(fleet, vm, &q, now_ms, &dv->prediction);
+	dv->unshared_ms = dv->prediction.expected_ms;
+	if (q.beside && lanes) {
+		struct prediction unshared;
+
+		q.beside = 0;
+		predict_vm(fleet, vm, &q, now_ms, &unshared);
+		dv->unshared_ms = unshared.expected_ms;
+	}
 }
 
 /* What is left of it, of which @whole_ms were thought to be needed. */
@@ -160,16 +185,26 @@ static uint64_t whole_of(const struct fleet *fleet, const struct drain *drain,
 	                           drain->kept.bandwidth_bytes_per_s, change_now(fleet));
 }
 
-/* What of that its link is busy for it, if it had that for itself. */
-static uint64_t alone_ms(const struct fleet *fleet, uint32_t beside, const struct drain_vm *dv)
+/* How long its link is busy for it if nobody shares that, and how long it does not send. Where nothing is
+ * foretold the first follows from its time beside @beside others. */
+static void judge_lane(const struct fleet *fleet, uint32_t beside, struct drain_vm *dv)
 {
 	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
-	uint64_t held_ms = m ? m->kept.report.progress.hold_left_ms : 0;
-	uint64_t ms = dv->prediction.transfer_ms ? dv->prediction.transfer_ms : dv->eta_ms;
+	uint64_t held_ms = m ? m->kept.report.progress.hold_left_ms : 0, ms = dv->eta_ms;
 
-	if (dv->state != DRAIN_VM_MOVING)
-		return ms / (beside + 1);
-	return dv->eta_ms > held_ms ? dv->eta_ms - held_ms : 0;
+	dv->around_ms = 0;
+	if (dv->state == DRAIN_VM_MOVING) {
+		ms = ms > held_ms ? ms - held_ms : 0;
+	} else {
+		if (dv->unshared_ms)
+			ms = dv->unshared_ms;
+		else if (ms > PLAN_OVERHEAD_MS)
+			ms = PLAN_OVERHEAD_MS + (ms - PLAN_OVERHEAD_MS) / (beside + 1);
+		if (ms > PLAN_OVERHEAD_MS)
+			dv->around_ms = PLAN_OVERHEAD_MS;
+		ms -= dv->around_ms;
+	}
+	dv->alone_ms = ms ? ms : 1;
 }
 
 uint32_t drain_get_slots(const struct fleet *fleet, const struct drain *drain)
@@ -196,6 +231,7 @@ static uint64_t judge_tail(const struct fleet *fleet, struct drain *drain)
 
 		if (!dv->shuts || (dv->state != DRAIN_VM_WAITING && dv->state != DRAIN_VM_STOPPING))
 			continue;
+		dv->alone_ms = 0;
 		dv->eta_ms = dv->state == DRAIN_VM_WAITING ? given_ms
 		             : since_ms < given_ms         ? given_ms - since_ms
 		                                           : 0;
@@ -205,13 +241,20 @@ static uint64_t judge_tail(const struct fleet *fleet, struct drain *drain)
 	return tail_ms;
 }
 
+uint64_t drain_vm_start_ms(const struct drain_vm *dv)
+{
+	if (dv->state == DRAIN_VM_WAITING && dv->alone_ms)
+		return dv->begin_ms;
+	return dv->end_ms > dv->eta_ms ? dv->end_ms - dv->eta_ms : 0;
+}
+
 void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
                          const struct drain_counts *counts)
 {
 	uint64_t *durations = xcalloc(3 * (drain->n_vms + 1), sizeof(*durations));
 	uint64_t *low = durations + drain->n_vms + 1, *high = low + drain->n_vms + 1;
 	uint64_t total = 0, done = 0, eta_ms, low_ms, high_ms, link_ms = 0;
-	bool end_in_sight = true;
+	bool end_in_sight = true, lanes = has_lanes(fleet, drain);
 	uint32_t slots = drain_get_slots(fleet, drain), beside = count_beside(fleet, drain);
 	size_t n = 0;
 
@@ -225,14 +268,17 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 			if (moves != moving || (!moves && dv->state != DRAIN_VM_WAITING) ||
 			    dv->shuts || dv->starts)
 				continue;
-			predict_guest(fleet, drain, dv);
+			predict_guest(fleet, drain, lanes, dv);
 			p = &dv->prediction;
 			dv->eta_ms = left_of(fleet, dv, whole_of(fleet, drain, dv));
 			low[n] = p->expected_ms ? left_of(fleet, dv, p->low_ms) : dv->eta_ms;
 			high[n] = left_of(fleet, dv, p->high_known ? p->high_ms : 2 * dv->eta_ms);
 			end_in_sight &= p->high_known;
 			durations[n++] = dv->eta_ms;
-			link_ms += alone_ms(fleet, beside, dv);
+			dv->alone_ms = 0;
+			if (lanes)
+				judge_lane(fleet, beside, dv);
+			link_ms += dv->alone_ms;
 		}
 	}
 	for (size_t i = 0; i < drain->n_vms; i++) {
@@ -250,7 +296,7 @@ void drain_judge_amounts(struct fleet *fleet, struct drain *drain,
 	}
 	eta_ms = plan_schedule_ms(durations, n, slots);
 	/* One that is held has its rate still before it, and so have those that will go before it. */
-	if (fleet->options.settings.shortest_first && drain->nodes.count <= 1 && eta_ms < link_ms)
+	if (eta_ms < link_ms)
 		eta_ms = link_ms;
 	low_ms = plan_schedule_ms(low, n, slots);
 	high_ms = plan_schedule_ms(high, n, slots);

@@ -177,9 +177,9 @@ void waiting_describe(const struct fleet *fleet, const struct vm *vm, struct nam
 		position = position_in_drain(drain, dv, &of);
 		say(ret, "%s is number %zu of %zu that wait in drain/%" PRIu64 ": %.300s", vm->name,
 		    position, of, drain->kept.number, dv->reason);
-		if (dv->end_ms > dv->eta_ms)
+		if (drain_vm_start_ms(dv))
 			say(ret, "its turn is in about %s, an estimate",
-			    units_format_duration(dv->end_ms - dv->eta_ms, start));
+			    units_format_duration(drain_vm_start_ms(dv), start));
 	} else if (m && !m->kept.drain_number) {
 		position = position_of(fleet, m, &of);
 		say(ret, "migration/%" PRIu64 " is number %zu of %zu that wait: %.300s",

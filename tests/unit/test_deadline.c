@@ -2,6 +2,7 @@
 /* A drain's deadline: met or missed, by whom, what would help, and that it is told and stops nothing. */
 #include "coordinator/core/deadline.h"
 
+#include "coordinator/core/lanes.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>
@@ -80,6 +81,62 @@ static void test_schedule(void **state)
 	assert_int_equal(ends[3], 6);
 	deadline_schedule(durations, 4, 0, ends);
 	assert_int_equal(ends[3], 13);
+}
+
+/* Shortest first: a small one that has to begin beside a large one is out after its own time, and the
+ * whole takes what the link needs for all. What comes before a move sends is no time of the link. */
+static void test_lanes(void **state)
+{
+	struct lane_time t[] = { { .link_ms = 100 }, { .link_ms = 10 }, { .link_ms = 20 } };
+
+	(void)state;
+	lanes_schedule(t, 3, 2);
+	assert_int_equal(t[1].end_ms, 10);
+	assert_int_equal(t[2].begin_ms, 10);
+	assert_int_equal(t[2].end_ms, 30);
+	assert_int_equal(t[0].end_ms, 130);
+	t[1].around_ms = t[2].around_ms = 5;
+	lanes_schedule(t, 3, 2);
+	assert_int_equal(t[1].end_ms, 15);
+	assert_int_equal(t[2].begin_ms, 15);
+	assert_int_equal(t[2].end_ms, 40);
+	assert_int_equal(t[0].end_ms, 130);
+	lanes_schedule(t, 3, 0);
+	assert_int_equal(t[0].end_ms, 100);
+	assert_int_equal(t[2].end_ms, 140);
+}
+
+/* Of any: nobody is out before it can be, the last one when the link has carried all, and on average with
+ * more slots no later. */
+static void test_lanes_any(void **state)
+{
+	struct lane_time t[12];
+
+	(void)state;
+	srand(3);
+	for (unsigned round = 0; round < 5000; round++) {
+		size_t n = 1 + (size_t)rand() % 12;
+		uint64_t before_ms = UINT64_MAX, link_ms = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			t[i] = (struct lane_time){ .link_ms = (uint64_t)rand() % 50 };
+			link_ms += t[i].link_ms;
+		}
+		for (uint32_t slots = 1; slots < 5; slots++) {
+			uint64_t last_ms = 0, mean_ms = 0;
+
+			lanes_schedule(t, n, slots);
+			for (size_t i = 0; i < n; i++) {
+				assert_true(t[i].end_ms >= t[i].begin_ms + t[i].link_ms);
+				mean_ms += t[i].end_ms;
+				if (t[i].end_ms > last_ms)
+					last_ms = t[i].end_ms;
+			}
+			assert_int_equal(last_ms, link_ms);
+			assert_true(mean_ms <= before_ms);
+			before_ms = mean_ms;
+		}
+	}
 }
 
 /* Enough time: met, with the latest start that would still do. */
@@ -208,6 +265,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schedule),
+		cmocka_unit_test(test_lanes),
+		cmocka_unit_test(test_lanes_any),
 		cmocka_unit_test(test_met),
 		cmocka_unit_test(test_missed),
 		cmocka_unit_test(test_one_makes_the_difference),

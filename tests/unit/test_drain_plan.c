@@ -134,6 +134,35 @@ static void test_shared_way(void **state)
 	core_world_free(world);
 }
 
+static struct drain_vm plan_small(bool shortest_first, uint64_t *ret_all_ms)
+{
+	struct core_world *world = two_sizes();
+	const struct reply *reply;
+	struct drain_vm small;
+
+	world->fleet->options.settings.shortest_first = shortest_first;
+	reply = ask(world, "host1", NULL);
+	small = *guest(reply, "small");
+	*ret_all_ms = reply->plan->deadline.end_ms;
+	assert_true(reply->plan->eta_ms >= guest(reply, "big")->alone_ms + small.alone_ms);
+	core_world_free(world);
+	return small;
+}
+
+/* A plan has the rates that agents give: the small one is out sooner with shortest-first, and the whole
+ * takes no longer. */
+static void test_lanes(void **state)
+{
+	uint64_t fair_ms, lanes_ms;
+	struct drain_vm fair = plan_small(false, &fair_ms), lanes = plan_small(true, &lanes_ms);
+
+	(void)state;
+	assert_int_equal(fair.alone_ms, 0);
+	assert_int_equal(lanes.begin_ms, 0);
+	assert_in_range(lanes.end_ms, 1, fair.end_ms * 3 / 4);
+	assert_in_range(lanes_ms, lanes.end_ms, fair_ms);
+}
+
 /* The same facts give the same id; by it the plan is carried out: order and destinations are written down. */
 static void test_a_plan_is_carried_out(void **state)
 {
@@ -255,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_turns_and_reasons),
 		cmocka_unit_test(test_what_proves_that_there_is_no_place),
 		cmocka_unit_test(test_shared_way),
+		cmocka_unit_test(test_lanes),
 		cmocka_unit_test(test_a_plan_is_carried_out),
 		cmocka_unit_test(test_a_plan_that_a_host_refuses),
 		cmocka_unit_test(test_a_plan_that_holds_no_more),
