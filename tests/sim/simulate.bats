@@ -68,6 +68,35 @@ generate() { simulate --generate "$1" >"$fleet"; }
 	simulate --state "$fleet.busy" --drain host00001 --link 25Gbit/s
 }
 
+# Hosts with an even number lack the guests' bridge, host00003 has one vCPU left, host00005 has all.
+odd_fleet() {
+	generate hosts=5,vms=0,seed=1
+	jq '.vms = [range(1; 4) | {uuid: "00000000-0000-4000-8000-00000000000\(.)", name: "web\(.)",
+			node: "host00001", movable: true, state: {uuid: "00000000-0000-4000-8000-00000000000\(.)",
+			name: "web\(.)", state: "running", memoryBytes: 1073741824, overheadBytes: 83886080,
+			vcpus: 2, needs: {vcpusMaximum: 2, networks: [{type: "bridge", source: "br0"}]}}}] |
+		.nodes[].host.memoryCapacityBytes = 68719476736 |
+		.nodes |= [to_entries[] | .key as $i | .value | .host.offers = {networksKnown: true,
+			networks: [{name: (if $i % 2 == 1 then "br1" else "br0" end), device: true, kind: 1}]} |
+			.host.cpus = 8 | .host.rooms = {cpuOvercommitPercent: 100, vcpusGuests: (if $i == 2 then 7 else 0 end)}]' \
+		"$fleet" >"$fleet.odd"
+}
+
+@test "what hosts lack is known: a drain goes round them without one refusal, and says what they lack" {
+	odd_fleet
+	simulate --state "$fleet.odd" --drain host00001 -o json >"$BATS_TEST_TMPDIR/figures"
+	jq -e '.outcome == "completed" and .moved == 3 and .failedAttempts == 0 and
+		all(.guests[]; .target == "host00005")' "$BATS_TEST_TMPDIR/figures"
+	# A fourth vCPU less, and the last of them has no place: the drain is refused with the reason.
+	jq '.nodes[4].host.rooms.vcpusGuests = 3' "$fleet.odd" >"$fleet.full"
+	run --separate-stderr -4 simulate --state "$fleet.full" --drain host00001
+	[[ $output == *"vCPUs"* ]]
+	jq '.nodes[4].host.offers.networks[0].name = "br1"' "$fleet.odd" >"$fleet.none"
+	run --separate-stderr -4 simulate --state "$fleet.none" --drain host00001
+	[[ $output == *"3 of 4 nodes have no bridge \"br0\" that is up: host00002, host00004, host00005"* ]]
+	[[ $output == *"host00003 has 1 of 8 vCPUs left"* ]]
+}
+
 @test "a file that is wrong is refused with the place and what must be there" {
 	run --separate-stderr -1 simulate --state "$BATS_TEST_TMPDIR/nowhere" --drain a
 	[[ $stderr == *"nowhere: No such file"* ]]

@@ -5,6 +5,8 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +19,52 @@ uint64_t agents_free_bytes(const struct world *w, size_t host)
 	uint64_t used = h->other_bytes + h->guests_bytes + h->leased_bytes;
 
 	return limit > used ? limit - used : 0;
+}
+
+/* As a destination judges: by the same rules as its agent would (common/fit.h). */
+bool agents_admit(const struct world *w, size_t guest, size_t target, struct check *ret)
+{
+	const struct world_guest *g = &w->guests[guest];
+	const struct host_state *host = &w->hosts[target].facts;
+	uint64_t room = agents_free_bytes(w, target), need = vm_state_need_bytes(&g->facts);
+	uint64_t vcpus = host_state_room_vcpus(host), page_bytes = g->facts.needs.hugepage_bytes;
+	char amount[UNITS_TEXT_BYTES], text[FIT_TEXT_BYTES];
+	enum fit fit;
+
+	*ret = (struct check){ .id = "memory", .verdict = CHECK_FAIL };
+	snprintf(ret->measured, sizeof(ret->measured), "%s free", units_format_bytes(room, amount));
+	snprintf(ret->required, sizeof(ret->required), "%s", units_format_bytes(need, amount));
+	if (room < need)
+		return false;
+	if (vcpus < g->facts.vcpus) {
+		snprintf(ret->id, sizeof(ret->id), "vcpus");
+		snprintf(ret->measured, sizeof(ret->measured), "%" PRIu64 " left", vcpus);
+		snprintf(ret->required, sizeof(ret->required), "%u vCPUs", g->facts.vcpus);
+		return false;
+	}
+	if (page_bytes && host_state_room_pages(host, page_bytes) < g->facts.memory_bytes) {
+		snprintf(ret->id, sizeof(ret->id), "hugepages");
+		snprintf(ret->measured, sizeof(ret->measured), "%s free in them",
+		         units_format_bytes(host_state_room_pages(host, page_bytes), amount));
+		return false;
+	}
+	fit = fit_judge(&g->facts.needs, w->hosts[g->host].facts.offers, host->offers, text);
+	if (fit == FIT_YES) {
+		ret->verdict = CHECK_PASS;
+		return true;
+	}
+	snprintf(ret->measured, sizeof(ret->measured), "%.190s", text);
+	switch (fit) {
+	case FIT_NETWORK:
+		snprintf(ret->id, sizeof(ret->id), "network");
+		return false;
+	case FIT_CPU:
+		snprintf(ret->id, sizeof(ret->id), "cpu");
+		return false;
+	default:
+		snprintf(ret->id, sizeof(ret->id), "machine");
+		return false;
+	}
 }
 
 /* --- what they say --- */
@@ -49,6 +97,7 @@ void agents_say_host(struct world *w, size_t host)
 
 	if (!w->hosts[host].attached)
 		return;
+	state.offers = NULL; /* as in the snapshot */
 	event.host.node = w->hosts[host].name;
 	event.host.host = &state;
 	world_step(w, &event);
@@ -263,23 +312,16 @@ static void take_mark(struct world *w, size_t host, const struct call *call)
 static void take_preview(struct world *w, const struct preview_call *call)
 {
 	struct event event = { .kind = EVENT_PREVIEW_OUTCOME };
-	struct check check = { .id = "memory", .verdict = CHECK_PASS };
+	size_t guest = world_find_guest(w, call->vm_uuid);
+	size_t target = world_find_host(w, call->target);
+	struct check check = { .id = "node", .verdict = CHECK_FAIL };
 	struct checks checks = { .items = &check, .count = 1 };
-	size_t guest = world_find_guest(w, call->vm_uuid),
-	       target = world_find_host(w, call->target);
-	uint64_t room = target == NOWHERE ? 0 : agents_free_bytes(w, target);
-	uint64_t need = guest == NOWHERE ? 0 : vm_state_need_bytes(&w->guests[guest].facts);
-	char amount[UNITS_TEXT_BYTES];
 
 	event.preview.preview = call->preview;
 	event.preview.outcome = CALL_ANSWERED;
 	event.preview.checks = &checks;
-	event.preview.admitted = room >= need;
-	if (room < need)
-		check.verdict = CHECK_FAIL;
-	snprintf(check.measured, sizeof(check.measured), "%s free",
-	         units_format_bytes(room, amount));
-	snprintf(check.required, sizeof(check.required), "%s", units_format_bytes(need, amount));
+	event.preview.admitted = target != NOWHERE && guest != NOWHERE &&
+	                         agents_admit(w, guest, target, &check);
 	world_step(w, &event);
 }
 

@@ -56,6 +56,35 @@ void moves_flow(struct world *w)
 
 /* --- the end of an attempt --- */
 
+static struct hugepage_pool *find_pool(struct host_rooms *rooms, const struct world_guest *g)
+{
+	for (size_t i = 0; g->facts.needs.hugepage_bytes && i < rooms->n_pools; i++) {
+		if (rooms->pools[i].page_bytes == g->facts.needs.hugepage_bytes)
+			return &rooms->pools[i];
+	}
+	return NULL;
+}
+
+/* A guest is on its way there (@sign 1), or that is over (-1): vCPUs and huge pages are held for it. */
+static void promise(struct host_rooms *rooms, const struct world_guest *g, int sign)
+{
+	struct hugepage_pool *pool = find_pool(rooms, g);
+
+	rooms->vcpus.reserved += (uint32_t)sign * g->facts.vcpus;
+	if (pool)
+		pool->promised_bytes += (uint64_t)sign * g->facts.memory_bytes;
+}
+
+/* It is there, or has left. */
+static void settle(struct host_rooms *rooms, const struct world_guest *g, int sign)
+{
+	struct hugepage_pool *pool = find_pool(rooms, g);
+
+	rooms->vcpus.guests += (uint32_t)sign * g->facts.vcpus;
+	if (pool)
+		pool->free_bytes -= (uint64_t)sign * g->facts.memory_bytes;
+}
+
 static void give_back_room(struct world *w, struct world_attempt *a)
 {
 	uint64_t need = vm_state_need_bytes(&w->guests[a->guest].facts);
@@ -65,6 +94,7 @@ static void give_back_room(struct world *w, struct world_attempt *a)
 	a->lease = false;
 	w->hosts[a->target].leased_bytes -= need;
 	w->hosts[a->target].n_guests--;
+	promise(&w->hosts[a->target].facts.rooms, &w->guests[a->guest], -1);
 	w->guests[a->guest].incoming = NOWHERE;
 }
 
@@ -97,6 +127,8 @@ void moves_end(struct world *w, size_t index, enum migration_state state, const 
 		w->hosts[source].n_guests--;
 		w->hosts[target].guests_bytes += need;
 		w->hosts[target].n_guests++;
+		settle(&w->hosts[source].facts.rooms, g, -1);
+		settle(&w->hosts[target].facts.rooms, g, 1);
 	}
 	world_trace(w, migration_state_name(state), g->facts.name, w->hosts[source].name,
 	            w->hosts[target].name, reason);
@@ -160,17 +192,19 @@ void moves_admit(struct world *w, size_t index)
 {
 	struct world_attempt *a = &w->attempts[index];
 	struct world_guest *g = &w->guests[a->guest];
-	uint64_t need = vm_state_need_bytes(&g->facts), room = agents_free_bytes(w, a->target);
+	uint64_t need = vm_state_need_bytes(&g->facts);
 	size_t target = a->target, guest = a->guest;
-	char text[REASON_BYTES], amount[UNITS_TEXT_BYTES];
+	char text[REASON_BYTES];
+	struct check check;
 
 	if (a->cancel) {
 		moves_end(w, index, MIGRATION_CANCELLED, "cancelled on request");
 		return;
 	}
-	if (room < need || world_draw(w) * 1000 < (double)w->options.refuse_per_mille) {
-		snprintf(text, sizeof(text), "%.120s refused: memory: %s free",
-		         w->hosts[target].name, units_format_bytes(room, amount));
+	if (!agents_admit(w, guest, target, &check) ||
+	    world_draw(w) * 1000 < (double)w->options.refuse_per_mille) {
+		snprintf(text, sizeof(text), "%.120s refused: %.60s: %.250s", w->hosts[target].name,
+		         check.id, check.measured);
 		moves_end(w, index, MIGRATION_FAILED, text);
 		return;
 	}
@@ -178,6 +212,7 @@ void moves_admit(struct world *w, size_t index)
 	g->incoming = target;
 	w->hosts[target].leased_bytes += need;
 	w->hosts[target].n_guests++;
+	promise(&w->hosts[target].facts.rooms, g, 1);
 	a->state = MIGRATION_RUNNING;
 	agents_say_vm(w, target, guest);
 	agents_say_attempt(w, &w->attempts[index]);

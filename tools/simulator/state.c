@@ -132,6 +132,9 @@ static int build_host(struct world *w, size_t i, const Drover__V1__Node *from, s
 	free(take_pointer(host->facts.leases));
 	host->facts.n_leases = 0;
 	host->facts.memory_reserved_bytes = 0;
+	host->facts.rooms.vcpus.reserved = 0;
+	for (size_t p = 0; p < host->facts.rooms.n_pools; p++)
+		host->facts.rooms.pools[p].promised_bytes = 0;
 	host->facts.mark_told = false;
 	host->facts.slots_out = 0;
 	text_copy(record->name, sizeof(record->name), from->name);

@@ -190,6 +190,8 @@ void agents_say_everything(struct world *w, size_t host);
 void agents_say_host(struct world *w, size_t host);
 void agents_take_action(struct world *w, struct action *action);
 void agents_take_queued(struct world *w, struct queued *q);
+/* @ret: what stands in the way, or CHECK_PASS. */
+bool agents_admit(const struct world *w, size_t guest, size_t target, struct check *ret);
 uint64_t agents_free_bytes(const struct world *w, size_t host);
 
 void agents_say_vm(struct world *w, size_t host, size_t guest);
