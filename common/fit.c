@@ -177,6 +177,27 @@ static int compare_networks(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static uint64_t hash_offers(const struct host_offers *o)
+{
+	uint64_t h = mix_text(0xcbf29ce484222325u, o->signature);
+
+	h = mix_number(h, (uint64_t)o->machines_known << 1 | o->networks_known);
+	for (size_t i = 0; i < o->n_machines; i++) {
+		h = mix_text(h, o->machines[i].arch);
+		h = mix_text(h, o->machines[i].name);
+		h = mix_number(h, o->machines[i].vcpus_max);
+	}
+	for (size_t i = 0; i < o->n_types; i++)
+		h = mix_text(h, o->types[i]);
+	for (size_t i = 0; i < o->n_networks; i++) {
+		h = mix_text(h, o->networks[i].name);
+		h = mix_number(h, (uint64_t)o->networks[i].mtu << 8 |
+		                          (uint64_t)o->networks[i].kind << 1 |
+		                          o->networks[i].device);
+	}
+	return h;
+}
+
 void host_offers_sort(struct host_offers *offers)
 {
 	if (offers->n_machines)
@@ -185,6 +206,7 @@ void host_offers_sort(struct host_offers *offers)
 	if (offers->n_networks)
 		qsort(offers->networks, offers->n_networks, sizeof(*offers->networks),
 		      compare_networks);
+	offers->hash = hash_offers(offers);
 }
 
 struct host_offers *host_offers_copy(const struct host_offers *offers)

@@ -130,8 +130,10 @@ struct host_offers {
 	struct offered_network *networks; /* owned; likewise sorted */
 	size_t n_networks;
 	char signature[HOST_SIGNATURE_BYTES];
+	uint64_t hash; /* of all of it: hosts alike are judged once; by host_offers_sort */
 };
 
+/* After the last was added. */
 void host_offers_sort(struct host_offers *offers);
 struct host_offers *host_offers_copy(const struct host_offers *offers);
 void host_offers_free(struct host_offers *offers);

@@ -270,7 +270,7 @@ void bring_back_start(struct fleet *fleet, struct node *node, struct drain *draf
 		struct drain_vm *dv = &draft->vms[i];
 		struct vm *vm = fleet_find_vm(fleet, dv->uuid);
 		struct migration *m;
-		struct leave leave;
+		struct leave leave = { 0 };
 
 		if (dv->starts || dv->state != DRAIN_VM_WAITING || !vm || vm->migration ||
 		    !vm->node || !find_leave(fleet, node, dv->uuid, &leave) || !leave.drain)

@@ -44,14 +44,44 @@ static uint64_t *add_row(struct classes *c)
 	return row;
 }
 
+/* Most hosts offer the same. */
+#define VERDICTS 8
+
+struct verdicts {
+	struct verdict {
+		uint64_t hash;
+		bool fits;
+	} items[VERDICTS];
+	size_t count;
+};
+
+static bool fits_kind(struct verdicts *known, const struct node *node, const struct vm *vm)
+{
+	const struct host_offers *offers = node->host.offers;
+	bool fits;
+
+	if (!offers)
+		return true;
+	for (size_t i = 0; i < known->count; i++) {
+		if (known->items[i].hash == offers->hash)
+			return known->items[i].fits;
+	}
+	fits = plan_judge_kind(node, vm, NULL) == PLAN_FITS;
+	if (known->count < VERDICTS)
+		known->items[known->count++] = (struct verdict){ offers->hash, fits };
+	return fits;
+}
+
 static uint32_t judge(struct classes *c, const struct vm *vm)
 {
+	struct verdicts known = { .count = 0 };
 	uint64_t *row = NULL;
 
 	for (size_t h = 0; h < c->plan->count; h++) {
 		const struct node *node = c->plan->nodes[h].node;
 
-		if (node == vm->node || plan_judge_class(node, vm, c->now_ms, NULL) == PLAN_FITS)
+		if (node == vm->node || (fits_kind(&known, node, vm) &&
+		                         plan_judge_pair(node, vm, c->now_ms) == PLAN_FITS))
 			continue;
 		if (!row)
 			row = add_row(c);

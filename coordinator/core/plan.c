@@ -200,8 +200,7 @@ uint32_t plan_get_inbound_cap(const struct fleet *fleet, const struct node *node
 	return own && own < fleet->options.caps.inbound ? own : fleet->options.caps.inbound;
 }
 
-static enum plan_refusal judge_fit(const struct node *node, const struct vm *vm, uint64_t now_ms,
-                                   char *ret_text)
+enum plan_refusal plan_judge_kind(const struct node *node, const struct vm *vm, char *ret_text)
 {
 	static const enum plan_refusal refusals[] = {
 		[FIT_YES] = PLAN_FITS,           [FIT_NO_MACHINE] = PLAN_NO_MACHINE,
@@ -209,35 +208,52 @@ static enum plan_refusal judge_fit(const struct node *node, const struct vm *vm,
 		[FIT_NETWORK] = PLAN_NO_NETWORK,
 	};
 	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
-	const struct check *said;
-	enum fit fit;
 
 	static_assert(ARRAY_SIZE(refusals) == FITS, "a rule without a refusal");
 	if (!home || !home->state.needs.known)
 		return PLAN_FITS;
-	fit = fit_judge(&home->state.needs, vm->node->host.offers, node->host.offers, ret_text);
-	if (fit != FIT_YES)
-		return refusals[fit];
-	said = denials_find(node, &home->state.needs, now_ms);
+	return refusals[fit_judge(&home->state.needs, vm->node->host.offers, node->host.offers,
+	                          ret_text)];
+}
+
+static const struct check *find_denial(const struct node *node, const struct vm *vm,
+                                       uint64_t now_ms)
+{
+	const struct sighting *home = node->denials && vm->node ? fleet_find_sighting(vm, vm->node)
+	                                                        : NULL;
+
+	return home ? denials_find(node, &home->state.needs, now_ms) : NULL;
+}
+
+enum plan_refusal plan_judge_pair(const struct node *node, const struct vm *vm, uint64_t now_ms)
+{
+	const struct sighting *there = fleet_find_sighting(vm, node);
+	const struct check *said;
+
+	if (there && vm_state_is_active(&there->state))
+		return PLAN_LISTS_IT;
+	if (plan_find_refusal(vm, node, now_ms))
+		return PLAN_REFUSED;
+	said = find_denial(node, vm, now_ms);
 	if (!said)
 		return PLAN_FITS;
-	if (ret_text)
-		snprintf(ret_text, FIT_TEXT_BYTES,
-		         "refused a guest of the same CPU and machine type: %.20s: %.180s",
-		         said->id, said->measured);
 	return strcmp(said->id, "machine") == 0 ? PLAN_NO_MACHINE : PLAN_OTHER_CPU;
 }
 
 enum plan_refusal plan_judge_class(const struct node *node, const struct vm *vm, uint64_t now_ms,
                                    char *ret_text)
 {
-	const struct sighting *there = fleet_find_sighting(vm, node);
+	enum plan_refusal why = plan_judge_pair(node, vm, now_ms);
+	const struct check *said;
 
-	if (there && vm_state_is_active(&there->state))
-		return PLAN_LISTS_IT;
-	if (plan_find_refusal(vm, node, now_ms))
-		return PLAN_REFUSED;
-	return judge_fit(node, vm, now_ms, ret_text);
+	if (why == PLAN_FITS)
+		return plan_judge_kind(node, vm, ret_text);
+	said = why != PLAN_LISTS_IT && why != PLAN_REFUSED ? find_denial(node, vm, now_ms) : NULL;
+	if (said && ret_text)
+		snprintf(ret_text, FIT_TEXT_BYTES,
+		         "refused a guest of the same CPU and machine type: %.20s: %.180s",
+		         said->id, said->measured);
+	return why;
 }
 
 static enum plan_refusal judge_room(const struct plan_node *p, const struct plan_need *need)

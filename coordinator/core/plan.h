@@ -88,6 +88,11 @@ uint32_t plan_count_ports_held(const struct migration *m);
 enum plan_refusal plan_judge_class(const struct node *node, const struct vm *vm, uint64_t now_ms,
                                    char *ret_text);
 
+/* The part of it that is of these two alone: refused, listed, denied. */
+enum plan_refusal plan_judge_pair(const struct node *node, const struct vm *vm, uint64_t now_ms);
+/* And that which is so of all guests with the same needs on all hosts with the same offers. */
+enum plan_refusal plan_judge_kind(const struct node *node, const struct vm *vm, char *ret_text);
+
 /* All nodes with what they can take now. */
 void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms);
 void plan_deinit(struct plan *plan);

@@ -53,6 +53,7 @@ static struct host_offers *offers_of(const struct host_change *change)
 	o->n_networks = 1;
 	snprintf(o->signature, sizeof(o->signature), "%s",
 	         change->signature ? change->signature : "cpu A");
+	host_offers_sort(o);
 	return o;
 }
 
