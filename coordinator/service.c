@@ -268,6 +268,9 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	to[n++] = setting_new(c, "progressTimeout",
 	                      units_format_duration(s->progress_timeout_ms, text),
 	                      s->set.progress_timeout);
+	to[n++] = setting_new(c, "shutdownTimeout",
+	                      units_format_duration(s->shutdown_timeout_ms, text),
+	                      s->set.shutdown_timeout);
 	to[n++] = setting_new(
 		c, "bandwidthPerMigration",
 		s->bandwidth_per_migration_bytes_per_s
@@ -293,7 +296,7 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	return n;
 }
 
-#define SETTINGS_MAX 15
+#define SETTINGS_MAX 16
 
 size_t service_list_settings(const struct coordinator *c, Drover__V1__Setting ***ret)
 {

@@ -325,6 +325,10 @@ int journal_state_write_drain_mark(struct journal_state *s, struct journal *j,
 	if (m->n_leave > JOURNAL_LEAVE_MAX)
 		return error_set(err, ERROR_INVALID, "a drain that leaves %zu guests, at most %d",
 		                 m->n_leave, JOURNAL_LEAVE_MAX);
+	if (m->n_shut_down > JOURNAL_LEAVE_MAX)
+		return error_set(err, ERROR_INVALID,
+		                 "a drain that shuts down %zu guests, at most %d", m->n_shut_down,
+		                 JOURNAL_LEAVE_MAX);
 	payload = journal_encode_drain_mark(m, &bytes);
 	return write_record(s, j, JOURNAL_TYPE_DRAIN_MARK, payload, bytes, err);
 }

@@ -197,6 +197,39 @@ wait_for() {
 	[[ ${stderr_lines[-1]} == *"drain/2 host2 partly moved=1 left=1"* ]]
 }
 
+@test "with --shutdown it is asked by name, the dry run says what that means, and it is empty: 0" {
+	start_coordinator
+	run --separate-stderr -4 "$drover" drain host2
+	[[ $stderr == *"shut it down"*"drover drain host2 --shutdown build7"* ]]
+	run --separate-stderr -0 "$drover" drain host2 --shutdown build7 --dry-run
+	[[ $output == *build7*"shut down"*"given 10 min"* && $output == *"1 guest is shut down: asked last, given 10 min"*"never ended"* ]]
+	[[ $stderr == *"Exactly this: drover drain host2 --plan 5f1d9c02a77be340 --shutdown build7"* ]]
+	run --separate-stderr -0 "$drover" drain host2 --shutdown build7 --shutdown-timeout 10m
+	wait_for 7 "shut down build7 within 600000 ms"
+	[[ $output == *"1 VM moved in"*"1 shut down as asked"* && $output == *"drover undrain host2 --bring-back"* ]]
+	[[ ${stderr_lines[-1]} == *"drain/2 host2 done moved=1 left=0 stopped=1"* ]]
+	run --separate-stderr -7 "$drover" drain host2 --shutdown all
+	[[ $stderr == *"no guest like that to shut down"* ]]
+	# A time for nobody, and a guest without a name, are mistakes.
+	run --separate-stderr -2 "$drover" drain host2 --shutdown-timeout 10m
+	[[ $stderr == *"--shutdown VM"* ]]
+	run --separate-stderr -2 "$drover" drain host2 --shutdown
+	run --separate-stderr -0 "$drover" help drain
+	[[ $output == *"--shutdown VM"*"--shutdown-timeout DUR"* && $output == *"never ended"* ]]
+}
+
+@test "undrain names who is off, and with --bring-back waits until they run" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" undrain host4
+	[[ $stderr == *"1 guest is off since host4 was drained"*db1*"drover undrain host4 --bring-back"* ]]
+	run --separate-stderr -0 "$drover" undrain host4 -o json
+	[ "$(jq -r '.off[0]' <<<"$output")" = db1 ]
+	run --separate-stderr -0 "$drover" undrain host4 --bring-back --dry-run
+	[[ $output == *db1*host4*start* ]]
+	run --separate-stderr -0 "$drover" undrain host4 --bring-back
+	[[ $stderr == *"1 guest is started again on host4"*"db1 was shut down, and runs on host4 again"* ]]
+}
+
 @test "what a selection may miss is said, and is no part of what is asked for" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" nodes -l rack=a

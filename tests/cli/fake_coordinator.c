@@ -5,7 +5,7 @@
  *	host1   is emptied                        web1    moves
  *	host2   has build7, which cannot move     stuck   fails
  *	host3   takes for ever                    pinned  is refused
- *	host4   loses its watcher on the way
+ *	host4   loses its watcher on the way, and has db1, which is off since it was drained
  *	sealed  is not for the caller             anything else is not there
  *
  * Usage: fake_coordinator URL [CA CERTIFICATE KEY]. Prints "ready PORT", then one line for each
@@ -126,6 +126,8 @@ struct drain {
 	Drover__V1__DrainVm *vms[2];
 };
 
+static bool shut_down; /* build7, as the latest request has named it */
+
 static void drain_fill(struct drain *d, uint64_t number, const char *state)
 {
 	static const char *const nodes[] = { "", "host1", "host2", "host3", "host4" };
@@ -145,6 +147,14 @@ static void drain_fill(struct drain *d, uint64_t number, const char *state)
 		d->vm[1].state = S("left");
 		d->vm[1].migration_number = 0;
 		d->vm[1].reason = S("allowed by --leave");
+	}
+	if (shut_down) {
+		d->vm[1].state = S(over ? "stopped" : "waiting");
+		d->vm[1].power = S(over ? "off" : "allowed");
+		d->vm[1].target = S("");
+		d->vm[1].migration_number = 0;
+		d->vm[1].reason = S(over ? "shut down as asked" : "waits: is shut down last");
+		d->drain.shutdown_timeout_ms = 600000;
 	}
 	d->drain.number = number;
 	d->drain.node = S(nodes[number]);
@@ -193,7 +203,7 @@ static void step_drain(bool tell)
 		break;
 	case 5:
 		if (!endless)
-			tell_drain(partly ? "partly" : "completed", tell);
+			tell_drain(partly && !shut_down ? "partly" : "completed", tell);
 		break;
 	}
 }
@@ -291,12 +301,56 @@ static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, v
 
 	(void)context;
 	list.drains = items;
-	/* Only a rolling operation names a host. */
+	/* Only a rolling operation names a host, and the way back of db1. */
 	if (request->node[0]) {
 		drain_fill(&d, host_number(request->node), "completed");
+		d.vm[1].uuid = d.vm[1].name = S("db1");
+		d.vm[1].state = S("stopped");
+		d.vm[1].power = S("over");
+		d.vm[1].reason = S("was shut down, and runs on host4 again");
 		list.n_drains = 1;
 	}
 	mesh_reply(in, &list.base);
+}
+
+static void handle_migrations(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	Drover__V1__MigrationList list = DROVER__V1__MIGRATION_LIST__INIT;
+
+	(void)m;
+	(void)context;
+	mesh_reply(in, &list.base);
+}
+
+/* db1 was shut down for the drain of host4; asked to bring back, it starts, and then runs. */
+static void handle_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
+{
+	const Drover__V1__NodeRequest *request = (const Drover__V1__NodeRequest *)m;
+	Drover__V1__NodeReply reply = DROVER__V1__NODE_REPLY__INIT;
+	Drover__V1__Drain back = DROVER__V1__DRAIN__INIT;
+	Drover__V1__DrainVm vm = DROVER__V1__DRAIN_VM__INIT, *vms[] = { &vm };
+	char *off[] = { S("db1") };
+
+	(void)context;
+	reply.changed = true;
+	vm.uuid = vm.name = S("db1");
+	vm.starts = true;
+	vm.shut_down_by = 4;
+	vm.memory_bytes = 256 * MIB;
+	vm.target = request->node;
+	vm.state = S(request->dry_run ? "waiting" : "starting");
+	vm.reason = S("was shut down there, and starts again");
+	back.number = 4;
+	back.node = request->node;
+	back.vms = vms;
+	back.n_vms = 1;
+	if (request->bring_back) {
+		reply.back = &back;
+	} else {
+		reply.off = off;
+		reply.n_off = 1;
+	}
+	mesh_reply(in, &reply.base);
 }
 
 static void handle_label(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
@@ -338,13 +392,28 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 		fail(in, ERROR_NOT_FOUND, "there is no such node");
 		return;
 	}
+	if (request->n_shut_down && strcmp(request->shut_down[0], "build7") != 0) {
+		fail(in, ERROR_NOT_FOUND, "host2 has no guest like that to shut down");
+		return;
+	}
+	shut_down = request->n_shut_down > 0;
 	drain_fill(&d, (uint64_t)(request->node[4] - '0'), "running");
 	reply.drain = &d.drain;
-	if (d.drain.number == 2 && !request->leave_unmovable && request->n_leave == 0) {
+	if (request->dry_run && shut_down) {
+		d.vm[1].reason = S("is asked when the others have left, and given 10 min");
+		reply.plan_id = S("5f1d9c02a77be340");
+	}
+	if (shut_down)
+		printf("shut down %s within %llu ms\n", request->shut_down[0],
+		       (unsigned long long)request->shutdown_timeout_ms);
+	fflush(stdout);
+	if (d.drain.number == 2 && !request->leave_unmovable && request->n_leave == 0 &&
+	    !shut_down) {
 		blocker.id = S("vm/build7");
 		blocker.verdict = DROVER__V1__CHECK__VERDICT__BLOCK;
 		blocker.reason = S("HostDeviceNotLiveMigratable");
 		blocker.measured = S("PCI 0000:3b:00.0");
+		blocker.remedy = S("--leave build7, or --shutdown build7");
 		d.vm[1].state = S("blocked");
 		d.vm[1].target = S("");
 		d.vm[1].reason = blocker.measured;
@@ -740,6 +809,8 @@ static const struct mesh_handler handlers[] = {
 	{ "CollectGarbage", handle_garbage },
 	{ "ListDrains", handle_drains },
 	{ "Label", handle_label },
+	{ "Undrain", handle_undrain },
+	{ "ListMigrations", handle_migrations },
 	{ "SetPolicy", fake_set_policy },
 	{ "RemovePolicy", fake_remove_policy },
 	{ "ListPolicies", fake_list_policies },

@@ -22,6 +22,9 @@ drover_test(NAME test_agents_lanes LABEL sim TIMEOUT 300
 drover_test(NAME test_agents_pace LABEL sim TIMEOUT 300
 	SOURCES sim/test_agents_pace.c sim/agents_story.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
+drover_test(NAME test_agents_power LABEL sim TIMEOUT 300
+	SOURCES sim/test_agents_power.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
 drover_test(NAME test_agents_remnants LABEL sim TIMEOUT 300
 	SOURCES sim/test_agents_remnants.c sim/agents_story.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)

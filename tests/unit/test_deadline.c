@@ -183,12 +183,14 @@ static void test_one_makes_the_difference(void **state)
 	const struct drain *plan;
 
 	(void)state;
+	large.persistent = true;
 	core_world_host(world, "host1", 4096, four, 2);
 	core_world_see(world, "host1", &large);
 	core_world_host(world, "host2", 4096, NULL, 0);
 	plan = dry(world, 600000, 1 << 20);
 	assert_int_equal(plan->deadline.n_late, 1);
 	assert_true(helps_with(plan, "--leave large"));
+	assert_true(helps_with(plan, "shut down large (--shutdown large)"));
 	core_world_free(world);
 }
 

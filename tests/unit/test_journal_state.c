@@ -155,6 +155,9 @@ static struct journal_thing some_thing(void)
 static void write_everything(void)
 {
 	struct journal_drain_mark mark = { .epoch = 8,
+		                           .shut_down = { "uuid-build7" },
+		                           .n_shut_down = 1,
+		                           .shutdown_timeout_ms = 60000,
 		                           .draining = true,
 		                           .cordoned = true,
 		                           .reason = "kernel update",
@@ -214,6 +217,9 @@ static void assert_everything(void)
 	assert_string_equal(s.drain_mark.reason, "kernel update");
 	assert_int_equal(s.drain_mark.n_leave, 2);
 	assert_string_equal(s.drain_mark.leave[1], "db2");
+	assert_int_equal(s.drain_mark.n_shut_down, 1);
+	assert_string_equal(s.drain_mark.shut_down[0], "uuid-build7");
+	assert_int_equal(s.drain_mark.shutdown_timeout_ms, 60000);
 	assert_int_equal(s.drain_mark.drain_id.bytes[15], 0x44);
 }
 
@@ -592,11 +598,13 @@ static void test_image(void **state)
 static void test_bounds(void **state)
 {
 	struct journal_drain_mark mark = { .n_leave = JOURNAL_LEAVE_MAX + 1 };
+	struct journal_drain_mark off = { .n_shut_down = JOURNAL_LEAVE_MAX + 1 };
 	struct journal_thing t = some_thing();
 	struct error err;
 
 	(void)state;
 	assert_int_equal(journal_state_write_drain_mark(&s, j, &mark, &err), -ERROR_INVALID);
+	assert_int_equal(journal_state_write_drain_mark(&s, j, &off, &err), -ERROR_INVALID);
 	for (uint32_t i = 0; i < JOURNAL_THINGS_MAX; i++) {
 		struct journal_record record = { .type = JOURNAL_TYPE_MADE };
 		uint8_t *payload;

@@ -463,9 +463,39 @@ static void test_room_for_images(void **state)
 	assert_int_equal(reservations_count_ports(r), 2);
 }
 
+/* What is being started here takes its room from before its start until libvirt lists it, and is counted
+ * once; what does not fit is not started, and what gave up leaves its room to others. */
+static void test_started_here(void **state)
+{
+	_cleanup_reservations_ struct reservations *r = host(1064, 100, 4);
+	struct guest_memory listed = guest("db1", 600);
+	struct memory_totals t;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(reservations_hold(r, "uuid-db1", 600 * MIB, &err), 0);
+	assert_int_equal(reservations_hold(r, "uuid-db1", 600 * MIB, &err), -ERROR_BUSY);
+	assert_int_equal(reservations_hold(r, "uuid-db2", 600 * MIB, &err), -ERROR_NO_SPACE);
+	assert_int_equal(take(r, want(1, "web1", 600, 49152)), -ERROR_NO_SPACE);
+	reservations_set_guests(r, &listed, 1);
+	reservations_get_totals(r, &t);
+	assert_int_equal(t.free_bytes, 400 * MIB);
+	reservations_unhold(r, "uuid-db1");
+	reservations_get_totals(r, &t);
+	assert_int_equal(t.free_bytes, 400 * MIB);
+	assert_int_equal(reservations_hold(r, "uuid-db2", 300 * MIB, &err), 0);
+	reservations_unhold(r, "uuid-db2");
+	assert_int_equal(take(r, want(1, "web1", 300, 49152)), 0);
+	/* One that is on its way here is not started as well. */
+	assert_int_equal(reservations_hold(r, "uuid-web1", 10 * MIB, &err), -ERROR_BUSY);
+	reservations_set_guests_unknown(r);
+	assert_int_equal(reservations_hold(r, "uuid-db2", 10 * MIB, &err), -ERROR_UNREACHABLE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_started_here),
 		cmocka_unit_test(f53_one_room_two_admissions),
 		cmocka_unit_test(f56_maximum_counts),
 		cmocka_unit_test(f55_the_youngest_loses),

@@ -263,7 +263,7 @@ static void say_off(struct session *s, const char *node, const Drover__V1__NodeR
 
 	if (!reply->n_off)
 		return;
-	session_say(s, "%zu %s off since %s drained:", reply->n_off,
+	session_say(s, "%zu %s off since %s was drained:", reply->n_off,
 	            reply->n_off == 1 ? "guest is" : "guests are", node);
 	for (size_t i = 0; i < reply->n_off; i++)
 		session_say(s, "  %s", reply->off[i]);

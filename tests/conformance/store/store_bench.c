@@ -220,6 +220,7 @@ struct drain_record store_bench_drain(uint64_t number, const char *node)
 		                      .max_downtime_ms = 15,
 		                      .completion_timeout_ms_per_gib = 16,
 		                      .progress_timeout_ms = 17,
+		                      .shutdown_timeout_ms = 18,
 		                      .created_wall_ms = 6,
 		                      .ended_wall_ms = 7,
 		                      .left_count = 8 };
@@ -228,6 +229,17 @@ struct drain_record store_bench_drain(uint64_t number, const char *node)
 	text_copy(drain.reason, sizeof(drain.reason), "new disks");
 	names_add(&drain.leave, "build7");
 	names_add(&drain.leave, "o'brien");
+	for (enum shutdown_phase phase = 0; phase < SHUTDOWN_PHASES; phase++)
+		*drain_record_add_shutdown(&drain, "7f1d",
+		                           "db's") = (struct shutdown){ .phase = phase,
+			                                                .uuid = "7f1d",
+			                                                .name = "db's",
+			                                                .need_bytes = 21,
+			                                                .orders = 22,
+			                                                .boot_id = id_of(number, 5),
+			                                                .asks = 23,
+			                                                .asked_wall_ms = 24,
+			                                                .off_wall_ms = 25 };
 	return drain;
 }
 

@@ -123,6 +123,12 @@ static void test_reload_equals_what_was_stored(void **state)
 	assert_int_equal(got.drains[0].leave.count, 2);
 	assert_string_equal(got.drains[0].leave.items[0], "build7");
 	assert_string_equal(got.drains[0].leave.items[1], "o'brien");
+	assert_int_equal(got.drains[0].n_shutdowns, SHUTDOWN_PHASES);
+	assert_memory_equal(got.drains[0].shutdowns, drain.shutdowns,
+	                    SHUTDOWN_PHASES * sizeof(*drain.shutdowns));
+	free(got.drains[0].shutdowns);
+	free(drain.shutdowns);
+	got.drains[0].shutdowns = drain.shutdowns = NULL;
 	names_deinit(&got.drains[0].leave);
 	names_deinit(&drain.leave);
 	assert_memory_equal(&got.drains[0], &drain, sizeof(drain));
