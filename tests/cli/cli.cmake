@@ -10,6 +10,6 @@ drover_test(NAME test_cli_restart LABEL unit SOURCES cli/test_cli_restart.c
 # From nothing to a cluster, with real daemons.
 drover_command_test(NAME cli_join LABEL unit TIMEOUT 180 COMMAND bats tests/cli/join.bats)
 # Certificates renewed and authorities replaced under them.
-drover_command_test(NAME cli_pki LABEL unit TIMEOUT 400 COMMAND bats tests/cli/pki.bats)
+drover_command_test(NAME cli_pki LABEL unit WAITS TIMEOUT 400 COMMAND bats tests/cli/pki.bats)
 # Who may do what, and certificates that are taken back.
-drover_command_test(NAME cli_revoke LABEL unit TIMEOUT 300 COMMAND bats tests/cli/revoke.bats)
+drover_command_test(NAME cli_revoke LABEL unit WAITS TIMEOUT 300 COMMAND bats tests/cli/revoke.bats)

@@ -100,6 +100,20 @@ last_line() {
 	[ "$(last_line)" = '0 passed, 2 failed' ]
 }
 
+@test "tests that wait are counted with the others, and do so beside them" {
+	printf '%s\n' '#!/bin/sh' 'until [ -e met ]; do :; done' >"$here/until_met"
+	chmod +x "$here/until_met"
+	add b_waits '"unit;waits"' "$here/until_met"
+	add c_works unit touch met
+	run -0 "$here/tools/test" --no-install --quick
+	[ "$(last_line)" = '4 passed, 0 failed' ]
+	add d_waits '"unit;waits"' sh -c '"echo the reason && exit 1"'
+	add e_waits '"unit;waits;slow"' false
+	run -1 "$here/tools/test" --no-install --quick
+	[ "$(last_line)" = '4 passed, 1 failed' ]
+	[[ $output == *'the reason'* ]]
+}
+
 @test "nonsense on the command line runs nothing" {
 	run -2 "$here/tools/test" --no-install --bogus
 	run -2 "$here/tools/test" --no-install --only
