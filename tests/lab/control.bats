@@ -132,15 +132,21 @@ agent_pid() { cat "$LAB_STATE/hosts/$1/agent.pid"; }
 descriptors() { find "/proc/$(agent_pid "$1")/fd" -mindepth 1 | wc -l; }
 connected() { [[ -n $(lab shell "$1" ss -Htn state established dport = :7780) ]]; }
 
+# When it was last seen to be so: what asking takes is not the agents' time.
+still_connected() {
+	local now=$EPOCHREALTIME
+	{ connected host1 || connected host2; } && last_connected=$now
+}
+
 # bats test_tags=slow
 @test "F52: the coordinator's host vanishes without a word: agents notice within 15 s, come back, and leak nothing" {
-	local began before
+	local began before last_connected
 	before=$(descriptors host1)
 	for _ in 1 2 3 4 5; do
 		lab link coordinator mgmt down
-		began=$EPOCHREALTIME
-		wait_until '! connected host1 && ! connected host2' 20
-		awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "# noticed after %.1f s\n", b - a; exit b - a > 15.5 }' >&3
+		began=$EPOCHREALTIME last_connected=$EPOCHREALTIME
+		wait_until '! still_connected' 20
+		awk -v a="$began" -v b="$last_connected" 'BEGIN { printf "# noticed after %.1f s\n", b - a; exit b - a < 5 || b - a > 15.5 }' >&3
 		# It has lost its memory, as a host that was switched off.
 		lab drover kill coordinator
 		lab link coordinator mgmt up

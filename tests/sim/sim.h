@@ -127,7 +127,8 @@ struct sim {
 	size_t n_started;
 	uint64_t n_events, n_crashes, n_starts, n_done;
 	uint64_t n_writes, crash_at_write; /* the coordinator dies at this one; 0 = at none */
-	const char *broken;                /* the first rule that did not hold */
+	bool clocks_jump;   /* the wall clock, by hours or years, forwards and backwards */
+	const char *broken; /* the first rule that did not hold */
 	char broken_text[REASON_BYTES];
 };
 

@@ -312,6 +312,8 @@ void sim_step(struct sim *sim, struct event *event)
 	if (!sim->fleet)
 		return;
 	event->wall_ms = sim->now_ms;
+	if (sim->clocks_jump)
+		event->wall_ms = sim->n_events * 0x9e3779b97f4a7c15u >> sim->n_events % 40;
 	core_step(sim->fleet, event, sim->now_ms, &list);
 	for (size_t i = 0; i < list.count && sim->incarnation == incarnation; i++) {
 		if (sim_chance(sim, sim->faults.crash_action)) {

@@ -64,7 +64,10 @@ static const struct command commands[] = {
 	  .examples = "drover migrations --active\ndrover migrations --vm web1 -o json" },
 	{ .name = "drains", .arguments = "", .options = LISTS | O(NODE) | O(ACTIVE) | O(LIMIT),
 	  .formats = LISTABLE, .group = LOOK, .run = drains_run,
-	  .summary = "drains, newest first", .examples = "drover drains --active" },
+	  .summary = "drains, newest first",
+	  .description = "Of those that are over the newest 500 are kept, and those that a way back still "
+			 "rests on; their migrations are in the history.",
+	  .examples = "drover drains --active" },
 	{ .name = "policies", .arguments = "[POLICY]", .words_max = 1, .options = LISTS,
 	  .formats = LISTABLE, .group = LOOK, .run = policies_run, .completion = COMPLETE_POLICIES,
 	  .summary = "what is wanted about where guests are, and whether it holds",
