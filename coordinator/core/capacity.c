@@ -92,7 +92,9 @@ static bool has_to_go(const struct fleet *fleet, const struct node *node, const 
 		return false;
 	if (m && m->kept.holds_slot && strcmp(m->kept.source, node->kept.name) == 0)
 		return false;
-	return !drain || !drain_allows(fleet, drain, s->vm, reason);
+	/* One that is shut down needs no place. */
+	return !drain || (!drain_allows(fleet, drain, s->vm, reason) &&
+	                  !drain_record_find_shutdown(&drain->kept, s->vm->uuid));
 }
 
 static bool comes_here(const struct migration *m, const struct node *node)

@@ -73,7 +73,9 @@ bool drain_allows(const struct fleet *fleet, const struct drain *drain, const st
 		text_copy(ret_reason, REASON_BYTES, "left as asked");
 		return true;
 	}
-	return drain->kept.leave_unmovable && drain_is_hopeless(fleet, vm, ret_reason);
+	/* Its name weighs more than what is said of all. */
+	return drain->kept.leave_unmovable && !drain_record_find_shutdown(&drain->kept, vm->uuid) &&
+	       drain_is_hopeless(fleet, vm, ret_reason);
 }
 
 struct drain_counts drain_count(const struct drain *drain)

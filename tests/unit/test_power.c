@@ -311,6 +311,33 @@ static void test_started_meanwhile(void **state)
 	core_world_free(world);
 }
 
+/* One that cannot move, and is named: it is shut down, though all such guests may stay. */
+static void test_unmovable(void **state)
+{
+	struct core_world *world = power_world();
+	struct event event = { .kind = EVENT_DRAIN, .request = 7, .drain.leave_unmovable = true };
+	struct check block = { .verdict = CHECK_BLOCK, .id = "guest/hostdev" };
+	struct vm_state vm = power_vm("db1");
+	char *items[] = { (char *)"db1" };
+	struct names none = { 0 }, shut_down = { .items = items, .count = 1 };
+
+	(void)state;
+	checks_add(&vm.blockers, &block);
+	core_world_see(world, "host1", &vm);
+	event.drain.node = "host1";
+	event.drain.leave = &none;
+	event.drain.shut_down = &shut_down;
+	event.drain.reason = "";
+	core_world_step(world, &event);
+	core_world_confirm_mark(world, 2);
+	assert_int_equal(power_guest(world, "db1")->state, DRAIN_VM_WAITING);
+	power_arrive(world, "web1");
+	core_world_wait(world, 6);
+	assert_int_equal(core_world_count(world, ACTION_SHUT_DOWN), 1);
+	checks_deinit(&vm.blockers);
+	core_world_free(world);
+}
+
 /* A cancelled drain asks nobody any more; who goes down all the same is known, and can be started. */
 static void test_cancelled(void **state)
 {
@@ -421,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_not_in_vain),
 		cmocka_unit_test(test_paused),
 		cmocka_unit_test(test_started_meanwhile),
+		cmocka_unit_test(test_unmovable),
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_adopted),
