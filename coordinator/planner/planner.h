@@ -45,7 +45,7 @@ void planner_make(const struct instance *in, const struct planner_options *optio
 void planner_plan_deinit(struct planner_plan *plan);
 
 /* Tries other orders for as long as the effort lasts, and keeps the best (improve.c): fewer stuck,
- * fewer detours, earlier end, earlier ends on average. Never worse than @schedule. */
+ * fewer detours, an earlier end and earlier ends on average. Never worse than @schedule. */
 void planner_improve(const struct instance *in, const uint32_t *targets,
                      const struct planner_options *options, double bound_s,
                      struct schedule *schedule);

@@ -54,8 +54,8 @@ static double get_left_s(const struct run *run, const struct run_move *move)
 	       instance_progress(vm, instance_path(run->in, vm, move->from, move->to));
 }
 
-/* Adds the move to those that are looked at. */
-static void touch(struct run *run, uint32_t m, uint32_t *n)
+/* Adds the move to those that are looked at, in an order by @left_s and key. */
+static void touch(struct run *run, uint32_t m, double left_s, uint32_t *n)
 {
 	struct run_move *move = &run->moves[m];
 
@@ -66,7 +66,7 @@ static void touch(struct run *run, uint32_t m, uint32_t *n)
 		                             sizeof(*run->touched));
 	}
 	run->touched[(*n)++] = (struct run_touched){
-		.move = m, .key = move->key, .rate = move->rate, .left_s = get_left_s(run, move)
+		.move = m, .key = move->key, .rate = move->rate, .left_s = left_s
 	};
 }
 
@@ -179,7 +179,7 @@ static void touch_longer(struct run *run, uint32_t host, bool inbound, uint32_t 
 
 		if (run->moves[m].seen || is_before(run, m, &run->touched[i]))
 			continue;
-		touch(run, m, n);
+		touch(run, m, get_left_s(run, &run->moves[m]), n);
 		for (t = run->touched[k]; is_shorter(&t, &run->touched[k - 1]); k--)
 			run->touched[k] = run->touched[k - 1];
 		run->touched[k] = t;
@@ -196,7 +196,7 @@ static void share_shortest(struct run *run)
 		for (uint32_t m = get_first(run, run->dirty[d] / 2, inbound); m != INSTANCE_NONE;
 		     m = get_next(run, m, inbound)) {
 			if (!run->moves[m].seen)
-				touch(run, m, &n);
+				touch(run, m, get_left_s(run, &run->moves[m]), &n);
 		}
 	}
 	sort_touched(run->touched, n);
@@ -303,7 +303,7 @@ static void share_fair(struct run *run)
 		     m = get_next(run, m, inbound)) {
 			if (run->moves[m].seen)
 				continue;
-			touch(run, m, &n);
+			touch(run, m, 0, &n);
 			run_make_dirty(run, run->moves[m].from, false);
 			run_make_dirty(run, run->moves[m].to, true);
 		}

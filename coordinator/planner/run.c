@@ -114,6 +114,29 @@ void run_wake(struct run *run, uint32_t host)
 	run->awake[run->n_awake++] = host;
 }
 
+/* One that comes later: to its place. There are few. */
+static void list_waiting(struct run *run, uint32_t m)
+{
+	uint32_t next = run->shortest, before = INSTANCE_NONE;
+
+	while (next != INSTANCE_NONE && run_goes_before(run, next, m)) {
+		before = next;
+		next = run->moves[next].next_work;
+	}
+	run->moves[m].next_work = next;
+	run->moves[m].prev_work = before;
+	*(before == INSTANCE_NONE ? &run->shortest : &run->moves[before].next_work) = m;
+	*(next == INSTANCE_NONE ? &run->longest : &run->moves[next].prev_work) = m;
+}
+
+static void unlist_waiting(struct run *run, const struct run_move *move)
+{
+	uint32_t before = move->prev_work, next = move->next_work;
+
+	*(before == INSTANCE_NONE ? &run->shortest : &run->moves[before].next_work) = next;
+	*(next == INSTANCE_NONE ? &run->longest : &run->moves[next].prev_work) = before;
+}
+
 static double seconds_of(double bytes, double rate)
 {
 	return bytes / fmax(rate, 1);
@@ -151,6 +174,8 @@ uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 		.noise = 1,
 		.key = in->vms[vm].key,
 		.heap = INSTANCE_NONE,
+		.next_work = INSTANCE_NONE,
+		.prev_work = INSTANCE_NONE,
 		.lanes_out = count_lanes(run, in->hosts[from].out_bytes_per_s, &in->vms[vm],
 		                         in->hosts[from].slots_out),
 		.lanes_in = count_lanes(run, in->hosts[to].in_bytes_per_s, &in->vms[vm],
@@ -169,6 +194,9 @@ uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 	run->hosts[from].out.waiting_s += run->moves[m].out_s;
 	run->hosts[to].in.waiting_s += run->moves[m].in_s;
 	run->waiting_s += run->moves[m].work;
+	run->hosts[from].waiting_s += run->moves[m].work;
+	if (run->shortest != INSTANCE_NONE)
+		list_waiting(run, m);
 	run->n_waiting++;
 	run_wake(run, from);
 	return m;
@@ -182,6 +210,9 @@ void run_wait_no_more(struct run *run, uint32_t m)
 	run->hosts[move->from].out.waiting_s -= move->out_s;
 	run->hosts[move->to].in.waiting_s -= move->in_s;
 	run->waiting_s -= move->work;
+	run->hosts[move->from].waiting_s -= move->work;
+	if (run->shortest != INSTANCE_NONE)
+		unlist_waiting(run, move);
 	run->n_waiting--;
 }
 

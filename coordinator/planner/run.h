@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A schedule while it is made: shared by schedule.c, rates.c and stuck.c, and by nobody else. */
+/* A schedule while it is made: shared by schedule.c, start.c, rates.c and stuck.c, and by nobody else. */
 #pragma once
 
 #include "coordinator/planner/room.h"
@@ -19,12 +19,13 @@ struct run_move {
 	double start_s, send_s, sent;
 	double noise; /* factor, around 1 */
 	uint64_t key;
-	uint32_t heap;                /* position, NONE: not in it */
-	uint32_t lanes_out, lanes_in; /* while fewer than these are busy it may have a slot */
-	uint32_t next_out, prev_out;  /* of those that wait, or of those that send, of `from` */
-	uint32_t next_in, prev_in;    /* the same of `to` */
-	uint32_t final_to;            /* of a detour: where it was going */
-	uint32_t turn;                /* how many began before it */
+	uint32_t heap;                 /* position, NONE: not in it */
+	uint32_t lanes_out, lanes_in;  /* while fewer than these are busy it may have a slot */
+	uint32_t next_out, prev_out;   /* of those that wait, or of those that send, of `from` */
+	uint32_t next_in, prev_in;     /* the same of `to` */
+	uint32_t next_work, prev_work; /* of those that wait, by priority and work */
+	uint32_t final_to;             /* of a detour: where it was going */
+	uint32_t turn;                 /* how many began before it */
 	bool is_long, running, detour, retargeted;
 	bool seen; /* rates.c */
 };
@@ -45,7 +46,7 @@ struct run_touched {
 };
 
 struct run_link {
-	double waiting_s;      /* work of those that wait */
+	double waiting_s;      /* of those that wait: the link's seconds */
 	double reserved;       /* SCHEDULE_RESERVED: bytes/s taken */
 	uint32_t busy;         /* slots */
 	uint32_t waits, sends; /* lists: first move */
@@ -56,9 +57,10 @@ struct run_link {
 struct run_host {
 	struct run_link out, in;
 	uint32_t ports;
-	uint32_t n_long; /* of those that leave */
-	uint32_t lanes;  /* out; no move of it may have more */
-	bool awake;      /* as a source: something may be able to start */
+	double waiting_s; /* of those that wait to leave: all that they take */
+	uint32_t n_long;  /* of those that leave */
+	uint32_t lanes;   /* out; no move of it may have more */
+	bool awake;       /* as a source: something may be able to start */
 	bool listed;
 };
 
@@ -71,6 +73,8 @@ struct run {
 	struct run_host *hosts;
 	uint32_t busy, preparing; /* slots of the cluster */
 	double waiting_s;         /* work of all that wait */
+	uint32_t shortest,
+		longest; /* of all that wait: both ends of their list; NONE: there is no list */
 	double now_s;
 	struct run_event *heap;
 	uint32_t n_heap;
@@ -102,6 +106,17 @@ bool run_may_start(const struct run *run, uint32_t move);
 void run_wake(struct run *run, uint32_t host);
 /* Into the heap, or to its new place there. */
 void run_set_next(struct run *run, uint32_t move, double next_s);
+
+/* It begins to prepare, now (schedule.c). */
+void run_start(struct run *run, uint32_t move);
+/* Those that are prepared get slots. */
+void run_send_prepared(struct run *run);
+/* Makes the list of all that wait (start.c). */
+void run_list_waiting(struct run *run);
+/* In that list. */
+bool run_goes_before(const struct run *run, uint32_t a, uint32_t b);
+/* Whatever may start now, by the rule (start.c). */
+void run_start_all(struct run *run);
 
 /* Bytes/s that nobody has of a link. */
 double run_get_residual(const struct run *run, uint32_t host, bool inbound);

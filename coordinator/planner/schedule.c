@@ -15,8 +15,6 @@
 #include <string.h>
 
 #define DETOURS_ROOM 2
-/* A long move begins when there is work for so many times its own left for each slot. */
-#define LONG_AHEAD 6.0
 
 static void take_slot(struct run *run, const struct run_move *move)
 {
@@ -45,7 +43,7 @@ static void send(struct run *run, uint32_t m)
 	run_make_dirty(run, move->to, true);
 }
 
-static void start(struct run *run, uint32_t m)
+void run_start(struct run *run, uint32_t m)
 {
 	struct run_move *move = &run->moves[m];
 	const struct instance_vm *vm = &run->in->vms[move->vm];
@@ -128,7 +126,7 @@ static void happen(struct run *run, uint32_t m)
 }
 
 /* Those that are prepared, shortest first: a slot is all that they lack. */
-static void send_prepared(struct run *run)
+void run_send_prepared(struct run *run)
 {
 	for (;;) {
 		uint32_t best = INSTANCE_NONE;
@@ -151,160 +149,6 @@ static void send_prepared(struct run *run)
 		/* A place to prepare is free: anybody may be waiting for it. */
 		for (uint32_t h = 0; h < run->in->n_hosts; h++)
 			run_wake(run, h);
-	}
-}
-
-/* --- what starts --- */
-
-/* Longest (or shortest) startable move of a source, of the highest priority. */
-static uint32_t pick_of(const struct run *run, uint32_t source, bool longest)
-{
-	uint32_t best = INSTANCE_NONE;
-
-	if (!run->in->preparing && run->hosts[source].out.busy >= run->hosts[source].lanes)
-		return best;
-	for (uint32_t m = run->hosts[source].out.waits; m != INSTANCE_NONE;
-	     m = run->moves[m].next_out) {
-		const struct run_move *move = &run->moves[m];
-
-		if (best != INSTANCE_NONE) {
-			const struct run_move *other = &run->moves[best];
-			uint8_t mine = run->in->vms[move->vm].priority;
-			uint8_t theirs = run->in->vms[other->vm].priority;
-			double in = run->hosts[move->to].in.waiting_s;
-			double in_other = run->hosts[other->to].in.waiting_s;
-
-			if (mine != theirs              ? mine < theirs
-			    : move->work != other->work ? (move->work > other->work) != longest
-			    : in != in_other            ? in < in_other
-			                                : move->key > other->key)
-				continue;
-		}
-		if (run_may_start(run, m))
-			best = m;
-	}
-	return best;
-}
-
-/* Where the slots of the cluster are what everything waits for, a long move takes one from many short
- * ones for nothing, as long as there is enough else to do until the end. */
-static bool wants_long(const struct run *run, uint32_t source)
-{
-	double longest = 0;
-
-	if (run->hosts[source].n_long)
-		return false;
-	if (run->in->slots == INSTANCE_NO_LIMIT)
-		return true;
-	for (uint32_t m = run->hosts[source].out.waits; m != INSTANCE_NONE;
-	     m = run->moves[m].next_out)
-		longest = fmax(longest, run->moves[m].work);
-	return run->waiting_s < LONG_AHEAD * longest * run->in->slots;
-}
-
-static void start_lanes(struct run *run)
-{
-	while (run->n_awake) {
-		uint32_t best = 0, source, m;
-		bool longest;
-
-		if (run->in->preparing ? run->preparing >= run->in->preparing
-		                       : run->busy >= run->in->slots)
-			return;
-		for (uint32_t i = 1; i < run->n_awake; i++) {
-			uint32_t a = run->awake[i], b = run->awake[best];
-			double work_a = run->hosts[a].out.waiting_s;
-			double work_b = run->hosts[b].out.waiting_s;
-
-			if (work_a != work_b ? work_a > work_b
-			                     : run->in->hosts[a].key < run->in->hosts[b].key)
-				best = i;
-		}
-		source = run->awake[best];
-		longest = wants_long(run, source);
-		m = pick_of(run, source, longest);
-		if (m == INSTANCE_NONE) {
-			run->hosts[source].awake = run->hosts[source].listed = false;
-			run->awake[best] = run->awake[--run->n_awake];
-			continue;
-		}
-		run->moves[m].is_long = longest;
-		start(run, m);
-	}
-}
-
-static double weigh(const struct run *run, const struct run_move *move)
-{
-	double out = run->hosts[move->from].out.waiting_s;
-	double in = run->hosts[move->to].in.waiting_s;
-
-	return (out > in ? out : in) * move->noise;
-}
-
-static void start_critical(struct run *run)
-{
-	for (;;) {
-		uint32_t best = INSTANCE_NONE;
-		double most = 0;
-
-		for (uint32_t m = 0; m < run->n_moves; m++) {
-			const struct run_move *move = &run->moves[m];
-			const struct run_move *other =
-				&run->moves[best == INSTANCE_NONE ? m : best];
-			double weight;
-
-			if (move->state != RUN_WAITS)
-				continue;
-			weight = weigh(run, move);
-			if (best != INSTANCE_NONE) {
-				uint8_t mine = run->in->vms[move->vm].priority;
-				uint8_t theirs = run->in->vms[other->vm].priority;
-
-				if (mine != theirs              ? mine < theirs
-				    : weight != most            ? weight < most
-				    : move->work != other->work ? move->work < other->work
-				                                : move->key > other->key)
-					continue;
-			}
-			if (run_may_start(run, m)) {
-				best = m;
-				most = weight;
-			}
-		}
-		if (best == INSTANCE_NONE)
-			return;
-		start(run, best);
-	}
-}
-
-static void start_given(struct run *run)
-{
-	for (uint32_t i = 0; run->ranked[i] != INSTANCE_NONE; i++) {
-		uint32_t m = run->move_of[run->ranked[i]];
-
-		if (m == INSTANCE_NONE || run->moves[m].state != RUN_WAITS)
-			continue;
-		if (run_may_start(run, m))
-			start(run, m);
-		else if (run->options->head_of_line)
-			return;
-	}
-}
-
-static void start_all(struct run *run)
-{
-	if (run->n_prepared)
-		send_prepared(run);
-	switch (run->options->order) {
-	case SCHEDULE_LANES:
-		start_lanes(run);
-		break;
-	case SCHEDULE_CRITICAL:
-		start_critical(run);
-		break;
-	case SCHEDULE_GIVEN:
-		start_given(run);
-		break;
 	}
 }
 
@@ -350,6 +194,8 @@ static void begin(struct run *run, const struct instance *in, const uint32_t *ta
 	uint32_t n, ranked = 0, *movers = instance_list_movers(in, &n);
 
 	*run = (struct run){
+		.shortest = INSTANCE_NONE,
+		.longest = INSTANCE_NONE,
 		.in = in,
 		.options = options,
 		.room_moves = n * (DETOURS_ROOM + 1) + 1,
@@ -382,6 +228,8 @@ static void begin(struct run *run, const struct instance *in, const uint32_t *ta
 	}
 	free(movers);
 	run->ranked[ranked] = INSTANCE_NONE;
+	if (options->order == SCHEDULE_LANES && in->slots != INSTANCE_NO_LIMIT)
+		run_list_waiting(run);
 	if (options->order == SCHEDULE_GIVEN)
 		qsort_r(run->ranked, ranked, sizeof(*run->ranked), compare_ranks,
 		        (void *)options->rank);
@@ -462,7 +310,7 @@ void schedule_make(const struct instance *in, const uint32_t *targets,
 	struct run run;
 
 	begin(&run, in, targets, options);
-	start_all(&run);
+	run_start_all(&run);
 	for (;;) {
 		double soon;
 
@@ -470,7 +318,7 @@ void schedule_make(const struct instance *in, const uint32_t *targets,
 		if (!run.n_heap) {
 			if (!run.n_waiting || options->no_detours || !run_break_deadlock(&run))
 				break;
-			start_all(&run);
+			run_start_all(&run);
 			continue;
 		}
 		run.now_s = run.heap[0].next_s;
@@ -479,7 +327,7 @@ void schedule_make(const struct instance *in, const uint32_t *targets,
 		soon = run.now_s * (1 + 1e-12);
 		while (run.n_heap && run.heap[0].next_s <= soon)
 			happen(&run, run_pop(&run));
-		start_all(&run);
+		run_start_all(&run);
 	}
 	collect(&run, &schedule);
 	release(&run);

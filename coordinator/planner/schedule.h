@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In which order, when, and how fast: an event-driven list schedule of moves whose ends are known.
  *
- *	start     of the source with the most work left on its link (critical link first) the longest
- *	          move that may start, if none of its long ones runs, else the shortest
+ *	start     of the source with the most work left on its link (critical link first) the shortest
+ *	          move that may start; when what is left is little beside its longest, that one,
+ *	          and short ones beside it. Where only the cluster's slots are in the way, the shortest
+ *	          of all sources
  *	rates     shortest remaining first takes what its path has, the next takes the rest (rates.c)
  *	room      RAM is held at both ends; a move waits until others have left (room.h)
  *	stuck     nobody can start and nobody runs: the cheapest guest of the cycle makes room by a
@@ -10,7 +12,7 @@
  *
  * Why long and short together: the full rate for one move after the other sends the fewest bytes,
  * a second lane hides the seconds before bytes flow, shortest-first ends guests early on average,
- * and a long move begun early leaves no tail.
+ * and a long move that begins before the others are done leaves no tail.
  */
 #pragma once
 

@@ -6,7 +6,7 @@
  *	replan      1,000 hosts, 100 drained: a plan anew after each of many events
  *	mix         six drains, several seeds, beside simulated peers
  *	tight       planted drains: a place for everybody exists by construction
- *	cycles      full hosts that change guests around, one host to spare
+ *	cycles      full hosts that change guests around, two, one or no host to spare
  *
  * All is generated from seeds. Peers have their own destinations (the emptiest host at that time, as
  * Kubernetes and Nova choose) and equal shares of links, and are run through the same schedule.
@@ -334,11 +334,13 @@ static void run_mix(void)
 {
 	enum { SEEDS = 6 };
 	struct total capped = { 0 }, lanes = { 0 }, of_peer[ARRAY_SIZE(peers)] = { { 0 } };
+	double end_to_peer[ARRAY_SIZE(peers)] = { 0 };
 	struct planner_options options = { .seed = 1, .effort = PLANNER_EFFORT };
 	double cpu_s = 0;
 
 	for (size_t m = 0; m < ARRAY_SIZE(mix); m++) {
 		for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+			double end5_s, end4_s;
 			struct instance in;
 			struct planner_plan plan;
 			uint32_t *targets, blocked;
@@ -349,11 +351,13 @@ static void run_mix(void)
 			set_caps(&in, 5, 2, INSTANCE_NO_LIMIT);
 			planner_make(&in, &options, &plan);
 			add_total(&capped, &plan.schedule, &plan.bounds, plan.n_proofs);
+			end5_s = plan.schedule.mean_end_s;
 			planner_plan_deinit(&plan);
 			set_caps(&in, INSTANCE_NO_LIMIT, 4, INSTANCE_NO_LIMIT);
 			planner_make(&in, &options, &plan);
 			cpu_s += bench_cpu_s();
 			add_total(&lanes, &plan.schedule, &plan.bounds, plan.n_proofs);
+			end4_s = plan.schedule.mean_end_s;
 			planner_plan_deinit(&plan);
 			blocked = place_least_allocated(&in, targets);
 			for (unsigned p = 0; p < ARRAY_SIZE(peers); p++) {
@@ -364,6 +368,10 @@ static void run_mix(void)
 				/* Their caps are theirs: the bound is the physical one. */
 				bounds_find(&in, targets, &b);
 				add_total(&of_peer[p], &s, &b, blocked + s.n_stuck);
+				/* With its cap of the cluster, or as if it had none. */
+				end_to_peer[p] += (peers[p].cluster == INSTANCE_NO_LIMIT ? end4_s
+				                                                         : end5_s) /
+				                  s.mean_end_s;
 				schedule_deinit(&s);
 			}
 			free(targets);
@@ -372,8 +380,13 @@ static void run_mix(void)
 	}
 	print_total("drover5", &capped);
 	print_total("drover4", &lanes);
-	for (unsigned p = 0; p < ARRAY_SIZE(peers); p++)
+	for (unsigned p = 0; p < ARRAY_SIZE(peers); p++) {
 		print_total(peers[p].name, &of_peer[p]);
+		printf("mix drover.end_to_%s %.4f\nmix drover.end_to_%s_each %.4f\n", peers[p].name,
+		       (peers[p].cluster == INSTANCE_NO_LIMIT ? lanes : capped).mean_end /
+		               of_peer[p].mean_end,
+		       peers[p].name, end_to_peer[p] / of_peer[p].n);
+	}
 	printf("mix plans %u\nmix cpu_ms %.2f\n", capped.n + lanes.n,
 	       cpu_s * 1e3 / (capped.n + lanes.n));
 }
@@ -392,9 +405,77 @@ struct planted {
 	uint32_t vcpus, host;
 };
 
+enum planted_kind {
+	PLANTED_PLAIN,
+	PLANTED_LEVELS, /* CPU models of three levels */
+	PLANTED_ALL, /* and a label, storage and networks that not all hosts reach, groups apart */
+	PLANTED_KINDS
+};
+
+#define LEVELS  3
+#define REACHED 4 /* sets of hosts with the same storage and networks */
+#define ZONES   3 /* none, or one of two labels */
+
+/* A newer CPU runs what an older one runs; a guest's storage is reached from two sets of hosts. */
+static void add_classes(struct instance *in, enum planted_kind kind)
+{
+	uint32_t kinds = kind == PLANTED_ALL      ? LEVELS * REACHED * ZONES
+	                 : kind == PLANTED_LEVELS ? LEVELS
+	                                          : 0;
+
+	for (uint32_t c = 0; c < kinds; c++) {
+		uint32_t id = instance_add_class(in), level = c % LEVELS;
+		uint32_t reached = c / LEVELS % REACHED, zone = c / LEVELS / REACHED;
+
+		for (uint32_t h = 0; h < in->n_hosts; h++) {
+			bool fits = h % LEVELS >= level;
+
+			if (kind == PLANTED_ALL)
+				fits = fits && (h + REACHED - reached) % REACHED < 2 &&
+				       (!zone || h % 2 == zone - 1);
+			if (!fits)
+				instance_forbid(in, id, h);
+		}
+	}
+}
+
+/* One that the host which it is planted on is in. */
+static uint32_t choose_class(enum planted_kind kind, uint32_t host, uint64_t noise)
+{
+	uint32_t level = host % LEVELS, reached, zone;
+
+	if (kind == PLANTED_PLAIN)
+		return 0;
+	if (kind == PLANTED_LEVELS)
+		return 1 + level;
+	reached = (host + (noise % 2 ? 0 : REACHED - 1)) % REACHED;
+	zone = noise / 2 % 3 ? 0 : 1 + host % 2;
+	return 1 + level + LEVELS * (reached + REACHED * zone);
+}
+
+/* A third of the guests are in threes that must be apart, as they are planted. */
+static void add_groups(struct instance *in, const struct planted *guests, uint32_t n, uint64_t seed)
+{
+	uint32_t three[3], have = 0;
+
+	for (uint32_t v = 0; v < n; v++) {
+		bool apart = instance_mix(seed + 3, v) % 3 == 0;
+
+		for (uint32_t i = 0; i < have; i++)
+			apart = apart && guests[three[i]].host != guests[v].host;
+		if (!apart)
+			continue;
+		three[have++] = v;
+		if (have == 3) {
+			instance_add_group(in, INSTANCE_APART, true, three, 3);
+			have = 0;
+		}
+	}
+}
+
 /* What is left of each survivor is cut into guests: those are what the drained hosts run. */
 static void make_tight(struct instance *in, uint32_t hosts, uint32_t drained, uint32_t cpus,
-                       double slack, bool classes, uint64_t seed)
+                       double slack, enum planted_kind kind, uint64_t seed)
 {
 	const uint64_t ram = (uint64_t)262144 << 20;
 	struct planted *guests = xcalloc((size_t)hosts * 200, sizeof(*guests));
@@ -423,15 +504,7 @@ static void make_tight(struct instance *in, uint32_t hosts, uint32_t drained, ui
 		}
 	}
 	instance_init(in, hosts, n);
-	for (uint32_t c = 0; classes && c < 3; c++) {
-		uint32_t id = instance_add_class(in);
-
-		/* A newer CPU runs what an older one runs. */
-		for (uint32_t h = 0; h < hosts; h++) {
-			if (h % 3 < c)
-				instance_forbid(in, id, h);
-		}
-	}
+	add_classes(in, kind);
 	for (uint32_t h = 0; h < hosts; h++) {
 		struct instance_host *host = &in->hosts[h];
 
@@ -452,8 +525,10 @@ static void make_tight(struct instance *in, uint32_t hosts, uint32_t drained, ui
 		vm->vcpus = guests[v].vcpus;
 		vm->work_bytes = (double)vm->need_bytes;
 		vm->overhead_s = 2;
-		vm->class_id = classes ? 1 + guests[v].host % 3 : 0;
+		vm->class_id = choose_class(kind, guests[v].host, instance_mix(seed + 2, v));
 	}
+	if (kind == PLANTED_ALL)
+		add_groups(in, guests, n, seed);
 	instance_index(in);
 	free(guests);
 	free(room);
@@ -467,17 +542,17 @@ static void run_tight(void)
 	uint32_t cases = 0, blocked = 0, blocked_peer = 0, guests = 0, with_blocked = 0;
 	double cpu_s = 0;
 
-	for (unsigned c = 0; c < 2 * ARRAY_SIZE(cpus) * ARRAY_SIZE(slacks); c++) {
+	for (unsigned c = 0; c < PLANTED_KINDS * ARRAY_SIZE(cpus) * ARRAY_SIZE(slacks); c++) {
 		for (uint64_t seed = 1; seed <= 5; seed++) {
 			unsigned kind = c % (ARRAY_SIZE(cpus) * ARRAY_SIZE(slacks));
-			bool classes = c != kind;
+			enum planted_kind planted = c / (ARRAY_SIZE(cpus) * ARRAY_SIZE(slacks));
 			struct planner_plan plan;
 			struct instance in;
 			uint32_t *targets;
 			uint32_t hosts = seed % 2 ? 40 : 120;
 
 			make_tight(&in, hosts, hosts / 5, cpus[kind / ARRAY_SIZE(slacks)],
-			           slacks[kind % ARRAY_SIZE(slacks)], classes, seed);
+			           slacks[kind % ARRAY_SIZE(slacks)], planted, seed);
 			cpu_s -= bench_cpu_s();
 			planner_make(
 				&in,
@@ -502,49 +577,54 @@ static void run_tight(void)
 
 /* --- cycles --- */
 
+static void make_cycles(struct instance *in, uint32_t k, uint32_t rings, uint32_t spare)
+{
+	uint32_t n = k * rings;
+
+	instance_init(in, n + spare, n);
+	for (uint32_t h = 0; h < n + spare; h++) {
+		in->hosts[h].key = instance_mix(k, h);
+		in->hosts[h].free_bytes[0] = h >= n ? 1200 : 0;
+		in->hosts[h].in_bytes_per_s = in->hosts[h].out_bytes_per_s = 1000;
+	}
+	for (uint32_t v = 0; v < n; v++) {
+		uint32_t ring = v / k * k;
+
+		in->vms[v].key = instance_mix(rings, v);
+		in->vms[v].role = INSTANCE_LEAVES;
+		in->vms[v].home = v;
+		in->vms[v].target = ring + (v - ring + 1) % k;
+		in->vms[v].need_bytes = 1000;
+		in->vms[v].work_bytes = 1000.0 + v % 7 * 10;
+		in->vms[v].overhead_s = 2;
+	}
+	instance_index(in);
+}
+
 static void run_cycles(void)
 {
-	uint32_t cases = 0, unsolved = 0, extra = 0;
+	uint32_t cases = 0, unsolved = 0, unproved = 0, extra = 0;
 
-	for (uint32_t k = 2; k <= 12; k++) {
-		for (uint32_t rings = 1; rings <= 4; rings++) {
-			struct planner_plan plan;
-			struct instance in;
-			uint32_t n = k * rings, over;
+	for (uint32_t i = 0; i < 3 * 4 * 11; i++) {
+		uint32_t spare = i % 3, rings = 1 + i / 3 % 4, k = 2 + i / 12, over;
+		struct planner_plan plan;
+		struct instance in;
 
-			instance_init(&in, n + 1, n);
-			for (uint32_t h = 0; h <= n; h++) {
-				in.hosts[h].key = instance_mix(k, h);
-				in.hosts[h].free_bytes[0] = h == n ? 1200 : 0;
-				in.hosts[h].in_bytes_per_s = in.hosts[h].out_bytes_per_s = 1000;
-			}
-			for (uint32_t v = 0; v < n; v++) {
-				in.vms[v].key = instance_mix(rings, v);
-				in.vms[v].role = INSTANCE_LEAVES;
-				in.vms[v].home = v;
-				in.vms[v].need_bytes = 1000;
-				in.vms[v].work_bytes = 1000.0 + v % 7 * 10;
-				in.vms[v].overhead_s = 2;
-			}
-			for (uint32_t v = 0; v < n; v++) {
-				uint32_t ring = v / k * k;
-
-				in.vms[v].target = ring + (v - ring + 1) % k;
-			}
-			instance_index(&in);
-			planner_make(&in, &(struct planner_options){ .seed = 1, .effort = 1000 },
-			             &plan);
-			cases++;
-			unsolved += plan.n_proofs > 0;
-			over = plan.schedule.n_detours > rings ? plan.schedule.n_detours - rings
-			                                       : 0;
-			extra = over > extra ? over : extra;
-			planner_plan_deinit(&plan);
-			instance_deinit(&in);
-		}
+		make_cycles(&in, k, rings, spare);
+		planner_make(&in, &(struct planner_options){ .seed = 1, .effort = 1000 }, &plan);
+		cases++;
+		/* Without a host to spare there is no way, and each guest is told so. */
+		unsolved += spare && plan.n_proofs > 0;
+		unproved += !spare && plan.n_proofs != k * rings;
+		for (uint32_t p = 0; p < plan.n_proofs; p++)
+			unproved += plan.proofs[p].kind != PROOF_CYCLE;
+		over = plan.schedule.n_detours > rings ? plan.schedule.n_detours - rings : 0;
+		extra = over > extra ? over : extra;
+		planner_plan_deinit(&plan);
+		instance_deinit(&in);
 	}
-	printf("cycles cases %u\ncycles unsolved %u\ncycles extra_detours %u\n", cases, unsolved,
-	       extra);
+	printf("cycles cases %u\ncycles unsolved %u\ncycles unproved %u\ncycles extra_detours %u\n",
+	       cases, unsolved, unproved, extra);
 }
 
 int main(int argc, char **argv)
