@@ -115,6 +115,27 @@ static uint32_t forbid_small_pools(struct drain_problem *p, const struct plan_ne
 	return id ? id : class_id;
 }
 
+static bool has_few_ports(const struct drain_problem *p, uint32_t ports)
+{
+	for (uint32_t h = 0; h < p->plan->count; h++) {
+		if (p->in.hosts[h].open && p->in.hosts[h].ports < ports)
+			return true;
+	}
+	return false;
+}
+
+/* A host with one port never takes a guest whose disks are copied: two would be in use at once. */
+static uint32_t forbid_few_ports(struct drain_problem *p, uint32_t ports, uint32_t class_id)
+{
+	uint32_t id = 0;
+
+	for (uint32_t h = 0; h < p->plan->count; h++) {
+		if (!instance_allows(&p->in, class_id, h) || p->in.hosts[h].ports < ports)
+			id = forbid(p, id, h);
+	}
+	return id ? id : class_id;
+}
+
 /* --- rates --- */
 
 static double get_link(const struct node *node)
@@ -235,6 +256,8 @@ void drain_classes_fill_guest(struct drain_problem *p, const struct drain *drain
 			guest->class_id = forbid_small_pools(p, &need, guest->class_id);
 		}
 	}
+	if (guest->ports > 1 && has_few_ports(p, guest->ports))
+		guest->class_id = forbid_few_ports(p, guest->ports, guest->class_id);
 	by_path = look_at_paths(p, vm->node) || is_known_by_path(p, vm->node);
 	guest->work_bytes = (double)(touched && touched < dv->memory_bytes ? touched
 	                                                                   : dv->memory_bytes) +

@@ -84,6 +84,8 @@ static bool copies_disks(const struct fleet *fleet, const struct vm *vm)
 
 	if (vm->migration)
 		return vm->migration->kept.settings.copy_disks;
+	if (fleet->draft)
+		return fleet->draft->kept.copy_disks;
 	drain = vm->node ? fleet_find_node_drain(fleet, vm->node) : NULL;
 	return drain ? drain->kept.copy_disks : fleet->options.settings.copy_disks;
 }

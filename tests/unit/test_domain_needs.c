@@ -353,11 +353,37 @@ static void test_host_tsc(void **state)
 	assert_int_equal(domain_capabilities_parse_host("<domain/>", 9, &c, &err), -ERROR_INVALID);
 }
 
+/* Machine types with how many vCPUs each takes, and what runs them; a type that libvirt lists under one
+ * kind of domain alone is there, too. */
+static void test_machines(void **state)
+{
+	static const char text[] =
+		"<capabilities><guest><os_type>hvm</os_type><arch name='x86_64'>"
+		"<machine maxCpus='288'>pc-q35-7.2</machine>"
+		"<machine canonical='pc-q35-7.2' maxCpus='288'>q35</machine>"
+		"<domain type='qemu'/><domain type='kvm'><machine maxCpus='1'>microvm</machine>"
+		"</domain></arch></guest></capabilities>";
+	struct host_offers *offers = xnew(struct host_offers);
+
+	(void)state;
+	assert_int_equal(domain_capabilities_parse_machines(text, sizeof(text) - 1, offers, &err),
+	                 0);
+	assert_int_equal(offers->n_machines, 3);
+	assert_string_equal(offers->machines[0].name, "pc-q35-7.2");
+	assert_string_equal(offers->machines[0].arch, "x86_64");
+	assert_int_equal(offers->machines[0].vcpus_max, 288);
+	assert_string_equal(offers->machines[2].name, "microvm");
+	assert_int_equal(offers->n_types, 2);
+	assert_string_equal(offers->types[1], "x86_64 kvm");
+	host_offers_free(offers);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(test_machines),
 		CASE(test_firmware),
 		CASE(test_bindings),
 		CASE(test_bindings_that_cannot_be_checked),

@@ -24,6 +24,7 @@
 
 struct host_change {
 	uint64_t capacity_mib;
+	uint32_t ports; /* 0: as core_world has them */
 	const char *bridge;
 	const char *machine;
 	const char *signature;
@@ -66,6 +67,7 @@ static void tell(struct core_world *world, const char *name, const struct host_c
 	host_offers_free(host.offers);
 	host.offers = offers_of(change);
 	host.rooms = change->rooms;
+	host.port_pool = change->ports ? change->ports : host.port_pool;
 	event.host.node = name;
 	event.host.host = &host;
 	core_world_step(world, &event);
@@ -114,10 +116,11 @@ static struct host_rooms pages(uint64_t page_bytes, uint64_t free_bytes)
 		                    .n_pools = 1 };
 }
 
-static const struct reply *ask(struct core_world *world, const char *node)
+static const struct reply *ask_with(struct core_world *world, const char *node, bool copy_disks)
 {
 	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
 
+	event.drain.copy_disks = copy_disks;
 	event.drain.node = node;
 	event.drain.reason = "";
 	event.drain.dry_run = true;
@@ -125,6 +128,11 @@ static const struct reply *ask(struct core_world *world, const char *node)
 	core_world_step(world, &event);
 	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
 	return core_world_reply(world);
+}
+
+static const struct reply *ask(struct core_world *world, const char *node)
+{
+	return ask_with(world, node, false);
 }
 
 static const struct drain_vm *find(const struct reply *reply, const char *name)
@@ -221,6 +229,28 @@ static void test_huge_pages(void **state)
 	avoids(&(struct host_change){ .rooms = pages(GIB, 8 * GIB) },
 	       &(struct host_change){ .rooms = pages(2 * MIB, 512 * MIB) }, &guest,
 	       "host2 has 0 B free in pages of 2 MiB");
+}
+
+/* Memory and disks take a port each: a host with one takes no guest whose disks are to be copied, and one
+ * that it would take without. */
+static void test_two_ports(void **state)
+{
+	struct vm_state web = guest_of("web", 512);
+	struct core_world *world = two_hosts(&(struct host_change){ .ports = 1 }, &web);
+	const struct drain_vm *dv;
+
+	(void)state;
+	assert_string_equal(find(ask(world, "host1"), "web")->target, "host2");
+	dv = find(ask_with(world, "host1", true), "web");
+	assert_int_equal(dv->state, DRAIN_VM_BLOCKED);
+	assert_non_null(strstr(dv->reason, "0 of 1 migration ports of host2 in use, two needed"));
+	add_host(world, "host3", &(struct host_change){ 0 });
+	dv = find(ask_with(world, "host1", true), "web");
+	assert_string_equal(dv->target, "host3");
+	/* It was found out that nothing is to be copied. */
+	fleet_find_vm(world->fleet, web.uuid)->copies = COPIES_NONE;
+	assert_string_equal(find(ask_with(world, "host1", true), "web")->target, "host2");
+	core_world_free(world);
 }
 
 /* Two guests of 2 vCPUs do not both go where 3 are left; nor is a pool given twice. */
@@ -627,6 +657,7 @@ int main(void)
 		cmocka_unit_test(test_processors),
 		cmocka_unit_test(test_vcpus),
 		cmocka_unit_test(test_huge_pages),
+		cmocka_unit_test(test_two_ports),
 		cmocka_unit_test(test_rooms_are_counted),
 		cmocka_unit_test(test_many_that_lack_the_same),
 		cmocka_unit_test(test_denials),
