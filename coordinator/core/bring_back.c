@@ -244,12 +244,12 @@ struct drain *bring_back_draft(struct fleet *fleet, const struct node *node)
 	take_wishes(draft, node, list, count);
 	plan_init(&plan, fleet, change_now(fleet));
 	room_bytes = open_in_plan(&plan, node);
-	/* They are off: nothing else is waited for that long. */
-	if (room_bytes)
-		power_draft_way_back(fleet, node, draft, room_bytes);
 	fleet->draft = draft; /* those that come count for those that come after them */
 	for (size_t i = 0; i < count; i++)
 		draft_vm(fleet, node, draft, &list[i]);
+	/* They are off: nothing else is waited for that long. */
+	if (room_bytes)
+		power_draft_way_back(fleet, node, draft, room_bytes);
 	for (size_t i = 0; i < draft->n_vms; i++)
 		place_vm(fleet, &plan, node, &draft->vms[i]);
 	drain_policies_tell_broken(fleet, draft);

@@ -151,6 +151,7 @@ struct vm {
 	uint64_t begun_ms;  /* its last attempt; 0 = none since start */
 	uint64_t moved_ms;  /* its last migration was done; 0 = none since start */
 	uint64_t gone_ms;   /* no host lists it since; 0 = some does */
+	const struct node *starts_on;  /* private to power_on.c: there it is being started again */
 	struct memory_used memory_use; /* the newest there is, also from where it was before ... */
 	uint64_t memory_use_ms;        /* ... heard then; 0 = never */
 	struct vm_record kept; /* for its next migration; uuid and name are set when it is saved */

@@ -184,7 +184,7 @@ static const char *get_drafted_target(const struct fleet *fleet, const struct vm
 {
 	const struct drain_vm *dv = find_drafted(fleet, vm);
 
-	return dv && dv->state != DRAIN_VM_BLOCKED ? dv->target : "";
+	return dv && !dv->wants && dv->state != DRAIN_VM_BLOCKED ? dv->target : "";
 }
 
 /* The host that it runs on is to be emptied, and of it, too. */
@@ -228,7 +228,7 @@ static bool is_present(const struct fleet *fleet, const struct vm *vm, const str
 	const struct sighting *here = fleet_find_sighting(vm, node);
 	const struct migration *m = vm->migration;
 
-	if (vm->node == node || (here && vm_state_is_active(&here->state)))
+	if (vm->node == node || vm->starts_on == node || (here && vm_state_is_active(&here->state)))
 		return true;
 	if (m && m->kept.holds_slot &&
 	    (strcmp(m->kept.source, node->kept.name) == 0 ||

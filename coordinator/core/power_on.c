@@ -5,6 +5,7 @@
 #include "common/units.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/policy.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -157,8 +158,9 @@ static bool judge_order(struct fleet *fleet, struct drain *drain, struct node *n
 }
 
 static void start(struct fleet *fleet, struct drain *drain, struct node *node, struct shutdown *s,
-                  const struct vm *vm)
+                  struct vm *vm)
 {
+	char bar[REASON_BYTES];
 	struct power *p = power_of(drain, s);
 	const struct node *silent = find_silent(fleet, node);
 
@@ -185,6 +187,11 @@ static void start(struct fleet *fleet, struct drain *drain, struct node *node, s
 		     silent->kept.name, silent->kept.name);
 		return;
 	}
+	if (!p->gone_out && policy_find_bar(fleet, vm, node, bar)) {
+		note(fleet, drain, s, "waits to be started again: %.400s", bar);
+		return;
+	}
+	vm->starts_on = node;
 	if (id_is_zero(&s->boot_id))
 		power_order(fleet, drain, node, s);
 	fleet->reconcile_wanted = true; /* until it is over, with each tick */
@@ -199,9 +206,11 @@ static void start(struct fleet *fleet, struct drain *drain, struct node *node, s
 static void watch_one(struct fleet *fleet, struct drain *drain, struct node *node,
                       struct shutdown *s)
 {
-	const struct vm *vm = fleet_find_vm(fleet, s->uuid);
+	struct vm *vm = fleet_find_vm(fleet, s->uuid);
 	struct drain_vm *dv = drain_find_vm(drain, s->uuid);
 
+	if (vm && vm->starts_on == node)
+		vm->starts_on = NULL;
 	switch (s->phase) {
 	case SHUTDOWN_ASKED:
 		/* Its drain was cancelled meanwhile. */
@@ -311,6 +320,8 @@ static void draft_start(const struct fleet *fleet, const struct node *node, stru
 		snprintf(dv->reason, sizeof(dv->reason), "%s has %s free, and it needs %s",
 		         node->kept.name, units_format_bytes(*room_bytes, room),
 		         units_format_bytes(s->need_bytes, need));
+	} else if (policy_find_bar(fleet, vm, node, dv->reason)) {
+		dv->state = DRAIN_VM_BLOCKED;
 	} else {
 		*room_bytes -= s->need_bytes;
 		dv->state = DRAIN_VM_WAITING;

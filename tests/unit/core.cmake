@@ -22,5 +22,5 @@ drover_test(NAME test_retry LABEL unit SOURCES unit/test_retry.c unit/core_world
 drover_test(NAME test_waiting LABEL unit SOURCES unit/test_waiting.c unit/core_world.c LIBS drover_core)
 foreach(module policy drain_policies)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
-		unit/policy_fixture.c LIBS drover_core)
+		unit/policy_fixture.c unit/power_world.c LIBS drover_core)
 endforeach()

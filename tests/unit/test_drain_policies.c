@@ -4,6 +4,7 @@
 #include "tests/unit/policy_fixture.h"
 
 #include "coordinator/core/capacity.h"
+#include "tests/unit/power_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -288,6 +289,38 @@ static void test_way_back(void **state)
 	core_world_free(world);
 }
 
+/* One that a drain has shut down is not started beside a guest that it must be apart from. */
+static void test_started_again(void **state)
+{
+	struct core_world *world = power_off();
+	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };
+	struct vm_state other = core_world_vm("other", 256);
+
+	(void)state;
+	core_world_see(world, "host1", &other);
+	policy_must(world, "db", POLICY_APART, false, "db1,other", NULL);
+	event.node.node = "host1";
+	event.node.reason = "";
+	event.node.bring_back = event.node.dry_run = true;
+	core_world_step(world, &event);
+	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
+	assert_int_equal(power_planned(world, "db1")->state, DRAIN_VM_BLOCKED);
+	assert_true(power_says(power_planned(world, "db1")->reason, "policy db keeps it apart"));
+	/* Asked for when nothing was in the way; and then somebody was there first. */
+	core_world_unsee(world, "host1", "other");
+	event.node.dry_run = false;
+	core_world_step(world, &event);
+	core_world_see(world, "host1", &other);
+	core_world_confirm_mark(world, 0);
+	core_world_wait(world, 6);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 0);
+	assert_true(power_says(power_guest(world, "db1")->reason, "policy db keeps it apart"));
+	core_world_unsee(world, "host1", "other");
+	core_world_wait(world, 6);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
+	core_world_free(world);
+}
+
 static enum packing_verdict capacity_of(struct core_world *world, const char *name)
 {
 	const struct node *node = fleet_find_node(world->fleet, name);
@@ -336,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_wish_to_be_apart),
 		cmocka_unit_test(test_apart_at_every_instant),
 		cmocka_unit_test(test_way_back),
+		cmocka_unit_test(test_started_again),
 		cmocka_unit_test(test_capacity),
 	};
 
