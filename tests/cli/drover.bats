@@ -317,6 +317,14 @@ wait_for() {
 	[[ $stderr == *"did you mean  web1"* ]]
 }
 
+@test "explain of a migration that is held says at what, for whom, and until about when" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" explain migration/88
+	[[ $output =~ held\ +at\ 120\ Mbit/s\ so\ that\ web1\ \(12\.0\ s\ left\)\ is\ out\ first\;\ until\ about\ [0-9]{2}:[0-9]{2}:[0-9]{2} ]]
+	run --separate-stderr -0 "$drover" explain migration/88 -o json
+	[ "$(jq -r '.migration.report.progress.hold | "\(.firstVm) \(.leftMs)"' <<<"$output")" = "web1 12000" ]
+}
+
 @test "why-not answers first, then says what stands in the way and what does not" {
 	start_coordinator
 	run --separate-stderr -4 "$drover" why-not web1 host2

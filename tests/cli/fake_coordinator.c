@@ -580,6 +580,32 @@ static void explain_node(struct mesh_incoming *in, const Drover__V1__ExplainRequ
 	mesh_reply(in, &reply.base);
 }
 
+/* It is held for web1, which leaves the same host. */
+static void explain_held(struct mesh_incoming *in)
+{
+	Drover__V1__Explanation reply = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Migration m = DROVER__V1__MIGRATION__INIT;
+	Drover__V1__AttemptReport report = DROVER__V1__ATTEMPT_REPORT__INIT;
+	Drover__V1__Progress progress = DROVER__V1__PROGRESS__INIT;
+	Drover__V1__Hold hold = DROVER__V1__HOLD__INIT;
+
+	hold.first_vm = S("web1");
+	hold.bytes_per_s = 15000000;
+	hold.left_ms = 12000;
+	progress.elapsed_ms = 5000;
+	progress.hold = &hold;
+	report.progress = &progress;
+	m.number = 88;
+	m.vm_name = S("db1");
+	m.source = S("host1");
+	m.target = S("host2");
+	m.state = report.state = DROVER__V1__MIGRATION_STATE__RUNNING;
+	m.report = &report;
+	reply.subject = S("migration/88");
+	reply.migration = &m;
+	mesh_reply(in, &reply.base);
+}
+
 static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__ExplainRequest *request = (const Drover__V1__ExplainRequest *)m;
@@ -595,6 +621,10 @@ static void handle_explain(struct mesh_incoming *in, const ProtobufCMessage *m, 
 	}
 	if (request->node[0]) {
 		explain_node(in, request);
+		return;
+	}
+	if (strcmp(request->kind, "migration") == 0 && strcmp(request->name, "88") == 0) {
+		explain_held(in);
 		return;
 	}
 	snprintf(line, sizeof(line), "asked for the %.16s called %.40s", request->kind,
