@@ -7,7 +7,7 @@
 #include "common/alloc.h"
 #include "coordinator/facts_read.h"
 #include "coordinator/failpoints.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 #include "proto/agent.rpc.h"
 #include "proto/transfer_message.h"
 

@@ -8,6 +8,11 @@
  *	  store_thread <-- STORE    agents.c <-- START, CANCEL, PROBE, MARK, PREVIEW
  *	  requests.c   <-- REPLY    watchers.c <-- CHANGED
  *
+ *	core/, planner/   pure: what should happen next, and why the rest waits
+ *	service/          what calls are answered with
+ *	view/             the fleet as messages and sentences, for readers
+ *	store/            what outlives the process
+ *
  * Private to the coordinator's own files. Owner thread only.
  */
 #pragma once
@@ -15,7 +20,7 @@
 #include "common/loop.h"
 #include "coordinator/core/step.h"
 #include "coordinator/settings.h"
-#include "coordinator/store_thread.h"
+#include "coordinator/store/store_thread.h"
 #include "proto/mesh/mesh.h"
 
 struct agent_link;  /* agents.c */
@@ -76,13 +81,13 @@ void coordinator_stop(struct coordinator *c);
 /* Gives one event to the core and carries out what it asks for. Never from inside an action. */
 void coordinator_step(struct coordinator *c, struct event *event);
 
-/* --- service.c --- */
+/* --- service/service.c --- */
 extern const struct mesh_service coordinator_service;
 
-/* --- health.c --- */
+/* --- service/health.c --- */
 extern const struct mesh_service coordinator_health_service;
 
-/* --- requests.c: who waits for which reply --- */
+/* --- service/requests.c: who waits for which reply --- */
 
 /* A number for the event; the reply goes to @in. */
 uint64_t requests_add(struct coordinator *c, struct mesh_incoming *in);
@@ -117,12 +122,12 @@ void identity_stop(struct coordinator *c);
 void identity_free(struct coordinator *c);
 void identity_join_told(const struct join_event *event, void *coordinator);
 
-/* --- links.c: what nodes' interfaces carry --- */
+/* --- service/links.c: what nodes' interfaces carry --- */
 void links_take(struct coordinator *c, const char *node, const struct host_state *host,
                 uint64_t now_ms);
 void links_stop(struct coordinator *c);
 
-/* --- watchers.c: Coordinator.Watch --- */
+/* --- service/watchers.c: Coordinator.Watch --- */
 void watchers_add(struct coordinator *c, struct mesh_incoming *in, uint64_t since_revision,
                   const uint64_t *drains, size_t n_drains, uint64_t migration_number);
 /* Something changed. */

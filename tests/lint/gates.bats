@@ -244,7 +244,9 @@ END
 		'agent/bad.c "tools/drover/text.h"' \
 		'coordinator/bad.c "agent/journal/journal.h"' \
 		'coordinator/bad.c "ebpf/traffic.h"' \
-		'coordinator/core/bad.c "coordinator/store.h"' \
+		'coordinator/core/bad.c "coordinator/store/store.h"' \
+		'coordinator/store/bad.c "coordinator/view/view.h"' \
+		'coordinator/view/bad.c "coordinator/coordinator.h"' \
 		'coordinator/planner/bad.c "coordinator/core/fleet.h"' \
 		'coordinator/planner/bad.c "common/clock.h"' \
 		'coordinator/planner/bad.c <unistd.h>' \
@@ -298,7 +300,7 @@ END
 		'coordinator/a.c "coordinator/core/plan.h"' \
 		'coordinator/core/a.c "common/units.h"' \
 		'coordinator/core/a.c "coordinator/planner/planner.h"' \
-		'coordinator/store_sqlite.c <sqlite3.h>' \
+		'coordinator/store/store_sqlite.c <sqlite3.h>' \
 		'proto/mesh/a.c <nng/nng.h>' \
 		'tools/drover/a.c "proto/mesh/mesh.h"' \
 		'tests/unit/a.c "coordinator/core/plan.h"'; do

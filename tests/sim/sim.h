@@ -15,7 +15,7 @@
 #pragma once
 
 #include "coordinator/core/step.h"
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the coordinator answers about its nodes' interfaces: which, in which order, and what is not known. */
-#include "coordinator/links.h"
+#include "coordinator/service/links.h"
 
 #include "common/units.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>

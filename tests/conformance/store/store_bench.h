@@ -2,7 +2,7 @@
 /* A store to test, whichever twin it is: opened, closed and opened again on what it kept. */
 #pragma once
 
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 
 struct store_bench {
 	bool sqlite;

@@ -2,7 +2,7 @@
 /* What only a store in a file must do: survive being killed, and refuse what is not its own. */
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "coordinator/store_sqlite_rows.h"
+#include "coordinator/store/store_sqlite_rows.h"
 #include "tests/conformance/store/store_bench.h"
 
 #include <fcntl.h>

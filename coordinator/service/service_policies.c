@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See service_policies.h. What a request says is checked by the core; here only that it can be read. */
-#include "coordinator/service_policies.h"
+#include "coordinator/service/service_policies.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/policy.h"
-#include "coordinator/service_orders.h"
-#include "coordinator/view.h"
+#include "coordinator/service/service_orders.h"
+#include "coordinator/view/view.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,12 +6,12 @@
  *
  * Nothing is decided with this, and nothing is stored: it begins anew with the coordinator. Of a node that
  * is silent there is no rate, however fresh the last one looks. Owner thread. */
-#include "coordinator/links.h"
+#include "coordinator/service/links.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "coordinator/core/rate_history.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 /* What the files of the SQLite store share; private to them. */
 #pragma once
 
-#include "coordinator/store.h"
-#include "coordinator/store_sqlite_rows.h"
+#include "coordinator/store/store.h"
+#include "coordinator/store/store_sqlite_rows.h"
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See store_thread.h. */
-#include "coordinator/store_thread.h"
+#include "coordinator/store/store_thread.h"
 
 #include "common/alloc.h"
 #include "coordinator/failpoints.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See service_orders.h. What a request says is checked by the core; here only that it can be read. */
-#include "coordinator/service_orders.h"
+#include "coordinator/service/service_orders.h"
 
 #include "proto/transfer_message.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings of migrations in words, each with where it comes from. Owner thread. */
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/requests.h"

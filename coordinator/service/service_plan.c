@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See service_plan.h. */
-#include "coordinator/service_plan.h"
+#include "coordinator/service/service_plan.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "coordinator/capacity_view.h"
-#include "coordinator/view.h"
+#include "coordinator/view/capacity_view.h"
+#include "coordinator/view/view.h"
 
 #include <inttypes.h>
 #include <stdio.h>

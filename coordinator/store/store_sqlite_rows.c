@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records to SQLite rows and back. What is always read whole and never searched is JSON in one column
  * (store_json.h). */
-#include "coordinator/store_sqlite_rows.h"
+#include "coordinator/store/store_sqlite_rows.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "coordinator/core/migration.h"
-#include "coordinator/store_json.h"
+#include "coordinator/store/store_json.h"
 
 #include <assert.h>
 #include <inttypes.h>

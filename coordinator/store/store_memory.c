@@ -8,7 +8,7 @@
  */
 #include "common/alloc.h"
 #include "coordinator/core/migration.h"
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

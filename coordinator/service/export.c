@@ -7,11 +7,11 @@
  * A small fleet is one part, and so of one moment. Between two parts the fleet may change; who puts
  * them together compares their revisions. Keys, tokens and certificates are not part of the fleet,
  * and so not of this. Owner thread. */
-#include "coordinator/service_plan.h"
+#include "coordinator/service/service_plan.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 #include "proto/fit_message.h"
 #include "proto/transfer_message.h"
 

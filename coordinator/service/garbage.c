@@ -7,12 +7,12 @@
  * No intent is kept and nothing is decided here: what belongs to an attempt that is over, its own agent
  * knows. All that the coordinator adds is which reservations are of migrations whose sources have said
  * that they are over. So nothing of the core takes part. Who asked is in the audit chain. Owner thread. */
-#include "coordinator/service_orders.h"
+#include "coordinator/service/service_orders.h"
 
 #include "common/alloc.h"
 #include "common/log.h"
 #include "coordinator/core/migration.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 #include "proto/agent.rpc.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See view.h. */
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"

@@ -7,7 +7,7 @@
  */
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "coordinator/store_sqlite_internal.h"
+#include "coordinator/store/store_sqlite_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "common/loop.h"
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 
 struct store_thread;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest in sentences: where it is, what of its memory is in use and how fast it writes. See view.h. */
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include "common/alloc.h"
 #include "common/units.h"

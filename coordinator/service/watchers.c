@@ -8,7 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,8 +6,8 @@
 #include "common/clock.h"
 #include "coordinator/core/capacity.h"
 #include "coordinator/failpoints.h"
-#include "coordinator/service_policies.h"
-#include "coordinator/view.h"
+#include "coordinator/service/service_policies.h"
+#include "coordinator/view/view.h"
 
 #include <assert.h>
 #include <stdio.h>

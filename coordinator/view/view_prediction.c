@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See view.h. What migrations are thought to take, and what is known of guests' memory for it. */
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/predict.h"

@@ -8,11 +8,11 @@
  * How the file is opened, and when it is refused: store_sqlite_open.c. SQLite's own errors end in
  * these files and in store_sqlite_rows.c.
  */
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "coordinator/store_sqlite_internal.h"
+#include "coordinator/store/store_sqlite_internal.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See capacity_view.h. */
-#include "coordinator/capacity_view.h"
+#include "coordinator/view/capacity_view.h"
 
 #include "common/alloc.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include <stdlib.h>
 #include <string.h>

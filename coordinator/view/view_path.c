@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is known of the ways from a node, as messages. See view.h. */
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/fleet_path.h"

@@ -2,11 +2,11 @@
 /* `drover probe`: the source's agent measures the way to another node, and its answer is completed with
  * what the other one says. Nothing is decided here and no intent kept: nothing of the core takes part.
  * Owner thread. */
-#include "coordinator/service_orders.h"
+#include "coordinator/service/service_orders.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/fleet_path.h"
-#include "coordinator/view.h"
+#include "coordinator/view/view.h"
 #include "proto/agent.rpc.h"
 #include "proto/path_message.h"
 

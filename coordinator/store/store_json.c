@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See store_json.h. */
-#include "coordinator/store_json.h"
+#include "coordinator/store/store_json.h"
 
 #include "common/alloc.h"
 #include "common/utf8.h"
