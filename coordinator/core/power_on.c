@@ -157,6 +157,13 @@ static bool judge_order(struct fleet *fleet, struct drain *drain, struct node *n
 	return false;
 }
 
+/* Its order, or a new one. */
+static bool may_go_out(const struct power *p)
+{
+	return !p->outstanding && (p->send || !p->gone_out || p->refused == ERROR_BUSY ||
+	                           p->refused == ERROR_UNREACHABLE);
+}
+
 static void start(struct fleet *fleet, struct drain *drain, struct node *node, struct shutdown *s,
                   struct vm *vm)
 {
@@ -164,7 +171,8 @@ static void start(struct fleet *fleet, struct drain *drain, struct node *node, s
 	struct power *p = power_of(drain, s);
 	const struct node *silent = find_silent(fleet, node);
 
-	if (node->kept.drain_number || node->kept.maintenance || node->kept.cordoned) {
+	if (node->kept.drain_number || node->kept.maintenance || node->kept.cordoned ||
+	    node->kept.fenced) {
 		give_up(fleet, drain, s,
 		        "is off, and is not started again: its host was closed to guests first");
 		return;
@@ -180,7 +188,9 @@ static void start(struct fleet *fleet, struct drain *drain, struct node *node, s
 		     vm->migration->kept.number);
 		return;
 	}
-	if (silent && !p->gone_out) {
+	/* Nor is an order repeated then, though it was given before: if it has not arrived, somebody may
+	 * have started the guest there since. */
+	if (silent && may_go_out(p)) {
 		note(fleet, drain, s,
 		     "waits to be started again: %s cannot be asked whether it runs there; if that "
 		     "host is dead: drover fence %s",

@@ -142,6 +142,66 @@ static void test_lost_answer(void **state)
 	core_world_free(world);
 }
 
+/* An order that may not have arrived is no leave to give it again while a host cannot be asked: somebody
+ * may have started the guest there since. */
+static void test_again_while_silent(void **state)
+{
+	struct core_world *world = power_off();
+	struct vm_state db1 = power_vm("db1");
+
+	(void)state;
+	bring_back(world, false);
+	core_world_confirm_mark(world, 0);
+	core_world_wait(world, 6);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
+	core_world_lose(world, "host3");
+	power_answer(world, ACTION_START_GUEST, CALL_UNKNOWN, ERROR_TIMEOUT, "no answer");
+	core_world_wait(world, 60);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
+	assert_int_equal(power_shutdown(world)->phase, SHUTDOWN_STARTING);
+	assert_true(power_says(power_guest(world, "db1")->reason, "drover fence host3"));
+	power_host(world, "host3", 3, &db1, 1);
+	core_world_wait(world, 60);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
+	assert_int_equal(power_shutdown(world)->phase, SHUTDOWN_OVER);
+	assert_true(power_says(power_guest(world, "db1")->reason, "on host3"));
+	core_world_free(world);
+}
+
+/* Nor does a busy agent get a new one then. */
+static void test_busy_while_silent(void **state)
+{
+	struct core_world *world = power_off();
+
+	(void)state;
+	bring_back(world, false);
+	core_world_confirm_mark(world, 0);
+	core_world_wait(world, 6);
+	core_world_lose(world, "host3");
+	power_answer(world, ACTION_START_GUEST, CALL_REFUSED, ERROR_BUSY, "it is being moved");
+	core_world_wait(world, 60);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
+	power_host(world, "host3", 3, NULL, 0);
+	core_world_wait(world, 12);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 2);
+	core_world_free(world);
+}
+
+/* A host that was declared dead starts nobody, though it answers: its guests may have been started
+ * elsewhere, by its operator's leave. */
+static void test_fenced_home(void **state)
+{
+	struct core_world *world = power_off();
+
+	(void)state;
+	bring_back(world, false);
+	fleet_find_node(world->fleet, "host1")->kept.fenced = true;
+	core_world_confirm_mark(world, 0);
+	core_world_wait(world, 60);
+	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 0);
+	core_world_free(world);
+}
+
 /* A restart in the middle of it: to the same agent the same order. */
 static void test_restart(void **state)
 {
@@ -223,11 +283,12 @@ static void test_closed_again(void **state)
 int run_power_back(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_starts_again), cmocka_unit_test(test_runs_elsewhere),
-		cmocka_unit_test(test_silent_host),  cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_lost_answer),  cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_somebodys),    cmocka_unit_test(test_dry_run),
-		cmocka_unit_test(test_closed_again),
+		cmocka_unit_test(test_starts_again),      cmocka_unit_test(test_runs_elsewhere),
+		cmocka_unit_test(test_silent_host),       cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lost_answer),       cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_somebodys),         cmocka_unit_test(test_dry_run),
+		cmocka_unit_test(test_closed_again),      cmocka_unit_test(test_again_while_silent),
+		cmocka_unit_test(test_busy_while_silent), cmocka_unit_test(test_fenced_home),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
