@@ -119,8 +119,8 @@ static void inventory_settled(void *context)
 	struct agent *agent = context;
 
 	target_guests_listed(agent);
-	mark_guests_listed(agent);
 	power_guests_listed(agent);
+	mark_guests_listed(agent);
 	if (agent->inventory_was_valid != agent->inventory.valid) {
 		agent->inventory_was_valid = agent->inventory.valid;
 		if (!agent->inventory.valid)

@@ -8,6 +8,7 @@
  * were refused: only such a list can say that the host is empty (invariant I9). Owner thread. */
 #include "agent/mark.h"
 
+#include "agent/power.h"
 #include "agent/start_block.h"
 #include "common/alloc.h"
 
@@ -58,7 +59,8 @@ void mark_guests_listed(struct agent *agent)
 {
 	for (struct marking *w = agent->markings, *next; w; w = next) {
 		next = w->next;
-		if (agent->inventory.valid && agent->inventory.readings < w->wanted_reading)
+		if (agent->inventory.valid &&
+		    (agent->inventory.readings < w->wanted_reading || power_is_starting(agent)))
 			continue;
 		reply_count(w);
 		count_no_more(w);
@@ -66,7 +68,8 @@ void mark_guests_listed(struct agent *agent)
 }
 
 /* "Empty" is said of a list taken after the mark: before it guests could still be admitted
- * (invariant I9). Without libvirt there is no such list, and nobody relies on the last one. */
+ * (invariant I9), and one that was being started is waited for. Without libvirt there is no such
+ * list, and nobody relies on the last one. */
 static void count_guests(struct marking *w)
 {
 	struct inventory *inv = &w->agent->inventory;
@@ -91,6 +94,7 @@ static void mark_in_journal(int rc, const struct error *err, void *context)
 	if (rc == 0) {
 		w->agent->drain_mark = w->mark;
 		start_block_update(w->agent);
+		power_marked(w->agent);
 		watchers_host(w->agent);
 	}
 	if (rc == 0 && w->in) {

@@ -20,6 +20,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ struct power_order {
 	bool over;
 	bool holds;              /* room is held for it */
 	uint64_t wanted_reading; /* 0 = none is waited for */
+	atomic_bool withdrawn;   /* to shut down: our mark names it no more */
 	struct error error;      /* over: why it was not done; code 0: it was */
 	struct power_order *next;
 };
@@ -126,10 +128,12 @@ static void forget_old(struct agent *agent)
 	}
 }
 
-static bool is_under_way(const struct agent *agent, const char *uuid, const char **ret_what)
+/* Another one than @than. */
+static bool is_under_way(const struct agent *agent, const struct power_order *than,
+                         const char **ret_what)
 {
 	for (const struct power_order *o = agent->power_orders; o; o = o->next) {
-		if (o->over || strcmp(o->vm_uuid, uuid) != 0)
+		if (o == than || o->over || strcmp(o->vm_uuid, than->vm_uuid) != 0)
 			continue;
 		*ret_what = o->kind == POWER_START ? "being started" : "being asked to shut down";
 		return true;
@@ -173,25 +177,31 @@ static int check_guest(struct agent *agent, const struct power_order *o,
 	if (reservations_find_vm(agent->reservations, o->vm_uuid))
 		return error_set(err, ERROR_BUSY, "guest %s is on its way here by a migration",
 		                 vm->summary.name);
-	if (is_under_way(agent, o->vm_uuid, &what))
+	if (is_under_way(agent, o, &what))
 		return error_set(err, ERROR_BUSY, "guest %s is %s already", vm->summary.name, what);
 	*ret_vm = vm;
 	return 0;
 }
 
-static int may_shut_down(struct agent *agent, const struct power_order *o, struct error *err)
+static bool is_named(const struct journal_drain_mark *mark, const struct power_order *o)
 {
-	const struct journal_drain_mark *mark = &agent->drain_mark;
-	const struct inventory_vm *vm;
-
-	if (check_guest(agent, o, &vm, err) < 0)
-		return -(int)err->code;
 	for (size_t i = 0;
 	     mark->draining && id_equal(&mark->drain_id, &o->drain_id) && i < mark->n_shut_down;
 	     i++) {
 		if (strcmp(mark->shut_down[i], o->vm_uuid) == 0)
-			return 0;
+			return true;
 	}
+	return false;
+}
+
+static int may_shut_down(struct agent *agent, const struct power_order *o, struct error *err)
+{
+	const struct inventory_vm *vm;
+
+	if (check_guest(agent, o, &vm, err) < 0)
+		return -(int)err->code;
+	if (is_named(&agent->drain_mark, o))
+		return 0;
 	return error_set(err, ERROR_REFUSED,
 	                 "%s knows no drain that may shut down guest %s: nobody has named it",
 	                 agent->settings->node, vm->summary.name);
@@ -265,7 +275,12 @@ static void shut_down_work(struct errand *e)
 {
 	struct power_errand *p = (struct power_errand *)e;
 
-	p->rc = p->hypervisor->ops->shut_down(p->hypervisor, p->vm_uuid, &p->error);
+	/* Others may have hung for minutes before it. */
+	if (atomic_load(&p->order->withdrawn))
+		p->rc = error_set(&p->error, ERROR_REFUSED,
+		                  "the drain that was to shut it down is over");
+	else
+		p->rc = p->hypervisor->ops->shut_down(p->hypervisor, p->vm_uuid, &p->error);
 }
 
 static void shut_down_done(struct errand *e)
@@ -292,7 +307,24 @@ void power_shut_down(struct agent *agent, struct mesh_incoming *in,
 	send_errand(o, agent->power_couriers, shut_down_work, shut_down_done);
 }
 
+void power_marked(struct agent *agent)
+{
+	for (struct power_order *o = agent->power_orders; o; o = o->next) {
+		if (o->kind == POWER_SHUT_DOWN && !o->over && !is_named(&agent->drain_mark, o))
+			atomic_store(&o->withdrawn, true);
+	}
+}
+
 /* --- on --- */
+
+bool power_is_starting(const struct agent *agent)
+{
+	for (const struct power_order *o = agent->power_orders; o; o = o->next) {
+		if (o->kind == POWER_START && !o->over)
+			return true;
+	}
+	return false;
+}
 
 static void start_work(struct errand *e)
 {
@@ -310,6 +342,7 @@ static void start_done(struct errand *e)
 	if (p->rc < 0) {
 		log_warning("guest %s was not started: %s", p->vm_uuid, p->error.text);
 		conclude(o, &p->error);
+		inventory_refresh(inv); /* a mark may wait for it */
 	} else {
 		log_info("guest %s was started again, after a drain", p->vm_uuid);
 		/* A reading that is under way began before. */
@@ -328,6 +361,16 @@ static void size_work(struct errand *e)
 	if (p->rc < 0)
 		return;
 	p->need_bytes = d->summary.memory_bytes + d->overhead_bytes;
+	/* It was shut down: what was saved is somebody's doing since, or as old as the disks are not. */
+	for (size_t i = 0; i < d->blockers.count; i++) {
+		if (strcmp(d->blockers.items[i].id, "guest/managed-save") == 0)
+			p->rc = error_set(
+				&p->error, ERROR_REFUSED,
+				"guest %s has a saved image, and its start would go on from "
+				"that; if that is wanted: virsh start %s; if not: virsh "
+				"managedsave-remove %s",
+				d->summary.name, d->summary.name, d->summary.name);
+	}
 	vm_description_deinit(d);
 }
 
@@ -339,6 +382,8 @@ static void size_done(struct errand *e)
 
 	if (p->rc < 0)
 		err = p->error;
+	else if (may_start(o->agent, o, &err) < 0)
+		; /* no more: libvirt may have taken its time, and a drain has begun */
 	/* Looking and taking are one step, here on the owner's thread. */
 	else if (reservations_hold(o->agent->reservations, o->vm_uuid, p->need_bytes, &err) == 0)
 		o->holds = true;

@@ -25,6 +25,11 @@ drover_test(NAME test_agents_pace LABEL sim WAITS TIMEOUT 300
 drover_test(NAME test_agents_power LABEL sim WAITS TIMEOUT 300
 	SOURCES sim/test_agents_power.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
+drover_test(NAME test_agents_power_late LABEL sim TIMEOUT 300
+	SOURCES sim/test_agents_power_late.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
+target_link_options(test_agents_power_late PRIVATE -Wl,--wrap=fake_start -Wl,--wrap=fake_shut_down
+	-Wl,--wrap=vm_description_deinit)
 drover_test(NAME test_agents_remnants LABEL sim WAITS TIMEOUT 300
 	SOURCES sim/test_agents_remnants.c sim/agents_story.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
