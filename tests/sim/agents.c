@@ -5,12 +5,12 @@
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "proto/coordinator.pb-c.h"
+#include "tests/scratch.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -377,14 +377,6 @@ struct agents *agents_new(const struct agents_options *o)
 	return t;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 void agents_free(struct agents *t)
 {
 	for (size_t i = 0; i < AGENTS; i++) {
@@ -396,7 +388,7 @@ void agents_free(struct agents *t)
 	loop_free(t->loop);
 	for (size_t i = 0; i < AGENTS; i++)
 		agent_settings_deinit(&t->settings[i]);
-	nftw(t->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(t->directory);
 	free(t);
 }
 

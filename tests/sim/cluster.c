@@ -3,13 +3,12 @@
 #include "tests/sim/cluster.h"
 
 #include "common/alloc.h"
+#include "tests/scratch.h"
 
-#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct cluster cluster;
@@ -276,14 +275,6 @@ void cluster_begin(uint64_t seed, bool faults)
 	cluster_faults_start();
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 void cluster_end(void)
 {
 	leaders_end();
@@ -293,6 +284,6 @@ void cluster_end(void)
 	}
 	cluster_hands_end();
 	fake_world_free(cluster.world);
-	nftw(cluster.directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(cluster.directory);
 	world_end();
 }

@@ -6,8 +6,8 @@
 #include "pki/certificate.h"
 #include "pki/files.h"
 #include "pki/join_limit.h"
+#include "tests/scratch.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,14 +125,6 @@ static void test_claims(void **state)
 	}
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 /* The books are read as they were written, for root alone; a line that makes no sense stops all. */
 static void test_files(void **state)
 {
@@ -163,7 +155,7 @@ static void test_files(void **state)
 	assert_non_null(strstr(err.text, "line 1"));
 	/* What is there is only replaced where that is asked for. */
 	assert_int_equal(files_write(path, "x", FILES_SECRET, &err), -ERROR_EXISTS);
-	nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(directory);
 }
 
 /* F77: so many wrong tokens a minute are looked at and no more, and after it again so many. */

@@ -4,9 +4,8 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
+#include "tests/scratch.h"
 
-#include <ftw.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -24,20 +23,7 @@ static char root[64];
 
 static void put(const char *name, const char *text)
 {
-	char path[512];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", root, name);
-	for (char *slash = strchr(path + strlen(root) + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(path, 0700);
-		*slash = '/';
-	}
-	file = fopen(path, "we");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
+	assert_int_equal(scratch_put(root, name, text), 0);
 }
 
 static int setup(void **state)
@@ -47,18 +33,10 @@ static int setup(void **state)
 	return mkdtemp(root) ? 0 : -1;
 }
 
-static int remove_one(const char *name, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(name);
-}
-
 static int teardown(void **state)
 {
 	(void)state;
-	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return scratch_remove(root);
 }
 
 /* What a process has reserved is not free, though the kernel's first count says so. */

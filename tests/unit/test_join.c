@@ -9,9 +9,9 @@
 #include "common/clock.h"
 #include "pki/channel.h"
 #include "pki/files.h"
+#include "tests/scratch.h"
 
 #include <arpa/inet.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -85,14 +85,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct world *w = *state;
@@ -102,7 +94,7 @@ static int teardown(void **state)
 		loop_run_until(w->loop, 1, NULL, NULL);
 		loop_free(w->loop);
 	}
-	nftw(w->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(w->directory);
 	free(w->authority);
 	free(w->ca);
 	free(w->certificate);

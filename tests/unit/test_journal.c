@@ -7,9 +7,9 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -31,14 +31,6 @@
 
 static char folder[64], path[128];
 
-static int remove_one(const char *name, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(name);
-}
-
 static int setup(void **state)
 {
 	(void)state;
@@ -52,7 +44,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return scratch_remove(folder);
 }
 
 /* Every record as "type:payload ". */

@@ -6,8 +6,8 @@
 #include "agent/journal/journal_codec.h"
 #include "agent/kernel/guard.h"
 #include "common/alloc.h"
+#include "tests/scratch.h"
 
-#include <ftw.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -48,21 +48,13 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *name, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(name);
-}
-
 static int teardown(void **state)
 {
 	(void)state;
 	journal_close(j);
 	j = NULL;
 	journal_state_deinit(&s);
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return scratch_remove(folder);
 }
 
 static struct attempt_name attempt(uint8_t operation, uint32_t number, uint64_t epoch)

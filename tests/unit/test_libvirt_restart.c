@@ -4,9 +4,9 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,19 +37,11 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct host *h = *state;
 
-	nftw(h->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(h->root);
 	free(h->run_dir);
 	free(h->pid_file);
 	free(h);

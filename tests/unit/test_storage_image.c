@@ -6,9 +6,9 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,14 +27,6 @@ static char folder[] = "/tmp/test_storage_image.XXXXXX";
 static const struct attempt_name attempt = { .operation = { { 0xab } }, .number = 1, .epoch = 1 };
 static struct error err;
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static int setup(void **state)
 {
 	(void)state;
@@ -45,7 +37,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return scratch_remove(folder);
 }
 
 static struct storage_image image_of(const char *name, const char *format, uint64_t bytes)

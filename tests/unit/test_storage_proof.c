@@ -6,9 +6,9 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/loop.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -31,14 +31,6 @@
 static char folder[] = "/tmp/test_storage_proof.XXXXXX";
 static const struct attempt_name attempt = { .operation = { { 0xab } }, .number = 1, .epoch = 1 };
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static int setup(void **state)
 {
 	(void)state;
@@ -49,7 +41,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return scratch_remove(folder);
 }
 
 static char *in_folder(const char *name, char *ret)

@@ -9,9 +9,9 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"
+#include "tests/scratch.h"
 
 #include <assert.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,14 +113,6 @@ static void start_libvirtd(void)
 	lab("libvirtd", "host1", "start", NULL);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-	(void)status;
-	(void)type;
-	(void)walk;
-	return remove(path);
-}
-
 static void put_file(const char *root, const char *path, const char *text)
 {
 	_cleanup_free_ char *full = xasprintf("%s/%s", root, path);
@@ -162,7 +154,7 @@ static void test_files_of_the_host(void **state)
 	put_file(root, "etc/libvirt/qemu.conf", "lock_manager = 7\n");
 	assert_int_equal(h->ops->host_facts(h, &facts, &err), -ERROR_INVALID);
 	h->ops->free(h);
-	assert_int_equal(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(scratch_remove(root), 0);
 }
 
 int main(int count, char **arguments)
