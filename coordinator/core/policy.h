@@ -28,6 +28,7 @@ struct policy {
 	uint32_t unseen; /* of its guests: no host runs them, or none is heard that might */
 	char reason[REASON_BYTES]; /* what it does not hold for: "db1 and db2 are both on host2" */
 	struct names helps;        /* owned; commands that would repair it */
+	bool due;                  /* private to policy_state.c: this step looks at it */
 	UT_hash_handle hh;
 };
 
@@ -66,5 +67,5 @@ enum policy_verdict { POLICY_HOLDS, POLICY_VIOLATED, POLICY_UNKNOWN, POLICY_VERD
 
 enum policy_verdict policy_get_verdict(const struct policy *policy);
 const char *policy_verdict_name(enum policy_verdict verdict); /* "holds", "violated", "unknown" */
-/* Looks at all of them: private to core/. */
+/* Looks at those that this step may have changed: private to core/. */
 void policy_reconcile(struct fleet *fleet);

@@ -205,17 +205,48 @@ static void judge(struct fleet *fleet, struct policy *policy, bool silent)
 	}
 }
 
+/* Of a guest that has changed. */
+static bool call_for(const struct fleet *fleet, const char *uuid)
+{
+	struct policy *const *policies;
+	size_t count = policy_list_of(fleet, uuid, &policies);
+
+	for (size_t i = 0; i < count; i++)
+		policies[i]->due = true;
+	return count;
+}
+
+/* Those that this step may have changed. Of what changes with hosts, which report every second, and with
+ * drains, they wait for the look at the whole fleet. */
+static bool find_due(const struct fleet *fleet)
+{
+	const struct step *step = fleet->step;
+	bool any = false;
+
+	for (struct policy *policy = fleet->policies; policy; policy = policy->hh.next) {
+		policy->due = step->everything || policy->unsaved;
+		any |= policy->due;
+	}
+	for (size_t i = 0; i < step->n_changed; i++) {
+		const struct changed_object *object = &step->changed[i];
+
+		if (object->kind == OBJECT_VM)
+			any |= call_for(fleet, object->vm->uuid);
+		else if (object->kind == OBJECT_MIGRATION)
+			any |= call_for(fleet, object->migration->kept.vm_uuid);
+	}
+	return any;
+}
+
 void policy_reconcile(struct fleet *fleet)
 {
-	bool wanted = fleet->step->n_changed || fleet->step->everything, silent;
+	bool silent;
 
-	for (struct policy *policy = fleet->policies; policy && !wanted; policy = policy->hh.next)
-		wanted = policy->unsaved;
-	if (!wanted || !fleet->policies)
+	if (!fleet->policies || !find_due(fleet))
 		return;
 	silent = lacks_sight(fleet);
 	for (struct policy *policy = fleet->policies; policy; policy = policy->hh.next) {
-		if (!policy->kept.removed)
+		if (policy->due && !policy->kept.removed)
 			judge(fleet, policy, silent);
 	}
 }

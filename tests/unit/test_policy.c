@@ -216,6 +216,31 @@ static void test_violated_by_hand(void **state)
 	core_world_free(world);
 }
 
+/* Hosts and other guests report all the time: what they say of themselves is no reason to look at each
+ * policy there is. */
+static void test_looked_at_when_due(void **state)
+{
+	struct core_world *world = four_hosts();
+	struct vm_state db1 = core_world_vm("db1", 512), db2 = core_world_vm("db2", 512);
+	struct policy *policy;
+
+	(void)state;
+	policy_must(world, "ssd", POLICY_ON, true, "db1", "host4");
+	core_world_wait(world, 6);
+	policy = policy_of(world, "ssd");
+	assert_int_equal(policy_get_verdict(policy), POLICY_VIOLATED);
+	text_copy(policy->reason, sizeof(policy->reason), "not looked at");
+	core_world_figures(world, "host1", 2048, 17);
+	core_world_see(world, "host1", &db2);
+	assert_string_equal(policy->reason, "not looked at");
+	core_world_see(world, "host1", &db1);
+	assert_string_equal(policy->reason, "db1 is on host1, which is none of them");
+	text_copy(policy->reason, sizeof(policy->reason), "not looked at");
+	core_world_wait(world, 6);
+	assert_string_equal(policy->reason, "db1 is on host1, which is none of them");
+	core_world_free(world);
+}
+
 /* While a host that may have one of its guests is silent, it is neither well nor violated. */
 static void test_unknown(void **state)
 {
@@ -406,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_more_guests_than_hosts),
 		cmocka_unit_test(test_after_a_restart),
 		cmocka_unit_test(test_violated_by_hand),
+		cmocka_unit_test(test_looked_at_when_due),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_a_named_host),
 		cmocka_unit_test(test_a_chosen_host),
