@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The command line against a coordinator whose answers are written down.
 add_executable(fake_coordinator ${CMAKE_CURRENT_LIST_DIR}/fake_coordinator.c
-	${CMAKE_CURRENT_LIST_DIR}/fake_policies.c)
+	${CMAKE_CURRENT_LIST_DIR}/fake_answers.c ${CMAKE_CURRENT_LIST_DIR}/fake_policies.c)
 target_link_libraries(fake_coordinator PRIVATE drover_mesh drover_common)
 drover_command_test(NAME cli_drover LABEL unit TIMEOUT 180 COMMAND bats tests/cli/drover.bats)
 # One tool across restarts of the real coordinator.
