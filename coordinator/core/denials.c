@@ -45,13 +45,19 @@ static struct denial *find(const struct node *node, uint64_t digest)
 	return NULL;
 }
 
-static size_t count(const struct node *node)
+/* Those that have passed go. */
+static size_t count(struct node *node, uint64_t now_ms)
 {
-	const struct denial *denial;
+	struct denial *denial, *next;
 	size_t n = 0;
 
-	LL_FOREACH (node->denials, denial) {
-		n++;
+	LL_FOREACH_SAFE (node->denials, denial, next) {
+		if (now_ms < denial->until_ms) {
+			n++;
+			continue;
+		}
+		LL_DELETE(node->denials, denial);
+		free(denial);
 	}
 	return n;
 }
@@ -78,7 +84,7 @@ void denials_learn(struct node *node, const struct vm *vm, const struct checks *
 	if (strncmp(worst->measured, "not measured", 12) == 0)
 		return;
 	if (!denial) {
-		if (count(node) >= DENIALS_MAX)
+		if (count(node, now_ms) >= DENIALS_MAX)
 			return;
 		denial = xnew(struct denial);
 		denial->digest = home->state.needs.digest;

@@ -338,6 +338,29 @@ static void test_no_denial_without_a_measurement(void **state)
 	core_world_free(world);
 }
 
+/* Kinds that were refused long ago take nobody's place. */
+static void test_old_denials_go(void **state)
+{
+	struct check cpu = { .id = "cpu", .verdict = CHECK_FAIL, .measured = "no avx512" };
+	struct checks checks = { .items = &cpu, .count = 1 };
+	struct vm_state guest = guest_of("web", 512);
+	struct core_world *world = two_hosts(&(struct host_change){ 0 }, &guest);
+	struct node *node = fleet_find_node(world->fleet, "host2");
+	struct vm *vm = fleet_find_vm(world->fleet, guest.uuid);
+	struct guest_needs *needs = &fleet_find_sighting(vm, vm->node)->state.needs;
+	uint64_t later_ms = world->now_ms + DENIAL_MS + 1;
+
+	(void)state;
+	for (uint64_t i = 1; i <= 1000; i++) {
+		needs->digest = i;
+		denials_learn(node, vm, &checks, world->now_ms);
+	}
+	assert_null(denials_find(node, needs, world->now_ms));
+	denials_learn(node, vm, &checks, later_ms);
+	assert_non_null(denials_find(node, needs, later_ms));
+	core_world_free(world);
+}
+
 /* An agent that tells nothing of it, as one of an earlier version, shuts nobody out. */
 static void test_silent_agents(void **state)
 {
@@ -662,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_many_that_lack_the_same),
 		cmocka_unit_test(test_denials),
 		cmocka_unit_test(test_no_denial_without_a_measurement),
+		cmocka_unit_test(test_old_denials_go),
 		cmocka_unit_test(test_silent_agents),
 		cmocka_unit_test(test_offers_stay),
 		cmocka_unit_test(test_refusals_are_planned_again),
