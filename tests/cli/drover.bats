@@ -228,6 +228,9 @@ wait_for() {
 	[[ $output == *db1*host4*start* ]]
 	run --separate-stderr -0 "$drover" undrain host4 --bring-back
 	[[ $stderr == *"1 guest is started again on host4"*"db1 was shut down, and runs on host4 again"* ]]
+	# What cannot be looked at is not watched for ever.
+	run --separate-stderr -1 "$drover" undrain host3 --bring-back
+	[[ $stderr == *"watching the guests come back"*"the store cannot be read"* ]]
 }
 
 @test "what a selection may miss is said, and is no part of what is asked for" {

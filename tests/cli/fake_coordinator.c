@@ -317,11 +317,17 @@ static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, v
 
 static void handle_migrations(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
+	const Drover__V1__ListRequest *request = (const Drover__V1__ListRequest *)m;
 	Drover__V1__MigrationList list = DROVER__V1__MIGRATION_LIST__INIT;
+	struct error err;
 
-	(void)m;
 	(void)context;
-	mesh_reply(in, &list.base);
+	if (strcmp(request->node, "host3") == 0) {
+		error_set(&err, ERROR_STORE, "the store cannot be read");
+		mesh_fail_error(in, &err);
+	} else {
+		mesh_reply(in, &list.base);
+	}
 }
 
 /* db1 was shut down for the drain of host4; asked to bring back, it starts, and then runs. */

@@ -153,11 +153,19 @@ static bool never(void *context)
 	return false;
 }
 
+/* It may be back in a moment; any other refusal is an answer, and would be the same again. */
+static bool is_away(const struct error *err)
+{
+	return err->code == ERROR_UNREACHABLE || err->code == ERROR_TIMEOUT ||
+	       err->code == ERROR_UNKNOWN_OUTCOME || err->code == ERROR_BUSY;
+}
+
 static enum exit_code follow(struct session *s, const char *node, const Drover__V1__Drain *back)
 {
 	_cleanup_free_ bool *told = xcalloc(back->n_vms + 1, sizeof(*told));
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
 	size_t open = count_state(back, "moving") + count_state(back, "starting"), failed = 0;
+	bool lost = false;
 
 	request.node = (char *)node;
 	while (open) {
@@ -171,10 +179,21 @@ static enum exit_code follow(struct session *s, const char *node, const Drover__
 			               "migrations --active");
 			return client_is_interrupted(s->client) ? EXIT_INTERRUPTED : EXIT_TIMEOUT;
 		}
-		if (coordinator_ask_list_migrations(s->client, &request, &list, &err) == 0 &&
-		    coordinator_ask_list_drains(s->client, &request, &drains, &err) == 0)
-			open = look(s, back, list, told, &failed) +
-			       look_at_starts(s, back, drains, told, &failed);
+		if (coordinator_ask_list_migrations(s->client, &request, &list, &err) < 0 ||
+		    coordinator_ask_list_drains(s->client, &request, &drains, &err) < 0) {
+			if (!is_away(&err))
+				return session_fail(s, "watching the guests come back", &err);
+			if (!lost)
+				session_say(s,
+				            "The coordinator is asked again until it answers "
+				            "(%s); the guests come back without us.",
+				            err.text);
+			lost = true;
+			continue;
+		}
+		lost = false;
+		open = look(s, back, list, told, &failed) +
+		       look_at_starts(s, back, drains, told, &failed);
 	}
 	return failed ? EXIT_FAILED : EXIT_DONE;
 }
