@@ -293,6 +293,23 @@ static void test_words_stay_apart(void **state)
 	}
 }
 
+/* Half of a command is answered with the whole ones. */
+static void test_help_family(void **state)
+{
+	_cleanup_free_ char *help = NULL;
+	size_t bytes;
+	FILE *to = open_memstream(&help, &bytes);
+
+	(void)state;
+	assert_true(help_print_family(to, "policy"));
+	assert_false(help_print_family(to, "poli"));
+	assert_false(help_print_family(to, "drain"));
+	fclose(to);
+	assert_non_null(strstr(help, "policy apart"));
+	assert_non_null(strstr(help, "policy remove"));
+	assert_null(strstr(help, "policies"));
+}
+
 /* Every command explains itself, and its help and man page name each option that it takes. */
 static void test_help(void **state)
 {
@@ -347,11 +364,12 @@ static void test_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_understood),       cmocka_unit_test(test_no_command),
-		cmocka_unit_test(test_unmovable),        cmocka_unit_test(test_taken_back),
-		cmocka_unit_test(test_refused),          cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_environment),      cmocka_unit_test(test_help),
-		cmocka_unit_test(test_words_stay_apart), cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_understood),  cmocka_unit_test(test_no_command),
+		cmocka_unit_test(test_unmovable),   cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_refused),     cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_environment), cmocka_unit_test(test_help),
+		cmocka_unit_test(test_help_family), cmocka_unit_test(test_words_stay_apart),
+		cmocka_unit_test(test_rows),
 	};
 
 	unsetenv("DROVER_SERVER");

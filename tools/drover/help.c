@@ -142,6 +142,36 @@ static void print_command(FILE *to, const struct command *command)
 	}
 }
 
+static void print_summary(FILE *to, const struct command *command)
+{
+	char head[64];
+
+	snprintf(head, sizeof(head), "%s%s%s", command->name, *command->arguments ? " " : "",
+	         command->arguments);
+	if (strlen(head) > INDENT_MAX)
+		fprintf(to, "  %s\n  %*s  %s\n", head, INDENT_MAX, "", command->summary);
+	else
+		fprintf(to, "  %-*s  %s\n", INDENT_MAX, head, command->summary);
+}
+
+bool help_print_family(FILE *to, const char *word)
+{
+	size_t n, bytes = strlen(word), found = 0;
+	const struct command *all = command_get_all(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!all[i].group || strncmp(all[i].name, word, bytes) != 0 ||
+		    all[i].name[bytes] != ' ')
+			continue;
+		if (!found++)
+			fprintf(to, "drover %s has these commands:\n\n", word);
+		print_summary(to, &all[i]);
+	}
+	if (found)
+		fprintf(to, "\ndrover help %s COMMAND explains one.\n", word);
+	return found > 0;
+}
+
 static void print_overview(FILE *to)
 {
 	size_t n;
@@ -153,20 +183,13 @@ static void print_overview(FILE *to)
 	      "usage: drover [COMMAND] [options]        without a command: drover status\n",
 	      to);
 	for (size_t i = 0; i < n; i++) {
-		char head[64];
-
 		if (!all[i].group)
 			continue;
 		if (!group || strcmp(group, all[i].group) != 0) {
 			group = all[i].group;
 			fprintf(to, "\n%s\n", group);
 		}
-		snprintf(head, sizeof(head), "%s%s%s", all[i].name, *all[i].arguments ? " " : "",
-		         all[i].arguments);
-		if (strlen(head) > INDENT_MAX)
-			fprintf(to, "  %s\n  %*s  %s\n", head, INDENT_MAX, "", all[i].summary);
-		else
-			fprintf(to, "  %-*s  %s\n", INDENT_MAX, head, all[i].summary);
+		print_summary(to, &all[i]);
 	}
 	fputs("\nWherever a NODE or VM is asked for, node/NAME and vm/NAME will do, too.\n\n"
 	      "exit status\n",
@@ -328,6 +351,10 @@ static enum exit_code run_for_named(const struct invocation *invocation,
 
 enum exit_code help_run(const struct invocation *invocation)
 {
+	/* "policy" is the first half of several. */
+	if (invocation->words.count == 1 && !command_find(invocation->words.items[0]) &&
+	    help_print_family(stdout, invocation->words.items[0]))
+		return EXIT_DONE;
 	return run_for_named(invocation, help_print);
 }
 

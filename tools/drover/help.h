@@ -9,6 +9,9 @@
 /* @command NULL: the overview. */
 void help_print(FILE *to, const struct command *command);
 
+/* The commands of which @word is the first half: "policy". False if there are none. */
+bool help_print_family(FILE *to, const char *word);
+
 /* "usage: drover drain NODE [options]", one line. */
 void help_print_usage(FILE *to, const struct command *command);
 
