@@ -55,11 +55,10 @@ static int read_memory(const char *root, struct host_facts *facts, struct error 
 		                   err);
 	if (rc < 0)
 		return rc;
-	if (read_text(root, "/proc/self/cgroup", text, sizeof(text), &ignored) == 0 &&
-	    cgroup_find_oom_file(text, own, sizeof(own)) &&
-	    read_text(root, own, text, sizeof(text), &ignored) == 0)
-		facts->oom_kills = vmstat_parse_oom_kills(text);
-	else if (read_text(root, "/proc/vmstat", text, sizeof(text), &ignored) == 0)
+	if ((read_text(root, "/proc/self/cgroup", text, sizeof(text), &ignored) == 0 &&
+	     cgroup_find_oom_file(text, own, sizeof(own)) &&
+	     read_text(root, own, text, sizeof(text), &ignored) == 0) ||
+	    read_text(root, "/proc/vmstat", text, sizeof(text), &ignored) == 0)
 		facts->oom_kills = vmstat_parse_oom_kills(text);
 	return 0;
 }
