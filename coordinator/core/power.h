@@ -23,6 +23,10 @@
 
 #include "coordinator/core/change.h"
 
+/* A guest that goes down later than this after the last order of a drain that was cancelled was not shut
+ * down by it: far beyond what a guest takes, well before a person thinks of something else. */
+#define POWER_OURS_MS ((uint64_t)3600000)
+
 /* What this coordinator knows of one struct shutdown besides, in this life. */
 struct power {
 	uint64_t first_asked_ms, ordered_ms; /* 0 = not in this life */

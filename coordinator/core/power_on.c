@@ -213,6 +213,19 @@ static void start(struct fleet *fleet, struct drain *drain, struct node *node, s
 	}
 }
 
+/* One that goes down a day after a drain that was cancelled does so for its own reasons, and nobody but its
+ * owner starts it again. Of an order of an earlier life of ours the time begins anew. */
+static void forget_old(struct fleet *fleet, struct drain *drain, struct shutdown *s)
+{
+	struct power *p = power_of(drain, s);
+	uint64_t now_ms = change_now(fleet);
+
+	if (!p->ordered_ms)
+		p->ordered_ms = now_ms;
+	if (now_ms - p->ordered_ms >= POWER_OURS_MS)
+		power_set(fleet, drain, s, SHUTDOWN_OVER);
+}
+
 static void watch_one(struct fleet *fleet, struct drain *drain, struct node *node,
                       struct shutdown *s)
 {
@@ -224,8 +237,8 @@ static void watch_one(struct fleet *fleet, struct drain *drain, struct node *nod
 	switch (s->phase) {
 	case SHUTDOWN_ASKED:
 		/* Its drain was cancelled meanwhile. */
-		if (dv)
-			(void)power_see_off(fleet, drain, dv, node);
+		if (!dv || !power_see_off(fleet, drain, dv, node))
+			forget_old(fleet, drain, s);
 		break;
 	case SHUTDOWN_OFF:
 		(void)settle(fleet, drain, node, s, vm);

@@ -359,6 +359,26 @@ static void test_cancelled(void **state)
 	core_world_free(world);
 }
 
+/* Hours later it goes down for its own reasons: nobody but its owner starts it. */
+static void test_cancelled_long_ago(void **state)
+{
+	struct core_world *world = power_asked();
+	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };
+
+	(void)state;
+	event.node.node = "host1";
+	event.node.reason = "";
+	core_world_step(world, &event);
+	core_world_wait(world, POWER_OURS_MS / 1000 + 60);
+	assert_int_equal(power_shutdown(world)->phase, SHUTDOWN_OVER);
+	power_see(world, "shutoff");
+	core_world_wait(world, 6);
+	assert_int_equal(power_shutdown(world)->phase, SHUTDOWN_OVER);
+	core_world_step(world, &event);
+	assert_int_equal(core_world_reply(world)->off.count, 0);
+	core_world_free(world);
+}
+
 /* The dry run says what would happen, and its plan is no permission: named again or refused. */
 static void test_plan(void **state)
 {
@@ -450,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_started_meanwhile),
 		cmocka_unit_test(test_unmovable),
 		cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_cancelled_long_ago),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_adopted),
 	};
