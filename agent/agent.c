@@ -536,6 +536,8 @@ bool agent_stop(struct agent *agent)
 		                 : "libvirt has not answered");
 		return false;
 	}
+	/* What it has told by now comes to an agent that stops, in the loop's last round; nothing comes later. */
+	agent->hypervisor->ops->hush(agent->hypervisor);
 	(void)loop_run_until(agent->loop, 2 * PEERS_POLL_MS, NULL, NULL);
 	credentials_free(agent);
 	traffic_close(agent->traffic);

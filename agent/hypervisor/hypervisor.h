@@ -351,6 +351,9 @@ struct hypervisor_ops {
 	int (*watch)(struct hypervisor *h,
 	             void (*event)(const struct hypervisor_event *e, void *context), void *context,
 	             struct error *err);
+	/* From its return on that callback is not called any more. Waits for one under way, and for
+	 * nothing else: not for libvirt. Harmless where nothing is watched. */
+	void (*hush)(struct hypervisor *h);
 
 	int (*host_facts)(struct hypervisor *h, struct host_facts *ret, struct error *err);
 

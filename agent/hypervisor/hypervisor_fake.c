@@ -47,6 +47,7 @@ static void *run_courier(void *argument)
 	pthread_mutex_lock(&world->lock);
 	for (;;) {
 		struct fake_queued_event *queued = handle->first;
+		void (*event)(const struct hypervisor_event *e, void *context) = handle->event;
 
 		if (handle->closing)
 			break;
@@ -59,7 +60,7 @@ static void *run_courier(void *argument)
 			handle->last = &handle->first;
 		handle->in_callback = true;
 		pthread_mutex_unlock(&world->lock);
-		handle->event(&queued->event, handle->context);
+		event(&queued->event, handle->context);
 		free(queued);
 		pthread_mutex_lock(&world->lock);
 		handle->in_callback = false;
@@ -94,6 +95,23 @@ static int fake_watch(struct hypervisor *h,
 	assert(!failed);
 	pthread_mutex_unlock(&handle->world->lock);
 	return 0;
+}
+
+static void ignore_event(const struct hypervisor_event *e, void *context)
+{
+	(void)e;
+	(void)context;
+}
+
+static void fake_hush(struct hypervisor *h)
+{
+	struct fake_handle *handle = fake_handle_of(h);
+
+	pthread_mutex_lock(&handle->world->lock);
+	while (handle->in_callback)
+		pthread_cond_wait(&handle->world->changed, &handle->world->lock);
+	handle->event = ignore_event;
+	pthread_mutex_unlock(&handle->world->lock);
 }
 
 static void fake_free(struct hypervisor *h)
@@ -316,6 +334,7 @@ static int fake_devices(struct hypervisor *h, const struct vm_description *d, bo
 static const struct hypervisor_ops fake_ops = {
 	.free = fake_free,
 	.watch = fake_watch,
+	.hush = fake_hush,
 	.host_facts = fake_host_facts,
 	.list = fake_list,
 	.find = fake_find,

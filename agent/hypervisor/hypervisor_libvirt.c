@@ -251,6 +251,7 @@ static void libvirt_free(struct hypervisor *base)
 static const struct hypervisor_ops libvirt_ops = {
 	.free = libvirt_free,
 	.watch = libvirt_watch,
+	.hush = libvirt_hush,
 	.host_facts = libvirt_host_facts,
 	.list = libvirt_list,
 	.find = libvirt_find,

@@ -38,7 +38,7 @@ struct hypervisor_libvirt {
 	bool lost;          /* the watched connection is dead */
 	char lost_why[160]; /* libvirt's reason for that */
 
-	/* Written before the watcher starts. */
+	/* Written before the watcher starts; event also under the lock of the subscriptions. */
 	void (*event)(const struct hypervisor_event *e, void *context);
 	void *context;
 	pthread_t watcher;
@@ -108,6 +108,7 @@ void libvirt_fill_job(virTypedParameterPtr parameters, int n_parameters, bool co
 int libvirt_watch(struct hypervisor *h,
                   void (*event)(const struct hypervisor_event *e, void *context), void *context,
                   struct error *err);
+void libvirt_hush(struct hypervisor *base);
 /* Ends watching; no callback runs after it. */
 void libvirt_unwatch(struct hypervisor_libvirt *h);
 /* Once per process: libvirt's default event loop and the thread that runs it. Before any open. */

@@ -258,7 +258,9 @@ static void tell_disconnected(struct hypervisor_libvirt *h, const struct error *
 {
 	struct hypervisor_event event = { .kind = HYPERVISOR_DISCONNECTED, .error = *why };
 
+	pthread_mutex_lock(&subscriptions);
 	h->event(&event, h->context);
+	pthread_mutex_unlock(&subscriptions);
 }
 
 /* Waits until told to end, or @until_lost and the connection is dead, or @ms have passed (0: no
@@ -373,6 +375,19 @@ int libvirt_watch(struct hypervisor *base,
 	if (failed)
 		return error_set_errno(err, ERROR_SYSTEM, failed, "starting a thread");
 	return 0;
+}
+
+static void ignore_event(const struct hypervisor_event *e, void *context)
+{
+	(void)e;
+	(void)context;
+}
+
+void libvirt_hush(struct hypervisor *base)
+{
+	pthread_mutex_lock(&subscriptions);
+	libvirt_of(base)->event = ignore_event;
+	pthread_mutex_unlock(&subscriptions);
 }
 
 void libvirt_unwatch(struct hypervisor_libvirt *h)

@@ -101,7 +101,7 @@ bool cgroup_find_oom_file(const char *text, char *ret, size_t bytes)
 		if (!path || path[1] != '/')
 			continue;
 		length -= (size_t)(++path - line);
-		v1 = memcmp(controllers, ":memory:", sizeof(":memory:") - 1) == 0;
+		v1 = strncmp(controllers, ":memory:", sizeof(":memory:") - 1) == 0;
 		/* With both versions there, memory is where it has a controller. */
 		if ((!v1 && (controllers[1] != ':' || found)) || length == 1 ||
 		    ends_with(path, length, ".service") || ends_with(path, length, ".scope"))

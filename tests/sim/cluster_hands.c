@@ -189,8 +189,14 @@ FORWARD(start, (struct hypervisor * h, const char *uuid, struct error *err),
 FORWARD(set_autostart, (struct hypervisor * h, const char *uuid, bool on, struct error *err),
         (real_of(h), uuid, on, err))
 
+static void hands_hush(struct hypervisor *base)
+{
+	real_of(base)->ops->hush(real_of(base));
+}
+
 static const struct hypervisor_ops hands_ops = {
 	.watch = hands_watch,
+	.hush = hands_hush,
 	.host_facts = hands_host_facts,
 	.list = hands_list,
 	.find = hands_find,

@@ -67,11 +67,30 @@ static void test_lost_in_the_middle(void **state)
 	suite_expect_absent(suite_stage->target);
 }
 
+static void test_hushed(void **state)
+{
+	/* Who has been hushed tells nothing more, and answers as before. The last case: nobody is told
+	 * anything after it. */
+	struct hypervisor *h = suite_stage->source;
+	size_t mark;
+
+	(void)state;
+	suite_add_guest("unheard", 0, false);
+	h->ops->hush(h);
+	h->ops->hush(h);
+	mark = suite_watch_mark(suite_source_watch);
+	assert_ok(h->ops->suspend(h, suite_uuid, &suite_err));
+	assert_false(suite_watch_wait(suite_source_watch, mark, HYPERVISOR_VM_CHANGED, suite_uuid,
+	                              1, NULL));
+	assert_int_equal(suite_find(h).state, VM_PAUSED);
+}
+
 int suite_run_lost(void)
 {
 	const struct CMUnitTest cases[] = {
 		SUITE_CASE(test_lost_libvirtd),
 		SUITE_CASE(test_lost_in_the_middle),
+		SUITE_CASE(test_hushed),
 	};
 
 	return cmocka_run_group_tests(cases, NULL, NULL);
