@@ -208,3 +208,10 @@ judge_plan() { "$root/tools/bench" plan --figures "$plan" --gate; }
 	run -1 judge_plan
 	[[ $output == *"is no figure"* ]]
 }
+
+@test "every measurement explains itself, and owes no figures for it" {
+	for name in $("$root/tools/bench"); do
+		run -0 "$root/tools/bench" "$name" --help
+		[[ $output == *"tools/bench $name"* && $output != *'did not end'* ]]
+	done
+}
