@@ -209,6 +209,51 @@ judge_plan() { "$root/tools/bench" plan --figures "$plan" --gate; }
 	[[ $output == *"is no figure"* ]]
 }
 
+# Thirty light moves, ten heavy ones and four that do not converge: percent, MiB, end, ms it took, ms foretold,
+# lowest, highest, what was foretold, pauses, bytes, certain, rates.
+prediction_figures() {
+	moves=$BATS_TEST_TMPDIR/moves
+	{
+		for _ in {1..30}; do echo "20 64 DONE 4000 4400 3000 6000 CONVERGES 90 100 70000000 71000000 true 4000000 19000000"; done
+		for _ in {1..10}; do echo "70 64 DONE 9000 11000 7000 14000 CONVERGES 300 300 170000000 180000000 true 13000000 19000000"; done
+		for _ in {1..4}; do echo "130 64 FAILED 15000 15000 0 0 GIVES_UP 0 0 280000000 280000000 true 25000000 19000000"; done
+	} >"$moves"
+}
+
+judge_prediction() { "$root/tools/bench" prediction --figures "$moves" --gate; }
+
+@test "prediction: figures within the goals pass, and without --gate a missed goal is told" {
+	prediction_figures
+	run -0 judge_prediction
+	[[ $output == *"light_error_percent=10.0"*"heavy_within_percent=100"*"recognised=4 false_alarms=0" ]]
+	sed -i 's/ 4000 4400 / 4000 4700 /' "$moves"
+	run -0 "$root/tools/bench" prediction --figures "$moves"
+	[[ $output == *"at most 15 %: MISSED"* ]]
+}
+
+@test "prediction: each goal that is missed fails, and so does what was not measured" {
+	prediction_figures
+	sed -i 's/ 4000 4400 / 4000 4700 /' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"at most 15 %: MISSED"* ]]
+	prediction_figures
+	sed -i '31,32s/ 7000 14000 / 9500 14000 /' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"within the interval: MISSED"* ]]
+	prediction_figures
+	sed -i '44s/GIVES_UP/CONVERGES/' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"taken for one: MISSED"* ]]
+	prediction_figures
+	sed -i '1s/CONVERGES/GIVES_UP/' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"taken for one: MISSED"* ]]
+	prediction_figures
+	sed -i '/FAILED/d' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"NOT MEASURED"* ]]
+}
+
 @test "every measurement explains itself, and owes no figures for it" {
 	for name in $("$root/tools/bench"); do
 		run -0 "$root/tools/bench" "$name" --help
