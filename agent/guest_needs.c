@@ -28,7 +28,7 @@ static uint64_t digest(const struct vm_description *d)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		h = mix(h, texts[i]);
 	snprintf(hz, sizeof(hz), "%llu", (unsigned long long)d->tsc_hz);
-	return mix(h, hz);
+	return mix(h, hz) & DIGEST_MAX;
 }
 
 /* Sockets and taps are no names that a host lists. */

@@ -88,14 +88,17 @@ struct needed_network {
 	uint32_t mtu;          /* 0 = whatever its bridge has */
 };
 
+/* Readers of JSON have signed integers, and an exported fleet is to be read again. */
+#define DIGEST_MAX ((uint64_t)INT64_MAX)
+
 struct guest_needs {
 	bool known;
 	uint32_t vcpus_maximum;  /* with those that could be plugged */
 	uint64_t hugepage_bytes; /* page size; 0 = none */
 	char arch[16], virt_type[16], machine[64];
 	bool sees_host; /* its CPU is not spelled out: it can only go to an equal host */
-	uint64_t
-		digest; /* of its CPU, machine, emulator and TSC: one that is refused is so for all alike */
+	/* Of its CPU, machine, emulator and TSC, up to DIGEST_MAX: one that is refused is so for all alike. */
+	uint64_t digest;
 	struct needed_network *networks; /* owned */
 	size_t n_networks;
 };

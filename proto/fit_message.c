@@ -120,7 +120,7 @@ void fit_message_read_needs(const Drover__V1__GuestNeeds *from, struct guest_nee
 	needs.vcpus_maximum = from->vcpus_maximum;
 	needs.hugepage_bytes = from->hugepage_bytes;
 	needs.sees_host = from->sees_host;
-	needs.digest = from->digest;
+	needs.digest = from->digest & DIGEST_MAX;
 	needs.networks = from->n_networks ? xcalloc(from->n_networks, sizeof(*needs.networks))
 	                                  : NULL;
 	for (size_t i = 0; i < from->n_networks; i++) {

@@ -222,13 +222,19 @@ const struct node *policy_get_place(const struct fleet *fleet, const struct vm *
 	return leaves(fleet, vm) ? NULL : vm->node;
 }
 
+static bool runs_at(const struct vm *vm, const struct node *node)
+{
+	const struct sighting *here = fleet_find_sighting(vm, node);
+
+	return here && vm_state_is_active(&here->state);
+}
+
 /* At an instant from now on: as long as it moves it counts at both ends. */
 static bool is_present(const struct fleet *fleet, const struct vm *vm, const struct node *node)
 {
-	const struct sighting *here = fleet_find_sighting(vm, node);
 	const struct migration *m = vm->migration;
 
-	if (vm->node == node || vm->starts_on == node || (here && vm_state_is_active(&here->state)))
+	if (vm->node == node || vm->starts_on == node || runs_at(vm, node))
 		return true;
 	if (m && m->kept.holds_slot &&
 	    (strcmp(m->kept.source, node->kept.name) == 0 ||
@@ -251,7 +257,9 @@ static bool bars_apart(const struct fleet *fleet, const struct policy *policy, c
 			snprintf(ret_text, REASON_BYTES,
 			         "%s: policy %s keeps it apart from %.100s, which %s",
 			         node->kept.name, policy->kept.name, other->name,
-			         other->node == node ? "is there" : "goes there");
+			         other->node != node    ? "goes there"
+			         : runs_at(other, node) ? "is there"
+			                                : "is there, though off");
 		return true;
 	}
 	return false;
