@@ -109,47 +109,6 @@ struct capacity_place *capacity_list_places(struct capacity *c, uint64_t need_by
 	return places;
 }
 
-/* --- one that is somewhere --- */
-
-static const struct plan_node *find_node(const struct plan *plan, const struct node *node)
-{
-	for (size_t i = 0; i < plan->count; i++) {
-		if (plan->nodes[i].node == node)
-			return &plan->nodes[i];
-	}
-	return NULL;
-}
-
-bool capacity_explain_choice(const struct fleet *fleet, const struct vm *vm,
-                             const struct node *node, uint64_t now_ms, char *ret_text)
-{
-	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
-	uint64_t need = home ? vm_state_need_bytes(&home->state) : 0;
-	char ours[UNITS_TEXT_BYTES], theirs[UNITS_TEXT_BYTES], reason[REASON_BYTES];
-	const struct plan_node *chosen, *asked;
-	struct plan plan;
-	bool fits;
-
-	plan_init(&plan, fleet, now_ms);
-	asked = find_node(&plan, node);
-	fits = home && asked && plan_judge(fleet, asked, vm, true, now_ms, NULL) == PLAN_FITS;
-	if (fits)
-		units_format_bytes(asked->headroom_bytes - need, ours);
-	chosen = fits ? plan_pick_target(&plan, fleet, vm, NULL, true, now_ms, reason) : NULL;
-	if (chosen == asked && chosen)
-		snprintf(ret_text, REASON_BYTES,
-		         "drover would choose %s: no other node keeps more memory free after it "
-		         "(%s)",
-		         node->kept.name, ours);
-	else if (chosen)
-		snprintf(ret_text, REASON_BYTES,
-		         "drover would choose %s: it keeps %s free after it, %s only %s",
-		         chosen->node->kept.name,
-		         units_format_bytes(chosen->headroom_bytes, theirs), node->kept.name, ours);
-	plan_deinit(&plan);
-	return chosen != NULL;
-}
-
 /* --- the largest set --- */
 
 struct candidate {

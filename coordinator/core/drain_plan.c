@@ -216,11 +216,6 @@ void drain_plan_make(struct fleet *fleet, struct drain *const *drains, size_t co
 	make_problem(&p, drains, count);
 	options.seek = clear_plan(drains, count, change_now(fleet));
 	planner_make(&p.in, &options, &answer);
-	/* Wishes of hosts are classes until somebody finds no place for them. */
-	for (bool all = false; drain_policies_relax(&p, &answer, all); all = true) {
-		planner_plan_deinit(&answer);
-		planner_make(&p.in, &options, &answer);
-	}
 	take_plan(&p, &answer);
 	if (explain)
 		drain_plan_explain(&p, &answer);

@@ -3,6 +3,7 @@
 #include "coordinator/core/drain_policies.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/change.h"
 #include "coordinator/core/policy.h"
 
 #include <stdio.h>
@@ -19,7 +20,6 @@ struct member {
 /* A class is made once for all guests that have the same hosts. */
 struct known_class {
 	uint32_t before; /* the class without policies */
-	bool soft;       /* wishes are in it, too */
 	struct policy *const *policies;
 	size_t count;
 	uint32_t id;
@@ -39,6 +39,11 @@ uint32_t drain_policies_count(const struct fleet *fleet)
 	for (const struct policy *p = fleet->policies; p; p = p->hh.next)
 		count += (uint32_t)p->kept.vms.count;
 	return count;
+}
+
+static bool narrows(const struct policy *policy)
+{
+	return policy->kept.kind == POLICY_ON && !policy->kept.soft;
 }
 
 /* --- groups --- */
@@ -115,13 +120,8 @@ static void add_group(struct builder *b, const struct policy *policy)
 
 /* --- classes --- */
 
-static bool narrows(const struct policy *policy, bool soft)
-{
-	return policy->kept.kind == POLICY_ON && (soft || !policy->kept.soft);
-}
-
-/* @before: a class; the hosts of it that the guest's policies (and wishes, if @soft) allow. */
-static uint32_t get_class(struct builder *b, const struct vm *vm, uint32_t before, bool soft)
+/* @before: a class; the hosts of it that the guest's policies allow. */
+static uint32_t get_class(struct builder *b, const struct vm *vm, uint32_t before)
 {
 	struct drain_problem *p = b->p;
 	struct policy *const *policies;
@@ -129,23 +129,23 @@ static uint32_t get_class(struct builder *b, const struct vm *vm, uint32_t befor
 	struct known_class *known;
 
 	for (size_t i = 0; i < count; i++)
-		n += narrows(policies[i], soft);
+		n += narrows(policies[i]);
 	if (!n)
 		return before;
 	for (size_t i = 0; i < b->n_classes; i++) {
 		known = &b->classes[i];
-		if (known->before == before && known->soft == soft && known->count == count &&
+		if (known->before == before && known->count == count &&
 		    memcmp(known->policies, policies, count * sizeof(struct policy *)) == 0)
 			return known->id;
 	}
 	b->classes = xreallocarray(b->classes, b->n_classes + 1, sizeof(*b->classes));
 	known = &b->classes[b->n_classes++];
-	*known = (struct known_class){ before, soft, policies, count, instance_add_class(&p->in) };
+	*known = (struct known_class){ before, policies, count, instance_add_class(&p->in) };
 	for (uint32_t h = 0; h < p->in.n_hosts; h++) {
 		bool allowed = instance_allows(&p->in, before, h);
 
 		for (size_t i = 0; i < count && allowed; i++)
-			allowed = !narrows(policies[i], soft) ||
+			allowed = !narrows(policies[i]) ||
 			          policy_names_node(policies[i], p->plan->nodes[h].node);
 		if (!allowed)
 			instance_forbid(&p->in, known->id, h);
@@ -158,13 +158,32 @@ static void narrow(struct builder *b)
 	struct instance *in = &b->p->in;
 
 	for (uint32_t v = 0; v < in->n_vms; v++) {
-		uint32_t before = in->vms[v].class_id;
-
-		if (in->vms[v].role != INSTANCE_LEAVES)
-			continue;
-		b->p->hard_classes[v] = get_class(b, b->p->who[v], before, false);
-		in->vms[v].class_id = get_class(b, b->p->who[v], before, true);
+		if (in->vms[v].role == INSTANCE_LEAVES)
+			in->vms[v].class_id = get_class(b, b->p->who[v], in->vms[v].class_id);
 	}
+}
+
+/* Of those that leave. */
+static void add_wish(struct builder *b, const struct policy *policy)
+{
+	struct drain_problem *p = b->p;
+	uint32_t *vms = xcalloc(policy->kept.vms.count + 1, sizeof(*vms)), n = 0, wished;
+
+	for (size_t i = 0; i < policy->kept.vms.count; i++) {
+		const struct vm *vm = fleet_find_vm(p->fleet, policy->kept.vms.items[i]);
+		const struct member *member = vm ? find_member(b, vm) : NULL;
+
+		if (member && p->in.vms[member->index].role == INSTANCE_LEAVES)
+			vms[n++] = member->index;
+	}
+	wished = instance_add_class(&p->in);
+	for (uint32_t h = 0; h < p->in.n_hosts; h++) {
+		if (!policy_names_node(policy, p->plan->nodes[h].node))
+			instance_forbid(&p->in, wished, h);
+	}
+	p->policies[p->in.n_groups] = policy;
+	instance_add_wish(&p->in, wished, vms, n);
+	free(vms);
 }
 
 /* --- all of it --- */
@@ -178,15 +197,17 @@ void drain_policies_add(struct drain_problem *p)
 	if (!p->fleet->policies)
 		return;
 	p->policies = xcalloc(HASH_COUNT(p->fleet->policies) + 1, sizeof(struct policy *));
-	p->hard_classes = xcalloc((size_t)leaving + 1, sizeof(*p->hard_classes));
 	narrow(&b);
 	for (uint32_t v = 0; v < leaving; v++) {
 		if (p->who[v] && !find_member(&b, p->who[v]))
 			add_member(&b, p->who[v], v);
 	}
 	for (const struct policy *policy = p->fleet->policies; policy; policy = policy->hh.next) {
-		if (policy->kept.kind != POLICY_ON && !policy->kept.removed &&
-		    concerns_any(&b, policy))
+		if (policy->kept.removed || narrows(policy) || !concerns_any(&b, policy))
+			continue;
+		if (policy->kept.kind == POLICY_ON)
+			add_wish(&b, policy);
+		else
 			add_group(&b, policy);
 	}
 	HASH_ITER (hh, b.members, member, next) {
@@ -199,23 +220,6 @@ void drain_policies_add(struct drain_problem *p)
 void drain_policies_deinit(struct drain_problem *p)
 {
 	free(p->policies);
-	free(p->hard_classes);
-}
-
-bool drain_policies_relax(struct drain_problem *p, const struct planner_plan *plan, bool all)
-{
-	bool blocked = plan->placement.n_blocked, changed = false;
-
-	for (uint32_t v = 0; p->hard_classes && blocked && v < p->in.n_vms; v++) {
-		struct instance_vm *vm = &p->in.vms[v];
-
-		if (vm->role != INSTANCE_LEAVES || vm->class_id == p->hard_classes[v] ||
-		    (!all && plan->placement.targets[v] != INSTANCE_NONE))
-			continue;
-		vm->class_id = p->hard_classes[v];
-		changed = true;
-	}
-	return changed;
 }
 
 /* --- words --- */
@@ -297,13 +301,23 @@ void drain_policies_explain(const struct drain_problem *p, const struct proof *p
 
 void drain_policies_tell_broken(struct fleet *fleet, struct drain *draft)
 {
+	struct plan plan = { 0 };
+
 	for (size_t i = 0; fleet->policies && i < draft->n_vms; i++) {
 		struct drain_vm *dv = &draft->vms[i];
+		char text[REASON_BYTES];
 		const struct node *target = fleet_find_node(fleet, dv->target);
 		const struct vm *vm = fleet_find_vm(fleet, dv->uuid);
 
 		dv->against[0] = '\0';
-		if (vm && target && dv->state == DRAIN_VM_WAITING)
-			(void)policy_count_broken(fleet, vm, target, dv->against);
+		if (!vm || !target || dv->state != DRAIN_VM_WAITING ||
+		    !policy_count_broken(fleet, vm, target, dv->against))
+			continue;
+		if (!plan.nodes)
+			plan_init(&plan, fleet, change_now(fleet));
+		if (policy_explain_wish(fleet, vm, target, &plan, "has room for others of the plan",
+		                        change_now(fleet), text))
+			snprintf(dv->against, sizeof(dv->against), "%s: %.440s", dv->target, text);
 	}
+	plan_deinit(&plan);
 }

@@ -338,13 +338,14 @@ static bool is_better(const struct plan_node *a, const struct plan_node *b)
 	return strcmp(a->node->kept.name, b->node->kept.name) < 0;
 }
 
-/* By wishes, then by room. @ret_broken: of @p; @broken of the best so far. */
-static bool is_preferred(const struct fleet *fleet, const struct vm *vm, const struct plan_node *p,
-                         const struct plan_node *best, uint32_t broken, uint32_t *ret_broken)
+/* By wishes, then by room. @broken: of each, NULL: there are none. */
+static bool is_preferred(const uint32_t *broken, const struct plan_node *p,
+                         const struct plan_node *best)
 {
-	*ret_broken = fleet->policies ? policy_count_broken(fleet, vm, p->node, NULL) : 0;
-	if (!best || *ret_broken != broken)
-		return !best || *ret_broken < broken;
+	if (!best)
+		return true;
+	if (broken && broken[p->node->plan_index] != broken[best->node->plan_index])
+		return broken[p->node->plan_index] < broken[best->node->plan_index];
 	return is_better(p, best);
 }
 
@@ -354,7 +355,7 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
 {
 	struct plan_node *best = NULL;
 	struct plan_need need;
-	uint32_t broken = 0, breaks;
+	uint32_t *broken = fleet->policies ? policy_list_broken(fleet, vm) : NULL;
 
 	plan_get_need(fleet, vm, &need);
 	for (size_t i = 0; i < plan->count; i++) {
@@ -362,12 +363,11 @@ struct plan_node *plan_pick_target(struct plan *plan, const struct fleet *fleet,
 
 		if (only && strcmp(only, p->node->kept.name) != 0)
 			continue;
-		if (is_preferred(fleet, vm, p, best, broken, &breaks) &&
-		    fits(fleet, p, vm, &need, ignore_slots, now_ms)) {
+		if (is_preferred(broken, p, best) &&
+		    fits(fleet, p, vm, &need, ignore_slots, now_ms))
 			best = p;
-			broken = breaks;
-		}
 	}
+	free(broken);
 	if (!best) {
 		plan_explain(plan, fleet, vm, only, ignore_slots, now_ms, ret_reason);
 		return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which guest has which policies, and what stands between a guest and a host. See policy.h. */
-#include "coordinator/core/policy.h"
+#include "coordinator/core/policy_private.h"
 
 #include "common/alloc.h"
 #include "coordinator/core/change.h"
@@ -179,8 +179,7 @@ static struct drain_vm *find_drafted(const struct fleet *fleet, const struct vm 
 	return fleet->draft ? drain_find_vm((struct drain *)fleet->draft, vm->uuid) : NULL;
 }
 
-/* Where the draft sends it; "": nowhere. */
-static const char *get_drafted_target(const struct fleet *fleet, const struct vm *vm)
+const char *policy_get_drafted_target(const struct fleet *fleet, const struct vm *vm)
 {
 	const struct drain_vm *dv = find_drafted(fleet, vm);
 
@@ -216,13 +215,13 @@ const struct node *policy_get_place(const struct fleet *fleet, const struct vm *
 		return fleet_find_node(fleet, m->kept.target);
 	if (m && m->kept.wanted_target[0])
 		return fleet_find_node(fleet, m->kept.wanted_target);
-	drafted = get_drafted_target(fleet, vm);
+	drafted = policy_get_drafted_target(fleet, vm);
 	if (drafted[0])
 		return fleet_find_node(fleet, drafted);
 	return leaves(fleet, vm) ? NULL : vm->node;
 }
 
-static bool runs_at(const struct vm *vm, const struct node *node)
+bool policy_runs_at(const struct vm *vm, const struct node *node)
 {
 	const struct sighting *here = fleet_find_sighting(vm, node);
 
@@ -234,13 +233,13 @@ static bool is_present(const struct fleet *fleet, const struct vm *vm, const str
 {
 	const struct migration *m = vm->migration;
 
-	if (vm->node == node || vm->starts_on == node || runs_at(vm, node))
+	if (vm->node == node || vm->starts_on == node || policy_runs_at(vm, node))
 		return true;
 	if (m && m->kept.holds_slot &&
 	    (strcmp(m->kept.source, node->kept.name) == 0 ||
 	     strcmp(m->kept.target, node->kept.name) == 0))
 		return true;
-	return strcmp(get_drafted_target(fleet, vm), node->kept.name) == 0;
+	return strcmp(policy_get_drafted_target(fleet, vm), node->kept.name) == 0;
 }
 
 /* --- bars --- */
@@ -257,16 +256,15 @@ static bool bars_apart(const struct fleet *fleet, const struct policy *policy, c
 			snprintf(ret_text, REASON_BYTES,
 			         "%s: policy %s keeps it apart from %.100s, which %s",
 			         node->kept.name, policy->kept.name, other->name,
-			         other->node != node    ? "goes there"
-			         : runs_at(other, node) ? "is there"
-			                                : "is there, though off");
+			         other->node != node           ? "goes there"
+			         : policy_runs_at(other, node) ? "is there"
+			                                       : "is there, though off");
 		return true;
 	}
 	return false;
 }
 
-/* Those that have not reported yet are about to: where their guests are is not known. */
-static bool is_starting(const struct fleet *fleet)
+bool policy_is_starting(const struct fleet *fleet)
 {
 	bool silent = false;
 
@@ -287,7 +285,7 @@ static bool bars_together(const struct fleet *fleet, const struct policy *policy
 		if (other == vm)
 			continue;
 		place = other ? policy_get_place(fleet, other) : NULL;
-		if ((!other || !other->node) && is_starting(fleet)) {
+		if ((!other || !other->node) && policy_is_starting(fleet)) {
 			if (ret_text)
 				snprintf(ret_text, REASON_BYTES,
 				         "%s: policy %s keeps it with %.100s, which is not seen "
@@ -316,8 +314,9 @@ static bool bars_on(const struct policy *policy, const struct node *node, char *
 		return false;
 	if (!ret_text)
 		return true;
-	used = (size_t)snprintf(ret_text, REASON_BYTES, "%s: policy %s lets it be only on ",
-	                        node->kept.name, policy->kept.name);
+	used = (size_t)snprintf(ret_text, REASON_BYTES, "%s: policy %s %s ", node->kept.name,
+	                        policy->kept.name,
+	                        policy->kept.soft ? "wants it on" : "lets it be only on");
 	if (policy->kept.selector[0])
 		snprintf(ret_text + used, REASON_BYTES - used, "hosts with %.200s",
 		         policy->kept.selector);

@@ -13,6 +13,7 @@
  *	policy.c          who has which, and what stands between a guest and a host
  *	policy_state.c    whether each holds as things are, since when, and the events of that
  *	policy_request.c  what people ask for: checked against the others, stored, answered
+ *	policy_wish.c     what each host would leave unmet, and what the hosts lack that are wished for
  *	drain_policies.c  the same as groups and classes of the planner
  *
  * Guests are kept by uuid: another name is no other guest. What is kept is intent; whether it holds is
@@ -21,6 +22,8 @@
 #pragma once
 
 #include "coordinator/core/fleet.h"
+
+struct plan;
 
 struct policy {
 	struct policy_record kept;
@@ -58,6 +61,16 @@ const struct policy *policy_find_bar(const struct fleet *fleet, const struct vm 
 /* How many soft ones would not hold with it there; @ret_text: the first, likewise. */
 uint32_t policy_count_broken(const struct fleet *fleet, const struct vm *vm,
                              const struct node *node, char *ret_text);
+
+/* The same for all hosts at once, by plan_index; as long as there are hosts, freed by free(). A large
+ * policy costs its size for a guest, and not for each host that is compared. NULL: it has no soft one. */
+uint32_t *policy_list_broken(const struct fleet *fleet, const struct vm *vm);
+/* A soft ON that would not hold with @vm on @node, if there is one: what it wants, and what of it each
+ * host lacks that it names: "policy ssd wants it on host3; host3 312 MiB short of memory". @open: what is
+ * said of one that has room, behind its name. @ret_text: REASON_BYTES. */
+bool policy_explain_wish(const struct fleet *fleet, const struct vm *vm, const struct node *node,
+                         const struct plan *plan, const char *open, uint64_t now_ms,
+                         char *ret_text);
 
 /* Where @vm will be as far as that is decided: where its move goes, or where it runs, unless that host
  * is to be emptied of it. NULL: it is not. */

@@ -407,6 +407,16 @@ static bool is_lacking(enum plan_refusal why)
 	return why == PLAN_NO_MACHINE || why == PLAN_OTHER_CPU || why == PLAN_NO_NETWORK;
 }
 
+/* What else it wants, and why it cannot have that. */
+static void tell_wish(const struct fleet *fleet, const struct plan *plan, const struct vm *vm,
+                      const struct node *node, struct target_view *view)
+{
+	char text[REASON_BYTES];
+
+	if (policy_explain_wish(fleet, vm, node, plan, "would take it", change_now(fleet), text))
+		snprintf(view->against, sizeof(view->against), "%s: %.440s", node->kept.name, text);
+}
+
 void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *vm,
                            const char *only, bool thorough, size_t most)
 {
@@ -429,6 +439,8 @@ void preview_start_targets(struct fleet *fleet, struct reply *reply, struct vm *
 		why = plan_judge(fleet, &plan.nodes[i], vm, false, change_now(fleet), view->reason);
 		text_copy(view->node, sizeof(view->node), node->kept.name);
 		view->broken = policy_count_broken(fleet, vm, node, view->against);
+		if (view->broken)
+			tell_wish(fleet, &plan, vm, node, view);
 		view->excluded = !is_worth_asking(why) && !(only && is_lacking(why));
 		if ((!view->excluded || (thorough && why != PLAN_UNREACHABLE)) && vm->node &&
 		    round->open < most) {

@@ -114,34 +114,10 @@ void place_remove(struct place *place, uint32_t u)
 
 /* --- the best host --- */
 
-/* Wishes that @host would not fulfil. */
-static unsigned count_unwished(const struct place *place, const struct place_unit *unit,
-                               uint32_t host)
-{
-	const struct instance *in = place->in;
-	unsigned count = 0;
-
-	for (uint32_t i = 0; i < unit->count; i++) {
-		uint32_t v = place->members[unit->first + i];
-
-		for (uint32_t g = in->group_first[v]; g < in->group_first[v + 1]; g++) {
-			const struct instance_group *group = &in->groups[in->group_of[g]];
-
-			for (uint32_t k = 0; !group->hard && k < group->n_vms; k++) {
-				uint32_t at = place->room.at[group->vms[k]];
-
-				if (group->vms[k] == v || at == INSTANCE_NONE)
-					continue;
-				count += (at == host) == (group->kind == INSTANCE_APART);
-			}
-		}
-	}
-	return count;
-}
-
 struct judge {
 	struct place *place;
 	const struct place_unit *unit;
+	bool fulfilled; /* only hosts that leave no wish unfulfilled */
 };
 
 static double judge_host(void *context, uint32_t host, double cost)
@@ -151,7 +127,9 @@ static double judge_host(void *context, uint32_t host, double cost)
 	const struct place_unit *unit = judge->unit;
 	const struct instance_host *h = &place->in->hosts[host];
 
-	if (!place_fits(place, unit, host))
+	uint32_t unwished = unit->wishes ? place_get_unwished(place, unit, host) : 0;
+
+	if ((judge->fulfilled && unwished) || !place_fits(place, unit, host))
 		return INFINITY;
 	if (place->rule == PLACE_ROOMIEST)
 		return cost;
@@ -170,15 +148,14 @@ static double judge_host(void *context, uint32_t host, double cost)
 		        (h->capacity_bytes ? (double)h->capacity_bytes : place->largest);
 	if (place->now_bytes[host] < (int64_t)unit->need_bytes[0])
 		cost += place->mean_s * BORROW_WEIGHT;
-	if (place->in->n_groups)
-		cost += place->mean_s * SOFT_WEIGHT * count_unwished(place, unit, host);
-	return cost;
+	return cost + place->mean_s * SOFT_WEIGHT * unwished;
 }
 
 uint32_t place_find_host(struct place *place, uint32_t u)
 {
 	const struct place_unit *unit = &place->units[u];
 	struct judge judge = { .place = place, .unit = unit };
+	uint32_t host = INSTANCE_NONE;
 	double added = 0;
 
 	/* As judge_host counts it, on the fastest and the largest host. */
@@ -186,8 +163,19 @@ uint32_t place_find_host(struct place *place, uint32_t u)
 		added += unit->bytes / place->fastest;
 	if (place->rule == PLACE_SPREAD && place->largest > 0)
 		added += place->mean_s * (double)unit->need_bytes[0] / place->largest;
-	return host_tree_find(&place->tree, unit->need_bytes[0], unit->vcpus, added, judge_host,
-	                      &judge);
+	if (unit->wishes)
+		place_count_wishes(place, unit);
+	judge.fulfilled = unit->wishes && place->rule == PLACE_SPREAD;
+	if (judge.fulfilled)
+		host = host_tree_find(&place->tree, unit->need_bytes[0], unit->vcpus, added,
+		                      judge_host, &judge);
+	judge.fulfilled = false;
+	if (host == INSTANCE_NONE)
+		host = host_tree_find(&place->tree, unit->need_bytes[0], unit->vcpus, added,
+		                      judge_host, &judge);
+	if (unit->wishes)
+		place_forget_wishes(place, unit);
+	return host;
 }
 
 void place_update(struct place *place)
@@ -249,6 +237,7 @@ void place_init_books(struct place *place)
 	place->first_of = xcalloc((size_t)in->n_hosts + 1, sizeof(*place->first_of));
 	place->finish_s = xcalloc((size_t)in->n_hosts + 1, sizeof(*place->finish_s));
 	place->now_bytes = xcalloc((size_t)in->n_hosts + 1, sizeof(*place->now_bytes));
+	place->unwished_at = xcalloc((size_t)in->n_hosts + 1, sizeof(*place->unwished_at));
 	room_alloc(&place->room, in);
 	for (uint32_t h = 0; h < in->n_hosts; h++) {
 		if (place->start.free_bytes[h][0] > place->most_bytes)

@@ -79,6 +79,12 @@ void instance_add_group(struct instance *in, enum instance_group_kind kind, bool
 	};
 }
 
+void instance_add_wish(struct instance *in, uint32_t class_id, const uint32_t *vms, uint32_t n_vms)
+{
+	instance_add_group(in, INSTANCE_ON, false, vms, n_vms);
+	in->groups[in->n_groups - 1].class_id = class_id;
+}
+
 void instance_index(struct instance *in)
 {
 	uint32_t *at;

@@ -64,12 +64,17 @@ struct instance_vm {
 	bool switched;            /* RUNNING and past its switchover */
 };
 
-enum instance_group_kind { INSTANCE_TOGETHER, INSTANCE_APART };
+enum instance_group_kind {
+	INSTANCE_TOGETHER,
+	INSTANCE_APART,
+	INSTANCE_ON, /* a wish of hosts; where it must be so it is a class */
+};
 
 struct instance_group {
 	enum instance_group_kind kind;
 	bool hard;
-	uint32_t *vms; /* owned */
+	uint32_t class_id; /* ON: these hosts */
+	uint32_t *vms;     /* owned */
 	uint32_t n_vms;
 };
 
@@ -104,6 +109,8 @@ static inline bool instance_allows(const struct instance *in, uint32_t class_id,
 /* @vms is copied. Call instance_index after the last. */
 void instance_add_group(struct instance *in, enum instance_group_kind kind, bool hard,
                         const uint32_t *vms, uint32_t n_vms);
+/* These guests would best be on hosts of that class. */
+void instance_add_wish(struct instance *in, uint32_t class_id, const uint32_t *vms, uint32_t n_vms);
 void instance_index(struct instance *in);
 
 /* All that do not stay, in the order of the array; *ret_n of them. Freed by free(). */

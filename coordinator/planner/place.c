@@ -159,6 +159,8 @@ static void try_again(struct place *place, const bool *hopeless, uint64_t seed, 
 	};
 	uint64_t all = effort;
 
+	/* For the sake of a wish nobody is left over. */
+	place->by_wishes = false;
 	best = keep_better(place, try_hints(place, hopeless), best, p);
 	for (size_t n = 0; best && n < ARRAY_SIZE(again) && effort > place->n_units; n++) {
 		uint64_t steps = effort < EJECT_STEPS ? effort : EJECT_STEPS;
@@ -185,6 +187,14 @@ static void try_again(struct place *place, const bool *hopeless, uint64_t seed, 
 			take(place, p->targets);
 		p->searched = verdict == PLACE_NONE;
 	}
+}
+
+static void fulfil(struct place *place, const bool *hopeless, struct placement *p)
+{
+	place->rule = PLACE_SPREAD;
+	restore(place, hopeless, p->targets);
+	place_fulfil(place);
+	take(place, p->targets);
 }
 
 /* Those that leave, then those that run. */
@@ -233,12 +243,15 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
 			best -= hopeless[u] ? place.units[u].count : 0;
 		try_again(&place, hopeless, seed, effort, best, &p);
 	}
+	if (place.any_wishes)
+		fulfil(&place, hopeless, &p);
 	for (uint32_t i = 0; i < place.n_leaving; i++)
 		p.n_blocked += p.targets[place.leaving[i]] == INSTANCE_NONE;
 
 	free(hopeless);
 	free(place.order);
 	free(place.now_bytes);
+	free(place.unwished_at);
 	free(place.finish_s);
 	free(place.first_of);
 	free(place.units);

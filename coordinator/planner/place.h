@@ -4,11 +4,13 @@
  *	units     guests that must stay together are placed as one; most units are one guest
  *	order     few possible hosts first, then the largest share of what there is
  *	spread    the host whose inbound link is done first, the emptier one of those alike
+ *	wishes    before that: a host that leaves no wish of it unfulfilled, where there is one (wishes.c)
  *	eject     no host has room: another unit of this plan makes room by going elsewhere (eject.c)
  *	hints     still none: where they were to go by the plan before
  *	again     still none: the roomiest host first, in other orders, packed tightly
  *	repair    still none: a few hosts are emptied and filled again, while the effort lasts (repair.c)
  *	search    still none, and not too many guests: everything is tried, within bounds; "none" is proved
+ *	fulfil    then who could have its wishes elsewhere goes there
  *
  * Rooms are those after all have left; a destination whose room depends on a departure costs more.
  * The same instance, seed and effort give the same answer, in whatever order the arrays are.
@@ -29,7 +31,7 @@ void place_make(const struct instance *in, uint64_t seed, uint64_t effort,
                 struct placement *ret_placement);
 void placement_deinit(struct placement *placement);
 
-/* --- between place.c, books.c, units.c, eject.c, repair.c and search.c --- */
+/* --- between place.c, books.c, units.c, eject.c, repair.c, search.c and wishes.c --- */
 
 struct place_unit {
 	uint32_t first, count; /* of place.members */
@@ -38,12 +40,14 @@ struct place_unit {
 	double bytes, seconds; /* to be sent; with what goes before */
 	double share;          /* of the scarcest room there is */
 	uint32_t n_hosts;      /* that could take it were it alone */
+	uint32_t n_wished;     /* and that it wishes for */
 	uint32_t few;          /* as it counts in the order */
 	uint32_t left_over;    /* how often no place was found */
 	double weight;         /* as its share counts in the order */
 	uint32_t host;         /* NONE: none yet */
 	uint32_t next;         /* of the same host */
 	bool borrows;          /* had to be placed where others must leave first */
+	bool wishes;           /* some of its groups are soft */
 };
 
 enum place_rule {
@@ -69,6 +73,10 @@ struct place {
 	uint64_t most_bytes;     /* free on any host */
 	enum place_rule rule;
 	bool aligned, exact;
+	bool any_wishes, by_wishes; /* there are some; they count in the order */
+	/* Of the unit that is asked for, how many stay unfulfilled: everywhere, and more or less there. */
+	uint32_t unwished;
+	int32_t *unwished_at; /* per host */
 	uint64_t steps;
 };
 
@@ -93,6 +101,14 @@ bool place_eject(struct place *place, uint32_t unit, unsigned depth);
 void place_repair(struct place *place, const bool *hopeless, uint64_t seed, uint64_t effort);
 /* All costs anew, after the rule has changed. */
 void place_update(struct place *place);
+
+/* Counts the wishes of @unit, which is nowhere, for place_get_unwished; and forgets that. */
+void place_count_wishes(struct place *place, const struct place_unit *unit);
+void place_forget_wishes(struct place *place, const struct place_unit *unit);
+uint32_t place_get_unwished(const struct place *place, const struct place_unit *unit,
+                            uint32_t host);
+/* Who has a place, and could have more of its wishes at another one that has room, goes there. */
+void place_fulfil(struct place *place);
 
 /* What @unit adds to the inbound link of @host. */
 double place_get_inbound_s(const struct place *place, const struct place_unit *unit, uint32_t host);

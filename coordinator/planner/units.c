@@ -61,6 +61,27 @@ static uint32_t count_hosts(const struct place *place, const struct place_unit *
 	return least;
 }
 
+/* Those of @least that the most demanding wish leaves. */
+static uint32_t count_wished(const struct place *place, struct place_unit *unit, uint32_t least,
+                             const uint32_t *of_class)
+{
+	const struct instance *in = place->in;
+
+	for (uint32_t i = 0; in->n_groups && i < unit->count; i++) {
+		uint32_t v = place->members[unit->first + i];
+
+		for (uint32_t g = in->group_first[v]; g < in->group_first[v + 1]; g++) {
+			const struct instance_group *group = &in->groups[in->group_of[g]];
+			uint32_t count = group->kind == INSTANCE_ON ? of_class[group->class_id]
+			                                            : UINT32_MAX;
+
+			unit->wishes |= !group->hard;
+			least = count < least ? count : least;
+		}
+	}
+	return least;
+}
+
 struct totals {
 	uint64_t room[INSTANCE_POOLS], vcpus;
 	bool limited; /* vCPUs, on all hosts */
@@ -83,7 +104,9 @@ void place_sort_units(struct place *place)
 	for (uint32_t u = 0; u < place->n_units; u++) {
 		struct place_unit *unit = &place->units[u];
 
-		unit->few = place->exact ? unit->n_hosts : log_2(unit->n_hosts);
+		uint32_t hosts = place->by_wishes ? unit->n_wished : unit->n_hosts;
+
+		unit->few = place->exact ? hosts : log_2(hosts);
 		unit->weight = unit->share;
 	}
 	qsort_r(place->order, place->n_units, sizeof(*place->order), compare_units, place->units);
@@ -117,10 +140,13 @@ static void weigh(struct place *place)
 
 		weigh_unit(unit, &all);
 		unit->n_hosts = count_hosts(place, unit, of_class);
+		unit->n_wished = count_wished(place, unit, unit->n_hosts, of_class);
+		place->any_wishes |= unit->wishes;
 		need += unit->need_bytes[0];
 		need_vcpus += unit->vcpus;
 	}
 	free(of_class);
+	place->by_wishes = place->any_wishes;
 	place_sort_units(place);
 	for (uint32_t i = 0; i < place->n_units; i++)
 		seconds += place->units[place->order[i]].seconds;

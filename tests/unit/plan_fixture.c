@@ -63,7 +63,9 @@ static void add_groups(struct instance *in)
 					count = 0;
 			}
 		}
-		if (count)
+		if (count && in->n_classes > 1 && !draw(4))
+			instance_add_wish(in, 1 + draw(in->n_classes - 1), vms, count);
+		else if (count)
 			instance_add_group(in, draw(3) ? INSTANCE_APART : INSTANCE_TOGETHER,
 			                   draw(3) > 0, vms, count);
 	}
@@ -236,6 +238,7 @@ void plan_fixture_permute(const struct instance *in, uint64_t seed, struct insta
 			vms[i] = vm_of[in->groups[g].vms[i]];
 		instance_add_group(ret_in, in->groups[g].kind, in->groups[g].hard, vms,
 		                   in->groups[g].n_vms);
+		ret_in->groups[g].class_id = in->groups[g].class_id;
 	}
 	instance_index(ret_in);
 	memcpy(ret_host_of, host_of, in->n_hosts * sizeof(*host_of));

@@ -170,8 +170,10 @@ static void test_hosts(void **state)
 	policy_must(world, "ssd", POLICY_ON, true, "big", "disk=ssd");
 	dv = guest(dry_run(world, "host1", NULL), "big");
 	assert_string_equal(dv->target, "host2");
-	assert_string_equal(dv->against,
-	                    "host2: policy ssd lets it be only on hosts with disk=ssd");
+	assert_string_equal(
+		dv->against,
+		"host2: policy ssd wants it on hosts with disk=ssd; host3 1.0 GiB short "
+		"of memory");
 	policy_must(world, "ssd", POLICY_ON, false, "big", "disk=ssd");
 	dv = guest(dry_run(world, "host1", NULL), "big");
 	assert_int_equal(dv->state, DRAIN_VM_BLOCKED);

@@ -264,6 +264,66 @@ static void test_groups_are_kept(void **state)
 	instance_deinit(&in);
 }
 
+/* Who wishes for a host goes there as long as there is room, though others would be done sooner and
+ * others want it, too; then elsewhere, and nobody is left without a place for it. */
+static void test_wishes_of_hosts(void **state)
+{
+	const uint32_t wishing[] = { 1, 2, 3 };
+	struct planner_plan p;
+	struct instance in;
+	uint32_t wished, there = 0;
+
+	(void)state;
+	plan_fixture_init(&in, 4, 100, 5);
+	in.hosts[0].open = false;
+	wished = instance_add_class(&in);
+	for (uint32_t h = 0; h < 3; h++)
+		instance_forbid(&in, wished, h);
+	plan_fixture_vm(&in, 0, 0, 90, INSTANCE_LEAVES, INSTANCE_NONE);
+	for (uint32_t v = 1; v < 5; v++)
+		plan_fixture_vm(&in, v, 0, 40, INSTANCE_LEAVES, INSTANCE_NONE);
+	instance_add_wish(&in, wished, wishing, 3);
+	instance_index(&in);
+	plan(&in, &p);
+	assert_int_equal(p.placement.n_blocked, 0);
+	for (uint32_t v = 0; v < 5; v++)
+		there += p.placement.targets[v] == 3 && v > 0 && v < 4;
+	assert_int_equal(there, 2);
+	assert_int_not_equal(p.placement.targets[0], 3);
+	assert_int_not_equal(p.placement.targets[4], 3);
+	planner_plan_deinit(&p);
+	instance_deinit(&in);
+}
+
+/* Where nothing fits but one way, wishes are dropped of those that it concerns, and of nobody else. */
+static void test_wishes_give_way(void **state)
+{
+	const uint32_t wishing[] = { 0, 1 };
+	struct planner_plan p;
+	struct instance in;
+	uint32_t wished;
+
+	(void)state;
+	plan_fixture_init(&in, 3, 100, 3);
+	in.hosts[0].open = false;
+	in.hosts[1].free_bytes[0] = 60;
+	wished = instance_add_class(&in);
+	instance_forbid(&in, wished, 0);
+	instance_forbid(&in, wished, 1);
+	plan_fixture_vm(&in, 0, 0, 60, INSTANCE_LEAVES, INSTANCE_NONE);
+	plan_fixture_vm(&in, 1, 0, 30, INSTANCE_LEAVES, INSTANCE_NONE);
+	plan_fixture_vm(&in, 2, 0, 70, INSTANCE_LEAVES, INSTANCE_NONE);
+	instance_add_wish(&in, wished, wishing, 2);
+	instance_index(&in);
+	plan(&in, &p);
+	assert_int_equal(p.placement.n_blocked, 0);
+	assert_int_equal(p.placement.targets[2], 2);
+	assert_int_equal(p.placement.targets[0], 1);
+	assert_int_equal(p.placement.targets[1], 2);
+	planner_plan_deinit(&p);
+	instance_deinit(&in);
+}
+
 /* What runs keeps its destination, its room and its slot, past its switchover or not. */
 static void test_what_runs_runs_on(void **state)
 {
@@ -381,6 +441,8 @@ int main(void)
 		cmocka_unit_test(test_a_bad_plan_is_caught),
 		cmocka_unit_test(test_others_make_way),
 		cmocka_unit_test(test_groups_are_kept),
+		cmocka_unit_test(test_wishes_of_hosts),
+		cmocka_unit_test(test_wishes_give_way),
 		cmocka_unit_test(test_what_runs_runs_on),
 		cmocka_unit_test(test_priorities),
 		cmocka_unit_test(test_preparing_apart_hides_the_overhead),

@@ -230,9 +230,11 @@ static void advance(const struct instance *in, const struct schedule *s, double 
 		instance_add_class(ret_in);
 	memcpy(ret_in->classes, in->classes,
 	       (size_t)in->n_classes * in->words * sizeof(*in->classes));
-	for (uint32_t g = 0; g < in->n_groups; g++)
+	for (uint32_t g = 0; g < in->n_groups; g++) {
 		instance_add_group(ret_in, in->groups[g].kind, in->groups[g].hard,
 		                   in->groups[g].vms, in->groups[g].n_vms);
+		ret_in->groups[g].class_id = in->groups[g].class_id;
+	}
 	for (uint32_t m = 0; m < s->n_moves; m++) {
 		const struct schedule_move *move = &s->moves[m];
 		struct instance_vm *vm = &ret_in->vms[move->vm];
