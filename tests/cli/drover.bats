@@ -672,3 +672,50 @@ write_audit() {
 	[[ $stderr == *"host4: is maintenance, and not by this operation"* ]]
 	[ ! -e "$BATS_TEST_TMPDIR/ran" ]
 }
+
+@test "roll --shutdown: who is not there, is there twice or would be lost stops it before anything begins" {
+	start_coordinator
+	run --separate-stderr -7 "$drover" roll host1 host3 --hook true --shutdown vm/away
+	[[ $stderr == *"none of these nodes has a guest away to shut down; it is on host9"* ]]
+	run --separate-stderr -7 "$drover" roll host1 --hook true --shutdown all
+	[[ $stderr == *"no"*"guest all to shut down"*"drover vms"* ]]
+	run --separate-stderr -4 "$drover" roll host1 host3 --hook true --shutdown twin
+	[[ $stderr == *"host1 and host3 each have a guest twin"*"uuid"* ]]
+	run --separate-stderr -4 "$drover" roll host1 host3 --hook true --shutdown db1 --shutdown fleeting
+	[[ $stderr == *"fleeting is transient"* ]]
+	run --separate-stderr -2 "$drover" roll host1 --hook true --shutdown-timeout 5m
+	[[ $stderr == *"--shutdown VM"* ]]
+	run --separate-stderr -0 "$drover" roll host1 host3 --dry-run --shutdown db1
+	[[ $stderr == *"host1: 1 guests would move, 1 would be shut down"* ]]
+	[[ $stderr == *"host3: 2 guests would move (0 without"* ]]
+	# Whatever it has said until here, nothing was begun.
+	kill "$coordinator" && wait "$coordinator"
+	coordinator=
+	seen=$(cat <&7)
+	[[ $seen == *"dry run: host3 shuts down u2"* && $seen != *"drain: "* && $seen != *"label "* ]]
+}
+
+@test "roll --shutdown: a drain that began without the guest is not taken for one that shuts it down" {
+	start_coordinator
+	run --separate-stderr -4 "$drover" roll host2 --hook true
+	run --separate-stderr -4 "$drover" roll host2 --hook true --shutdown stays
+	[[ $stderr == *"host2: is being drained already, and stays was not named then"*"drover cancel drain/N"* ]]
+	[[ $stderr == *"go on"*"the same command once more"* ]]
+}
+
+# bats test_tags=slow
+@test "roll --shutdown: shut down on its host's turn, and started again by its way back" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" roll host1 --hook true --shutdown vm/db1 --shutdown-timeout 10m
+	wait_for 7 "drain: host1 shuts down db1 within 600000 ms"
+	[[ $stderr == *"1 guest is started again on host1"*"db1 was shut down, and runs on host1 again"* ]]
+	[[ $stderr == *"all 1 nodes are done"* ]]
+}
+
+# bats test_tags=slow
+@test "roll --shutdown: one that cannot be started again stops it" {
+	start_coordinator
+	run --separate-stderr -1 "$drover" roll host3 --hook true
+	[[ $stderr == *"db1 stays off: host3 has 100 MiB free"* ]]
+	[[ $stderr == *"host3: 1 guest was shut down, and cannot be started again now"*"stops here"* ]]
+}

@@ -15,8 +15,14 @@
 void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	Drover__V1__VmList list = DROVER__V1__VM_LIST__INIT;
+	/* Whom a rolling operation may be asked to shut down. */
+	static const char *const named[][2] = {
+		{ "db1", "host1" },  { "fleeting", "host3" }, { "twin", "host1" },
+		{ "twin", "host3" }, { "away", "host9" },     { "stays", "host2" },
+	};
+	static const char *const uuids[] = { "db1", "u2", "u3", "u4", "u5", "u6" };
 	Drover__V1__Vm web = DROVER__V1__VM__INIT, evil = DROVER__V1__VM__INIT;
-	Drover__V1__Vm *items[] = { &web, &evil };
+	Drover__V1__Vm others[ARRAY_SIZE(named)], *items[2 + ARRAY_SIZE(named)] = { &web, &evil };
 
 	(void)m;
 	(void)context;
@@ -25,6 +31,14 @@ void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context
 	web.movable = true;
 	evil.name = S("e\033[2Jvil");
 	evil.why_not = S("two\nlines");
+	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
+		drover__v1__vm__init(&others[i]);
+		others[i].uuid = S(uuids[i]);
+		others[i].name = S(named[i][0]);
+		others[i].node = S(named[i][1]);
+		others[i].movable = true;
+		items[2 + i] = &others[i];
+	}
 	list.vms = items;
 	list.n_vms = ARRAY_SIZE(items);
 	mesh_reply(in, &list.base);

@@ -272,23 +272,42 @@ static void fail(struct mesh_incoming *in, enum error_code code, const char *tex
 /* --- a rolling operation: what it drains is empty at once --- */
 
 static bool rolled[5]; /* host1 is 1 */
+static char label[5][64];
 
 static unsigned host_number(const char *name)
 {
 	return (unsigned)(name[4] - '0');
 }
 
-/* host2 keeps a guest, and host4 is being drained already. */
+/* host2 keeps a guest, and host4 is being drained already. Of those to be shut down u2 is transient. */
 static void drain_for_roll(struct mesh_incoming *in, const Drover__V1__DrainRequest *request)
 {
 	Drover__V1__DrainReply reply = DROVER__V1__DRAIN_REPLY__INIT;
 	struct drain d;
 
+	for (size_t i = 0; i < request->n_shut_down; i++)
+		printf("%s %s shuts down %s within %llu ms\n",
+		       request->dry_run ? "dry run:" : "drain:", request->node,
+		       request->shut_down[i], (unsigned long long)request->shutdown_timeout_ms);
+	fflush(stdout);
+	if (request->n_shut_down && strcmp(request->shut_down[0], "u2") == 0) {
+		fail(in, ERROR_REFUSED, "guest fleeting is transient");
+		return;
+	}
+	shut_down = request->n_shut_down > 0;
+	if (request->dry_run) {
+		drain_fill(&d, host_number(request->node), "planned");
+		d.vm[0].node = d.vm[1].node = request->node;
+		reply.drain = &d.drain;
+		mesh_reply(in, &reply.base);
+		return;
+	}
+	reply.already = strcmp(request->node, "host4") == 0 ||
+	                (request->node[0] && rolled[host_number(request->node)]);
 	if (request->node[0])
 		rolled[host_number(request->node)] = true;
 	for (size_t i = 0; i < request->n_nodes; i++)
 		rolled[host_number(request->nodes[i])] = true;
-	reply.already = strcmp(request->node, "host4") == 0;
 	drain_fill(&d, 1, "completed");
 	reply.drain = &d.drain;
 	mesh_reply(in, &reply.base);
@@ -298,6 +317,7 @@ static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, v
 {
 	const Drover__V1__ListRequest *request = (const Drover__V1__ListRequest *)m;
 	Drover__V1__DrainList list = DROVER__V1__DRAIN_LIST__INIT;
+	char runs[64];
 	struct drain d;
 	Drover__V1__Drain *items[] = { &d.drain };
 
@@ -309,7 +329,8 @@ static void handle_drains(struct mesh_incoming *in, const ProtobufCMessage *m, v
 		d.vm[1].uuid = d.vm[1].name = S("db1");
 		d.vm[1].state = S("stopped");
 		d.vm[1].power = S("over");
-		d.vm[1].reason = S("was shut down, and runs on host4 again");
+		snprintf(runs, sizeof(runs), "was shut down, and runs on %s again", request->node);
+		d.vm[1].reason = runs;
 		list.n_drains = 1;
 	}
 	mesh_reply(in, &list.base);
@@ -330,7 +351,8 @@ static void handle_migrations(struct mesh_incoming *in, const ProtobufCMessage *
 	}
 }
 
-/* db1 was shut down for the drain of host4; asked to bring back, it starts, and then runs. */
+/* db1 was shut down for the drain of that host; asked to bring back, it starts, and then runs. On host3
+ * there is no room for it after a rolling operation. */
 static void handle_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__NodeRequest *request = (const Drover__V1__NodeRequest *)m;
@@ -343,12 +365,16 @@ static void handle_undrain(struct mesh_incoming *in, const ProtobufCMessage *m, 
 	reply.changed = true;
 	vm.uuid = vm.name = S("db1");
 	vm.starts = true;
-	vm.shut_down_by = 4;
+	vm.shut_down_by = host_number(request->node);
 	vm.memory_bytes = 256 * MIB;
 	vm.target = request->node;
 	vm.state = S(request->dry_run ? "waiting" : "starting");
 	vm.reason = S("was shut down there, and starts again");
-	back.number = 4;
+	if (strcmp(request->node, "host3") == 0 && rolled[3]) {
+		vm.state = S("blocked");
+		vm.reason = S("host3 has 100 MiB free, and it needs 320 MiB");
+	}
+	back.number = host_number(request->node);
 	back.node = request->node;
 	back.vms = vms;
 	back.n_vms = 1;
@@ -369,6 +395,9 @@ static void handle_label(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	(void)context;
 	printf("label %s %s\n", request->node, request->changes[0]);
 	fflush(stdout);
+	if (strncmp(request->changes[0], "roll/", 5) == 0)
+		snprintf(label[host_number(request->node)], sizeof(label[0]), "%s",
+		         strchr(request->changes[0], '=') ? request->changes[0] : "");
 	mesh_reply(in, &reply.base);
 }
 
@@ -512,15 +541,22 @@ static void handle_nodes(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	static const char *const names[] = { "host1", "host2", "host3", "host4" };
 	Drover__V1__NodeList list = DROVER__V1__NODE_LIST__INIT;
 	Drover__V1__Node nodes[ARRAY_SIZE(names)], *items[ARRAY_SIZE(names)];
+	Drover__V1__HostState host = DROVER__V1__HOST_STATE__INIT;
+	char *labels[ARRAY_SIZE(names)];
 
 	(void)context;
 	if (((const Drover__V1__ListRequest *)m)->selector[0])
 		list.note = S("1 node has never been heard: host5");
+	host.libvirt_connected = true;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		drover__v1__node__init(&nodes[i]);
 		nodes[i].name = S(names[i]);
 		nodes[i].state = S(rolled[i + 1] ? "maintenance" : "ready");
 		nodes[i].vms = i == 1;
+		nodes[i].host = &host;
+		labels[i] = label[i + 1];
+		nodes[i].given_labels = &labels[i];
+		nodes[i].n_given_labels = labels[i][0] != '\0';
 		items[i] = &nodes[i];
 	}
 	list.nodes = items;

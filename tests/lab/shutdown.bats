@@ -121,3 +121,25 @@ counted() { drover vms -o json | jq -e ".vms | length == $1" >/dev/null; }
 	[ "$(state_of db2 host2)" = running ]
 	[ "$(qemu_starts db2 host1)" = 1 ]
 }
+
+# bats test_tags=slow
+@test "a rolling operation shuts it down on its host's turn, and its way back starts it" {
+	lab vm db3 host1 --memory 64MiB --persistent
+	lab vm web3 host2 --memory 64MiB
+	wait_until 'counted 2' 10
+	cat >"$BATS_TEST_TMPDIR/hook" <<-HOOK
+		#!/bin/sh
+		"$DROVER_BUILD_DIR/tools/drover/drover" vms db3 -o json | jq -r .vms[0].state.state >"$BATS_TEST_TMPDIR/\$DROVER_NODE"
+	HOOK
+	chmod +x "$BATS_TEST_TMPDIR/hook"
+	run -7 drover roll host2 --hook true --shutdown db3
+	[[ $output == *"it is on host1"* ]]
+	run -0 drover roll host1 host2 --hook "$BATS_TEST_TMPDIR/hook" --shutdown db3
+	[[ $output == *"all 2 nodes are done"* ]]
+	[ "$(cat "$BATS_TEST_TMPDIR/host1")" = shutoff ]
+	[ "$(cat "$BATS_TEST_TMPDIR/host2")" = running ]
+	[ "$(vm_node db3)" = host1 ]
+	[ "$(vm_node web3)" = host2 ]
+	[ "$(qemu_starts_everywhere db3)" = 2 ]
+	[ "$(end_of db3 host1)" = reason=shutdown ] # the one QEMU that has ended
+}

@@ -225,7 +225,7 @@ static const struct command commands[] = {
 	{ .name = "roll", .arguments = "[NODE...]", .words_max = WORDS_MAX,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(DRY_RUN) | O(SELECTOR) | O(HOOK) |
 		     O(MAX_UNAVAILABLE) | O(HOOK_TIMEOUT) | O(READY_TIMEOUT) | O(RESTART) |
-		     O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON),
+		     O(SHUTDOWN) | O(SHUTDOWN_TIMEOUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON),
 	  .formats = F(TABLE) | F(JSONL), .group = ACT, .run = roll_run,
 	  .completion = COMPLETE_NODES,
 	  .summary = "host by host: empty it, run a hook, wait until it is ready, bring its guests back",
@@ -233,6 +233,10 @@ static const struct command commands[] = {
 			 "the machine of this command; when agent and libvirt of the host have answered "
 			 "for 10 s, its guests come back, and the next one is taken. With "
 			 "--max-unavailable the hosts go in groups, which are drained together.\n\n"
+			 "A guest that --shutdown names is not moved: on its host's turn it is asked to "
+			 "shut down, when the others have left, and it is started there again before "
+			 "they come back. It must be a guest of one of these hosts. One that cannot be "
+			 "started again stops the operation.\n\n"
 			 "It stops at the first thing that fails, and says where it stands; nothing is "
 			 "undone. The same command goes on from there, also from another machine: how far "
 			 "each host is, is kept as its label roll/ID until all are done. A hook that ended "
@@ -243,7 +247,8 @@ static const struct command commands[] = {
 			 "Ctrl-C ends the hook and stops. Guests with no place, or hosts in each other's "
 			 "way: see drover drain. The status is that of the step that failed.",
 	  .examples = "drover roll -l rack=a --hook 'ssh root@$DROVER_NODE /root/update-and-reboot'\n"
-		      "drover roll host1 host2 --hook ./update.sh --hook-timeout 20m --max-unavailable 2" },
+		      "drover roll host1 host2 --hook ./update.sh --hook-timeout 20m --max-unavailable 2\n"
+		      "drover roll host1 host2 --hook ./update.sh --shutdown db1" },
 	{ .name = "label", .arguments = "NODE KEY=VALUE|KEY-...", .words_min = 2, .words_max = WORDS_MAX,
 	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
 	  .run = label_run, .completion = COMPLETE_NODES,

@@ -286,11 +286,8 @@ static enum exit_code read_drained(struct session *s, const struct word_list *wo
 		fprintf(s->err.file, "drover: %s\n", shown);
 		return EXIT_USAGE;
 	}
-	if (s->options->shutdown_timeout_ms && !s->options->shut_down.count) {
-		fprintf(s->err.file, "drover: --shutdown-timeout is for guests that are shut down: "
-		                     "name them with --shutdown VM\n");
+	if (!session_check_shutdown(s))
 		return EXIT_USAGE;
-	}
 	for (size_t i = 0; i < words->count; i++) {
 		const char *node = session_name_of_kind(s, "node", words->items[i]);
 

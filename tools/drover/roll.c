@@ -110,14 +110,19 @@ static enum exit_code empty_and_hook(struct roll *roll, struct roll_host **group
 static enum exit_code bring_back(struct roll *roll, struct roll_host *host)
 {
 	enum exit_code code = roll_wait_ready(roll, host);
+	size_t off = 0;
 
 	if (code == EXIT_DONE) {
-		code = undrain_bring_back(roll->s, host->name);
-		/* Who stayed where it is was named, and is no reason to stop. */
+		code = undrain_bring_back(roll->s, host->name, &off);
+		/* Who stayed where it is was named, and is no reason to stop; who is off is. */
 		if (code == EXIT_PARTLY)
-			code = EXIT_DONE;
+			code = off ? EXIT_FAILED : EXIT_DONE;
 		if (code != EXIT_DONE)
 			roll->failed_node = host->name;
+		if (off)
+			roll_tell(roll, host->name, "failed",
+			          "%zu %s shut down, and cannot be started again now", off,
+			          off == 1 ? "guest was" : "guests were");
 	}
 	if (code == EXIT_DONE)
 		code = roll_state_save(roll, host, ROLL_DONE);
@@ -256,7 +261,12 @@ static enum exit_code run(struct session *s, const struct word_list *words)
 	if (code == EXIT_DONE)
 		code = check_all(&roll);
 	if (code == EXIT_DONE)
+		code = roll_guests_load(&roll);
+	if (code == EXIT_DONE && !s->options->dry_run)
+		code = roll_guests_check(&roll);
+	if (code == EXIT_DONE)
 		code = s->options->dry_run ? plan_all(&roll) : run_all(&roll);
+	roll_guests_deinit(&roll);
 	roll_state_deinit(&roll);
 	return code;
 }
@@ -278,6 +288,8 @@ enum exit_code roll_run(const struct invocation *invocation)
 		                    "rack=a\n");
 		return EXIT_USAGE;
 	}
+	if (!session_check_shutdown(&s))
+		return EXIT_USAGE;
 	code = session_open(&s, invocation);
 	if (code == EXIT_DONE)
 		code = run(&s, &invocation->words);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What "drover roll" is made of: the steps of one host (roll_steps.c), the hook (roll_hook.c), and who
- * has come how far, which is kept as labels of the hosts (roll_state.c). */
+/* What "drover roll" is made of: the steps of one host (roll_steps.c), the hook (roll_hook.c), who
+ * has come how far, which is kept as labels of the hosts (roll_state.c), and guests that are shut down
+ * meanwhile (roll_guests.c). */
 #pragma once
 
 #include "tools/drover/session.h"
@@ -34,6 +35,7 @@ struct roll {
 	size_t count;
 	Drover__V1__NodeList *list; /* owned; as it was at the start */
 	const char *failed_node;    /* where it stopped */
+	char *shut_down[WORDS_MAX]; /* owned: the uuids of the guests that --shutdown names */
 };
 
 /* Tells: a line for people on stderr; with -o jsonl an object on stdout. @event: "drained". */
@@ -75,6 +77,23 @@ struct roll_patience {
 bool roll_is_stuck(struct roll_patience *p, bool blocked, size_t left, uint64_t now_ms);
 enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count); /* dry run */
 enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host);
+
+/* What a drain of the hosts of the group is asked for; else it has said what is wrong. */
+enum exit_code roll_ask_drain(struct roll *roll, struct roll_host **group, size_t count,
+                              bool dry_run, Drover__V1__DrainReply **ret_reply);
+
+/* --- roll_guests.c --- */
+
+/* Finds whom --shutdown names, among the guests of these hosts. EXIT_DONE, or it has said what is wrong. */
+enum exit_code roll_guests_load(struct roll *roll);
+void roll_guests_deinit(struct roll *roll);
+/* That each of them may be shut down, before anything is begun. */
+enum exit_code roll_guests_check(struct roll *roll);
+/* Those that are on a host of the group now. @ret: WORDS_MAX, borrowed from @roll. */
+enum exit_code roll_guests_pick(struct roll *roll, struct roll_host **group, size_t count,
+                                char **ret, size_t *ret_n);
+/* The drains of the group, which have begun before this command, shut all of them down. */
+enum exit_code roll_guests_check_drains(struct roll *roll, struct roll_host **group, size_t count);
 
 /* --- roll_hook.c --- */
 

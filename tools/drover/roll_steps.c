@@ -111,13 +111,18 @@ enum exit_code roll_check_empty(struct roll *roll, struct roll_host **group, siz
 
 /* --- draining --- */
 
-static enum exit_code ask_drain(struct roll *roll, struct roll_host **group, size_t count,
-                                bool dry_run, Drover__V1__DrainReply **ret_reply)
+enum exit_code roll_ask_drain(struct roll *roll, struct roll_host **group, size_t count,
+                              bool dry_run, Drover__V1__DrainReply **ret_reply)
 {
 	Drover__V1__DrainRequest request = DROVER__V1__DRAIN_REQUEST__INIT;
 	_cleanup_free_ char **names = xcalloc(count, sizeof(*names));
 	const struct options *o = roll->s->options;
 	struct id request_id = id_new();
+	char *shut_down[WORDS_MAX];
+	enum exit_code code = roll_guests_pick(roll, group, count, shut_down, &request.n_shut_down);
+
+	if (code != EXIT_DONE)
+		return code;
 
 	for (size_t i = 0; i < count; i++)
 		names[i] = (char *)group[i]->name;
@@ -128,6 +133,8 @@ static enum exit_code ask_drain(struct roll *roll, struct roll_host **group, siz
 		request.n_nodes = count;
 	}
 	request.dry_run = dry_run;
+	request.shut_down = shut_down;
+	request.shutdown_timeout_ms = o->shutdown_timeout_ms;
 	request.reason = (char *)(o->reason ? o->reason : roll->label);
 	request.parallel = (uint32_t)o->parallel;
 	request.copy_disks = o->copy_disks;
@@ -143,7 +150,7 @@ static enum exit_code ask_drain(struct roll *roll, struct roll_host **group, siz
 enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count)
 {
 	_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
-	enum exit_code code = ask_drain(roll, group, count, true, &reply);
+	enum exit_code code = roll_ask_drain(roll, group, count, true, &reply);
 
 	if (code != EXIT_DONE)
 		return code;
@@ -152,18 +159,24 @@ enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t cou
 		return EXIT_REFUSED;
 	}
 	for (size_t i = 0; i < count; i++) {
-		size_t guests = 0, blocked = 0;
+		size_t moves = 0, blocked = 0, off = 0;
+		_cleanup_free_ char *named = NULL;
 
 		for (size_t v = 0; reply->drain && v < reply->drain->n_vms; v++) {
 			const Drover__V1__DrainVm *vm = reply->drain->vms[v];
 
 			if (strcmp(vm->node, group[i]->name) != 0)
 				continue;
-			guests++;
-			blocked += strcmp(vm->state, "blocked") == 0;
+			if (strcmp(vm->state, "blocked") == 0)
+				blocked++;
+			else if (*vm->power)
+				off++;
+			else
+				moves++;
 		}
+		named = off ? xasprintf(", %zu would be shut down", off) : xstrdup("");
 		roll_tell(roll, group[i]->name, "plan",
-		          "%zu guests would move%s%zu without a place%s", guests - blocked,
+		          "%zu guests would move%s%s%zu without a place%s", moves, named,
 		          blocked ? ", " : " (", blocked, blocked ? "" : ")");
 		if (blocked)
 			code = EXIT_REFUSED;
@@ -265,7 +278,7 @@ static enum exit_code follow_drain(struct roll *roll, const char *node)
 enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t count)
 {
 	_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
-	enum exit_code code = ask_drain(roll, group, count, false, &reply);
+	enum exit_code code = roll_ask_drain(roll, group, count, false, &reply);
 
 	if (code != EXIT_DONE) {
 		roll->failed_node = group[0]->name;
@@ -288,6 +301,8 @@ enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t co
 		          group[i]->name, group[i]->name, roll->label);
 		return EXIT_REFUSED;
 	}
+	if (reply->already)
+		code = roll_guests_check_drains(roll, group, count);
 	for (size_t i = 0; i < count && code == EXIT_DONE; i++)
 		code = follow_drain(roll, group[i]->name);
 	return code;

@@ -257,6 +257,15 @@ const char *session_name_of_kind(struct session *s, const char *kind, const char
 	return word;
 }
 
+bool session_check_shutdown(struct session *s)
+{
+	if (!s->options->shutdown_timeout_ms || s->options->shut_down.count)
+		return true;
+	fprintf(s->err.file, "drover: --shutdown-timeout is for guests that are shut down: "
+	                     "name them with --shutdown VM\n");
+	return false;
+}
+
 uint64_t session_number(struct session *s, const char *word, const char *digits)
 {
 	_cleanup_free_ char *shown = text_escape(word, s->err.ascii);

@@ -45,6 +45,9 @@ void session_say(struct session *s, const char *format, ...) __attribute__((form
  * "vm/web1". */
 const char *session_name_of_kind(struct session *s, const char *kind, const char *word);
 
+/* --shutdown-timeout is for guests that --shutdown names; false, and an explanation was printed. */
+bool session_check_shutdown(struct session *s);
+
 /* "migration/42" -> 42; 0, and an explanation was printed, if it is no number. */
 uint64_t session_number(struct session *s, const char *word, const char *digits);
 

@@ -230,7 +230,16 @@ static enum exit_code conclude(const Drover__V1__Drain *back, enum exit_code cod
 	return code;
 }
 
-enum exit_code undrain_bring_back(struct session *s, const char *node)
+static size_t count_off(const Drover__V1__Drain *back)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < back->n_vms; i++)
+		n += back->vms[i]->starts && strcmp(back->vms[i]->state, "blocked") == 0;
+	return n;
+}
+
+enum exit_code undrain_bring_back(struct session *s, const char *node, size_t *ret_off)
 {
 	_cleanup_reply_ Drover__V1__NodeReply *reply = NULL;
 	enum exit_code code = ask(s, node, true, false, &reply);
@@ -254,6 +263,8 @@ enum exit_code undrain_bring_back(struct session *s, const char *node)
 		session_say(s, "%zu %s on %s.", n,
 		            n == 1 ? "guest is started again" : "guests are started again", node);
 	say_who_stays(s, reply->back);
+	if (ret_off)
+		*ret_off = count_off(reply->back);
 	if (s->options->detach)
 		return conclude(reply->back, EXIT_DONE);
 	return conclude(reply->back, follow(s, node, reply->back));
@@ -326,7 +337,7 @@ enum exit_code undrain_run(const struct invocation *invocation)
 	if (code == EXIT_DONE)
 		code = !options->bring_back ? end_maintenance(&s, node)
 		       : options->dry_run   ? show_way_back(&s, node)
-		                            : undrain_bring_back(&s, node);
+		                            : undrain_bring_back(&s, node, NULL);
 	session_close(&s);
 	return code;
 }
