@@ -477,6 +477,39 @@ wait_for() {
 	[ "${lines[0]}" = host1 ]
 }
 
+# What bash offers for a line, sorted: the last word is the one that is being typed.
+offered() { # WORD...
+	PATH=$DROVER_BUILD_DIR/tools/drover:$PATH bash -c '
+		eval "$(drover completion bash)"
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		_drover
+		printf "%s\n" "${COMPREPLY[@]}"' - "$@" | sort | paste -sd" "
+}
+
+@test "completion offers second words, and names by their place" {
+	start_coordinator
+	[ "$(offered drover po)" = "policies policy" ]
+	[ "$(offered drover policy "")" = "apart on remove together" ]
+	[ "$(offered drover help policy a)" = apart ]
+	[ "$(offered drover help policy apart "")" = "" ]
+	[ "$(offered drover maintenance e)" = "enter exit" ]
+	[ "$(offered drover top "")" = links ]
+	[ "$(offered drover explain vm/w)" = vm/web1 ]
+	[ "$(offered drover explain vm/web1 "")" = "" ]
+	[ "$(offered drover why-not w)" = web1 ]
+	[ "$(offered drover why-not web1 host1)" = host1 ]
+	[ "$(offered drover policy apart p)" = "" ]
+	[ "$(offered drover policy apart p w)" = web1 ]
+	[ "$(offered drover label host1 "")" = "" ]
+	[ "$(offered drover --server = ipc : ///x policy on p --nodes host1)" = host1 ]
+	[ "$(offered drover drain --output = js)" = "json jsonl" ]
+	[ "$(offered drover top links -o "")" = "json table wide" ]
+	[ "$(offered drover place --l)" = --like ]
+	touch "$BATS_TEST_TMPDIR"/'$(touch ran)'
+	cd "$BATS_TEST_TMPDIR" || return 1
+	[ "$(offered drover export '$')" = '$(touch ran)' ] && [ ! -e ran ]
+}
+
 @test "rpc list and describe say what the program there serves" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" rpc list "$DROVER_SERVER"

@@ -187,6 +187,7 @@ enum completion {
 	COMPLETE_COMMANDS,
 	COMPLETE_SHELLS,
 	COMPLETE_FILES,
+	COMPLETE_OWN, /* a word that nobody can offer */
 	COMPLETIONS
 };
 
@@ -216,7 +217,8 @@ struct command {
 	const char *description; /* paragraphs, separated by an empty line; or NULL */
 	const char *examples;    /* lines of "command  # what for"; or NULL */
 	const char *alias_of;    /* another row, which then says the rest */
-	enum completion completion;
+	enum completion completion;       /* of its first word */
+	enum completion completion_after; /* of the others; COMPLETE_NOTHING = as the first */
 	enum exit_code (*run)(const struct invocation *invocation);
 };
 

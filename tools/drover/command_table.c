@@ -94,7 +94,7 @@ static const struct command commands[] = {
 	  .examples = "drover explain vm/web1\ndrover explain migration/42" },
 	{ .name = "why-not", .arguments = "VM NODE", .words_min = 2, .words_max = 2,
 	  .options = ASKS | PRINTS | O(NO_HEADERS), .formats = SHOWABLE, .group = LOOK,
-	  .run = why_not_run, .completion = COMPLETE_VMS,
+	  .run = why_not_run, .completion = COMPLETE_VMS, .completion_after = COMPLETE_NODES,
 	  .summary = "may this guest go to that node, and if not, why not",
 	  .description = "The node makes every admission check now and reserves nothing. First comes the "
 			 "answer, then each check that fails or warns with what was measured, what is "
@@ -251,7 +251,7 @@ static const struct command commands[] = {
 		      "drover roll host1 host2 --hook ./update.sh --shutdown db1" },
 	{ .name = "label", .arguments = "NODE KEY=VALUE|KEY-...", .words_min = 2, .words_max = WORDS_MAX,
 	  .options = ASKS | O(OUTPUT) | O(QUIET), .formats = SHOWABLE, .group = ACT,
-	  .run = label_run, .completion = COMPLETE_NODES,
+	  .run = label_run, .completion = COMPLETE_NODES, .completion_after = COMPLETE_OWN,
 	  .summary = "give a node labels, by which -l selects it, or take them away",
 	  .description = "\"rack=a\" sets, \"rack-\" takes what was given away: all of them or none. A "
 			 "node has also the labels of its own agent.yaml (labels: [rack=a, ssd]); what is "
@@ -259,7 +259,8 @@ static const struct command commands[] = {
 	  .examples = "drover label host1 rack=a gpu\ndrover label host1 gpu-\ndrover drain -l rack=a --dry-run" },
 	{ .name = "policy apart", .arguments = "POLICY VM VM...", .words_min = 3, .words_max = WORDS_MAX,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(SOFT), .formats = SHOWABLE, .group = ACT,
-	  .run = policy_apart_run, .completion = COMPLETE_VMS,
+	  .run = policy_apart_run, .completion = COMPLETE_POLICIES,
+	  .completion_after = COMPLETE_VMS,
 	  .summary = "no two of these guests on one host",
 	  .description = "A hard policy is obeyed by all that drover does, at every instant: a guest that "
 			 "moves counts on both hosts. What has no other place stays where it is, blocked, "
@@ -272,7 +273,8 @@ static const struct command commands[] = {
 	  .examples = "drover policy apart db db1 db2 db3\ndrover policy apart web web1 web2 --soft" },
 	{ .name = "policy together", .arguments = "POLICY VM VM...", .words_min = 3,
 	  .words_max = WORDS_MAX, .options = ASKS | O(OUTPUT) | O(QUIET) | O(SOFT), .formats = SHOWABLE,
-	  .group = ACT, .run = policy_together_run, .completion = COMPLETE_VMS,
+	  .group = ACT, .run = policy_together_run, .completion = COMPLETE_POLICIES,
+	  .completion_after = COMPLETE_VMS,
 	  .summary = "all of these guests on one host",
 	  .description = "As \"drover policy apart\". A drain takes them to the same host, one after the "
 			 "other; while they are on their way it is not violated. One of them alone is not "
@@ -281,7 +283,8 @@ static const struct command commands[] = {
 	  .examples = "drover policy together shop app1 cache1" },
 	{ .name = "policy on", .arguments = "POLICY VM...", .words_min = 2, .words_max = WORDS_MAX,
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(SOFT) | O(NODES) | O(SELECTOR), .formats = SHOWABLE,
-	  .group = ACT, .run = policy_on_run, .completion = COMPLETE_VMS,
+	  .group = ACT, .run = policy_on_run, .completion = COMPLETE_POLICIES,
+	  .completion_after = COMPLETE_VMS,
 	  .summary = "these guests on these hosts only",
 	  .description = "As \"drover policy apart\". Hosts are named (--nodes), or have labels (-l; those "
 			 "that have them at the time count).",
