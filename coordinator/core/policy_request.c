@@ -182,6 +182,17 @@ static void tell(struct fleet *fleet, const struct policy *policy, const struct 
 	            kept->soft ? "soft" : "hard", kept->by, text);
 }
 
+/* The guests that @policy names are listed with it, or no longer. */
+static void change_guests(struct fleet *fleet, const struct policy *policy)
+{
+	for (size_t i = 0; policy && i < policy->kept.vms.count; i++) {
+		struct vm *vm = fleet_find_vm(fleet, policy->kept.vms.items[i]);
+
+		if (vm)
+			change_vm(fleet, vm);
+	}
+}
+
 /* --- the requests --- */
 
 static struct reply *reply_of(const struct event *event)
@@ -211,7 +222,9 @@ void request_set_policy(struct fleet *fleet, const struct event *event)
 	if (reply->changed) {
 		kept.wall_ms = fleet->step->wall_ms;
 		kept.violated_wall_ms = known ? known->kept.violated_wall_ms : 0;
+		change_guests(fleet, known);
 		known = policy_add(fleet, &kept);
+		change_guests(fleet, known);
 		policy_save(known);
 		tell(fleet, known, &reply->effects);
 		/* What was blocked may have a place now. */
@@ -234,6 +247,7 @@ void request_remove_policy(struct fleet *fleet, const struct event *event)
 		reply_send_error(fleet, event->request, &err);
 		return;
 	}
+	change_guests(fleet, policy);
 	policy_remove(fleet, policy);
 	fleet->reconcile_wanted = true;
 	change_tell(fleet, SEVERITY_INFO, "policy", policy->kept.name, "removed by %s",

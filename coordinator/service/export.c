@@ -101,7 +101,7 @@ static bool fill_vms(const struct fleet *fleet, Drover__V1__FleetState *m, struc
 		/* One that no host lists any more is history. */
 		if (i++ < at->skip || !vm->sightings)
 			continue;
-		m->vms[m->n_vms] = view_vm_new(vm);
+		m->vms[m->n_vms] = view_vm_new(fleet, vm);
 		if (!has_room(at, &m->vms[m->n_vms++]->base, i))
 			return false;
 	}

@@ -106,7 +106,7 @@ static void handle_vms(struct mesh_incoming *in, const Drover__V1__ListRequest *
 	list->vms = xcalloc(HASH_COUNT(c->fleet->vms), sizeof(*list->vms));
 	HASH_ITER (hh, c->fleet->vms, vm, next) {
 		if (vm->sightings && vm_matches(vm, r))
-			list->vms[list->n_vms++] = view_vm_new(vm);
+			list->vms[list->n_vms++] = view_vm_new(c->fleet, vm);
 	}
 	mesh_reply(in, &list->base);
 	view_free(list);

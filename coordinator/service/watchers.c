@@ -94,7 +94,7 @@ static bool send_object(struct watcher *w, const struct changed_object *o)
 		break;
 	case OBJECT_VM:
 		change->object_case = DROVER__V1__CHANGE__OBJECT_VM;
-		change->vm = view_vm_new(o->vm);
+		change->vm = view_vm_new(fleet, o->vm);
 		break;
 	case OBJECT_MIGRATION:
 		change->object_case = DROVER__V1__CHANGE__OBJECT_MIGRATION;

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/policy.h"
 #include "coordinator/core/power.h"
 #include "proto/fit_message.h"
 #include "proto/transfer_message.h"
@@ -207,7 +208,17 @@ static Drover__V1__VmState *vm_state_new(const struct vm_state *s)
 	return m;
 }
 
-Drover__V1__Vm *view_vm_new(const struct vm *vm)
+static void fill_policies(const struct fleet *fleet, const struct vm *vm, Drover__V1__Vm *m)
+{
+	struct policy *const *policies;
+	size_t count = policy_list_of(fleet, vm->uuid, &policies);
+
+	m->policies = xcalloc(count, sizeof(*m->policies));
+	for (size_t i = 0; i < count; i++)
+		m->policies[m->n_policies++] = xstrdup(policies[i]->kept.name);
+}
+
+Drover__V1__Vm *view_vm_new(const struct fleet *fleet, const struct vm *vm)
 {
 	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : vm->sightings;
 	size_t n = 0;
@@ -231,6 +242,7 @@ Drover__V1__Vm *view_vm_new(const struct vm *vm)
 	m->seen_on = xcalloc(n, sizeof(*m->seen_on));
 	for (const struct sighting *s = vm->sightings; s; s = s->next_vm)
 		m->seen_on[m->n_seen_on++] = xstrdup(s->node->kept.name);
+	fill_policies(fleet, vm, m);
 	m->revision = vm->revision;
 	return m;
 }

@@ -10,7 +10,7 @@
 
 Drover__V1__Node *view_node_new(const struct fleet *fleet, const struct node *node,
                                 uint64_t now_ms);
-Drover__V1__Vm *view_vm_new(const struct vm *vm);
+Drover__V1__Vm *view_vm_new(const struct fleet *fleet, const struct vm *vm);
 Drover__V1__Migration *view_migration_new(const struct migration *m);
 /* From the store: no revision, not active. */
 Drover__V1__Migration *view_migration_record_new(const struct migration_record *kept);

@@ -87,6 +87,9 @@ wait_for() {
 	run --separate-stderr -0 "$drover" vms
 	[[ $output == *'e\x1b[2Jvil'* && $output == *'two\nlines'* ]]
 	[[ $output != *$'\033'* ]]
+	[[ ${lines[0]} == *" POLICIES "* && ${lines[1]} == *" bad, good"* ]]
+	run --separate-stderr -0 bash -c "'$drover' vms web1 -o json | jq -c '.vms[0].policies'"
+	[ "$output" = '["bad","good"]' ]
 	run --separate-stderr -0 "$drover" vms --unmovable --no-headers
 	[ "${#lines[@]}" -eq 1 ]
 }

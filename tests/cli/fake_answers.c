@@ -23,12 +23,15 @@ void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context
 	static const char *const uuids[] = { "db1", "u2", "u3", "u4", "u5", "u6" };
 	Drover__V1__Vm web = DROVER__V1__VM__INIT, evil = DROVER__V1__VM__INIT;
 	Drover__V1__Vm others[ARRAY_SIZE(named)], *items[2 + ARRAY_SIZE(named)] = { &web, &evil };
+	char *policies[] = { S("bad"), S("good") };
 
 	(void)m;
 	(void)context;
 	web.name = S("web1");
 	web.node = S("host1");
 	web.movable = true;
+	web.policies = policies;
+	web.n_policies = ARRAY_SIZE(policies);
 	evil.name = S("e\033[2Jvil");
 	evil.why_not = S("two\nlines");
 	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {

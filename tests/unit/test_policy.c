@@ -103,6 +103,37 @@ static void expect_error(const struct reply *reply, enum error_code code, const 
 	assert_int_equal(reply->error.code, code);
 }
 
+static size_t told_of(const struct core_world *world, const char *uuid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < world->seen.count; i++) {
+		const struct action *a = &world->seen.items[i];
+
+		n += a->kind == ACTION_CHANGED && a->changed.object == OBJECT_VM &&
+		     strcmp(a->changed.name, uuid) == 0;
+	}
+	return n;
+}
+
+/* Who watches guests learns of each that a policy takes in or lets go, and of no other. */
+static void test_watchers_are_told(void **state)
+{
+	struct core_world *world = four_hosts();
+
+	(void)state;
+	assert_true(policy_say(world, "db", POLICY_APART, false, "db1,db3", NULL)->changed);
+	assert_int_equal(told_of(world, "uuid-db1"), 1);
+	assert_int_equal(told_of(world, "uuid-db2"), 0);
+	assert_int_equal(told_of(world, "uuid-db3"), 1);
+	assert_true(policy_say(world, "db", POLICY_APART, false, "db1,db2", NULL)->changed);
+	assert_int_equal(told_of(world, "uuid-db2"), 1);
+	assert_int_equal(told_of(world, "uuid-db3"), 1);
+	policy_unsay(world, "db");
+	assert_int_equal(told_of(world, "uuid-db1"), 1);
+	core_world_free(world);
+}
+
 /* What makes no sense by itself is refused, and says what is wanted. */
 static void test_what_makes_no_sense(void **state)
 {
@@ -426,6 +457,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_is_kept),
 		cmocka_unit_test(test_is_replaced),
+		cmocka_unit_test(test_watchers_are_told),
 		cmocka_unit_test(test_what_makes_no_sense),
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_more_guests_than_hosts),

@@ -178,6 +178,7 @@ enum vm_column {
 	VM_AUTOSTART,
 	VM_UUID,
 	VM_MOVABLE,
+	VM_POLICIES,
 	VM_NOW,
 	VM_WHY,
 	VM_COLUMNS
@@ -196,6 +197,7 @@ static const struct column vm_columns[VM_COLUMNS] = {
 	[VM_AUTOSTART] = { "AUTOSTART", COLUMN_WIDE },
 	[VM_UUID] = { "UUID", COLUMN_WIDE },
 	[VM_MOVABLE] = { "MOVABLE" },
+	[VM_POLICIES] = { "POLICIES", COLUMN_OPTIONAL | COLUMN_WRAP },
 	[VM_NOW] = { "NOW", COLUMN_OPTIONAL },
 	[VM_WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
 };
@@ -220,6 +222,19 @@ static void set_vm_network(struct table *t, const struct output *o,
 	}
 	table_set(t, VM_NET_IN, "%s", output_rate(o, rx, text));
 	table_set(t, VM_NET_OUT, "%s", output_rate(o, tx, text));
+}
+
+static void set_vm_policies(struct table *t, const Drover__V1__Vm *vm)
+{
+	_cleanup_free_ char *names = xstrdup("");
+
+	for (size_t i = 0; i < vm->n_policies; i++) {
+		char *longer = xasprintf("%s%s%s", names, i ? ", " : "", vm->policies[i]);
+
+		free(names);
+		names = longer;
+	}
+	table_set(t, VM_POLICIES, "%s", names);
 }
 
 static void set_vm_now(struct table *t, const Drover__V1__Vm *vm)
@@ -273,6 +288,7 @@ void vms_print(const struct output *o, Drover__V1__Vm *const *vms, size_t n)
 		}
 		table_set(t, VM_MOVABLE, "%s", vm->movable ? "yes" : "no");
 		table_set_colour(t, VM_MOVABLE, vm->movable ? COLOUR_NONE : COLOUR_YELLOW);
+		set_vm_policies(t, vm);
 		set_vm_now(t, vm);
 		table_set(t, VM_WHY, "%s", vm->why_not);
 	}
