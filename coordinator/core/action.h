@@ -131,8 +131,9 @@ struct reply {
 	uint64_t eta_ms;                    /* likewise; an estimate, 0 = unknown */
 	struct prediction prediction;       /* likewise */
 	struct migration_settings settings; /* likewise: what it would begin with */
-	struct drain *plan;          /* owned; dry run of a drain, state DRAIN_PLANNED; else NULL */
-	struct target_view *targets; /* owned; REPLY_EXPLAIN, best first */
+	struct drain *plan; /* owned; dry run of a drain, state DRAIN_PLANNED; else NULL */
+	struct target_view
+		*targets; /* owned; REPLY_EXPLAIN, dry run of REPLY_MIGRATE: best first */
 	size_t n_targets;
 	char text[REASON_BYTES];
 	struct names off;           /* owned; REPLY_NODE: guests that are off, for its drains */
@@ -140,7 +141,7 @@ struct reply {
 	struct tuned_value *values; /* owned; REPLY_TUNE: what is different now */
 	size_t n_values;
 	char vm_uuid[VM_UUID_BYTES]; /* REPLY_TUNE, REPLY_EXPLAIN: the guest; "" = none */
-	bool one_node;               /* REPLY_EXPLAIN: only why it does not go there */
+	bool one_node;               /* likewise: only that one is asked about */
 	char policy
 		[POLICY_NAME_BYTES]; /* REPLY_POLICY: look it up; its effects: what is different */
 };

@@ -17,6 +17,7 @@
 #include "coordinator/core/plan_memory.h"
 #include "coordinator/core/policy.h"
 #include "coordinator/core/predict.h"
+#include "coordinator/core/preview_choice.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,10 +149,12 @@ static void conclude_targets(struct fleet *fleet, struct reply *reply)
 
 	if (reply->n_targets)
 		qsort(reply->targets, reply->n_targets, sizeof(*reply->targets), compare_targets);
+	if (!reply->one_node)
+		preview_choose(fleet, reply);
 	if (reply->kind != REPLY_MIGRATE || !reply->n_targets)
 		return;
 
-	/* A dry run of one migration: the best destination's answer is the answer. */
+	/* A dry run of one migration: the chosen destination's answer is the answer. */
 	checks_copy(&reply->checks, &reply->targets[0].checks);
 	reply->guard = reply->targets[0].guard;
 	vm = fleet_find_vm(fleet, reply->vm_uuid);

@@ -209,6 +209,7 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 		reply->transfer = s.transfer;
 		reply->post_copy = strategy_permits_post_copy(&s.strategy);
 		text_copy(reply->vm_uuid, sizeof(reply->vm_uuid), vm->uuid);
+		reply->one_node = target[0];
 		preview_start_targets(fleet, reply, vm, target[0] ? target : NULL, false, ASK_MOST);
 		return;
 	}

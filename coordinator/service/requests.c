@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <uthash.h>
 
+/* Of the destinations that were not chosen, a dry run names so many. */
+#define OTHERS_MAX 8
+
 struct request {
 	uint64_t number; /* key */
 	struct coordinator *coordinator;
@@ -129,35 +132,57 @@ static void reply_fence(struct coordinator *c, struct mesh_incoming *in, const s
 	view_free(m.node);
 }
 
+/* Of a dry run: where it would go, how long it would take, and why there. */
+static void fill_choice(const struct reply *reply, Drover__V1__MigrateReply *m)
+{
+	m->migration = xmalloc(sizeof(*m->migration));
+	drover__v1__migration__init(m->migration);
+	m->migration->target = xstrdup(reply->target);
+	if (reply->one_node)
+		return;
+	if (reply->targets[0].fits)
+		m->choice = xstrdup(reply->targets[0].reason);
+	m->others = xcalloc(OTHERS_MAX, sizeof(*m->others));
+	for (size_t i = 1; i < reply->n_targets; i++) {
+		const struct target_view *from = &reply->targets[i];
+		Drover__V1__Explanation__Target *t;
+
+		if (m->n_others == OTHERS_MAX) {
+			m->others_unsaid++;
+			continue;
+		}
+		t = xmalloc(sizeof(*t));
+		drover__v1__explanation__target__init(t);
+		t->node = xstrdup(from->node);
+		t->fits = from->fits;
+		t->reason = xstrdup(from->reason);
+		m->others[m->n_others++] = t;
+	}
+}
+
 static void reply_migrate(struct coordinator *c, struct mesh_incoming *in,
                           const struct reply *reply)
 {
-	Drover__V1__MigrateReply m = DROVER__V1__MIGRATE_REPLY__INIT;
 	const struct migration *migration = fleet_find_migration(c->fleet, reply->migration);
+	Drover__V1__MigrateReply *m = xmalloc(sizeof(*m));
 
-	if (migration) {
-		m.migration = view_migration_new(migration);
-	} else if (reply->target[0]) {
-		/* A dry run: where it would go, and how long it would take. */
-		m.migration = xmalloc(sizeof(*m.migration));
-		drover__v1__migration__init(m.migration);
-		m.migration->target = xstrdup(reply->target);
-	}
-	m.refused = reply->refused;
-	m.refusal = (char *)(reply->refusal ? reply->refusal : "");
-	m.checks = view_checks_new(&reply->checks);
-	m.n_checks = reply->checks.count;
-	m.guard = (Drover__V1__Guard)reply->guard;
-	m.eta_ms = reply->eta_ms;
-	m.prediction = view_prediction_new(&reply->prediction, &reply->settings);
-	view_prediction_doubt(m.prediction, fleet_find_vm(c->fleet, reply->vm_uuid),
+	drover__v1__migrate_reply__init(m);
+	if (migration)
+		m->migration = view_migration_new(migration);
+	else if (reply->target[0])
+		fill_choice(reply, m);
+	m->refused = reply->refused;
+	if (reply->refusal)
+		m->refusal = xstrdup(reply->refusal);
+	m->checks = view_checks_new(&reply->checks);
+	m->n_checks = reply->checks.count;
+	m->guard = (Drover__V1__Guard)reply->guard;
+	m->eta_ms = reply->eta_ms;
+	m->prediction = view_prediction_new(&reply->prediction, &reply->settings);
+	view_prediction_doubt(m->prediction, fleet_find_vm(c->fleet, reply->vm_uuid),
 	                      &reply->prediction, clock_now_ms());
-	mesh_reply(in, &m.base);
-	view_free(m.prediction);
-	view_free(m.migration);
-	for (size_t i = 0; i < m.n_checks; i++)
-		view_free(m.checks[i]);
-	free(m.checks);
+	mesh_reply(in, &m->base);
+	view_free(m);
 }
 
 static void reply_tune(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply)

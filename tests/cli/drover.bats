@@ -302,6 +302,12 @@ wait_for() {
 	start_coordinator
 	run --separate-stderr -0 "$drover" migrate web1
 	[[ $output == *"web1  host1  host2"*"41 ms"*"image lock"*"1 passed"* ]]
+	run --separate-stderr -0 "$drover" migrate web1 --dry-run
+	[[ $output == "web1 → host3: yes"*"why there  of 2 that can take it"*"not there  host2 would keep"*"and 3 more"* ]]
+	run --separate-stderr -0 bash -c "'$drover' migrate web1 --dry-run -o json | jq -r '.others[0].node, .othersUnsaid'"
+	[ "$output" = $'host2\n3' ]
+	run --separate-stderr -0 "$drover" migrate web1 --to host2 --dry-run
+	[[ $output == "web1 → host2: yes"* && $output != *there* ]]
 	run --separate-stderr -1 "$drover" migrate vm/stuck
 	[[ $output == *"failed"*"the migration network is down"* ]]
 	run --separate-stderr -4 "$drover" migrate pinned

@@ -159,6 +159,28 @@ void fake_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *cont
 	mesh_reply(in, &reply.base);
 }
 
+void fake_dry_migrate(struct mesh_incoming *in, const char *target)
+{
+	Drover__V1__MigrateReply reply = DROVER__V1__MIGRATE_REPLY__INIT;
+	Drover__V1__Migration migration = DROVER__V1__MIGRATION__INIT;
+	Drover__V1__Explanation__Target other = DROVER__V1__EXPLANATION__TARGET__INIT;
+	Drover__V1__Explanation__Target *others[] = { &other };
+
+	migration.target = S(*target ? target : "host3");
+	reply.migration = &migration;
+	reply.guard = DROVER__V1__GUARD__GUARD_TWO_STEP;
+	if (!*target) {
+		reply.choice = S("of 2 that can take it none keeps more memory free: 1.7 GiB");
+		other.node = S("host2");
+		other.fits = true;
+		other.reason = S("host2 would keep 1.4 GiB of memory free");
+		reply.others = others;
+		reply.n_others = 1;
+		reply.others_unsaid = 3;
+	}
+	mesh_reply(in, &reply.base);
+}
+
 /* web1 moves, calm does not; anything else is past its switchover. */
 void fake_tune(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {

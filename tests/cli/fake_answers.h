@@ -8,6 +8,8 @@ void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context
 void fake_cordon(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
 void fake_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
 void fake_cancel(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
+/* web1 would go to host3, unless @target is named. */
+void fake_dry_migrate(struct mesh_incoming *in, const char *target);
 void fake_tune(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
 void fake_garbage(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);
 void fake_events(struct mesh_incoming *in, const ProtobufCMessage *m, void *context);

@@ -485,6 +485,9 @@ static void handle_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, 
 		reply.refusal = S("no node can take it");
 		reply.checks = checks;
 		reply.n_checks = 1;
+	} else if (web && request->dry_run) {
+		fake_dry_migrate(in, request->target);
+		return;
 	} else if (web || stuck) {
 		migration.number = web ? 21 : 22;
 		migration.vm_name = request->vm;

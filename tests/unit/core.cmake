@@ -5,10 +5,10 @@ foreach(module attempts attempts_path claims fleet step plan drain_classes drain
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
 		LIBS drover_core)
 endforeach()
-foreach(module drain drain_asked)
-	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/drain_world.c
-		unit/core_world.c LIBS drover_core)
-endforeach()
+drover_test(NAME test_drain LABEL unit SOURCES unit/test_drain.c unit/drain_world.c unit/core_world.c
+	LIBS drover_core)
+drover_test(NAME test_drain_asked LABEL unit SOURCES unit/test_drain_asked.c unit/drain_world.c
+	unit/core_world.c unit/policy_fixture.c LIBS drover_core)
 drover_test(NAME test_fleet_path LABEL unit SOURCES unit/test_fleet_path.c LIBS drover_core)
 drover_test(NAME test_packing LABEL unit SOURCES unit/test_packing.c unit/proof_checker.c
 	LIBS drover_core)

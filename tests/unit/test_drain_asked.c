@@ -4,6 +4,7 @@
 #include "coordinator/core/drain.h"
 
 #include "tests/unit/drain_world.h"
+#include "tests/unit/policy_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -239,6 +240,90 @@ static void test_dry_run_counts_disks(void **state)
 	assert_in_range(eta_ms[1] - eta_ms[0], 500000, 530000);
 }
 
+/* Every host that is asked for web1 says yes, but @refusing: a name, "" or "all". */
+static const struct reply *dry_migrate(struct core_world *world, const char *refusing)
+{
+	struct event event = { .kind = EVENT_MIGRATE, .request = 9 };
+	size_t asked = 0;
+
+	event.migrate.vm = "web1";
+	event.migrate.target = "";
+	event.migrate.dry_run = true;
+	core_world_forget(world);
+	core_world_step(world, &event);
+	for (size_t i = 0; i < world->seen.count; i++) {
+		const struct action *question = &world->seen.items[i];
+		struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+		struct checks checks = { 0 };
+
+		if (question->kind != ACTION_PREVIEW)
+			continue;
+		asked++;
+		answer.preview.preview = question->preview.preview;
+		answer.preview.admitted = strcmp(refusing, "all") != 0 &&
+		                          strcmp(refusing, question->preview.target) != 0;
+		answer.preview.checks = &checks;
+		core_world_step(world, &answer);
+	}
+	assert_true(asked > 0);
+	return core_world_reply(world);
+}
+
+/* What the dry run names is where the move then goes. */
+static void expect_choice(struct core_world *world, const char *node, const char *why,
+                          const char *why_not)
+{
+	const struct reply *reply = dry_migrate(world, "");
+
+	assert_string_equal(reply->target, node);
+	assert_string_equal(reply->targets[0].reason, why);
+	assert_string_equal(reply->targets[1].reason, why_not);
+	core_world_forget(world);
+	core_world_migrate(world, "web1", "");
+	assert_string_equal(core_world_find(world, ACTION_START)->call.target, node);
+	core_world_free(world);
+}
+
+static void test_dry_run_chooses_as_the_move(void **state)
+{
+	struct core_world *world = drain_world_new(1);
+
+	(void)state;
+	expect_choice(world, "host2", "of 2 that can take it none keeps more memory free: 3.7 GiB",
+	              "host3 would keep as much free; of equals the first by name is taken");
+	world = drain_world_new(1);
+	core_world_figures(world, "host2", 3000, 0);
+	expect_choice(world, "host3", "of 2 that can take it none keeps more memory free: 3.7 GiB",
+	              "host2 would keep 2.6 GiB of memory free");
+	/* Less room, but no wish against it. */
+	world = drain_world_new(1);
+	core_world_figures(world, "host3", 3000, 0);
+	policy_must(world, "ssd", POLICY_ON, true, "web1", "host3");
+	expect_choice(world, "host3",
+	              "of 2 that can take it none breaks fewer wishes; 2.6 GiB of memory stay "
+	              "free there",
+	              "host2: policy ssd wants it on host3; host3 would take it (a wish)");
+}
+
+/* Who has refused is passed over, and says so; where all have, each does. */
+static void test_dry_run_after_refusals(void **state)
+{
+	struct core_world *world = drain_world_new(1);
+	const struct reply *reply = dry_migrate(world, "host2");
+
+	(void)state;
+	assert_string_equal(reply->target, "host3");
+	assert_false(reply->refused);
+	assert_string_equal(reply->targets[0].reason,
+	                    "no other node can take it; 3.7 GiB of memory stay free there");
+	assert_string_equal(reply->targets[1].reason, "host2 refused without a reason");
+	reply = dry_migrate(world, "all");
+	assert_true(reply->refused);
+	assert_string_equal(reply->refusal, "host2 refused without a reason");
+	assert_string_equal(reply->targets[1].reason, "host3 refused without a reason");
+	core_world_free(world);
+}
+
 /* Asked about one node, it is asked although it is cordoned: all that stands in the way is known at
  * once, and whatever it says it is no destination now. */
 static void test_why_not(void **state)
@@ -310,6 +395,8 @@ int main(void)
 		cmocka_unit_test(test_already),
 		cmocka_unit_test(test_dry_run),
 		cmocka_unit_test(test_dry_run_counts_disks),
+		cmocka_unit_test(test_dry_run_chooses_as_the_move),
+		cmocka_unit_test(test_dry_run_after_refusals),
 		cmocka_unit_test(test_dry_run_has_a_deadline),
 		cmocka_unit_test(test_no_guest_into_a_drain),
 		cmocka_unit_test(test_explain),

@@ -214,9 +214,9 @@ struct command {
 	unsigned formats;          /* bits by output_format */
 	const char *group;         /* heading in the help; NULL = hidden */
 	const char *summary;
-	const char *description; /* paragraphs, separated by an empty line; or NULL */
-	const char *examples;    /* lines of "command  # what for"; or NULL */
-	const char *alias_of;    /* another row, which then says the rest */
+	const char *description;          /* paragraphs, separated by an empty line; or NULL */
+	const char *examples;             /* lines of "command  # what for"; or NULL */
+	const char *alias_of;             /* another row, which then says the rest */
 	enum completion completion;       /* of its first word */
 	enum completion completion_after; /* of the others; COMPLETE_NOTHING = as the first */
 	enum exit_code (*run)(const struct invocation *invocation);

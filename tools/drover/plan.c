@@ -344,6 +344,18 @@ void drain_refusal_print(const struct output *o, const char *node, const char *c
 	fprintf(o->file, "  details              drover explain vm/%s\n", first_shown);
 }
 
+/* Why not the others, a line each. */
+static void print_others(const struct output *o, const Drover__V1__MigrateReply *reply)
+{
+	for (size_t i = 0; i < reply->n_others; i++) {
+		_cleanup_free_ char *why = text_escape(reply->others[i]->reason, o->ascii);
+
+		fprintf(o->file, "  %-10s %s\n", i ? "" : "not there", why);
+	}
+	if (reply->others_unsaid)
+		fprintf(o->file, "  %-10s and %u more\n", "", reply->others_unsaid);
+}
+
 void migrate_refusal_print(const struct output *o, const char *vm,
                            const Drover__V1__MigrateReply *reply, bool would)
 {
@@ -369,6 +381,7 @@ void migrate_refusal_print(const struct output *o, const char *vm,
 			fprintf(o->file, "  %-10s %s %s\n", "", output_get_glyphs(o)->arrow,
 			        remedy);
 	}
+	print_others(o, reply);
 	fprintf(o->file, "  details    drover explain vm/%s\n", shown_word);
 }
 
@@ -386,6 +399,12 @@ void migrate_plan_print(const struct output *o, const char *vm,
 		fprintf(o->file, "   takes %s %s", output_get_glyphs(o)->about,
 		        output_duration(o, reply->eta_ms, text));
 	fprintf(o->file, "   guard against running twice: %s\n", guard_name(reply->guard));
+	if (*reply->choice) {
+		_cleanup_free_ char *why = text_escape(reply->choice, o->ascii);
+
+		fprintf(o->file, "  %-10s %s\n", "why there", why);
+	}
+	print_others(o, reply);
 	if (reply->prediction)
 		prediction_print_plan(o, reply->prediction);
 	if (reply->n_checks)
