@@ -26,9 +26,14 @@ static const unsigned order[] = { 0, 1, 0, 2, 0 };
 #define PATIENCE_MS 15000
 /* Of an orderly stop: a question takes some milliseconds. */
 #define STOP_WAIT_MS 1000
+/* What each page that QEMU looks at stands for. */
+#define PAGE_SHARE ((double)GIB / DIRTY_PAGES_PER_GIB)
 /* Of QEMU's memory, not the guest's: its own and its libraries' (measured: 42 MiB more than what such a
  * guest's move sends). */
 #define QEMU_OWN_BYTES (40 * MIB)
+
+/* What laying the outer ones aside costs: the standard error of what is left, to that of the mean of all. */
+#define ASIDE_ERROR 1.1
 
 enum stage { STAGE_IDLE, STAGE_STARTING, STAGE_SAMPLING, STAGE_READING };
 
@@ -79,6 +84,14 @@ double dirty_rates_error_bytes(uint64_t memory_bytes, uint32_t seconds, double b
 	return hypot(memory * sqrt((share * (1 - share) + 1 / pages) / pages), rounding);
 }
 
+double dirty_rates_bytes(uint64_t bytes_per_s, uint32_t seconds)
+{
+	double bytes = (double)bytes_per_s * seconds, most = (double)MIB * seconds - PAGE_SHARE;
+
+	/* Nothing at all is nothing most often. */
+	return bytes_per_s && most > 0 ? bytes + most / 2 : bytes;
+}
+
 static struct guest *find(const struct dirty_rates *d, const char *uuid)
 {
 	struct guest *g;
@@ -122,14 +135,18 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The middle one: a guest that has just started, or did something once, is not always like that. */
-static double median_of(const double *samples, uint32_t count)
+/* The mean of those in the middle: a guest that has just started, or did something once, is not always like
+ * that; and the middle one alone would be a third further off than their mean. */
+static double middle_of(const double *samples, uint32_t count)
 {
-	double sorted[DIRTY_SAMPLES_KEPT];
+	double sorted[DIRTY_SAMPLES_KEPT], sum = 0;
+	uint32_t aside = (count + 1) / 4;
 
 	memcpy(sorted, samples, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), compare);
-	return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+	for (uint32_t i = aside; i < count - aside; i++)
+		sum += sorted[i];
+	return sum / (count - 2 * aside);
 }
 
 static void take_sample(struct guest *g, double bytes, uint64_t now_ms)
@@ -142,7 +159,7 @@ static void take_sample(struct guest *g, double bytes, uint64_t now_ms)
 	w->samples = g->taken[g->window] < DIRTY_SAMPLES_KEPT ? (uint32_t)g->taken[g->window]
 	                                                      : DIRTY_SAMPLES_KEPT;
 	n = w->samples;
-	middle = median_of(g->samples[g->window], w->samples);
+	middle = middle_of(g->samples[g->window], w->samples);
 	for (uint32_t i = 0; i < w->samples; i++)
 		sum += g->samples[g->window][i];
 	for (uint32_t i = 0; i < w->samples; i++)
@@ -151,6 +168,8 @@ static void take_sample(struct guest *g, double bytes, uint64_t now_ms)
 	error = dirty_rates_error_bytes(g->memory_bytes, w->seconds, middle) / sqrt(n);
 	if (n > 1)
 		error = fmax(error, sqrt(squares / (n - 1) / n));
+	if (n > 2)
+		error *= ASIDE_ERROR;
 	w->bytes = (uint64_t)middle;
 	w->error_bytes = (uint64_t)error;
 	w->at_ms = now_ms;
@@ -164,7 +183,7 @@ static void take_found(struct dirty_rates *d, struct guest *g, const struct vm_d
 		if (g->use.touched_bytes > g->memory_bytes)
 			g->use.touched_bytes = g->memory_bytes;
 	}
-	take_sample(g, (double)found->bytes_per_s * windows_s[g->window], d->now_ms);
+	take_sample(g, dirty_rates_bytes(found->bytes_per_s, windows_s[g->window]), d->now_ms);
 	g->use.problem[0] = '\0';
 	g->step = (g->step + 1) % ARRAY_SIZE(order);
 	g->window = order[g->step];

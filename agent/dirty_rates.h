@@ -32,7 +32,7 @@
 struct dirty_window {
 	uint32_t seconds;
 	uint64_t
-		bytes; /* of different pages written to in that time: the middle one of the samples */
+		bytes; /* of different pages written to in that time: the mean of the middle samples */
 	uint64_t error_bytes; /* its standard error */
 	uint32_t samples;     /* 0: not measured */
 	uint64_t at_ms;       /* the newest of them, clock_now_ms scale */
@@ -65,5 +65,9 @@ void dirty_rates_tick(struct dirty_rates *d, const struct inventory *inventory,
 /* NULL: nothing is known of it. Borrowed until the next tick. */
 const struct memory_use *dirty_rates_find(const struct dirty_rates *d, const char *uuid);
 
+/* What a rate means that is told in whole MiB/s and rounded down: of 1 MiB/s over 16 s, the 23 MiB that are
+ * the middle of 16 to 30. Found are steps of the 2 MiB that each page looked at stands for, so in one
+ * second nothing is lost. */
+double dirty_rates_bytes(uint64_t bytes_per_s, uint32_t seconds);
 /* One sample's standard error, by the number of pages that QEMU looks at. */
 double dirty_rates_error_bytes(uint64_t memory_bytes, uint32_t seconds, double bytes);

@@ -153,10 +153,10 @@ static void test_windows(void **state)
 	assert_null(dirty_rates_find(rates, steady));
 	w = wait_for(steady, 2, 1);
 	assert_int_equal(w->seconds, 16);
-	assert_int_equal(w->bytes, 160 * MIB);
+	assert_int_equal(w->bytes, (160 + 7) * MIB);
 	assert_int_equal(wait_for(steady, 0, 1)->bytes, 10 * MIB);
-	assert_int_equal(wait_for(steady, 1, 1)->bytes, 40 * MIB);
-	assert_int_equal(wait_for(hot, 2, 1)->bytes, 64 * MIB);
+	assert_int_equal(wait_for(steady, 1, 1)->bytes, (40 + 1) * MIB);
+	assert_int_equal(wait_for(hot, 2, 1)->bytes, (64 + 7) * MIB);
 	assert_int_equal(wait_for(hot, 0, 1)->bytes, 64 * MIB);
 	assert_int_equal(dirty_rates_find(rates, hot)->touched_bytes, GIB - 40 * MIB);
 	assert_true(told >= 4);
@@ -340,6 +340,25 @@ static void test_error_of_a_sample(void **state)
 	assert_true(dirty_rates_error_bytes(0, 1, 1e9) >= 0);
 }
 
+/* What is rounded down to whole MiB/s is given back its middle: on the average nothing is lost. */
+static void test_rounding_costs_nothing(void **state)
+{
+	(void)state;
+	for (uint32_t seconds = 1; seconds <= 16; seconds *= 4) {
+		double lost = 0;
+		unsigned n = 0;
+
+		for (unsigned pages = 16; pages < 16 + 10 * 16; pages++, n++) {
+			double bytes = (double)pages * 2 * (double)MIB;
+			uint64_t told_mib_per_s = (uint64_t)(bytes / (double)MIB / seconds);
+
+			lost += bytes - dirty_rates_bytes(told_mib_per_s * MIB, seconds);
+		}
+		assert_true(lost / n < 0.01 * (double)MIB && lost / n > -0.01 * (double)MIB);
+		assert_true(dirty_rates_bytes(0, seconds) == 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +369,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_failure_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hanging_holds_nobody_else, set_up, tear_down),
 		cmocka_unit_test(test_error_of_a_sample),
+		cmocka_unit_test(test_rounding_costs_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
