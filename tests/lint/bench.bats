@@ -225,7 +225,7 @@ judge_prediction() { "$root/tools/bench" prediction --figures "$moves" --gate; }
 @test "prediction: figures within the goals pass, and without --gate a missed goal is told" {
 	prediction_figures
 	run -0 judge_prediction
-	[[ $output == *"light_error_percent=10.0"*"heavy_within_percent=100"*"recognised=4 false_alarms=0" ]]
+	[[ $output == *"light_error_percent=10.0"*"heavy_within_percent=100"*"recognised=4 false_alarms=0 not_certain=0" ]]
 	sed -i 's/ 4000 4400 / 4000 4700 /' "$moves"
 	run -0 "$root/tools/bench" prediction --figures "$moves"
 	[[ $output == *"at most 15 %: MISSED"* ]]
@@ -243,15 +243,49 @@ judge_prediction() { "$root/tools/bench" prediction --figures "$moves" --gate; }
 	prediction_figures
 	sed -i '44s/GIVES_UP/CONVERGES/' "$moves"
 	run -1 judge_prediction
-	[[ $output == *"taken for one: MISSED"* ]]
+	[[ $output == *"expected not to: MISSED"* ]]
 	prediction_figures
 	sed -i '1s/CONVERGES/GIVES_UP/' "$moves"
 	run -1 judge_prediction
-	[[ $output == *"taken for one: MISSED"* ]]
+	[[ $output == *"expected not to: MISSED"* ]]
 	prediction_figures
 	sed -i '/FAILED/d' "$moves"
 	run -1 judge_prediction
 	[[ $output == *"NOT MEASURED"* ]]
+}
+
+@test "prediction: what is not certain is no false alarm, no miss is excused by it, and it counts within the interval" {
+	prediction_figures
+	sed -i '31s/ 11000 7000 14000 CONVERGES\(.*\) true / 60000 7000 61000 GIVES_UP\1 false /; 44s/ true / false /' "$moves"
+	run -0 judge_prediction
+	[[ $output == *"not certain, expected not to "*" 1 "*" 1"* ]]
+	[[ $output == *"heavy_within_percent=100"*"recognised=4 false_alarms=0 not_certain=2" ]]
+	sed -i '44s/GIVES_UP/CONVERGES/' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"expected not to: MISSED"*"recognised=3 false_alarms=0 not_certain=2" ]]
+	prediction_figures
+	sed -i '31,32s/ 11000 7000 14000 CONVERGES\(.*\) true / 60000 52000 61000 GIVES_UP\1 false /' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"within the interval: MISSED"* ]]
+}
+
+@test "prediction: who is certain of nothing fails, of what converges and of what does not" {
+	prediction_figures
+	sed -i 's/ true / false /' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"expected not to: reached"*"not certain 44 of 44;"*"(0 of 4): MISSED"* ]]
+	prediction_figures
+	sed -i '1,8s/ true / false /' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"not certain 8 of 44;"*"(22 of 30)"*": MISSED"* ]]
+	prediction_figures
+	sed -i '35,39s/ 7000 14000 CONVERGES\(.*\) true / 7000 61000 GIVES_UP\1 false /' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"expected not to: MISSED"*"heavy_within_percent=100"*"false_alarms=0 not_certain=5" ]]
+	prediction_figures
+	sed -i '42,44s/ true / false /' "$moves"
+	run -1 judge_prediction
+	[[ $output == *"(1 of 4): MISSED"* ]]
 }
 
 @test "every measurement explains itself, and owes no figures for it" {
