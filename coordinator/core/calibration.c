@@ -87,12 +87,22 @@ static double model_width(uint64_t expected_ms, uint64_t end_ms)
 	return expected_ms && end_ms ? fabs(log((double)end_ms / (double)expected_ms)) : 0;
 }
 
+/* What one is worth beside another of which the model was sure. */
+static double weight_of(const struct prediction *shown, double spread)
+{
+	double width = (model_width(shown->transfer_ms, shown->transfer_low_ms) +
+	                model_width(shown->transfer_ms, shown->transfer_high_ms)) /
+	               2 / 1.64 / spread;
+
+	return 1 / (1 + width * width);
+}
+
 void calibration_take(struct calibration *c, const struct calibration *general,
                       const struct prediction *shown, uint64_t actual_ms)
 {
 	struct line line = line_of(c, general);
 	double actual = (double)actual_ms / 1000, transfer = (double)shown->transfer_ms / 1000;
-	double error, explained;
+	double error, explained, weight;
 
 	if (!actual_ms || !shown->expected_ms)
 		return;
@@ -101,14 +111,16 @@ void calibration_take(struct calibration *c, const struct calibration *general,
 	explained = model_width(shown->transfer_ms,
 	                        error > 0 ? shown->transfer_high_ms : shown->transfer_low_ms);
 	explained /= 1.64;
-	c->squares = c->squares * FADE + fmax(error * error - explained * explained, 0);
-	c->squares_w = c->squares_w * FADE + 1;
+	/* And the wider the interval was, the less the path's part of it is seen. */
+	weight = weight_of(shown, spread_of(c, general));
+	c->squares = c->squares * FADE + weight * fmax(error * error - explained * explained, 0);
+	c->squares_w = c->squares_w * FADE + weight;
 	c->w *= FADE;
 	c->x *= FADE;
 	c->y *= FADE;
 	c->xx *= FADE;
 	c->xy *= FADE;
-	add(c, 1, transfer, actual);
+	add(c, weight, transfer, actual);
 	c->count++;
 }
 
@@ -117,24 +129,29 @@ static uint64_t to_ms(double seconds)
 	return (uint64_t)llround(seconds * 1000);
 }
 
+/* How long it is tried is a matter of settings, not of the path. */
+static double whole_s(const struct line *line, uint64_t transfer_ms, enum prediction_end end)
+{
+	double ratio = end == PREDICTION_GIVES_UP ? 1 : line->ratio;
+
+	return line->overhead_s + ratio * (double)transfer_ms / 1000;
+}
+
 void calibration_apply(const struct calibration *c, const struct calibration *general,
                        struct prediction *p)
 {
 	static const struct calibration nothing;
 	struct line line = line_of(c ? c : &nothing, general);
 	double spread = SPREAD_FACTOR * spread_of(c ? c : &nothing, general);
-	double expected = line.overhead_s + line.ratio * (double)p->transfer_ms / 1000;
-	double low = line.overhead_s + line.ratio * (double)p->transfer_low_ms / 1000;
-	double high = line.overhead_s + line.ratio * (double)p->transfer_high_ms / 1000;
+	double expected = whole_s(&line, p->transfer_ms, p->end);
+	double low = whole_s(&line, p->transfer_low_ms, p->low_end);
+	double high = whole_s(&line, p->transfer_high_ms, p->high_end);
 
 	if (!p->expected_ms)
 		return;
-	/* How long it is tried is a matter of settings, not of the path. */
-	if (p->end == PREDICTION_GIVES_UP) {
-		expected = line.overhead_s + (double)p->transfer_ms / 1000;
-		low = line.overhead_s + (double)p->transfer_low_ms / 1000;
-		high = line.overhead_s + (double)p->transfer_high_ms / 1000;
-	}
+	/* Where the ends are no transfers of the same kind a ratio may turn them round. */
+	low = fmin(low, expected);
+	high = fmax(high, expected);
 	spread = hypot(spread, SPREAD_FACTOR * SPREAD_FIXED_S / fmax(expected, SPREAD_FIXED_S));
 	p->expected_ms = to_ms(expected);
 	p->low_ms = to_ms(expected * exp(-hypot(spread, log(expected / fmax(low, 0.001)))));

@@ -6,7 +6,8 @@
  * is kept as weighted least squares of the relative error, newer ones counting more (each older one 5 %
  * less), so a constant of the path (its headers, its encryption, the hosts' own time) leaves
  * the error. Beside it the spread: the mean square of the logarithm of actual to predicted, as far as the
- * model's own interval had not explained it. Before there is any experience the assumptions are worth half of
+ * model's own interval had not explained it: where that was wide an error is the guest's own, and
+ * counts for little. Before there is any experience the assumptions are worth half of
  * one migration, then they fade. Pure. */
 #pragma once
 

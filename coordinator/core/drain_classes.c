@@ -212,24 +212,22 @@ static void fill_writes(const struct drain_problem *p, const struct drain *drain
 	struct migration_settings settings = p->fleet->options.settings;
 	const struct strategy *s = &settings.strategy;
 	const struct sighting *home = fleet_find_sighting(vm, vm->node);
-	struct dirty_curve curve;
 	double first_s, alone = p->in.hosts[guest->home].out_bytes_per_s;
 
-	predict_get_curve(&vm->memory_use, &curve);
 	/* A guest that stands still writes nothing. */
-	if (!curve.known || !home || strcmp(home->state.state, "paused") == 0)
+	if (!vm->writes.known || !home || strcmp(home->state.state, "paused") == 0)
 		return;
 	launch_take_drain(&settings, &drain->kept);
 	if (settings.bandwidth_bytes_per_s && (double)settings.bandwidth_bytes_per_s < alone)
 		alone = (double)settings.bandwidth_bytes_per_s;
 	first_s = guest->work_bytes / (alone > 1 ? alone : 1);
 	if (first_s > 0)
-		guest->dirty_bytes_per_s = dirty_curve_at(&curve, first_s) / first_s;
+		guest->dirty_bytes_per_s = dirty_curve_at(&vm->writes, first_s) / first_s;
 	/* With a measure permitted it ends at any rate, or is given up at any. */
 	if (!strategy_permits_auto_converge(s) && !strategy_permits_post_copy(s) &&
 	    !strategy_permits_pause(s))
 		guest->floor_bytes_per_s = (double)prediction_enough_bytes_per_s(
-			&curve, settings.max_downtime_ms);
+			&vm->writes, settings.max_downtime_ms);
 }
 
 void drain_classes_fill_guest(struct drain_problem *p, const struct drain *drain,

@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include "coordinator/core/dirty_curve.h"
 #include "coordinator/core/drain.h"
 #include "coordinator/core/migration.h"
 #include "coordinator/core/record.h"
@@ -154,6 +155,7 @@ struct vm {
 	const struct node *starts_on;  /* private to power_on.c: there it is being started again */
 	struct memory_used memory_use; /* the newest there is, also from where it was before ... */
 	uint64_t memory_use_ms;        /* ... heard then; 0 = never */
+	struct dirty_curve writes;     /* what its windows come to */
 	struct vm_record kept; /* for its next migration; uuid and name are set when it is saved */
 	uint64_t revision;
 	bool dirty, unsaved;

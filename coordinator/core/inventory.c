@@ -294,6 +294,17 @@ static void merge_window(struct memory_used *known, const struct memory_window *
 	known->windows[i] = *w;
 }
 
+static void fit_writes(const struct memory_used *use, struct dirty_curve *ret)
+{
+	struct dirty_point points[MEMORY_WINDOWS];
+
+	for (size_t i = 0; i < use->n_windows; i++)
+		points[i] = (struct dirty_point){ .seconds = use->windows[i].seconds,
+			                          .bytes = (double)use->windows[i].bytes,
+			                          .error = (double)use->windows[i].error_bytes };
+	dirty_curve_fit(points, use->n_windows, ret);
+}
+
 static void take_memory_use(struct fleet *fleet, struct vm *vm, const struct vm_state *state)
 {
 	const struct memory_used *use = &state->memory_use;
@@ -307,6 +318,8 @@ static void take_memory_use(struct fleet *fleet, struct vm *vm, const struct vm_
 		known->windows[i].age_ms += now_ms - vm->memory_use_ms;
 	for (size_t i = 0; i < use->n_windows; i++)
 		merge_window(known, &use->windows[i]);
+	if (use->n_windows)
+		fit_writes(known, &vm->writes);
 	if (use->touched_bytes)
 		known->touched_bytes = use->touched_bytes;
 	text_copy(known->problem, sizeof(known->problem), use->problem);

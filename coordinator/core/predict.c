@@ -72,17 +72,6 @@ void predict_forget_all(struct fleet *fleet)
 
 /* --- facts --- */
 
-void predict_get_curve(const struct memory_used *use, struct dirty_curve *ret)
-{
-	struct dirty_point points[MEMORY_WINDOWS];
-
-	for (size_t i = 0; i < use->n_windows; i++)
-		points[i] = (struct dirty_point){ .seconds = use->windows[i].seconds,
-			                          .bytes = (double)use->windows[i].bytes,
-			                          .error = (double)use->windows[i].error_bytes };
-	dirty_curve_fit(points, use->n_windows, ret);
-}
-
 static void take_path(const struct predict_question *q, uint64_t now_ms,
                       struct prediction_input *in)
 {
@@ -125,6 +114,7 @@ void predict_vm(const struct fleet *fleet, const struct vm *vm, const struct pre
 {
 	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
 	const struct predict_pair *pair, *general = find_pair(fleet, "", "");
+	static const struct dirty_shape nothing;
 	struct prediction_input in = { 0 };
 
 	*ret = (struct prediction){ 0 };
@@ -135,10 +125,10 @@ void predict_vm(const struct fleet *fleet, const struct vm *vm, const struct pre
 	in.disk_bytes = q->copied_bytes;
 	if (q->guard == GUARD_TWO_STEP)
 		in.commit_ms = COMMIT_MS + in.memory_bytes / GIB * COMMIT_PER_GIB_MS;
-	predict_get_curve(&vm->memory_use, &in.dirty);
+	in.dirty = vm->writes;
 	/* A guest that stands still writes nothing. */
 	if (strcmp(home->state.state, "paused") == 0)
-		in.dirty = (struct dirty_curve){ .known = true, .theta_s = 1, .error = 0.01 };
+		in.dirty = dirty_curve_of(&nothing, 0.01);
 	take_path(q, now_ms, &in);
 	take_settings(q->settings, in.memory_bytes + in.disk_bytes, &in);
 	prediction_make(&in, ret);
@@ -196,6 +186,10 @@ void predict_learn(struct fleet *fleet, const struct migration_record *m)
 	if (report->state != MIGRATION_DONE || report->bandwidth_tuned ||
 	    report->max_downtime_tuned || report->held_ms ||
 	    m->prediction.end != PREDICTION_CONVERGES || !report->duration_ms)
+		return;
+	/* Its interval reaches from one that arrives to one that is given up: what it took was the guest's, and
+	 * says nothing of the way. */
+	if (!m->prediction.certain)
 		return;
 	general = &get_pair(fleet, "", "")->calibration;
 	pair = &get_pair(fleet, m->source, m->target)->calibration;

@@ -34,9 +34,6 @@ void predict_begin(struct fleet *fleet, struct migration *m);
 void predict_learn(struct fleet *fleet, const struct migration_record *m);
 void predict_forget_all(struct fleet *fleet);
 
-/* The curve of what a guest writes; not known when it was never measured. */
-void predict_get_curve(const struct memory_used *use, struct dirty_curve *ret);
-
 /* What would help a guest that does not converge, by flag, and from which bandwidth it would; ""
  * for one that does. PREDICT_TEXT_BYTES. */
 char *predict_help(const struct prediction *p, const struct migration_settings *settings,

@@ -5,16 +5,13 @@
 #include "common/alloc.h"
 
 #include <assert.h>
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 /* Both ends of the interval are at 1.64 standard errors: nine of ten are within. */
 #define INTERVAL_ERRORS 1.64
-/* A dirty rate of which no error is known is taken for this uncertain. */
+/* A dirty rate of which no error is known is taken for this uncertain, like its measurements. */
 #define DIRTY_ERROR_DEFAULT 0.25
-/* Of weighted squares: what noise makes of them. A hot set that only noise suggests must not be seen. */
-#define FITS_AS_WELL 0.5
 /* What the curve itself leaves out, whatever it was fitted to: guests write in turn, not at random. */
 #define DIRTY_ERROR_MODEL 0.08
 /* QEMU's: from the second pass on that has more than half of what the one before sent, the guest is
@@ -48,16 +45,21 @@ struct path {
 
 /* --- passes --- */
 
-static double dirtied(const struct dirty_curve *curve, double scale, double seconds, double most)
+/* What is thought to be written: D, or one of its ends, by a factor. */
+struct writes {
+	struct dirty_curve curve;
+	double scale;
+};
+
+static double dirtied(const struct writes *writes, double throttle, double seconds, double most)
 {
-	double bytes = dirty_curve_at(curve, seconds) * scale;
+	double bytes = dirty_curve_at(&writes->curve, seconds) * writes->scale * (1 - throttle);
 
 	return bytes < most ? bytes : most;
 }
 
-/* The whole of it, with D scaled. */
-static void run_passes(const struct prediction_input *in, const struct path *path, double scale,
-                       struct run *ret)
+static void run_passes(const struct prediction_input *in, const struct path *path,
+                       const struct writes *writes, struct run *ret)
 {
 	double pass = path->touched / path->rate, throttle = 0;
 	unsigned heavy = 0;
@@ -75,8 +77,7 @@ static void run_passes(const struct prediction_input *in, const struct path *pat
 			return;
 		}
 		ret->seconds += pass;
-		next = dirtied(&in->dirty, scale * (1 - throttle), pass, path->touched) /
-		       path->rate;
+		next = dirtied(writes, throttle, pass, path->touched) / path->rate;
 		if (next > pass * PROGRESS_RATIO && !ret->stalled_after_s)
 			ret->stalled_after_s = ret->seconds;
 		if (in->auto_converge && next > pass * THROTTLE_TRIGGER && ++heavy >= 2) {
@@ -94,154 +95,6 @@ static void run_passes(const struct prediction_input *in, const struct path *pat
 	}
 }
 
-/* --- the curve --- */
-
-double dirty_curve_at(const struct dirty_curve *curve, double seconds)
-{
-	double turn;
-
-	if (!curve->known || seconds <= 0)
-		return 0;
-	turn = curve->knee_s > 0 ? curve->turn_bytes * fmin(seconds / curve->knee_s, 1) : 0;
-	return curve->hot_bytes * -expm1(-seconds / curve->theta_s) + turn +
-	       curve->cold_bytes_per_s * seconds;
-}
-
-static bool is_usable(const struct dirty_point *p)
-{
-	return isfinite(p->seconds) && isfinite(p->bytes) && p->seconds > 0 && p->bytes >= 0;
-}
-
-/* What one measurement counts for: its error, and never less than a twentieth of it: the model is
- * no better. */
-static double weight_of(const struct dirty_point *p)
-{
-	double error = p->error > 0 && isfinite(p->error) ? p->error
-	                                                  : p->bytes * DIRTY_ERROR_DEFAULT;
-
-	error = fmax(error, fmax(p->bytes / 20, 4096));
-	return 1 / (error * error);
-}
-
-/* How much of a hot set is written in that time: at random, or in turn. */
-static double share_of(double seconds, double scale, bool in_turn)
-{
-	return in_turn ? fmin(seconds / scale, 1) : -expm1(-seconds / scale);
-}
-
-struct fit {
-	double hot, cold, scale;
-	double left; /* the weighted squares that remain */
-};
-
-/* The best W and c, neither below 0, for one theta or knee. */
-static struct fit fit_for(const struct dirty_point *points, size_t count, double scale,
-                          bool in_turn)
-{
-	double aa = 0, ab = 0, bb = 0, ay = 0, by = 0, yy = 0, w = 0, c = 0, det;
-
-	for (size_t i = 0; i < count; i++) {
-		double weight, a, b, y;
-
-		if (!is_usable(&points[i]))
-			continue;
-		weight = weight_of(&points[i]);
-		a = share_of(points[i].seconds, scale, in_turn);
-		b = points[i].seconds;
-		y = points[i].bytes;
-		aa += weight * a * a;
-		ab += weight * a * b;
-		bb += weight * b * b;
-		ay += weight * a * y;
-		by += weight * b * y;
-		yy += weight * y * y;
-	}
-	det = aa * bb - ab * ab;
-	if (det > 1e-9 * aa * bb) {
-		w = (ay * bb - by * ab) / det;
-		c = (by * aa - ay * ab) / det;
-	}
-	if (det <= 1e-9 * aa * bb || w < 0 || c < 0) {
-		bool hot_only = ay * ay / aa > by * by / bb;
-
-		w = hot_only ? ay / aa : 0;
-		c = hot_only ? 0 : by / bb;
-	}
-	return (struct fit){ .hot = w,
-		             .cold = c,
-		             .scale = scale,
-		             .left = yy - 2 * (w * ay + c * by) + w * w * aa + 2 * w * c * ab +
-		                     c * c * bb };
-}
-
-/* Scales from a tenth of the shortest window to the longest one, in steps of a fifth. Of those that fit
- * as well as the best, the middle one: two windows alone leave it open whether pages are hot, or rarely
- * written twice. */
-static struct fit fit_hot_set(const struct dirty_point *points, size_t count, double shortest,
-                              double longest, bool in_turn)
-{
-	struct fit fits[64], chosen = { .scale = 1 };
-	double best = DBL_MAX, scale = shortest / 10;
-	size_t n = 0, good = 0, taken = 0;
-
-	for (; scale <= longest * 1.2 && n < ARRAY_SIZE(fits); scale *= 1.2, n++) {
-		fits[n] = fit_for(points, count, scale, in_turn);
-		best = fmin(best, fits[n].left);
-	}
-	for (size_t i = 0; i < n; i++)
-		good += fits[i].left <= best + FITS_AS_WELL;
-	for (size_t i = 0; i < n; i++) {
-		if (fits[i].left <= best + FITS_AS_WELL && taken++ == good / 2)
-			chosen = fits[i];
-	}
-	return chosen;
-}
-
-static void take_mean(const struct fit *random, const struct fit *turn, struct dirty_curve *ret)
-{
-	ret->hot_bytes = random->hot / 2;
-	ret->theta_s = random->scale;
-	ret->turn_bytes = turn->hot / 2;
-	ret->knee_s = turn->scale;
-	ret->cold_bytes_per_s = (random->cold + turn->cold) / 2;
-}
-
-void dirty_curve_fit(const struct dirty_point *points, size_t count, struct dirty_curve *ret)
-{
-	double shortest = DBL_MAX, longest = 0, squares = 0;
-	struct dirty_curve curve = { .theta_s = 1 };
-	size_t usable = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (!is_usable(&points[i]))
-			continue;
-		usable++;
-		shortest = fmin(shortest, points[i].seconds);
-		longest = fmax(longest, points[i].seconds);
-		squares += points[i].bytes > 0
-		                   ? 1 / weight_of(&points[i]) / (points[i].bytes * points[i].bytes)
-		                   : 0;
-	}
-	*ret = (struct dirty_curve){ .theta_s = 1 };
-	if (!usable)
-		return;
-	if (longest > shortest * 1.01) {
-		struct fit random = fit_hot_set(points, count, shortest, longest, false);
-		struct fit turn = fit_hot_set(points, count, shortest, longest, true);
-
-		take_mean(&random, &turn, &curve);
-	} else {
-		/* One window: all that is known is a rate. */
-		struct fit line = fit_for(points, count, 1e9, true);
-
-		curve.cold_bytes_per_s = line.cold + line.hot / line.scale;
-	}
-	curve.known = true;
-	/* Several windows each have their own error; a curve through them has a part of it. */
-	curve.error = sqrt(squares) / (double)usable;
-	*ret = curve;
-}
-
 /* --- the whole --- */
 
 static double downtime_of(uint64_t max_downtime_ms)
@@ -254,6 +107,44 @@ uint64_t prediction_enough_bytes_per_s(const struct dirty_curve *dirty, uint64_t
 	double seconds = downtime_of(max_downtime_ms);
 
 	return (uint64_t)ceil(dirty_curve_at(dirty, seconds) / seconds);
+}
+
+static double error_of(const struct dirty_curve *curve)
+{
+	return hypot(curve->error > 0 ? curve->error : DIRTY_ERROR_DEFAULT, DIRTY_ERROR_MODEL);
+}
+
+/* D, at one of its ends: wrong by its error, or what writes least or most of all that fit. */
+static void find_ends(const struct dirty_curve *dirty, int way, struct writes *ret_scaled,
+                      struct writes *ret_shaped)
+{
+	double error = INTERVAL_ERRORS * error_of(dirty);
+
+	*ret_scaled = (struct writes){ *dirty, fmax(1 + way * error, 0) };
+	*ret_shaped = (struct writes){ dirty_curve_of(way > 0 ? &dirty->most : &dirty->least, 0),
+		                       1 };
+}
+
+void prediction_enough_range(const struct dirty_curve *dirty, uint64_t max_downtime_ms,
+                             uint64_t *ret_least, uint64_t *ret_most)
+{
+	uint64_t *const rets[] = { ret_least, ret_most };
+
+	for (int i = 0; i < 2; i++) {
+		int way = i ? 1 : -1;
+		double seconds = downtime_of(max_downtime_ms), scaled_bytes, shaped_bytes;
+		struct writes scaled, shaped;
+
+		*rets[i] = 0;
+		if (!dirty->known)
+			continue;
+		find_ends(dirty, way, &scaled, &shaped);
+		scaled_bytes = dirty_curve_at(&scaled.curve, seconds) * scaled.scale;
+		shaped_bytes = dirty_curve_at(&shaped.curve, seconds);
+		*rets[i] = (uint64_t)ceil((way > 0 ? fmax(scaled_bytes, shaped_bytes)
+		                                   : fmin(scaled_bytes, shaped_bytes)) /
+		                          seconds);
+	}
 }
 
 uint64_t prediction_stream_bytes_per_s(uint64_t wire_bytes_per_s)
@@ -328,12 +219,12 @@ static void take_measure(const struct prediction_input *in, const struct path *p
 	                                          PREDICTION_SWITCHOVER_MS + in->commit_ms;
 }
 
-static bool judge(const struct prediction_input *in, const struct path *path, double scale,
-                  struct prediction *p)
+static bool judge(const struct prediction_input *in, const struct path *path,
+                  const struct writes *writes, struct prediction *p)
 {
 	struct run run;
 
-	run_passes(in, path, scale, &run);
+	run_passes(in, path, writes, &run);
 	p->passes = run.passes;
 	if (!run.converges || is_late(in, &run)) {
 		take_measure(in, path, &run, p);
@@ -351,20 +242,57 @@ static bool judge(const struct prediction_input *in, const struct path *path, do
 	return true;
 }
 
-static double error_of(const struct dirty_curve *curve)
+/* Outcomes are named from the best to the worst; of two that are the same the one that takes longer. */
+static bool is_worse(const struct prediction *a, const struct prediction *b)
 {
-	return hypot(curve->error > 0 ? curve->error : DIRTY_ERROR_DEFAULT, DIRTY_ERROR_MODEL);
+	if (a->end != b->end)
+		return a->end > b->end;
+	if (a->high_known != b->high_known)
+		return b->high_known;
+	return a->transfer_ms > b->transfer_ms;
+}
+
+/* One end of the interval (@way -1: the good one): of D's two, whichever is further that way. */
+static void judge_end(const struct prediction_input *in, const struct path *path, int way,
+                      struct prediction *ret)
+{
+	struct prediction other = { 0 };
+	struct writes scaled, shaped;
+
+	find_ends(&in->dirty, way, &scaled, &shaped);
+	judge(in, path, &scaled, ret);
+	if (!in->dirty.known)
+		return;
+	judge(in, path, &shaped, &other);
+	if (way > 0 ? is_worse(&other, ret) : is_worse(ret, &other))
+		*ret = other;
+}
+
+static void take_low(const struct prediction *good, struct prediction *p)
+{
+	if (good->transfer_ms >= p->transfer_low_ms)
+		return;
+	p->transfer_low_ms = good->transfer_ms;
+	p->low_end = good->end;
+}
+
+/* What is given up may be so before it would have arrived. */
+static void take_high(const struct prediction *other, struct prediction *p)
+{
+	if (other->transfer_ms <= p->transfer_high_ms)
+		return;
+	p->transfer_high_ms = other->transfer_ms;
+	p->high_end = other->end;
 }
 
 void prediction_make(const struct prediction_input *in, struct prediction *ret)
 {
 	double bandwidth_error = INTERVAL_ERRORS * fmax(in->bandwidth_error, 0);
-	double dirty_error = INTERVAL_ERRORS * error_of(&in->dirty);
 	uint64_t overhead = in->overhead_ms ? in->overhead_ms : PREDICTION_OVERHEAD_MS;
 	struct prediction p = { 0 }, good = { 0 }, bad = { 0 };
 	struct path path = path_of(in, 1), best = path_of(in, 1 + bandwidth_error);
 	struct path worst = path_of(in, fmax(1 - bandwidth_error, 0.1));
-	bool ends, ends_well, ends_badly;
+	struct writes expected = { in->dirty, 1 };
 
 	*ret = (struct prediction){ 0 };
 	if (!in->bandwidth_bytes_per_s || !in->memory_bytes)
@@ -372,13 +300,16 @@ void prediction_make(const struct prediction_input *in, struct prediction *ret)
 	/* What is in use is not known: it may be little. */
 	if (!in->touched_bytes)
 		best.touched /= 2;
-	ends = judge(in, &path, 1, &p);
-	ends_well = judge(in, &best, in->dirty.known ? fmax(1 - dirty_error, 0) : 0, &good);
-	ends_badly = judge(in, &worst, 1 + dirty_error, &bad);
+	judge(in, &path, &expected, &p);
+	judge_end(in, &best, -1, &good);
+	judge_end(in, &worst, 1, &bad);
 
-	p.certain = in->dirty.known && ends_well == ends_badly && ends == ends_badly;
-	p.transfer_low_ms = good.transfer_ms < p.transfer_ms ? good.transfer_ms : p.transfer_ms;
-	p.transfer_high_ms = bad.transfer_ms > p.transfer_ms ? bad.transfer_ms : p.transfer_ms;
+	p.certain = in->dirty.known && good.end == p.end && bad.end == p.end;
+	p.transfer_low_ms = p.transfer_high_ms = p.transfer_ms;
+	p.low_end = p.high_end = p.end;
+	take_low(&good, &p);
+	take_high(&good, &p);
+	take_high(&bad, &p);
 	p.expected_ms = overhead + p.transfer_ms;
 	p.low_ms = overhead + p.transfer_low_ms;
 	p.high_ms = overhead + p.transfer_high_ms;
@@ -386,7 +317,7 @@ void prediction_make(const struct prediction_input *in, struct prediction *ret)
 	if (bad.downtime_high_ms > p.downtime_high_ms)
 		p.downtime_high_ms = bad.downtime_high_ms;
 	if (!in->dirty.known)
-		p.end = PREDICTION_UNKNOWN;
+		p.end = p.low_end = p.high_end = PREDICTION_UNKNOWN;
 	if (!p.high_known)
 		p.high_ms = 0;
 	p.enough_bytes_per_s = prediction_enough_bytes_per_s(&in->dirty, in->max_downtime_ms);

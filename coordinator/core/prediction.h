@@ -13,18 +13,17 @@
  *	      | /                     that short). A rate per second alone says too little: a small
  *	      '----------- t          hot set is written again and again, and fits into L as a whole.
  *
- * D is fitted to what was measured at two or more windows: W (1 - exp(-t/theta)) + c t, as of a guest that
- * writes to its hot set at random, and W min(t/knee, 1) + c t, as of one that goes through it in turn. Few
- * windows seldom tell them apart, so it is the mean of both; with W, c >= 0 it is concave whatever the
- * measurements are.
- *
- * The interval is the same computation with everything at its bad end, and at its good end; what that
- * does not explain of past errors between the same hosts is added (core/calibration.h). What is not
- * known widens it, or is said to be unknown; it is never a zero.
+ * The interval is the same computation with everything at its bad end, and at its good end (of D: see
+ * core/dirty_curve.h); what that does not explain of past errors between the same hosts is added
+ * (core/calibration.h). What is not known widens it, or is said to be unknown; it is never a zero. Where
+ * one end converges and the other does not, that is no foretelling: it is said not to be certain, what is
+ * expected is the middle's, and each end of the interval says what it stands for.
  *
  * Every figure of a move that converges grows with the memory, with D and with 1/b (the passes become
  * longer and more). Pure: doubles of seconds and bytes inside, no clock, no fleet. */
 #pragma once
+
+#include "coordinator/core/dirty_curve.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,26 +43,6 @@
 /* Passes that are followed before it is taken for one that does not end; those that converge at all
  * need far less, each is shorter than the one before. */
 #define PREDICTION_PASSES_MAX 1000
-
-/* One measurement, or the mean of several of the same window. */
-struct dirty_point {
-	double seconds;
-	double bytes; /* of different pages, written to in that time */
-	double error; /* standard error, in bytes; 0 = not known */
-};
-
-/* D(t) = hot (1 - exp(-t / theta)) + turn min(t / knee, 1) + cold t */
-struct dirty_curve {
-	bool known; /* false: nothing was measured */
-	double hot_bytes, theta_s, turn_bytes, knee_s, cold_bytes_per_s; /* knee_s 0: no turn */
-	double error; /* relative standard error of D where it was measured */
-};
-
-/* Points that make no sense (not positive or not finite) are left out; none left: not known. One
- * window alone is taken for a constant rate, which is never too little for a longer time. */
-void dirty_curve_fit(const struct dirty_point *points, size_t count, struct dirty_curve *ret);
-/* Never falls with @seconds, and D(seconds) / seconds never rises. */
-double dirty_curve_at(const struct dirty_curve *curve, double seconds);
 
 struct prediction_input {
 	uint64_t memory_bytes;  /* the guest's maximum */
@@ -95,9 +74,11 @@ enum prediction_end {
 
 struct prediction {
 	enum prediction_end end;
-	/* Both ends of the interval converge: what is said of convergence does not hang on an error of
-	 * the measurements. */
+	/* It ends so at the good end and at the bad one, too: what is said of it does not hang on an
+	 * error of the measurements. */
 	bool certain;
+	/* What the ends of the interval stand for: how it ends if it takes so long. */
+	enum prediction_end low_end, high_end;
 	uint64_t expected_ms, low_ms,
 		high_ms; /* of the whole; GIVES_UP: until then. 0 = not known */
 	bool high_known; /* false: there is no end in sight at the bad end */
@@ -120,6 +101,10 @@ void prediction_make(const struct prediction_input *in, struct prediction *ret);
 
 /* D(L)/L: what a guest needs to converge to that downtime. 0 = not known, or it writes nothing. */
 uint64_t prediction_enough_bytes_per_s(const struct dirty_curve *dirty, uint64_t max_downtime_ms);
+
+/* The same at the good end and at the bad one of what was measured. */
+void prediction_enough_range(const struct dirty_curve *dirty, uint64_t max_downtime_ms,
+                             uint64_t *ret_least, uint64_t *ret_most);
 
 /* What a stream of memory has of so many bytes a second on the wire: pages of 4096 bytes go with 8 of
  * their own in segments of 1448 of 1514, in TLS records with 22 more each 16 KiB. */

@@ -231,6 +231,8 @@ json_t *store_json_prediction_new(const struct prediction *p)
 	if (!p->expected_ms)
 		return object;
 	json_object_set_new(object, "end", json_text(prediction_end_name(p->end)));
+	json_object_set_new(object, "low_end", json_text(prediction_end_name(p->low_end)));
+	json_object_set_new(object, "high_end", json_text(prediction_end_name(p->high_end)));
 	json_put(object, "certain", p->certain);
 	json_put(object, "high_known", p->high_known);
 	json_put(object, "passes", p->passes);
@@ -250,11 +252,18 @@ json_t *store_json_prediction_new(const struct prediction *p)
 	return object;
 }
 
+static enum prediction_end get_end(const json_t *object, const char *key)
+{
+	const char *end = json_string_value(json_object_get(object, key));
+
+	return end ? prediction_end_by_name(end) : PREDICTION_UNKNOWN;
+}
+
 void store_json_read_prediction(const json_t *object, struct prediction *ret)
 {
-	const char *end = json_string_value(json_object_get(object, "end"));
-
-	ret->end = end ? prediction_end_by_name(end) : PREDICTION_UNKNOWN;
+	ret->end = get_end(object, "end");
+	ret->low_end = get_end(object, "low_end");
+	ret->high_end = get_end(object, "high_end");
 	ret->certain = json_number(object, "certain");
 	ret->high_known = json_number(object, "high_known");
 	ret->passes = (uint32_t)json_number(object, "passes");

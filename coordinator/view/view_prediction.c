@@ -44,6 +44,8 @@ Drover__V1__Prediction *view_prediction_new(const struct prediction *p,
 	drover__v1__prediction__init(m);
 	m->end = (Drover__V1__Prediction__End)p->end;
 	m->certain = p->certain;
+	m->low_end = (Drover__V1__Prediction__End)p->low_end;
+	m->high_end = (Drover__V1__Prediction__End)p->high_end;
 	m->expected_ms = p->expected_ms;
 	m->low_ms = p->low_ms;
 	m->high_ms = p->high_ms;

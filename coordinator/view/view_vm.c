@@ -65,19 +65,22 @@ static char *convergence(const struct fleet *fleet, const struct vm *vm)
 {
 	struct migration_settings next = fleet->options.settings;
 	char rate[UNITS_TEXT_BYTES], pause[UNITS_TEXT_BYTES];
-	struct dirty_curve curve;
-	uint64_t enough;
+	char least_rate[UNITS_TEXT_BYTES], most_rate[UNITS_TEXT_BYTES];
+	uint64_t enough, least, most;
 
 	tune_apply_kept(vm, &next);
-	predict_get_curve(&vm->memory_use, &curve);
-	if (!curve.known)
+	if (!vm->writes.known)
 		return NULL;
-	enough = prediction_enough_bytes_per_s(&curve, next.max_downtime_ms);
-	return xasprintf("it converges to a pause of %s from %s on",
-	                 units_format_duration(next.max_downtime_ms ? next.max_downtime_ms
-	                                                            : PREDICTION_DOWNTIME_MS,
-	                                       pause),
-	                 units_format_rate(enough, rate));
+	enough = prediction_enough_bytes_per_s(&vm->writes, next.max_downtime_ms);
+	prediction_enough_range(&vm->writes, next.max_downtime_ms, &least, &most);
+	return xasprintf(
+		"it converges to a pause of %s from %s on (%s to %s, by the error of what was "
+		"sampled)",
+		units_format_duration(next.max_downtime_ms ? next.max_downtime_ms
+	                                                   : PREDICTION_DOWNTIME_MS,
+	                              pause),
+		units_format_rate(enough, rate), units_format_rate(least, least_rate),
+		units_format_rate(most, most_rate));
 }
 
 void view_add_vm_lines(const struct fleet *fleet, const struct vm *vm, uint64_t now_ms,

@@ -298,6 +298,15 @@ wait_for() {
 	wait_for 7 "watch since=3 of=4"
 }
 
+@test "migrate --dry-run: a guest of which the samples permit both may not converge, and both are told" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" migrate busy --to host2 --dry-run
+	[[ $output == *"takes "*"(5.6 s to 1 min 9 s)"*"may not converge"* ]]
+	[[ $output == *"not certain: what was measured permits both: it converges within 5.6 s, or is given up after 1 min 9 s"* ]]
+	run --separate-stderr -0 "$drover" migrate busy --to host2 --dry-run -o json
+	jq -e '.prediction | .certain == false and .end == "GIVES_UP" and .lowEnd == "CONVERGES" and .highEnd == "GIVES_UP"' <<<"$output"
+}
+
 @test "migrate: 0 with a summary, 1 with the reason, 4 with the check" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" migrate web1

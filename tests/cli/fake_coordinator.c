@@ -473,6 +473,7 @@ static void handle_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, 
 	Drover__V1__Migration migration = DROVER__V1__MIGRATION__INIT;
 	Drover__V1__Check check = DROVER__V1__CHECK__INIT, *checks[] = { &check };
 	bool web = strcmp(request->vm, "web1") == 0, stuck = strcmp(request->vm, "stuck") == 0;
+	Drover__V1__Prediction prediction = DROVER__V1__PREDICTION__INIT;
 
 	(void)context;
 	if (strcmp(request->vm, "pinned") == 0) {
@@ -488,6 +489,19 @@ static void handle_migrate(struct mesh_incoming *in, const ProtobufCMessage *m, 
 	} else if (web && request->dry_run) {
 		fake_dry_migrate(in, request->target);
 		return;
+	} else if (request->dry_run && strcmp(request->vm, "busy") == 0) {
+		/* Samples that permit both: given up after a minute, or there in six seconds. */
+		migration.vm_name = request->vm;
+		migration.target = S("host2");
+		prediction.end = prediction.high_end = DROVER__V1__PREDICTION__END__GIVES_UP;
+		prediction.low_end = DROVER__V1__PREDICTION__END__CONVERGES;
+		prediction.expected_ms = 60300;
+		prediction.low_ms = 5600;
+		prediction.high_ms = 69100;
+		prediction.high_known = true;
+		reply.migration = &migration;
+		reply.prediction = &prediction;
+		reply.eta_ms = prediction.expected_ms;
 	} else if (web || stuck) {
 		migration.number = web ? 21 : 22;
 		migration.vm_name = request->vm;

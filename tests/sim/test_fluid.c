@@ -146,7 +146,9 @@ static void test_measured(void **state)
 	struct fluid_copy c = { .downtime_s = 0.3,
 		                .dirty_bytes_per_s = 1e6,
 		                .working_set_bytes = 1e9,
-		                .curve = { .known = true, .hot_bytes = 100, .theta_s = 0.001 } };
+		                .curve = dirty_curve_of(
+					&(struct dirty_shape){ .hot_bytes = 100, .scale_s = 0.001 },
+					0) };
 
 	(void)state;
 	/* A hot set of 100 bytes, written all over within a second: 10 s, 1 s, 1 s ... at 100 a second. */

@@ -35,7 +35,7 @@ static double noise(double deviation)
 
 static struct prediction model(double transfer_s)
 {
-	struct prediction p = { .end = PREDICTION_CONVERGES, .high_known = true };
+	struct prediction p = { .end = PREDICTION_CONVERGES, .certain = true, .high_known = true };
 
 	p.transfer_ms = (uint64_t)(transfer_s * 1000);
 	p.transfer_low_ms = p.transfer_ms * 97 / 100;
@@ -333,6 +333,98 @@ static void test_held_teaches_nothing(void **state)
 	core_world_free(world);
 }
 
+/* What arrives though it may not, or was expected not to, tells of the guest; the pair of hosts learns nothing. */
+static void test_uncertain_teaches_nothing(void **state)
+{
+	struct migration_record m = { .state = MIGRATION_DONE,
+		                      .source = "host1",
+		                      .target = "host2" };
+	struct core_world *world = two_hosts(MIB);
+	struct migration_settings settings = { 0 };
+	struct predict_question q = { .settings = &settings };
+	struct prediction before, after;
+	struct vm *guest;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(fleet_get_vm(world->fleet, "web1", &guest, &err), 0);
+	q.source = fleet_find_node(world->fleet, "host1");
+	q.target = fleet_find_node(world->fleet, "host2");
+	predict_vm(world->fleet, guest, &q, world->now_ms, &before);
+	m.report.state = MIGRATION_DONE;
+	m.prediction = before;
+	m.report.duration_ms = before.expected_ms * 3;
+	for (int i = 0; i < 2; i++) {
+		m.prediction.certain = i == 1;
+		m.prediction.end = i == 1 ? PREDICTION_GIVES_UP : PREDICTION_CONVERGES;
+		for (unsigned k = 0; k < 8; k++)
+			predict_learn(world->fleet, &m);
+		predict_vm(world->fleet, guest, &q, world->now_ms, &after);
+		assert_int_equal(after.expected_ms, before.expected_ms);
+		assert_int_equal(after.high_ms, before.high_ms);
+	}
+	core_world_free(world);
+}
+
+/* Where the model itself was unsure an error is its own, and a hit no proof: the line and the spread stay. */
+static void test_wide_intervals_teach_little(void **state)
+{
+	struct prediction p[2], shown;
+
+	(void)state;
+	for (int wide = 0; wide < 2; wide++) {
+		struct calibration c = { 0 };
+
+		for (unsigned i = 0; i < 10; i++) {
+			shown = model(10);
+			if (wide) {
+				shown.transfer_low_ms = 2000;
+				shown.transfer_high_ms = 50000;
+			}
+			calibration_take(&c, NULL, &shown, 18000);
+		}
+		p[wide] = model(10);
+		calibration_apply(&c, NULL, &p[wide]);
+	}
+	assert_in_range(p[0].expected_ms, 17000, 19000);
+	assert_in_range(p[1].expected_ms, 12000, 15000);
+	/* Not narrower than before there was any. */
+	shown = model(10);
+	calibration_apply(NULL, NULL, &shown);
+	assert_true((double)p[1].high_ms / (double)p[1].expected_ms >
+	            0.9 * (double)shown.high_ms / (double)shown.expected_ms);
+}
+
+/* One that is given up after a minute, or arrives after five seconds: a path that takes twice as long arrives
+ * later, and is given up when it was. */
+static void test_ends_of_two_kinds(void **state)
+{
+	struct prediction p = { .end = PREDICTION_GIVES_UP,
+		                .low_end = PREDICTION_CONVERGES,
+		                .high_end = PREDICTION_GIVES_UP,
+		                .high_known = true,
+		                .transfer_ms = 60000,
+		                .transfer_low_ms = 5000,
+		                .transfer_high_ms = 60000,
+		                .expected_ms = 62000 };
+	struct prediction slow = p;
+	struct calibration c = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		struct prediction shown = model(1 + i);
+
+		calibration_take(&c, NULL, &shown, 2000 * (1 + i) + 2000);
+	}
+	calibration_apply(NULL, NULL, &p);
+	calibration_apply(&c, NULL, &slow);
+	assert_in_range(p.low_ms, 6000, 7000);
+	assert_in_range(slow.low_ms, 10500, 12500);
+	assert_in_range(p.expected_ms, 61500, 62500);
+	assert_in_range(slow.expected_ms, 61000, 63000);
+	assert_in_range(slow.high_ms, 62000, 80000);
+}
+
 /* One that does not converge: at which bandwidth it would, and which flags help, but none that is given. */
 static void test_help(void **state)
 {
@@ -368,6 +460,9 @@ int main(void)
 		cmocka_unit_test(test_measurements_move_along),
 		cmocka_unit_test(test_lanes),
 		cmocka_unit_test(test_held_teaches_nothing),
+		cmocka_unit_test(test_uncertain_teaches_nothing),
+		cmocka_unit_test(test_wide_intervals_teach_little),
+		cmocka_unit_test(test_ends_of_two_kinds),
 		cmocka_unit_test(test_help),
 	};
 

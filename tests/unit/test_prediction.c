@@ -183,11 +183,10 @@ static struct prediction_input random_input(void)
 	if (in.disk_bytes > (uint64_t)1e10)
 		in.disk_bytes = 0;
 	in.touched_bytes = (uint64_t)((double)in.memory_bytes * draw(0.2, 1));
-	in.dirty = (struct dirty_curve){ .known = true,
-		                         .theta_s = draw(0.05, 20),
-		                         .hot_bytes = draw(0, 2) * (double)GIB,
-		                         .cold_bytes_per_s = draw(0, 3e8),
-		                         .error = draw(0.01, 0.4) };
+	in.dirty = dirty_curve_of(&(struct dirty_shape){ .scale_s = draw(0.05, 20),
+	                                                 .hot_bytes = draw(0, 2) * (double)GIB,
+	                                                 .cold_bytes_per_s = draw(0, 3e8) },
+	                          draw(0.01, 0.4));
 	return in;
 }
 
@@ -220,6 +219,7 @@ static void p13_monotone(void **state)
 	for (size_t i = 0; i < GUESTS; i++) {
 		struct prediction_input in = random_input(), other = in;
 		double factor = draw(1, 3);
+		struct dirty_shape shape;
 		struct prediction p, q;
 
 		prediction_make(&in, &p);
@@ -232,8 +232,10 @@ static void p13_monotone(void **state)
 		assert_not_longer(&q, &p);
 
 		other = in;
-		other.dirty.hot_bytes *= factor;
-		other.dirty.cold_bytes_per_s *= factor;
+		shape = other.dirty.random;
+		shape.hot_bytes *= factor;
+		shape.cold_bytes_per_s *= factor;
+		other.dirty = dirty_curve_of(&shape, other.dirty.error);
 		prediction_make(&other, &q);
 		assert_not_longer(&p, &q);
 
@@ -335,16 +337,19 @@ static void test_curve_of_one_window(void **state)
 
 /* --- what is unknown, and what is done --- */
 
+static struct dirty_curve steady(double bytes_per_s, double error)
+{
+	return dirty_curve_of(&(struct dirty_shape){ .cold_bytes_per_s = bytes_per_s }, error);
+}
+
 static struct prediction_input web1(void)
 {
-	return (struct prediction_input){
-		.memory_bytes = 4 * GIB,
-		.touched_bytes = 3 * GIB,
-		.bandwidth_bytes_per_s = 100000000,
-		.dirty = { .known = true, .theta_s = 1, .cold_bytes_per_s = 10e6, .error = 0.1 },
-		.completion_ms = 600000,
-		.progress_ms = 150000
-	};
+	return (struct prediction_input){ .memory_bytes = 4 * GIB,
+		                          .touched_bytes = 3 * GIB,
+		                          .bandwidth_bytes_per_s = 100000000,
+		                          .dirty = steady(10e6, 0.1),
+		                          .completion_ms = 600000,
+		                          .progress_ms = 150000 };
 }
 
 /* Without a bandwidth nothing is said; without a dirty rate there is a low end and no high one. */
@@ -403,7 +408,7 @@ static void test_measures(void **state)
 	struct prediction p;
 
 	(void)state;
-	in.dirty.cold_bytes_per_s = 130e6;
+	in.dirty = steady(130e6, 0.1);
 	prediction_make(&in, &p);
 	assert_int_equal(p.end, PREDICTION_GIVES_UP);
 	assert_in_range(p.enough_bytes_per_s, 129999999, 130000010);
@@ -439,7 +444,7 @@ static void test_late(void **state)
 	assert_int_equal(p.expected_ms, 10000 + PREDICTION_OVERHEAD_MS);
 	in.completion_ms = 0;
 	in.progress_ms = 0;
-	in.dirty.cold_bytes_per_s = 200e6;
+	in.dirty = steady(200e6, 0.1);
 	prediction_make(&in, &p);
 	assert_int_equal(p.end, PREDICTION_GIVES_UP);
 	assert_false(p.high_known);

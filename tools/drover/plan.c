@@ -54,22 +54,26 @@ static void against_note(const struct output *o, const Drover__V1__Drain *drain)
 	}
 }
 
-/* Guests that are not foretold to converge, and those of which that is not known: one line each. */
+/* Guests that are not foretold to converge, and those of which that is not certain or not known: one line
+ * each. */
 static void predictions_note(const struct output *o, const Drover__V1__Drain *drain)
 {
 	for (size_t i = 0; i < drain->n_vms; i++) {
 		const Drover__V1__DrainVm *vm = drain->vms[i];
 		const Drover__V1__Prediction *p = vm->prediction;
 		_cleanup_free_ char *name = NULL, *help = NULL, *basis = NULL;
+		char uncertain[PREDICTION_TEXT_BYTES];
 
 		if (!p || strcmp(vm->state, "blocked") == 0 || strcmp(vm->state, "left") == 0 ||
-		    p->end == DROVER__V1__PREDICTION__END__CONVERGES)
+		    (p->end == DROVER__V1__PREDICTION__END__CONVERGES && p->certain))
 			continue;
 		name = text_escape(vm->name, o->ascii);
 		help = text_escape(p->help, o->ascii);
 		basis = text_escape(p->basis, o->ascii);
-		fprintf(o->file, "%s: %s%s%s%s%s\n", name, prediction_end_words(p),
-		        *help ? "; " : "", help, *basis ? "; " : "", basis);
+		prediction_uncertain(o, p, uncertain);
+		fprintf(o->file, "%s: %s%s%s%s%s%s%s\n", name, prediction_end_words(p),
+		        *uncertain ? "; " : "", uncertain, *help ? "; " : "", help,
+		        *basis ? "; " : "", basis);
 	}
 }
 

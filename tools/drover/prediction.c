@@ -27,16 +27,52 @@ const char *prediction_end_words(const Drover__V1__Prediction *p)
 	case DROVER__V1__PREDICTION__END__CONVERGES:
 		return p->certain ? "converges" : "probably converges";
 	case DROVER__V1__PREDICTION__END__THROTTLED:
-		return "converges with its CPUs held back";
+		return p->certain ? "converges with its CPUs held back"
+		                  : "probably converges with its CPUs held back";
 	case DROVER__V1__PREDICTION__END__SWITCHES:
-		return "does not converge: ends by post-copy";
+		return p->certain ? "does not converge: ends by post-copy"
+		                  : "may not converge: then ends by post-copy";
 	case DROVER__V1__PREDICTION__END__PAUSES:
-		return "does not converge: stands still until it has arrived";
+		return p->certain ? "does not converge: stands still until it has arrived"
+		                  : "may not converge: then stands still until it has arrived";
 	case DROVER__V1__PREDICTION__END__GIVES_UP:
-		return p->certain ? "does not converge" : "probably does not converge";
+		return p->certain ? "does not converge" : "may not converge";
 	default:
 		return "not known whether it converges";
 	}
+}
+
+static const char *end_verb(Drover__V1__Prediction__End end)
+{
+	switch (end) {
+	case DROVER__V1__PREDICTION__END__CONVERGES:
+		return "converges";
+	case DROVER__V1__PREDICTION__END__THROTTLED:
+		return "converges with its CPUs held back";
+	case DROVER__V1__PREDICTION__END__SWITCHES:
+		return "ends by post-copy";
+	case DROVER__V1__PREDICTION__END__PAUSES:
+		return "stands still and arrives";
+	default:
+		return "is given up";
+	}
+}
+
+char *prediction_uncertain(const struct output *o, const Drover__V1__Prediction *p,
+                           char text[PREDICTION_TEXT_BYTES])
+{
+	char low[OUTPUT_TEXT_BYTES], high[OUTPUT_TEXT_BYTES];
+
+	*text = '\0';
+	/* Of an older coordinator, and of one whose writing was not measured, the ends are not known. */
+	if (p->certain || p->low_end == DROVER__V1__PREDICTION__END__UNKNOWN)
+		return text;
+	snprintf(text, PREDICTION_TEXT_BYTES,
+	         "what was measured permits both: it %s within %s, or %s%s%s", end_verb(p->low_end),
+	         output_duration(o, p->low_ms, low), end_verb(p->high_end),
+	         p->high_known ? " after " : ", and no end is in sight",
+	         p->high_known ? output_duration(o, p->high_ms, high) : "");
+	return text;
 }
 
 /* "pause 120 ms (up to 400 ms)" */
@@ -88,6 +124,7 @@ void prediction_print(const struct output *o, const Drover__V1__Prediction *p, u
 	}
 	basis_line(o, p, line, sizeof(line));
 	explanation_fact(o, "based on", line);
+	explanation_fact(o, "not certain", prediction_uncertain(o, p, interval));
 	explanation_fact(o, "what helps", p->help);
 }
 
@@ -102,6 +139,8 @@ void prediction_print_plan(const struct output *o, const Drover__V1__Prediction 
 	        downtime_words(o, p, pause), prediction_end_words(p));
 	basis_line(o, p, line, sizeof(line));
 	fprintf(o->file, "  based on   %s\n", line);
+	if (*prediction_uncertain(o, p, interval))
+		fprintf(o->file, "  not certain: %s\n", interval);
 	if (*help)
 		fprintf(o->file, "  what helps %s\n", help);
 }

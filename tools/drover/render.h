@@ -113,10 +113,14 @@ struct drain_counts {
 struct drain_counts drain_count(const Drover__V1__Drain *d);
 
 /* --- prediction.c --- */
-#define PREDICTION_TEXT_BYTES 160
+#define PREDICTION_TEXT_BYTES 240
 /* "12 s (10 s to 15 s)" */
 char *prediction_interval(const struct output *o, const Drover__V1__Prediction *p,
                           char text[PREDICTION_TEXT_BYTES]);
+/* "what was measured permits both: ...": where the two ends of the interval stand for different ends of the
+ * move; "" where its end is certain. */
+char *prediction_uncertain(const struct output *o, const Drover__V1__Prediction *p,
+                           char text[PREDICTION_TEXT_BYTES]);
 const char *prediction_end_words(const Drover__V1__Prediction *p);
 /* In an explanation; @took_ms 0: it is not done. */
 void prediction_print(const struct output *o, const Drover__V1__Prediction *p, uint64_t took_ms,

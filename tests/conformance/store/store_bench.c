@@ -117,6 +117,8 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 		                            .allow_disruption = true } },
 		.prediction = { .end = PREDICTION_SWITCHES,
 		                .certain = true,
+		                .low_end = PREDICTION_CONVERGES,
+		                .high_end = PREDICTION_GIVES_UP,
 		                .expected_ms = 21,
 		                .low_ms = 22,
 		                .high_ms = 23,
