@@ -3,6 +3,7 @@
 #include "coordinator/core/denials.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/recall.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,22 @@ static size_t count(struct node *node, uint64_t now_ms)
 	return n;
 }
 
+static void keep(struct node *node, uint64_t digest, const struct check *check, uint64_t now_ms,
+                 uint64_t for_ms)
+{
+	struct denial *denial = find(node, digest);
+
+	if (!denial) {
+		if (count(node, now_ms) >= DENIALS_MAX)
+			return;
+		denial = xnew(struct denial);
+		denial->digest = digest;
+		LL_PREPEND(node->denials, denial);
+	}
+	denial->check = *check;
+	denial->until_ms = now_ms + for_ms;
+}
+
 void denials_learn(struct node *node, const struct vm *vm, const struct checks *checks,
                    uint64_t now_ms)
 {
@@ -83,15 +100,7 @@ void denials_learn(struct node *node, const struct vm *vm, const struct checks *
 	}
 	if (strncmp(worst->measured, "not measured", 12) == 0)
 		return;
-	if (!denial) {
-		if (count(node, now_ms) >= DENIALS_MAX)
-			return;
-		denial = xnew(struct denial);
-		denial->digest = home->state.needs.digest;
-		LL_PREPEND(node->denials, denial);
-	}
-	denial->check = *worst;
-	denial->until_ms = now_ms + DENIAL_MS;
+	keep(node, home->state.needs.digest, worst, now_ms, DENIAL_MS);
 }
 
 const struct check *denials_find(const struct node *node, const struct guest_needs *needs,
@@ -101,6 +110,28 @@ const struct check *denials_find(const struct node *node, const struct guest_nee
 	                                                            : NULL;
 
 	return denial && now_ms < denial->until_ms ? &denial->check : NULL;
+}
+
+size_t recall_list_denials(const struct node *node, uint64_t now_ms, struct recalled_denial **ret)
+{
+	const struct denial *denial;
+	size_t n = 0;
+
+	*ret = xcalloc(DENIALS_MAX + 1, sizeof(**ret));
+	LL_FOREACH (node->denials, denial) {
+		if (now_ms < denial->until_ms && n < DENIALS_MAX)
+			(*ret)[n++] = (struct recalled_denial){ .digest = denial->digest,
+				                                .left_ms = denial->until_ms -
+				                                           now_ms,
+				                                .check = denial->check };
+	}
+	return n;
+}
+
+void recall_denial(struct node *node, const struct recalled_denial *denial, uint64_t now_ms)
+{
+	keep(node, denial->digest, &denial->check, now_ms,
+	     denial->left_ms < DENIAL_MS ? denial->left_ms : DENIAL_MS);
 }
 
 void denials_forget(struct node *node)

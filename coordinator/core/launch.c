@@ -8,6 +8,7 @@
 #include "coordinator/core/fence.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/predict.h"
+#include "coordinator/core/recall.h"
 #include "coordinator/core/requests.h"
 
 #include <assert.h>
@@ -277,6 +278,20 @@ void launch_avoid(struct fleet *fleet, struct vm *vm, const char *target, const 
 		if (strcmp(refusal->target, target) == 0)
 			refusal->fault = true;
 	}
+}
+
+void recall_refusal(struct vm *vm, const struct node *node, const char *why, bool fault,
+                    uint64_t left_ms, uint64_t now_ms)
+{
+	struct refusal *refusal = xnew(struct refusal);
+
+	text_copy(refusal->target, sizeof(refusal->target), node->kept.name);
+	text_copy(refusal->why, sizeof(refusal->why), why);
+	refusal->fault = fault;
+	refusal->backoff_ms = REFUSAL_FIRST_MS;
+	refusal->again_ms = now_ms + (left_ms < REFUSAL_MOST_MS ? left_ms : REFUSAL_MOST_MS);
+	refusal->room_sequence = node->room_sequence;
+	LL_PREPEND(vm->refusals, refusal);
 }
 
 void launch_forget_refusals(struct vm *vm)

@@ -7,6 +7,7 @@
 #include "coordinator/core/change.h"
 #include "coordinator/core/fleet_path.h"
 #include "coordinator/core/plan.h"
+#include "coordinator/core/recall.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,6 +69,28 @@ void predict_forget_all(struct fleet *fleet)
 		HASH_DEL(fleet->predict_pairs, pair);
 		free(pair);
 	}
+}
+
+size_t recall_list_experience(const struct fleet *fleet, struct recalled_experience **ret)
+{
+	size_t n = 0;
+
+	*ret = xcalloc(HASH_COUNT(fleet->predict_pairs) + 1, sizeof(**ret));
+	for (const struct predict_pair *pair = fleet->predict_pairs; pair; pair = pair->hh.next) {
+		struct recalled_experience *to = &(*ret)[n++];
+		size_t source = strcspn(pair->key, " ");
+
+		snprintf(to->source, sizeof(to->source), "%.*s", (int)source, pair->key);
+		text_copy(to->target, sizeof(to->target),
+		          pair->key[source] ? pair->key + source + 1 : "");
+		to->sums = pair->calibration;
+	}
+	return n;
+}
+
+void recall_experience(struct fleet *fleet, const struct recalled_experience *experience)
+{
+	get_pair(fleet, experience->source, experience->target)->calibration = experience->sums;
 }
 
 /* --- facts --- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Coordinator.Export: the fleet as one document, in as many parts as the size of messages makes it.
  *
- *	first part     header, limits, settings, then nodes, vms, migrations, drains in that order
+ *	first part     header, limits, settings, then nodes, vms, migrations, drains, policies, experience
+ *	               in that order
  *	next           "KIND/N": where the next part begins, N objects of that kind are behind it
  *
  * A small fleet is one part, and so of one moment. Between two parts the fleet may change; who puts
@@ -10,7 +11,11 @@
 #include "coordinator/service/service_plan.h"
 
 #include "common/alloc.h"
+#include "common/cleanup.h"
 #include "common/clock.h"
+#include "coordinator/core/policy.h"
+#include "coordinator/core/recall.h"
+#include "coordinator/service/service_policies.h"
 #include "coordinator/view/view.h"
 #include "proto/fit_message.h"
 #include "proto/transfer_message.h"
@@ -21,11 +26,20 @@
 
 /* A quarter of what the mesh carries, and little to unpack at a time. */
 #define PART_BYTES ((size_t)1024 * 1024)
-#define FORMAT     1
+#define FORMAT     2
 
-enum part { PART_NODES, PART_VMS, PART_MIGRATIONS, PART_DRAINS, PARTS };
+enum part {
+	PART_NODES,
+	PART_VMS,
+	PART_MIGRATIONS,
+	PART_DRAINS,
+	PART_POLICIES,
+	PART_EXPERIENCE,
+	PARTS
+};
 
-static const char *const part_names[PARTS] = { "nodes", "vms", "migrations", "drains" };
+static const char *const part_names[PARTS] = { "nodes",  "vms",      "migrations",
+	                                       "drains", "policies", "experience" };
 
 struct cursor {
 	enum part part;
@@ -74,6 +88,26 @@ static bool go_on(struct cursor *at, enum part next)
 	return true;
 }
 
+/* What no agent tells of it. */
+static void add_learned(const struct node *node, Drover__V1__Node *m)
+{
+	struct recalled_denial *denials;
+	size_t n = recall_list_denials(node, clock_now_ms(), &denials);
+
+	m->measured_bytes_per_s = node->measured_bytes_per_s;
+	m->denials = xcalloc(n + 1, sizeof(*m->denials));
+	for (size_t i = 0; i < n; i++) {
+		Drover__V1__Denial *denial = xmalloc(sizeof(*denial));
+
+		drover__v1__denial__init(denial);
+		denial->digest = denials[i].digest;
+		denial->check = view_check_new(&denials[i].check);
+		denial->left_ms = denials[i].left_ms;
+		m->denials[m->n_denials++] = denial;
+	}
+	free(denials);
+}
+
 static bool fill_nodes(const struct fleet *fleet, Drover__V1__FleetState *m, struct cursor *at)
 {
 	size_t i = 0;
@@ -86,10 +120,56 @@ static bool fill_nodes(const struct fleet *fleet, Drover__V1__FleetState *m, str
 		if (node->host.offers)
 			m->nodes[m->n_nodes]->host->offers = fit_message_offers_new(
 				node->host.offers);
+		add_learned(node, m->nodes[m->n_nodes]);
 		if (!has_room(at, &m->nodes[m->n_nodes++]->base, i))
 			return false;
 	}
 	return go_on(at, PART_VMS);
+}
+
+static Drover__V1__NextMigration *next_new(const struct vm_record *kept)
+{
+	Drover__V1__NextMigration *m;
+
+	if (!kept->bandwidth_given && !kept->max_downtime_given)
+		return NULL;
+	m = xmalloc(sizeof(*m));
+	drover__v1__next_migration__init(m);
+	m->bandwidth_given = kept->bandwidth_given;
+	m->bandwidth_bytes_per_s = kept->bandwidth_bytes_per_s;
+	m->max_downtime_given = kept->max_downtime_given;
+	m->max_downtime_ms = kept->max_downtime_ms;
+	m->by = xstrdup(kept->by);
+	return m;
+}
+
+/* What no agent tells of it. */
+static void add_known(const struct vm *vm, Drover__V1__Vm *m)
+{
+	static const char *const copies[] = {
+		[COPIES_UNKNOWN] = "", [COPIES_NONE] = "none", [COPIES_SOME] = "some"
+	};
+	uint64_t now_ms = clock_now_ms();
+	size_t n = 0;
+
+	m->next = next_new(&vm->kept);
+	m->copies = xstrdup(copies[vm->copies]);
+	for (const struct refusal *r = vm->refusals; r; r = r->next)
+		n++;
+	m->refusals = xcalloc(n + 1, sizeof(*m->refusals));
+	for (const struct refusal *r = vm->refusals; r; r = r->next) {
+		Drover__V1__Refusal *refusal;
+
+		if (now_ms >= r->again_ms)
+			continue;
+		refusal = xmalloc(sizeof(*refusal));
+		drover__v1__refusal__init(refusal);
+		refusal->node = xstrdup(r->target);
+		refusal->why = xstrdup(r->why);
+		refusal->left_ms = r->again_ms - now_ms;
+		refusal->fault = r->fault;
+		m->refusals[m->n_refusals++] = refusal;
+	}
 }
 
 static bool fill_vms(const struct fleet *fleet, Drover__V1__FleetState *m, struct cursor *at)
@@ -102,6 +182,7 @@ static bool fill_vms(const struct fleet *fleet, Drover__V1__FleetState *m, struc
 		if (i++ < at->skip || !vm->sightings)
 			continue;
 		m->vms[m->n_vms] = view_vm_new(fleet, vm);
+		add_known(vm, m->vms[m->n_vms]);
 		if (!has_room(at, &m->vms[m->n_vms++]->base, i))
 			return false;
 	}
@@ -133,6 +214,53 @@ static bool fill_drains(const struct fleet *fleet, Drover__V1__FleetState *m, st
 			continue;
 		m->drains[m->n_drains] = view_drain_new(fleet, o, clock_wall_ms());
 		if (!has_room(at, &m->drains[m->n_drains++]->base, i))
+			return false;
+	}
+	return go_on(at, PART_POLICIES);
+}
+
+static bool fill_policies(const struct fleet *fleet, Drover__V1__FleetState *m, struct cursor *at)
+{
+	size_t i = 0;
+
+	m->policies = xcalloc(HASH_COUNT(fleet->policies) + 1, sizeof(*m->policies));
+	for (const struct policy *o = fleet->policies; o; o = o->hh.next) {
+		if (i++ < at->skip)
+			continue;
+		m->policies[m->n_policies] = policy_view_new(fleet, o);
+		if (!has_room(at, &m->policies[m->n_policies++]->base, i))
+			return false;
+	}
+	return go_on(at, PART_EXPERIENCE);
+}
+
+static Drover__V1__Experience *experience_new(const struct recalled_experience *from)
+{
+	Drover__V1__Experience *m = xmalloc(sizeof(*m));
+
+	drover__v1__experience__init(m);
+	m->source = xstrdup(from->source);
+	m->target = xstrdup(from->target);
+	m->w = from->sums.w;
+	m->x = from->sums.x;
+	m->y = from->sums.y;
+	m->xx = from->sums.xx;
+	m->xy = from->sums.xy;
+	m->squares = from->sums.squares;
+	m->squares_w = from->sums.squares_w;
+	m->count = from->sums.count;
+	return m;
+}
+
+static bool fill_experience(const struct fleet *fleet, Drover__V1__FleetState *m, struct cursor *at)
+{
+	_cleanup_free_ struct recalled_experience *all = NULL;
+	size_t n = recall_list_experience(fleet, &all);
+
+	m->experience = xcalloc(n + 1, sizeof(*m->experience));
+	for (size_t i = at->skip; i < n; i++) {
+		m->experience[m->n_experience] = experience_new(&all[i]);
+		if (!has_room(at, &m->experience[m->n_experience++]->base, i + 1))
 			return false;
 	}
 	return go_on(at, PARTS);
@@ -170,7 +298,9 @@ static Drover__V1__FleetState *part_new(const struct coordinator *c, struct curs
 	if ((at->part != PART_NODES || fill_nodes(c->fleet, m, at)) &&
 	    (at->part != PART_VMS || fill_vms(c->fleet, m, at)) &&
 	    (at->part != PART_MIGRATIONS || fill_migrations(c->fleet, m, at)) &&
-	    (at->part != PART_DRAINS || fill_drains(c->fleet, m, at)))
+	    (at->part != PART_DRAINS || fill_drains(c->fleet, m, at)) &&
+	    (at->part != PART_POLICIES || fill_policies(c->fleet, m, at)) &&
+	    (at->part != PART_EXPERIENCE || fill_experience(c->fleet, m, at)))
 		return m;
 	snprintf(next, sizeof(next), "%s/%zu", part_names[at->part], at->skip);
 	m->next = xstrdup(next);

@@ -35,7 +35,7 @@ static size_t hosts_new(const struct fleet *fleet, const struct policy *policy, 
 	return n;
 }
 
-static Drover__V1__Policy *policy_new(const struct fleet *fleet, const struct policy *policy)
+Drover__V1__Policy *policy_view_new(const struct fleet *fleet, const struct policy *policy)
 {
 	const struct policy_record *kept = &policy->kept;
 	Drover__V1__Policy *m = xmalloc(sizeof(*m));
@@ -91,7 +91,7 @@ void handle_policies(struct mesh_incoming *in, const Drover__V1__PoliciesRequest
 	list->policies = xcalloc(HASH_COUNT(c->fleet->policies) + 1, sizeof(*list->policies));
 	for (const struct policy *p = c->fleet->policies; p; p = p->hh.next) {
 		if (!r->name[0] || strcmp(r->name, p->kept.name) == 0)
-			list->policies[list->n_policies++] = policy_new(c->fleet, p);
+			list->policies[list->n_policies++] = policy_view_new(c->fleet, p);
 	}
 	mesh_reply(in, &list->base);
 	view_free(list);
@@ -148,7 +148,7 @@ void reply_policy(struct coordinator *c, struct mesh_incoming *in, const struct 
 
 	drover__v1__policy_reply__init(m);
 	if (policy)
-		m->policy = policy_new(c->fleet, policy);
+		m->policy = policy_view_new(c->fleet, policy);
 	m->changed = reply->changed;
 	m->changes = texts_new(&reply->effects, &m->n_changes);
 	mesh_reply(in, &m->base);
@@ -222,7 +222,7 @@ void explain_policy(struct coordinator *c, struct mesh_incoming *in, const char 
 	m = xmalloc(sizeof(*m));
 	drover__v1__explanation__init(m);
 	m->subject = xasprintf("policy/%s", name);
-	m->policy = policy_new(c->fleet, policy);
+	m->policy = policy_view_new(c->fleet, policy);
 	add_policy(c->fleet, policy, "", m);
 	if (policy->kept.soft)
 		add_line(m, xstrdup("What cannot be met stops nobody: of the hosts that there are "

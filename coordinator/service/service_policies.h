@@ -14,6 +14,8 @@ void explain_policy(struct coordinator *c, struct mesh_incoming *in, const char 
 /* REPLY_POLICY */
 void reply_policy(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply);
 
+/* For view_free. */
+Drover__V1__Policy *policy_view_new(const struct fleet *fleet, const struct policy *policy);
 /* A sentence for each policy that names the guest. */
 void policy_view_add_lines(const struct fleet *fleet, const struct vm *vm,
                            Drover__V1__Explanation *explanation);

@@ -29,22 +29,25 @@ static void set_id(ProtobufCBinaryData *to, const struct id *id)
 	to->len = ID_BYTES;
 }
 
+Drover__V1__Check *view_check_new(const struct check *c)
+{
+	NEW_MESSAGE(m, Drover__V1__Check, drover__v1__check__init);
+
+	m->id = xstrdup(c->id);
+	m->verdict = (Drover__V1__Check__Verdict)c->verdict;
+	m->measured = xstrdup(c->measured);
+	m->required = xstrdup(c->required);
+	m->remedy = xstrdup(c->remedy);
+	m->reason = xstrdup(c->reason);
+	return m;
+}
+
 Drover__V1__Check **view_checks_new(const struct checks *checks)
 {
 	Drover__V1__Check **array = xcalloc(checks->count, sizeof(*array));
 
-	for (size_t i = 0; i < checks->count; i++) {
-		const struct check *c = &checks->items[i];
-		NEW_MESSAGE(m, Drover__V1__Check, drover__v1__check__init);
-
-		m->id = xstrdup(c->id);
-		m->verdict = (Drover__V1__Check__Verdict)c->verdict;
-		m->measured = xstrdup(c->measured);
-		m->required = xstrdup(c->required);
-		m->remedy = xstrdup(c->remedy);
-		m->reason = xstrdup(c->reason);
-		array[i] = m;
-	}
+	for (size_t i = 0; i < checks->count; i++)
+		array[i] = view_check_new(&checks->items[i]);
 	return array;
 }
 
@@ -419,6 +422,8 @@ Drover__V1__MigrationSettings *view_settings_message_new(const struct migration_
 	m->no_guard = s->no_guard;
 	m->unsafe = s->unsafe;
 	m->copy_disks = s->copy_disks;
+	m->stop_off_network = s->stop_off_network;
+	m->shortest_first = s->shortest_first;
 	m->transfer = transfer_message_new(&s->transfer);
 	view_fill_strategy(&s->strategy, m);
 	return m;

@@ -20,6 +20,7 @@ void view_fill_strategy(const struct strategy *from, Drover__V1__MigrationSettin
 Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain *drain,
                                   uint64_t wall_ms);
 Drover__V1__Event *view_event_new(const struct event_record *event);
+Drover__V1__Check *view_check_new(const struct check *check);
 Drover__V1__Check **view_checks_new(const struct checks *checks);
 /* The settings of a migration, and those with which the next one of @vm would begin, if nobody asked for
  * anything else. The number of them; each and *@ret to be freed (or owned by a message). */

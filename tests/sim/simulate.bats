@@ -19,7 +19,7 @@ generate() { simulate --generate "$1" >"$fleet"; }
 	generate hosts=6,vms=60,seed=3
 	simulate --generate hosts=6,vms=60,seed=3 | cmp - "$fleet"
 	run ! cmp <(simulate --generate hosts=6,vms=60,seed=4) "$fleet"
-	jq -e '.format == 1 and (.nodes | length) == 6 and (.vms | length) == 60' "$fleet"
+	jq -e '.format == 2 and (.nodes | length) == 6 and (.vms | length) == 60' "$fleet"
 }
 
 @test "a drain of a fleet from a file: it is emptied, no faster than the lower bound, the same twice" {
@@ -102,8 +102,8 @@ odd_fleet() {
 	[[ $stderr == *"nowhere: No such file"* ]]
 	run --separate-stderr -1 simulate --state - --drain a <<<'hello'
 	[[ $stderr == *"standard input"*"not JSON: line 1"* ]]
-	run --separate-stderr -1 simulate --state - --drain a <<<'{"format": 2}'
-	[[ $stderr == *"format is 2, and 1 is what can be read"* ]]
+	run --separate-stderr -1 simulate --state - --drain a <<<'{"format": 3}'
+	[[ $stderr == *"format is 3, and 1 to 2 can be read"* ]]
 	run --separate-stderr -1 simulate --state - --drain a <<<'{"format": 1, "nodes": [{"host": {"cpu": 1}}]}'
 	[[ $stderr == *"nodes[0].host"*"cpu"* ]]
 	generate hosts=3,vms=5,seed=1
@@ -124,6 +124,126 @@ odd_fleet() {
 	[[ $stderr == *"--fail must be a whole number from 0 to 1000"* ]]
 	run --separate-stderr -1 simulate --generate hosts=1
 	[[ $stderr == *"hosts must be a whole number from 2"* ]]
+}
+
+# Three hosts of 64 GiB, two guests of 1 GiB and one of 8 on the first.
+wanted_fleet() {
+	generate hosts=3,vms=0,seed=1,link=10Gbit/s
+	jq '.vms = [range(1; 4) | {uuid: "00000000-0000-4000-8000-00000000000\(.)", name: "web\(.)",
+			node: "host00001", movable: true, state: {uuid: "00000000-0000-4000-8000-00000000000\(.)",
+			name: "web\(.)", state: "running", memoryBytes: (if . == 3 then 8589934592 else 1073741824 end),
+			overheadBytes: 83886080, vcpus: 1}}] |
+		.nodes[].host.memoryCapacityBytes = 68719476736 | .nodes |= map(.host.labels = [] | .givenLabels = [])' \
+		"$fleet" >"$fleet.wanted"
+}
+
+# FILTER: what is changed of that; its figures.
+wanted() {
+	jq "$1" "$fleet.wanted" >"$fleet.now"
+	status=0
+	simulate --state "$fleet.now" --drain host00001 -o json >"$fleet.figures" 2>"$fleet.errors" || status=$?
+}
+
+member() { printf '{uuid: "00000000-0000-4000-8000-00000000000%s", name: "web%s"}' "$1" "$1"; }
+
+target() { jq -r ".guests[] | select(.vm == \"$1\") | .target" "$fleet.figures"; }
+
+@test "policies of the file are kept, and counted: apart, together, on by name and by given label" {
+	wanted_fleet
+	wanted ".policies = [{name: \"a\", kind: \"apart\", vms: [$(member 1), $(member 2)]},
+		{name: \"b\", kind: \"on\", nodes: [\"host00003\"], vms: [$(member 1)]}]"
+	[ "$status" = 0 ]
+	[ "$(target web1)" = host00003 ]
+	[ "$(target web2)" = host00002 ]
+	jq -e '.policies == [{name: "a", kind: "apart", soft: false, held: false, holds: true},
+		{name: "b", kind: "on", soft: false, held: false, holds: true}]' "$fleet.figures"
+	wanted ".policies = [{name: \"b\", kind: \"on\", selector: \"disk=ssd\", vms: [$(member 3)]},
+		{name: \"t\", kind: \"together\", vms: [$(member 2), $(member 3)]}] |
+		.nodes[2].givenLabels = [\"disk=ssd\"]"
+	[ "$(target web3) $(target web2)" = "host00003 host00003" ]
+	# Its agent's own label is another one than that which it was given.
+	wanted ".policies = [{name: \"b\", kind: \"on\", selector: \"disk=ssd\", soft: true, vms: [$(member 3)]}] |
+		.nodes[1].host.labels = [\"disk=ssd\"] | .nodes[2].host.labels = [\"disk=ssd\"] |
+		.nodes[2].givenLabels = [\"disk=hdd\"]"
+	[ "$(target web3)" = host00002 ]
+	jq -e '.softHeld == 0 and .softHolds == 1' "$fleet.figures"
+	# Where there is no such host a wish stops nobody, and a rule does.
+	wanted ".policies = [{name: \"b\", kind: \"on\", nodes: [\"host00001\"], soft: true, vms: [$(member 3)]}]"
+	[ "$status" = 0 ]
+	jq -e '.softHeld == 1 and .softHolds == 0' "$fleet.figures"
+	wanted ".policies = [{name: \"b\", kind: \"on\", nodes: [\"host00001\"], vms: [$(member 3)]}]"
+	[ "$status" = 4 ]
+	jq -e '.reason | contains("policy b lets it be only on host00001")' "$fleet.figures"
+	run --separate-stderr -4 simulate --state "$fleet.now" --drain host00001
+	[[ $output == *"policies"*"hard: 1 of 1 held before, 1 hold now; soft: 0 of 0, 0 now"* ]]
+}
+
+@test "what was refused before is known: by kind of guest, by guest, and what is wanted of the next move" {
+	wanted_fleet
+	wanted '.vms[0].state.needs = {digest: "77", vcpusMaximum: 1} |
+		.nodes[1].denials = [{digest: "77", check: {id: "cpu", verdict: "FAIL", measured: "no avx512f"}, leftMs: 3600000}]'
+	[ "$status" = 0 ]
+	[ "$(target web1)" = host00003 ]
+	jq -e '(.failedAttempts // 0) == 0' "$fleet.figures"
+	wanted '.vms |= .[:1] | .vms[0].refusals = [{node: "host00002", why: "host00002 refused: disk", leftMs: 100000}]'
+	[ "$(target web1)" = host00003 ]
+	jq -e '(.failedAttempts // 0) == 0 and (.notes | any(contains("1 times a node had refused a guest")))' "$fleet.figures"
+	wanted '.vms |= .[:1]'
+	[ "$(target web1)" = host00002 ]
+	wanted '.vms[2].next = {bandwidthGiven: true, bandwidthBytesPerS: 104857600, by: "ann"}'
+	jq -e '.guests[] | select(.vm == "web3") | .durationMs > 80000' "$fleet.figures"
+	# How fast it sent, and what predictions were worth, is told to the core.
+	wanted '.nodes[0].measuredBytesPerS = 1000000 | .experience = [{source: "host00001", target: "host00002",
+		w: 1.5, x: 2, y: 3, xx: 4, xy: 5, squares: 0.1, squaresW: 2, count: 7}, {w: 1, count: 1}]'
+	[ "$status" = 0 ]
+}
+
+@test "of a host's migrations the shortest goes first, as limits/lanes says, and the others end no later" {
+	wanted_fleet
+	jq '.vms |= .[1:] | .vms[0].state.memoryBytes = 4294967296' "$fleet.wanted" >"$fleet.two"
+	local how
+	for how in shortest fair; do
+		jq ".settings.shortestFirst = $([ $how = shortest ] && echo true || echo false)" "$fleet.two" >"$fleet.$how"
+		simulate --state "$fleet.$how" --drain host00001 -o json >"$BATS_TEST_TMPDIR/$how"
+	done
+	simulate --state "$fleet.shortest" --drain host00001 --rates fair -o json >"$BATS_TEST_TMPDIR/rates"
+	# 4 GiB and 8 GiB at 1.125 GB/s: 3.8 s alone and 7.6 s; with equal shares 7.6 s; both out after 11.5 s.
+	time_of() { jq ".guests[] | select(.vm == \"$2\") | .durationMs" "$BATS_TEST_TMPDIR/$1"; }
+	(($(time_of shortest web2) < 6600 && $(time_of fair web2) > 9000))
+	(($(time_of shortest web3) - $(time_of fair web3) < 200))
+	[ "$(time_of rates web2)" = "$(time_of fair web2)" ]
+	jq -e '.heldMs > 3000' "$BATS_TEST_TMPDIR/shortest"
+	run jq -e '.heldMs' "$BATS_TEST_TMPDIR/fair"
+	[ "$output" = 0 ] || [ "$output" = null ]
+	# A document of format 1 does not say: coordinators do it unless they are told otherwise.
+	jq '.format = 1 | del(.settings.shortestFirst)' "$fleet.two" >"$fleet.old"
+	simulate --state "$fleet.old" --drain host00001 -o json | jq -e '.heldMs > 3000'
+}
+
+@test "what people want is checked before any of it counts, and the place is named" {
+	wanted_fleet
+	bad() {
+		wanted "$1"
+		[ "$status" = 1 ]
+		grep -qF -- "$2" "$fleet.errors" || { cat "$fleet.errors"; false; }
+	}
+	bad '.policies = [{name: "a b", kind: "apart"}]' 'policies[0] (a b): name: "a b" is no name'
+	bad '.policies = [{name: "a", kind: "near"}]' 'policies[0] (a): kind is "apart", "together" or "on", not "near"'
+	bad ".policies = [{name: \"a\", kind: \"apart\", vms: [$(member 1)]}]" 'policies[0] (a): vms: a policy "apart" has at least 2'
+	bad ".policies = [{name: \"a\", kind: \"apart\", vms: [$(member 1), $(member 1)]}]" 'vms[1].uuid'
+	bad ".policies = [{name: \"a\", kind: \"on\", vms: [$(member 1)]}]" 'either nodes or a selector'
+	bad ".policies = [{name: \"a\", kind: \"on\", nodes: [\"host9\"], vms: [$(member 1)]}]" 'policies[0] (a): nodes[0]: host9 is not among'
+	bad ".policies = [{name: \"a\", kind: \"on\", selector: \"=,\", vms: [$(member 1)]}]" 'policies[0] (a): selector'
+	bad ".policies = [range(2) | {name: \"a\", kind: \"on\", nodes: [\"host00001\"], vms: [$(member 1)]}]" 'policies: a is there twice'
+	bad '.nodes[1].givenLabels = ["rack=a", "r ack=a"]' 'nodes[1] (host00002): given_labels[1]'
+	bad '.nodes[1].host.labels = ["="]' 'nodes[1] (host00002): host.labels[0]'
+	bad '.nodes[1].denials = [{digest: "5"}]' 'nodes[1] (host00002): denials[0].check is missing'
+	bad '.vms[1].refusals = [{node: "host9"}]' 'vms[1].refusals[0].node: host9'
+	bad '.vms[1].copies = "all"' 'vms[1].copies is "none", "some"'
+	bad '.experience = [{source: "host00001", w: 1}]' 'experience[0] has a source and a target'
+	bad '.experience = [{w: -1}]' 'experience[0]'
+	bad '.settings.ladder = 99' 'settings'
+	bad '.policies = [{name: "a", colour: 1}]' 'policies[0]'
 }
 
 @test "the mode with faults is as it was" {

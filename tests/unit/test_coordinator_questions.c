@@ -34,7 +34,7 @@ static void test_export(void **state)
 		r.from = next;
 		m = bench_ask(b, "drover.v1.Coordinator/Export", &r.base);
 		assert_non_null(m);
-		assert_int_equal(m->format, 1);
+		assert_int_equal(m->format, 2);
 		assert_string_equal(m->cluster, "test");
 		assert_int_equal(m->limits != NULL, parts == 0);
 		if (parts == 0 && m->limits) {

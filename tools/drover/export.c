@@ -56,6 +56,8 @@ static enum exit_code fetch(struct session *s, Drover__V1__FleetState **ret)
 		APPEND(whole, part, vms);
 		APPEND(whole, part, migrations);
 		APPEND(whole, part, drains);
+		APPEND(whole, part, policies);
+		APPEND(whole, part, experience);
 	}
 	if (*whole->next) {
 		free(whole->next);

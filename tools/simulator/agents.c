@@ -31,7 +31,14 @@ bool agents_admit(const struct world *w, size_t guest, size_t target, struct che
 	char amount[UNITS_TEXT_BYTES], text[FIT_TEXT_BYTES];
 	enum fit fit;
 
+	const Drover__V1__Denial *denial = intent_find_denial(w, guest, target);
+
 	*ret = (struct check){ .id = "memory", .verdict = CHECK_FAIL };
+	if (denial) {
+		text_copy(ret->id, sizeof(ret->id), denial->check->id);
+		text_copy(ret->measured, sizeof(ret->measured), denial->check->measured);
+		return false;
+	}
 	snprintf(ret->measured, sizeof(ret->measured), "%s free", units_format_bytes(room, amount));
 	snprintf(ret->required, sizeof(ret->required), "%s", units_format_bytes(need, amount));
 	if (room < need)
@@ -149,6 +156,15 @@ static struct attempt_report report_of(const struct world *w, const struct world
 	r.progress.transfer_bytes_per_s = a->copying ? (uint64_t)a->copy.rate : 0;
 	r.progress.dirty_bytes_per_s = (uint64_t)g->dirty_bytes_per_s;
 	r.progress.iteration = a->copy.passes + 1;
+	r.progress.eta_known = a->copying && a->eta_ms != UINT64_MAX;
+	r.progress.eta_ms = r.progress.eta_known ? a->eta_ms : 0;
+	r.held_ms = a->held_ms;
+	if (a->copying && a->hold_bytes_per_s) {
+		r.progress.hold_bytes_per_s = a->hold_bytes_per_s;
+		r.progress.hold_left_ms = a->hold_left_ms;
+		text_copy(r.progress.hold_for, sizeof(r.progress.hold_for),
+		          w->guests[a->held_for].facts.name);
+	}
 	r.progress.percent = a->state == MIGRATION_DONE ? 100
 	                     : a->copy.passes           ? 99
 	                                                : (uint32_t)(99 * a->copy.sent / (all + 1));
@@ -260,8 +276,7 @@ static void take_tune(struct world *w, const struct tune_call *call)
 	if (a && call->tuning.bandwidth_given) {
 		moves_flow(w);
 		a->settings.bandwidth_bytes_per_s = call->tuning.bandwidth_bytes_per_s;
-		if (!w->options.fair)
-			a->copy.limit_bytes_per_s = (double)call->tuning.bandwidth_bytes_per_s;
+		a->limit_bytes_per_s = call->tuning.bandwidth_bytes_per_s;
 		moves_share(w);
 	}
 	if (a && call->tuning.max_downtime_given)

@@ -222,6 +222,27 @@ static void fill_cost(const struct world *w, Drover__V1__Simulation *m)
 		m->memory_used_bytes = (uint64_t)usage.ru_maxrss * 1024;
 }
 
+static void fill_policies(const struct world *w, Drover__V1__Simulation *m)
+{
+	m->policies = xcalloc(w->n_policies + 1, sizeof(*m->policies));
+	for (size_t p = 0; p < w->n_policies; p++) {
+		const struct world_policy *policy = &w->judged[p];
+		Drover__V1__SimulatedPolicy *to = xmalloc(sizeof(*to));
+
+		drover__v1__simulated_policy__init(to);
+		to->name = xstrdup(policy->kept->name);
+		to->kind = xstrdup(policy_kind_name(policy->kept->kind));
+		to->soft = policy->kept->soft;
+		to->held = policy->holds;
+		to->holds = policies_hold(w, policy);
+		m->soft_held += to->soft && to->held;
+		m->soft_holds += to->soft && to->holds;
+		m->policies[m->n_policies++] = to;
+	}
+	for (size_t i = 0; i < w->n_attempts; i++)
+		m->held_ms += w->attempts[i].held_ms;
+}
+
 static void judge(const struct world *w, Drover__V1__Simulation *m)
 {
 	const char *outcome = "completed", *reason = "";
@@ -234,7 +255,10 @@ static void judge(const struct world *w, Drover__V1__Simulation *m)
 		moves |= d->kept.state != DRAIN_BLOCKED;
 		reason = d->status;
 	}
-	if (w->refused) {
+	if (w->broken[0]) {
+		outcome = "broken";
+		reason = w->broken;
+	} else if (w->refused) {
 		outcome = "refused";
 		reason = w->refusal;
 	} else if (moves) {
@@ -266,6 +290,7 @@ Drover__V1__Simulation *figures_new(const struct world *w, char *const *notes, s
 	fill_guests(w, m);
 	fill_amounts(w, m);
 	fill_cost(w, m);
+	fill_policies(w, m);
 	m->notes = xcalloc(n_notes + 1, sizeof(*m->notes));
 	for (size_t i = 0; i < n_notes; i++)
 		m->notes[m->n_notes++] = xstrdup(notes[i]);
@@ -285,6 +310,22 @@ static void amount_line(FILE *to, const char *name, const char *format, ...)
 	vfprintf(to, format, args);
 	va_end(args);
 	fputc('\n', to);
+}
+
+static void policies_line(FILE *to, const Drover__V1__Simulation *m)
+{
+	size_t soft = 0, hard_held = 0, hard_hold = 0;
+
+	if (!m->n_policies)
+		return;
+	for (size_t i = 0; i < m->n_policies; i++) {
+		soft += m->policies[i]->soft;
+		hard_held += !m->policies[i]->soft && m->policies[i]->held;
+		hard_hold += !m->policies[i]->soft && m->policies[i]->holds;
+	}
+	amount_line(to, "policies",
+	            "hard: %zu of %zu held before, %zu hold now; soft: %u of %zu, %u now",
+	            hard_held, m->n_policies - soft, hard_hold, m->soft_held, soft, m->soft_holds);
 }
 
 #define TIME(ms, text) units_format_duration(ms, text)
@@ -307,6 +348,10 @@ void figures_print(FILE *to, const Drover__V1__Simulation *m)
 	            BYTES(m->memory_bytes, b));
 	amount_line(to, "downtime", "median %s, at most %s", TIME(m->downtime_median_ms, a),
 	            TIME(m->downtime_most_ms, b));
+	policies_line(to, m);
+	if (m->held_ms)
+		amount_line(to, "lanes", "%s held for others of the same node (limits/lanes)",
+		            TIME(m->held_ms, a));
 	for (size_t i = 0; i < m->n_waits; i++)
 		amount_line(to, i ? "" : "guests waited", "%s for %s", TIME(m->waits[i]->ms, a),
 		            m->waits[i]->name);

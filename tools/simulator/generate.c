@@ -213,7 +213,7 @@ int generate(const char *text, Drover__V1__FleetState **ret, struct error *err)
 	}
 	m = xmalloc(sizeof(*m));
 	drover__v1__fleet_state__init(m);
-	m->format = 1;
+	m->format = 2;
 	m->cluster = xstrdup("generated");
 	m->version = xstrdup(DROVER_VERSION);
 	m->limits = xmalloc(sizeof(*m->limits));
@@ -225,6 +225,7 @@ int generate(const char *text, Drover__V1__FleetState **ret, struct error *err)
 	m->settings->max_downtime_ms = 300;
 	m->settings->completion_timeout_ms_per_gib = 800000;
 	m->settings->progress_timeout_ms = 150000;
+	m->settings->shortest_first = true;
 	fill(m, &size);
 	*ret = m;
 	return 0;

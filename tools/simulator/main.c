@@ -29,16 +29,24 @@ static const char usage[] =
 	"0)\n"
 	"  --link RATE        every node's link, as 25Gbit/s (default: as in the file, else 1 "
 	"Gbit/s)\n"
-	"  --rates HOW        production (default): limits of the coordinator are kept; fair: they "
-	"are not\n"
+	"  --rates HOW        production (default): limits of the coordinator and its lanes are "
+	"kept; "
+	"fair:\n"
+	"                     every migration has an equal share\n"
 	"  --cluster N, --outbound N, --inbound N   migrations at a time, instead of those in the "
 	"file\n"
 	"  --until DUR        simulate no more than this (default: a week)\n"
 	"  --trace FILE       each event as a line of JSON; \"-\" is standard output\n"
 	"  -o json            figures and guests as JSON\n"
 	"\n"
+	"Policies of the file are kept by the core, and judged on the simulated nodes after each "
+	"event; how\n"
+	"many hold is among the figures. Migrations of one node go shortest first where the file's "
+	"limits/lanes\n"
+	"say so, as its agent would let them.\n"
+	"\n"
 	"The status is 0 if every node was emptied, 4 if not, 1 or 2 if the file or a word is "
-	"wrong.\n";
+	"wrong, 5 if\na hard policy was broken, which is a mistake of drover's.\n";
 
 struct arguments {
 	struct world_options options;
@@ -239,11 +247,11 @@ static int add_running(struct arguments *a, const Drover__V1__FleetState *state,
 }
 
 static void show(const struct arguments *a, const struct world *w, char *const *notes,
-                 size_t n_notes, bool *ret_completed)
+                 size_t n_notes, int *ret_status)
 {
 	Drover__V1__Simulation *m = figures_new(w, notes, n_notes);
 
-	*ret_completed = strcmp(m->outcome, "completed") == 0 && m->left == 0;
+	*ret_status = w->broken[0] ? 5 : strcmp(m->outcome, "completed") == 0 && !m->left ? 0 : 4;
 	if (a->json) {
 		json_write(stdout, &m->base, true);
 		putchar('\n');
@@ -253,7 +261,7 @@ static void show(const struct arguments *a, const struct world *w, char *const *
 	free_message(m);
 }
 
-static int simulate(struct arguments *a, bool *ret_completed, struct error *err)
+static int simulate(struct arguments *a, int *ret_status, struct error *err)
 {
 	Drover__V1__FleetState *state;
 	char **notes = NULL;
@@ -270,7 +278,7 @@ static int simulate(struct arguments *a, bool *ret_completed, struct error *err)
 	if (rc == 0)
 		rc = world_run(&w, a->drains, a->n_drains, err);
 	if (rc == 0)
-		show(a, &w, notes, n_notes, ret_completed);
+		show(a, &w, notes, n_notes, ret_status);
 	world_deinit(&w);
 	free_message(state);
 	for (size_t i = 0; i < n_notes; i++)
@@ -283,7 +291,7 @@ int main(int argc, char **argv)
 {
 	struct arguments a = { .options = { .seed = 1 } };
 	struct error err = { 0 };
-	bool completed = true;
+	int status = 0;
 	int rc = read_arguments(argc, argv, &a, &err);
 
 	if (rc < 0) {
@@ -296,7 +304,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "drover-simulate: %s: %s\n", a.trace, strerror(errno));
 		return 1;
 	}
-	rc = a.generate ? make_document(a.generate, &err) : simulate(&a, &completed, &err);
+	rc = a.generate ? make_document(a.generate, &err) : simulate(&a, &status, &err);
 	if (a.options.trace && fflush(a.options.trace) != 0)
 		rc = error_set(&err, ERROR_SYSTEM, "%.200s: %s", a.trace, strerror(errno));
 	if (a.options.trace && a.options.trace != stdout)
@@ -305,5 +313,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "drover-simulate: %s\n", err.text);
 		return 1;
 	}
-	return completed ? 0 : 4;
+	return status;
 }

@@ -31,6 +31,7 @@ void moves_share(struct world *w)
 		if (w->attempts[i].copying)
 			copies[n++] = &w->attempts[i].copy;
 	}
+	world_choose_lanes(w);
 	fluid_share(&w->fluid, copies, n);
 	for (size_t i = 0; i < n; i++) {
 		double seconds = fluid_next(copies[i]);
@@ -118,6 +119,7 @@ void moves_end(struct world *w, size_t index, enum migration_state state, const 
 	g->sent += a->copy.sent;
 	g->passes += a->copy.passes;
 	g->ended_ms = w->last_end_ms = w->now_ms;
+	g->going = NOWHERE;
 	text_copy(g->outcome, sizeof(g->outcome), migration_state_name(state));
 	w->n_failed += state == MIGRATION_FAILED;
 	if (state == MIGRATION_DONE) {
@@ -130,6 +132,7 @@ void moves_end(struct world *w, size_t index, enum migration_state state, const 
 		settle(&w->hosts[source].facts.rooms, g, -1);
 		settle(&w->hosts[target].facts.rooms, g, 1);
 	}
+	policies_touch(w, guest);
 	world_trace(w, migration_state_name(state), g->facts.name, w->hosts[source].name,
 	            w->hosts[target].name, reason);
 	if (flowed)
@@ -147,7 +150,13 @@ void moves_overdue(struct world *w, size_t index)
 	if (!a->copying || a->copy.still)
 		return;
 	moves_flow(w);
-	if (a->settings.strategy.allow_post_copy) {
+	/* While it was held its time stood still. */
+	if (a->held_ms > a->excused_ms) {
+		world_after(w, a->held_ms - a->excused_ms, QUEUE_OVERDUE, index, 0, NULL);
+		a->excused_ms = a->held_ms;
+		return;
+	}
+	if (strategy_permits_post_copy(&a->settings.strategy)) {
 		/* The guest runs on there, and what is left follows. */
 		a->copy.left = 0;
 		a->copying = false;
@@ -155,7 +164,7 @@ void moves_overdue(struct world *w, size_t index)
 		a->copy.sent += fluid_written(&a->copy);
 		world_after(w, CLEAN_MS, QUEUE_END, index, 0, NULL);
 		moves_share(w);
-	} else if (a->settings.strategy.allow_disruption) {
+	} else if (strategy_permits_pause(&a->settings.strategy)) {
 		a->copy.left += fluid_written(&a->copy);
 		a->copy.still = true;
 		moves_share(w);
@@ -234,7 +243,7 @@ void moves_begin_copy(struct world *w, size_t index)
 	a->copy.curve = g->curve;
 	a->copy.dirty_bytes_per_s = g->dirty_bytes_per_s;
 	a->copy.working_set_bytes = g->working_set_bytes;
-	a->copy.limit_bytes_per_s = w->options.fair ? 0 : (double)a->settings.bandwidth_bytes_per_s;
+	a->limit_bytes_per_s = a->settings.bandwidth_bytes_per_s;
 	a->copy.downtime_s = a->settings.max_downtime_ms
 	                             ? (double)a->settings.max_downtime_ms / 1000
 	                             : 0.3;
@@ -275,6 +284,8 @@ size_t moves_add(struct world *w, const struct attempt_call *call)
 	if (world_draw(w) * 1000 < (double)w->options.fail_per_mille)
 		a.fails_at = world_draw(w);
 	g = &w->guests[a.guest];
+	g->going = a.target;
+	policies_touch(w, a.guest);
 	if (!g->attempts++)
 		g->began_ms = w->now_ms;
 	w->attempts = xreallocarray(w->attempts, w->n_attempts + 1, sizeof(*w->attempts));

@@ -8,7 +8,6 @@
 #include "coordinator/core/plan.h"
 #include "coordinator/facts_read.h"
 #include "proto/json.h"
-#include "proto/transfer_message.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,7 +18,8 @@
 
 /* 200,000 guests with all that is said of each. */
 #define DOCUMENT_BYTES_MAX ((size_t)1 << 30)
-#define FORMAT             1
+/* 1: without policies, and without what the coordinator had learned. */
+#define FORMAT 2
 /* What is left of a link for memory, as coordinator/core/plan.c has it. */
 #define PAYLOAD 0.9
 
@@ -70,10 +70,10 @@ int state_read(const char *path, Drover__V1__FleetState **ret, struct error *err
 		                     is_stdin ? "standard input" : path);
 	assert(message);
 	*ret = (Drover__V1__FleetState *)message;
-	if ((*ret)->format == FORMAT)
+	if ((*ret)->format >= 1 && (*ret)->format <= FORMAT)
 		return 0;
 	error_set(err, ERROR_INVALID,
-	          "%.200s: format is %u, and %d is what can be read here: a document of drover "
+	          "%.200s: format is %u, and 1 to %d can be read here: a document of drover "
 	          "export begins with \"format\": %d; export it again with this version",
 	          is_stdin ? "standard input" : path, (*ret)->format, FORMAT, FORMAT);
 	protobuf_c_message_free_unpacked(message, NULL);
@@ -125,6 +125,11 @@ static int build_host(struct world *w, size_t i, const Drover__V1__Node *from, s
 		                 from->name);
 	if (facts_read_host(from->host, &host->facts, err) < 0)
 		return error_context(err, "nodes[%zu] (%.64s)", i, from->name);
+	host->document = from;
+	if (intent_read_node(from, record, err) < 0) {
+		host_state_deinit(&host->facts);
+		return error_context(err, "nodes[%zu] (%.64s)", i, from->name);
+	}
 	text_copy(host->name, sizeof(host->name), from->name);
 	host->reachable = strcmp(from->state, "unreachable") != 0 &&
 	                  strcmp(from->state, "fenced") != 0;
@@ -176,7 +181,7 @@ static int build_guest(struct world *w, size_t i, const Drover__V1__Vm *from, st
 	struct world_guest *g = &w->guests[w->n_guests];
 	uint64_t need;
 
-	*g = (struct world_guest){ .host = NOWHERE, .incoming = NOWHERE };
+	*g = (struct world_guest){ .host = NOWHERE, .incoming = NOWHERE, .going = NOWHERE };
 	if (!from->state || !from->node[0])
 		return 0;
 	g->host = g->first_host = world_find_host(w, from->node);
@@ -279,39 +284,18 @@ static void build_dirty(const Drover__V1__FleetState *state, const struct by_uui
 
 /* --- all of it --- */
 
-static void set_limits(struct world *w, const Drover__V1__FleetState *state)
-{
-	const struct caps *asked = &w->options.caps;
-	const Drover__V1__MigrationSettings *s = state->settings;
-
-	text_copy(w->core.cluster, sizeof(w->core.cluster), state->cluster);
-	w->core.caps = *asked;
-	if (state->limits) {
-		w->core.caps.cluster = asked->cluster ? asked->cluster : state->limits->cluster;
-		w->core.caps.outbound = asked->outbound ? asked->outbound : state->limits->outbound;
-		w->core.caps.inbound = asked->inbound ? asked->inbound : state->limits->inbound;
-	}
-	if (!s)
-		return;
-	w->core.settings.bandwidth_bytes_per_s = s->bandwidth_bytes_per_s;
-	w->core.settings.max_downtime_ms = s->max_downtime_ms;
-	w->core.settings.completion_timeout_ms_per_gib = s->completion_timeout_ms_per_gib;
-	w->core.settings.progress_timeout_ms = s->progress_timeout_ms;
-	w->core.settings.strategy.allow_auto_converge = s->allow_auto_converge;
-	w->core.settings.strategy.allow_post_copy = s->allow_post_copy;
-	w->core.settings.strategy.allow_disruption = s->allow_workload_disruption;
-}
-
 static void tell_what_is_left_out(const struct world *w, const Drover__V1__FleetState *state,
                                   struct notes *notes)
 {
-	size_t active = 0, unknown = 0, twice = 0;
+	size_t active = 0, unknown = 0, twice = 0, refusals = 0;
 
 	for (size_t i = 0; i < state->n_migrations; i++)
 		active += !migration_state_is_final(
 			(enum migration_state)state->migrations[i]->state);
 	for (size_t i = 0; i < state->n_vms; i++)
 		twice += state->vms[i]->n_seen_on > 1;
+	for (size_t i = 0; i < state->n_vms; i++)
+		refusals += state->vms[i]->n_refusals;
 	for (size_t i = 0; i < w->n_guests; i++)
 		unknown += !w->guests[i].dirty_known;
 	if (active)
@@ -321,6 +305,11 @@ static void tell_what_is_left_out(const struct world *w, const Drover__V1__Fleet
 	if (twice)
 		note(notes, "%zu guests were seen on several nodes: each begins on one of them",
 		     twice);
+	if (refusals)
+		note(notes,
+		     "%zu times a node had refused a guest: why is not known here, so it is asked "
+		     "again when its time has come, and says yes if it has room",
+		     refusals);
 	if (unknown)
 		note(notes,
 		     "%zu of %zu guests: nobody knows how fast they write; taken as %" PRIu64
@@ -356,6 +345,8 @@ int world_build(struct world *w, const Drover__V1__FleetState *state, char ***re
 		rc = build_guest(w, i, state->vms[i], err);
 	if (rc == 0)
 		rc = sort_guests(w, &by, err);
+	if (rc == 0)
+		rc = intent_read(w, state, err);
 	if (rc < 0) {
 		free(by.items);
 		return rc;
@@ -374,9 +365,9 @@ int world_build(struct world *w, const Drover__V1__FleetState *state, char ***re
 		g->next_guest = w->hosts[g->host].first_guest;
 		w->hosts[g->host].first_guest = i - 1;
 	}
+	policies_init(w);
 	build_dirty(state, &by);
 	free(by.items);
-	set_limits(w, state);
 	fluid_init(&w->fluid, w->out, w->in, w->n_hosts);
 	tell_what_is_left_out(w, state, &notes);
 	*ret_notes = notes.items;

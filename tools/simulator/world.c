@@ -67,6 +67,11 @@ void world_deinit(struct world *w)
 	fluid_deinit(&w->fluid);
 	free(w->queue);
 	free(w->records);
+	policies_deinit(w);
+	for (size_t i = 0; i < w->n_policies; i++)
+		policy_record_deinit(&w->policies[i]);
+	free(w->policies);
+	free(w->kept);
 	free(w->hosts);
 	free(w->by_name);
 	free(w->guests);
@@ -373,6 +378,7 @@ static void take_queued(struct world *w, struct queued *q)
 		break;
 	}
 	free(q->data);
+	policies_judge(w);
 }
 
 static void run_until(struct world *w, uint64_t until_ms, bool (*is_over)(const struct world *))
@@ -389,7 +395,7 @@ static bool is_over(const struct world *w)
 {
 	bool blocked = true;
 
-	if (w->refused)
+	if (w->refused || w->broken[0])
 		return true;
 	for (const struct drain *d = w->fleet->drains; d; d = d->hh.next)
 		blocked &= drain_state_is_final(d->kept.state);
@@ -419,7 +425,12 @@ static void ask_drain(struct world *w)
 static void start(struct world *w)
 {
 	struct event event = { .kind = EVENT_LOADED };
-	struct store_contents contents = { .nodes = w->records, .n_nodes = w->n_hosts };
+	struct store_contents contents = { .nodes = w->records,
+		                           .n_nodes = w->n_hosts,
+		                           .policies = w->policies,
+		                           .n_policies = w->n_policies,
+		                           .vms = w->kept,
+		                           .n_vms = w->n_kept };
 
 	event.loaded = &contents;
 	world_step(w, &event);
@@ -449,6 +460,7 @@ int world_run(struct world *w, const char *const *names, size_t count, struct er
 	run_until(w, ASK_MS, NULL);
 	w->now_ms = ASK_MS;
 	w->asked_ms = w->still_since_ms = ASK_MS;
+	intent_recall(w);
 	if (w->n_drained)
 		ask_drain(w);
 	run_until(w, ASK_MS + (w->options.most_ms ? w->options.most_ms : WEEK_MS), is_over);

@@ -3,11 +3,14 @@
  * models, on a clock that jumps from one event to the next.
  *
  *	state.c      the file: read, checked, turned into hosts and guests
+ *	intent.c     what of it is people's wish, or the coordinator's knowledge
  *	generate.c   a file of a fleet that there is not
  *	world.c      clock, queue, the core's edge: actions out, events in
  *	agents.c     what agents say and answer
  *	moves.c      migrations from START to their end
+ *	lanes.c      which of a host's go first: the rule of production's agents
  *	fluid.c      links and pre-copy
+ *	policies.c   whether policies hold on the hosts, whatever the core believes
  *	figures.c    what came of it, and what would have been the least
  *
  * Nothing is lost, late or doubled here: faults of the network and of processes are in tests/sim, with
@@ -46,11 +49,13 @@ struct world_host {
 	uint32_t n_guests; /* active, and on their way in */
 	struct drain_mark mark;
 	bool attached;
+	const Drover__V1__Node *document; /* borrowed */
 };
 
 struct world_guest {
 	struct vm_state facts;
 	size_t host, incoming; /* NOWHERE */
+	size_t going;          /* where its attempt under way goes, from its START on; NOWHERE */
 	size_t next_guest;     /* NOWHERE; of its host in the beginning */
 	double dirty_bytes_per_s, working_set_bytes;
 	struct dirty_curve curve; /* measured */
@@ -62,6 +67,8 @@ struct world_guest {
 	double sent;
 	unsigned attempts, passes;
 	char outcome[24];
+	size_t *policies; /* owned; those that name it */
+	size_t n_policies;
 };
 
 struct world_attempt {
@@ -71,7 +78,13 @@ struct world_attempt {
 	enum migration_state state;
 	struct migration_settings settings;
 	bool over, lease, copying, cancel;
-	double fails_at; /* of its bytes, 0..1; above: it does not */
+	double fails_at;            /* of its bytes, 0..1; above: it does not */
+	uint64_t limit_bytes_per_s; /* that the coordinator or a person has set */
+	/* Held for another one of its host (lanes.c); 0 = it is not. */
+	uint64_t hold_bytes_per_s, hold_left_ms, lane_ms, held_ms;
+	uint64_t excused_ms; /* of that, the part by which its time was made longer */
+	size_t held_for;     /* guest */
+	uint64_t eta_ms;     /* UINT64_MAX: no end in sight */
 	uint64_t began_ms, ended_ms, copy_ms;
 	struct fluid_copy copy;
 	char reason[REASON_BYTES];
@@ -84,6 +97,15 @@ struct world_wait {
 };
 #define WAITS_MAX 10
 
+/* A policy, by guests and hosts of the world. */
+struct world_policy {
+	const struct policy_record *kept; /* borrowed */
+	size_t *guests;                   /* owned */
+	size_t n_guests;
+	bool *on;   /* owned; by host; NULL: it names none */
+	bool holds; /* in the beginning */
+};
+
 struct queued;
 
 struct world {
@@ -95,7 +117,16 @@ struct world {
 
 	struct core_options core;
 	struct fleet *fleet;
-	struct node_record *records; /* what the store holds of nodes */
+	/* What the store holds. */
+	struct node_record *records;
+	struct policy_record *policies; /* by name */
+	size_t n_policies;
+	struct world_policy *judged;                  /* as policies */
+	size_t *touched, n_touched, touched_capacity; /* guests that were sent or have come */
+	char broken[REASON_BYTES];                    /* the first hard one that was;  = none */
+	struct vm_record *kept;
+	size_t n_kept;
+	const Drover__V1__FleetState *document; /* borrowed, as long as the world lives */
 	struct world_host *hosts;
 	size_t n_hosts;
 	const struct world_host **by_name; /* owned; sorted */
@@ -130,10 +161,21 @@ struct world {
 
 /* Reads a document of the API's messages from @path, "-" is stdin. */
 int state_read(const char *path, Drover__V1__FleetState **ret, struct error *err);
-/* Makes the world that it describes. @notes: sentences about what was not taken over; an array of
+/* Makes the world that it describes, and keeps a hold of @state. @notes: sentences about what was not taken over; an array of
  * strings to be freed. -ERROR_INVALID with the place in the document. */
 int world_build(struct world *w, const Drover__V1__FleetState *state, char ***ret_notes,
                 size_t *ret_n_notes, struct error *err);
+
+/* --- intent.c --- */
+
+/* Limits, settings, policies, what is wanted of guests' next moves. After hosts and guests. */
+int intent_read(struct world *w, const Drover__V1__FleetState *state, struct error *err);
+/* Of one host, as state.c reads it: labels, denials. */
+int intent_read_node(const Drover__V1__Node *from, struct node_record *record, struct error *err);
+/* The coordinator knows what it had learned, once it has heard of all hosts. */
+void intent_recall(struct world *w);
+/* What a host has said no to before: it would again. */
+const Drover__V1__Denial *intent_find_denial(const struct world *w, size_t guest, size_t host);
 
 /* --- generate.c --- */
 
@@ -196,6 +238,23 @@ uint64_t agents_free_bytes(const struct world *w, size_t host);
 
 void agents_say_vm(struct world *w, size_t host, size_t guest);
 void agents_say_attempt(struct world *w, const struct world_attempt *a);
+
+/* --- policies.c --- */
+
+/* After guests and w->policies. */
+void policies_init(struct world *w);
+void policies_deinit(struct world *w);
+/* @guest is being sent somewhere, or has come there. */
+void policies_touch(struct world *w, size_t guest);
+/* Of those that were touched: a hard policy that does not hold any more is told in w->broken. */
+void policies_judge(struct world *w);
+/* As the active guests are. */
+bool policies_hold(const struct world *w, const struct world_policy *policy);
+
+/* --- lanes.c --- */
+
+/* Holds those that others of their host go before. */
+void world_choose_lanes(struct world *w);
 
 /* --- moves.c; an attempt is named by its index in w->attempts --- */
 
