@@ -14,6 +14,7 @@
 
 void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
+	const Drover__V1__ListRequest *r = (const Drover__V1__ListRequest *)m;
 	Drover__V1__VmList list = DROVER__V1__VM_LIST__INIT;
 	/* Whom a rolling operation may be asked to shut down. */
 	static const char *const named[][2] = {
@@ -25,7 +26,6 @@ void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context
 	Drover__V1__Vm others[ARRAY_SIZE(named)], *items[2 + ARRAY_SIZE(named)] = { &web, &evil };
 	char *policies[] = { S("bad"), S("good") };
 
-	(void)m;
 	(void)context;
 	web.name = S("web1");
 	web.node = S("host1");
@@ -43,7 +43,10 @@ void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context
 		items[2 + i] = &others[i];
 	}
 	list.vms = items;
-	list.n_vms = ARRAY_SIZE(items);
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+		if (!r->node[0] || strcmp(items[i]->node, r->node) == 0)
+			items[list.n_vms++] = items[i];
+	}
 	mesh_reply(in, &list.base);
 }
 

@@ -9,6 +9,7 @@
 #include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
 #include "tools/drover/session.h"
+#include "tools/drover/text.h"
 
 #include <string.h>
 
@@ -24,9 +25,13 @@ struct follower {
 	struct error error;
 };
 
+/* A bare name will do. */
 static bool is_wanted(const char *subject, const Drover__V1__Event *event)
 {
-	return !subject || strcmp(subject, event->subject) == 0;
+	const char *slash = strchr(event->subject, '/');
+
+	return !subject || strcmp(subject, event->subject) == 0 ||
+	       (slash && strcmp(subject, slash + 1) == 0);
 }
 
 static void print_event(struct session *s, Drover__V1__Event *event)
@@ -124,6 +129,53 @@ static void sort_by_age(Drover__V1__Event **events, size_t n)
 	}
 }
 
+static const char *const subject_kinds[] = { "node",  "vm",     "migration",
+	                                     "drain", "policy", "coordinator" };
+
+/* "node/host1" -> "node"; NULL if events are about nothing of that kind. */
+static const char *subject_kind(const char *word)
+{
+	size_t bytes = strcspn(word, "/");
+
+	for (size_t i = 0; word[bytes] && word[bytes + 1] && i < ARRAY_SIZE(subject_kinds); i++) {
+		if (strlen(subject_kinds[i]) == bytes &&
+		    strncmp(word, subject_kinds[i], bytes) == 0)
+			return subject_kinds[i];
+	}
+	return NULL;
+}
+
+static enum exit_code check_subject(struct session *s, const char *subject)
+{
+	_cleanup_free_ char *shown = NULL;
+
+	if (!subject || !strchr(subject, '/') || subject_kind(subject))
+		return EXIT_DONE;
+	shown = text_escape(subject, s->err.ascii);
+	fprintf(s->err.file,
+	        "drover: \"%s\" is none of node/NAME, vm/NAME, migration/N, drain/N, policy/NAME\n",
+	        shown);
+	return EXIT_USAGE;
+}
+
+/* Nothing has happened to it: because it is misspelt? Of who is gone there may be events still, so it is
+ * asked only now. */
+static enum exit_code none_found(struct session *s, const char *subject)
+{
+	const char *kind = subject ? subject_kind(subject) : NULL;
+	const char *name = subject ? strchr(subject, '/') : NULL;
+	struct error err;
+
+	if (kind && name && (strcmp(kind, "node") == 0 || strcmp(kind, "vm") == 0) &&
+	    !session_knows(s, kind, name + 1)) {
+		error_set(&err, ERROR_NOT_FOUND, "there is no such %s", kind);
+		return session_fail_object(s, subject, kind, name + 1, &err);
+	}
+	if (s->out.format == OUTPUT_TABLE)
+		session_say(s, "There are no such events.");
+	return EXIT_DONE;
+}
+
 enum exit_code events_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
@@ -133,6 +185,8 @@ enum exit_code events_run(const struct invocation *invocation)
 	enum exit_code code = session_open(&s, invocation);
 
 	request.limit = (uint32_t)invocation->options.limit;
+	if (code == EXIT_DONE)
+		code = check_subject(&s, subject);
 	if (code == EXIT_DONE)
 		code = session_ask_list_events(&s, "listing the events", &request, &list);
 	if (code == EXIT_DONE) {
@@ -156,8 +210,8 @@ enum exit_code events_run(const struct invocation *invocation)
 			print_event(&s, list->events[i]);
 		list->n_events = all;
 		fflush(s.out.file);
-		if (n == 0 && s.out.format == OUTPUT_TABLE && !invocation->options.follow)
-			session_say(&s, "There are no such events.");
+		if (n == 0 && !invocation->options.follow)
+			code = none_found(&s, subject);
 		if (invocation->options.follow) {
 			struct follower f = { .s = &s,
 				              .subject = subject,

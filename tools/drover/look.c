@@ -68,6 +68,19 @@ static void say_if_none(struct session *s, const char *what, size_t n)
 		session_say(s, "There are no %s.", what);
 }
 
+/* A list that is empty because of a typing error must not look like a host without guests. Of what is
+ * gone there may be a history: so this is asked only where nothing was found. */
+static enum exit_code check_named(struct session *s, const char *kind, const char *word, size_t n)
+{
+	const char *name = word ? session_name_of_kind(s, kind, word) : NULL;
+	struct error err;
+
+	if (!name || n || session_knows(s, kind, name))
+		return EXIT_DONE;
+	error_set(&err, ERROR_NOT_FOUND, "there is no such %s", kind);
+	return session_fail_object(s, word, kind, name, &err);
+}
+
 enum exit_code nodes_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
@@ -98,7 +111,7 @@ enum exit_code nodes_run(const struct invocation *invocation)
 			list->n_nodes = all;
 		} else {
 			nodes_print(&s.out, list->nodes, n);
-			say_if_none(&s, "nodes", n);
+			say_if_none(&s, "such nodes", n);
 		}
 		if (*list->note)
 			session_say(&s, "%s", list->note);
@@ -146,6 +159,8 @@ enum exit_code vms_run(const struct invocation *invocation)
 			say_if_none(&s, "such guests", n);
 		}
 		code = check_found(&s, "vm", found);
+		if (code == EXIT_DONE)
+			code = check_named(&s, "node", invocation->options.node, n);
 	}
 	session_close(&s);
 	return code;
@@ -200,6 +215,9 @@ enum exit_code migrations_run(const struct invocation *invocation)
 			migrations_print(&s.out, list->migrations, n, clock_wall_ms());
 			say_if_none(&s, "such migrations", n);
 		}
+		code = check_named(&s, "node", invocation->options.node, n);
+		if (code == EXIT_DONE)
+			code = check_named(&s, "vm", invocation->options.vm, n);
 	}
 	session_close(&s);
 	return code;
@@ -223,6 +241,7 @@ enum exit_code drains_run(const struct invocation *invocation)
 			drains_print(&s.out, list->drains, list->n_drains, clock_wall_ms());
 			say_if_none(&s, "such drains", list->n_drains);
 		}
+		code = check_named(&s, "node", invocation->options.node, list->n_drains);
 	}
 	session_close(&s);
 	return code;

@@ -103,6 +103,7 @@ enum exit_code roll_state_load(struct roll *roll, const struct word_list *words)
 			fprintf(roll->s->err.file, "drover: there is no such node%s: %s\n",
 			        roll->s->options->selector ? " with these labels" : "",
 			        words->items[i]);
+			fprintf(roll->s->err.file, "  which there are   drover nodes -o wide\n");
 			return EXIT_NOT_FOUND;
 		}
 	}

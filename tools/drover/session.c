@@ -125,21 +125,24 @@ enum exit_code session_call(struct session *s, const char *what, const char *met
 /* --- what there is, for somebody who named what there is not --- */
 
 struct names {
-	char *items[WORDS_MAX];
+	char **items; /* owned */
 	size_t count;
 };
 
+static void take_name(struct names *names, char *name)
+{
+	names->items = xreallocarray(names->items, names->count + 1, sizeof(*names->items));
+	names->items[names->count++] = name;
+}
+
 static void add_name(struct names *names, const char *name)
 {
-	if (names->count < WORDS_MAX)
-		names->items[names->count++] = xstrdup(name);
+	take_name(names, xstrdup(name));
 }
 
 static void add_number(struct names *names, const char *kind, uint64_t number)
 {
-	if (names->count < WORDS_MAX)
-		names->items[names->count++] = xasprintf("%s/%llu", kind,
-		                                         (unsigned long long)number);
+	take_name(names, xasprintf("%s/%llu", kind, (unsigned long long)number));
 }
 
 static void list_names(struct session *s, const char *kind, struct names *ret_names)
@@ -195,6 +198,44 @@ static const char *ending_of(const char *kind)
 	return strcmp(kind, "policy") == 0 ? "" : "s";
 }
 
+static void free_names(struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->items[i]);
+	free(names->items);
+	*names = (struct names){ 0 };
+}
+
+static bool has_name(const struct names *names, const char *name)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		if (strcmp(names->items[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool session_knows(struct session *s, const char *kind, const char *name)
+{
+	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
+	_cleanup_reply_ Drover__V1__VmList *vms = NULL;
+	struct names names = { 0 };
+	bool known;
+
+	if (strcmp(kind, "vm") == 0) {
+		(void)coordinator_ask_list_vms(s->client, &request, &vms, NULL);
+		for (size_t i = 0; vms && i < vms->n_vms; i++) {
+			add_name(&names, vms->vms[i]->name);
+			add_name(&names, vms->vms[i]->uuid);
+		}
+	} else {
+		list_names(s, kind, &names);
+	}
+	known = has_name(&names, name);
+	free_names(&names);
+	return known;
+}
+
 static void print_candidates(struct session *s, const char *kind, const char *name)
 {
 	struct names names = { 0 };
@@ -202,6 +243,11 @@ static void print_candidates(struct session *s, const char *kind, const char *na
 	FILE *to = s->err.file;
 
 	list_names(s, kind, &names);
+	/* It is there: what was not found is something else. */
+	if (has_name(&names, name)) {
+		free_names(&names);
+		return;
+	}
 	meant = text_closest(name, name_at, &names);
 	if (meant) {
 		_cleanup_free_ char *shown = text_escape(meant, s->err.ascii);
@@ -222,8 +268,7 @@ static void print_candidates(struct session *s, const char *kind, const char *na
 		fprintf(to, " and more: drover %s%s", plural_of(kind), ending_of(kind));
 	if (names.count > 0)
 		fputc('\n', to);
-	for (size_t i = 0; i < names.count; i++)
-		free(names.items[i]);
+	free_names(&names);
 }
 
 enum exit_code session_fail_object(struct session *s, const char *what, const char *kind,

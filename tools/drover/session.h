@@ -30,6 +30,9 @@ void session_init(struct session *s, const struct invocation *invocation);
 enum exit_code session_call(struct session *s, const char *what, const char *method,
                             const ProtobufCMessage *request, ProtobufCMessage **ret_reply);
 
+/* Whether there is one of that name now, of a guest also of that uuid. */
+bool session_knows(struct session *s, const char *kind, const char *name);
+
 /* Says what failed and the next step; returns the exit status for it. */
 enum exit_code session_fail(struct session *s, const char *what, const struct error *err);
 
