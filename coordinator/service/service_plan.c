@@ -101,11 +101,24 @@ static void fill_rule(const struct capacity *c, Drover__V1__Capacity *m)
 	                                 : (uint32_t)c->plan.count;
 }
 
+static bool is_among(const struct node *const *nodes, size_t n, const struct node *node)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (nodes[i] == node)
+			return true;
+	}
+	return false;
+}
+
+/* Each once, however often it is named: else its guests would be counted twice. */
 static int find_nodes(const struct fleet *fleet, const Drover__V1__CapacityRequest *r,
                       const struct node ***ret, size_t *ret_count, struct error *err)
 {
 	size_t n = 0;
 
+	if (r->n_nodes > 2 * (size_t)HASH_COUNT(fleet->nodes) + 64)
+		return error_set(err, ERROR_INVALID, "%zu nodes are named, and there are only %u",
+		                 r->n_nodes, HASH_COUNT(fleet->nodes));
 	*ret = xcalloc(r->n_nodes + HASH_COUNT(fleet->nodes) + 1, sizeof(struct node *));
 	for (size_t i = 0; i < r->n_nodes; i++) {
 		struct node *node;
@@ -115,7 +128,8 @@ static int find_nodes(const struct fleet *fleet, const Drover__V1__CapacityReque
 			free(*ret);
 			return rc;
 		}
-		(*ret)[n++] = node;
+		if (!is_among(*ret, n, node))
+			(*ret)[n++] = node;
 	}
 	if (n == 0) {
 		for (const struct node *node = fleet->nodes; node; node = node->hh.next)
@@ -128,12 +142,12 @@ static int find_nodes(const struct fleet *fleet, const Drover__V1__CapacityReque
 void handle_capacity(struct mesh_incoming *in, const Drover__V1__CapacityRequest *r, void *context)
 {
 	struct coordinator *coordinator = context;
-	const struct node **nodes;
+	const struct node **nodes = NULL;
 	struct capacity_answer together;
 	Drover__V1__Capacity *m;
 	struct capacity c;
 	struct error err;
-	size_t count;
+	size_t count = 0;
 
 	if (find_nodes(coordinator->fleet, r, &nodes, &count, &err) < 0) {
 		mesh_fail_error(in, &err);
@@ -146,7 +160,7 @@ void handle_capacity(struct mesh_incoming *in, const Drover__V1__CapacityRequest
 	fill_rule(&c, m);
 	if (r->guest_memory_bytes)
 		m->room = room_new(&c, r->guest_memory_bytes, r->guest_vcpus);
-	if (r->n_nodes > 1) {
+	if (r->n_nodes && count > 1) {
 		together = capacity_ask_drain(&c, nodes, count);
 		m->together = capacity_view_new(&c, &together, true, true);
 		capacity_answer_deinit(&together);

@@ -167,7 +167,7 @@ static void test_refused(void **state)
 		                                 "example 1Gbit/s or 64MiB/s (0 means "
 		                                 "no limit)" },
 		{ "drain host1 --bandwidth 0",
-		  "--bandwidth: it must be more than nothing; leave the option out for the "
+		  "--bandwidth: 0 is no rate; leave the option out for the "
 		  "cluster's limit" },
 		{ "drain host1 --timeout soon",
 		  "--timeout: \"soon\" is not a duration; write for example 150s, 1m30s or 250ms" },

@@ -127,7 +127,7 @@ static enum exit_code cancel(struct session *s, const char *word,
 		output_message(&s->out, &reply->base);
 	else
 		say_done(s, *reply->text ? reply->text : text);
-	if (strcmp(request->kind, "migration") == 0)
+	if (reply->changed && strcmp(request->kind, "migration") == 0)
 		session_say(s, "  what is left of it, when it has ended   drover show %s", word);
 	return EXIT_DONE;
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define DAY_MS ((uint64_t)24 * 60 * 60 * 1000)
@@ -79,7 +80,8 @@ int by_parse(const char *text, uint64_t now_wall_ms, uint64_t *ret_wall_ms, stru
 	} else if (parse_date(text, &wall_ms) == 0) {
 		if (wall_ms <= now_wall_ms)
 			return error_set(err, ERROR_INVALID, "--by %.40s is over already", text);
-	} else if (units_parse_duration(text, &duration_ms, &ignored) == 0 && duration_ms > 0 &&
+	} else if (text[strspn(text, "0123456789.")] && /* "2" may mean an hour or a second */
+	           units_parse_duration(text, &duration_ms, &ignored) == 0 && duration_ms > 0 &&
 	           duration_ms < 365 * DAY_MS) {
 		wall_ms = now_wall_ms + duration_ms;
 	} else {

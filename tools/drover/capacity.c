@@ -36,11 +36,22 @@ static int read_guest(const char *text, Drover__V1__CapacityRequest *request, st
 			                 VCPUS_MAX);
 	}
 	if (bytes < MIB)
-		return error_set(err, ERROR_INVALID,
-		                 "--guest: a guest has at least 1MiB of memory");
+		return error_set(
+			err, ERROR_INVALID,
+			"--guest: a guest has at least 1MiB of memory; write the unit, as in "
+			"8GiB");
 	request->guest_memory_bytes = bytes;
 	request->guest_vcpus = (uint32_t)vcpus;
 	return 0;
+}
+
+static bool is_among(const Drover__V1__CapacityRequest *request, const char *node)
+{
+	for (size_t i = 0; i < request->n_nodes; i++) {
+		if (strcmp(request->nodes[i], node) == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool is_yes(const Drover__V1__DrainCapacity *d)
@@ -84,10 +95,12 @@ enum exit_code capacity_run(const struct invocation *invocation)
 	session_init(&s, invocation);
 	request.nodes = nodes;
 	for (size_t i = 0; i < invocation->words.count; i++) {
-		nodes[i] = (char *)session_name_of_kind(&s, "node", invocation->words.items[i]);
-		if (!nodes[i])
+		const char *node = session_name_of_kind(&s, "node", invocation->words.items[i]);
+
+		if (!node)
 			return EXIT_USAGE;
-		request.n_nodes++;
+		if (!is_among(&request, node))
+			nodes[request.n_nodes++] = (char *)node;
 	}
 	if (invocation->options.guest &&
 	    read_guest(invocation->options.guest, &request, &err) < 0) {

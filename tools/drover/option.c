@@ -70,6 +70,11 @@ int option_check_text(const char *what, const char *value, struct error *err)
 	return 0;
 }
 
+static bool has_unit(const char *value)
+{
+	return value[strcspn(value, "abcdefghijklmnopqrstuvwxyz")];
+}
+
 int option_set(struct options *options, const struct option *option, const char *value,
                struct error *err)
 {
@@ -107,6 +112,10 @@ int option_set(struct options *options, const struct option *option, const char 
 		uint64_t ms = 0;
 
 		rc = units_parse_duration(value, &ms, err);
+		/* Of a pause a bare number may be meant in milliseconds, as virsh takes it. */
+		if (rc == 0 && option->id == OPTION_MAX_DOWNTIME && !has_unit(value))
+			rc = error_set(err, ERROR_INVALID,
+			               "\"%s\" has no unit; write for example 500ms or 2s", value);
 		if (rc == 0 && ms == 0)
 			rc = error_set(err, ERROR_INVALID, "it must be longer than nothing");
 		if (rc == 0)
@@ -119,9 +128,9 @@ int option_set(struct options *options, const struct option *option, const char 
 		/* On the wire 0 means that nothing was said, so it cannot lift the cluster's limit. */
 		rc = units_parse_rate(value, &rate, err);
 		if (rc == 0 && rate == 0)
-			rc = error_set(err, ERROR_INVALID,
-			               "it must be more than nothing; leave the option out for the "
-			               "cluster's limit");
+			rc = error_set(
+				err, ERROR_INVALID,
+				"0 is no rate; leave the option out for the cluster's limit");
 		if (rc == 0)
 			*(uint64_t *)field = rate;
 		break;

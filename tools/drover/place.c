@@ -21,7 +21,9 @@ static int read_request(struct session *s, Drover__V1__PlaceRequest *request, st
 			return error_context(err, "--memory");
 		if (request->memory_bytes < MIB)
 			return error_set(err, ERROR_INVALID,
-			                 "--memory: a guest has at least 1MiB of memory");
+			                 "--memory: a guest has at least 1MiB of memory; write the "
+			                 "unit, as in "
+			                 "8GiB");
 	}
 	request->vcpus = (uint32_t)options->vcpus;
 	return 0;

@@ -33,7 +33,9 @@ static void say_node(struct session *s, const char *node, const Drover__V1__Node
 
 	if (!s->options->quiet && s->out.format == OUTPUT_TABLE)
 		fprintf(s->out.file, "%s %s\n", shown,
-		        reply->changed ? "takes guests again." : "was not drained; nothing to do.");
+		        reply->changed                       ? "takes guests again."
+		        : reply->back && reply->back->number ? "takes guests already."
+		                                             : "was not drained; nothing to do.");
 }
 
 /* Those that do not come, with the reason. */
