@@ -308,7 +308,7 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 	struct deadline *d = &drain->deadline;
 	uint64_t end_ms = schedule(list, slots, 100, NULL, true);
 	size_t blocked = count_blocked(drain);
-	char by_much[UNITS_TEXT_BYTES], names[400];
+	char by_much[UNITS_TEXT_BYTES], left[UNITS_TEXT_BYTES], names[400];
 
 	names_deinit(&d->helps);
 	for (size_t i = 0; list[i]; i++)
@@ -334,6 +334,12 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 		         d->n_late == 1 ? "guest is late" : "guests are late", names);
 	else if (by_ms && blocked)
 		snprintf(d->text, sizeof(d->text), "has no end in sight: %zu blocked", blocked);
+	else if (by_ms && end_ms > left_ms) /* by no more than estimates waver */
+		snprintf(d->text, sizeof(d->text),
+		         "will be met only just, or missed by little: about %s are needed, %s "
+		         "are left",
+		         units_format_duration(end_ms, by_much),
+		         units_format_duration(left_ms, left));
 	else if (by_ms)
 		snprintf(d->text, sizeof(d->text), "will be met: about %s are needed",
 		         units_format_duration(end_ms, by_much));

@@ -47,8 +47,8 @@ static void say_why(const struct drain_problem *p, const struct room *room, uint
 		         amount);
 	else
 		snprintf(dv->why, sizeof(dv->why),
-		         "of %u that could take it %s is done first with what comes in and how "
-		         "full it gets; %s left there",
+		         "of %u that could take it %s is best by when it is done with what comes "
+		         "in, and by how full it gets; %s left there",
 		         fit, name_of(p, to), amount);
 }
 

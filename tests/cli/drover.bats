@@ -105,6 +105,31 @@ wait_for() {
 	run --separate-stderr -7 "$drover" migrate nobody
 }
 
+@test "a list that is empty because of a typing error is 7, not an empty host" {
+	start_coordinator
+	run --separate-stderr -7 "$drover" vms --node hots1
+	[[ -z $output && $stderr == *"did you mean  host1"* ]]
+	run --separate-stderr -7 "$drover" events node/hots1
+	[[ $stderr == *"did you mean  host1"* ]]
+	run --separate-stderr -7 "$drover" events vm/wbe1
+	[[ $stderr == *"did you mean  web1"* ]]
+	run --separate-stderr -2 "$drover" events host/host1
+	[[ $stderr == *"none of node/NAME"* ]]
+	run --separate-stderr -0 "$drover" events host1
+	[[ $stderr != *"no such"* || $stderr == *"no such events"* ]]
+}
+
+@test "a number without its unit is not guessed at where it could hurt" {
+	run --separate-stderr -2 "$drover" drain host1 --max-downtime 500
+	[[ $stderr == *'"500" has no unit; write for example 500ms or 2s'* ]]
+	run --separate-stderr -2 "$drover" drain host1 --by 2
+	[[ $stderr == *'"2" is no time'* ]]
+	run --separate-stderr -2 "$drover" place --memory 8
+	[[ $stderr == *"write the unit"* ]]
+	run --separate-stderr -2 "$drover" drain host1 --bandwidth 0
+	[[ $stderr == *"0 is no rate"* ]]
+}
+
 @test "not permitted is 8" {
 	start_coordinator
 	run --separate-stderr -8 "$drover" drain sealed
@@ -153,7 +178,7 @@ wait_for() {
 @test "a drain in a pipe: a line per change, then the summary; 0" {
 	start_coordinator
 	run --separate-stderr -0 "$drover" drain host1
-	[[ ${stderr_lines[0]} =~ ^20[0-9-]+T[0-9:]+Z\ drain/1\ host1\ started\ vms=2\ bytes=536870912\ eta=3s$ ]]
+	[[ ${stderr_lines[0]} =~ ^20[0-9-]+T[0-9:]+Z\ drain/1\ host1\ started\ vms=2\ memory=512MiB\ eta=3s$ ]]
 	[[ $stderr == *"migration/10 web1 host1->host2 started"* ]]
 	[[ $stderr == *"migration/10 web1 host1->host2 done duration=1.2s downtime=41ms bytes=280MiB guard=image-lock"* ]]
 	[[ ${stderr_lines[-1]} == *"drain/1 host1 done moved=2 left=0"* ]]

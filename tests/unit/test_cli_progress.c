@@ -227,7 +227,7 @@ static void test_lines(void **state)
 	apply_drain(p, &t, &s, 1000);
 	progress_end(p, &s.o, NOW_WALL_MS);
 	assert_screen(
-		&s, "2026-01-12T14:45:31Z drain/7 host1 started vms=3 bytes=805306368 eta=74s\n"
+		&s, "2026-01-12T14:45:31Z drain/7 host1 started vms=3 memory=768MiB eta=74s\n"
 		    "2026-01-12T14:45:31Z drain/7 cache1 waits reason=\"2 of 2 slots, 31 s left\"\n"
 		    "2026-01-12T14:45:31Z migration/101 web1 host1->host2 started\n"
 		    "2026-01-12T14:45:31Z migration/101 web1 host1->host2 done duration=11.2s "
@@ -284,7 +284,7 @@ static void test_plan(void **state)
 	story_init(&t);
 	screen_init(&s);
 	progress_print_plan(&s.o, &t.drain, 125000000);
-	assert_screen(&s, "drain/7  host1: 3 VMs, 768 MiB to move → host2 (2), host3 (1)\n"
+	assert_screen(&s, "drain/7  host1: 2 of 3 VMs, 768 MiB to move → host2 (2), host3 (1)\n"
 	                  "         2 at a time, up to 1 Gbit/s each, about 1 min 14 s\n");
 	screen_deinit(&s);
 }

@@ -240,6 +240,9 @@ static void test_wavers(void **state)
 		/* In time by three seconds, it stays so though it is late by as much: that is allowed for. */
 		d->kept.by_wall_ms = 42 + needed_ms + (i % 2 ? 3000 : -3000);
 		core_world_wait(world, 6);
+		if (i > 1) /* late by little is said with both figures */
+			assert_int_equal(strstr(d->deadline.text, " are needed, ") != NULL,
+			                 i % 2 == 0);
 	}
 	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
 	assert_int_equal(count_told(world, "its deadline will be met"), 1);

@@ -120,14 +120,16 @@ static void sets_print(const struct output *o, const Drover__V1__Capacity *c)
 	char spare[OUTPUT_TEXT_BYTES], need[OUTPUT_TEXT_BYTES];
 
 	if (c->exact)
-		fprintf(o->file, "\nat once: %zu at most%s%s\n", c->largest->n_nodes,
-		        *who ? ", for example " : "", who);
+		fprintf(o->file, "\nat once: %zu node%s at most%s%s\n", c->largest->n_nodes,
+		        c->largest->n_nodes == 1 ? "" : "s", *who ? ", for example " : "", who);
 	else
-		fprintf(o->file, "\nat once: at least %zu, at most %u%s%s\n", c->largest->n_nodes,
-		        c->at_most, *who ? "; for example " : "", who);
+		fprintf(o->file, "\nat once: at least %zu nodes, at most %u%s%s\n",
+		        c->largest->n_nodes, c->at_most, *who ? "; for example " : "", who);
 	fprintf(o->file,
-	        "rule of thumb: %u (spare memory %s, the fullest node %s has guests of %s)\n",
-	        c->rule_nodes, output_bytes(o, c->spare_bytes, spare), fullest,
+	        "rule of thumb: %u node%s (spare memory %s, the fullest node %s has guests of "
+	        "%s)\n",
+	        c->rule_nodes, c->rule_nodes == 1 ? "" : "s",
+	        output_bytes(o, c->spare_bytes, spare), fullest,
 	        output_bytes(o, c->fullest_bytes, need));
 }
 
@@ -174,6 +176,9 @@ void capacity_print(const struct output *o, const Drover__V1__Capacity *c, bool 
 		fputs("\nnot searched:\n", o->file);
 	for (size_t i = 0; i < c->n_not_searched; i++)
 		line(o, "  ", c->not_searched[i]);
+	fputs("\nNot asked here is what only a node knows, as its storage: drover drain NODE "
+	      "--dry-run\n",
+	      o->file);
 }
 
 void place_print(const struct output *o, const Drover__V1__PlaceReply *reply)

@@ -135,6 +135,24 @@ static void say_exactly(struct session *s, const struct drained *d, const char *
 	session_say(s, "Exactly this: drover drain %s --plan %s%s", d->command, plan_id, flags);
 }
 
+/* The command that does without those that have no destination. */
+static void say_without(struct session *s, const struct drained *d, const Drover__V1__Drain *drain)
+{
+	_cleanup_free_ char *flags = xstrdup("");
+
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		_cleanup_free_ char *word = text_shell_word(drain->vms[i]->name);
+		char *longer;
+
+		if (strcmp(drain->vms[i]->state, "blocked") != 0)
+			continue;
+		longer = xasprintf("%s --leave %s", flags, word);
+		free(flags);
+		flags = longer;
+	}
+	session_say(s, "  to move the others and end there   drover drain %s%s", d->command, flags);
+}
+
 static enum exit_code show_plan(struct session *s, const struct drained *d,
                                 const Drover__V1__DrainReply *reply)
 {
@@ -164,6 +182,7 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
 		            "%s would not become empty: %zu of %zu guests have no destination as "
 		            "things are. A drain would move the others and wait for room.",
 		            d->words, blocked, reply->drain->n_vms);
+		say_without(s, d, reply->drain);
 		return EXIT_REFUSED;
 	}
 	if (*reply->plan_id)
@@ -272,6 +291,15 @@ static enum exit_code drain(struct session *s, const struct drained *d)
 	}
 }
 
+static bool is_among(const struct drained *d, const char *node)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		if (strcmp(d->names[i], node) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* EXIT_USAGE, and an explanation was printed, unless something is named and all names are nodes'. */
 static enum exit_code read_drained(struct session *s, const struct word_list *words,
                                    struct drained *ret)
@@ -293,7 +321,8 @@ static enum exit_code read_drained(struct session *s, const struct word_list *wo
 
 		if (!node)
 			return EXIT_USAGE;
-		ret->names[ret->count++] = node;
+		if (!is_among(ret, node))
+			ret->names[ret->count++] = node;
 	}
 	if (!ret->count && !ret->selector) {
 		fprintf(s->err.file,

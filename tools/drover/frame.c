@@ -371,19 +371,32 @@ static char *planned_targets(const struct output *o, const Drover__V1__Drain *d)
 	return text;
 }
 
+/* Those that stay as they are, or are shut down, are not moved. */
+static size_t count_moves(const Drover__V1__Drain *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_vms; i++)
+		n += strcmp(d->vms[i]->state, "left") != 0 && !*d->vms[i]->power;
+	return n;
+}
+
 void progress_print_plan(const struct output *o, const Drover__V1__Drain *d,
                          uint64_t bandwidth_bytes_per_s)
 {
 	_cleanup_free_ char *node = text_escape(d->node, o->ascii);
 	_cleanup_free_ char *targets = planned_targets(o, d);
-	char number[32], text[OUTPUT_TEXT_BYTES];
+	char number[32], of[32] = "", text[OUTPUT_TEXT_BYTES];
 	const char *comma = "";
+	size_t moves = count_moves(d);
 	/* A plan that was only asked for has no number. */
 	int indent = d->number ? snprintf(number, sizeof(number), "drain/%llu",
 	                                  (unsigned long long)d->number)
 	                       : snprintf(number, sizeof(number), "plan");
 
-	fprintf(o->file, "%s  %s: %zu VM%s, %s to move%s\n", number, node, d->n_vms,
+	if (moves != d->n_vms)
+		snprintf(of, sizeof(of), "%zu of ", moves);
+	fprintf(o->file, "%s  %s: %s%zu VM%s, %s to move%s\n", number, node, of, d->n_vms,
 	        d->n_vms == 1 ? "" : "s", output_bytes(o, d->bytes_total, text), targets);
 	if (!d->parallel && !bandwidth_bytes_per_s && !d->eta_known)
 		return;

@@ -67,14 +67,13 @@ static char *compact(char *text)
 
 static void line_drain_start(const struct output *o, const Drover__V1__Drain *d, uint64_t wall_ms)
 {
-	char eta[48] = "";
+	char eta[48] = "", bytes[OUTPUT_TEXT_BYTES];
 
 	if (d->eta_known)
 		snprintf(eta, sizeof(eta), " eta=%llus",
 		         (unsigned long long)(d->eta_ms + 999) / 1000);
-	line(o, wall_ms, "drain/%llu %s started vms=%zu bytes=%llu%s",
-	     (unsigned long long)d->number, d->node, d->n_vms, (unsigned long long)d->bytes_total,
-	     eta);
+	line(o, wall_ms, "drain/%llu %s started vms=%zu memory=%s%s", (unsigned long long)d->number,
+	     d->node, d->n_vms, compact(output_bytes(o, d->bytes_total, bytes)), eta);
 }
 
 static void line_drain_state(const struct output *o, const Drover__V1__Drain *d, uint64_t wall_ms)

@@ -27,6 +27,19 @@ static const char *plan_reason(const Drover__V1__DrainVm *vm)
 	return vm->why;
 }
 
+/* What the coordinator found by trying, else what the host says that refused it. */
+static const char *what_helps(const Drover__V1__DrainVm *vm)
+{
+	if (*vm->helps || strcmp(vm->state, "blocked") != 0)
+		return vm->helps;
+	for (size_t i = 0; i < vm->n_checks; i++) {
+		if (vm->checks[i]->verdict == DROVER__V1__CHECK__VERDICT__FAIL &&
+		    *vm->checks[i]->remedy)
+			return vm->checks[i]->remedy;
+	}
+	return "";
+}
+
 /* What would make room for those that have none, one line each; and where that is not proved. */
 static void helps_note(const struct output *o, const Drover__V1__Drain *drain)
 {
@@ -34,10 +47,10 @@ static void helps_note(const struct output *o, const Drover__V1__Drain *drain)
 		const Drover__V1__DrainVm *vm = drain->vms[i];
 		_cleanup_free_ char *name = NULL, *helps = NULL;
 
-		if (!*vm->helps)
+		if (!*what_helps(vm))
 			continue;
 		name = text_escape(vm->name, o->ascii);
-		helps = text_escape(vm->helps, o->ascii);
+		helps = text_escape(what_helps(vm), o->ascii);
 		fprintf(o->file, "%s: would help: %s\n", name, helps);
 	}
 }
@@ -71,7 +84,10 @@ static void predictions_note(const struct output *o, const Drover__V1__Drain *dr
 		help = text_escape(p->help, o->ascii);
 		basis = text_escape(p->basis, o->ascii);
 		prediction_uncertain(o, p, uncertain);
-		fprintf(o->file, "%s: %s%s%s%s%s%s%s\n", name, prediction_end_words(p),
+		fprintf(o->file, "%s: %s%s%s%s%s%s%s%s\n", name, prediction_end_words(p),
+		        p->end == DROVER__V1__PREDICTION__END__GIVES_UP
+		                ? ", then gives up and stays where it is"
+		                : "",
 		        *uncertain ? "; " : "", uncertain, *help ? "; " : "", help,
 		        *basis ? "; " : "", basis);
 	}
@@ -178,7 +194,7 @@ void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 			table_set(t, FROM, "%s", vm->node);
 		table_set(t, MEM, "%s", output_bytes(o, vm->memory_bytes, text));
 		table_set(t, TO, "%s", vm->target);
-		if (vm->eta_ms) {
+		if (vm->eta_ms && !blocked) {
 			output_clock(o, vm->eta_ms, text);
 			table_set(t, TIME, "%s%s", o->exact ? "" : output_get_glyphs(o)->about,
 			          text);
