@@ -115,26 +115,71 @@ static void link_host(const struct instance *in, const struct schedule *s, uint3
 	}
 }
 
+static int compare_homes(const void *a, const void *b, void *context)
+{
+	const struct schedule_move *moves = context;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	if (moves[x].from != moves[y].from)
+		return moves[x].from < moves[y].from ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+/* Of @moves, which are by `from`: those that leave the destination of each, before it comes there. */
+static void link_group(const struct schedule *s, const uint32_t *moves, uint32_t n,
+                       struct edges *edges)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const struct schedule_move *move = &s->moves[moves[i]];
+		uint32_t first = 0, end = n;
+
+		while (first < end) {
+			uint32_t middle = first + (end - first) / 2;
+
+			if (s->moves[moves[middle]].from < move->to)
+				first = middle + 1;
+			else
+				end = middle;
+		}
+		for (; first < n && s->moves[moves[first]].from == move->to; first++) {
+			const struct schedule_move *other = &s->moves[moves[first]];
+
+			if (other->vm != move->vm && other->end_s <= move->start_s)
+				add_edge(edges, moves[i], moves[first]);
+		}
+	}
+}
+
 static void link_groups(const struct instance *in, const struct schedule *s, struct edges *edges)
 {
+	/* Per guest its last move and per move the one before, + 1; each guest once, however often named. */
+	_cleanup_free_ uint32_t *last = NULL, *before = NULL, *moves = NULL, *seen = NULL;
+
+	if (!in->n_groups)
+		return;
+	last = xcalloc((size_t)in->n_vms + 1, sizeof(*last));
+	before = xcalloc((size_t)s->n_moves + 1, sizeof(*before));
+	moves = xcalloc((size_t)s->n_moves + 1, sizeof(*moves));
+	seen = xcalloc((size_t)in->n_vms + 1, sizeof(*seen));
+	for (uint32_t m = 0; m < s->n_moves; m++) {
+		before[m] = last[s->moves[m].vm];
+		last[s->moves[m].vm] = m + 1;
+	}
 	for (uint32_t g = 0; g < in->n_groups; g++) {
 		const struct instance_group *group = &in->groups[g];
-		_cleanup_free_ bool *member = NULL;
+		uint32_t n = 0;
 
 		if (group->kind != INSTANCE_APART || !group->hard)
 			continue;
-		member = xcalloc((size_t)in->n_vms + 1, sizeof(*member));
-		for (uint32_t i = 0; i < group->n_vms; i++)
-			member[group->vms[i]] = true;
-		for (uint32_t m = 0; m < s->n_moves; m++) {
-			for (uint32_t d = 0; member[s->moves[m].vm] && d < s->n_moves; d++) {
-				if (d != m && member[s->moves[d].vm] &&
-				    s->moves[d].vm != s->moves[m].vm &&
-				    s->moves[d].from == s->moves[m].to &&
-				    s->moves[d].end_s <= s->moves[m].start_s)
-					add_edge(edges, m, d);
-			}
+		for (uint32_t i = 0; i < group->n_vms; i++) {
+			uint32_t v = group->vms[i];
+
+			for (uint32_t m = seen[v] == g + 1 ? 0 : last[v]; m; m = before[m - 1])
+				moves[n++] = m - 1;
+			seen[v] = g + 1;
 		}
+		qsort_r(moves, n, sizeof(*moves), compare_homes, s->moves);
+		link_group(s, moves, n, edges);
 	}
 }
 
