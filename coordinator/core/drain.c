@@ -41,15 +41,6 @@ const char *drain_vm_state_name(enum drain_vm_state state)
 	return vm_state_names[state];
 }
 
-struct drain_vm *drain_find_vm(struct drain *drain, const char *uuid)
-{
-	for (size_t i = 0; i < drain->n_vms; i++) {
-		if (strcmp(drain->vms[i].uuid, uuid) == 0)
-			return &drain->vms[i];
-	}
-	return NULL;
-}
-
 /* --- look --- */
 
 static struct drain_vm *get_vm(struct fleet *fleet, struct drain *drain, const struct sighting *s)

@@ -93,6 +93,7 @@ struct drain {
 	struct names nodes;
 	bool comes_back;      /* a draft of the way back: nobody goes anywhere but to its node */
 	struct drain_vm *vms; /* owned; hardest first, then as they appeared */
+	uint32_t *by_uuid;    /* owned; private to drain_vms.c: all of vms */
 	struct power *power;  /* owned; of each of kept.shutdowns; NULL: nothing was asked yet */
 	size_t n_vms;
 	char status[REASON_BYTES];   /* what it does or waits for now, one sentence */

@@ -134,6 +134,7 @@ void drain_draft_sort(struct drain *draft)
 {
 	if (draft->n_vms)
 		qsort(draft->vms, draft->n_vms, sizeof(*draft->vms), compare_orders);
+	drain_index_vms(draft);
 }
 
 void drain_set_aside(struct fleet *fleet, const struct drain *draft, bool aside)

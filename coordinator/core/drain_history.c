@@ -78,7 +78,9 @@ static void forget_vms(struct fleet *fleet, struct drain *drain)
 	for (size_t i = 0; i < drain->n_vms; i++)
 		checks_deinit(&drain->vms[i].checks);
 	free(drain->vms);
+	free(drain->by_uuid);
 	drain->vms = NULL;
+	drain->by_uuid = NULL;
 	drain->n_vms = 0;
 	change_drain(fleet, drain);
 }

@@ -11,6 +11,71 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* --- by uuid: the first of those with that one, wherever they are --- */
+
+static int compare_uuids(const void *a, const void *b, void *context)
+{
+	const struct drain_vm *vms = context;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int order = strcmp(vms[x].uuid, vms[y].uuid);
+
+	return order ? order : x < y ? -1 : x > y;
+}
+
+/* How many of the index are before that uuid. */
+static size_t count_before(const struct drain *drain, const char *uuid, size_t count)
+{
+	size_t first = 0;
+
+	while (first < count) {
+		size_t middle = first + (count - first) / 2;
+
+		if (strcmp(drain->vms[drain->by_uuid[middle]].uuid, uuid) < 0)
+			first = middle + 1;
+		else
+			count = middle;
+	}
+	return first;
+}
+
+void drain_index_vms(struct drain *drain)
+{
+	for (uint32_t i = 0; i < drain->n_vms; i++)
+		drain->by_uuid[i] = i;
+	if (drain->n_vms)
+		qsort_r(drain->by_uuid, drain->n_vms, sizeof(*drain->by_uuid), compare_uuids,
+		        drain->vms);
+}
+
+/* The guest that is new at @at; those behind it have moved up. */
+static void index_vm(struct drain *drain, uint32_t at)
+{
+	size_t others = drain->n_vms - 1, place;
+
+	drain->by_uuid = xreallocarray(drain->by_uuid, drain->n_vms, sizeof(*drain->by_uuid));
+	for (size_t i = 0; i < others; i++)
+		drain->by_uuid[i] += drain->by_uuid[i] >= at;
+	place = count_before(drain, drain->vms[at].uuid, others);
+	while (place < others && compare_uuids(&drain->by_uuid[place], &at, drain->vms) < 0)
+		place++;
+	memmove(&drain->by_uuid[place + 1], &drain->by_uuid[place],
+	        (others - place) * sizeof(*drain->by_uuid));
+	drain->by_uuid[place] = at;
+}
+
+struct drain_vm *drain_find_vm(struct drain *drain, const char *uuid)
+{
+	size_t place = count_before(drain, uuid, drain->n_vms);
+	struct drain_vm *dv;
+
+	if (place == drain->n_vms)
+		return NULL;
+	dv = &drain->vms[drain->by_uuid[place]];
+	return strcmp(dv->uuid, uuid) == 0 ? dv : NULL;
+}
+
+/* --- guests --- */
+
 /* Hardest first: the largest guest has the fewest destinations. */
 struct drain_vm *drain_add_vm(struct drain *drain, const char *node, const struct vm *vm,
                               uint64_t memory_bytes)
@@ -26,6 +91,7 @@ struct drain_vm *drain_add_vm(struct drain *drain, const char *node, const struc
 	text_copy(drain->vms[at].uuid, sizeof(drain->vms[at].uuid), vm->uuid);
 	text_copy(drain->vms[at].name, sizeof(drain->vms[at].name), vm->name);
 	text_copy(drain->vms[at].node, sizeof(drain->vms[at].node), node);
+	index_vm(drain, (uint32_t)at);
 	return &drain->vms[at];
 }
 

@@ -13,6 +13,8 @@ struct drain_counts {
 /* Keeps the order: hardest first. */
 struct drain_vm *drain_add_vm(struct drain *drain, const char *node, const struct vm *vm,
                               uint64_t memory_bytes);
+/* After drain->vms has got another order. */
+void drain_index_vms(struct drain *drain);
 /* Watchers are told if that is new. */
 void drain_set_vm(struct fleet *fleet, struct drain *drain, struct drain_vm *dv,
                   enum drain_vm_state state, const char *target, const char *reason);

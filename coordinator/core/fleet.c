@@ -78,6 +78,7 @@ void drain_free(struct drain *drain)
 	for (size_t i = 0; i < drain->n_vms; i++)
 		checks_deinit(&drain->vms[i].checks);
 	free(drain->vms);
+	free(drain->by_uuid);
 	free(drain->power);
 	names_deinit(&drain->nodes);
 	names_deinit(&drain->deadline.helps);

@@ -3,7 +3,9 @@
  * carried out as shown, or not at all. */
 #include "coordinator/core/drain.h"
 
+#include "common/alloc.h"
 #include "common/units.h"
+#include "coordinator/core/drain_vms.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/core/plan_memory.h"
 #include "tests/unit/core_world.h"
@@ -278,6 +280,34 @@ static void test_an_unknown_plan(void **state)
 	core_world_free(world);
 }
 
+/* Each guest is found by its uuid, in whatever order they are: of two with one uuid the first. */
+static void test_guests_are_found(void **state)
+{
+	enum { GUESTS = 300 };
+	struct drain *drain = xnew(struct drain);
+	struct vm vm = { 0 };
+
+	(void)state;
+	assert_null(drain_find_vm(drain, "guest-0"));
+	for (unsigned i = 0; i < GUESTS; i++) {
+		snprintf(vm.uuid, sizeof(vm.uuid), "guest-%u", i * 7919 % (GUESTS - 1));
+		drain_add_vm(drain, "host1", &vm, i * 31 % 97)->order = i * 17 % 101;
+	}
+	for (int sorted = 0; sorted < 2; sorted++) {
+		for (size_t i = 0; i < GUESTS; i++) {
+			const struct drain_vm *dv = drain_find_vm(drain, drain->vms[i].uuid);
+
+			assert_string_equal(dv->uuid, drain->vms[i].uuid);
+			assert_true(dv <= &drain->vms[i]);
+		}
+		assert_null(drain_find_vm(drain, "guest-"));
+		assert_null(drain_find_vm(drain, "guest-300"));
+		assert_null(drain_find_vm(drain, "host"));
+		drain_draft_sort(drain);
+	}
+	drain_free(drain);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_a_plan_that_holds_no_more),
 		cmocka_unit_test(test_what_is_remembered),
 		cmocka_unit_test(test_an_unknown_plan),
+		cmocka_unit_test(test_guests_are_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
