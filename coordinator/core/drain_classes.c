@@ -14,6 +14,8 @@
 
 /* Of a link for memory, as plan.c has it. */
 #define LINK_SHARE 0.9
+/* A tenth of a slower one is too little for an agent to hold anybody at (agent/kernel/lanes.h). */
+#define LANES_LEAST_BYTES_PER_S ((uint64_t)10 << 20)
 
 struct drain_classes {
 	struct classes classes;
@@ -175,6 +177,7 @@ static bool look_at_paths(struct drain_problem *p, const struct node *node)
 	}
 	if (most)
 		p->in.hosts[node->plan_index].out_bytes_per_s = (double)most;
+	p->in.hosts[node->plan_index].lanes = most >= LANES_LEAST_BYTES_PER_S;
 	return most > 0;
 }
 
@@ -200,6 +203,8 @@ void drain_classes_fill_host(const struct drain_problem *p, uint32_t h)
 
 	host->vcpu_room = from->vcpu_room;
 	host->ports = from->node->host.port_pool;
+	/* Until its ways are looked at: whose ways are not measured leaves them to TCP. */
+	host->lanes = false;
 	host->in_bytes_per_s = link;
 	host->out_bytes_per_s = measured && (double)measured < link ? (double)measured : link;
 }
@@ -210,7 +215,6 @@ static void fill_writes(const struct drain_problem *p, const struct drain *drain
                         const struct vm *vm, struct instance_vm *guest)
 {
 	struct migration_settings settings = p->fleet->options.settings;
-	const struct strategy *s = &settings.strategy;
 	const struct sighting *home = fleet_find_sighting(vm, vm->node);
 	double first_s, alone = p->in.hosts[guest->home].out_bytes_per_s;
 
@@ -223,11 +227,6 @@ static void fill_writes(const struct drain_problem *p, const struct drain *drain
 	first_s = guest->work_bytes / (alone > 1 ? alone : 1);
 	if (first_s > 0)
 		guest->dirty_bytes_per_s = dirty_curve_at(&vm->writes, first_s) / first_s;
-	/* With a measure permitted it ends at any rate, or is given up at any. */
-	if (!strategy_permits_auto_converge(s) && !strategy_permits_post_copy(s) &&
-	    !strategy_permits_pause(s))
-		guest->floor_bytes_per_s = (double)prediction_enough_bytes_per_s(
-			&vm->writes, settings.max_downtime_ms);
 }
 
 void drain_classes_fill_guest(struct drain_problem *p, const struct drain *drain,

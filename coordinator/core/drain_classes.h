@@ -5,8 +5,9 @@
  *	         host has said no to (plan_judge_class). Judged once for all guests alike, not for each
  *	rooms    vCPUs, and up to three sizes of huge pages: the planner counts them
  *	ports    two for a guest whose disks are copied
- *	rates    what is believed of the ways from the hosts that are left, else what the links say
- *	writes   how fast the guest makes its copy old, and below which rate it does not converge
+ *	rates    what is believed of the ways from the hosts that are left, else what the links say; whether
+ *	         its agent knows enough to let the shortest go first
+ *	writes   how fast the guest makes its copy old
  *
  * The same rules as plan_judge's: what the planner places, plan_judge lets through (tests/unit/
  * test_drain_classes.c draws fleets and compares).

@@ -25,6 +25,7 @@ void instance_init(struct instance *in, uint32_t n_hosts, uint32_t n_vms)
 			.slots_in = INSTANCE_NO_LIMIT,
 			.ports = INSTANCE_NO_LIMIT,
 			.open = true,
+			.lanes = true,
 		};
 	for (uint32_t v = 0; v < n_vms; v++)
 		in->vms[v] = (struct instance_vm){

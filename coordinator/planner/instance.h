@@ -40,6 +40,7 @@ struct instance_host {
 	double out_bytes_per_s, in_bytes_per_s;
 	uint32_t slots_out, slots_in, ports; /* in all, those of running moves included */
 	bool open;                           /* takes guests */
+	bool lanes; /* its agent lets the shortest of those that leave go first (hold.c) */
 };
 
 struct instance_vm {
@@ -56,7 +57,6 @@ struct instance_vm {
 	uint32_t class_id;
 	double work_bytes; /* still to be sent, were nothing dirtied */
 	double dirty_bytes_per_s;
-	double floor_bytes_per_s; /* below that it does not converge: all of it, or nothing */
 	double limit_bytes_per_s; /* of one migration; 0 = none */
 	double overhead_s;        /* before bytes flow: admission, tunnel, switchover, clean-up */
 	double fixed_s;           /* with reserved rates: known beforehand; 0 = not */

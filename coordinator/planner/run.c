@@ -165,6 +165,8 @@ uint32_t run_add(struct run *run, uint32_t vm, uint32_t from, uint32_t to)
 		.vm = vm,
 		.from = from,
 		.to = to,
+		.path = instance_path(in, &in->vms[vm], from, to),
+		.hold = INFINITY,
 		.seconds = seconds,
 		.work = seconds + in->vms[vm].overhead_s,
 		.out_s = seconds_of(bytes, in->hosts[from].out_bytes_per_s),

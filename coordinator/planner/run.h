@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A schedule while it is made: shared by schedule.c, start.c, rates.c and stuck.c, and by nobody else. */
+/* A schedule while it is made: shared by schedule.c, start.c, rates.c, hold.c and stuck.c, and by nobody
+ * else. */
 #pragma once
 
 #include "coordinator/planner/room.h"
@@ -10,14 +11,18 @@ enum run_state { RUN_WAITS, RUN_PREPARES, RUN_PREPARED, RUN_SENDS, RUN_ENDED };
 struct run_move {
 	uint32_t vm, from, to;
 	enum run_state state;
+	double path;          /* the most that it gets, bytes/s */
 	double seconds;       /* of bytes at full path */
 	double work;          /* seconds and what comes before */
 	double out_s, in_s;   /* seconds of either link */
 	double left;          /* bytes, as of `since_s` */
 	double rate, since_s; /* now */
+	double progress;      /* how fast what is left shrinks at that rate */
 	double next_s;        /* its next event; INFINITY: none while its rate is 0 */
 	double start_s, send_s, sent;
-	double noise; /* factor, around 1 */
+	double hold;                 /* by its agent, bytes/s; INFINITY: it is not held */
+	double held_s, held_since_s; /* all in all, as of then */
+	double noise;                /* factor, around 1 */
 	uint64_t key;
 	uint32_t heap;                 /* position, NONE: not in it */
 	uint32_t lanes_out, lanes_in;  /* while fewer than these are busy it may have a slot */
@@ -27,7 +32,8 @@ struct run_move {
 	uint32_t final_to;             /* of a detour: where it was going */
 	uint32_t turn;                 /* how many began before it */
 	bool is_long, running, detour, retargeted;
-	bool seen; /* rates.c */
+	bool looks; /* its next event is not its end: it may be let go */
+	bool seen;  /* rates.c */
 };
 
 /* In the heap: the time is with it, so that comparing looks at nothing else. */
@@ -37,20 +43,12 @@ struct run_event {
 	uint32_t move;
 };
 
-/* One of those whose rates are worked out together. */
-struct run_touched {
-	double left_s; /* at full path */
-	double rate;   /* that it had */
-	uint64_t key;
-	uint32_t move;
-};
-
 struct run_link {
-	double waiting_s;      /* of those that wait: the link's seconds */
-	double reserved;       /* SCHEDULE_RESERVED: bytes/s taken */
-	uint32_t busy;         /* slots */
+	double waiting_s; /* of those that wait: the link's seconds */
+	double reserved;  /* SCHEDULE_RESERVED: bytes/s taken */
+	double level;     /* rates.c: what all get who could take more; INFINITY: it is not full */
+	uint32_t busy;    /* slots */
 	uint32_t waits, sends; /* lists: first move */
-	uint32_t open;         /* rates.c: of those that send, without a rate yet */
 	bool dirty;            /* its rates are to be worked out again */
 };
 
@@ -79,9 +77,10 @@ struct run {
 	struct run_event *heap;
 	uint32_t n_heap;
 	uint32_t *awake, n_awake;
-	uint32_t *dirty, n_dirty, room_dirty; /* host * 2, + 1 for inbound */
-	struct run_touched *touched;          /* rates.c: scratch */
-	uint32_t room_touched;
+	uint32_t *dirty, n_dirty, room_dirty;       /* host * 2, + 1 for inbound */
+	uint32_t *touched, n_touched, room_touched; /* rates.c: scratch */
+	double *wishes;
+	uint32_t room_wishes;
 	uint32_t *prepared, n_prepared; /* prepared, and no slot is free */
 	uint32_t *ranked;               /* SCHEDULE_GIVEN: guests by rank */
 	uint32_t *move_of;              /* per guest: its latest move */
@@ -121,7 +120,16 @@ void run_start_all(struct run *run);
 /* Bytes/s that nobody has of a link. */
 double run_get_residual(const struct run *run, uint32_t host, bool inbound);
 void run_make_dirty(struct run *run, uint32_t host, bool inbound);
-/* Works out the rates of all that share a link with what changed (rates.c). */
+/* Works out the rates of all for whom something has changed (rates.c). */
 void run_share_links(struct run *run);
+/* Of a move that sends: bytes that are left, and those of them that a first pass sends. */
+double run_get_left(const struct run *run, const struct run_move *move);
+double run_get_first_left(const struct run *run, const struct run_move *move);
+
+/* The agent of @host looks at what leaves it (hold.c). */
+void run_hold(struct run *run, uint32_t host);
+bool run_is_held(const struct run_move *move);
+/* When one that is held is let go, if nothing else happens. */
+double run_get_let_go(const struct run *run, const struct run_move *move);
 /* Nothing runs, something waits. True: something may start now (stuck.c). */
 bool run_break_deadlock(struct run *run);

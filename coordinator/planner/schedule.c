@@ -30,7 +30,7 @@ static void send(struct run *run, uint32_t m)
 	struct run_move *move = &run->moves[m];
 
 	move->state = RUN_SENDS;
-	move->send_s = move->since_s = run->now_s;
+	move->send_s = move->since_s = move->held_since_s = run->now_s;
 	if (run->options->rates == SCHEDULE_RESERVED) {
 		double rate = instance_path(run->in, &run->in->vms[move->vm], move->from, move->to);
 
@@ -115,7 +115,9 @@ static void happen(struct run *run, uint32_t m)
 	struct run_move *move = &run->moves[m];
 
 	run->events++;
-	if (move->state == RUN_SENDS) {
+	if (move->state == RUN_SENDS && move->looks) {
+		run_make_dirty(run, move->from, false);
+	} else if (move->state == RUN_SENDS) {
 		end(run, m);
 	} else if (!run->in->preparing || move->running) {
 		send(run, m);
@@ -214,6 +216,7 @@ static void begin(struct run *run, const struct instance *in, const uint32_t *ta
 		struct run_host *host = &run->hosts[h];
 
 		host->out.waits = host->out.sends = host->in.waits = host->in.sends = INSTANCE_NONE;
+		host->out.level = host->in.level = INFINITY;
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t v = movers[i];
@@ -300,6 +303,7 @@ static void release(struct run *run)
 	free(run->move_of);
 	free(run->dirty);
 	free(run->touched);
+	free(run->wishes);
 	free(run->bounced);
 }
 

@@ -5,7 +5,8 @@
  *	          move that may start; when what is left is little beside its longest, that one,
  *	          and short ones beside it. Where only the cluster's slots are in the way, the shortest
  *	          of all sources
- *	rates     shortest remaining first takes what its path has, the next takes the rest (rates.c)
+ *	rates     as agents and TCP share links: of those that leave one host the shortest goes first
+ *	          (hold.c), those that come to one host share its link (rates.c)
  *	room      RAM is held at both ends; a move waits until others have left (room.h)
  *	stuck     nobody can start and nobody runs: the cheapest guest of the cycle makes room by a
  *	          detour, or goes somewhere else, or it is said who waits for whom (stuck.c)
@@ -25,7 +26,7 @@ enum schedule_order {
 };
 
 enum schedule_rates {
-	SCHEDULE_SHORTEST, /* shortest remaining first */
+	SCHEDULE_SHORTEST, /* of those that leave one host the shortest goes first, as agents see to it */
 	SCHEDULE_FAIR,     /* equal shares, as TCP does when nobody sets limits */
 	SCHEDULE_RESERVED, /* each its full rate from start to end, or it does not start */
 };

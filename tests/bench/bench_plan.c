@@ -5,6 +5,7 @@
  *	large       10,000 hosts, 200,000 guests, 500 hosts drained: CPU and memory
  *	replan      1,000 hosts, 100 drained: a plan anew after each of many events
  *	mix         six drains, several seeds, beside simulated peers
+ *	ends        when moves end as planned, beside agents' rules and TCP's shares
  *	tight       planted drains: a place for everybody exists by construction
  *	cycles      full hosts that change guests around, two, one or no host to spare
  *
@@ -391,6 +392,65 @@ static void run_mix(void)
 	       cpu_s * 1e3 / (capped.n + lanes.n));
 }
 
+/* --- ends --- */
+
+struct ends {
+	double mean, worst, last, worst_last, longer;
+	uint32_t n, plans;
+};
+
+static void compare_ends(const struct instance *in, const struct planner_plan *plan, struct ends *e)
+{
+	const struct schedule *s = &plan->schedule;
+	double *ends_s = xcalloc((size_t)s->n_moves + 1, sizeof(*ends_s)), last_s = 0, wrong;
+
+	bench_replay(in, s, ends_s);
+	for (uint32_t m = 0; m < s->n_moves; m++) {
+		wrong = fabs(s->moves[m].end_s - ends_s[m]) / ends_s[m];
+		e->mean += wrong;
+		e->worst = fmax(e->worst, wrong);
+		last_s = fmax(last_s, ends_s[m]);
+	}
+	e->n += s->n_moves;
+	wrong = fabs(s->makespan_s - last_s) / last_s;
+	e->last += wrong;
+	e->worst_last = fmax(e->worst_last, wrong);
+	e->longer += last_s / plan->bounds.all_s;
+	e->plans++;
+	free(ends_s);
+}
+
+/* What is planned beside what agents and TCP make of it. */
+static void run_ends(void)
+{
+	enum { SEEDS = 6 };
+	static const char *const names[] = { "drover5", "drover4" };
+	struct planner_options options = { .seed = 1, .effort = PLANNER_EFFORT };
+
+	for (unsigned cap = 0; cap < ARRAY_SIZE(names); cap++) {
+		struct ends e = { 0 };
+
+		for (size_t m = 0; m < ARRAY_SIZE(mix); m++) {
+			for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+				struct planner_plan plan;
+				struct instance in;
+
+				make_drain(&in, &mix[m], seed);
+				set_caps(&in, cap ? INSTANCE_NO_LIMIT : 5, cap ? 4 : 2,
+				         INSTANCE_NO_LIMIT);
+				planner_make(&in, &options, &plan);
+				compare_ends(&in, &plan, &e);
+				planner_plan_deinit(&plan);
+				instance_deinit(&in);
+			}
+		}
+		printf("ends %s.mean %.4f\nends %s.worst %.4f\nends %s.last %.4f\n"
+		       "ends %s.worst_last %.4f\nends %s.ratio %.4f\n",
+		       names[cap], e.mean / e.n, names[cap], e.worst, names[cap], e.last / e.plans,
+		       names[cap], e.worst_last, names[cap], e.longer / e.plans);
+	}
+}
+
 /* --- tight --- */
 
 static const struct {
@@ -639,11 +699,14 @@ int main(int argc, char **argv)
 		run_replan();
 	else if (strcmp(suite, "mix") == 0)
 		run_mix();
+	else if (strcmp(suite, "ends") == 0)
+		run_ends();
 	else if (strcmp(suite, "tight") == 0)
 		run_tight();
 	else if (strcmp(suite, "cycles") == 0)
 		run_cycles();
 	else
-		return fprintf(stderr, "bench_plan ucc15 DIR|large|replan|mix|tight|cycles\n"), 2;
+		return fprintf(stderr, "bench_plan ucc15 DIR|large|replan|mix|ends|tight|cycles\n"),
+		       2;
 	return 0;
 }

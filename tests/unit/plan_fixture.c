@@ -134,7 +134,6 @@ void plan_fixture_random(struct instance *in, const struct plan_kinds *kinds, ui
 		vm->key = instance_mix(seed + 1, v);
 		vm->work_bytes = (double)bytes * 50;
 		vm->dirty_bytes_per_s = draw(2) ? 0 : draw(600);
-		vm->floor_bytes_per_s = vm->dirty_bytes_per_s * 1.2;
 		vm->overhead_s = (double)draw(3);
 		vm->vcpus = 1 + draw(3);
 		vm->priority = (uint8_t)draw(3);

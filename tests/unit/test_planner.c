@@ -6,6 +6,7 @@
 
 #include "common/alloc.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -427,6 +428,83 @@ static void test_hugepages(void **state)
 	instance_deinit(&in);
 }
 
+/* --- how links are shared --- */
+
+/* Guest 0 of 10 s and guest 1 of @other_s leave host 0 and @other for 2, guest 2 of 50 s host 0 for 3. */
+static void make_sharing(struct instance *in, uint32_t other, unsigned other_s, unsigned third_s)
+{
+	plan_fixture_init(in, 4, 1000000, 3);
+	plan_fixture_vm(in, 0, 0, 10000, INSTANCE_LEAVES, 2);
+	plan_fixture_vm(in, 1, other, other_s * 1000, other_s ? INSTANCE_LEAVES : INSTANCE_STAYS,
+	                2);
+	plan_fixture_vm(in, 2, 0, third_s * 1000, third_s ? INSTANCE_LEAVES : INSTANCE_STAYS, 3);
+}
+
+static void must_end(const struct instance *in, enum schedule_rates rates, const double *ends_s)
+{
+	struct planner_options options = { .seed = 1, .rates = rates };
+	struct planner_plan p;
+
+	planner_make(in, &options, &p);
+	assert_null(plan_check(in, &p, rates));
+	for (uint32_t m = 0; m < p.schedule.n_moves; m++) {
+		const struct schedule_move *move = &p.schedule.moves[m];
+
+		if (fabs(move->end_s - ends_s[move->vm]) > 0.001)
+			fail_msg("guest %u ends at %.3f s, not at %.3f", move->vm, move->end_s,
+			         ends_s[move->vm]);
+	}
+	planner_plan_deinit(&p);
+}
+
+/* Whom agents know nothing of, TCP gives as much as theirs: the shorter one does not go first. */
+static void test_a_destination_is_shared(void **state)
+{
+	static const double ends_s[] = { 22, 42 };
+	struct instance in;
+
+	(void)state;
+	make_sharing(&in, 1, 30, 0);
+	must_end(&in, SCHEDULE_SHORTEST, ends_s);
+	must_end(&in, SCHEDULE_FAIR, ends_s);
+	instance_deinit(&in);
+}
+
+/* An agent holds the longer one at a tenth of its link, not for longer than it may, and if it can tell. */
+static void test_the_shortest_of_a_source_goes_first(void **state)
+{
+	static const double shared_s[] = { 22, 0, 62 }, ends_s[] = { 2 + 10 / .9, 0, 62 };
+	struct instance in;
+
+	(void)state;
+	make_sharing(&in, 1, 0, 50);
+	must_end(&in, SCHEDULE_SHORTEST, ends_s);
+	must_end(&in, SCHEDULE_FAIR, shared_s);
+	in.hosts[0].lanes = false;
+	must_end(&in, SCHEDULE_SHORTEST, shared_s);
+	in.hosts[0].lanes = true;
+	/* A limit that a person has set is not touched; here it leaves room for the others. */
+	in.vms[2].limit_bytes_per_s = 500;
+	must_end(&in, SCHEDULE_SHORTEST, (const double[]){ 22, 0, 102 });
+	in.vms[2].limit_bytes_per_s = 0;
+	/* Twice the five seconds that it would need alone, by what it has in all. */
+	in.vms[2].need_bytes = 2500;
+	must_end(&in, SCHEDULE_SHORTEST, (const double[]){ 2 + 5 + 5.5 / .5, 0, 62 });
+	instance_deinit(&in);
+}
+
+/* Both at once: what the shared destination leaves of the source's link its agent does not give away. */
+static void test_a_held_one_does_not_get_the_rest(void **state)
+{
+	static const double ends_s[] = { 22, 42, 70 };
+	struct instance in;
+
+	(void)state;
+	make_sharing(&in, 1, 30, 50);
+	must_end(&in, SCHEDULE_SHORTEST, ends_s);
+	instance_deinit(&in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +526,9 @@ int main(void)
 		cmocka_unit_test(test_preparing_apart_hides_the_overhead),
 		cmocka_unit_test(test_ports_are_a_pool),
 		cmocka_unit_test(test_hugepages),
+		cmocka_unit_test(test_a_destination_is_shared),
+		cmocka_unit_test(test_the_shortest_of_a_source_goes_first),
+		cmocka_unit_test(test_a_held_one_does_not_get_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

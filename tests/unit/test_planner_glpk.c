@@ -249,7 +249,7 @@ static void round_times(struct instance *in, uint64_t seed)
 		struct instance_vm *vm = &in->vms[v];
 
 		vm->work_bytes = 2000.0 * (double)(1 + instance_mix(seed + 2, v) % 3);
-		vm->dirty_bytes_per_s = vm->floor_bytes_per_s = 0;
+		vm->dirty_bytes_per_s = 0;
 		vm->limit_bytes_per_s = instance_mix(seed + 3, v) % 4 ? 0 : 500;
 		vm->overhead_s = (double)(instance_mix(seed + 4, v) % 3);
 		vm->priority = 0;

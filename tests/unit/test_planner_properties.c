@@ -402,7 +402,6 @@ static void test_scale_changes_nothing(void **state)
 			vm->overhead_bytes *= 4;
 			vm->work_bytes *= 4;
 			vm->dirty_bytes_per_s *= 4;
-			vm->floor_bytes_per_s *= 4;
 			vm->limit_bytes_per_s *= 4;
 		}
 		planner_make(&t.in, &t.options, &twice);

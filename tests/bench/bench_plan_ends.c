@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When the moves of a plan end if agents carry it out, without anything of the planner: each source's agent
+ * hands out its own link as agents do (agent/kernel/lanes.h), links are shared as TCP does
+ * (tools/simulator/fluid.h), and the next in turn begins when it has a slot and those are out that it waits
+ * for. */
+#include "tests/bench/bench_plan.h"
+
+#include "agent/kernel/lanes.h"
+#include "common/alloc.h"
+#include "tools/simulator/fluid.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* How often an agent looks at its moves, if nothing happens. */
+#define TICK_S 1.0
+
+enum state { WAITS, PREPARES, SENDS, ENDED };
+
+struct flow {
+	const struct schedule_move *move;
+	const struct instance_vm *vm;
+	enum state state;
+	double ready_s, left, held_s, held_since_s, end_s;
+	bool held;
+	struct fluid_copy copy;
+};
+
+struct replay {
+	const struct instance *in;
+	const struct schedule *schedule;
+	struct flow *flows; /* by turn; what runs already first */
+	uint32_t n, n_ended;
+	uint32_t busy, *out, *inbound, *ports; /* slots */
+	double now_s, *out_rate, *in_rate;
+	struct fluid fluid;
+	struct fluid_copy **copies;
+};
+
+/* What fills the link, and one more (coordinator/planner/run.c). */
+static uint32_t count_lanes(double link, const struct instance_vm *vm, uint32_t slots)
+{
+	double fill = vm->limit_bytes_per_s > 0 ? ceil(link / vm->limit_bytes_per_s) : 1;
+
+	return fill + 1 < slots ? (uint32_t)fill + 1 : slots;
+}
+
+/* What a first pass sends is not written to more often for being sent early. */
+static double get_progress(const struct replay *r, const struct flow *f)
+{
+	double path = fmin(r->in->hosts[f->move->from].out_bytes_per_s,
+	                   r->in->hosts[f->move->to].in_bytes_per_s);
+
+	return f->held ? instance_progress(f->vm, path) * f->copy.rate / path
+	               : instance_progress(f->vm, f->copy.rate);
+}
+
+static bool may_begin(const struct replay *r, const struct flow *f)
+{
+	const struct instance_host *from = &r->in->hosts[f->move->from];
+	const struct instance_host *to = &r->in->hosts[f->move->to];
+
+	for (uint32_t i = 0; i < f->move->n_after; i++) {
+		if (r->flows[r->schedule->after[f->move->first_after + i]].state != ENDED)
+			return false;
+	}
+	return r->busy < r->in->slots &&
+	       r->out[f->move->from] < count_lanes(from->out_bytes_per_s, f->vm, from->slots_out) &&
+	       r->inbound[f->move->to] < count_lanes(to->in_bytes_per_s, f->vm, to->slots_in) &&
+	       r->ports[f->move->to] + f->vm->ports <= to->ports;
+}
+
+static void begin_all(struct replay *r)
+{
+	for (uint32_t i = 0; i < r->n; i++) {
+		struct flow *f = &r->flows[i];
+
+		if (f->state != WAITS || !may_begin(r, f))
+			continue;
+		f->state = PREPARES;
+		f->ready_s = r->now_s + f->vm->overhead_s;
+		r->busy++;
+		r->out[f->move->from]++;
+		r->inbound[f->move->to]++;
+		r->ports[f->move->to] += f->vm->ports;
+	}
+}
+
+/* One agent looks at its moves. */
+static void hold(struct replay *r, uint32_t host)
+{
+	struct lane lanes[LANES_MAX];
+	struct flow *flows[LANES_MAX];
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < r->n && n < LANES_MAX; i++) {
+		struct flow *f = &r->flows[i];
+
+		if (f->state != SENDS || f->move->from != host)
+			continue;
+		if (f->held)
+			f->held_s += r->now_s - f->held_since_s;
+		f->held_since_s = r->now_s;
+		flows[n] = f;
+		lanes[n++] = (struct lane){
+			.path_bytes_per_s = (uint64_t)fmin(
+				r->in->hosts[host].out_bytes_per_s,
+				r->in->hosts[f->move->to].in_bytes_per_s),
+			.limit_bytes_per_s = (uint64_t)f->vm->limit_bytes_per_s,
+			.left_bytes = (uint64_t)(f->copy.sent < f->vm->work_bytes
+			                                 ? f->vm->work_bytes - f->copy.sent
+			                                 : f->left),
+			.whole_bytes = f->vm->need_bytes,
+			.dirty_bytes_per_s = (uint64_t)f->vm->dirty_bytes_per_s,
+			/* In its first pass, and if nobody has set its limit; libvirt's does not
+			 * reach disks. */
+			.may_be_held = f->copy.sent < f->vm->work_bytes &&
+			               f->vm->limit_bytes_per_s <= 0 && f->vm->ports < 2,
+			.held = f->held,
+			.held_ms = (uint64_t)(f->held_s * 1000),
+		};
+	}
+	lanes_choose(lanes, n);
+	for (size_t i = 0; i < n; i++) {
+		double limit = flows[i]->vm->limit_bytes_per_s;
+		double held = (double)lanes[i].hold_bytes_per_s;
+
+		flows[i]->held = lanes[i].hold_bytes_per_s > 0;
+		flows[i]->copy.limit_bytes_per_s = flows[i]->held && (limit <= 0 || held < limit)
+		                                           ? held
+		                                           : limit;
+	}
+}
+
+/* Returns when something happens next. */
+static double share(struct replay *r)
+{
+	double next_s = r->now_s + TICK_S;
+	size_t n = 0;
+
+	for (uint32_t h = 0; h < r->in->n_hosts; h++) {
+		if (r->out[h])
+			hold(r, h);
+	}
+	for (uint32_t i = 0; i < r->n; i++) {
+		if (r->flows[i].state == SENDS)
+			r->copies[n++] = &r->flows[i].copy;
+	}
+	fluid_share(&r->fluid, r->copies, n);
+	for (uint32_t i = 0; i < r->n; i++) {
+		const struct flow *f = &r->flows[i];
+
+		if (f->state == PREPARES)
+			next_s = fmin(next_s, f->ready_s);
+		if (f->state == SENDS && f->copy.rate > 0)
+			next_s = fmin(next_s, r->now_s + f->left / get_progress(r, f));
+	}
+	return next_s;
+}
+
+static void pass(struct replay *r, double next_s)
+{
+	double seconds = next_s - r->now_s;
+
+	r->now_s = next_s;
+	for (uint32_t i = 0; i < r->n; i++) {
+		struct flow *f = &r->flows[i];
+
+		if (f->state == SENDS) {
+			f->left -= seconds * get_progress(r, f);
+			f->copy.sent += seconds * f->copy.rate;
+			if (f->left > f->vm->work_bytes * 1e-9)
+				continue;
+			f->state = ENDED;
+			f->end_s = r->now_s;
+			r->n_ended++;
+			r->busy--;
+			r->out[f->move->from]--;
+			r->inbound[f->move->to]--;
+			r->ports[f->move->to] -= f->vm->ports;
+		} else if (f->state == PREPARES && f->ready_s <= next_s * (1 + 1e-12)) {
+			f->state = SENDS;
+			f->held_since_s = r->now_s;
+		}
+	}
+}
+
+void bench_replay(const struct instance *in, const struct schedule *schedule, double *ret_ends_s)
+{
+	struct replay r = { .in = in, .schedule = schedule, .n = schedule->n_moves };
+
+	r.flows = xcalloc((size_t)r.n + 1, sizeof(*r.flows));
+	r.copies = xcalloc((size_t)r.n + 1, sizeof(struct fluid_copy *));
+	r.out = xcalloc(3 * (size_t)in->n_hosts, sizeof(*r.out));
+	r.inbound = r.out + in->n_hosts;
+	r.ports = r.inbound + in->n_hosts;
+	r.out_rate = xcalloc(2 * (size_t)in->n_hosts, sizeof(*r.out_rate));
+	r.in_rate = r.out_rate + in->n_hosts;
+	for (uint32_t h = 0; h < in->n_hosts; h++) {
+		r.out_rate[h] = in->hosts[h].out_bytes_per_s;
+		r.in_rate[h] = in->hosts[h].in_bytes_per_s;
+	}
+	fluid_init(&r.fluid, r.out_rate, r.in_rate, in->n_hosts);
+	for (uint32_t i = 0; i < r.n; i++) {
+		const struct schedule_move *move = &schedule->moves[i];
+		const struct instance_vm *vm = &in->vms[move->vm];
+
+		r.flows[i] = (struct flow){ .move = move, .vm = vm, .left = vm->work_bytes };
+		r.flows[i].copy.source = move->from;
+		r.flows[i].copy.target = move->to;
+	}
+	for (begin_all(&r); r.n_ended < r.n; begin_all(&r)) {
+		assert(r.busy);
+		pass(&r, share(&r));
+	}
+	for (uint32_t i = 0; i < r.n; i++)
+		ret_ends_s[i] = r.flows[i].end_s;
+	fluid_deinit(&r.fluid);
+	free(r.flows);
+	free(r.copies);
+	free(r.out);
+	free(r.out_rate);
+}
