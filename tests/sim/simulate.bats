@@ -22,6 +22,39 @@ generate() { simulate --generate "$1" >"$fleet"; }
 	jq -e '.format == 2 and (.nodes | length) == 6 and (.vms | length) == 60' "$fleet"
 }
 
+@test "generated fleets are not all alike: kinds and policies as often as --help says, and hard ones hold" {
+	generate hosts=400,vms=8000,seed=5
+	jq -e 'def near($n; $of; $percent): ($n / $of * 100 - $percent) | fabs < 4;
+		def count(f): map(select(f)) | length;
+		(.nodes | near(count(.host.labels | index("disk=ssd")); 400; 50) and
+			near(count(.host.offers.machines | length == 2); 400; 60) and
+			near(count(.host.offers.networks | length == 2); 400; 50)) and
+		(.vms | near(count(.state.needs.machine == "pc-q35-8.2"); 8000; 8) and
+			near(count(.state.needs.networks | length == 2); 8000; 8) and
+			near(count(.state.needs.seesHost); 8000; 4)) and
+		(.policies | near([.[].vms | length] | add; 8000; 10) and near(count(.soft); length; 50) and
+			near(count(.kind == "apart"); length; 50))' "$fleet"
+	run --separate-stderr simulate --state "$fleet" --drain host00001 -o json
+	jq -e '[.policies[] | select(.soft | not)] | length > 50 and all(.held and .holds)' <<<"$output"
+	jq -e '.softHeld < ([.policies[] | select(.soft)] | length)' <<<"$output"
+	generate hosts=6,vms=60,seed=3,kinds=0,policies=0
+	jq -e '(.policies // [] | length) == 0 and all(.vms[]; .state.needs | not) and
+		all(.nodes[]; .host | (.labels // [] | length) == 0 and (.offers | not))' "$fleet"
+	run --separate-stderr -1 simulate --generate hosts=6,kinds=101
+	[[ $stderr == *"kinds must be a whole number from 0 to 100"* ]]
+}
+
+@test "hard policies are kept in fleets drawn by chance, with attempts that break and guests refused" {
+	local seed
+	for seed in 1 2 3 4 5 6 7 8; do
+		generate "hosts=6,vms=90,seed=$seed,fill=60,policies=60"
+		run --separate-stderr simulate --state "$fleet" --drain host00001 --drain host00002 --seed "$seed" \
+			--fail 150 --refuse 100 --until 2h -o json
+		[ "$status" = 0 ] || [ "$status" = 4 ]
+		jq -e '[.policies[] | select(.soft | not)] | length > 3' <<<"$output"
+	done
+}
+
 @test "a drain of a fleet from a file: it is emptied, no faster than the lower bound, the same twice" {
 	generate hosts=8,vms=80,seed=2,fill=50
 	for i in 1 2; do
@@ -43,7 +76,7 @@ generate() { simulate --generate "$1" >"$fleet"; }
 
 @test "attempts that break by chance are tried again, and the drain still ends" {
 	generate hosts=8,vms=80,seed=2,fill=50
-	run --separate-stderr -0 simulate --state "$fleet" --drain host00001 --fail 400 --seed 7 -o json
+	run --separate-stderr -0 simulate --state "$fleet" --drain host00001 --fail 400 --seed 8 -o json
 	jq -e '.failedAttempts > 0 and .left == 0' <<<"$output"
 }
 
@@ -70,7 +103,7 @@ generate() { simulate --generate "$1" >"$fleet"; }
 
 # Hosts with an even number lack the guests' bridge, host00003 has one vCPU left, host00005 has all.
 odd_fleet() {
-	generate hosts=5,vms=0,seed=1
+	generate hosts=5,vms=0,seed=1,kinds=0
 	jq '.vms = [range(1; 4) | {uuid: "00000000-0000-4000-8000-00000000000\(.)", name: "web\(.)",
 			node: "host00001", movable: true, state: {uuid: "00000000-0000-4000-8000-00000000000\(.)",
 			name: "web\(.)", state: "running", memoryBytes: 1073741824, overheadBytes: 83886080,
@@ -128,7 +161,7 @@ odd_fleet() {
 
 # Three hosts of 64 GiB, two guests of 1 GiB and one of 8 on the first.
 wanted_fleet() {
-	generate hosts=3,vms=0,seed=1,link=10Gbit/s
+	generate hosts=3,vms=0,seed=1,link=10Gbit/s,kinds=0
 	jq '.vms = [range(1; 4) | {uuid: "00000000-0000-4000-8000-00000000000\(.)", name: "web\(.)",
 			node: "host00001", movable: true, state: {uuid: "00000000-0000-4000-8000-00000000000\(.)",
 			name: "web\(.)", state: "running", memoryBytes: (if . == 3 then 8589934592 else 1073741824 end),

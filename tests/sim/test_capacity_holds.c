@@ -41,10 +41,10 @@ static Drover__V1__FleetState *fleet_of(unsigned seed)
 	static const unsigned fills[] = { 50, 70, 80, 88, 94, 98 };
 	Drover__V1__FleetState *state = NULL;
 	struct error err;
-	char text[80];
+	char text[120];
 
-	snprintf(text, sizeof(text), "hosts=%u,vms=%u,seed=%u,fill=%u", 3 + seed % 4,
-	         12 + seed * 7 % 40, seed, fills[seed % 6]);
+	snprintf(text, sizeof(text), "hosts=%u,vms=%u,seed=%u,fill=%u,kinds=0,policies=0",
+	         3 + seed % 4, 12 + seed * 7 % 40, seed, fills[seed % 6]);
 	assert_int_equal(generate(text, &state, &err), 0);
 	for (size_t i = 0; i < state->n_nodes; i++)
 		state->nodes[i]->host->port_pool = PLENTY;
@@ -210,7 +210,9 @@ static void test_large_fleet_is_bounded(void **state)
 	struct world w;
 
 	(void)state;
-	assert_int_equal(generate("hosts=3000,vms=45000,seed=1,fill=70", &fleet, &err), 0);
+	assert_int_equal(
+		generate("hosts=3000,vms=45000,seed=1,fill=70,kinds=0,policies=0", &fleet, &err),
+		0);
 	run(&w, fleet, NULL, 0);
 	capacity_init(&c, w.fleet, w.now_ms, CAPACITY_STEPS);
 	for (const struct node *node = w.fleet->nodes; node; node = node->hh.next) {

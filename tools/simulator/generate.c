@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fleet that there is not: hosts alike, guests of the sizes that clouds sell, most of them quiet. The
- * same text gives the same document. */
-#include "tools/simulator/world.h"
+/* A fleet that there is not: hosts and guests of a few kinds (generate_kinds.h), of the sizes that clouds
+ * sell, most of them quiet; some have policies. The same text gives the same document. */
+#include "tools/simulator/generate_kinds.h"
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
@@ -17,6 +17,7 @@
 
 struct size {
 	uint64_t hosts, vms, seed, fill_percent, link_bytes_per_s;
+	uint64_t kinds_percent, policies_percent;
 };
 
 static int read_number(const char *key, const char *value, uint64_t least, uint64_t most,
@@ -48,11 +49,15 @@ static int read_pair(struct size *size, char *pair, struct error *err)
 		return read_number(pair, value, 0, UINT64_MAX, &size->seed, err);
 	if (value && strcmp(pair, "fill") == 0)
 		return read_number(pair, value, 1, 100, &size->fill_percent, err);
+	if (value && strcmp(pair, "kinds") == 0)
+		return read_number(pair, value, 0, 100, &size->kinds_percent, err);
+	if (value && strcmp(pair, "policies") == 0)
+		return read_number(pair, value, 0, 100, &size->policies_percent, err);
 	if (value && strcmp(pair, "link") == 0)
 		return units_parse_rate(value, &size->link_bytes_per_s, err);
 	return error_set(err, ERROR_INVALID,
 	                 "\"%.40s\" is not understood; it takes hosts=N,vms=N,seed=N,fill=PERCENT,"
-	                 "link=RATE",
+	                 "link=RATE,kinds=PERCENT,policies=PERCENT",
 	                 pair);
 }
 
@@ -146,13 +151,25 @@ static uint64_t need_of(const Drover__V1__Vm *vm)
 	return vm->state->memory_bytes + vm->state->overhead_bytes;
 }
 
-/* A few hosts at random, the emptiest of them. */
-static size_t draw_host(struct world *random, const struct size *size, const uint64_t *used)
+/* One of those that suit it, as far as there is one near. */
+static size_t draw_suiting(struct world *random, const struct size *size,
+                           const struct host_kind *kinds, enum guest_kind kind)
 {
-	size_t best = (size_t)(world_draw(random) * (double)size->hosts);
+	size_t host = (size_t)(world_draw(random) * (double)size->hosts);
+
+	for (size_t i = 0; i < size->hosts && !kinds_suit(kind, &kinds[host]); i++)
+		host = (host + 1) % size->hosts;
+	return host;
+}
+
+/* A few hosts at random, the emptiest of them. */
+static size_t draw_host(struct world *random, const struct size *size, const uint64_t *used,
+                        const struct host_kind *kinds, enum guest_kind kind)
+{
+	size_t best = draw_suiting(random, size, kinds, kind);
 
 	for (int i = 0; i < 2; i++) {
-		size_t other = (size_t)(world_draw(random) * (double)size->hosts);
+		size_t other = draw_suiting(random, size, kinds, kind);
 
 		if (used[other] < used[best])
 			best = other;
@@ -160,21 +177,43 @@ static size_t draw_host(struct world *random, const struct size *size, const uin
 	return best;
 }
 
+/* One that no host suits is plain. */
+static enum guest_kind draw_guest(struct world *random, const struct size *size,
+                                  const struct host_kind *kinds)
+{
+	enum guest_kind kind = size->kinds_percent
+	                               ? kinds_draw_guest(random, (unsigned)size->kinds_percent)
+	                               : GUEST_PLAIN;
+
+	for (size_t i = 0; i < size->hosts; i++) {
+		if (kinds_suit(kind, &kinds[i]))
+			return kind;
+	}
+	return GUEST_PLAIN;
+}
+
 static void fill(Drover__V1__FleetState *m, const struct size *size)
 {
 	_cleanup_free_ uint64_t *used = xcalloc(size->hosts, sizeof(*used));
+	_cleanup_free_ struct host_kind *kinds = xcalloc(size->hosts, sizeof(*kinds));
+	_cleanup_free_ size_t *host_of = xcalloc(size->vms + 1, sizeof(*host_of));
 	struct world_options options = { .seed = size->seed };
 	struct world random;
 	uint64_t sum = 0, most = 0, capacity;
 
 	assert(size->hosts > 0 && size->fill_percent > 0);
 	world_init(&random, &options);
+	for (size_t i = 0; size->kinds_percent && i < size->hosts; i++)
+		kinds_draw_host(&random, &kinds[i]);
 	m->vms = xcalloc(size->vms + 1, sizeof(*m->vms));
 	m->assumptions = xcalloc(size->vms + 1, sizeof(*m->assumptions));
 	for (size_t i = 0; i < size->vms; i++) {
-		size_t host = draw_host(&random, size, used);
+		enum guest_kind kind = draw_guest(&random, size, kinds);
+		size_t host = host_of[i] = draw_host(&random, size, used, kinds, kind);
 		Drover__V1__Vm *vm = vm_new(&random, i);
 
+		if (size->kinds_percent)
+			kinds_fill_guest(vm->state, kind);
 		vm->node = xasprintf("host%05zu", host + 1);
 		vm->seen_on = xcalloc(1, sizeof(*vm->seen_on));
 		vm->seen_on[vm->n_seen_on++] = xstrdup(vm->node);
@@ -192,8 +231,12 @@ static void fill(Drover__V1__FleetState *m, const struct size *size)
 	for (size_t i = 0; i < size->hosts; i++) {
 		m->nodes[i] = node_new(size, i, capacity);
 		m->nodes[i]->host->memory_guests_bytes = used[i];
+		if (size->kinds_percent)
+			kinds_fill_host(m->nodes[i]->host, i, &kinds[i]);
 		m->n_nodes++;
 	}
+	if (size->policies_percent)
+		kinds_draw_policies(&random, m, (unsigned)size->policies_percent, host_of, kinds);
 }
 
 int generate(const char *text, Drover__V1__FleetState **ret, struct error *err)
@@ -202,7 +245,9 @@ int generate(const char *text, Drover__V1__FleetState **ret, struct error *err)
 		             .vms = 150,
 		             .seed = 1,
 		             .fill_percent = 70,
-		             .link_bytes_per_s = 3125000000 };
+		             .link_bytes_per_s = 3125000000,
+		             .kinds_percent = 20,
+		             .policies_percent = 10 };
 	_cleanup_free_ char *copy = xstrdup(text);
 	Drover__V1__FleetState *m;
 	char *rest = NULL;
