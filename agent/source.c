@@ -28,8 +28,9 @@
 static const char *const stage_names[] = {
 	[SOURCE_ACCEPTING] = "accepting", [SOURCE_DESCRIBING] = "describing",
 	[SOURCE_ADMITTING] = "admitting", [SOURCE_LINKING] = "linking",
-	[SOURCE_MOVING] = "moving",       [SOURCE_RESOLVING] = "resolving",
-	[SOURCE_CLEANING] = "cleaning",   [SOURCE_ENDED] = "ended",
+	[SOURCE_PREPARED] = "prepared",   [SOURCE_MOVING] = "moving",
+	[SOURCE_RESOLVING] = "resolving", [SOURCE_CLEANING] = "cleaning",
+	[SOURCE_ENDED] = "ended",
 };
 static_assert(ARRAY_SIZE(stage_names) == SOURCE_STAGES, "every stage has a name");
 
@@ -62,6 +63,15 @@ unsigned source_count_active(const struct agent *agent)
 
 	for (const struct source_attempt *a = agent->attempts; a; a = a->next)
 		count += a->stage != SOURCE_ENDED;
+	return count;
+}
+
+unsigned source_count_slots(const struct agent *agent)
+{
+	unsigned count = 0;
+
+	for (const struct source_attempt *a = agent->attempts; a; a = a->next)
+		count += a->stage != SOURCE_ENDED && !a->order.waits_for_slot;
 	return count;
 }
 

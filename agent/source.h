@@ -5,7 +5,8 @@
  *	DESCRIBING  live XML, proofs of storage
  *	ADMITTING   the destination checks everything and reserves        } up to here nothing of the
  *	LINKING     the tunnel stands, the reservation is confirmed       } guest was touched: a failure
- *	MOVING      libvirt migrates; watched, limited, lease renewed     } just cleans up
+ *	 PREPARED   ordered to wait for its slot there: source_hold.c     } just cleans up
+ *	MOVING      libvirt migrates; watched, limited, lease renewed
  *	RESOLVING   both hosts are looked at until the outcome is certain (resolve.h)
  *	CLEANING    lease, tunnel, files: gone or listed
  *	ENDED       journaled; the report stays for a while
@@ -37,6 +38,7 @@ enum source_stage {
 	SOURCE_DESCRIBING,
 	SOURCE_ADMITTING,
 	SOURCE_LINKING,
+	SOURCE_PREPARED,
 	SOURCE_MOVING,
 	SOURCE_RESOLVING,
 	SOURCE_CLEANING,
@@ -181,6 +183,8 @@ struct source_attempt *source_find(struct agent *agent, const struct attempt_nam
 /* The attempt of that guest which has not ended, or NULL. */
 struct source_attempt *source_find_vm(struct agent *agent, const char *uuid);
 unsigned source_count_active(const struct agent *agent);
+/* Of them, those that have an outbound slot; the others are held. */
+unsigned source_count_slots(const struct agent *agent);
 /* Those whose guest may be on its way. */
 unsigned source_count_moving(const struct agent *agent);
 
@@ -224,15 +228,26 @@ void source_journal_order(const struct source_attempt *a);
 void source_journal_thing(struct source_attempt *a, enum journal_record_kind made_or_removed,
                           enum journal_thing_kind kind, const char *path,
                           const struct tunnel *tunnel);
-void source_prepare(struct source_attempt *a);    /* source_prepare.c */
-void source_link(struct source_attempt *a);       /* source_link.c: then source_confirm */
-void source_confirm(struct source_attempt *a);    /* source_gate.c: then source_move_start */
-void source_pace(struct source_attempt *a);       /* source_pace.c */
+void source_prepare(struct source_attempt *a); /* source_prepare.c */
+void source_link(struct source_attempt *a);    /* source_link.c: then source_confirm */
+void source_linked(struct source_attempt *a);  /* source_link.c: source_confirm, or source_hold */
+void source_confirm(struct source_attempt *a); /* source_gate.c: then source_move_start */
+void source_pace(struct source_attempt *a);    /* source_pace.c */
 void source_move_start(struct source_attempt *a); /* source_move.c */
 /* -ERROR_BUSY with the holders if this host's own outbound cap is reached. */
 int source_check_slot(const struct agent *agent, struct error *err);
 void source_add_slot_check(struct source_attempt *a); /* the same as a check of its report */
-void source_resolve_start(struct source_attempt *a);  /* source_resolve.c */
+
+/* --- source_hold.c: all is ready, and no slot is free --- */
+
+/* So many attempts are held at a time, beside those that have slots. */
+#define SOURCE_HELD_MOST 4
+
+int source_check_hold(const struct agent *agent, struct error *err);
+void source_hold(struct source_attempt *a);
+/* The order to go on. -ERROR_BUSY: this host's own outbound cap is reached; it stays held. */
+int source_let_go(struct source_attempt *a, struct error *err);
+void source_resolve_start(struct source_attempt *a); /* source_resolve.c */
 void source_resolve_look(struct source_attempt *a);
 /* Looks once more in @in_ms. */
 void source_look_again(struct source_attempt *a, uint64_t in_ms);

@@ -100,14 +100,15 @@ static void adopt_running(struct agent *agent, const struct journal_attempt *ord
 		source_fail(a, (Drover__V1__MigrationState)order->state, &why);
 		return;
 	}
-	/* The guard is written down as the last thing before libvirt is asked. */
-	if (a->tunnel_made || a->guard != GUARD_NONE || order->no_guard) {
+	/* The guard is written down as the last thing before libvirt is asked; that it waits no more, with it. */
+	if (!order->waits_for_slot &&
+	    (a->tunnel_made || a->guard != GUARD_NONE || order->no_guard)) {
 		log_info("%s -> %s: adopted from the agent before", order->vm_name,
 		         order->target_node);
 		source_move_start(a);
 		return;
 	}
-	/* Without a tunnel libvirt was never asked to do anything. */
+	/* Without a tunnel, or without a slot, libvirt was never asked to do anything. */
 	error_set(&why, ERROR_CANCELLED,
 	          "the agent of %s was restarted before the guest was touched",
 	          agent->settings->node);

@@ -37,7 +37,7 @@ static void name_holders(const struct agent *agent, char *to, size_t bytes)
 
 	to[0] = '\0';
 	for (const struct source_attempt *a = agent->attempts; a && used < bytes; a = a->next) {
-		if (a->stage != SOURCE_ENDED)
+		if (a->stage != SOURCE_ENDED && !a->order.waits_for_slot)
 			used += (size_t)snprintf(to + used, bytes - used, "%s%.40s to %.20s",
 			                         used ? ", " : "", a->order.vm_name,
 			                         a->order.target_node);
@@ -47,7 +47,7 @@ static void name_holders(const struct agent *agent, char *to, size_t bytes)
 static void judge_slot(const struct agent *agent, struct check *ret)
 {
 	uint64_t cap = agent->settings->parallel_outbound;
-	unsigned taken = source_count_active(agent);
+	unsigned taken = source_count_slots(agent);
 	struct check c = { .id = "slot/outbound", .verdict = CHECK_PASS };
 	char holders[96];
 

@@ -149,7 +149,7 @@ unsigned source_lanes_count_free(const struct agent *agent)
 
 	for (const struct source_attempt *a = agent->attempts; a; a = a->next)
 		count += a->stage >= SOURCE_LINKING && a->stage <= SOURCE_RESOLVING &&
-		         !a->lane.hold_bytes_per_s;
+		         !a->order.waits_for_slot && !a->lane.hold_bytes_per_s;
 	return count ? count : 1;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ways to the destination, before the guest is touched: does the migration network reach it, and a tunnel
- * for libvirt's own conversation. Then what is known is journaled, and source_gate.c asks once more whether
- * the reservation holds. Every failure simply ends in source_fail. Owner thread; making is a courier's.
+ * for libvirt's own conversation. Then, once it has its slot (source_hold.c), what is known is journaled, and
+ * source_gate.c asks once more whether the reservation holds. Every failure simply ends in source_fail. Owner
+ * thread; making is a courier's.
  *
  * QEMU would find out by itself that no packet comes through: after minutes, or with a word that names no
  * host. The port that it is to use answers with a refusal as long as nobody listens there, which proves the
@@ -123,10 +124,14 @@ static void move_when_journaled(int rc, const struct error *err, void *context)
 		source_confirm(a);
 }
 
-static void journal_guard(struct source_attempt *a)
+void source_linked(struct source_attempt *a)
 {
 	struct journal_write w = { .kind = JOURNAL_WRITE_ATTEMPT };
 
+	if (a->order.waits_for_slot) {
+		source_hold(a);
+		return;
+	}
 	a->order.guard = (uint32_t)a->guard;
 	memcpy(a->order.migration_address, a->migration_address,
 	       sizeof(a->order.migration_address));
@@ -178,7 +183,7 @@ static void link_poll(void *context)
 
 	if (rc == 0 && status.state == TUNNEL_LINKED) {
 		FAILPOINT(source_after_linked);
-		journal_guard(a);
+		source_linked(a);
 		return;
 	}
 	if (rc == 0 && status.state == TUNNEL_FAILED)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What coordinators ask of a source: start, cancel, probe. An order is accepted once it is in the
+/* What coordinators ask of a source: start, go on, cancel, probe. An order is accepted once it is in the
  * journal, and refused for good by a tombstone there; repeating it is harmless. Owner thread only. */
 #include "agent/source.h"
 
@@ -132,6 +132,7 @@ static int read_order(struct agent *agent, const Drover__V1__StartMigrationReque
 	order->unsafe = r->settings->unsafe;
 	order->stop_off_network = r->settings->stop_off_network;
 	order->shortest_first = r->settings->shortest_first;
+	order->waits_for_slot = r->hold;
 	order->copy_disks = r->settings->copy_disks;
 	if (wire_strategy_read(r->settings, &strategy, err) < 0)
 		return -(int)err->code;
@@ -169,7 +170,8 @@ static int may_begin(struct agent *agent, struct journal_attempt *order, struct 
 	if (vm->summary.state == VM_INCOMING)
 		return error_set(err, ERROR_BUSY, "guest %s is still on its way in",
 		                 vm->summary.name);
-	return source_check_slot(agent, err);
+	return order->waits_for_slot ? source_check_hold(agent, err)
+	                             : source_check_slot(agent, err);
 }
 
 void source_start(struct agent *agent, struct mesh_incoming *in,
@@ -187,6 +189,11 @@ void source_start(struct agent *agent, struct mesh_incoming *in,
 	}
 	a = source_find(agent, &order.attempt);
 	if (a) {
+		if (!request->hold && a->order.waits_for_slot && a->stage < SOURCE_CLEANING &&
+		    source_let_go(a, &err) < 0) {
+			mesh_fail_error(in, &err);
+			return;
+		}
 		/* Repeating an order is harmless: it gets the answer it got (invariant I6). */
 		reply_start(in, a, a->order.phase != JOURNAL_TOMBSTONED);
 		return;
@@ -205,7 +212,8 @@ void source_start(struct agent *agent, struct mesh_incoming *in,
 		a->ended_ms = a->started_ms;
 		a->state = DROVER__V1__MIGRATION_STATE__FAILED;
 		a->reason = err;
-		source_add_slot_check(a);
+		if (!order.waits_for_slot)
+			source_add_slot_check(a);
 		journal_order(a, in, true);
 		return;
 	}

@@ -131,6 +131,7 @@ static Drover__V1__StageTimes *times_new(const struct source_attempt *a)
 	t->moving_ms = a->stage_ms[SOURCE_MOVING];
 	t->resolving_ms = a->stage_ms[SOURCE_RESOLVING];
 	t->cleaning_ms = a->stage_ms[SOURCE_CLEANING];
+	t->prepared_ms = a->stage_ms[SOURCE_PREPARED];
 	return t;
 }
 
@@ -212,9 +213,10 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->disk_total_bytes = a->job.disk_total_bytes;
 	r->disk_processed_bytes = a->job.disk_processed_bytes;
 	r->disk_remaining_bytes = a->job.disk_remaining_bytes;
-	r->duration_ms = end_ms - a->started_ms;
+	r->duration_ms = end_ms - a->started_ms - a->stage_ms[SOURCE_PREPARED];
 	r->times = times_new(a);
 	r->held_ms = a->held_ms;
+	r->waits_for_slot = a->order.waits_for_slot && a->stage < SOURCE_CLEANING;
 	r->downtime_ms = a->downtime_ms;
 	r->transferred_bytes = a->transferred_bytes;
 	r->wire_bytes = a->wire_bytes;

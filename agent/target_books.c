@@ -293,7 +293,8 @@ void target_fill_host(const struct agent *agent, Drover__V1__HostState *h)
 	h->ports_in_use = reservations_count_ports(agent->reservations);
 	h->slots_in = (uint32_t)count;
 	h->slots_in_max = leases.slots;
-	h->slots_out = source_count_active(agent);
+	h->slots_out = source_count_slots(agent);
+	h->preparing_max = SOURCE_HELD_MOST;
 	h->slots_out_max = (uint32_t)s->parallel_outbound;
 	h->link_promised_bytes_per_s = leases.promised_bytes_per_s;
 	h->leases = xcalloc(count, sizeof(*h->leases));

@@ -78,7 +78,7 @@ static void started(const struct mesh_result *result, const Drover__V1__StartMig
                     void *context)
 {
 	struct call *call = context;
-	struct event e = { .kind = EVENT_START_OUTCOME };
+	struct event e = { .kind = call->outcome_kind };
 	struct attempt_report report = { 0 };
 
 	failpoints_after_answer(call->outcome_kind);
@@ -225,6 +225,7 @@ static void not_sent(struct message *m)
 	error_set(&result.error, ERROR_UNREACHABLE, "the agent of %s is not connected", call->node);
 	switch (call->outcome_kind) {
 	case EVENT_START_OUTCOME:
+	case EVENT_LET_GO_OUTCOME:
 		started(&result, NULL, call);
 		break;
 	case EVENT_CANCEL_OUTCOME:
@@ -284,13 +285,13 @@ static void fill_attempt(Drover__V1__Attempt *to, const struct attempt *from)
 	to->epoch = from->epoch;
 }
 
-static void start(struct coordinator *c, const struct attempt_call *a)
+static void start(struct coordinator *c, const struct attempt_call *a, enum event_kind outcome_kind)
 {
 	Drover__V1__StartMigrationRequest request = DROVER__V1__START_MIGRATION_REQUEST__INIT;
 	Drover__V1__MigrationSettings settings = DROVER__V1__MIGRATION_SETTINGS__INIT;
 	Drover__V1__Transfer transfer;
 	Drover__V1__Attempt attempt;
-	struct call *call = call_new(c, EVENT_START_OUTCOME, a->source);
+	struct call *call = call_new(c, outcome_kind, a->source);
 	struct mesh_connection *connection;
 
 	call->migration = a->migration;
@@ -314,6 +315,7 @@ static void start(struct coordinator *c, const struct attempt_call *a)
 	request.target_node = (char *)a->target;
 	request.target_address = (char *)a->target_address;
 	request.settings = &settings;
+	request.hold = a->hold;
 	connection = connection_for(call);
 	if (connection)
 		agent_call_start_migration(connection, &request, CALL_TIMEOUT_MS, started, call);
@@ -463,7 +465,10 @@ void agents_carry_out(struct coordinator *c, const struct action *action)
 {
 	switch (action->kind) {
 	case ACTION_START:
-		start(c, &action->call);
+		start(c, &action->call, EVENT_START_OUTCOME);
+		break;
+	case ACTION_LET_GO:
+		start(c, &action->call, EVENT_LET_GO_OUTCOME);
 		break;
 	case ACTION_CANCEL:
 		ask(c, &action->call, EVENT_CANCEL_OUTCOME);

@@ -50,6 +50,7 @@ static void carry_out(struct coordinator *c, struct action *action)
 		action->store = NULL;
 		break;
 	case ACTION_START:
+	case ACTION_LET_GO:
 	case ACTION_CANCEL:
 	case ACTION_PROBE:
 	case ACTION_SET_DRAIN_MARK:
@@ -228,6 +229,7 @@ static struct core_options core_options(const struct coordinator_settings *s)
 			.cluster = (uint32_t)s->migrations_per_cluster,
 			.outbound = (uint32_t)s->outbound_per_node,
 			.inbound = (uint32_t)s->inbound_per_node,
+			.preparing = (uint32_t)s->preparing_per_node,
 		},
 		.settings = {
 			.bandwidth_bytes_per_s = s->bandwidth_per_migration_bytes_per_s,

@@ -371,6 +371,7 @@ int facts_read_host(const Drover__V1__HostState *from, struct host_state *ret, s
 	h.pressure_ms = from->pressure_ms < PRESSURE_MOST_MS ? from->pressure_ms : PRESSURE_MOST_MS;
 	h.slots_in_max = from->slots_in_max;
 	h.slots_out_max = from->slots_out_max;
+	h.preparing_max = from->preparing_max;
 	h.link_promised_bytes_per_s = from->link_promised_bytes_per_s;
 	if (read_leases(from, &h, err) < 0)
 		return -(int)err->code;
@@ -520,12 +521,14 @@ int facts_read_report(const Drover__V1__AttemptReport *from, struct attempt_repo
 			.moving_ms = from->times->moving_ms,
 			.resolving_ms = from->times->resolving_ms,
 			.cleaning_ms = from->times->cleaning_ms,
+			.prepared_ms = from->times->prepared_ms,
 		};
 	r.held_ms = from->held_ms;
 	r.downtime_ms = from->downtime_ms;
 	r.transferred_bytes = from->transferred_bytes;
 	r.wire_bytes = from->wire_bytes;
 	r.tombstoned = from->tombstoned;
+	r.waits_for_slot = from->waits_for_slot;
 	r.memory_verified = from->memory_verified;
 	r.alarm = from->alarm;
 	r.bandwidth_tuned = from->bandwidth_tuned;

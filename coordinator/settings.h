@@ -24,6 +24,7 @@ struct coordinator_settings {
 	uint64_t migrations_per_cluster;
 	uint64_t outbound_per_node;
 	uint64_t inbound_per_node;
+	uint64_t preparing_per_node; /* beside outbound_per_node; 0 = none */
 	uint64_t completion_timeout_per_gib_ms;
 	uint64_t progress_timeout_ms;
 	uint64_t bandwidth_per_migration_bytes_per_s; /* 0 = no limit */
@@ -44,6 +45,7 @@ struct coordinator_settings {
 	/* Whether the file has them; otherwise they are built-in defaults. */
 	struct {
 		bool migrations_per_cluster, outbound_per_node, inbound_per_node;
+		bool preparing_per_node;
 		bool completion_timeout, progress_timeout, bandwidth, max_downtime;
 		bool max_downtime_as_ms;
 		bool ladder, auto_converge, post_copy, disruption, tls;

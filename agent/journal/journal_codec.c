@@ -126,6 +126,7 @@ uint8_t *journal_encode_attempt(const struct journal_attempt *a, size_t *ret_byt
 	m.unsafe = a->unsafe;
 	m.stop_off_network = a->stop_off_network;
 	m.shortest_first = a->shortest_first;
+	m.waits_for_slot = a->waits_for_slot;
 	m.migration_address = (char *)a->migration_address;
 	m.port = a->port;
 	m.disk_port = a->disk_port;
@@ -205,6 +206,7 @@ int journal_decode_attempt(const struct journal_record *r, struct journal_attemp
 	a.unsafe = m->unsafe;
 	a.stop_off_network = m->stop_off_network;
 	a.shortest_first = m->shortest_first;
+	a.waits_for_slot = m->waits_for_slot;
 	a.port = (uint16_t)m->port;
 	a.disk_port = (uint16_t)m->disk_port;
 	*ret = a;

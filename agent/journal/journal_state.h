@@ -62,6 +62,7 @@ struct journal_attempt {
 	bool ran_twice; /* it was seen running on both hosts: only a person knows which is right */
 	char decisions[JOURNAL_DECISIONS_BYTES]; /* what its ladder decided and why, a line each */
 	char verification[VERIFICATION_TEXT_BYTES]; /* of the guest at its destination */
+	bool waits_for_slot; /* ordered to be prepared; libvirt is asked after this was written as false */
 	bool shortest_first;   /* it may be held for one of this host that is out sooner */
 	bool stop_off_network; /* data that is not on the migration network ends the move */
 	bool unsafe; /* an administrator's word stands for a proof of storage that cannot be had */

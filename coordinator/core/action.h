@@ -3,7 +3,7 @@
  * then the EVENTs; the core itself waits for EVENT_STORED before it asks for anything that rests on it, so the edge may
  * carry out a list in order and without thinking.
  *
- * Every START, CANCEL, PROBE, SET_DRAIN_MARK, SET_FENCE, TUNE, SHUT_DOWN, START_GUEST and PREVIEW must come back as exactly one _OUTCOME
+ * Every START, LET_GO, CANCEL, PROBE, SET_DRAIN_MARK, SET_FENCE, TUNE, SHUT_DOWN, START_GUEST and PREVIEW must come back as exactly one _OUTCOME
  * event (the edge sets a deadline). Each REPLY answers one request.
  */
 #pragma once
@@ -14,6 +14,7 @@
 enum action_kind {
 	ACTION_STORE,  /* write the batch; then EVENT_STORED or EVENT_STORE_FAILED */
 	ACTION_START,  /* Agent.StartMigration at the source */
+	ACTION_LET_GO, /* the same, of one that was started on hold: now it has its slot */
 	ACTION_CANCEL, /* Agent.CancelMigration at the source */
 	ACTION_PROBE,  /* Agent.ProbeAttempt at the source */
 	ACTION_SET_DRAIN_MARK,
@@ -30,7 +31,7 @@ enum action_kind {
 	ACTION_KINDS
 };
 
-/* START, CANCEL, PROBE. Addresses are as last known. */
+/* START, LET_GO, CANCEL, PROBE. Addresses are as last known. */
 struct attempt_call {
 	uint64_t migration;
 	struct attempt attempt;
@@ -39,6 +40,7 @@ struct attempt_call {
 	char target[NODE_NAME_BYTES];
 	char target_address[ADDRESS_BYTES]; /* the target agent's mesh address */
 	struct migration_settings settings;
+	bool hold; /* START: it is prepared, and waits for LET_GO */
 };
 
 struct preview_call {

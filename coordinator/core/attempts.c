@@ -11,6 +11,7 @@
 #include "coordinator/core/claims.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/launch_ahead.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/retry.h"
@@ -35,12 +36,13 @@ void attempts_set_reason(struct fleet *fleet, struct migration *m, const char *r
 void attempts_forget(struct migration *m)
 {
 	m->start_sent = m->start_asked = m->probe_asked = m->cancel_asked = false;
-	m->probe_wanted = m->heard = false;
-	m->heard_ms = m->running_since_ms = 0;
+	m->probe_wanted = m->heard = m->let_go_asked = m->give_back = false;
+	m->heard_ms = m->running_since_ms = m->let_go_sent_ms = 0;
 }
 
 void attempts_release(struct fleet *fleet, struct migration *m, const char *reason)
 {
+	ahead_end(fleet, m);
 	migration_free_slot(fleet, m);
 	attempts_forget(m);
 	attempts_set_reason(fleet, m, reason);
@@ -189,7 +191,8 @@ static void apply_end(struct fleet *fleet, struct migration *m)
 			end_refused(fleet, m, worst);
 		else if (never_ran(m) && !m->kept.cancel_requested &&
 		         (report->error_code == ERROR_STALE ||
-		          report->error_code == ERROR_CANCELLED))
+		          report->error_code == ERROR_CANCELLED ||
+		          (report->error_code == ERROR_BUSY && m->kept.preparing)))
 			/* A coordinator or an agent was restarted between the order and the move:
 			 * nobody's failure, and the guest was not touched. */
 			attempts_release(fleet, m, report->reason);
@@ -235,6 +238,9 @@ static void apply_progress(struct fleet *fleet, struct migration *m)
 	if (state == MIGRATION_NO_STATE || state == MIGRATION_PLANNED)
 		state = MIGRATION_RESERVED;
 	if (state == MIGRATION_RUNNING || state == MIGRATION_SWITCHING) {
+		/* Whoever said so: what runs has a slot. */
+		if (m->kept.preparing)
+			migration_let_go(fleet, m, true);
 		if (!m->running_since_ms)
 			m->running_since_ms = change_now(fleet);
 		m->waiting_since_ms = 0;
@@ -255,7 +261,9 @@ static void apply_progress(struct fleet *fleet, struct migration *m)
 		change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 		                   "%s: unresolved: %s", m->kept.vm_name, m->kept.report.reason);
 	m->alarmed = state == MIGRATION_UNRESOLVED && m->kept.report.alarm;
-	attempts_set_reason(fleet, m, m->kept.report.reason);
+	/* What it waits for the agent does not know: launch_ahead.c. */
+	if (!m->kept.preparing)
+		attempts_set_reason(fleet, m, m->kept.report.reason);
 	/* Answers to a probe may be overtaken by later news; what was achieved stays achieved. */
 	if (!backwards && migration_may_move(m->kept.state, state))
 		migration_move(fleet, m, state);
@@ -289,6 +297,7 @@ static struct migration *adopt(struct fleet *fleet, const struct attempt_report 
 	text_copy(kept.source, sizeof(kept.source), report->source);
 	text_copy(kept.target, sizeof(kept.target), report->target);
 	kept.holds_slot = true;
+	kept.preparing = report->waits_for_slot;
 	m = fleet_add_migration(fleet, &kept);
 	save_migration(fleet, m);
 	change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
@@ -343,7 +352,7 @@ void attempts_take_report(struct fleet *fleet, struct node *node,
 	if (report->attempt.number > m->kept.attempt.number) {
 		m->kept.attempt.number = report->attempt.number;
 		/* Outcomes of calls about the former one are not for it. */
-		m->start_asked = m->probe_asked = m->cancel_asked = false;
+		m->start_asked = m->probe_asked = m->cancel_asked = m->let_go_asked = false;
 	}
 
 	attempts_keep_report(fleet, m, report);
@@ -424,6 +433,8 @@ void attempts_take_outcome(struct fleet *fleet, const struct event *event)
 		start_outcome(fleet, m, event);
 	else if (event->kind == EVENT_PROBE_OUTCOME)
 		m->probe_asked = false;
+	else if (event->kind == EVENT_LET_GO_OUTCOME)
+		m->let_go_asked = false; /* told again until it is heard to have gone on */
 	else
 		m->cancel_asked = false;
 

@@ -4,6 +4,7 @@
 #include "coordinator/core/attempts.h"
 #include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/launch_ahead.h"
 #include "coordinator/core/policy.h"
 
 #include <inttypes.h>
@@ -14,6 +15,8 @@
 #define ATTEMPT_SILENT_MS ((uint64_t)10000)
 /* A cancel is repeated until the attempt is over. */
 #define CANCEL_REPEAT_MS ((uint64_t)5000)
+/* So is the word that it has its slot, until it is heard to have gone on. */
+#define LET_GO_REPEAT_MS ((uint64_t)1000)
 
 static void call(struct fleet *fleet, struct migration *m, enum action_kind kind)
 {
@@ -26,6 +29,7 @@ static void call(struct fleet *fleet, struct migration *m, enum action_kind kind
 	/* Orders are ours, whoever began the attempt: agents obey no lower epoch. */
 	action->call.attempt.epoch = fleet->epoch;
 	action->call.settings = m->kept.settings;
+	action->call.hold = kind == ACTION_START && m->kept.preparing;
 	text_copy(action->call.vm_uuid, sizeof(action->call.vm_uuid), m->kept.vm_uuid);
 	text_copy(action->call.source, sizeof(action->call.source), m->kept.source);
 	text_copy(action->call.target, sizeof(action->call.target), m->kept.target);
@@ -82,12 +86,16 @@ static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 	if (!change_is_stored(fleet, m->take_ticket) || m->taking)
 		return;
 	if (!m->start_sent && !m->probe_wanted) {
-		if (m->kept.cancel_requested || !heard) {
+		if (m->kept.cancel_requested || m->give_back || !heard) {
 			char reason[REASON_BYTES];
 
 			snprintf(reason, sizeof(reason),
 			         "%s cannot be reached; nothing was sent to it", m->kept.source);
-			attempts_release(fleet, m, heard ? "cancelled before it began" : reason);
+			attempts_release(fleet, m,
+			                 !heard ? reason
+			                 : m->give_back
+			                         ? "gives way: what it was prepared for has changed"
+			                         : "cancelled before it began");
 			return;
 		}
 		if (is_barred(fleet, m))
@@ -112,7 +120,14 @@ static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 		m->heard_ms = now_ms;
 		call(fleet, m, ACTION_PROBE);
 	}
-	if (m->kept.cancel_requested && !m->cancel_asked &&
+	if (!m->kept.preparing && m->heard && m->kept.report.waits_for_slot && !m->let_go_asked &&
+	    !m->start_asked && !m->kept.cancel_requested &&
+	    (!m->let_go_sent_ms || now_ms - m->let_go_sent_ms >= LET_GO_REPEAT_MS)) {
+		m->let_go_asked = true;
+		m->let_go_sent_ms = now_ms;
+		call(fleet, m, ACTION_LET_GO);
+	}
+	if ((m->kept.cancel_requested || m->give_back) && !m->cancel_asked &&
 	    (!m->cancel_sent_ms || now_ms - m->cancel_sent_ms >= CANCEL_REPEAT_MS)) {
 		m->cancel_asked = true;
 		m->cancel_sent_ms = now_ms;
@@ -214,15 +229,18 @@ void attempts_reconcile(struct fleet *fleet)
 {
 	struct migration *m, *next;
 
+	ahead_let_go(fleet, AHEAD_ASKED);
 	for (m = fleet->active; m; m = next) {
 		next = m->next_active;
 		if (m->kept.holds_slot)
 			drive_slot_holder(fleet, m);
 	}
 	launch_planned(fleet, false);
+	ahead_let_go(fleet, AHEAD_DRAINED);
 }
 
 void attempts_reconcile_back(struct fleet *fleet)
 {
+	ahead_let_go(fleet, AHEAD_BACK);
 	launch_planned(fleet, true);
 }

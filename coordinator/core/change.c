@@ -192,9 +192,21 @@ static void assign_revision(struct fleet *fleet, struct changed_object *changed)
 	}
 }
 
-static void put_object(const struct fleet *fleet, struct batch *batch,
-                       struct changed_object *changed, bool takes)
+/* The store counts what is before a write in its batch: first what frees, or changes no count; then those
+ * that take slots, which may leave those that prepare; then these. */
+enum batch_part { PART_PLAIN, PART_TAKES, PART_PREPARES, PARTS };
+
+static enum batch_part part_of(const struct migration *m)
 {
+	if (!m->taking)
+		return PART_PLAIN;
+	return m->kept.preparing ? PART_PREPARES : PART_TAKES;
+}
+
+static void put_object(const struct fleet *fleet, struct batch *batch,
+                       struct changed_object *changed, enum batch_part part)
+{
+	bool takes = part != PART_PLAIN;
 	struct put *put;
 
 	switch (changed->kind) {
@@ -211,7 +223,7 @@ static void put_object(const struct fleet *fleet, struct batch *batch,
 		drain_record_copy(&batch_add(batch, PUT_DRAIN)->drain, &changed->drain->kept);
 		break;
 	case OBJECT_MIGRATION:
-		if (!changed->migration->unsaved || changed->migration->taking != takes)
+		if (!changed->migration->unsaved || part_of(changed->migration) != part)
 			return;
 		changed->migration->unsaved = false;
 		changed->migration->taking = false;
@@ -236,9 +248,9 @@ static struct batch *collect_batch(struct fleet *fleet)
 	struct step *step = fleet->step;
 	struct batch *batch = xnew(struct batch);
 
-	for (int takes = 0; takes <= 1; takes++) {
+	for (enum batch_part part = PART_PLAIN; part < PARTS; part++) {
 		for (size_t i = 0; i < step->n_changed; i++)
-			put_object(fleet, batch, &step->changed[i], takes);
+			put_object(fleet, batch, &step->changed[i], part);
 	}
 	policy_collect(fleet, batch);
 	for (size_t i = 0; i < step->n_events; i++)

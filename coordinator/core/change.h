@@ -92,6 +92,9 @@ void fleet_add_event(struct fleet *fleet, const struct event_record *event);
 
 /* The slot's two ends; both change the migration's and the nodes' counts. */
 void migration_take_slot(struct fleet *fleet, struct migration *m);
+/* Of those that prepare: none that the caps of what moves count, until it is let go. @runs: it has been. */
+void migration_take_ahead(struct fleet *fleet, struct migration *m);
+void migration_let_go(struct fleet *fleet, struct migration *m, bool runs);
 void migration_free_slot(struct fleet *fleet, struct migration *m);
 /* Only migration_move calls it: the migration is over. */
 void fleet_finish_migration(struct fleet *fleet, struct migration *m);

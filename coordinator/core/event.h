@@ -26,6 +26,7 @@ enum event_kind {
 
 	/* --- outcomes of calls that ACTIONs asked for --- */
 	EVENT_START_OUTCOME,
+	EVENT_LET_GO_OUTCOME,
 	EVENT_CANCEL_OUTCOME,
 	EVENT_PROBE_OUTCOME,
 	EVENT_MARK_OUTCOME,

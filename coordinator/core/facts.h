@@ -159,6 +159,7 @@ struct path_proof {
 /* What an attempt spent its time with; see proto/types.proto. */
 struct stage_times {
 	uint64_t describing_ms, admitting_ms, linking_ms, moving_ms, resolving_ms, cleaning_ms;
+	uint64_t prepared_ms; /* waiting for a slot */
 };
 
 /* What one agent knows of one attempt: by evidence, not by return code. */
@@ -181,7 +182,8 @@ struct attempt_report {
 	uint64_t transferred_bytes;
 	uint64_t wire_bytes;
 	struct path_proof path;
-	bool tombstoned; /* this attempt will never act again */
+	bool tombstoned;     /* this attempt will never act again */
+	bool waits_for_slot; /* ordered to hold before the guest is touched, and does */
 	struct names leftovers;
 	struct names notes;
 	struct names decisions;   /* about its convergence, oldest first */
@@ -336,6 +338,8 @@ struct host_state {
 	char pressure[REASON_BYTES];          /* why it takes no guest for a while */
 	uint64_t pressure_ms;                 /* from when it was reported */
 	uint32_t slots_in_max, slots_out_max; /* its own caps; 0 = unknown */
+	uint32_t
+		preparing_max; /* attempts that it holds beside its slots; 0 = it knows no such order */
 	uint64_t link_promised_bytes_per_s;
 	struct lease *leases; /* owned */
 	size_t n_leases;

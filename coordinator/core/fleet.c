@@ -281,8 +281,13 @@ static void count_slot(struct fleet *fleet, const struct migration *m, int by)
 	struct node *source = fleet_add_node(fleet, m->kept.source);
 	struct node *target = fleet_add_node(fleet, m->kept.target);
 
-	fleet->slots_held += by;
-	source->migrations_out += by;
+	if (m->kept.preparing) {
+		fleet->preparing += by;
+		source->preparing_out += by;
+	} else {
+		fleet->slots_held += by;
+		source->migrations_out += by;
+	}
 	target->migrations_in += by;
 	change_node(fleet, source);
 	change_node(fleet, target);
@@ -299,6 +304,25 @@ void migration_take_slot(struct fleet *fleet, struct migration *m)
 	save_migration(fleet, m);
 }
 
+void migration_take_ahead(struct fleet *fleet, struct migration *m)
+{
+	m->kept.preparing = true;
+	migration_take_slot(fleet, m);
+}
+
+void migration_let_go(struct fleet *fleet, struct migration *m, bool runs)
+{
+	assert(m->kept.holds_slot && m->kept.preparing);
+	count_slot(fleet, m, -1);
+	m->kept.preparing = false;
+	count_slot(fleet, m, 1);
+	if (!runs) {
+		m->taking = true;
+		m->take_ticket = change_next_ticket(fleet);
+	}
+	save_migration(fleet, m);
+}
+
 void migration_free_slot(struct fleet *fleet, struct migration *m)
 {
 	if (!m->kept.holds_slot)
@@ -306,6 +330,7 @@ void migration_free_slot(struct fleet *fleet, struct migration *m)
 	m->kept.holds_slot = false;
 	m->taking = false;
 	count_slot(fleet, m, -1);
+	m->kept.preparing = false;
 	save_migration(fleet, m);
 }
 

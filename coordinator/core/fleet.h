@@ -78,6 +78,7 @@ struct node {
 	struct sighting *sightings;
 	size_t active_vms;
 	uint32_t migrations_in, migrations_out; /* slots held */
+	uint32_t preparing_out;      /* prepared ahead of a slot; migrations_in counts them */
 	uint32_t foreign_out;        /* moves out of it that are not drover's; they hold none */
 	size_t plan_index;           /* private to plan: its place in the one that was made last */
 	bool set_aside;              /* private to drafts: to be emptied, too, so it takes nobody */
@@ -146,12 +147,13 @@ struct vm {
 	uint64_t twice_since_ms;
 	struct refusal *refusals;
 	enum copies copies;
-	uint32_t failures;  /* in a row */
-	uint32_t elsewhere; /* of them, those after which another destination was tried at once */
-	uint64_t retry_ms;  /* not before, after a failure */
-	uint64_t begun_ms;  /* its last attempt; 0 = none since start */
-	uint64_t moved_ms;  /* its last migration was done; 0 = none since start */
-	uint64_t gone_ms;   /* no host lists it since; 0 = some does */
+	uint32_t failures;   /* in a row */
+	uint32_t elsewhere;  /* of them, those after which another destination was tried at once */
+	uint64_t retry_ms;   /* not before, after a failure */
+	uint64_t begun_ms;   /* its last attempt; 0 = none since start */
+	uint64_t moved_ms;   /* its last migration was done; 0 = none since start */
+	uint64_t gone_ms;    /* no host lists it since; 0 = some does */
+	uint64_t prepare_ms; /* not prepared ahead again before */
 	const struct node *starts_on;  /* private to power_on.c: there it is being started again */
 	struct memory_used memory_use; /* the newest there is, also from where it was before ... */
 	uint64_t memory_use_ms;        /* ... heard then; 0 = never */
@@ -193,6 +195,7 @@ struct fleet {
 	size_t n_active, n_finished;
 	size_t n_draining; /* nodes with a drain under way */
 	uint32_t slots_held, foreign_jobs;
+	uint32_t preparing; /* of all nodes */
 
 	struct policy *policies; /* by name; policy.h */
 

@@ -410,6 +410,15 @@ static bool gives_more(const struct host_state *before, const struct host_state 
 	       (now->offers && !host_offers_equal(now->offers, before->offers));
 }
 
+static bool has_lease(const struct host_state *host, const struct migration *m)
+{
+	for (size_t i = 0; i < host->n_leases; i++) {
+		if (id_equal(&host->leases[i].attempt.operation, &m->kept.attempt.operation))
+			return true;
+	}
+	return false;
+}
+
 static void take_figures(struct fleet *fleet, struct node *node, const struct host_state *host)
 {
 	bool roomier = host_state_room_bytes(host) > host_state_room_bytes(&node->host) ||
@@ -446,10 +455,11 @@ static void take_figures(struct fleet *fleet, struct node *node, const struct ho
 	change_node(fleet, node);
 
 	/* These figures were taken after the source reported that the move runs, so the lease or
-	 * the incoming guest is in them. */
+	 * the incoming guest is in them; or they name the lease. */
 	for (struct migration *m = fleet->active; m; m = m->next_active) {
-		if (m->kept.holds_slot && !m->seen_by_target && m->running_since_ms &&
-		    strcmp(m->kept.target, node->kept.name) == 0)
+		if (m->kept.holds_slot && !m->seen_by_target &&
+		    strcmp(m->kept.target, node->kept.name) == 0 &&
+		    (m->running_since_ms || has_lease(&node->host, m)))
 			m->seen_by_target = true;
 	}
 }

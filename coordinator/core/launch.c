@@ -7,6 +7,7 @@
 #include "coordinator/core/denials.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/launch_ahead.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/recall.h"
 #include "coordinator/core/requests.h"
@@ -43,23 +44,41 @@ static const char *name_foreign(uint32_t count, char ret_text[64])
 	return ret_text;
 }
 
-bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
-                       const struct drain *drain, char *ret_reason)
+static uint32_t get_outbound(const struct fleet *fleet, const struct node *source,
+                             const struct drain *drain)
 {
 	uint32_t outbound = launch_get_parallel(fleet, drain);
-	char foreign[64];
 
 	/* Its own agent refuses what is over its cap. */
 	if (source->host.slots_out_max && source->host.slots_out_max < outbound)
 		outbound = source->host.slots_out_max;
+	return outbound;
+}
 
-	if (source->migrations_out + source->foreign_out >= outbound) {
+bool launch_lacks_outbound(const struct fleet *fleet, const struct node *source,
+                           const struct drain *drain)
+{
+	return source->migrations_out + source->foreign_out >= get_outbound(fleet, source, drain);
+}
+
+bool launch_lacks_cluster(const struct fleet *fleet)
+{
+	return fleet->slots_held + fleet->foreign_jobs >= fleet->options.caps.cluster;
+}
+
+bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
+                       const struct drain *drain, char *ret_reason)
+{
+	char foreign[64];
+
+	if (launch_lacks_outbound(fleet, source, drain)) {
 		snprintf(ret_reason, REASON_BYTES, "waits: %u of %u outbound slots of %s in use%s",
-		         source->migrations_out + source->foreign_out, outbound, source->kept.name,
+		         source->migrations_out + source->foreign_out,
+		         get_outbound(fleet, source, drain), source->kept.name,
 		         name_foreign(source->foreign_out, foreign));
 		return true;
 	}
-	if (fleet->slots_held + fleet->foreign_jobs >= fleet->options.caps.cluster) {
+	if (launch_lacks_cluster(fleet)) {
 		snprintf(ret_reason, REASON_BYTES,
 		         "waits: %u of %u migrations of the cluster in use%s",
 		         fleet->slots_held + fleet->foreign_jobs, fleet->options.caps.cluster,
@@ -106,8 +125,9 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 	return m;
 }
 
+/* @ahead: without a slot, to be prepared for one. */
 static void begin(struct fleet *fleet, struct migration *m, struct vm *vm,
-                  const struct node *target)
+                  const struct node *target, bool ahead)
 {
 	const struct sighting *home = fleet_find_sighting(vm, vm->node);
 
@@ -120,7 +140,10 @@ static void begin(struct fleet *fleet, struct migration *m, struct vm *vm,
 	m->kept.attempt.epoch = fleet->epoch;
 	m->kept.reason[0] = '\0';
 	vm->begun_ms = change_now(fleet);
-	migration_take_slot(fleet, m);
+	if (ahead)
+		migration_take_ahead(fleet, m);
+	else
+		migration_take_slot(fleet, m);
 	predict_begin(fleet, m);
 	migration_move(fleet, m, MIGRATION_RESERVED);
 }
@@ -181,13 +204,25 @@ enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, 
 	const char *only = m && m->kept.wanted_target[0] ? m->kept.wanted_target : NULL;
 	uint64_t now_ms = change_now(fleet);
 	char why[REASON_BYTES], ever[REASON_BYTES];
-	struct plan_node *target;
+	struct plan_node *target, *later;
 
 	assert(!m || m->kept.state == MIGRATION_PLANNED);
 	if (verdict != LAUNCH_DONE)
 		return verdict;
-	if (launch_lacks_slot(fleet, vm->node, drain, ret_reason))
-		return LAUNCH_WAITS;
+	if (launch_lacks_slot(fleet, vm->node, drain, ret_reason)) {
+		target = ahead_may_prepare(fleet, vm, drain)
+		                 ? plan_pick_target(plan, fleet, vm,
+		                                    only              ? only
+		                                    : wish && wish[0] ? wish
+		                                                      : NULL,
+		                                    false, now_ms, why)
+		                 : NULL;
+		if (!target)
+			return LAUNCH_WAITS;
+		begin(fleet, m ? m : launch_plan_migration(fleet, vm, drain), vm, target->node,
+		      true);
+		return LAUNCH_DONE;
+	}
 
 	target = !only && wish && wish[0]
 	                 ? plan_pick_target(plan, fleet, vm, wish, false, now_ms, why)
@@ -195,18 +230,22 @@ enum launch launch_try(struct fleet *fleet, struct vm *vm, struct drain *drain, 
 	/* The others are planned on its going there: elsewhere it may take the only room of one of
 	 * them. A slot is a matter of time. */
 	if (!target && !only && wish && wish[0] &&
-	    plan_pick_target(plan, fleet, vm, wish, true, now_ms, ever)) {
+	    (later = plan_pick_target(plan, fleet, vm, wish, true, now_ms, ever))) {
+		ahead_yield(fleet, later->node);
 		snprintf(ret_reason, REASON_BYTES, "waits: %.*s", REASON_BYTES - 16, why);
 		return LAUNCH_WAITS;
 	}
 	if (!target)
 		target = plan_pick_target(plan, fleet, vm, only, false, now_ms, why);
 	if (target) {
-		begin(fleet, m ? m : launch_plan_migration(fleet, vm, drain), vm, target->node);
+		begin(fleet, m ? m : launch_plan_migration(fleet, vm, drain), vm, target->node,
+		      false);
 		return LAUNCH_DONE;
 	}
 	/* Only slots or ports are missing, where it would fit: a matter of time. */
-	if (plan_pick_target(plan, fleet, vm, only, true, now_ms, ever)) {
+	later = plan_pick_target(plan, fleet, vm, only, true, now_ms, ever);
+	if (later) {
+		ahead_yield(fleet, later->node);
 		snprintf(ret_reason, REASON_BYTES, "waits: %.*s", REASON_BYTES - 16, why);
 		return LAUNCH_WAITS;
 	}

@@ -12,7 +12,7 @@
 #define LAUNCH_ROOM_MS ((uint64_t)300000)
 
 enum launch {
-	LAUNCH_DONE,    /* the slot is taken; START follows once that is stored */
+	LAUNCH_DONE, /* the slot is taken, or it is prepared for one; START follows once that is stored */
 	LAUNCH_WAITS,   /* for a slot or for time: `reason` */
 	LAUNCH_SETTLES, /* it has moved, and the list of its old host is not yet the newest */
 	LAUNCH_BLOCKED, /* no destination as things are: `reason` */
@@ -30,6 +30,10 @@ struct migration *launch_plan_migration(struct fleet *fleet, struct vm *vm, stru
 /* Why nothing can leave @source now for want of slots; false when something can. */
 bool launch_lacks_slot(const struct fleet *fleet, const struct node *source,
                        const struct drain *drain, char *ret_reason);
+
+bool launch_lacks_outbound(const struct fleet *fleet, const struct node *source,
+                           const struct drain *drain);
+bool launch_lacks_cluster(const struct fleet *fleet);
 
 /* @target said no: remembered, so that it is not asked in vain. True: it is news, no such check of it
  * has said so before. */

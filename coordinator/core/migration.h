@@ -9,7 +9,8 @@
  *
  * PLANNED: intent; waits for a destination and a slot, `reason` says for which. RESERVED: the slot
  * is taken and stored, its agent is told or about to be; a refusal by the destination leads back to
- * PLANNED once the source has tombstoned the attempt. RUNNING and SWITCHING: the agent's word.
+ * PLANNED once the source has tombstoned the attempt. One that is RESERVED may be ahead of its slot
+ * (`preparing`), and then moves on when it has one: launch_ahead.h. RUNNING and SWITCHING: the agent's word.
  * UNRESOLVED: the source agent is silent, or it cannot tell. The guest is somewhere; only evidence
  * leads out (invariant I8).
  *
@@ -38,6 +39,9 @@ struct migration {
 	bool probe_asked;
 	bool cancel_asked;
 	uint64_t cancel_sent_ms;
+	bool let_go_asked; /* told that it has its slot, and no answer yet */
+	uint64_t let_go_sent_ms;
+	bool give_back;    /* prepared, and not to go on: its source is told to end it */
 	bool probe_wanted; /* nothing is known of the attempt: ask before anything else */
 	bool heard;        /* the source agent has reported on the current attempt */
 	uint64_t heard_ms;

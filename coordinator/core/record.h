@@ -15,7 +15,9 @@
 struct caps {
 	uint32_t cluster;  /* migrations at a time; parallelMigrationsPerCluster */
 	uint32_t outbound; /* per source; parallelOutboundMigrationsPerNode */
-	uint32_t inbound;  /* per target */
+	uint32_t inbound;  /* per target; those that prepare count here, too: they have its ports */
+	/* Per source, beside those: prepared ahead of a slot. 0 = none. */
+	uint32_t preparing;
 };
 
 struct node_record {
@@ -107,6 +109,7 @@ struct migration_record {
 	char wanted_target[NODE_NAME_BYTES]; /* asked for by name; empty = ours to choose */
 	enum migration_state state;
 	bool holds_slot; /* counted by the caps; only its source agent's word frees it */
+	bool preparing;  /* of those that prepare: the caps of what moves do not count it */
 	bool cancel_requested;
 	uint64_t drain_number; /* 0 = asked for by itself */
 	uint64_t back_of;      /* the drain that had moved it away and is taken back; 0 = none */

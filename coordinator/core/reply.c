@@ -123,21 +123,14 @@ void reply_drop_all(struct fleet *fleet)
 }
 
 static const char *const action_names[] = {
-	[ACTION_STORE] = "store",
-	[ACTION_START] = "start",
-	[ACTION_CANCEL] = "cancel",
-	[ACTION_PROBE] = "probe",
-	[ACTION_SET_DRAIN_MARK] = "mark",
-	[ACTION_PREVIEW] = "preview",
-	[ACTION_REPLY] = "reply",
-	[ACTION_CHANGED] = "changed",
-	[ACTION_EVENT] = "event",
-	[ACTION_STOP] = "stop",
-	[ACTION_SET_FENCE] = "fence",
-	[ACTION_REFUSED] = "refused",
-	[ACTION_TUNE] = "tune",
-	[ACTION_SHUT_DOWN] = "shut-down",
-	[ACTION_START_GUEST] = "start-guest",
+	[ACTION_STORE] = "store",         [ACTION_START] = "start",
+	[ACTION_LET_GO] = "let-go",       [ACTION_CANCEL] = "cancel",
+	[ACTION_PROBE] = "probe",         [ACTION_SET_DRAIN_MARK] = "mark",
+	[ACTION_PREVIEW] = "preview",     [ACTION_REPLY] = "reply",
+	[ACTION_CHANGED] = "changed",     [ACTION_EVENT] = "event",
+	[ACTION_STOP] = "stop",           [ACTION_SET_FENCE] = "fence",
+	[ACTION_REFUSED] = "refused",     [ACTION_TUNE] = "tune",
+	[ACTION_SHUT_DOWN] = "shut-down", [ACTION_START_GUEST] = "start-guest",
 };
 static_assert(ARRAY_SIZE(action_names) == ACTION_KINDS, "an action without a name");
 

@@ -35,6 +35,7 @@ static const char *const event_names[] = {
 	[EVENT_VM_GONE] = "vm-gone",
 	[EVENT_ATTEMPT] = "attempt",
 	[EVENT_START_OUTCOME] = "start-outcome",
+	[EVENT_LET_GO_OUTCOME] = "let-go-outcome",
 	[EVENT_CANCEL_OUTCOME] = "cancel-outcome",
 	[EVENT_PROBE_OUTCOME] = "probe-outcome",
 	[EVENT_MARK_OUTCOME] = "mark-outcome",
@@ -356,6 +357,7 @@ static void dispatch(struct fleet *fleet, const struct event *event)
 		                     event->attempt.report);
 		break;
 	case EVENT_START_OUTCOME:
+	case EVENT_LET_GO_OUTCOME:
 	case EVENT_CANCEL_OUTCOME:
 	case EVENT_PROBE_OUTCOME:
 		attempts_take_outcome(fleet, event);

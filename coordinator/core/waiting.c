@@ -120,13 +120,13 @@ static struct holder *list_holders(const struct fleet *fleet, const struct node 
 	size_t n = 0;
 
 	for (const struct migration *m = fleet->active; m; m = m->next_active) {
-		const struct progress *p = &m->kept.report.progress;
-
-		if (!m->kept.holds_slot ||
+		if (!m->kept.holds_slot || m->kept.preparing ||
 		    (source && strcmp(m->kept.source, source->kept.name) != 0))
 			continue;
 		list[n].m = m;
-		list[n++].left_ms = p->eta_known ? p->eta_ms : UINT64_MAX;
+		list[n++].left_ms = m->kept.report.progress.eta_known
+		                            ? m->kept.report.progress.eta_ms
+		                            : UINT64_MAX;
 	}
 	if (n)
 		qsort(list, n, sizeof(*list), compare_holders);
@@ -162,15 +162,52 @@ static void name_holders(const struct fleet *fleet, const struct node *source, s
 	free(list);
 }
 
+/* Which slots @vm lacks, who has them and for how long. */
+static void say_slots(const struct fleet *fleet, const struct vm *vm, const struct drain *drain,
+                      struct names *ret)
+{
+	char reason[REASON_BYTES];
+	bool outbound;
+
+	if (!launch_lacks_slot(fleet, vm->node, drain, reason))
+		return;
+	outbound = launch_lacks_outbound(fleet, vm->node, drain);
+	name_holders(fleet, outbound ? vm->node : NULL, ret);
+	say(ret, "how many may move at a time: %s",
+	    outbound ? "parallelOutboundMigrationsPerNode, and --parallel of a drain"
+	             : "parallelMigrationsPerCluster (coordinator.yaml)");
+}
+
+/* All is ready but the slot. */
+static void say_prepared(const struct fleet *fleet, const struct vm *vm, struct names *ret)
+{
+	const struct migration_record *k = &vm->migration->kept;
+
+	if (k->report.waits_for_slot)
+		say(ret,
+		    "migration/%" PRIu64 " is prepared: %s has reserved its room, and it waits for "
+		    "a slot to send. If none is free in time it is given back, and planned anew",
+		    k->number, k->target);
+	else
+		say(ret, "migration/%" PRIu64 " is being prepared for %s, ahead of a slot to send",
+		    k->number, k->target);
+	if (!k->drain_number && !k->back_of)
+		say(ret, "asked for by itself: the next slot is its own");
+	say_slots(fleet, vm, fleet_find_drain(fleet, k->drain_number), ret);
+}
+
 void waiting_describe(const struct fleet *fleet, const struct vm *vm, struct names *ret)
 {
 	const struct migration *m = vm->migration;
 	struct drain *drain = NULL;
 	const struct drain_vm *dv = find_in_drain(fleet, vm, &drain);
-	char reason[REASON_BYTES], start[UNITS_TEXT_BYTES];
+	char start[UNITS_TEXT_BYTES];
 	size_t position, of;
-	bool outbound;
 
+	if (vm->node && m && m->kept.holds_slot && m->kept.preparing) {
+		say_prepared(fleet, vm, ret);
+		return;
+	}
 	if (!vm->node || (m ? m->kept.state != MIGRATION_PLANNED : !dv))
 		return;
 	if (dv) {
@@ -186,11 +223,5 @@ void waiting_describe(const struct fleet *fleet, const struct vm *vm, struct nam
 		    m->kept.number, position, of, m->kept.reason);
 	}
 	say_priority(fleet, m, ret);
-	if (!launch_lacks_slot(fleet, vm->node, dv ? drain : NULL, reason))
-		return;
-	outbound = strstr(reason, "outbound slots of") != NULL;
-	name_holders(fleet, outbound ? vm->node : NULL, ret);
-	say(ret, "how many may move at a time: %s",
-	    outbound ? "parallelOutboundMigrationsPerNode, and --parallel of a drain"
-	             : "parallelMigrationsPerCluster (coordinator.yaml)");
+	say_slots(fleet, vm, dv ? drain : NULL, ret);
 }

@@ -261,6 +261,7 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	       s->set.migrations_per_cluster);
 	NUMBER("parallelOutboundMigrationsPerNode", s->outbound_per_node, s->set.outbound_per_node);
 	NUMBER("parallelInboundMigrationsPerNode", s->inbound_per_node, s->set.inbound_per_node);
+	NUMBER("preparingMigrationsPerNode", s->preparing_per_node, s->set.preparing_per_node);
 #undef NUMBER
 	to[n++] = setting_new(c, "completionTimeoutPerGiB",
 	                      units_format_duration(s->completion_timeout_per_gib_ms, text),
@@ -296,7 +297,7 @@ static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **t
 	return n;
 }
 
-#define SETTINGS_MAX 16
+#define SETTINGS_MAX 17
 
 size_t service_list_settings(const struct coordinator *c, Drover__V1__Setting ***ret)
 {

@@ -290,6 +290,7 @@ static json_t *times_to_json(const struct stage_times *times)
 	json_put(object, "admitting_ms", times->admitting_ms);
 	json_put(object, "linking_ms", times->linking_ms);
 	json_put(object, "moving_ms", times->moving_ms);
+	json_put(object, "prepared_ms", times->prepared_ms);
 	json_put(object, "resolving_ms", times->resolving_ms);
 	json_put(object, "cleaning_ms", times->cleaning_ms);
 	return object;
@@ -301,6 +302,7 @@ static void times_from_json(const json_t *object, struct stage_times *ret)
 	ret->admitting_ms = json_number(object, "admitting_ms");
 	ret->linking_ms = json_number(object, "linking_ms");
 	ret->moving_ms = json_number(object, "moving_ms");
+	ret->prepared_ms = json_number(object, "prepared_ms");
 	ret->resolving_ms = json_number(object, "resolving_ms");
 	ret->cleaning_ms = json_number(object, "cleaning_ms");
 }

@@ -82,21 +82,25 @@ static int check_slot(const struct store_contents *contents, const struct put *p
                       struct error *err)
 {
 	const struct migration_record *m = &put->migration;
-	uint32_t all = 0, out = 0, in = 0;
+	uint32_t all = 0, out = 0, in = 0, preparing = 0;
 
 	for (size_t i = 0; i < contents->n_migrations; i++) {
 		const struct migration_record *other = &contents->migrations[i];
 
 		if (!other->holds_slot || other->number == m->number)
 			continue;
-		all++;
-		out += strcmp(other->source, m->source) == 0;
+		all += !other->preparing;
+		out += !other->preparing && strcmp(other->source, m->source) == 0;
+		preparing += other->preparing && strcmp(other->source, m->source) == 0;
 		in += strcmp(other->target, m->target) == 0;
 	}
-	if (all >= put->caps.cluster)
+	if (m->preparing && preparing >= put->caps.preparing)
+		return error_set(err, ERROR_BUSY, "%u of %u are prepared ahead at %s", preparing,
+		                 put->caps.preparing, m->source);
+	if (!m->preparing && all >= put->caps.cluster)
 		return error_set(err, ERROR_BUSY, "%u of %u migrations of the cluster in use", all,
 		                 put->caps.cluster);
-	if (out >= put->caps.outbound)
+	if (!m->preparing && out >= put->caps.outbound)
 		return error_set(err, ERROR_BUSY, "%u of %u outbound slots of %s in use", out,
 		                 put->caps.outbound, m->source);
 	if (in >= put->caps.inbound)

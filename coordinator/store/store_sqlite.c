@@ -100,8 +100,10 @@ int store_sqlite_prepare(struct store_sqlite *s, struct error *err)
 		[SET_EPOCH] = "UPDATE meta SET epoch = ?",
 		[SET_LAST] = ("UPDATE meta SET last_migration = max(last_migration, ?), "
 		              "last_drain = max(last_drain, ?)"),
-		[COUNT_SLOTS] = ("SELECT count(*), total(source = ?2), total(target = ?3) "
-		                 "FROM migrations WHERE holds_slot = 1 AND number <> ?1"),
+		[COUNT_SLOTS] =
+			("SELECT total(NOT preparing), total(NOT preparing AND source = ?2), "
+		         "total(target = ?3), total(preparing AND source = ?2) "
+		         "FROM migrations WHERE holds_slot = 1 AND number <> ?1"),
 		[PUT_ROW_NODE] = node,
 		[PUT_ROW_DRAIN] = drain,
 		[PUT_ROW_MIGRATION] = migration,
@@ -163,7 +165,7 @@ static int check_slot(struct store_sqlite *s, const struct put *put, struct erro
 {
 	sqlite3_stmt *stmt = s->statements[COUNT_SLOTS];
 	const struct migration_record *m = &put->migration;
-	uint32_t all = 0, out = 0, in = 0;
+	uint32_t all = 0, out = 0, in = 0, preparing = 0;
 	int rc;
 
 	sqlite3_bind_int64(stmt, 1, (sqlite3_int64)m->number);
@@ -171,9 +173,10 @@ static int check_slot(struct store_sqlite *s, const struct put *put, struct erro
 	sqlite3_bind_text(stmt, 3, m->target, -1, SQLITE_STATIC);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW) {
-		all = (uint32_t)sqlite3_column_int64(stmt, 0);
+		all = (uint32_t)sqlite3_column_double(stmt, 0);
 		out = (uint32_t)sqlite3_column_double(stmt, 1);
 		in = (uint32_t)sqlite3_column_double(stmt, 2);
+		preparing = (uint32_t)sqlite3_column_double(stmt, 3);
 	} else {
 		store_sqlite_error(s, err, "counting slots");
 	}
@@ -181,10 +184,13 @@ static int check_slot(struct store_sqlite *s, const struct put *put, struct erro
 	sqlite3_clear_bindings(stmt);
 	if (rc != SQLITE_ROW)
 		return -ERROR_STORE;
-	if (all >= put->caps.cluster)
+	if (m->preparing && preparing >= put->caps.preparing)
+		return error_set(err, ERROR_BUSY, "%u of %u are prepared ahead at %s", preparing,
+		                 put->caps.preparing, m->source);
+	if (!m->preparing && all >= put->caps.cluster)
 		return error_set(err, ERROR_BUSY, "%u of %u migrations of the cluster in use", all,
 		                 put->caps.cluster);
-	if (out >= put->caps.outbound)
+	if (!m->preparing && out >= put->caps.outbound)
 		return error_set(err, ERROR_BUSY, "%u of %u outbound slots of %s in use", out,
 		                 put->caps.outbound, m->source);
 	if (in >= put->caps.inbound)

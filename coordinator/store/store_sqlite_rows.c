@@ -97,6 +97,8 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	/* 10 to 11: guests that drains shut down */
 	[10] = "ALTER TABLE drains ADD COLUMN shutdowns TEXT NOT NULL DEFAULT '[]';"
 	       "ALTER TABLE drains ADD COLUMN shutdown_timeout_ms INTEGER NOT NULL DEFAULT 0;",
+	/* 11 to 12: migrations that are prepared ahead of their slot */
+	[11] = "ALTER TABLE migrations ADD COLUMN preparing INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format off */
@@ -115,7 +117,7 @@ const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
 	"vm_name", "source", "target", "wanted_target", "state", "over", "holds_slot",
 	"cancel_requested", "drain_number", "need_bytes", "memory_bytes", "settings", "reason",
-	"report", "created_wall_ms", "ended_wall_ms", "back_of", "prediction", NULL
+	"report", "created_wall_ms", "ended_wall_ms", "back_of", "prediction", "preparing", NULL
 };
 const char *const store_vm_columns[] = {
 	"uuid", "name", "bandwidth_given", "bandwidth", "max_downtime_given", "max_downtime_ms",
@@ -355,6 +357,7 @@ void store_bind_migration(sqlite3_stmt *stmt, const struct migration_record *m)
 	put_number(&row, m->ended_wall_ms);
 	put_number(&row, m->back_of);
 	put_json(&row, store_json_prediction_new(&m->prediction));
+	put_number(&row, m->preparing);
 }
 
 int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struct error *err)
@@ -394,6 +397,7 @@ int store_read_migration(sqlite3_stmt *stmt, struct migration_record *ret, struc
 	prediction = get_json(&row);
 	store_json_read_prediction(prediction, &ret->prediction);
 	json_decref(prediction);
+	ret->preparing = get_number(&row);
 	if (row.bad || ret->state == MIGRATION_NO_STATE)
 		return error_set(err, ERROR_STORE,
 		                 "the row of migration/%" PRIu64 " makes no sense", ret->number);

@@ -312,6 +312,7 @@ static Drover__V1__StageTimes *times_new(const struct stage_times *t)
 	m->admitting_ms = t->admitting_ms;
 	m->linking_ms = t->linking_ms;
 	m->moving_ms = t->moving_ms;
+	m->prepared_ms = t->prepared_ms;
 	m->resolving_ms = t->resolving_ms;
 	m->cleaning_ms = t->cleaning_ms;
 	return m;
@@ -379,6 +380,7 @@ static Drover__V1__AttemptReport *report_new(const struct attempt_report *r)
 	m->path = path_new(&r->path);
 	m->held_ms = r->held_ms;
 	m->tombstoned = r->tombstoned;
+	m->waits_for_slot = r->waits_for_slot;
 	m->memory_verified = r->memory_verified;
 	m->alarm = r->alarm;
 	m->disk_total_bytes = r->progress.disk_total_bytes;

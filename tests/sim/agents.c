@@ -138,6 +138,7 @@ static void take_report(struct agents *t, const Drover__V1__AttemptReport *r)
 	snprintf(to->reason, sizeof(to->reason), "%s", r->reason);
 	to->error_code = r->error_code;
 	to->tombstoned = r->tombstoned;
+	to->waits_for_slot = r->waits_for_slot;
 	to->guard = r->guard;
 	to->alarm = r->alarm;
 	to->downtime_ms = r->downtime_ms;
@@ -462,6 +463,7 @@ void agents_order_again(struct agents *t)
 	request.target_node = (char *)names[1];
 	request.target_address = t->settings[1].listen;
 	request.settings = &settings;
+	request.hold = t->hold;
 	t->answered = false;
 	mesh_call(t->connections[0], "drover.v1.Agent/StartMigration", &request.base, 10000,
 	          start_answered, t);

@@ -13,6 +13,9 @@ drover_test(NAME test_agents_fence LABEL sim WAITS TIMEOUT 300
 drover_test(NAME test_agents_journal LABEL sim WAITS TIMEOUT 300
 	SOURCES sim/test_agents_journal.c sim/agents_story.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
+drover_test(NAME test_agents_hold LABEL sim WAITS TIMEOUT 300
+	SOURCES sim/test_agents_hold.c sim/agents_story.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
 drover_test(NAME test_agents_ladder LABEL sim WAITS TIMEOUT 300
 	SOURCES sim/test_agents_ladder.c sim/agents_story.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)

@@ -43,6 +43,7 @@ struct agents_report {
 	size_t n_verified, n_verification;
 	char not_verified[ERROR_TEXT_BYTES];
 	uint32_t iteration;
+	bool waits_for_slot;
 	bool bandwidth_tuned, max_downtime_tuned;
 	uint64_t bandwidth_bytes_per_s, max_downtime_ms;
 	uint64_t held_ms, hold_left_ms;
@@ -71,6 +72,7 @@ struct agents {
 	uint64_t bandwidth_bytes_per_s;         /* likewise; 0 = none */
 	uint64_t progress_timeout_ms;           /* likewise; 0 = 150 s */
 	bool shortest_first;                    /* likewise */
+	bool hold;                              /* likewise, also of one that is repeated */
 	char tuned
 		[512]; /* what the latest tuning was answered with: "NAME BEFORE -> AFTER; ...note" */
 	/* The latest call's result. */

@@ -140,6 +140,7 @@ void leaders_begin(unsigned first_host, void (*when_violated)(const char *format
 		s->listen.items[s->listen.count++] = xstrdup(l->url);
 		s->migrations_per_cluster = 5;
 		s->outbound_per_node = 2;
+		s->preparing_per_node = 1;
 		s->inbound_per_node = 2;
 		s->completion_timeout_per_gib_ms = 800000;
 		s->progress_timeout_ms = 150000;

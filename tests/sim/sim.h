@@ -23,6 +23,7 @@
 #define SIM_OVERHEAD_BYTES ((uint64_t)16 << 20)
 #define SIM_PORTS          3 /* more than the cap, so that the cap is seen to hold */
 #define SIM_SWITCH_MS      50
+#define SIM_HOLD_MS        20000 /* then it is given back */
 #define SIM_VMS_MAX        64
 
 struct sim;
@@ -74,6 +75,9 @@ struct sim_attempt {
 	bool cancel;
 	bool fails;
 	bool lease; /* held at the target */
+	bool hold;  /* ordered to be prepared, and not to go on yet */
+	bool waits; /* it is */
+	enum error_code error_code;
 	struct checks checks;
 	char reason[REASON_BYTES];
 	uint64_t began_ms, ends_ms;
@@ -125,8 +129,9 @@ struct sim {
 	/* What the checks remember. */
 	struct attempt *started; /* every START the coordinator ever asked for */
 	size_t n_started;
-	uint64_t n_events, n_crashes, n_starts, n_done;
+	uint64_t n_events, n_crashes, n_starts, n_let_go, n_done;
 	uint64_t n_writes, crash_at_write; /* the coordinator dies at this one; 0 = at none */
+	bool slow_moves;                   /* many times slower than was foretold */
 	bool clocks_jump;   /* the wall clock, by hours or years, forwards and backwards */
 	const char *broken; /* the first rule that did not hold */
 	char broken_text[REASON_BYTES];
@@ -177,6 +182,8 @@ void sim_agent_die(struct sim *sim, int host, uint64_t for_ms);
 /* Calls that have arrived. Replies go back through sim_reply_call. */
 struct sim_call;
 void sim_agent_take_call(struct sim *sim, struct sim_call *call);
+/* Its agent runs again: what it held has not begun. */
+void sim_agent_drop_held(struct sim *sim, int host);
 void sim_agent_attached(struct sim *sim, int host, uint32_t session, uint64_t epoch);
 int sim_find_host(const struct sim *sim, const char *name);
 uint64_t sim_host_free_bytes(const struct sim *sim, int host);

@@ -22,7 +22,7 @@ static void end(struct sim *sim, struct sim_attempt *a, enum migration_state sta
 {
 	a->state = state;
 	a->tombstoned = true;
-	a->lease = false;
+	a->lease = a->waits = false;
 	a->ends_ms = sim->now_ms;
 	text_copy(a->reason, sizeof(a->reason), reason);
 	if (sim->vms[a->vm].incoming >= 0 && a->began_ms) {
@@ -56,7 +56,9 @@ static void copy_on(struct sim *sim, void *data)
 {
 	struct turn *turn = data;
 	struct sim_attempt *a = turn->attempt;
-	uint64_t whole = sim->vms[a->vm].memory_bytes * 1000 / BYTES_PER_S + 1;
+	uint64_t whole = sim->vms[a->vm].memory_bytes * (sim->slow_moves ? 24000 : 1000) /
+	                         BYTES_PER_S +
+	                 1;
 	uint64_t spent = sim->now_ms - a->began_ms;
 
 	if (a->state == MIGRATION_SWITCHING) {
@@ -97,6 +99,59 @@ static bool check_room(struct sim *sim, int target, int vm, struct checks *ret)
 	return check.verdict == CHECK_PASS;
 }
 
+static void move(struct sim *sim, struct turn *turn)
+{
+	struct sim_attempt *a = turn->attempt;
+
+	a->state = MIGRATION_RUNNING;
+	a->lease = true;
+	a->began_ms = sim->now_ms;
+	a->fails = sim_chance(sim, sim->faults.fail_move);
+	sim->vms[a->vm].incoming = a->target;
+	sim_say_vm(sim, a->target, a->vm);
+	sim_say_attempt(sim, a);
+	sim_after(sim, PROGRESS_MS, copy_on, turn);
+}
+
+static void give_back(struct sim *sim, struct sim_attempt *a, const char *reason)
+{
+	a->error_code = ERROR_CANCELLED;
+	end(sim, a, MIGRATION_FAILED, reason);
+}
+
+/* It was held long enough, if it is held still. */
+static void hold_no_more(struct sim *sim, void *data)
+{
+	struct turn *turn = data;
+
+	if (turn->attempt->waits)
+		give_back(sim, turn->attempt, "prepared, and no slot became free");
+	free(turn);
+}
+
+void sim_agent_drop_held(struct sim *sim, int host)
+{
+	for (size_t i = 0; i < sim->n_attempts; i++) {
+		if (sim->attempts[i]->source == host && sim->attempts[i]->waits)
+			give_back(sim, sim->attempts[i], "the agent was restarted before it began");
+	}
+}
+
+static void let_go(struct sim *sim, struct sim_attempt *a)
+{
+	struct turn *turn;
+
+	if (a->tombstoned || !a->hold)
+		return;
+	a->hold = false;
+	if (!a->waits)
+		return;
+	a->waits = false;
+	turn = xnew(struct turn);
+	turn->attempt = a;
+	move(sim, turn);
+}
+
 static void admit(struct sim *sim, void *data)
 {
 	struct turn *turn = data;
@@ -114,15 +169,14 @@ static void admit(struct sim *sim, void *data)
 		end(sim, a, MIGRATION_FAILED, "the destination's agent cannot be reached");
 	} else if (!check_room(sim, a->target, a->vm, &a->checks)) {
 		end(sim, a, MIGRATION_FAILED, "refused by the destination");
-	} else {
-		a->state = MIGRATION_RUNNING;
-		a->lease = true;
-		a->began_ms = sim->now_ms;
-		a->fails = sim_chance(sim, sim->faults.fail_move);
-		sim->vms[a->vm].incoming = a->target;
-		sim_say_vm(sim, a->target, a->vm);
+	} else if (a->hold) {
+		a->lease = a->waits = true;
+		sim_say_host(sim, a->target);
 		sim_say_attempt(sim, a);
-		sim_after(sim, PROGRESS_MS, copy_on, turn);
+		sim_after(sim, SIM_HOLD_MS, hold_no_more, turn);
+		return;
+	} else {
+		move(sim, turn);
 		return;
 	}
 	free(turn);
@@ -194,6 +248,8 @@ static struct sim_attempt *take_start(struct sim *sim, const struct sim_call *ca
 	uint64_t slow_ms;
 
 	if (a) {
+		if (!call->attempt.hold)
+			let_go(sim, a);
 		event->call.accepted = !a->tombstoned || a->began_ms;
 		return a;
 	}
@@ -205,6 +261,7 @@ static struct sim_attempt *take_start(struct sim *sim, const struct sim_call *ca
 	a = add_attempt(sim, call);
 	a->target = sim_find_host(sim, call->attempt.target);
 	a->state = MIGRATION_RESERVED;
+	a->hold = call->attempt.hold;
 	event->call.accepted = true;
 	sim_check_begin(sim, a);
 	turn = xnew(struct turn);
@@ -241,7 +298,7 @@ static void take_attempt_call(struct sim *sim, struct sim_call *call, struct eve
 	struct sim_attempt *a;
 
 	event->call.outcome = CALL_ANSWERED;
-	if (call->kind == ACTION_START) {
+	if (call->kind == ACTION_START || call->kind == ACTION_LET_GO) {
 		a = take_start(sim, call, event);
 	} else {
 		a = find_attempt(sim, &call->attempt.attempt);
@@ -249,6 +306,8 @@ static void take_attempt_call(struct sim *sim, struct sim_call *call, struct eve
 			a = tombstone(sim, call);
 		if (call->kind == ACTION_CANCEL)
 			a->cancel = true;
+		if (a->cancel && a->waits)
+			end(sim, a, MIGRATION_CANCELLED, "cancelled on request");
 	}
 	if (a) {
 		report = sim_report_of(sim, a);

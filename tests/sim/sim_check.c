@@ -34,9 +34,11 @@ static void check_caps(struct sim *sim)
 
 		if (a->tombstoned)
 			continue;
+		in[a->target]++;
+		if (a->hold)
+			continue;
 		all++;
 		out[a->source]++;
-		in[a->target]++;
 	}
 	if (all > 5)
 		sim_break(sim, "at most 5 migrations in the cluster", "%u", all);
@@ -64,11 +66,15 @@ static void check_memory(struct sim *sim)
 /* The counts that caps rest on are the records', at every instant. */
 static void check_counts(struct sim *sim)
 {
-	uint32_t held = 0, out = 0, in = 0;
+	uint32_t held = 0, out = 0, in = 0, preparing = 0;
 	size_t active = 0;
 
 	for (const struct migration *m = sim->fleet->migrations; m; m = m->hh.next) {
-		held += m->kept.holds_slot;
+		held += m->kept.holds_slot && !m->kept.preparing;
+		preparing += m->kept.preparing;
+		if (m->kept.preparing && !m->kept.holds_slot)
+			sim_break(sim, "what is prepared is held", "migration/%" PRIu64,
+			          m->kept.number);
 		active += !migration_state_is_final(m->kept.state);
 		if (migration_state_is_final(m->kept.state) && m->kept.holds_slot)
 			sim_break(sim, "what is over holds no slot", "migration/%" PRIu64,
@@ -77,8 +83,12 @@ static void check_counts(struct sim *sim)
 	for (const struct node *node = sim->fleet->nodes; node; node = node->hh.next) {
 		out += node->migrations_out;
 		in += node->migrations_in;
+		if (node->preparing_out > sim->options.caps.preparing)
+			sim_break(sim, "no more are prepared ahead than may be", "%s: %u",
+			          node->kept.name, node->preparing_out);
 	}
-	if (held != sim->fleet->slots_held || held != out || held != in)
+	if (held != sim->fleet->slots_held || held != out || held + preparing != in ||
+	    preparing != sim->fleet->preparing)
 		sim_break(sim, "slots are counted as they are held", "%u held, counted %u, %u, %u",
 		          held, sim->fleet->slots_held, out, in);
 	if (active != sim->fleet->n_active)
@@ -101,6 +111,9 @@ static void check_slots_of_attempts(struct sim *sim)
 			sim_break(sim, "an attempt that is not over holds its slot",
 			          "migration/%" PRIu64 " attempt %u is %s", m->kept.number,
 			          a->id.number, migration_state_name(a->state));
+		if (m && m->kept.preparing && !a->hold)
+			sim_break(sim, "what may move has a slot of those that move",
+			          "migration/%" PRIu64 " attempt %u", m->kept.number, a->id.number);
 	}
 }
 
@@ -127,13 +140,34 @@ void sim_check_begin(struct sim *sim, const struct sim_attempt *attempt)
 	}
 }
 
-/* The intent is durable before it is acted on, and each attempt is ordered once. */
-static void check_start(struct sim *sim, const struct attempt_call *call)
+/* The intent is durable before it is acted on. */
+static void check_stored(struct sim *sim, const struct attempt_call *call)
 {
 	struct store_contents contents;
 	struct error err = { 0 };
 	bool stored = false;
 
+	if (store_load(sim->store, &contents, &err) < 0)
+		return;
+	for (size_t i = 0; i < contents.n_migrations; i++) {
+		const struct migration_record *m = &contents.migrations[i];
+
+		stored |= m->number == call->migration && m->holds_slot &&
+		          m->preparing == call->hold && m->attempt.number == call->attempt.number &&
+		          strcmp(m->target, call->target) == 0;
+	}
+	if (!stored)
+		sim_break(sim, "a start rests on a slot that is stored", "migration/%" PRIu64,
+		          call->migration);
+	if (contents.epoch != call->attempt.epoch)
+		sim_break(sim, "a start carries the stored epoch", "%" PRIu64 ", stored %" PRIu64,
+		          call->attempt.epoch, contents.epoch);
+	store_contents_deinit(&contents);
+}
+
+/* Each attempt is ordered once. */
+static void check_start(struct sim *sim, const struct attempt_call *call)
+{
 	sim->n_starts++;
 	for (size_t i = 0; i < sim->n_started; i++) {
 		if (id_equal(&sim->started[i].operation, &call->attempt.operation) &&
@@ -144,23 +178,7 @@ static void check_start(struct sim *sim, const struct attempt_call *call)
 	}
 	sim->started = xreallocarray(sim->started, sim->n_started + 1, sizeof(*sim->started));
 	sim->started[sim->n_started++] = call->attempt;
-
-	if (store_load(sim->store, &contents, &err) < 0)
-		return;
-	for (size_t i = 0; i < contents.n_migrations; i++) {
-		const struct migration_record *m = &contents.migrations[i];
-
-		stored |= m->number == call->migration && m->holds_slot &&
-		          m->attempt.number == call->attempt.number &&
-		          strcmp(m->target, call->target) == 0;
-	}
-	if (!stored)
-		sim_break(sim, "a start rests on a slot that is stored", "migration/%" PRIu64,
-		          call->migration);
-	if (contents.epoch != call->attempt.epoch)
-		sim_break(sim, "a start carries the stored epoch", "%" PRIu64 ", stored %" PRIu64,
-		          call->attempt.epoch, contents.epoch);
-	store_contents_deinit(&contents);
+	check_stored(sim, call);
 }
 
 /* I9: judged on the host itself, at the moment the core says so. */
@@ -187,6 +205,10 @@ void sim_check_action(struct sim *sim, const struct action *action)
 	switch (action->kind) {
 	case ACTION_START:
 		check_start(sim, &action->call);
+		break;
+	case ACTION_LET_GO:
+		sim->n_let_go++;
+		check_stored(sim, &action->call);
 		break;
 	case ACTION_STORE:
 		check_store(sim, action->store);

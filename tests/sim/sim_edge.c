@@ -101,6 +101,7 @@ static void outcome_event(const struct sim_call *call, struct event *event)
 		break;
 	default:
 		event->kind = call->kind == ACTION_START    ? EVENT_START_OUTCOME
+		              : call->kind == ACTION_LET_GO ? EVENT_LET_GO_OUTCOME
 		              : call->kind == ACTION_CANCEL ? EVENT_CANCEL_OUTCOME
 		                                            : EVENT_PROBE_OUTCOME;
 		break;
@@ -245,6 +246,7 @@ static void carry_out(struct sim *sim, struct action *action)
 		store_later(sim, take_pointer(action->store));
 		return;
 	case ACTION_START:
+	case ACTION_LET_GO:
 	case ACTION_CANCEL:
 	case ACTION_PROBE:
 		call.host = sim_find_host(sim, action->call.source);

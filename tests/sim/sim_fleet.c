@@ -151,7 +151,8 @@ static void finish(struct sim *sim)
 		          sim_host_count_guests(sim, 0));
 }
 
-static bool run_seed(uint64_t seed, FILE *trace, uint64_t *ret_events, uint64_t *ret_moves)
+static bool run_seed(uint64_t seed, FILE *trace, uint64_t *ret_events, uint64_t *ret_moves,
+                     uint64_t *ret_ahead)
 {
 	struct sim_faults faults = draw_faults(seed);
 	struct sim *sim = sim_new(seed, &faults);
@@ -159,6 +160,8 @@ static bool run_seed(uint64_t seed, FILE *trace, uint64_t *ret_events, uint64_t 
 
 	sim->trace = trace;
 	sim->leave_unmovable = seed % 2;
+	sim->options.caps.preparing = (uint32_t)(seed % 4);
+	sim->slow_moves = seed % 7 == 3;
 	build(sim);
 	sim_agents_start(sim);
 	sim_coordinator_start(sim);
@@ -179,24 +182,26 @@ static bool run_seed(uint64_t seed, FILE *trace, uint64_t *ret_events, uint64_t 
 		        sim->broken_text);
 	*ret_events += sim->n_events;
 	*ret_moves += sim->n_done;
+	*ret_ahead += sim->n_let_go;
 	if (trace)
 		fprintf(trace,
 		        "seed %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " starts, %" PRIu64
-		        " moves, %" PRIu64 " crashes\n",
-		        seed, sim->n_events, sim->n_starts, sim->n_done, sim->n_crashes);
+		        " let go, %" PRIu64 " moves, %" PRIu64 " crashes\n",
+		        seed, sim->n_events, sim->n_starts, sim->n_let_go, sim->n_done,
+		        sim->n_crashes);
 	sim_free(sim);
 	return ok;
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t from = 1, count = 200, events = 0, moves = 0;
+	uint64_t from = 1, count = 200, events = 0, moves = 0, ahead = 0;
 
 	for (int i = 1; i + 1 < argc; i += 2) {
 		uint64_t value = strtoull(argv[i + 1], NULL, 10);
 
 		if (strcmp(argv[i], "--seed") == 0)
-			return run_seed(value, stdout, &events, &moves) ? 0 : 1;
+			return run_seed(value, stdout, &events, &moves, &ahead) ? 0 : 1;
 		if (strcmp(argv[i], "--seeds") == 0) {
 			count = value;
 		} else if (strcmp(argv[i], "--from") == 0) {
@@ -207,12 +212,13 @@ int main(int argc, char **argv)
 		}
 	}
 	for (uint64_t seed = from; seed < from + count; seed++) {
-		if (!run_seed(seed, NULL, &events, &moves)) {
+		if (!run_seed(seed, NULL, &events, &moves, &ahead)) {
 			printf("replayed by: %s --seed %" PRIu64 "\n", argv[0], seed);
 			return 1;
 		}
 	}
-	printf("%" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " guests moved: every rule held\n",
-	       count, events, moves);
+	printf("%" PRIu64 " seeds, %" PRIu64 " events, %" PRIu64 " guests moved, %" PRIu64
+	       " prepared ahead: every rule held\n",
+	       count, events, moves, ahead);
 	return 0;
 }

@@ -89,7 +89,9 @@ struct delivery {
 
 static struct host_state host_state_of(const struct sim *sim, int host)
 {
-	struct host_state state = { .libvirt_connected = true, .port_pool = SIM_PORTS, .cpus = 8 };
+	struct host_state state = {
+		.libvirt_connected = true, .port_pool = SIM_PORTS, .cpus = 8, .preparing_max = 4
+	};
 	unsigned leases;
 
 	state.memory_capacity_bytes = sim->hosts[host].capacity_bytes;
@@ -144,6 +146,10 @@ struct attempt_report sim_report_of(const struct sim *sim, const struct sim_atte
 	checks_copy(&report.checks, &a->checks);
 	report.progress.percent = a->percent;
 	report.progress.memory_total_bytes = vm->memory_bytes;
+	report.progress.eta_known = a->state == MIGRATION_RUNNING;
+	report.progress.eta_ms = (100 - a->percent) * 20;
+	report.waits_for_slot = a->hold && !a->tombstoned;
+	report.error_code = a->error_code;
 	if (a->tombstoned && a->began_ms) {
 		report.duration_ms = a->ends_ms - a->began_ms;
 		report.downtime_ms = SIM_SWITCH_MS;
@@ -369,6 +375,7 @@ static void come_back(struct sim *sim, void *data)
 
 	sim_trace(sim, sim->hosts[*host].name, "agent is back");
 	sim->hosts[*host].alive = true;
+	sim_agent_drop_held(sim, *host);
 	sim_agent_connect(sim, *host);
 	free(host);
 }

@@ -21,6 +21,7 @@ drover_test(NAME test_bring_back LABEL unit SOURCES unit/test_bring_back.c unit/
 drover_test(NAME test_deadline LABEL unit SOURCES unit/test_deadline.c unit/core_world.c LIBS drover_core)
 drover_test(NAME test_calibration LABEL unit SOURCES unit/test_calibration.c unit/core_world.c LIBS drover_core)
 drover_test(NAME test_retry LABEL unit SOURCES unit/test_retry.c unit/core_world.c LIBS drover_core)
+drover_test(NAME test_launch_ahead LABEL unit SOURCES unit/test_launch_ahead.c unit/core_world.c LIBS drover_core)
 drover_test(NAME test_waiting LABEL unit SOURCES unit/test_waiting.c unit/core_world.c LIBS drover_core)
 foreach(module policy policy_wish drain_policies)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c

@@ -47,6 +47,7 @@ static void test_defaults(void **state)
 	assert_false(s.set.progress_timeout);
 	assert_true(s.shortest_first);
 	assert_false(s.set.lanes);
+	assert_int_equal(s.preparing_per_node, 1);
 	coordinator_settings_deinit(&s);
 }
 
@@ -104,6 +105,9 @@ static void test_limits(void **state)
 	assert_non_null(strstr(err.text, "exclude each other"));
 	assert_int_equal(load("limits: {compression: zstd}\n", &s, &err), -ERROR_INVALID);
 	assert_non_null(strstr(err.text, "limits/compression"));
+	assert_int_equal(load("limits: {preparingMigrationsPerNode: 0}\n", &s, &err), 0);
+	assert_true(s.preparing_per_node == 0 && s.set.preparing_per_node);
+	coordinator_settings_deinit(&s);
 	assert_int_equal(load("limits: {lanes: fair}\n", &s, &err), 0);
 	assert_true(!s.shortest_first && s.set.lanes);
 	coordinator_settings_deinit(&s);
@@ -124,6 +128,7 @@ static void test_refused(void **state)
 		{ "limits: {maxDowntimeMs: 2000001}\n", "maxDowntimeMs" },
 		{ "limits: {bandwidthPerMigration: 500}\n", "bandwidthPerMigration" },
 		{ "limits: {lanes: two}\n", "neither shortest-first nor fair" },
+		{ "limits: {preparingMigrationsPerNode: 5}\n", "preparingMigrationsPerNode" },
 		{ "limits: {ladder: fast}\n", "minimal-downtime" },
 		{ "limits: {progresTimeout: 1}\n", "progresTimeout" },
 	};

@@ -89,6 +89,7 @@ static struct journal_attempt some_attempt(void)
 		                     .unsafe = true,
 		                     .stop_off_network = true,
 		                     .shortest_first = true,
+		                     .waits_for_slot = true,
 		                     .copy_disks = true,
 		                     .transfer = { .connections = 4,
 		                                   .compression = COMPRESSION_XBZRLE,

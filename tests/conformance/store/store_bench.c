@@ -171,6 +171,7 @@ struct migration_record store_bench_migration(uint64_t number, const char *vm, c
 		.admitting_ms = 22,
 		.linking_ms = 23,
 		.moving_ms = 24,
+		.prepared_ms = 27,
 		.resolving_ms = 25,
 		.cleaning_ms = 26,
 	};

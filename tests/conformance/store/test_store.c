@@ -334,6 +334,42 @@ static void test_batch_is_atomic(void **state)
 	store_contents_deinit(&got);
 }
 
+/* One that is prepared ahead takes no slot of those that move, but a place at its destination and one of
+ * those that may be prepared at its source; when it is let go it takes a slot as any other. */
+static void test_prepared_ahead(void **state)
+{
+	struct store_bench *bench = *state;
+	struct caps caps = { .cluster = 2, .outbound = 1, .inbound = 2, .preparing = 1 };
+	struct migration_record m;
+	struct store_contents got;
+
+	assert_int_equal(put(bench, 1, "vm1", "host1", "host2", &caps), 0);
+	m = store_bench_migration(2, "vm2", "host1", "host2");
+	m.preparing = true;
+	assert_int_equal(store_bench_put(bench, 0, &m, &caps), 0);
+	got = load(bench);
+	assert_true(got.n_migrations == 2 && got.migrations[1].preparing);
+	assert_true(got.migrations[1].holds_slot && !got.migrations[0].preparing);
+	store_contents_deinit(&got);
+
+	/* A second one of that source; one of another source whose destination is full. */
+	m = store_bench_migration(3, "vm3", "host1", "host3");
+	m.preparing = true;
+	assert_int_equal(store_bench_put(bench, 0, &m, &caps), -ERROR_BUSY);
+	m = store_bench_migration(3, "vm3", "host3", "host2");
+	m.preparing = true;
+	assert_int_equal(store_bench_put(bench, 0, &m, &caps), -ERROR_BUSY);
+	/* What moves is not kept off by it. */
+	assert_int_equal(put(bench, 4, "vm4", "host3", "host1", &caps), 0);
+
+	/* No slot is free at its source; then one is. */
+	assert_int_equal(put(bench, 2, "vm2", "host1", "host2", &caps), -ERROR_BUSY);
+	m = store_bench_migration(1, "vm1", "host1", "host2");
+	m.state = MIGRATION_DONE;
+	assert_int_equal(store_bench_put(bench, 0, &m, NULL), 0);
+	assert_int_equal(put(bench, 2, "vm2", "host1", "host2", &caps), 0);
+}
+
 /* In one batch a slot may be freed and taken by another. */
 static void test_free_and_take_in_one_batch(void **state)
 {
@@ -411,6 +447,7 @@ static void test_one_owner(void **state)
 			BOTH(test_last_write_wins, twin), BOTH(test_stale_epoch_is_refused, twin), \
 			BOTH(test_caps_hold, twin), BOTH(test_own_slot_is_not_counted, twin),      \
 			BOTH(test_a_forgotten_drain, twin), BOTH(test_batch_is_atomic, twin),      \
+			BOTH(test_prepared_ahead, twin),                                           \
 			BOTH(test_free_and_take_in_one_batch, twin),                               \
 			BOTH(test_one_migration_per_vm, twin),                                     \
 			BOTH(test_history_newest_first, twin), BOTH(test_policies, twin),          \

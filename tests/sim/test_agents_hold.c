@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A move that is prepared ahead of its slot: nothing of the guest is touched until the second order comes, and
+ * whatever comes instead, nothing is left of it: see agent/source_hold.c and tests/sim/agents.h. */
+#include "agent/hypervisor/hypervisor_fake_world.h"
+#include "agent/source.h"
+#include "tests/sim/agents_story.h"
+
+#include "common/units.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define RESERVED DROVER__V1__MIGRATION_STATE__RESERVED
+
+static const struct fake_guest_settings web = { .name = "web", .memory_bytes = 64 * MIB };
+static const struct fake_guest_settings slow1 = { .name = "slow1", .memory_bytes = 512 * MIB };
+static const struct fake_guest_settings slow2 = { .name = "slow2", .memory_bytes = 512 * MIB };
+
+static struct source_attempt *attempt(struct agents *t)
+{
+	return t->agents[0] ? source_find_vm(t->agents[0], t->uuid) : NULL;
+}
+
+static bool is_prepared(void *context)
+{
+	struct source_attempt *a = attempt(context);
+
+	return a && a->stage == SOURCE_PREPARED &&
+	       ((struct agents *)context)->report.waits_for_slot;
+}
+
+static bool nothing_left(void *context)
+{
+	struct agents *t = context;
+
+	return t->report.tombstoned && agents_leases(t, 1) == 0 && agents_leftovers(t) == 0;
+}
+
+/* The guest runs where it was, nothing of the move is left anywhere, and it can begin anew. */
+static void expect_given_back(struct agents *t)
+{
+	assert_true(agents_until(t, nothing_left, t));
+	assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+	assert_int_equal(agents_state_on(t, 1), VM_UNKNOWN);
+	t->hold = false;
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, DONE));
+	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
+}
+
+static struct agents *prepare(void)
+{
+	struct agents *t = agents_new(&(struct agents_options){ .lock_manager = true });
+
+	agents_add_guest(t, &web);
+	t->hold = true;
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_until(t, is_prepared, t));
+	assert_int_equal(t->report.state, RESERVED);
+	assert_int_equal(agents_leases(t, 1), 1);
+	assert_int_equal(source_count_slots(t->agents[0]), 0);
+	return t;
+}
+
+/* Ready, with its room reserved, and it waits; libvirt is asked when the order comes without "hold". */
+static void test_let_go(void **state)
+{
+	struct agents *t = prepare();
+
+	(void)state;
+	agents_order_again(t); /* the same on hold: repeating it changes nothing */
+	assert_true(t->accepted);
+	assert_int_equal(attempt(t)->stage, SOURCE_PREPARED);
+	assert_null(t->world->moves);
+	t->hold = false;
+	agents_order_again(t);
+	assert_true(t->accepted);
+	assert_int_equal(source_count_slots(t->agents[0]), 1);
+	assert_true(agents_wait(t, DONE));
+	assert_false(t->report.waits_for_slot);
+	assert_int_equal(agents_state_on(t, 1), VM_RUNNING);
+	agents_order_again(t);
+	t->hold = true;
+	agents_order_again(t);
+	assert_int_equal(t->report.state, DONE);
+	agents_free(t);
+}
+
+/* An order to go on that overtakes the preparation: there is nothing to wait for then. */
+static void test_let_go_early(void **state)
+{
+	struct agents *t = agents_new(&(struct agents_options){ .lock_manager = true });
+
+	(void)state;
+	agents_add_guest(t, &web);
+	t->hold = true;
+	agents_order(t);
+	t->hold = false;
+	agents_order_again(t);
+	assert_true(t->accepted);
+	assert_true(agents_wait(t, DONE));
+	agents_free(t);
+}
+
+static void test_cancelled(void **state)
+{
+	struct agents *t = prepare();
+
+	(void)state;
+	agents_cancel(t);
+	assert_true(agents_wait(t, CANCELLED));
+	expect_given_back(t);
+	agents_free(t);
+}
+
+/* Its coordinator says nothing more: it gives back by itself, and an order that comes too late is answered
+ * with the end. */
+static void test_waits_too_long(void **state)
+{
+	struct agents *t = prepare();
+	struct source_attempt *a = attempt(t);
+
+	(void)state;
+	assert_true(a->timer.due_ms);
+	loop_timer_start(t->loop, &a->timer, 0);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(t->report.error_code, ERROR_CANCELLED);
+	t->hold = false;
+	agents_order_again(t);
+	assert_int_equal(t->report.state, FAILED);
+	expect_given_back(t);
+	agents_free(t);
+}
+
+/* An agent after it knows that it had no slot: it is over, and was never under way. */
+static void test_agent_dies(void **state)
+{
+	struct agents *t = prepare();
+
+	(void)state;
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(t->report.error_code, ERROR_CANCELLED);
+	assert_null(t->world->moves);
+	expect_given_back(t);
+	agents_free(t);
+}
+
+static bool moves_under_way(void *context)
+{
+	unsigned n = 0;
+
+	for (const struct fake_move *m = ((struct agents *)context)->world->moves; m; m = m->next)
+		n++;
+	return n == 2;
+}
+
+/* The source's own cap is a second fence: a third is prepared beside two that move, and not let go. */
+static void test_own_cap(void **state)
+{
+	struct agents *t = agents_new(&(struct agents_options){ .lock_manager = true });
+
+	(void)state;
+	t->settings[1].parallel_inbound = 3;
+	t->settings[1].port_last = t->settings[1].port_first + 2;
+	agents_kill(t, 1);
+	agents_start(t, 1);
+	fake_world_set_link(t->world, "host1", 16 * MIB);
+	agents_add_guest(t, &slow1);
+	agents_order(t);
+	agents_add_guest(t, &slow2);
+	agents_order(t);
+	assert_true(agents_until(t, moves_under_way, t));
+	agents_add_guest(t, &web);
+	agents_order(t);
+	assert_false(t->accepted);
+	t->hold = true;
+	agents_order(t);
+	assert_true(t->accepted);
+	assert_true(agents_until(t, is_prepared, t));
+	t->hold = false;
+	agents_order_again(t);
+	assert_int_not_equal(t->status, MESH_OK);
+	assert_int_equal(t->error.code, ERROR_BUSY);
+	assert_int_equal(attempt(t)->stage, SOURCE_PREPARED);
+	assert_true(moves_under_way(t));
+	agents_free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_let_go),     cmocka_unit_test(test_let_go_early),
+		cmocka_unit_test(test_cancelled),  cmocka_unit_test(test_waits_too_long),
+		cmocka_unit_test(test_agent_dies), cmocka_unit_test(test_own_cap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
