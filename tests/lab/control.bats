@@ -50,7 +50,7 @@ cut() { lab shell "$1" ss -KHtn state established '( dport = :7780 or dport = :7
 
 drained() { [[ $(drain_get .state) == completed ]]; }
 
-# bats test_tags=slow
+# bats test_tags=slow,minutes
 @test "F48: control packets are lost, come twice and late, and connections break: each move has its effect once" {
 	local guest deadline n=0
 	for guest in s1 s2 s3; do new_guest "$guest" host1; done
@@ -96,7 +96,7 @@ assert_spaced_out() {
 	done
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,minutes
 @test "F51: both networks flap for two minutes: attempts are spaced out, and the guest moves when it is over" {
 	lab link host1 migration rate 40mbit
 	new_guest flap host1 --memory 96MiB --working-set 64MiB
@@ -112,7 +112,7 @@ assert_spaced_out() {
 }
 
 # Short flaps cost no attempt. These are longer than what a copy survives.
-# bats test_tags=slow
+# bats test_tags=slow,minutes
 @test "F51: a network that comes only to go again for two minutes: a guest is tried at most twice a minute" {
 	lab link host1 migration rate 20mbit
 	new_guest often host1 --memory 96MiB --working-set 64MiB

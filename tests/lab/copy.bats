@@ -200,7 +200,7 @@ assert_nothing_left() {
 	for point in target_after_images_journaled target_after_images_made target_after_images_named; do
 		arm host2 "$point"
 		drover -q --timeout 3s migrate crash --to host2 --copy-disks --detach || true
-		wait_until 'has_died host2' 20 || fail "$point"
+		wait_until 'has_died host2' 60 || fail "$point: $(drover explain vm/crash)"
 		disarm host2
 		drover -q cancel vm/crash >/dev/null || true
 		lab_drover_start host2 >/dev/null

@@ -31,6 +31,13 @@ has_fired() { [[ -e $(failpoint_file "$1").fired ]]; }
 fired_pid() { sed -n 's/^pid //p' "$(failpoint_file "$1").fired" 2>/dev/null; }
 has_died() { has_fired "$1" && [[ -n $(fired_pid "$1") && ! -e /proc/$(fired_pid "$1") ]]; }
 
+# What a test of points leaves behind is taken away.
+end_sweep() {
+	local node
+	for node in coordinator host1 host2; do disarm "$node"; done
+	lab_end_test
+}
+
 # names PROGRAM [PREFIX]: all its points, or those whose names begin so.
 names() { "$DROVER_BUILD_DIR/$1" --failpoints | cut -f1 | grep "^${2-}"; }
 

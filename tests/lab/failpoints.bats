@@ -5,7 +5,8 @@
 # can be asked for again, nothing is left over, and drover knows the truth.
 #
 # The points are those that the programs themselves list; one that no move here passes fails the test,
-# unless it is in the list of those that other tests lead to.
+# unless it is in the list of those that other tests lead to. Those of both agents and of the tunnels are in
+# failpoints_*.bats, so that they run side by side.
 
 # shellcheck disable=SC2016,SC2030,SC2031 # conditions are evaluated by wait_until
 
@@ -14,10 +15,7 @@ load failpoints.bash
 setup_file() { drover_lab failpoints 2; }
 teardown_file() { lab_down; }
 setup() { drover_reset; }
-teardown() {
-	for node in coordinator host1 host2; do disarm "$node"; done
-	lab_end_test
-}
+teardown() { end_sweep; }
 
 # Between an act on a guest and the record of it; and one of all, another one each time.
 @test "F25: the four most dangerous moments, and one by chance" {
@@ -39,34 +37,6 @@ teardown() {
 }
 
 # bats test_tags=slow
-@test "F25: the source agent dies at each of its points" {
-	mapfile -t points < <(names agent/drover-agent source_)
-	sweep host1 "${points[@]}"
-}
-
-# bats test_tags=slow
-@test "F25: the destination agent dies at each of its points" {
-	mapfile -t points < <(names agent/drover-agent target_)
-	sweep host2 "${points[@]}"
-}
-
-# bats test_tags=slow
-@test "F25: either tunnel dies at each of its points" {
-	mapfile -t points < <(names agent/drover-tunnel tunnel_)
-	sweep host1 "${points[@]}"
-	sweep host2 "${points[@]}"
-}
-
-# A dozen pieces each way with libvirt 9; the last but one from the destination is the answer to Finish.
-# bats test_tags=slow
-@test "F25: either tunnel dies in the middle of each part of libvirt's conversation" {
-	local host n
-	for host in host1 host2; do
-		for n in 3 6 9 11 12; do sweep "$host" "tunnel_in_stream:$n" "tunnel_out_stream:$n"; done
-	done
-}
-
-# bats test_tags=slow
 @test "F25: the answer to Finish is lost, and either agent dies around the abort of the copy" {
 	LOST=$(lost_answer) || fail "no piece of libvirt's last answers could be lost"
 	echo "# the answer to Finish is piece $LOST" >&3
@@ -75,7 +45,7 @@ teardown() {
 	sweep host2 target_before_destroy target_after_destroy
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,minutes
 @test "F25: the coordinator dies at each of its points" {
 	mapfile -t points < <(names coordinator/drover-coordinator coordinator_)
 	sweep coordinator "${points[@]}"

@@ -14,9 +14,8 @@ setup_file() {
 teardown_file() { lab_down; }
 setup() { drover_reset; }
 teardown() {
-	for node in coordinator host1 host2; do disarm "$node"; done
 	lab shell host1 iptables -F OUTPUT
-	lab_end_test
+	end_sweep
 }
 
 # torn_points PREFIX: of all the agent's points, those that no other move leads to.
@@ -27,14 +26,14 @@ torn_points() {
 	done
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,minutes
 @test "F25, F14: the source agent dies at each of its points on the way to a resumed post-copy" {
 	mapfile -t points < <(torn_points source_)
 	((${#points[@]} >= 7)) || fail "only ${points[*]}"
 	sweep host1 "${points[@]}"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,minutes
 @test "F25, F14: the destination agent dies at each of its points on the way to a resumed post-copy" {
 	mapfile -t points < <(torn_points target_)
 	((${#points[@]} >= 5)) || fail "only ${points[*]}"
