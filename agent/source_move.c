@@ -222,6 +222,12 @@ static bool is_mid_copy(const struct source_attempt *a, const struct vm_job *job
 	       job->memory_remaining_bytes > SWITCHOVER_MOST * fits_bytes;
 }
 
+/* libvirt calls a pause of ours, to converge or because the guest runs twice, a person's. */
+static bool is_our_pause(const struct source_attempt *a)
+{
+	return a->order.paused_by_us || a->order.ran_twice;
+}
+
 /* @asked_ms: when the question was sent; what is older than the switchover says nothing of it. */
 static void judge_guest(struct source_attempt *a, const struct vm_summary *vm,
                         const struct vm_job *job, uint64_t asked_ms)
@@ -241,7 +247,7 @@ static void judge_guest(struct source_attempt *a, const struct vm_summary *vm,
 	source_ladder_see(a, vm, asked_ms);
 	if (vm->state == VM_RUNNING)
 		note_paused(a, false);
-	else if (vm->state == VM_PAUSED && !paused && !a->order.paused_by_us &&
+	else if (vm->state == VM_PAUSED && !paused && !is_our_pause(a) &&
 	         vm->pause_reason != VM_PAUSE_POSTCOPY_FAILED)
 		note_paused(a, true);
 	if (paused) {
