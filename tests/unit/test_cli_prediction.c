@@ -50,7 +50,7 @@ static void test_both_are_told(void **state)
 	assert_screen(
 		&s,
 		"  takes      1 min 0 s (5.6 s to 1 min 9 s); 0 B to send; no pause; may not "
-	        "converge\n"
+		"converge\n"
 		"  based on   0 B in use, 0 bit/s written, 0 bit/s for it\n"
 		"  not certain: what was measured permits both: it converges within 5.6 s, or is "
 		"given up after 1 min 9 s\n");
