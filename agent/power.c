@@ -6,8 +6,9 @@
  *	                                                  --> a newer list --> room given back, reply
  *
  * The permission to shut down is this host's durable copy of the drain, which names each guest: a
- * coordinator that errs, or another one, stops nobody (invariant I14). The room for a guest that starts
- * is counted from before its start until libvirt lists it (invariant I2).
+ * coordinator that errs, or another one, stops nobody (invariant I14). The room for a guest that starts,
+ * memory, vCPUs and huge pages, is counted from before its start until libvirt lists it (invariant I2): of a
+ * start and a migration to here that want the same room one is refused.
  *
  * An order is carried out once: its number is remembered for as long as this agent lives. Coordinators
  * repeat one only to the agent that they gave it to, which its boot id tells. Owner thread, but for
@@ -15,7 +16,9 @@
  * serves: of a guest's agent that hangs libvirt waits for a minute. */
 #include "agent/power.h"
 
+#include "agent/hugepages.h"
 #include "agent/source.h"
+#include "agent/target.h"
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -50,7 +53,10 @@ struct power_errand {
 	struct power_order *order;
 	struct hypervisor *hypervisor;
 	char vm_uuid[VM_UUID_BYTES];
-	uint64_t need_bytes;
+	/* To start: what it needs, and of what this host has. */
+	struct vm_description vm;
+	struct hugepage_finding hugepages;
+	uint32_t cpus;
 	int rc;
 	struct error error;
 };
@@ -352,26 +358,61 @@ static void start_done(struct errand *e)
 	free(p);
 }
 
-static void size_work(struct errand *e)
+/* It was shut down: what was saved is somebody's doing since, or as old as the disks are not. */
+static int check_saved(const struct vm_description *d, struct error *err)
 {
-	struct power_errand *p = (struct power_errand *)e;
-	_cleanup_free_ struct vm_description *d = xnew(struct vm_description);
-
-	p->rc = p->hypervisor->ops->describe(p->hypervisor, p->vm_uuid, d, &p->error);
-	if (p->rc < 0)
-		return;
-	p->need_bytes = d->summary.memory_bytes + d->overhead_bytes;
-	/* It was shut down: what was saved is somebody's doing since, or as old as the disks are not. */
 	for (size_t i = 0; i < d->blockers.count; i++) {
 		if (strcmp(d->blockers.items[i].id, "guest/managed-save") == 0)
-			p->rc = error_set(
-				&p->error, ERROR_REFUSED,
+			return error_set(
+				err, ERROR_REFUSED,
 				"guest %s has a saved image, and its start would go on from "
 				"that; if that is wanted: virsh start %s; if not: virsh "
 				"managedsave-remove %s",
 				d->summary.name, d->summary.name, d->summary.name);
 	}
-	vm_description_deinit(d);
+	return 0;
+}
+
+static void size_work(struct errand *e)
+{
+	struct power_errand *p = (struct power_errand *)e;
+	struct host_facts facts = { 0 };
+
+	p->rc = p->hypervisor->ops->describe(p->hypervisor, p->vm_uuid, &p->vm, &p->error);
+	vm_description_deinit(&p->vm); /* it keeps its numbers */
+	if (p->rc == 0)
+		p->rc = check_saved(&p->vm, &p->error);
+	if (p->rc == 0)
+		p->rc = p->hypervisor->ops->host_facts(p->hypervisor, &facts, &p->error);
+	if (p->rc < 0)
+		return;
+	p->cpus = facts.cpus;
+	if (p->vm.hugepage_bytes || p->vm.n_bindings)
+		hugepages_measure("", p->vm.hugepage_bytes, &p->hugepages);
+}
+
+/* Looking and taking are one step, here on the owner's thread. */
+static int hold_room(struct power_order *o, const struct power_errand *p, struct error *err)
+{
+	struct agent *agent = o->agent;
+	const struct vm_description *vm = &p->vm;
+	struct held_room want = { .memory_bytes = vm->summary.memory_bytes + vm->overhead_bytes,
+		                  .vcpus = vm->summary.vcpus,
+		                  .page_bytes = vm->hugepage_bytes };
+	struct admission_input in = {
+		.vm = vm,
+		.hugepages = p->hugepages,
+		.hugepages_promised_bytes = reservations_get_pages(agent->reservations,
+		                                                   vm->hugepage_bytes),
+		.vcpus = target_count_vcpus(agent, p->cpus),
+	};
+
+	memcpy(want.vm_uuid, o->vm_uuid, sizeof(want.vm_uuid));
+	if (admission_check_start(&in, err) < 0 ||
+	    reservations_hold(agent->reservations, &want, err) < 0)
+		return -(int)err->code;
+	o->holds = true;
+	return 0;
 }
 
 static void size_done(struct errand *e)
@@ -380,17 +421,13 @@ static void size_done(struct errand *e)
 	struct power_order *o = p->order;
 	struct error err;
 
+	/* Whether it still may: libvirt may have taken its time, and a drain has begun. */
 	if (p->rc < 0)
-		err = p->error;
-	else if (may_start(o->agent, o, &err) < 0)
-		; /* no more: libvirt may have taken its time, and a drain has begun */
-	/* Looking and taking are one step, here on the owner's thread. */
-	else if (reservations_hold(o->agent->reservations, o->vm_uuid, p->need_bytes, &err) == 0)
-		o->holds = true;
-	if (o->holds)
-		send_errand(o, o->agent->couriers, start_work, start_done);
-	else
+		conclude(o, &p->error);
+	else if (may_start(o->agent, o, &err) < 0 || hold_room(o, p, &err) < 0)
 		conclude(o, &err);
+	else
+		send_errand(o, o->agent->couriers, start_work, start_done);
 	free(p);
 }
 

@@ -25,6 +25,7 @@
  *	admission_network.c	network/...
  *	admission_postcopy.c	post-copy
  *	admission_link.c	slot, bandwidth, latency
+ *	admission_start.c	what of this also holds for a guest that is started here by its definition
  */
 #pragma once
 
@@ -180,6 +181,11 @@ struct admission_input {
 };
 
 void admission_judge(const struct admission_input *in, struct check_list *ret);
+
+/* A guest of this host that is to be started by its definition, in no move, has its vCPUs and huge pages as
+ * one that moves here would: else -ERROR_NO_SPACE, with the figures and the remedy. Needs of @in: vm,
+ * hugepages, hugepages_promised_bytes, vcpus. Memory is reservations_hold's to refuse. */
+int admission_check_start(const struct admission_input *in, struct error *err);
 
 /* No FAIL and no BLOCK, and nothing left unspecified. */
 bool admission_passes(const struct check_list *checks);

@@ -8,6 +8,7 @@ add_library(drover_kernel STATIC
 	${CMAKE_CURRENT_LIST_DIR}/admission_memory.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_network.c
 	${CMAKE_CURRENT_LIST_DIR}/admission_postcopy.c
+	${CMAKE_CURRENT_LIST_DIR}/admission_start.c
 	${CMAKE_CURRENT_LIST_DIR}/attempt.c
 	${CMAKE_CURRENT_LIST_DIR}/fences.c
 	${CMAKE_CURRENT_LIST_DIR}/garbage.c

@@ -96,11 +96,18 @@ void reservations_free(struct reservations *r);
 /* What the kernel says, once it was asked: for a host whose capacity nobody configured. */
 void reservations_set_capacity(struct reservations *r, uint64_t capacity_bytes);
 
-/* A guest that is about to be started here by its definition, in no move: its memory is counted with the
- * leases until it is listed, or given back. -ERROR_NO_SPACE (text with the arithmetic),
- * -ERROR_UNREACHABLE (guests unknown), -ERROR_BUSY (too many at a time, or the guest has a lease). */
-int reservations_hold(struct reservations *r, const char *vm_uuid, uint64_t bytes,
-                      struct error *err);
+/* What a guest takes that is about to be started here by its definition, in no move. */
+struct held_room {
+	char vm_uuid[VM_UUID_BYTES];
+	uint64_t memory_bytes; /* maximum RAM and overhead */
+	uint32_t vcpus;
+	uint64_t page_bytes; /* as in struct reservation */
+};
+
+/* It is counted with the leases until its guest is listed, or it is given back. Only memory is refused
+ * here: -ERROR_NO_SPACE (text with the arithmetic), -ERROR_UNREACHABLE (guests unknown), -ERROR_BUSY (too
+ * many at a time, or the guest has a lease). */
+int reservations_hold(struct reservations *r, const struct held_room *want, struct error *err);
 void reservations_unhold(struct reservations *r, const char *vm_uuid);
 
 /* What is full and by whom: for the "memory" check and for HostState. */

@@ -14,7 +14,7 @@ struct reservations {
 	struct reservation items[RESERVATIONS_MAX]; /* the oldest first */
 	size_t count;
 
-	struct guest_memory held[RESERVATIONS_HELD_MAX]; /* being started here */
+	struct held_room held[RESERVATIONS_HELD_MAX]; /* being started here */
 	size_t n_held;
 
 	struct attempt_name ended[RESERVATION_TOMBSTONES_MAX]; /* a ring */

@@ -34,6 +34,12 @@ static bool is_awaited(const struct reservation *item)
 	return !item->in_use && !item->has_run;
 }
 
+/* Being started here, and not counted with the guests yet. */
+static bool is_held(const struct reservations *r, const struct held_room *held)
+{
+	return !reservations_find_guest(r, held->vm_uuid);
+}
+
 /* Of the first @n_leases, which are the oldest; a listed guest is counted with the guests. */
 static void sum(const struct reservations *r, size_t n_leases, struct memory_totals *ret)
 {
@@ -55,9 +61,9 @@ static void sum(const struct reservations *r, size_t n_leases, struct memory_tot
 		t.n_reserved++;
 	}
 	for (size_t i = 0; i < r->n_held; i++) {
-		if (reservations_find_guest(r, r->held[i].uuid))
+		if (!is_held(r, &r->held[i]))
 			continue;
-		t.reserved_bytes = add(t.reserved_bytes, r->held[i].bytes);
+		t.reserved_bytes = add(t.reserved_bytes, r->held[i].memory_bytes);
 		t.n_reserved++;
 	}
 	t.free_bytes = subtract(t.limit_bytes, add(t.guests_bytes, t.reserved_bytes));
@@ -76,6 +82,9 @@ uint32_t reservations_get_vcpus(const struct reservations *r)
 	for (size_t i = 0; i < r->count; i++)
 		if (is_awaited(&r->items[i]))
 			vcpus += r->items[i].vcpus;
+	for (size_t i = 0; i < r->n_held; i++)
+		if (is_held(r, &r->held[i]))
+			vcpus += r->held[i].vcpus;
 	return vcpus;
 }
 
@@ -86,6 +95,9 @@ uint64_t reservations_get_pages(const struct reservations *r, uint64_t page_byte
 	for (size_t i = 0; i < r->count; i++)
 		if (is_awaited(&r->items[i]) && r->items[i].page_bytes == page_bytes)
 			bytes = add(bytes, r->items[i].memory_bytes);
+	for (size_t i = 0; i < r->n_held; i++)
+		if (is_held(r, &r->held[i]) && r->held[i].page_bytes == page_bytes)
+			bytes = add(bytes, r->held[i].memory_bytes);
 	return bytes;
 }
 
@@ -157,36 +169,33 @@ int reservations_refuse_no_room(const struct reservations *r, const struct reser
 	                 units_format_bytes(t.reserved_bytes, reserved), t.n_reserved);
 }
 
-int reservations_hold(struct reservations *r, const char *vm_uuid, uint64_t bytes,
-                      struct error *err)
+int reservations_hold(struct reservations *r, const struct held_room *want, struct error *err)
 {
-	struct guest_memory held = { .bytes = bytes };
-	struct reservation want = { .memory_bytes = bytes };
+	struct reservation room = { .memory_bytes = want->memory_bytes };
 
 	if (!r->guests_known)
 		return error_set(err, ERROR_UNREACHABLE,
 		                 "libvirt on this host cannot be asked what runs here");
-	if (reservations_find_vm(r, vm_uuid))
+	if (reservations_find_vm(r, want->vm_uuid))
 		return error_set(err, ERROR_BUSY, "the guest is on its way here by a migration");
 	for (size_t i = 0; i < r->n_held; i++) {
-		if (strcmp(r->held[i].uuid, vm_uuid) == 0)
+		if (strcmp(r->held[i].vm_uuid, want->vm_uuid) == 0)
 			return error_set(err, ERROR_BUSY, "the guest is being started already");
 	}
 	if (r->n_held == RESERVATIONS_HELD_MAX)
 		return error_set(err, ERROR_BUSY, "%d guests are being started already",
 		                 RESERVATIONS_HELD_MAX);
-	snprintf(held.uuid, sizeof(held.uuid), "%s", vm_uuid);
-	snprintf(want.vm_uuid, sizeof(want.vm_uuid), "%s", vm_uuid);
-	if (reservations_refuse_no_room(r, &want, err) < 0)
+	memcpy(room.vm_uuid, want->vm_uuid, sizeof(room.vm_uuid));
+	if (reservations_refuse_no_room(r, &room, err) < 0)
 		return -(int)err->code;
-	r->held[r->n_held++] = held;
+	r->held[r->n_held++] = *want;
 	return 0;
 }
 
 void reservations_unhold(struct reservations *r, const char *vm_uuid)
 {
 	for (size_t i = 0; i < r->n_held; i++) {
-		if (strcmp(r->held[i].uuid, vm_uuid) == 0) {
+		if (strcmp(r->held[i].vm_uuid, vm_uuid) == 0) {
 			r->held[i] = r->held[--r->n_held];
 			return;
 		}

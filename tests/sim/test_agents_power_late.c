@@ -316,13 +316,46 @@ static void test_saved_image(void **state)
 	agents_free(t);
 }
 
+/* What libvirt is starting has its vCPUs already: a second guest that wants them stays off, and the answer
+ * has the figures. */
+static void test_start_holds_vcpus(void **state)
+{
+	struct fake_guest_settings guest = { .name = "db1", .shutoff = true, .vcpus = 3 };
+	struct agents *t = agents_new(NULL);
+	struct answer first, second;
+	char uuid[VM_UUID_BYTES];
+
+	(void)state;
+	t->settings[0].cpu_overcommit_percent = 100; /* of 4 CPUs */
+	agents_add_guest(t, &guest);
+	memcpy(uuid, t->uuid, sizeof(uuid));
+	guest.name = "db2";
+	guest.vcpus = 2;
+	agents_add_guest(t, &guest);
+	inventory_refresh(&t->agents[0]->inventory);
+	assert_true(agents_until(t, is_listed, t));
+	hold_up(START);
+	send_order(t, "StartGuest", uuid, 1, &first);
+	wait_held_up(t, 1);
+	send_order(t, "StartGuest", t->uuid, 1, &second);
+	assert_true(agents_until(t, is_here, &second));
+	assert_int_equal(second.error.code, ERROR_NO_SPACE);
+	assert_non_null(strstr(second.error.text, "vcpus: 3 of 4 promised: 4 CPUs x 1.00; 3 on "
+	                                          "their way; needed: 2 vCPUs"));
+	assert_int_equal(agents_state_on(t, 0), VM_SHUTOFF);
+	let_go();
+	assert_true(agents_until(t, is_here, &first));
+	assert_int_equal(first.status, MESH_OK);
+	assert_int_equal(reservations_get_vcpus(t->agents[0]->reservations), 0);
+	agents_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_drain_overtakes_start),
-		cmocka_unit_test(test_start_counts),
-		cmocka_unit_test(test_cancelled_in_the_queue),
-		cmocka_unit_test(test_saved_image),
+		cmocka_unit_test(test_drain_overtakes_start),  cmocka_unit_test(test_start_counts),
+		cmocka_unit_test(test_cancelled_in_the_queue), cmocka_unit_test(test_saved_image),
+		cmocka_unit_test(test_start_holds_vcpus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

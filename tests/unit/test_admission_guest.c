@@ -3,6 +3,8 @@
 #include "common/alloc.h"
 #include "tests/unit/admission_fixture.h"
 
+#include "common/units.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -218,6 +220,33 @@ static void test_tsc(void **state)
 	                    "not measured: libvirt is away");
 }
 
+/* One that is started by its definition has to fit by the same rules, but for what only a move needs. */
+static void test_start(void **state)
+{
+	struct admission_input in = { .vm = &fixture_vm, .vcpus = { .cpus = 8, .guests = 7 } };
+	struct error err;
+
+	(void)state;
+	(void)admission_fixture();
+	fixture_vm.hugepage_bytes = 2 * MIB;
+	in.hugepages.measured = true;
+	in.hugepages.free_bytes = 256 * MIB;
+	assert_int_equal(admission_check_start(&in, &err), 0);
+	in.hugepages_promised_bytes = 2 * MIB;
+	assert_int_equal(admission_check_start(&in, &err), -ERROR_NO_SPACE);
+	assert_non_null(strstr(err.text, "hugepages: 256 MiB free in pages of 2 MiB"));
+	assert_non_null(strstr(err.text, "2 MiB of them promised; needed: 256 MiB"));
+	in.hugepages.measured = false;
+	assert_int_equal(admission_check_start(&in, &err), -ERROR_NO_SPACE);
+	fixture_vm.hugepage_bytes = 0;
+	assert_int_equal(admission_check_start(&in, &err), 0);
+	in.vcpus.overcommit_percent = 100;
+	assert_int_equal(admission_check_start(&in, &err), -ERROR_NO_SPACE);
+	assert_non_null(strstr(err.text, "vcpus: 7 of 8 promised"));
+	in.vcpus.guests = 6;
+	assert_int_equal(admission_check_start(&in, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_vcpu_overcommit),
 		cmocka_unit_test(test_vcpus_not_measured),
 		cmocka_unit_test(test_tsc),
+		cmocka_unit_test(test_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,7 +120,7 @@ static const struct check *check_of(const char *id)
 		if (strcmp(list.items[i].id, id) == 0)
 			return &list.items[i];
 	fail_msg("there is no check %s", id);
-	return NULL;
+	abort();
 }
 
 /* A thousand times two admissions in the same millisecond, with room for one: exactly one passes, and the
@@ -463,6 +463,15 @@ static void test_room_for_images(void **state)
 	assert_int_equal(reservations_count_ports(r), 2);
 }
 
+/* What is being started: 2 vCPUs, in huge pages. */
+static int hold(struct reservations *r, const char *name, uint64_t mib, struct error *err)
+{
+	struct held_room want = { .memory_bytes = mib * MIB, .vcpus = 2, .page_bytes = 2 * MIB };
+
+	snprintf(want.vm_uuid, sizeof(want.vm_uuid), "uuid-%s", name);
+	return reservations_hold(r, &want, err);
+}
+
 /* What is being started here takes its room from before its start until libvirt lists it, and is counted
  * once; what does not fit is not started, and what gave up leaves its room to others. */
 static void test_started_here(void **state)
@@ -473,23 +482,27 @@ static void test_started_here(void **state)
 	struct error err;
 
 	(void)state;
-	assert_int_equal(reservations_hold(r, "uuid-db1", 600 * MIB, &err), 0);
-	assert_int_equal(reservations_hold(r, "uuid-db1", 600 * MIB, &err), -ERROR_BUSY);
-	assert_int_equal(reservations_hold(r, "uuid-db2", 600 * MIB, &err), -ERROR_NO_SPACE);
+	assert_int_equal(hold(r, "db1", 600, &err), 0);
+	assert_int_equal(hold(r, "db1", 600, &err), -ERROR_BUSY);
+	assert_int_equal(hold(r, "db2", 600, &err), -ERROR_NO_SPACE);
 	assert_int_equal(take(r, want(1, "web1", 600, 49152)), -ERROR_NO_SPACE);
+	assert_int_equal(reservations_get_vcpus(r), 2);
+	assert_int_equal(reservations_get_pages(r, 2 * MIB), 600 * MIB);
 	reservations_set_guests(r, &listed, 1);
+	assert_int_equal(reservations_get_vcpus(r), 0);
+	assert_int_equal(reservations_get_pages(r, 2 * MIB), 0);
 	reservations_get_totals(r, &t);
 	assert_int_equal(t.free_bytes, 400 * MIB);
 	reservations_unhold(r, "uuid-db1");
 	reservations_get_totals(r, &t);
 	assert_int_equal(t.free_bytes, 400 * MIB);
-	assert_int_equal(reservations_hold(r, "uuid-db2", 300 * MIB, &err), 0);
+	assert_int_equal(hold(r, "db2", 300, &err), 0);
 	reservations_unhold(r, "uuid-db2");
 	assert_int_equal(take(r, want(1, "web1", 300, 49152)), 0);
 	/* One that is on its way here is not started as well. */
-	assert_int_equal(reservations_hold(r, "uuid-web1", 10 * MIB, &err), -ERROR_BUSY);
+	assert_int_equal(hold(r, "web1", 10, &err), -ERROR_BUSY);
 	reservations_set_guests_unknown(r);
-	assert_int_equal(reservations_hold(r, "uuid-db2", 10 * MIB, &err), -ERROR_UNREACHABLE);
+	assert_int_equal(hold(r, "db2", 10, &err), -ERROR_UNREACHABLE);
 }
 
 int main(void)
