@@ -126,8 +126,7 @@ int units_parse_rate(const char *text, uint64_t *ret_bytes_per_s, struct error *
 	}
 	if (!unit)
 		return error_set(err, ERROR_INVALID,
-		                 "\"%s\" is not a rate; write for example 1Gbit/s or 64MiB/s "
-		                 "(0 means no limit)",
+		                 "\"%s\" is not a rate; write for example 1Gbit/s or 64MiB/s",
 		                 text);
 	return to_whole(value * unit->factor, text, ret_bytes_per_s, err);
 }

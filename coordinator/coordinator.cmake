@@ -7,7 +7,7 @@ add_library(drover_coordinator STATIC
 	service/requests.c service/service.c service/service_orders.c service/service_plan.c
 	service/service_policies.c service/watchers.c
 	# The fleet as messages and sentences.
-	view/capacity_view.c view/view.c view/view_path.c view/view_prediction.c view/view_settings.c
+	view/capacity_view.c view/view.c view/view_path.c view/view_plan.c view/view_prediction.c view/view_settings.c
 	view/view_traffic.c view/view_vm.c
 	store/store_thread.c)
 target_link_libraries(drover_coordinator PUBLIC drover_core drover_store drover_mesh drover_pki

@@ -138,12 +138,14 @@ struct reply {
 		*targets; /* owned; REPLY_EXPLAIN, dry run of REPLY_MIGRATE: best first */
 	size_t n_targets;
 	char text[REASON_BYTES];
-	struct names off;           /* owned; REPLY_NODE: guests that are off, for its drains */
-	struct names effects;       /* owned; REPLY_FENCE: what it allows, a sentence each */
+	struct names off; /* owned; REPLY_NODE: guests that are off, for its drains */
+	/* Owned; REPLY_FENCE: what it allows, a sentence each; REPLY_EXPLAIN of a plan: what is not as it was. */
+	struct names effects;
 	struct tuned_value *values; /* owned; REPLY_TUNE: what is different now */
 	size_t n_values;
 	char vm_uuid[VM_UUID_BYTES]; /* REPLY_TUNE, REPLY_EXPLAIN: the guest; "" = none */
 	bool one_node;               /* likewise: only that one is asked about */
+	char plan_id[PLAN_ID_BYTES]; /* REPLY_EXPLAIN: the kept plan; "" = it is of no plan */
 	char policy
 		[POLICY_NAME_BYTES]; /* REPLY_POLICY: look it up; its effects: what is different */
 };

@@ -29,6 +29,8 @@ enum drain_vm_state {
 	DRAIN_VM_STATES
 };
 
+#define TURN_WHY_BYTES 256
+
 struct drain_vm {
 	char uuid[VM_UUID_BYTES];
 	char name[VM_NAME_BYTES];
@@ -59,6 +61,10 @@ struct drain_vm {
 	/* A draft's: why there; what would help one that is blocked; what proves that (planner/proof.h). */
 	char why[REASON_BYTES], helps[REASON_BYTES];
 	char against[REASON_BYTES]; /* likewise: the soft policy that does not hold with it there */
+	/* Likewise: how many could take it then, and the room that it leaves; why its turn is then. */
+	uint32_t could;
+	uint64_t left_bytes;
+	char turn_why[TURN_WHY_BYTES];
 	uint32_t proof;
 	enum guard guard;
 	uint64_t turn; /* private: the lowest of those that want one goes next */
@@ -85,6 +91,24 @@ struct deadline {
 	uint64_t differs_since_ms;
 };
 
+/* What decides how soon a plan can end at best (planner/bounds.h). */
+enum plan_critical {
+	PLAN_CRITICAL_NONE,
+	PLAN_CRITICAL_OUT, /* the link out of `node` */
+	PLAN_CRITICAL_IN,
+	PLAN_CRITICAL_GUEST, /* `vm` alone takes as long */
+	PLAN_CRITICAL_ROOM,  /* a destination is full until somebody has left it */
+	PLAN_CRITICALS
+};
+
+/* How an order compares with what no order could beat. All 0: nothing moves. */
+struct plan_bound {
+	uint64_t planned_ms, least_ms;
+	uint64_t capped_ms; /* no less, with as many at a time as are allowed */
+	enum plan_critical critical;
+	char node[NODE_NAME_BYTES], vm[VM_NAME_BYTES];
+};
+
 #define PLAN_ID_BYTES 17
 
 struct drain {
@@ -98,6 +122,7 @@ struct drain {
 	size_t n_vms;
 	char status[REASON_BYTES];   /* what it does or waits for now, one sentence */
 	char plan_id[PLAN_ID_BYTES]; /* a draft's: by which it can be asked for; empty: it cannot */
+	struct plan_bound bound;     /* likewise */
 	char told[REASON_BYTES];     /* private: the last blockade that people were told of */
 	uint64_t eta_ms;             /* estimate for what is left; meaningful if eta_known */
 	uint64_t eta_low_ms, eta_high_ms; /* nine of ten; high 0: no end in sight at the bad end */
@@ -116,6 +141,8 @@ struct drain {
 uint64_t drain_vm_start_ms(const struct drain_vm *dv);
 const char *drain_vm_state_name(enum drain_vm_state state); /* "waiting" */
 
+/* "out" */
+const char *plan_critical_name(enum plan_critical critical);
 /* Of drain_vm.proof: "sum". */
 const char *drain_proof_name(uint32_t proof);
 

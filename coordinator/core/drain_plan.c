@@ -7,6 +7,7 @@
 #include "coordinator/core/drain_classes.h"
 #include "coordinator/core/drain_plan_words.h"
 #include "coordinator/core/drain_policies.h"
+#include "coordinator/core/drain_turns.h"
 #include "coordinator/core/launch.h"
 #include "coordinator/planner/planner.h"
 
@@ -194,7 +195,7 @@ static bool clear_plan(struct drain *const *drains, size_t count, uint64_t now_m
 			if (seek && dv->wants)
 				dv->sought_ms = now_ms;
 			dv->order = 0;
-			dv->planned[0] = '\0';
+			dv->planned[0] = dv->turn_why[0] = '\0';
 		}
 	}
 	return seek;
@@ -217,8 +218,10 @@ void drain_plan_make(struct fleet *fleet, struct drain *const *drains, size_t co
 	options.seek = clear_plan(drains, count, change_now(fleet));
 	planner_make(&p.in, &options, &answer);
 	take_plan(&p, &answer);
-	if (explain)
+	if (explain) {
 		drain_plan_explain(&p, &answer);
+		drain_turns_explain(&p, &answer, &drains[0]->bound);
+	}
 	planner_plan_deinit(&answer);
 	instance_deinit(&p.in);
 	drain_policies_deinit(&p);

@@ -13,7 +13,7 @@
 #include "coordinator/core/plan.h"
 
 /* Fills order and planned of the guests of @drains with `wants` set. @plan: as plan_init left it.
- * @explain: their texts, too: why that destination, or what proves that there is none and what would
- * help; that looks at every host for each guest. */
+ * @explain: their texts, too: why that destination and that turn, or what proves that there is none and
+ * what would help, and the first one's bound; that looks at every host for each guest. */
 void drain_plan_make(struct fleet *fleet, struct drain *const *drains, size_t count,
                      const struct plan *plan, bool explain);

@@ -41,6 +41,8 @@ static void say_why(const struct drain_problem *p, const struct room *room, uint
 
 	for (uint32_t h = 0; h < p->in.n_hosts; h++)
 		fit += room_check(room, v, h, NULL) == ROOM_FITS;
+	dv->could = fit;
+	dv->left_bytes = left_bytes;
 	units_format_bytes(left_bytes, amount);
 	if (fit == 1)
 		snprintf(dv->why, sizeof(dv->why), "the only one that could take it; %s left there",

@@ -49,7 +49,8 @@ enum event_kind {
 	EVENT_TUNE,
 	EVENT_FENCE,
 	EVENT_UNFENCE,
-	EVENT_EXPLAIN_VM, /* asks every possible destination */
+	EVENT_EXPLAIN_VM,   /* asks every possible destination */
+	EVENT_EXPLAIN_PLAN, /* compares it with what is so now */
 
 	EVENT_TICK, /* every second */
 	EVENT_KINDS
@@ -243,6 +244,7 @@ struct event {
 			const char *vm;
 			const char *
 				node; /* "" = all; else this one, asked whatever stands against it */
+			const char *plan; /* EXPLAIN_PLAN: its id */
 		} explain;
 	};
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dry runs that may be asked for by their id: who was to go where, in which order. Private to core/.
+/* Dry runs that may be asked for by their id: who was to go where, in which order, and why.
  *
  * The id is made of what the plan says, so the same plan has the same id, whoever made it and when. The
  * latest are kept in memory. A plan is carried out only if it still holds: the same guests, and each
@@ -17,8 +17,19 @@ struct kept_plan {
 	struct kept_move {
 		char uuid[VM_UUID_BYTES], name[VM_NAME_BYTES];
 		char node[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
-	} * moves; /* owned; in order */
+		/* As it was shown; see struct drain_vm. Times are from the start. */
+		uint32_t order, could;
+		uint64_t memory_bytes, left_bytes, start_ms, end_ms;
+		struct prediction prediction;
+		enum guard guard;
+		char *why, *turn_why; /* owned */
+	} * moves;                    /* owned; in order */
 	size_t count;
+	/* What was asked for, and of which nodes. Owned. */
+	struct drain_record record;
+	struct names nodes;
+	struct plan_bound bound;
+	uint64_t made_wall_ms, eta_ms, eta_low_ms, eta_high_ms, bytes;
 	struct kept_plan *next;
 };
 
@@ -33,8 +44,10 @@ const struct kept_plan *plan_memory_find(const struct fleet *fleet, const char *
 /* Where @plan sends that guest; NULL: it does not know it. */
 const char *kept_plan_get_target(const struct kept_plan *plan, const char *uuid);
 
-/* What is not as it was: a line for each guest; NULL: the plan holds. @draft: made with the plan's
- * destinations (drain_draft_as). Owned. */
-char *kept_plan_compare(const struct kept_plan *plan, const struct drain *draft);
+/* What is not as it was: a sentence for each guest; none: the plan holds. @draft: made with the plan's
+ * destinations (drain_draft_as). */
+void kept_plan_compare(const struct kept_plan *plan, const struct drain *draft, struct names *ret);
+/* The same with a draft made now, and of its nodes. */
+void kept_plan_check(struct fleet *fleet, const struct kept_plan *plan, struct names *ret);
 /* Writes down a migration for each of its guests, in order. The drains are under way. */
 void kept_plan_start(struct fleet *fleet, const struct kept_plan *plan);

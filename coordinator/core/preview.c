@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "coordinator/core/deadline.h"
 #include "coordinator/core/denials.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/launch.h"
@@ -109,7 +110,7 @@ static void conclude_drain(struct fleet *fleet, struct reply *reply)
 		drain_draft_sort(plan);
 	/* With what is known now of their guards and disks. */
 	drain_judge_amounts(fleet, plan, &counts);
-
+	deadline_judge(fleet, plan, drain_get_slots(fleet, plan), true);
 	for (size_t i = 0; i < plan->n_vms; i++) {
 		struct drain_vm *dv = &plan->vms[i];
 		const struct check *worst = checks_find_worst(&dv->checks, CHECK_FAIL);

@@ -22,3 +22,4 @@ void tune_take_report(struct fleet *fleet, struct migration *m);
 void tune_apply_kept(const struct vm *vm, struct migration_settings *s);
 void tune_forget_kept(struct fleet *fleet, struct vm *vm);
 void request_explain(struct fleet *fleet, const struct event *event);
+void request_explain_plan(struct fleet *fleet, const struct event *event);

@@ -365,6 +365,20 @@ static void preview(struct fleet *fleet, const struct event *event, struct drain
 	preview_start_drain(fleet, reply);
 }
 
+/* Each on a line of its own, after the one before. Owned. */
+static char *join_lines(const struct names *lines)
+{
+	char *text = xstrdup("");
+
+	for (size_t i = 0; i < lines->count; i++) {
+		char *longer = xasprintf("%s\n  %s", text, lines->items[i]);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
 /* Exactly what a dry run has shown, or nothing. */
 static void start_planned(struct fleet *fleet, const struct event *event,
                           const struct drain_set *set, struct drain_record *records)
@@ -372,8 +386,9 @@ static void start_planned(struct fleet *fleet, const struct event *event,
 	const struct kept_plan *plan = plan_memory_find(fleet, event->drain.plan_id);
 	struct reply *reply;
 	struct drain *draft;
+	struct names changed = { 0 };
+	_cleanup_free_ char *lines = NULL;
 	struct error err;
-	char *changed;
 
 	if (!plan) {
 		error_set(&err, ERROR_NOT_FOUND,
@@ -384,19 +399,40 @@ static void start_planned(struct fleet *fleet, const struct event *event,
 		return;
 	}
 	draft = drain_draft_as(fleet, records, set->count, plan);
-	changed = kept_plan_compare(plan, draft);
+	kept_plan_compare(plan, draft, &changed);
 	drain_free(draft);
-	if (!changed) {
+	if (!changed.count) {
 		start_set(fleet, event, set, records, set->note);
 		kept_plan_start(fleet, plan);
 		return;
 	}
 	reply = reply_new(REPLY_DRAIN, event->request);
 	reply->refused = true;
+	lines = join_lines(&changed);
 	reply->refusal = xasprintf("%s cannot be emptied by plan %s any more:%s\na new one: drover "
 	                           "drain %s --dry-run",
-	                           set->words, plan->id, changed, set->command);
-	free(changed);
+	                           set->words, plan->id, lines, set->command);
+	names_deinit(&changed);
+	reply_send(fleet, reply);
+}
+
+void request_explain_plan(struct fleet *fleet, const struct event *event)
+{
+	const struct kept_plan *plan = plan_memory_find(fleet, event->explain.plan);
+	struct reply *reply;
+	struct error err;
+
+	if (!plan) {
+		error_set(&err, ERROR_NOT_FOUND,
+		          "no plan %.40s is known here (any more): the latest are kept, until the "
+		          "coordinator starts again; a new one: drover drain NODE --dry-run",
+		          event->explain.plan);
+		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	reply = reply_new(REPLY_EXPLAIN, event->request);
+	text_copy(reply->plan_id, sizeof(reply->plan_id), plan->id);
+	kept_plan_check(fleet, plan, &reply->effects);
 	reply_send(fleet, reply);
 }
 

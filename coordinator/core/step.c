@@ -57,6 +57,7 @@ static const char *const event_names[] = {
 	[EVENT_FENCE] = "fence",
 	[EVENT_UNFENCE] = "unfence",
 	[EVENT_EXPLAIN_VM] = "explain-vm",
+	[EVENT_EXPLAIN_PLAN] = "explain-plan",
 	[EVENT_TICK] = "tick",
 };
 static_assert(ARRAY_SIZE(event_names) == EVENT_KINDS, "an event without a name");
@@ -269,7 +270,7 @@ static void tick(struct fleet *fleet)
 
 static bool is_request(enum event_kind kind)
 {
-	return kind >= EVENT_DRAIN && kind <= EVENT_EXPLAIN_VM;
+	return kind >= EVENT_DRAIN && kind <= EVENT_EXPLAIN_PLAN;
 }
 
 static void dispatch_request(struct fleet *fleet, const struct event *event)
@@ -313,6 +314,9 @@ static void dispatch_request(struct fleet *fleet, const struct event *event)
 		break;
 	case EVENT_EXPLAIN_VM:
 		request_explain(fleet, event);
+		break;
+	case EVENT_EXPLAIN_PLAN:
+		request_explain_plan(fleet, event);
 		break;
 	default:
 		assert(false);

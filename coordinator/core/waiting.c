@@ -103,6 +103,7 @@ static void say_priority(const struct fleet *fleet, const struct migration *m, s
 struct holder {
 	const struct migration *m;
 	uint64_t left_ms; /* UINT64_MAX = nobody knows */
+	bool planned;     /* its agent has not said yet: what was thought when it began */
 };
 
 static int compare_holders(const void *a, const void *b)
@@ -110,6 +111,21 @@ static int compare_holders(const void *a, const void *b)
 	const struct holder *left = a, *right = b;
 
 	return left->left_ms < right->left_ms ? -1 : left->left_ms > right->left_ms;
+}
+
+/* As its drain plans on, or as it was foretold; UINT64_MAX: it was not. */
+static uint64_t get_planned_left(const struct fleet *fleet, const struct migration *m)
+{
+	uint64_t expected_ms = m->kept.prediction.expected_ms;
+	uint64_t elapsed_ms = m->kept.report.progress.elapsed_ms;
+	struct drain *drain = fleet_find_drain(fleet, m->kept.drain_number);
+	const struct drain_vm *dv = drain ? drain_find_vm(drain, m->kept.vm_uuid) : NULL;
+
+	if (dv && dv->state == DRAIN_VM_MOVING && dv->eta_ms)
+		return dv->eta_ms;
+	if (!expected_ms)
+		return UINT64_MAX;
+	return expected_ms > elapsed_ms ? expected_ms - elapsed_ms : 0;
 }
 
 /* Who has a slot of @source, or, with @source NULL, of the cluster; those that end first come first. */
@@ -124,9 +140,10 @@ static struct holder *list_holders(const struct fleet *fleet, const struct node 
 		    (source && strcmp(m->kept.source, source->kept.name) != 0))
 			continue;
 		list[n].m = m;
-		list[n++].left_ms = m->kept.report.progress.eta_known
-		                            ? m->kept.report.progress.eta_ms
-		                            : UINT64_MAX;
+		list[n].planned = !m->kept.report.progress.eta_known;
+		list[n].left_ms = list[n].planned ? get_planned_left(fleet, m)
+		                                  : m->kept.report.progress.eta_ms;
+		n++;
 	}
 	if (n)
 		qsort(list, n, sizeof(*list), compare_holders);
@@ -152,10 +169,10 @@ static void name_holders(const struct fleet *fleet, const struct node *source, s
 		else
 			say(ret,
 			    "a slot is held by migration/%" PRIu64
-			    ", %.100s, %s -> %s, for about %s "
-			    "still",
+			    ", %.100s, %s -> %s, for about %s still%s",
 			    k->number, k->vm_name, k->source, k->target,
-			    units_format_duration(list[i].left_ms, left));
+			    units_format_duration(list[i].left_ms, left),
+			    list[i].planned ? ", as planned" : "");
 	}
 	if (n > HOLDERS_NAMED)
 		say(ret, "and by %zu more: drover migrations --active", n - HOLDERS_NAMED);

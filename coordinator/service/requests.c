@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "coordinator/core/capacity.h"
+#include "coordinator/core/plan_memory.h"
 #include "coordinator/failpoints.h"
 #include "coordinator/service/service_policies.h"
 #include "coordinator/view/view.h"
@@ -265,6 +266,20 @@ static void reply_explain(struct coordinator *c, struct mesh_incoming *in, const
 	view_free(m);
 }
 
+static void reply_plan(struct coordinator *c, struct mesh_incoming *in, const char *subject,
+                       const struct reply *reply)
+{
+	const struct kept_plan *plan = plan_memory_find(c->fleet, reply->plan_id);
+	Drover__V1__Explanation *m = xmalloc(sizeof(*m));
+
+	drover__v1__explanation__init(m);
+	m->subject = xstrdup(subject);
+	if (plan)
+		m->plan = view_plan_new(c->fleet, plan, &reply->effects);
+	mesh_reply(in, &m->base);
+	view_free(m);
+}
+
 static void answer(struct coordinator *c, const struct request *r, const struct reply *reply)
 {
 	struct mesh_incoming *in = r->in;
@@ -298,7 +313,10 @@ static void answer(struct coordinator *c, const struct request *r, const struct 
 		reply_policy(c, in, reply);
 		break;
 	case REPLY_EXPLAIN:
-		reply_explain(c, in, r->subject, reply);
+		if (reply->plan_id[0])
+			reply_plan(c, in, r->subject, reply);
+		else
+			reply_explain(c, in, r->subject, reply);
 		break;
 	}
 }

@@ -445,6 +445,15 @@ static void handle_explain(struct mesh_incoming *in, const Drover__V1__ExplainRe
 		coordinator_step(c, &e);
 		return;
 	}
+	if (strcmp(r->kind, "plan") == 0) {
+		struct event e = { .kind = EVENT_EXPLAIN_PLAN };
+
+		e.explain.plan = r->name;
+		e.request = requests_add(c, in);
+		requests_set_subject(c, e.request, "plan", r->name);
+		coordinator_step(c, &e);
+		return;
+	}
 	if (strcmp(r->kind, "policy") == 0) {
 		explain_policy(c, in, r->name);
 		return;
@@ -458,10 +467,10 @@ static void handle_explain(struct mesh_incoming *in, const Drover__V1__ExplainRe
 	else if (strcmp(r->kind, "node") == 0)
 		(void)fleet_get_node(c->fleet, r->name, &node, &err);
 	else
-		error_set(
-			&err, ERROR_INVALID,
-			"\"%.32s\" cannot be explained; a vm, node, migration, drain or policy can",
-			r->kind);
+		error_set(&err, ERROR_INVALID,
+		          "\"%.32s\" cannot be explained; a vm, node, migration, drain, plan or "
+		          "policy can",
+		          r->kind);
 	if (migration || drain || node)
 		explain_found(c, in, subject, migration, drain, node);
 	else

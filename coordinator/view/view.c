@@ -501,6 +501,9 @@ static Drover__V1__DrainVm *drain_vm_new(const struct fleet *fleet, const struct
 	m->order = vm->order;
 	m->start_ms = vm->order || vm->shuts ? drain_vm_start_ms(vm) : 0;
 	m->why = xstrdup(vm->why);
+	m->could = vm->could;
+	m->left_bytes = vm->left_bytes;
+	m->turn_why = xstrdup(vm->turn_why);
 	m->helps = xstrdup(vm->helps);
 	m->against_policy = xstrdup(vm->against);
 	m->proof = xstrdup(vm->helps[0] || vm->proof ? drain_proof_name(vm->proof) : "");
@@ -568,6 +571,7 @@ Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain 
 	m->revision = drain->revision;
 	m->parallel = k->parallel ? k->parallel : fleet->options.caps.outbound;
 	m->copy_disks = k->copy_disks;
+	m->bound = view_bound_new(&drain->bound);
 	m->by_wall_ms = k->by_wall_ms;
 	m->late_ms = drain->deadline.late_ms;
 	m->latest_start_wall_ms = drain->deadline.latest_start_wall_ms;

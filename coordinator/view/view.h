@@ -19,6 +19,12 @@ Drover__V1__MigrationSettings *view_settings_message_new(const struct migration_
 void view_fill_strategy(const struct strategy *from, Drover__V1__MigrationSettings *to);
 Drover__V1__Drain *view_drain_new(const struct fleet *fleet, const struct drain *drain,
                                   uint64_t wall_ms);
+/* NULL: nothing moves. */
+Drover__V1__PlanBound *view_bound_new(const struct plan_bound *bound);
+struct kept_plan;
+/* @changes: what is not as it was. */
+Drover__V1__Plan *view_plan_new(const struct fleet *fleet, const struct kept_plan *plan,
+                                const struct names *changes);
 Drover__V1__Event *view_event_new(const struct event_record *event);
 Drover__V1__Check *view_check_new(const struct check *check);
 Drover__V1__Check **view_checks_new(const struct checks *checks);

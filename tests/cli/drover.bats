@@ -231,7 +231,7 @@ wait_for() {
 	[[ $stderr == *"shut it down"*"drover drain host2 --shutdown build7"* ]]
 	run --separate-stderr -0 "$drover" drain host2 --shutdown build7 --dry-run
 	[[ $output == *build7*"shut down"*"given 10 min"* && $output == *"1 guest is shut down: asked last, given 10 min"*"never ended"* ]]
-	[[ $stderr == *"Exactly this: drover drain host2 --plan 5f1d9c02a77be340 --shutdown build7"* ]]
+	[[ $stderr == *"Exactly this: drover drain host2 --plan 5f1d9c02a77be340 --shutdown build7"*"drover explain plan/5f1d9c02a77be340"* ]]
 	run --separate-stderr -0 "$drover" drain host2 --shutdown build7 --shutdown-timeout 10m
 	wait_for 7 "shut down build7 within 600000 ms"
 	[[ $output == *"1 VM moved in"*"1 shut down as asked"* && $output == *"drover undrain host2 --bring-back"* ]]
@@ -361,6 +361,20 @@ wait_for() {
 	run --separate-stderr -2 "$drover" explain guest/web1
 	run --separate-stderr -7 "$drover" explain wbe1
 	[[ $stderr == *"did you mean  web1"* ]]
+}
+
+@test "explain of a plan: whether it holds, how good it is, why there and why then" {
+	start_coordinator
+	run --separate-stderr -0 "$drover" explain plan/5f1d9c02a77be340
+	[[ $output == *"holds"*"yes"*"drover drain host1 --plan 5f1d9c02a77be340"* ]]
+	[[ $output == *"no order needs less than 2.0 s: 105 % of the physical bound"*"link out of host1"* ]]
+	[[ $output == *"web1  host1 "*" host2"*"why there"*"the only one"*"why then"*"at once"* ]]
+	run --separate-stderr -0 "$drover" explain plan/1f1d9c02a77be340
+	[[ $output == *"holds"*"NO"*"db1 runs on host1"* && $output != *"--plan"* ]]
+	run --separate-stderr -0 "$drover" explain plan/5f1d9c02a77be340 -o json
+	[ "$(jq -r '.plan | "\(.holds) \(.drain.bound.leastMs) \(.drain.vms[0].turnWhy)"' <<<"$output")" = "true 2000 at once; the last that leaves host1" ]
+	run --separate-stderr -7 "$drover" explain plan/0000000000000000
+	[[ $stderr == *"no plan 0000000000000000 is known here"* ]]
 }
 
 @test "explain of a migration that is held says at what, for whom, and until about when" {

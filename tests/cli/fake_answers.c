@@ -118,6 +118,45 @@ static void explain_held(struct mesh_incoming *in)
 	mesh_reply(in, &reply.base);
 }
 
+/* A plan of one guest; "0..." is not known any more, "1..." has changed. */
+static void explain_plan(struct mesh_incoming *in, const char *id)
+{
+	Drover__V1__Explanation reply = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Plan plan = DROVER__V1__PLAN__INIT;
+	Drover__V1__PlanBound bound = DROVER__V1__PLAN_BOUND__INIT;
+	Drover__V1__Drain drain = DROVER__V1__DRAIN__INIT;
+	Drover__V1__DrainVm vm = DROVER__V1__DRAIN_VM__INIT, *vms[] = { &vm };
+	char *changes[] = { S("db1 runs on host1, and the plan does not know it") };
+	struct error err;
+
+	if (id[0] == '0') {
+		error_set(&err, ERROR_NOT_FOUND, "no plan %.40s is known here (any more)", id);
+		mesh_fail_error(in, &err);
+		return;
+	}
+	vm.name = S("web1");
+	vm.node = drain.node = bound.node = S("host1");
+	vm.target = S("host2");
+	vm.state = S("waiting");
+	vm.order = vm.could = 1;
+	vm.end_ms = 3000;
+	vm.why = S("the only one that could take it; 12 GiB left there");
+	vm.turn_why = S("at once; the last that leaves host1");
+	bound.planned_ms = 2100;
+	bound.least_ms = 2000;
+	bound.critical = S("out");
+	drain.vms = vms;
+	drain.n_vms = 1;
+	drain.bound = &bound;
+	plan.id = S(id);
+	plan.drain = &drain;
+	plan.holds = id[0] != '1';
+	plan.changes = changes;
+	plan.n_changes = !plan.holds;
+	reply.plan = &plan;
+	mesh_reply(in, &reply.base);
+}
+
 void fake_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {
 	const Drover__V1__ExplainRequest *request = (const Drover__V1__ExplainRequest *)m;
@@ -129,6 +168,10 @@ void fake_explain(struct mesh_incoming *in, const ProtobufCMessage *m, void *con
 	(void)context;
 	if (strcmp(request->kind, "policy") == 0) {
 		fake_explain_policy(in, request->name);
+		return;
+	}
+	if (strcmp(request->kind, "plan") == 0) {
+		explain_plan(in, request->name);
 		return;
 	}
 	if (request->node[0]) {

@@ -385,20 +385,39 @@ static void test_plan(void **state)
 	(void)state;
 	story_init(&t);
 	t.vm[0].state = S("waiting");
-	t.vm[0].eta_ms = 93000;
+	t.vm[0].order = 1;
+	t.vm[0].end_ms = 93000;
 	t.vm[0].checks = t.checks;
 	t.vm[0].n_checks = 2;
+	t.vm[0].could = 3;
+	t.vm[0].left_bytes = 2 * GIB;
 	t.vm[1].state = S("blocked");
 	t.vm[1].target = S("");
 	t.vm[1].reason = S("no node has 320 MiB free");
 	screen_init(&s);
 	drain_plan_print(&s.o, &t.drain);
 	assert_screen(
-		&s, "VM          MEM  TO      TIME  CHECKS    WOULD     WHY\n"
-		    "web1    256 MiB  host2  ≈1:33  2 passed  move\n"
-		    "db1     256 MiB  -          -            not move  no node has 320 MiB free\n"
-		    "cache1  256 MiB  host2      -            stay      did not converge\n");
+		&s,
+		"#  VM          MEM  TO     STARTS IN      ENDS IN  WOULD     WHY\n"
+		"1  web1    256 MiB  host2    at once  ≈1 min 33 s  move      best of 3, 2 GiB "
+		"left\n"
+		"   db1     256 MiB  -                              not move  no node has 320 MiB "
+		"free\n"
+		"   cache1  256 MiB  host2                          stay      did not converge\n");
 	screen_deinit(&s);
+
+	/* What is too long for the table stands below it. A check that warns is shown. */
+	t.vm[1].reason = S("no destination: host2 has 100 MiB free, 320 MiB are needed");
+	t.check[1].verdict = DROVER__V1__CHECK__VERDICT__WARN;
+	screen_init(&s);
+	drain_plan_print(&s.o, &t.drain);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text, "1 passed, 1 warned"));
+	assert_non_null(strstr(s.text, "see below\n"));
+	assert_non_null(strstr(s.text, "\ndb1: no destination: host2 has 100 MiB free, 320 MiB are "
+	                               "needed\n"));
+	screen_deinit(&s);
+	t.check[1].verdict = DROVER__V1__CHECK__VERDICT__PASS;
 
 	/* One that waits and one that stays: only the first will stand still. */
 	t.vm[0].guard = t.vm[2].guard = DROVER__V1__GUARD__GUARD_TWO_STEP;
@@ -408,6 +427,66 @@ static void test_plan(void **state)
 	assert_non_null(strstr(s.text, "1 guest is kept from running twice by a two-step commit, "
 	                               "which adds to its pause, beyond --max-downtime: 0.3 to "
 	                               "0.4 s, and 10 ms for each GiB\n"));
+	screen_deinit(&s);
+}
+
+/* A plan: whether it holds, how good it is, why there and why then; one that holds no more says why. */
+static void test_explain_plan(void **state)
+{
+	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
+	Drover__V1__Plan plan = DROVER__V1__PLAN__INIT;
+	Drover__V1__PlanBound bound = DROVER__V1__PLAN_BOUND__INIT;
+	char *changes[] = { S("db1 does not run on host1 any more") };
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	plan.id = S("5f1d9c02a77be340");
+	plan.made_wall_ms = NOW_WALL_MS;
+	plan.holds = true;
+	plan.drain = &t.drain;
+	bound.planned_ms = 41000;
+	bound.least_ms = 40000;
+	bound.critical = S("out");
+	bound.node = S("host1");
+	t.drain.bound = &bound;
+	t.drain.node = S("host1,host9");
+	t.drain.n_vms = 1;
+	t.drain.eta_ms = 42000;
+	t.drain.eta_low_ms = 38000;
+	t.drain.eta_high_ms = 51000;
+	t.drain.eta_known = true;
+	t.vm[0].state = S("waiting");
+	t.vm[0].node = S("host1");
+	t.vm[0].order = 1;
+	t.vm[0].why = S("the only one that could take it; 2 GiB left there");
+	t.vm[0].turn_why = S("at once; the last that leaves host1");
+	e.subject = S("plan/5f1d9c02a77be340");
+	e.plan = &plan;
+	screen_init(&s);
+	explanation_print(&s.o, "plan/5f1d9c02a77be340", &e);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text, "plan/5f1d9c02a77be340\n  made           2026-01-12T"));
+	assert_non_null(strstr(s.text, "  holds          yes: "));
+	assert_non_null(strstr(s.text, "drover drain host1 host9 --plan 5f1d9c02a77be340\n"));
+	assert_non_null(strstr(s.text, "(9 of 10: 38.0 s to 51.0 s)"));
+	assert_non_null(strstr(s.text, "41.0 s as scheduled, and no order needs less than 40.0 s: "
+	                               "102 % of the physical bound\n"));
+	assert_non_null(strstr(s.text, "the link out of host1 decides: the critical one\n"));
+	assert_non_null(strstr(s.text, "\n1. web1  host1 → host2\n"));
+	assert_non_null(strstr(s.text, "  why there      the only one that could take it"));
+	assert_non_null(strstr(s.text, "  why then       at once; the last that leaves host1\n"));
+	screen_deinit(&s);
+	plan.holds = false;
+	plan.changes = changes;
+	plan.n_changes = 1;
+	screen_init(&s);
+	explanation_print(&s.o, "plan/5f1d9c02a77be340", &e);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text, "  holds          NO: it would be refused, since then\n"
+	                               "                 db1 does not run on host1 any more\n"));
+	assert_null(strstr(s.text, "--plan 5f1d9c02a77be340"));
 	screen_deinit(&s);
 }
 
@@ -671,8 +750,10 @@ static void test_explain_held(void **state)
 	at = strstr(s.text,
 	            "  held           at 100 Mbit/s so that cache1 (12.0 s left) is out first; "
 	            "until about ");
-	if (!at)
+	if (!at) {
 		fail_msg("%s", s.text);
+		return;
+	}
 	assert_int_equal(sscanf(strstr(at, "about ") + 6, "%2u:%2u:%2u\n", &hour, &minute, &second),
 	                 3);
 	screen_deinit(&s);
@@ -689,23 +770,15 @@ static void test_explain_held(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nodes),
-		cmocka_unit_test(test_nodes_exact),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_migrations),
-		cmocka_unit_test(test_leases),
-		cmocka_unit_test(test_links),
-		cmocka_unit_test(test_drains),
-		cmocka_unit_test(test_summary),
-		cmocka_unit_test(test_summary_partly),
-		cmocka_unit_test(test_refusal),
-		cmocka_unit_test(test_plan),
-		cmocka_unit_test(test_explain_many),
-		cmocka_unit_test(test_explain_vm),
-		cmocka_unit_test(test_explain_migration),
-		cmocka_unit_test(test_remnants),
-		cmocka_unit_test(test_explain_verification),
+		cmocka_unit_test(test_nodes),        cmocka_unit_test(test_nodes_exact),
+		cmocka_unit_test(test_names),        cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_migrations),   cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_links),        cmocka_unit_test(test_drains),
+		cmocka_unit_test(test_summary),      cmocka_unit_test(test_summary_partly),
+		cmocka_unit_test(test_refusal),      cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_explain_plan), cmocka_unit_test(test_explain_many),
+		cmocka_unit_test(test_explain_vm),   cmocka_unit_test(test_explain_migration),
+		cmocka_unit_test(test_remnants),     cmocka_unit_test(test_explain_verification),
 		cmocka_unit_test(test_explain_held),
 	};
 

@@ -258,6 +258,46 @@ static void test_list_waiting(void **state)
 	bench_free(b);
 }
 
+/* The id of a dry run explains the plan: each move with its reasons, and how good the order is. One that
+ * nobody made is not found. */
+static void test_explain_plan(void **state)
+{
+	Drover__V1__DrainRequest drain = DROVER__V1__DRAIN_REQUEST__INIT;
+	Drover__V1__ExplainRequest r = DROVER__V1__EXPLAIN_REQUEST__INIT;
+	struct bench *b = bench_new(MESH_ROLE_OPERATOR, "ops");
+	const Drover__V1__Explanation *m;
+	const Drover__V1__DrainReply *dry;
+	char id[32];
+
+	(void)state;
+	bench_see_host(b, "host1", 3);
+	bench_see_host(b, "host2", 0);
+	drain.node = (char *)"host1";
+	drain.dry_run = true;
+	dry = bench_ask(b, "drover.v1.Coordinator/Drain", &drain.base);
+	assert_non_null(dry);
+	assert_string_not_equal(dry->plan_id, "");
+	snprintf(id, sizeof(id), "%s", dry->plan_id);
+	bench_forget(b);
+	r.kind = (char *)"plan";
+	r.name = id;
+	m = bench_ask(b, "drover.v1.Coordinator/Explain", &r.base);
+	assert_non_null(m);
+	assert_non_null(m->plan);
+	assert_true(m->plan->holds);
+	assert_string_equal(m->plan->id, id);
+	assert_int_equal(m->plan->drain->n_vms, 3);
+	assert_string_equal(m->plan->drain->vms[0]->target, "host2");
+	assert_int_equal(m->plan->drain->vms[0]->could, 1);
+	assert_string_not_equal(m->plan->drain->vms[0]->turn_why, "");
+	assert_true(m->plan->drain->bound->planned_ms >= m->plan->drain->bound->least_ms);
+	bench_forget(b);
+	r.name = (char *)"ffffffffffffffff";
+	assert_null(bench_ask(b, "drover.v1.Coordinator/Explain", &r.base));
+	assert_int_equal(b->status, MESH_NOT_FOUND);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_explain_guest),
 		cmocka_unit_test(test_explain_blocked_drain),
 		cmocka_unit_test(test_list_waiting),
+		cmocka_unit_test(test_explain_plan),
 	};
 
 	log_open("test", getenv("DROVER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);

@@ -70,6 +70,102 @@ static void test_turns_and_reasons(void **state)
 	assert_int_equal(guest(reply, "small")->order, 2);
 	assert_non_null(strstr(guest(reply, "big")->why, "of 2 that could take it"));
 	assert_string_not_equal(reply->plan->plan_id, "");
+	assert_int_equal(guest(reply, "big")->could, 2);
+	assert_true(guest(reply, "big")->left_bytes < 4096 * MIB - 2048 * MIB);
+	/* Why then, in what the plan shows; and no plan ends before its bound. */
+	assert_non_null(
+		strstr(guest(reply, "big")->turn_why, "at once; long lane: the longest of "));
+	assert_non_null(strstr(guest(reply, "big")->turn_why, "2 left on host1"));
+	assert_non_null(strstr(guest(reply, "small")->turn_why, "the last that leaves host1"));
+	assert_int_equal(reply->plan->bound.critical, PLAN_CRITICAL_OUT);
+	assert_string_equal(reply->plan->bound.node, "host1");
+	assert_true(reply->plan->bound.least_ms > 0);
+	assert_true(reply->plan->bound.planned_ms >= reply->plan->bound.least_ms);
+	assert_true(reply->plan->bound.capped_ms >= reply->plan->bound.least_ms);
+	core_world_free(world);
+}
+
+/* One at a time: who waits is told for whom, and why the limit is there. */
+static void test_why_a_turn_is_later(void **state)
+{
+	struct core_world *world = two_sizes();
+	struct vm_state third = core_world_vm("third", 512);
+	const char *waits = NULL;
+	const struct reply *reply;
+
+	(void)state;
+	world->fleet->options.caps.outbound = 1;
+	core_world_see(world, "host1", &third);
+	reply = ask(world, "host1", NULL);
+	for (size_t i = 0; i < reply->plan->n_vms; i++) {
+		const struct drain_vm *dv = &reply->plan->vms[i];
+
+		assert_true(dv->end_ms > drain_vm_start_ms(dv));
+		if (dv->order == 2)
+			waits = dv->turn_why;
+		else if (dv->order == 1)
+			assert_non_null(strstr(dv->turn_why, "at once"));
+	}
+	if (!waits) {
+		fail_msg("nobody has the second turn");
+		return;
+	}
+	assert_non_null(strstr(waits, "when "));
+	assert_non_null(strstr(waits, " is out: 1 at a time leave host1"));
+	core_world_free(world);
+}
+
+static const struct reply *explain(struct core_world *world, const char *id)
+{
+	struct event event = { .kind = EVENT_EXPLAIN_PLAN, .request = 8 };
+
+	event.explain.plan = id;
+	core_world_forget(world);
+	core_world_step(world, &event);
+	return core_world_reply(world);
+}
+
+/* A kept plan is explained as it was shown, and compared with what is so now; asking changes nothing. */
+static void test_a_plan_is_explained(void **state)
+{
+	struct core_world *world = two_sizes();
+	struct vm_state late = core_world_vm("late", 256);
+	const struct kept_plan *plan;
+	const struct reply *reply;
+	char id[PLAN_ID_BYTES];
+
+	(void)state;
+	text_copy(id, sizeof(id), ask(world, "host1", NULL)->plan->plan_id);
+	reply = explain(world, id);
+	assert_int_equal(reply->kind, REPLY_EXPLAIN);
+	assert_string_equal(reply->plan_id, id);
+	assert_int_equal(reply->effects.count, 0);
+	plan = plan_memory_find(world->fleet, id);
+	if (!plan) {
+		fail_msg("the plan is not kept");
+		return;
+	}
+	assert_int_equal(plan->count, 2);
+	assert_string_equal(plan->moves[0].name, "big");
+	assert_non_null(strstr(plan->moves[0].why, "of 2 that could take it"));
+	assert_non_null(strstr(plan->moves[0].turn_why, "at once"));
+	assert_true(plan->moves[0].end_ms > plan->moves[0].start_ms);
+	assert_int_equal(plan->nodes.count, 1);
+
+	core_world_see(world, "host1", &late);
+	core_world_figures(world, "host2", 4096, 3072);
+	reply = explain(world, id);
+	assert_int_equal(reply->effects.count, 2);
+	assert_string_equal(reply->effects.items[0],
+	                    "late runs on host1, and the plan does not know it");
+	assert_non_null(strstr(reply->effects.items[1], "big cannot go to host2 any more: "));
+	assert_null(world->fleet->drains);
+
+	core_world_drain(world, "host1");
+	reply = explain(world, id);
+	assert_string_equal(reply->effects.items[0], "host1 is being drained by now: drain/1");
+	reply = explain(world, "0123456789abcdef");
+	assert_int_equal(reply->error.code, ERROR_NOT_FOUND);
 	core_world_free(world);
 }
 
@@ -312,6 +408,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns_and_reasons),
+		cmocka_unit_test(test_why_a_turn_is_later),
+		cmocka_unit_test(test_a_plan_is_explained),
 		cmocka_unit_test(test_what_proves_that_there_is_no_place),
 		cmocka_unit_test(test_shared_way),
 		cmocka_unit_test(test_lanes),

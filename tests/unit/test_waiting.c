@@ -54,8 +54,10 @@ static void test_in_a_drain(void **state)
 	assert_true(says(world, "web4", "web4 is number 2 of 2"));
 	assert_true(says(world, "web4", "its turn is in about"));
 	assert_true(says(world, "web4", "held by migration/1, web1, host1 -> host2, for about 40"));
-	assert_true(says(world, "web4", "migration/2, web2"));
-	assert_true(says(world, "web4", "is not known"));
+	/* Of one whose agent has not said yet: what its plan says. */
+	assert_true(says(world, "web4", "migration/2, web2, host1 -> host2, for about "));
+	assert_true(says(world, "web4", " still, as planned"));
+	assert_false(says(world, "web4", "is not known"));
 	assert_true(says(world, "web4", "parallelOutboundMigrationsPerNode"));
 	/* One that moves, and one of a host that is not drained, wait for nothing. */
 	assert_false(says(world, "web1", "wait"));
@@ -73,7 +75,8 @@ static void test_by_itself(void **state)
 	for (size_t i = 0; i < 4; i++)
 		core_world_migrate(world, four[i], "host2");
 	assert_true(says(world, "web4", "migration/4 is number 2 of 2 that wait"));
-	assert_true(says(world, "web4", "held by migration/1"));
+	assert_true(says(world, "web4", "held by migration/1, web1, host1 -> host2, for about "));
+	assert_true(says(world, "web4", " still, as planned"));
 	assert_true(says(world, "web4", "it goes before guests of drains"));
 	core_world_free(world);
 }

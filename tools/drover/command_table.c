@@ -89,9 +89,12 @@ static const struct command commands[] = {
 			 "policy (policy/NAME): whether it holds, and what would repair it. Of a migration "
 			 "(migration/N): its checks, guard against running twice, settings, rounds, "
 			 "downtime, bytes and reason. Of a node (node/NAME) and a drain (drain/N): "
-			 "their state and what is in the way.\n\n"
+			 "their state and what is in the way. Of a plan (plan/ID, from a dry run): whether "
+			 "it still holds, how near it is to what no order could beat and which link decides "
+			 "that, and of each guest why it goes there and why then.\n\n"
 			 "A bare name will do where it is unique.",
-	  .examples = "drover explain vm/web1\ndrover explain migration/42" },
+	  .examples = "drover explain vm/web1\ndrover explain migration/42\n"
+		      "drover explain plan/5f1d9c02a77be340" },
 	{ .name = "why-not", .arguments = "VM NODE", .words_min = 2, .words_max = 2,
 	  .options = ASKS | PRINTS | O(NO_HEADERS), .formats = SHOWABLE, .group = LOOK,
 	  .run = why_not_run, .completion = COMPLETE_VMS, .completion_after = COMPLETE_NODES,
@@ -182,8 +185,9 @@ static const struct command commands[] = {
 			 "(on_poweroff). Autostart is left as it is: with it "
 			 "a reboot of the node starts the guest. While the drain is under way, one that "
 			 "is started is asked again.\n\n"
-			 "A dry run shows each guest's turn, when it starts and how long it takes, its "
-			 "destination and why, and what proves that a guest has none. It names its id: "
+			 "A dry run shows each guest's turn, when it starts and ends, how long it stands "
+			 "still, its destination and why, and what proves that a guest has none. It names "
+			 "its id: \"drover explain plan/ID\" says why in this order, and how good that is; "
 			 "--plan ID does exactly that, or says what has changed since and does "
 			 "nothing.\n\n"
 			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "

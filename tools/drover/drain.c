@@ -132,7 +132,11 @@ static void say_exactly(struct session *s, const struct drained *d, const char *
 			flags = longer;
 		}
 	}
-	session_say(s, "Exactly this: drover drain %s --plan %s%s", d->command, plan_id, flags);
+	session_say(s, "Exactly this: drover drain %s --plan %s%s%s", d->command, plan_id, flags,
+	            s->options->yes || s->options->unmovable == UNMOVABLE_LEAVE
+	                    ? " --unmovable leave"
+	                    : "");
+	session_say(s, "Why so: drover explain plan/%s", plan_id);
 }
 
 /* The command that does without those that have no destination. */

@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <string.h>
 
-static const char *const kinds[] = { "node", "vm", "migration", "drain", "policy" };
+static const char *const kinds[] = { "node", "vm", "migration", "drain", "policy", "plan" };
 
 /* "vm/web1" -> kind "vm", name "web1". False for a bare name. */
 static bool split(const char *word, const char **ret_kind, const char **ret_name)
@@ -144,7 +144,7 @@ enum exit_code explain_run(const struct invocation *invocation)
 
 		fprintf(s.err.file,
 		        "drover: \"%s\" is none of node/NAME, vm/NAME, migration/N, "
-		        "drain/N, policy/NAME\n",
+		        "drain/N, policy/NAME, plan/ID\n",
 		        shown);
 		return EXIT_USAGE;
 	}

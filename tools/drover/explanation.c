@@ -297,6 +297,8 @@ void explanation_print(const struct output *o, const char *asked, const Drover__
 		migration_print(o, e->migration, e->n_settings > 0);
 	if (e->drain)
 		drain_print(o, e->drain);
+	if (e->plan)
+		explanation_print_plan(o, e->plan, clock_wall_ms());
 	if (e->policy)
 		policy_print(o, e->policy, clock_wall_ms());
 	targets_print(o, e);

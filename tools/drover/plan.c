@@ -138,86 +138,132 @@ static void guards_note(const struct output *o, const Drover__V1__Drain *drain)
 		        n, n == 1 ? "guest is" : "guests are", n == 1 ? "its" : "their");
 }
 
+/* Longer ones are told below the table. */
+#define WHY_MOST 40
+
+/* It goes where it goes because that was the best of so many. */
+static bool is_chosen(const Drover__V1__DrainVm *vm)
+{
+	return vm->could && *vm->target && !*vm->reason;
+}
+
+/* In a few words: all that is known of it is in explain plan/ID. */
+static void set_why(struct table *t, size_t column, const struct output *o,
+                    const Drover__V1__DrainVm *vm)
+{
+	const char *reason = plan_reason(vm);
+	char left[OUTPUT_TEXT_BYTES];
+
+	output_bytes(o, vm->left_bytes, left);
+	if (is_chosen(vm) && vm->could == 1)
+		table_set(t, column, "only one, %s left", left);
+	else if (is_chosen(vm))
+		table_set(t, column, "best of %u, %s left", vm->could, left);
+	else
+		table_set(t, column, "%s", strlen(reason) > WHY_MOST ? "see below" : reason);
+}
+
+/* One line each, of those that the table has no room for. */
+static void reasons_note(const struct output *o, const Drover__V1__Drain *drain)
+{
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const Drover__V1__DrainVm *vm = drain->vms[i];
+		_cleanup_free_ char *name = NULL, *reason = NULL;
+
+		if (is_chosen(vm) || strlen(plan_reason(vm)) <= WHY_MOST)
+			continue;
+		name = text_escape(vm->name, o->ascii);
+		reason = text_escape(plan_reason(vm), o->ascii);
+		fprintf(o->file, "%s: %s\n", name, reason);
+	}
+}
+
+enum { TURN, NAME, FROM, MEM, TO, STARTS, ENDS, RANGE, PAUSE, CHECKS, STATE, WHY, COLUMNS };
+
+static void set_times(struct table *t, const struct output *o, const Drover__V1__DrainVm *vm)
+{
+	const char *about = o->exact ? "" : output_get_glyphs(o)->about;
+	const Drover__V1__Prediction *p = vm->prediction;
+	char text[OUTPUT_TEXT_BYTES], low[OUTPUT_TEXT_BYTES], high[OUTPUT_TEXT_BYTES];
+
+	if (vm->start_ms)
+		table_set(t, STARTS, "%s%s", about, output_duration(o, vm->start_ms, text));
+	else if (vm->order)
+		table_set(t, STARTS, "%s", o->exact ? "0" : "at once");
+	if (vm->end_ms)
+		table_set(t, ENDS, "%s%s", about, output_duration(o, vm->end_ms, text));
+	if (!p)
+		return;
+	table_set(t, RANGE, "%s-%s", output_clock(o, p->low_ms, low),
+	          p->high_known ? output_clock(o, p->high_ms, high) : "?");
+	if (p->downtime_ms)
+		table_set(t, PAUSE, "%s%s", about, output_duration(o, p->downtime_ms, text));
+}
+
+static bool all_pass(const Drover__V1__DrainVm *vm)
+{
+	for (size_t i = 0; i < vm->n_checks; i++) {
+		if (vm->checks[i]->verdict != DROVER__V1__CHECK__VERDICT__PASS)
+			return false;
+	}
+	return true;
+}
+
+static void add_guest(struct table *t, const struct output *o, const Drover__V1__Drain *drain,
+                      const Drover__V1__DrainVm *vm, bool say_would)
+{
+	bool blocked = strcmp(vm->state, "blocked") == 0, left = strcmp(vm->state, "left") == 0;
+	bool off = *vm->power && !vm->starts;
+	char text[OUTPUT_TEXT_BYTES], checks[CHECKS_SUMMARY_BYTES];
+
+	table_add_row(t);
+	if (vm->order)
+		table_set(t, TURN, "%u", vm->order);
+	table_set(t, NAME, "%s", vm->name);
+	/* Of one node it is in the command. */
+	if (strcmp(vm->node, drain->node) != 0)
+		table_set(t, FROM, "%s", vm->node);
+	table_set(t, MEM, "%s", output_bytes(o, vm->memory_bytes, text));
+	table_set(t, TO, "%s", vm->target);
+	if (!blocked && !left)
+		set_times(t, o, vm);
+	if (!all_pass(vm))
+		table_set(t, CHECKS, "%s", checks_summary(vm->checks, vm->n_checks, checks));
+	if (say_would)
+		table_set(t, STATE, "%s", would(vm));
+	table_set_colour(t, STATE,
+	                 blocked       ? COLOUR_RED
+	                 : left || off ? COLOUR_YELLOW
+	                               : COLOUR_NONE);
+	set_why(t, WHY, o, vm);
+}
+
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain)
 {
-	enum {
-		TURN,
-		NAME,
-		FROM,
-		MEM,
-		TO,
-		STARTS,
-		TIME,
-		RANGE,
-		PAUSE,
-		SENDS,
-		CHECKS,
-		STATE,
-		WHY,
-		COLUMNS
-	};
 	static const struct column columns[COLUMNS] = {
 		[TURN] = { "#", COLUMN_RIGHT | COLUMN_OPTIONAL },
 		[NAME] = { "VM" },
 		[FROM] = { "FROM", COLUMN_OPTIONAL },
 		[MEM] = { "MEM", COLUMN_RIGHT },
 		[TO] = { "TO" },
-		[STARTS] = { "STARTS", COLUMN_RIGHT | COLUMN_OPTIONAL },
-		[TIME] = { "TIME", COLUMN_RIGHT },
+		[STARTS] = { "STARTS IN", COLUMN_RIGHT | COLUMN_OPTIONAL },
+		[ENDS] = { "ENDS IN", COLUMN_RIGHT | COLUMN_OPTIONAL },
 		[RANGE] = { "9 OF 10", COLUMN_OPTIONAL },
 		[PAUSE] = { "PAUSE", COLUMN_RIGHT | COLUMN_OPTIONAL },
-		[SENDS] = { "SENDS", COLUMN_RIGHT | COLUMN_OPTIONAL },
 		[CHECKS] = { "CHECKS", COLUMN_OPTIONAL },
-		[STATE] = { "WOULD" },
+		[STATE] = { "WOULD", COLUMN_OPTIONAL },
 		[WHY] = { "WHY", COLUMN_OPTIONAL | COLUMN_WRAP },
 	};
 	_cleanup_(table_freep) struct table *t = table_new(o, columns, COLUMNS);
-	char text[OUTPUT_TEXT_BYTES], checks[CHECKS_SUMMARY_BYTES];
+	bool say_would = false;
 
-	for (size_t i = 0; i < drain->n_vms; i++) {
-		const Drover__V1__DrainVm *vm = drain->vms[i];
-		bool blocked = strcmp(vm->state, "blocked") == 0;
-		bool left = strcmp(vm->state, "left") == 0, off = *vm->power && !vm->starts;
-
-		table_add_row(t);
-		if (vm->order || off) {
-			if (vm->order)
-				table_set(t, TURN, "%u", vm->order);
-			output_clock(o, vm->start_ms, text);
-			table_set(t, STARTS, "%s%s",
-			          !vm->start_ms || o->exact ? "" : output_get_glyphs(o)->about,
-			          text);
-		}
-		table_set(t, NAME, "%s", vm->name);
-		/* Of one node it is in the command. */
-		if (strcmp(vm->node, drain->node) != 0)
-			table_set(t, FROM, "%s", vm->node);
-		table_set(t, MEM, "%s", output_bytes(o, vm->memory_bytes, text));
-		table_set(t, TO, "%s", vm->target);
-		if (vm->eta_ms && !blocked) {
-			output_clock(o, vm->eta_ms, text);
-			table_set(t, TIME, "%s%s", o->exact ? "" : output_get_glyphs(o)->about,
-			          text);
-		}
-		if (vm->prediction && !blocked && !left) {
-			const Drover__V1__Prediction *p = vm->prediction;
-			char low[OUTPUT_TEXT_BYTES], high[OUTPUT_TEXT_BYTES];
-
-			table_set(t, RANGE, "%s-%s", output_clock(o, p->low_ms, low),
-			          p->high_known ? output_clock(o, p->high_ms, high) : "?");
-			if (p->downtime_ms)
-				table_set(t, PAUSE, "%s", output_duration(o, p->downtime_ms, text));
-			table_set(t, SENDS, "%s", output_bytes(o, p->bytes, text));
-		}
-		table_set(t, CHECKS, "%s", checks_summary(vm->checks, vm->n_checks, checks));
-		table_set(t, STATE, "%s", would(vm));
-		table_set_colour(t, STATE,
-		                 blocked       ? COLOUR_RED
-		                 : left || off ? COLOUR_YELLOW
-		                               : COLOUR_NONE);
-		table_set(t, WHY, "%s", plan_reason(vm));
-	}
+	/* Where all move there is nothing to say. */
+	for (size_t i = 0; i < drain->n_vms; i++)
+		say_would |= strcmp(would(drain->vms[i]), "move") != 0;
+	for (size_t i = 0; i < drain->n_vms; i++)
+		add_guest(t, o, drain, drain->vms[i], say_would);
 	table_print(t);
+	reasons_note(o, drain);
 	shutdowns_note(o, drain);
 	helps_note(o, drain);
 	against_note(o, drain);
