@@ -242,8 +242,8 @@ int books_check_claim(const struct books_claim *c, struct error *err)
 	if (!identity_name_is_valid(c->name) || strlen(c->name) > BOOKS_NAME_MAX ||
 	    strcmp(c->name, "-") == 0)
 		return error_set(err, ERROR_INVALID,
-		                 "\"%.80s\" cannot be the name of a host: 1 to %d letters, digits "
-		                 "and .-_:@",
+		                 "\"%.80s\" cannot be the name of a host or a person: 1 to %d "
+		                 "letters, digits and .-_:@",
 		                 c->name, BOOKS_NAME_MAX);
 	if (!is_address(c->address))
 		return error_set(err, ERROR_INVALID, "address: \"%.80s\" is not an IP address",

@@ -111,6 +111,11 @@ static void conclude_drain(struct fleet *fleet, struct reply *reply)
 	/* With what is known now of their guards and disks. */
 	drain_judge_amounts(fleet, plan, &counts);
 	deadline_judge(fleet, plan, drain_get_slots(fleet, plan), true);
+	/* The whole takes what its last guest takes. */
+	if (plan->eta_ms < plan->deadline.end_ms)
+		plan->eta_ms = plan->deadline.end_ms;
+	if (plan->eta_high_ms && plan->eta_high_ms < plan->eta_ms)
+		plan->eta_high_ms = plan->eta_ms;
 	for (size_t i = 0; i < plan->n_vms; i++) {
 		struct drain_vm *dv = &plan->vms[i];
 		const struct check *worst = checks_find_worst(&dv->checks, CHECK_FAIL);

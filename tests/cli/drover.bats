@@ -46,6 +46,7 @@ wait_for() {
 	[[ $output == *"drain NODE"* && $output == *"exit status"* ]]
 	run --separate-stderr -0 "$drover" drain -h
 	[[ $output == *"--leave VM"* ]]
+	[ "$("$drover" version -o json | jq -r .version)" != null ]
 	run --separate-stderr -0 "$drover" --version
 	[[ $output == "drover "* ]]
 	run --separate-stderr -0 bash -c "'$drover' completion bash | bash -n"
@@ -665,6 +666,12 @@ write_audit() {
 	[[ $output$stderr != *$'\e'* ]]
 	run --separate-stderr -7 "$drover" audit "$BATS_TEST_TMPDIR/none.log"
 	[[ $stderr == *"none.log: No such file"* ]]
+	# What is no line of a log at all is shown as that, and leaves JSON whole.
+	echo 'root:x:"0' >"$BATS_TEST_TMPDIR/audit.log"
+	run --separate-stderr -1 "$drover" audit "$BATS_TEST_TMPDIR/audit.log"
+	[[ $output == *'root:x:"0'*"not a line of an audit log"* ]]
+	run --separate-stderr -1 "$drover" audit "$BATS_TEST_TMPDIR/audit.log" -o json
+	[ "$(jq -r '.lines[0].stranger, .verified' <<<"$output")" = $'root:x:"0\nfalse' ]
 }
 
 @test "capacity says by its status whether the nodes that are named can be drained" {

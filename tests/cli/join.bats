@@ -97,6 +97,9 @@ joins_audited() { [ "$(joins_of_log | wc -l)" -ge "$1" ]; }
 	[[ $stderr == *"used already, by host2"* ]]
 	two=$(token)
 	id=$("$drover" token list --no-headers --prefix "$BATS_TEST_TMPDIR/host1" | tail -n 1 | cut -d' ' -f1)
+	run -0 "$drover" token list -o json --prefix "$BATS_TEST_TMPDIR/host1"
+	[ "$(jq -r '.tokens[-1] | "\(.id) \(.state) \(.usesLeft)"' <<<"$output")" = "$id good 1" ]
+	[ "$(jq -r '[.tokens[].lastUsedBy] | index("host2") != null' <<<"$output")" = true ]
 	"$drover" token revoke "$id" --prefix "$BATS_TEST_TMPDIR/host1"
 	run --separate-stderr -8 join 3 "$two"
 	[[ $stderr == *"not known here"* ]]

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "proto/audit/audit_read.h"
 #include "proto/audit/audit_text.h"
+#include "proto/json.h"
 #include "tools/drover/render.h"
 
 #include <inttypes.h>
@@ -106,12 +107,30 @@ static void add_row(struct table *t, const char *line)
 	table_set(t, AT_OUTCOME, "%s%s%s", outcome, *reason ? ": " : "", reason);
 }
 
+/* What somebody has put there is shown, and is no line of the log: neither a row of fields nor JSON. */
+static void take_stranger(struct printing *p, const char *line)
+{
+	if (p->table) {
+		table_add_row(p->table);
+		table_set(p->table, AT_ABOUT, "%s", line);
+		table_set(p->table, AT_OUTCOME, "not a line of an audit log");
+		return;
+	}
+	fputs(!p->array ? "" : p->printed ? "," : "{\"lines\":[", p->out->file);
+	fputs("{\"stranger\":", p->out->file);
+	json_write_string(p->out->file, line);
+	fputs(p->array ? "}" : "}\n", p->out->file);
+}
+
 static void take_line(const char *text, void *context)
 {
 	struct printing *p = context;
 	_cleanup_free_ char *line = printable_new(text);
+	size_t bytes = strlen(line);
 
-	if (p->table)
+	if (strncmp(line, "{\"seq\":", 7) != 0 || line[bytes - 1] != '}')
+		take_stranger(p, line);
+	else if (p->table)
 		add_row(p->table, line);
 	else
 		fprintf(p->out->file, "%s%s%s",

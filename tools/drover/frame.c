@@ -402,7 +402,9 @@ void progress_print_plan(const struct output *o, const Drover__V1__Drain *d,
 		return;
 	fprintf(o->file, "%*s  ", indent, "");
 	if (d->parallel) {
-		fprintf(o->file, "%u at a time", d->parallel);
+		/* Of several nodes each has as many. */
+		fprintf(o->file, "%u at a time%s", d->parallel,
+		        strchr(d->node, ',') ? " from each" : "");
 		comma = ", ";
 	}
 	if (bandwidth_bytes_per_s) {

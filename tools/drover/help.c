@@ -365,8 +365,8 @@ enum exit_code man_run(const struct invocation *invocation)
 
 enum exit_code version_run(const struct invocation *invocation)
 {
-	(void)invocation;
-	puts("drover " DROVER_VERSION);
+	puts(invocation->options.format == OUTPUT_JSON ? "{\"version\":\"" DROVER_VERSION "\"}"
+	                                               : "drover " DROVER_VERSION);
 	return EXIT_DONE;
 }
 

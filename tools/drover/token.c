@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "proto/json.h"
 #include "tools/drover/commands.h"
 #include "tools/drover/setup.h"
 
@@ -54,6 +55,31 @@ static void add_token(struct table *t, const struct books_token *k, uint64_t now
 	table_set(t, TOKEN_USED_BY, "%s", k->used_by);
 }
 
+/* One object: {"tokens":[{"id":"6fff35ab",...}]}. A token of any host has no node. */
+static void print_tokens(const struct session *s, const struct books *books, uint64_t now_ms)
+{
+	FILE *to = s->out.file;
+	char text[CLOCK_TEXT_BYTES];
+
+	fputs("{\"tokens\":[", to);
+	for (size_t i = 0; i < books->n_tokens; i++) {
+		const struct books_token *k = &books->tokens[i];
+
+		fprintf(to, "%s{\"id\":\"%s\",", i ? "," : "", token_format_id(k->id, text));
+		fprintf(to, "\"state\":\"%s\",\"usesLeft\":%u,\"node\":",
+		        k->uses_left == 0         ? "used"
+		        : k->expires_ms <= now_ms ? "expired"
+		                                  : "good",
+		        k->uses_left);
+		json_write_string(to, k->node);
+		fprintf(to,
+		        ",\"ends\":\"%s\",\"lastUsedBy\":", clock_format_wall(k->expires_ms, text));
+		json_write_string(to, k->used_by);
+		fputc('}', to);
+	}
+	fputs("]}\n", to);
+}
+
 enum exit_code token_list_run(const struct invocation *invocation)
 {
 	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
@@ -67,6 +93,10 @@ enum exit_code token_list_run(const struct invocation *invocation)
 		return code;
 	if (authority_list(paths.authority, &books, &err) < 0)
 		return setup_fail(&s, "listing the tokens", &err);
+	if (s.out.format == OUTPUT_JSON) {
+		print_tokens(&s, &books, clock_wall_ms());
+		return EXIT_DONE;
+	}
 	t = table_new(&s.out, token_columns, TOKEN_COLUMNS);
 	for (size_t i = 0; i < books.n_tokens; i++)
 		add_token(t, &books.tokens[i], clock_wall_ms());
