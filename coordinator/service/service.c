@@ -242,67 +242,63 @@ static void handle_watch(struct mesh_incoming *in, const Drover__V1__WatchReques
 
 /* --- status --- */
 
-static Drover__V1__Setting *setting_new(const struct coordinator *c, const char *name,
-                                        const char *value, bool from_file)
+struct setting_list {
+	Drover__V1__Setting **items;
+	size_t n;
+};
+
+static void add_setting(const struct coordinator *c, struct setting_list *to, const char *name,
+                        const char *value, bool from_file)
 {
-	return view_setting_new(name, value, from_file ? c->settings_path : "built-in default");
+	to->items = xreallocarray(to->items, to->n + 1, sizeof(Drover__V1__Setting *));
+	to->items[to->n++] = view_setting_new(name, value,
+	                                      from_file ? c->settings_path : "built-in default");
 }
 
-static size_t settings_fill(const struct coordinator *c, Drover__V1__Setting **to)
+size_t service_list_settings(const struct coordinator *c, Drover__V1__Setting ***ret)
 {
 	const struct coordinator_settings *s = c->settings;
 	char text[UNITS_TEXT_BYTES];
-	size_t n = 0;
+	struct setting_list list = { 0 };
 
 #define NUMBER(name, value, noted)                                         \
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)(value)); \
-	to[n++] = setting_new(c, name, text, noted)
+	add_setting(c, &list, name, text, noted)
 	NUMBER("parallelMigrationsPerCluster", s->migrations_per_cluster,
 	       s->set.migrations_per_cluster);
 	NUMBER("parallelOutboundMigrationsPerNode", s->outbound_per_node, s->set.outbound_per_node);
 	NUMBER("parallelInboundMigrationsPerNode", s->inbound_per_node, s->set.inbound_per_node);
 	NUMBER("preparingMigrationsPerNode", s->preparing_per_node, s->set.preparing_per_node);
 #undef NUMBER
-	to[n++] = setting_new(c, "completionTimeoutPerGiB",
-	                      units_format_duration(s->completion_timeout_per_gib_ms, text),
-	                      s->set.completion_timeout);
-	to[n++] = setting_new(c, "progressTimeout",
-	                      units_format_duration(s->progress_timeout_ms, text),
-	                      s->set.progress_timeout);
-	to[n++] = setting_new(c, "shutdownTimeout",
-	                      units_format_duration(s->shutdown_timeout_ms, text),
-	                      s->set.shutdown_timeout);
-	to[n++] = setting_new(
-		c, "bandwidthPerMigration",
-		s->bandwidth_per_migration_bytes_per_s
-			? units_format_rate(s->bandwidth_per_migration_bytes_per_s, text)
-			: "no limit",
-		s->set.bandwidth);
-	to[n++] = setting_new(c, "maxDowntime", units_format_duration(s->max_downtime_ms, text),
-	                      s->set.max_downtime);
-	to[n++] = setting_new(c, "ladder", strategy_ladder_name(s->strategy.ladder), s->set.ladder);
-#define PERMISSION(name, value, noted) to[n++] = setting_new(c, name, (value) ? "yes" : "no", noted)
+	add_setting(c, &list, "completionTimeoutPerGiB",
+	            units_format_duration(s->completion_timeout_per_gib_ms, text),
+	            s->set.completion_timeout);
+	add_setting(c, &list, "progressTimeout",
+	            units_format_duration(s->progress_timeout_ms, text), s->set.progress_timeout);
+	add_setting(c, &list, "shutdownTimeout",
+	            units_format_duration(s->shutdown_timeout_ms, text), s->set.shutdown_timeout);
+	add_setting(c, &list, "bandwidthPerMigration",
+	            s->bandwidth_per_migration_bytes_per_s
+	                    ? units_format_rate(s->bandwidth_per_migration_bytes_per_s, text)
+	                    : "no limit",
+	            s->set.bandwidth);
+	add_setting(c, &list, "maxDowntime", units_format_duration(s->max_downtime_ms, text),
+	            s->set.max_downtime);
+	add_setting(c, &list, "ladder", strategy_ladder_name(s->strategy.ladder), s->set.ladder);
+#define PERMISSION(name, value, noted) add_setting(c, &list, name, (value) ? "yes" : "no", noted)
 	PERMISSION("allowAutoConverge", s->strategy.allow_auto_converge, s->set.auto_converge);
 	PERMISSION("allowPostCopy", s->strategy.allow_post_copy, s->set.post_copy);
 	PERMISSION("allowWorkloadDisruption", s->strategy.allow_disruption, s->set.disruption);
 #undef PERMISSION
 	snprintf(text, sizeof(text), "%u", s->transfer.connections ? s->transfer.connections : 1);
-	to[n++] = setting_new(c, "parallelConnections", text, s->set.connections);
-	to[n++] = setting_new(c, "compression", compression_name(s->transfer.compression),
-	                      s->set.compression);
-	to[n++] = setting_new(c, "offMigrationNetwork", s->stop_off_network ? "stop" : "warn",
-	                      s->set.off_network);
-	to[n++] = setting_new(c, "lanes", s->shortest_first ? "shortest-first" : "fair",
-	                      s->set.lanes);
-	return n;
-}
-
-#define SETTINGS_MAX 17
-
-size_t service_list_settings(const struct coordinator *c, Drover__V1__Setting ***ret)
-{
-	*ret = xcalloc(SETTINGS_MAX, sizeof(**ret));
-	return settings_fill(c, *ret);
+	add_setting(c, &list, "parallelConnections", text, s->set.connections);
+	add_setting(c, &list, "compression", compression_name(s->transfer.compression),
+	            s->set.compression);
+	add_setting(c, &list, "offMigrationNetwork", s->stop_off_network ? "stop" : "warn",
+	            s->set.off_network);
+	add_setting(c, &list, "lanes", s->shortest_first ? "shortest-first" : "fair", s->set.lanes);
+	*ret = list.items;
+	return list.n;
 }
 
 #define ATTENTION_LIMIT 10
@@ -375,8 +371,7 @@ static void handle_status(struct mesh_incoming *in, const Drover__V1__GetStatusR
 		s->policies_violated += policy->kept.violated_wall_ms != 0;
 	}
 	fill_attention(c, s);
-	s->limits = xcalloc(SETTINGS_MAX, sizeof(*s->limits));
-	s->n_limits = settings_fill(c, s->limits);
+	s->n_limits = service_list_settings(c, &s->limits);
 	mesh_reply(in, &s->base);
 	view_free(s);
 }
@@ -417,8 +412,7 @@ static void explain_found(struct coordinator *c, struct mesh_incoming *in, const
 			view_add_waiting_lines(c->fleet, vm, x);
 		x->n_settings = view_settings_new(&migration->kept, &x->settings);
 	} else {
-		x->settings = xcalloc(SETTINGS_MAX, sizeof(*x->settings));
-		x->n_settings = settings_fill(c, x->settings);
+		x->n_settings = service_list_settings(c, &x->settings);
 	}
 	mesh_reply(in, &x->base);
 	view_free(x);
