@@ -19,6 +19,15 @@ drover_test(NAME test_agents_hold LABEL sim WAITS TIMEOUT 300
 drover_test(NAME test_agents_ladder LABEL sim WAITS TIMEOUT 300
 	SOURCES sim/test_agents_ladder.c sim/agents_story.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
+drover_test(NAME test_agents_halves LABEL sim WAITS TIMEOUT 300
+	SOURCES sim/test_agents_halves.c sim/agents_story.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
+drover_test(NAME test_agents_postcopy LABEL sim WAITS TIMEOUT 300
+	SOURCES sim/test_agents_postcopy.c sim/agents_story.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
+drover_test(NAME test_agents_suspend LABEL sim WAITS TIMEOUT 300
+	SOURCES sim/test_agents_suspend.c sim/agents_story.c sim/agents.c
+	LIBS drover_agent drover_hypervisor_fake)
 drover_test(NAME test_agents_lanes LABEL sim WAITS TIMEOUT 300
 	SOURCES sim/test_agents_lanes.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)

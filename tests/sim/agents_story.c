@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -67,6 +68,29 @@ void agents_finish(struct agents *t)
 	assert_int_equal(fake_world_get_most_running(t->world, t->uuid), 1);
 	assert_true(agents_until(t, agents_is_clean, t));
 	agents_free(t);
+}
+
+void agents_expect_decision(const struct agents *t, const char *text)
+{
+	if (!strstr(t->report.decisions, text))
+		fail_msg("no \"%s\" in:\n%s", text, t->report.decisions);
+}
+
+bool agents_runs_there(void *context)
+{
+	return agents_state_on(context, 1) == VM_RUNNING;
+}
+
+struct agents *agents_start_post_copy(enum fake_fault fault)
+{
+	struct agents *t = agents_begin(&agents_wild, (struct strategy){ .allow_post_copy = true },
+	                                true);
+
+	t->completion_timeout_ms_per_gib = 2000;
+	fake_world_inject(t->world, t->uuid, fault);
+	agents_order(t);
+	assert_true(agents_until(t, agents_runs_there, t));
+	return t;
 }
 
 struct delay {

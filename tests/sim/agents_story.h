@@ -35,5 +35,13 @@ void agents_expect_arrived(struct agents *t);
 /* The end that every test has: the guest never ran twice, and nothing is left of the move. Frees @t. */
 void agents_finish(struct agents *t);
 
+/* The report has a decision with this in it. */
+void agents_expect_decision(const struct agents *t, const char *text);
+/* Whether the guest runs on the second host; @context is the struct agents. */
+bool agents_runs_there(void *context);
+
+/* A move of agents_wild that has switched to post-copy, in which @fault is to happen. */
+struct agents *agents_start_post_copy(enum fake_fault fault);
+
 /* Lets so much time pass: for what must not happen. */
 void agents_let_pass(struct agents *t, uint64_t ms);

@@ -80,11 +80,6 @@ static bool is_paused_there(void *context)
 	return agents_state_on(context, 1) == VM_PAUSED;
 }
 
-static bool runs_there(void *context)
-{
-	return agents_state_on(context, 1) == VM_RUNNING;
-}
-
 static bool is_not_there(void *context)
 {
 	return agents_state_on(context, 1) == VM_UNKNOWN;
@@ -122,7 +117,7 @@ static void test_two_step_is_committed(void **state)
 	assert_int_equal(agents_leases(t, 1), 1);
 
 	declare_dead(t, 1, "host1");
-	assert_true(agents_until(t, runs_there, t));
+	assert_true(agents_until(t, agents_runs_there, t));
 	assert_true(agents_until(t, has_no_lease, t));
 	a = fence(t, 1, "host1", t->epoch - 1, t->epoch);
 	assert_int_equal(a.n_guests, 1);
@@ -159,7 +154,7 @@ static void test_destination_agent_restarted(void **state)
 	agents_kill(t, 1);
 	agents_start(t, 1);
 	declare_dead(t, 1, "host1");
-	assert_true(agents_until(t, runs_there, t));
+	assert_true(agents_until(t, agents_runs_there, t));
 	assert_true(agents_until(t, has_no_lease, t));
 	agents_kill(t, 1);
 	agents_start(t, 1);
@@ -217,7 +212,7 @@ static void test_source_comes_back(void **state)
 
 	(void)state;
 	declare_dead(t, 1, "host1");
-	assert_true(agents_until(t, runs_there, t));
+	assert_true(agents_until(t, agents_runs_there, t));
 	assert_true(agents_until(t, has_no_lease, t));
 	agents_start(t, 0);
 	agents_let_pass(t, 1500);
