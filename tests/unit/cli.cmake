@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The command line: parser, text, rendering; and the client against a coordinator made of replies.
-foreach(module text command render prediction progress roll)
+foreach(module text command render explain prediction progress roll)
 	drover_test(NAME test_cli_${module} LABEL unit SOURCES unit/test_cli_${module}.c
 		LIBS drover_cli)
 endforeach()
