@@ -231,7 +231,7 @@ static unsigned long read_cpu(pid_t pid)
 }
 
 /* The next one that it would get. */
-static rlim_t find_free_descriptor(pid_t pid)
+static rlim_t scan_descriptors(pid_t pid)
 {
 	char path[64], to[64];
 
@@ -240,6 +240,21 @@ static rlim_t find_free_descriptor(pid_t pid)
 		if (readlink(path, to, sizeof(to)) < 0)
 			return (rlim_t)fd;
 	}
+}
+
+/* What it has open for a moment only is not taken for used. */
+static rlim_t find_free_descriptor(pid_t pid)
+{
+	rlim_t least = scan_descriptors(pid);
+
+	for (int i = 0; i < 50; i++) {
+		rlim_t fd = scan_descriptors(pid);
+
+		if (fd < least)
+			least = fd;
+		poll(NULL, 0, 2);
+	}
+	return least;
 }
 
 static bool is_later(const struct tunnel_status *s, uint64_t context)
