@@ -474,6 +474,8 @@ int journal_decode_fence(const struct journal_record *r, struct fence *ret, stru
 		return -ERROR_INVALID;
 	if (copy(m->node, f.node, sizeof(f.node), "fenced node", err) < 0)
 		return -ERROR_INVALID;
+	if (!f.node[0])
+		return error_set(err, ERROR_INVALID, "it fences no host");
 	f.epoch = m->epoch;
 	*ret = f;
 	return 0;

@@ -339,18 +339,28 @@ int journal_state_write_fence(struct journal_state *s, struct journal *j, const 
 	uint8_t *payload;
 	size_t bytes;
 
-	if (s->fences.count >= FENCES_MAX)
+	/* One that is known takes no more room than before. */
+	if (s->fences.count >= FENCES_MAX && !fences_cover(&s->fences, f->node, 0))
 		return error_set(err, ERROR_NO_SPACE, "%d hosts were declared dead already",
 		                 FENCES_MAX);
 	payload = journal_encode_fence(f, &bytes);
 	return write_record(s, j, JOURNAL_TYPE_FENCE, payload, bytes, err);
 }
 
-/* About what the fold would take as a file. */
+/* About what the fold would take as a file. What may be long counts as it is: an estimate far below the
+ * truth would have the file written anew with each record. */
 static size_t live_bytes(const struct journal_state *s)
 {
-	return 4096 + 300 * (s->n_attempts + s->n_reservations + s->n_things) + 64 * s->n_released +
-	       64 * s->fences.count;
+	size_t bytes = 4096 + 300 * (s->n_attempts + s->n_reservations + s->n_things) +
+	               64 * s->n_released + 64 * s->fences.count;
+
+	for (size_t i = 0; i < s->n_attempts; i++) {
+		const struct journal_attempt *a = &s->attempts[i];
+
+		bytes += strlen(a->reason) + strlen(a->decisions) + strlen(a->verification) +
+		         strlen(a->copied);
+	}
+	return bytes;
 }
 
 bool journal_state_wants_compaction(const struct journal_state *s, const struct journal *j)

@@ -6,6 +6,7 @@
  * who named it. */
 #include "agent/kernel/admission_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,8 +84,8 @@ static void judge_kind(const struct vm_interface *n, const struct network_facts 
 		                 device, n->mtu);
 		return;
 	}
-	if (fit == NETWORK_FITS)
-		c->verdict = CHECK_PASS;
+	assert(fit == NETWORK_FITS);
+	c->verdict = CHECK_PASS;
 }
 
 static void judge_network(const struct vm_interface *n, const struct network_finding *f,

@@ -226,8 +226,7 @@ static void take_measure(struct ladder *l, const struct vm_job *job, bool overdu
 static bool is_moment(const struct ladder *l, const struct vm_job *job, bool pass_begins,
                       uint64_t now_ms)
 {
-	if (job->iteration < 2)
-		return false;
+	assert(job->iteration >= 2);
 	if (now_ms - l->wanted_since_ms >= LADDER_MINIMUM_WAIT_MS)
 		return true;
 	return pass_begins && (l->best_bytes == UINT64_MAX ||

@@ -12,8 +12,12 @@
 #include <string.h>
 #include <strings.h>
 
-/* Devices that nobody expects are listed while there is room for what comes after them. */
+/* State, identity, definition, vcpus, memory. */
+#define BEFORE_DISKS 5
+/* Interfaces that nobody expects are listed while there is room for what comes after them. */
 #define ROOM_FOR_THE_REST 4
+static_assert(BEFORE_DISKS + 2 * VM_DISKS_MAX + VM_INTERFACES_MAX + ROOM_FOR_THE_REST <= CHECKS_MAX,
+              "no room for disks that nobody expects");
 
 /* The end of a path tells more than its beginning. */
 #define PATH_SHOWN 60
@@ -179,7 +183,7 @@ static void judge_disk(const struct verification_input *in, const struct vm_disk
 		set_verdict(c, is_same_disk(left, found));
 	} else if (!state) {
 		admission_measured(c, "%s; what QEMU has was not measured: %.60s", text,
-		                   in->devices_why ? in->devices_why : "");
+		                   in->devices_why);
 	} else if (!state->opened) {
 		admission_measured(c, "%s; not opened by QEMU: %.60s", text, state->why);
 	} else {
@@ -202,8 +206,7 @@ static void judge_disks(const struct verification_input *in, struct check_list *
 		char text[DISK_TEXT_BYTES];
 		struct check *c;
 
-		if (find_disk(in->left, d->target) ||
-		    list->count + VM_INTERFACES_MAX + ROOM_FOR_THE_REST >= CHECKS_MAX)
+		if (find_disk(in->left, d->target))
 			continue;
 		c = admission_add(list, "");
 		snprintf(c->id, sizeof(c->id), "disk/%s", d->target);
@@ -273,7 +276,7 @@ static void judge_interface(const struct verification_input *in, const struct vm
 		same = false;
 		admission_measured(c, "%s %.60s, link %s; its tap was not measured: %.60s",
 		                   found->type, found->source, found->link_down ? "down" : "up",
-		                   plug ? plug->why : (in->devices_why ? in->devices_why : ""));
+		                   plug ? plug->why : in->devices_why);
 	} else if (strcmp(plug->device, wanted) != 0) {
 		same = false;
 		admission_measured(c, "%s %.60s, link %s; its tap %s is in %s", found->type,

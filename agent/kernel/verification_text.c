@@ -33,7 +33,7 @@ static bool put_check(const struct check *c, char *ret, size_t bytes)
 	put_field(c->remedy, remedy);
 	n = snprintf(ret, bytes, "%s\t%d\t%s\t%s\t%s\n", id, (int)c->verdict, measured, required,
 	             remedy);
-	if (n >= 0 && (size_t)n < bytes)
+	if ((size_t)n < bytes)
 		return true;
 	ret[0] = '\0';
 	return false;

@@ -3,15 +3,19 @@ foreach(module admission admission_guest admission_host admission_network reason
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		unit/admission_fixture.c LIBS drover_kernel)
 endforeach()
-foreach(module admission_disks admission_link fences garbage ladder lanes recovery remnants reservations reservations_room guard resolve verification)
+foreach(module admission_disks admission_link fences garbage ladder ladder_moments lanes recovery remnants reservations reservations_room guard resolve)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_kernel)
+endforeach()
+foreach(module verification verification_devices)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
+		unit/verification_fixture.c LIBS drover_kernel)
 endforeach()
 drover_test(NAME test_pace LABEL unit SOURCES unit/test_pace.c LIBS drover_kernel)
 drover_test(NAME test_ports LABEL unit SOURCES unit/test_ports.c LIBS drover_ports)
 drover_test(NAME test_storage_proof LABEL unit SOURCES unit/test_storage_proof.c LIBS drover_storage)
 drover_test(NAME test_storage_image LABEL unit SOURCES unit/test_storage_image.c LIBS drover_storage)
-foreach(module attempt journal journal_state)
+foreach(module attempt journal journal_codec journal_state)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_journal)
 endforeach()

@@ -161,6 +161,33 @@ static void test_too_many_disks(void **state)
 	assert_true(fixture_list.count <= CHECKS_MAX);
 }
 
+/* Counts of places and bindings beyond their arrays: what is in the arrays is judged, and no more. */
+static void test_too_many_places(void **state)
+{
+	struct admission_input in = admission_fixture();
+
+	(void)state;
+	fixture_vm.n_places = VM_PLACES_MAX + 1;
+	for (size_t i = 0; i < VM_PLACES_MAX; i++) {
+		strcpy(fixture_vm.places[i].name, "serial/0");
+		fixture_places[i] = (struct place_finding){ .measured = true, .usable = true };
+	}
+	assert_non_null(
+		strstr(admission_judged(&in, "serial")->required, "16 addresses and paths"));
+	in = admission_fixture();
+	fixture_vm.n_bindings = VM_BINDINGS_MAX + 1;
+	fixture_vm.hugepage_bytes = 2 * MIB;
+	for (size_t i = 0; i < VM_BINDINGS_MAX; i++)
+		fixture_vm.bindings[i] = (struct vm_binding){ .nodes = 1, .bytes = 16 * MIB };
+	in.hugepages = (struct hugepage_finding){ .measured = true,
+		                                  .free_bytes = 256 * MIB,
+		                                  .nodes = 1,
+		                                  .node_free_bytes = { 256 * MIB } };
+	assert_int_equal(admission_judged(&in, "hugepages")->verdict, CHECK_PASS);
+	in.hugepages.free_bytes = in.hugepages.node_free_bytes[0] = 254 * MIB;
+	assert_non_null(strstr(admission_refused(&in, "hugepages")->required, "256 MiB"));
+}
+
 /* What nobody looked at does not pass. */
 static void test_unmeasured_fails(void **state)
 {
@@ -363,6 +390,10 @@ static void test_node(void **state)
 	assert_non_null(strstr(admission_refused(&in, "node")->remedy, "drover uncordon host2"));
 	in.node_reason = NULL;
 	assert_string_equal(admission_refused(&in, "node")->measured, "host2 is cordoned");
+	in.maintenance = true;
+	assert_string_equal(admission_refused(&in, "node")->measured, "host2 is in maintenance");
+	in.draining = true;
+	assert_string_equal(admission_refused(&in, "node")->measured, "host2 is draining");
 	in = admission_fixture();
 	in.incoming_allowed = false;
 	admission_refused(&in, "node");
@@ -410,6 +441,12 @@ static void test_post_copy(void **state)
 	in.unprivileged_userfaultfd = 0;
 	in.qemu_user = "root";
 	assert_int_equal(admission_judged(&in, "post-copy")->verdict, CHECK_PASS);
+	in.qemu_user = "0";
+	assert_int_equal(admission_judged(&in, "post-copy")->verdict, CHECK_PASS);
+	in.qemu_user = "+0"; /* as libvirt has a number that is no name */
+	assert_int_equal(admission_judged(&in, "post-copy")->verdict, CHECK_PASS);
+	in.qemu_user = NULL;
+	assert_non_null(strstr(admission_refused(&in, "post-copy")->measured, "its default user"));
 	in.qemu_user = "libvirt-qemu";
 	assert_non_null(strstr(admission_refused(&in, "post-copy")->measured, "libvirt-qemu"));
 }
@@ -453,6 +490,7 @@ int main(void)
 		cmocka_unit_test(test_memory_available),
 		cmocka_unit_test(test_nonsense_from_a_peer),
 		cmocka_unit_test(test_too_many_disks),
+		cmocka_unit_test(test_too_many_places),
 		cmocka_unit_test(test_unmeasured_fails),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_port),

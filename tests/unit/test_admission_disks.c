@@ -297,6 +297,11 @@ static void test_incremental_is_offered(void **state)
 	vm.disks[1].read_only = true;
 	assert_non_null(strstr(refused(&in, "disk/vda")->remedy,
 	                       "drover migrate web1 --incremental copies it"));
+	/* Its chain tells that it is built on another, whether libvirt says so or not. */
+	vm.disks[0].built_on_another = false;
+	disks[1].proved = true;
+	assert_non_null(strstr(refused(&in, "disk/vda")->remedy,
+	                       "drover migrate web1 --incremental copies it"));
 }
 
 /* Disks that were not chosen are not copied, and take no room; a name that no disk has is refused. */
@@ -317,6 +322,15 @@ static void test_chosen_disks(void **state)
 	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_PASS);
 	strcpy(only.copy_only, "vdb,vd,vda");
 	assert_non_null(strstr(refused(&in, "disk/vd")->measured, "no such disk"));
+	/* A name that is longer than any disk's is cut in what is told of it, and is nobody's. */
+	memset(only.copy_only, 'v', 60);
+	strcpy(only.copy_only + 60, ",vda");
+	refused(&in, "disk/vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv");
+	/* Where nothing is copied a choice is of no account: what is wrong with sharing is the answer. */
+	in.copy_disks = in.copies_disks = false;
+	strcpy(only.copy_only, "vdb");
+	disks[0].proved = false;
+	assert_string_equal(refused(&in, "disk/vda")->remedy, "mount the same storage");
 }
 
 /* An administrator's word stands for a proof that cannot be had, and never for one to the contrary; it is
@@ -339,6 +353,10 @@ static void test_unsafe(void **state)
 	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_PASS);
 	images[0].exists = true;
 	refused(&in, "disk/vda");
+	/* A disk that is not copied, beside others that are, is taken on that word too. */
+	vm.disks[0].read_only = true;
+	assert_int_equal(judged(&in, "disk/vda")->verdict, CHECK_WARN);
+	vm.disks[0].read_only = false;
 	disks[0].measured = false;
 	refused(&in, "disk/vda");
 }
@@ -425,6 +443,35 @@ static void test_worst_case(void **state)
 	}
 	strcpy(d.format, "raw");
 	assert_int_equal(admission_image_bytes(&d), 100 * 1024 * GIB);
+	/* A size that nobody measured, or that no disk has, gives no room to reserve. */
+	d.capacity_bytes = ADMISSION_DISK_MAX_BYTES + 1;
+	assert_int_equal(admission_image_bytes(&d), 0);
+	d.capacity_bytes = 0;
+	assert_int_equal(admission_image_bytes(&d), 0);
+}
+
+/* More disks than a description has places for: those that have one are read, and no other. */
+static void test_more_disks_than_places(void **state)
+{
+	struct transfer only = { .copy_only = "vd99" };
+	struct disk_room rooms[VM_DISKS_MAX];
+	struct admission_input in = alone();
+
+	(void)state;
+	while (vm.n_disks < VM_DISKS_MAX) {
+		char target[16];
+
+		snprintf(target, sizeof(target), "vd%zu", vm.n_disks);
+		add_disk(target, GIB / 16);
+	}
+	vm.n_disks = VM_DISKS_MAX + 1;
+	vm.disks[0].capacity_bytes = GIB / 16;
+	assert_int_equal(judged(&in, "disk/vd31")->verdict, CHECK_PASS);
+	assert_int_equal(admission_disk_rooms(&vm, disks, NULL, images, rooms), 1);
+	assert_int_equal(rooms[0].bytes, VM_DISKS_MAX * (GIB / 16));
+	assert_null(admission_find_backing(&vm, &vm.disks[0]));
+	in.transfer = &only;
+	assert_non_null(strstr(refused(&in, "disk/vd99")->measured, "no such disk"));
 }
 
 /* Room is taken by file system, for the disks that are copied alone. */
@@ -477,14 +524,23 @@ static void test_two_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_copied),       cmocka_unit_test(test_not_asked_for),
-		cmocka_unit_test(f20_room),          cmocka_unit_test(f19_place),
-		cmocka_unit_test(test_not_copied),   cmocka_unit_test(test_backing_chain),
-		cmocka_unit_test(test_incremental),  cmocka_unit_test(test_incremental_is_offered),
-		cmocka_unit_test(test_chosen_disks), cmocka_unit_test(test_unsafe),
-		cmocka_unit_test(test_media),        cmocka_unit_test(test_shared_is_not_copied),
-		cmocka_unit_test(test_asked_again),  cmocka_unit_test(test_worst_case),
-		cmocka_unit_test(test_rooms),        cmocka_unit_test(test_two_ports),
+		cmocka_unit_test(test_copied),
+		cmocka_unit_test(test_not_asked_for),
+		cmocka_unit_test(f20_room),
+		cmocka_unit_test(f19_place),
+		cmocka_unit_test(test_not_copied),
+		cmocka_unit_test(test_backing_chain),
+		cmocka_unit_test(test_incremental),
+		cmocka_unit_test(test_incremental_is_offered),
+		cmocka_unit_test(test_chosen_disks),
+		cmocka_unit_test(test_unsafe),
+		cmocka_unit_test(test_media),
+		cmocka_unit_test(test_shared_is_not_copied),
+		cmocka_unit_test(test_asked_again),
+		cmocka_unit_test(test_worst_case),
+		cmocka_unit_test(test_more_disks_than_places),
+		cmocka_unit_test(test_rooms),
+		cmocka_unit_test(test_two_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

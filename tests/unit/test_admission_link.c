@@ -58,7 +58,7 @@ static const struct check *judged(const struct admission_input *in, const char *
 		if (strcmp(list.items[i].id, id) == 0)
 			return &list.items[i];
 	fail_msg("there is no check %s", id);
-	return NULL;
+	abort();
 }
 
 static void assert_check(const struct admission_input *in, const char *id,
@@ -290,6 +290,27 @@ static void f56_node_that_is_missing(void **state)
 	assert_check(&in, "hugepages", CHECK_PASS, "they are here; the guest uses no huge pages");
 }
 
+/* Many nodes are named as far as a line reaches; the guest is refused all the same. */
+static void f56_many_nodes(void **state)
+{
+	struct admission_input in = fitting();
+
+	(void)state;
+	vm.hugepage_bytes = 2 * MIB;
+	vm.bindings[0] = (struct vm_binding){ .nodes = UINT64_MAX << 1, .bytes = 64 * MIB };
+	vm.n_bindings = 1;
+	in.hugepages = (struct hugepage_finding){ .measured = true, .nodes = 1 };
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_FAIL);
+	assert_non_null(strstr(judged(&in, "hugepages")->measured, "no NUMA node 1, 2, 3, 4"));
+	vm.n_bindings = 0;
+	in.hugepages.nodes = UINT64_MAX;
+	for (size_t i = 0; i < HUGEPAGE_NODES_MAX; i++)
+		in.hugepages.node_free_bytes[i] = MIB;
+	in.hugepages.free_bytes = 64 * MIB;
+	assert_int_equal(judged(&in, "hugepages")->verdict, CHECK_FAIL);
+	assert_non_null(strstr(judged(&in, "hugepages")->measured, "(node0 1 MiB, node1 1 MiB"));
+}
+
 /* A ratio other than one is in the sum that is shown. */
 static void test_overcommit_is_shown(void **state)
 {
@@ -447,6 +468,8 @@ static void test_claimed_link(void **state)
 	assert_int_equal(c->verdict, CHECK_WARN);
 	assert_non_null(strstr(c->remedy, "port 49154 does not answer"));
 	assert_non_null(strstr(c->remedy, "migration/link"));
+	in.link.path.why[0] = '\0';
+	assert_non_null(strstr(judged(&in, "bandwidth")->remedy, "the device's own word: see"));
 }
 
 int main(void)
@@ -466,6 +489,7 @@ int main(void)
 		cmocka_unit_test(f56_hugepages_of_bound_nodes),
 		cmocka_unit_test(f56_bindings_that_overlap),
 		cmocka_unit_test(f56_node_that_is_missing),
+		cmocka_unit_test(f56_many_nodes),
 		cmocka_unit_test(test_overcommit_is_shown),
 		cmocka_unit_test(f58_f59_memory_problem),
 	};

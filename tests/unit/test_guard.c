@@ -125,6 +125,29 @@ static void test_lock_manager(void **state)
 	in = with_lock_manager();
 	in.source_lock_manager = "";
 	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+	in = with_lock_manager();
+	lockspace.measured = false;
+	assert_int_equal(guard_choose(&in, &check), GUARD_IMAGE_LOCK);
+}
+
+/* Where a lock manager is missing is said: here, at the source, or on both hosts. */
+static void test_lock_manager_is_missing(void **state)
+{
+	struct guard_input in = with_lock_manager();
+
+	(void)state;
+	disks[0].lock = STORAGE_LOCK_UNSEEN;
+	in.waived = true;
+	in.source_lock_manager = "";
+	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
+	assert_non_null(strstr(check.measured, "not set up on the source"));
+	in.source_lock_manager = "lockd";
+	in.own_lock_manager = "";
+	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
+	assert_non_null(strstr(check.measured, "not set up on this host"));
+	in.source_lock_manager = "";
+	assert_int_equal(guard_choose(&in, &check), GUARD_NONE);
+	assert_non_null(strstr(check.measured, "not set up on either host"));
 }
 
 /* Two-step says what it costs, and is refused over the limit or with post-copy. */
@@ -207,9 +230,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_image_lock),   cmocka_unit_test(test_nothing_to_lock),
-		cmocka_unit_test(test_lock_manager), cmocka_unit_test(test_two_step),
-		cmocka_unit_test(test_waived),       cmocka_unit_test(test_names),
-		cmocka_unit_test(test_copied_disks),
+		cmocka_unit_test(test_lock_manager), cmocka_unit_test(test_lock_manager_is_missing),
+		cmocka_unit_test(test_two_step),     cmocka_unit_test(test_waived),
+		cmocka_unit_test(test_names),        cmocka_unit_test(test_copied_disks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

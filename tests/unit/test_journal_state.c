@@ -2,7 +2,6 @@
 /* What the agent remembers: after a restart, and after a compaction, it is what it was before. */
 #include "agent/journal/journal_state.h"
 
-#include "agent/journal/journal.pb-c.h"
 #include "agent/journal/journal_codec.h"
 #include "agent/kernel/guard.h"
 #include "common/alloc.h"
@@ -159,6 +158,7 @@ static void write_everything(void)
 	struct journal_attempt a = some_attempt();
 	struct reservation r = some_reservation(2), gone = some_reservation(3);
 	struct journal_thing t = some_thing(), removed = some_thing();
+	struct fence fence = { .node = "host9", .epoch = 8 };
 	struct error err;
 
 	memset(mark.drain_id.bytes, 0x44, ID_BYTES);
@@ -172,6 +172,7 @@ static void write_everything(void)
 	assert_int_equal(journal_state_write_removed(&s, j, &removed, &err), 0);
 	assert_int_equal(journal_state_write_epoch(&s, j, 9, &err), 0);
 	assert_int_equal(journal_state_write_drain_mark(&s, j, &mark, &err), 0);
+	assert_int_equal(journal_state_write_fence(&s, j, &fence, &err), 0);
 }
 
 /* Compared as they are written: the structs have padding. */
@@ -214,6 +215,9 @@ static void assert_everything(void)
 	assert_string_equal(s.drain_mark.shut_down[0], "uuid-build7");
 	assert_int_equal(s.drain_mark.shutdown_timeout_ms, 60000);
 	assert_int_equal(s.drain_mark.drain_id.bytes[15], 0x44);
+	assert_int_equal(s.fences.count, 1);
+	assert_true(fences_cover(&s.fences, "host9", 8));
+	assert_false(fences_cover(&s.fences, "host9", 9));
 }
 
 static void test_everything_comes_back(void **state)
@@ -239,7 +243,7 @@ static void test_compaction_changes_nothing(void **state)
 	assert_true(journal_get_bytes(j) < before);
 	reopen();
 	assert_everything();
-	assert_int_equal(report.records, 6);
+	assert_int_equal(report.records, 7);
 	assert_false(journal_state_wants_compaction(&s, j));
 }
 
@@ -432,130 +436,6 @@ static void test_repeated_records(void **state)
 	assert_int_equal(s.released[0].operation.bytes[0], 8);
 }
 
-/* Payloads that are no messages, and messages whose fields make no sense, are refused by each decoder. */
-static void test_every_decoder_refuses_nonsense(void **state)
-{
-	static const uint8_t bad[] = { 0xff, 0xff, 0xff };
-	struct error err;
-
-	(void)state;
-	for (uint32_t type = JOURNAL_TYPE_ATTEMPT; type <= JOURNAL_TYPE_DRAIN_MARK; type++) {
-		struct journal_record r = { .type = type, .payload = bad, .bytes = sizeof(bad) };
-
-		assert_int_equal(journal_state_apply(&r, &s, &err), -ERROR_INVALID);
-		r.bytes = 0;
-		/* An empty message names no attempt and no drain; an epoch of 0 is one. */
-		assert_int_equal(journal_state_apply(&r, &s, &err),
-		                 type == JOURNAL_TYPE_EPOCH ? 0 : -ERROR_INVALID);
-	}
-}
-
-static int apply_message(uint32_t type, const ProtobufCMessage *m)
-{
-	size_t bytes = protobuf_c_message_get_packed_size(m);
-	uint8_t *payload = xmalloc(bytes + 1);
-	struct journal_record r = { .type = type, .payload = payload };
-	struct error err;
-	int rc;
-
-	r.bytes = protobuf_c_message_pack(m, payload);
-	rc = journal_state_apply(&r, &s, &err);
-	free(payload);
-	return rc;
-}
-
-/* A text longer than its place, an attempt that is none, a number that has no meaning: each by itself
- * makes the record damage, and nothing of it is taken over. */
-static void test_every_field_is_checked(void **state)
-{
-	static char text[VM_PATH_BYTES + ERROR_TEXT_BYTES];
-	static uint8_t id[ID_BYTES] = { 1 };
-	Drover__Journal__Attempt name = DROVER__JOURNAL__ATTEMPT__INIT;
-	Drover__Journal__ReservationReleased released = DROVER__JOURNAL__RESERVATION_RELEASED__INIT;
-
-	(void)state;
-	memset(text, 'x', sizeof(text) - 1);
-	name.operation_id = (ProtobufCBinaryData){ .len = ID_BYTES, .data = id };
-	name.number = 1;
-	for (int field = 0; field < 11; field++) {
-		Drover__Journal__SourceAttempt m = DROVER__JOURNAL__SOURCE_ATTEMPT__INIT;
-		char **const texts[] = { &m.vm_uuid, &m.vm_name, &m.target_node, &m.target_address,
-			                 &m.reason,  &m.copied,  &m.copy_only };
-
-		m.attempt = &name;
-		m.phase = JOURNAL_STARTED;
-		if (field < 7)
-			*texts[field] = text;
-		else if (field == 7)
-			m.phase = JOURNAL_TOMBSTONED + 1;
-		else if (field == 8)
-			m.guard = GUARDS;
-		else if (field == 9)
-			m.compression = COMPRESSIONS;
-		else
-			m.attempt = NULL;
-		assert_int_equal(apply_message(JOURNAL_TYPE_ATTEMPT, &m.base), -ERROR_INVALID);
-	}
-	for (int field = 0; field < 9; field++) {
-		Drover__Journal__DiskRoom room = DROVER__JOURNAL__DISK_ROOM__INIT;
-		Drover__Journal__DiskRoom *rooms[VM_DISKS_MAX + 1];
-		Drover__Journal__ReservationTaken m = DROVER__JOURNAL__RESERVATION_TAKEN__INIT;
-		char **const texts[] = { &m.vm_uuid, &m.vm_name, &m.source_node };
-
-		m.attempt = &name;
-		m.memory_bytes = 1;
-		m.port = 1;
-		for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)
-			rooms[i] = &room;
-		m.disk_rooms = rooms;
-		if (field < 3)
-			*texts[field] = text;
-		else if (field == 3)
-			m.memory_bytes = 0;
-		else if (field == 4)
-			m.port = 65536;
-		else if (field == 5)
-			m.port = 0;
-		else if (field == 6)
-			m.disk_port = 65536;
-		else if (field == 7)
-			m.n_disk_rooms = VM_DISKS_MAX + 1;
-		else
-			m.guard = GUARDS;
-		assert_int_equal(apply_message(JOURNAL_TYPE_TAKEN, &m.base), -ERROR_INVALID);
-	}
-	for (int field = 0; field < 3; field++) {
-		Drover__Journal__Thing m = DROVER__JOURNAL__THING__INIT;
-
-		m.attempt = &name;
-		m.kind = field == 1 ? JOURNAL_IMAGE + 1 : JOURNAL_SOCKET;
-		m.path = field == 0 ? text : m.path;
-		m.vm_uuid = field == 2 ? text : m.vm_uuid;
-		assert_int_equal(apply_message(JOURNAL_TYPE_MADE, &m.base), -ERROR_INVALID);
-	}
-	for (int field = 0; field < 3; field++) {
-		Drover__Journal__DrainMark m = DROVER__JOURNAL__DRAIN_MARK__INIT;
-		char *leave[JOURNAL_LEAVE_MAX + 1];
-
-		for (size_t i = 0; i <= JOURNAL_LEAVE_MAX; i++)
-			leave[i] = text;
-		m.drain_id = name.operation_id;
-		m.leave = leave;
-		m.n_leave = field == 0 ? JOURNAL_LEAVE_MAX + 1 : (size_t)field - 1;
-		m.reason = field == 1 ? text : m.reason;
-		assert_int_equal(apply_message(JOURNAL_TYPE_DRAIN_MARK, &m.base), -ERROR_INVALID);
-	}
-	released.attempt = &name;
-	name.number = 0;
-	assert_int_equal(apply_message(JOURNAL_TYPE_RELEASED, &released.base), -ERROR_INVALID);
-	name.number = ATTEMPT_NUMBER_MAX + 1u;
-	assert_int_equal(apply_message(JOURNAL_TYPE_RELEASED, &released.base), -ERROR_INVALID);
-	name.number = 1;
-	name.operation_id.len = 3;
-	assert_int_equal(apply_message(JOURNAL_TYPE_RELEASED, &released.base), -ERROR_INVALID);
-	assert_int_equal(s.n_attempts + s.n_reservations + s.n_things + s.n_released, 0);
-}
-
 /* An image is written down before it is made, and again with what it is: a crash between the two leaves
  * its path, one after them the file itself, and giving it away leaves nothing. */
 static void test_image(void **state)
@@ -657,6 +537,117 @@ static void test_forgetting(void **state)
 	assert_non_null(journal_state_find_attempt(&s, &second));
 }
 
+static void fold(uint32_t type, uint8_t *payload, size_t bytes)
+{
+	struct journal_record r = { .type = type, .payload = payload, .bytes = bytes };
+
+	assert_int_equal(journal_state_apply(&r, &s, NULL), 0);
+	free(payload);
+}
+
+/* Should none of too many be over, none is forgotten: what runs is known, whatever it takes. */
+static void test_none_to_forget(void **state)
+{
+	struct journal_attempt a = some_attempt();
+	size_t bytes;
+
+	(void)state;
+	for (uint32_t i = 1; i <= JOURNAL_ATTEMPTS_MAX + 1; i++) {
+		uint8_t *payload;
+
+		a.attempt.number = i;
+		payload = journal_encode_attempt(&a, &bytes);
+		fold(JOURNAL_TYPE_ATTEMPT, payload, bytes);
+	}
+	assert_int_equal(s.n_attempts, JOURNAL_ATTEMPTS_MAX + 1);
+	a.attempt.number = 1;
+	assert_non_null(journal_state_find_attempt(&s, &a.attempt));
+}
+
+/* A file is written anew when most of it is old, and then not again with each record: not even where
+ * what it keeps of each attempt is long. */
+static void test_compaction_is_worth_it(void **state)
+{
+	struct journal_attempt a = some_attempt();
+	struct error err;
+	uint8_t *payload;
+	size_t bytes;
+
+	(void)state;
+	memset(a.verification, 'v', sizeof(a.verification) - 1);
+	memset(a.decisions, 'd', sizeof(a.decisions) - 1);
+	a.phase = JOURNAL_ENDED;
+	for (uint32_t i = 1; i <= 300; i++) {
+		a.attempt.number = i;
+		payload = journal_encode_attempt(&a, &bytes);
+		fold(JOURNAL_TYPE_ATTEMPT, payload, bytes);
+	}
+	assert_int_equal(journal_state_compact(&s, j, &err), 0);
+	assert_true(journal_get_bytes(j) > 1024 * 1024);
+	assert_false(journal_state_wants_compaction(&s, j));
+	/* Much of what is there becomes old: one attempt, written again and again. */
+	bytes = journal_get_bytes(j);
+	journal_state_deinit(&s);
+	a = some_attempt();
+	assert_int_equal(journal_state_write_attempt(&s, j, &a, &err), 0);
+	assert_true(journal_state_wants_compaction(&s, j));
+	assert_int_equal(journal_state_compact(&s, j, &err), 0);
+	assert_true(journal_get_bytes(j) < bytes / 100);
+	assert_false(journal_state_wants_compaction(&s, j));
+}
+
+/* Only the very thing that was made is taken out: a process of another start, another process, another
+ * file and another attempt's are others. */
+static void test_removed_is_the_very_thing(void **state)
+{
+	struct journal_thing made = some_thing(), other;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(journal_state_write_made(&s, j, &made, &err), 0);
+	for (int which = 0; which < 5; which++) {
+		other = made;
+		if (which == 0)
+			other.start_ticks++;
+		else if (which == 1)
+			other.pid++;
+		else if (which == 2)
+			strcat(other.path, "x");
+		else if (which == 3)
+			other.attempt.number++;
+		else
+			other.kind = JOURNAL_SOCKET;
+		assert_int_equal(journal_state_write_removed(&s, j, &other, &err), 0);
+		assert_int_equal(s.n_things, 1);
+	}
+	assert_int_equal(journal_state_write_removed(&s, j, &made, &err), 0);
+	assert_int_equal(s.n_things, 0);
+}
+
+/* With as many dead hosts as are kept no other is taken, and one that is known is still raised: an
+ * attempt of its next life would go on otherwise. */
+static void test_fences_have_an_end(void **state)
+{
+	struct fence fence = { .node = "host1", .epoch = 9 };
+	struct error err;
+
+	(void)state;
+	for (unsigned i = 0; i < FENCES_MAX; i++) {
+		struct fence f = { .epoch = 1 };
+		uint8_t *payload;
+		size_t bytes;
+
+		sprintf(f.node, "host%u", i);
+		payload = journal_encode_fence(&f, &bytes);
+		fold(JOURNAL_TYPE_FENCE, payload, bytes);
+	}
+	assert_int_equal(journal_state_write_fence(&s, j, &fence, &err), 0);
+	assert_true(fences_cover(&s.fences, "host1", 9));
+	strcpy(fence.node, "another");
+	assert_int_equal(journal_state_write_fence(&s, j, &fence, &err), -ERROR_NO_SPACE);
+	assert_int_equal(s.fences.count, FENCES_MAX);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -672,12 +663,14 @@ int main(void)
 		T(f24_torn_tail),
 		T(f27_fields_of_a_newer_version),
 		T(test_repeated_records),
-		T(test_every_decoder_refuses_nonsense),
-		T(test_every_field_is_checked),
 		T(test_image),
 		T(test_bounds),
 		T(test_unknown_type_is_damage),
 		T(test_forgetting),
+		T(test_none_to_forget),
+		T(test_compaction_is_worth_it),
+		T(test_removed_is_the_very_thing),
+		T(test_fences_have_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,22 @@ static void test_not_known(void **state)
 	assert_int_equal(count_held(lanes, 3), 0);
 }
 
+/* More of them than anybody has thought of: TCP shares. */
+static void test_too_many(void **state)
+{
+	struct lane lanes[LANES_MAX + 1];
+
+	(void)state;
+	for (size_t i = 0; i <= LANES_MAX; i++)
+		lanes[i] = lane(i ? 300000 : 40000);
+	for (size_t i = 0; i <= LANES_MAX; i++)
+		lanes[i].path_bytes_per_s = 10000 * MB;
+	lanes_choose(lanes, LANES_MAX);
+	assert_int_not_equal(count_held(lanes, LANES_MAX), 0);
+	lanes_choose(lanes, LANES_MAX + 1);
+	assert_int_equal(count_held(lanes, LANES_MAX + 1), 0);
+}
+
 /* The one that may not be held is not, though all others go before it. */
 static void test_may_not(void **state)
 {
@@ -307,12 +323,19 @@ static void test_pace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_long_and_short), cmocka_unit_test(test_three),
-		cmocka_unit_test(test_rest),           cmocka_unit_test(test_not_known),
-		cmocka_unit_test(test_may_not),        cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_moment),         cmocka_unit_test(test_patience),
-		cmocka_unit_test(test_no_wavering),    cmocka_unit_test(test_any),
-		cmocka_unit_test(test_no_starvation),  cmocka_unit_test(test_pace),
+		cmocka_unit_test(test_long_and_short),
+		cmocka_unit_test(test_three),
+		cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_not_known),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_may_not),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_moment),
+		cmocka_unit_test(test_patience),
+		cmocka_unit_test(test_no_wavering),
+		cmocka_unit_test(test_any),
+		cmocka_unit_test(test_no_starvation),
+		cmocka_unit_test(test_pace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,7 +176,14 @@ static void test_not_counted(void **state)
 	(void)state;
 	in.counted = false;
 	assert_int_equal(pace_choose(&in), 0);
-	in.counted = in.copies_disks = true;
+	in.counted = true;
+	in.stands_still = true;
+	assert_int_equal(pace_choose(&in), 0);
+	in.stands_still = false;
+	in.struggles = true;
+	assert_int_equal(pace_choose(&in), 0);
+	in.struggles = false;
+	in.copies_disks = true;
 	assert_int_equal(pace_choose(&in), 0);
 	in.copies_disks = false;
 	assert_int_not_equal(pace_choose(&in), 0);

@@ -45,6 +45,23 @@ static void test_flowing_is_left_alone(void **state)
 	assert_int_equal(recovery_step(&r, 20000), RECOVERY_TRY);
 }
 
+/* A stream that was never seen to carry anything is tried at once, and its first reading of nothing is one
+ * from which its silence counts. */
+static void test_nothing_seen(void **state)
+{
+	struct recovery r = { 0 };
+
+	(void)state;
+	recovery_see_bytes(&r, 0, 5000);
+	assert_int_equal(recovery_step(&r, 5000 + RECOVERY_QUIET_MS - 1), RECOVERY_NOTHING);
+	assert_int_equal(recovery_step(&r, 5000 + RECOVERY_QUIET_MS), RECOVERY_TRY);
+	/* One that libvirt gave up before we tried waits as after the first try. */
+	r = (struct recovery){ 0 };
+	assert_int_equal(recovery_failed(&r, 1000), 1000);
+	assert_int_equal(recovery_step(&r, 1999), RECOVERY_NOTHING);
+	assert_int_equal(recovery_step(&r, 2000), RECOVERY_TRY);
+}
+
 /* A stall is told once, the network is asked every three seconds, and the connection is broken only
  * when the network answers. */
 static void test_stall(void **state)
@@ -89,9 +106,9 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_back_off), cmocka_unit_test(test_flowing_is_left_alone),
-		cmocka_unit_test(test_stall),    cmocka_unit_test(test_relief),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_back_off),     cmocka_unit_test(test_flowing_is_left_alone),
+		cmocka_unit_test(test_nothing_seen), cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_relief),       cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

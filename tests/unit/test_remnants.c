@@ -246,6 +246,29 @@ static void test_other_pauses(void **state)
 	in.vm.pause_reason = VM_PAUSE_MIGRATION;
 	in.paused = true;
 	assert_int_equal(remnants_count_open(items, remnants_judge(&in, items)), 0);
+	/* Post-copy that broke is the move's own doing. */
+	in.paused = false;
+	in.vm.pause_reason = VM_PAUSE_POSTCOPY_FAILED;
+	assert_int_equal(remnants_count_open(items, remnants_judge(&in, items)), 1);
+}
+
+/* What nobody looked for is not gone; the reason is told where there is one. */
+static void test_sight_not_looked(void **state)
+{
+	struct remnants_input in = clean(REMNANTS_SOURCE, REMNANTS_CAME);
+	struct remnant items[REMNANT_THINGS];
+	size_t n;
+
+	(void)state;
+	in.sights[REMNANT_TUNNEL].sight = SIGHT_NOT_LOOKED;
+	n = remnants_judge(&in, items);
+	assert_int_equal(find(items, n, REMNANT_TUNNEL)->verdict, REMNANT_NOT_LOOKED);
+	assert_string_equal(find(items, n, REMNANT_TUNNEL)->text, "nobody looked");
+	strcpy(in.sights[REMNANT_TUNNEL].text, "/proc: Permission denied");
+	n = remnants_judge(&in, items);
+	assert_int_equal(find(items, n, REMNANT_TUNNEL)->verdict, REMNANT_NOT_LOOKED);
+	assert_string_equal(find(items, n, REMNANT_TUNNEL)->text, "/proc: Permission denied");
+	assert_int_equal(remnants_count_open(items, n), 1);
 }
 
 /* Some time later a guest that runs is nobody's remnant: it may have been moved again. A copy that stands
@@ -373,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_each_thing_left),
 		cmocka_unit_test(test_each_domain_left),
 		cmocka_unit_test(test_other_pauses),
+		cmocka_unit_test(test_sight_not_looked),
 		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_silent_libvirt),
 		cmocka_unit_test(test_nobody_could_look),

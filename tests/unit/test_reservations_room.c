@@ -505,10 +505,40 @@ static void test_started_here(void **state)
 	assert_int_equal(hold(r, "db2", 10, &err), -ERROR_UNREACHABLE);
 }
 
+/* So many starts at a time and no more; one that gives up leaves its place, and one that is not among them
+ * takes nobody's. */
+static void test_starts_have_an_end(void **state)
+{
+	_cleanup_reservations_ struct reservations *r = host(1024 * 1024, 100, 4);
+	char uuid[VM_UUID_BYTES];
+	struct memory_totals t;
+	struct error err;
+	uint64_t free_bytes;
+
+	(void)state;
+	for (int i = 0; i < RESERVATIONS_HELD_MAX; i++) {
+		snprintf(uuid, sizeof(uuid), "uuid-%d", i);
+		assert_int_equal(reservations_hold(r, uuid, MIB, &err), 0);
+	}
+	assert_int_equal(reservations_hold(r, "uuid-web1", MIB, &err), -ERROR_BUSY);
+	assert_non_null(strstr(err.text, "64 guests are being started"));
+	reservations_get_totals(r, &t);
+	free_bytes = t.free_bytes;
+	reservations_unhold(r, "uuid-web1");
+	reservations_get_totals(r, &t);
+	assert_int_equal(t.free_bytes, free_bytes);
+	reservations_unhold(r, "uuid-7");
+	reservations_get_totals(r, &t);
+	assert_int_equal(t.free_bytes, free_bytes + MIB);
+	assert_int_equal(reservations_hold(r, "uuid-web1", MIB, &err), 0);
+	assert_int_equal(reservations_hold(r, "uuid-63", MIB, &err), -ERROR_BUSY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_started_here),
+		cmocka_unit_test(test_starts_have_an_end),
 		cmocka_unit_test(f53_one_room_two_admissions),
 		cmocka_unit_test(f56_maximum_counts),
 		cmocka_unit_test(f55_the_youngest_loses),

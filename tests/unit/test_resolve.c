@@ -377,6 +377,15 @@ static void test_views(void **state)
 	vm.state = VM_INCOMING;
 	assert_int_equal(source_view_from(true, true, &vm), SOURCE_UNREACHABLE);
 	assert_int_equal(target_view_from(true, true, &vm), TARGET_INCOMING);
+	vm.postcopy = VM_POSTCOPY_BROKEN;
+	assert_int_equal(target_view_from(true, true, &vm), TARGET_BROKEN);
+	/* A state that an agent of another version knows is none that anything is concluded from. */
+	vm.state = VM_RUN_STATES;
+	assert_int_equal(source_view_from(true, true, &vm), SOURCE_UNREACHABLE);
+	assert_int_equal(target_view_from(true, true, &vm), TARGET_UNREACHABLE);
+	vm.state = (enum vm_run_state)99;
+	assert_int_equal(source_view_from(true, true, &vm), SOURCE_UNREACHABLE);
+	assert_int_equal(target_view_from(true, true, &vm), TARGET_UNREACHABLE);
 	vm.state = VM_UNKNOWN;
 	assert_int_equal(source_view_from(true, true, &vm), SOURCE_UNREACHABLE);
 	assert_int_equal(target_view_from(true, true, &vm), TARGET_UNREACHABLE);
