@@ -210,6 +210,24 @@ static void test_headers_out_of_direct_reach(void **state)
 	assert_int_equal(sample->endpoints[0].counters.wire_bytes[TX], bytes);
 }
 
+/* A busy machine drops frames that nobody has acknowledged before they are received; each that is
+ * received is counted once. */
+static struct traffic_sample *send_until_received(struct traffic *traffic, const uint8_t *frame,
+                                                  size_t bytes)
+{
+	for (int i = 0; i < 20; i++) {
+		_cleanup_free_ struct traffic_sample *sample = NULL;
+
+		veth_peer_send_raw(frame, bytes);
+		sample = fixture_read_settled(traffic);
+		assert_true(sample->n_endpoints > 0);
+		if (sample->endpoints[0].counters.frames[RX])
+			return fixture_read_settled(traffic);
+	}
+	fail_msg("20 frames were sent and none was counted");
+	abort();
+}
+
 static void test_tag_kept_aside(void **state)
 {
 	/* The receiving path takes a VLAN tag out of the frame before our program runs; it was on
@@ -217,17 +235,18 @@ static void test_tag_kept_aside(void **state)
 	_cleanup_(traffic_closep) struct traffic *traffic = fixture_open_and_watch(
 		TRAFFIC_SOURCE_NONE);
 	_cleanup_free_ struct traffic_sample *sample = NULL;
+	uint64_t frames;
 	uint8_t frame[1600];
 	size_t bytes = build_frame(frame, true, true, 1000);
 
 	(void)state;
 	fixture_register(traffic, VETH_PEER4, 49152, true);
 	veth_bring_up();
-	veth_peer_send_raw(frame, bytes);
-	sample = fixture_read_arrived(traffic, RX, 1);
+	sample = send_until_received(traffic, frame, bytes);
+	frames = sample->endpoints[0].counters.frames[RX];
 	assert_int_equal(bytes, 14 + 4 + 40 + 1000);
-	assert_int_equal(sample->endpoints[0].counters.wire_bytes[RX], bytes);
-	assert_int_equal(sample->endpoints[0].counters.payload_bytes[RX], 1000);
+	assert_int_equal(sample->endpoints[0].counters.wire_bytes[RX], frames * bytes);
+	assert_int_equal(sample->endpoints[0].counters.payload_bytes[RX], frames * 1000);
 }
 
 /* Sends the first packet of a connection, and waits for nothing. */
