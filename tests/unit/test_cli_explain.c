@@ -354,10 +354,10 @@ static void test_explain_held(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_explain_plan),
-		cmocka_unit_test(test_explain_many),         cmocka_unit_test(test_explain_vm),
-		cmocka_unit_test(test_explain_migration),    cmocka_unit_test(test_remnants),
-		cmocka_unit_test(test_explain_verification), cmocka_unit_test(test_explain_held),
+		cmocka_unit_test(test_explain_plan), cmocka_unit_test(test_explain_many),
+		cmocka_unit_test(test_explain_vm),   cmocka_unit_test(test_explain_migration),
+		cmocka_unit_test(test_remnants),     cmocka_unit_test(test_explain_verification),
+		cmocka_unit_test(test_explain_held),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))

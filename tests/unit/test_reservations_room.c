@@ -505,6 +505,14 @@ static void test_started_here(void **state)
 	assert_int_equal(hold(r, "db2", 10, &err), -ERROR_UNREACHABLE);
 }
 
+static int hold_memory(struct reservations *r, const char *uuid, struct error *err)
+{
+	struct held_room want = { .memory_bytes = MIB };
+
+	snprintf(want.vm_uuid, sizeof(want.vm_uuid), "%s", uuid);
+	return reservations_hold(r, &want, err);
+}
+
 /* So many starts at a time and no more; one that gives up leaves its place, and one that is not among them
  * takes nobody's. */
 static void test_starts_have_an_end(void **state)
@@ -518,9 +526,9 @@ static void test_starts_have_an_end(void **state)
 	(void)state;
 	for (int i = 0; i < RESERVATIONS_HELD_MAX; i++) {
 		snprintf(uuid, sizeof(uuid), "uuid-%d", i);
-		assert_int_equal(reservations_hold(r, uuid, MIB, &err), 0);
+		assert_int_equal(hold_memory(r, uuid, &err), 0);
 	}
-	assert_int_equal(reservations_hold(r, "uuid-web1", MIB, &err), -ERROR_BUSY);
+	assert_int_equal(hold_memory(r, "uuid-web1", &err), -ERROR_BUSY);
 	assert_non_null(strstr(err.text, "64 guests are being started"));
 	reservations_get_totals(r, &t);
 	free_bytes = t.free_bytes;
@@ -530,8 +538,8 @@ static void test_starts_have_an_end(void **state)
 	reservations_unhold(r, "uuid-7");
 	reservations_get_totals(r, &t);
 	assert_int_equal(t.free_bytes, free_bytes + MIB);
-	assert_int_equal(reservations_hold(r, "uuid-web1", MIB, &err), 0);
-	assert_int_equal(reservations_hold(r, "uuid-63", MIB, &err), -ERROR_BUSY);
+	assert_int_equal(hold_memory(r, "uuid-web1", &err), 0);
+	assert_int_equal(hold_memory(r, "uuid-63", &err), -ERROR_BUSY);
 }
 
 int main(void)
