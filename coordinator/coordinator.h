@@ -91,6 +91,12 @@ extern const struct mesh_service coordinator_health_service;
 
 /* A number for the event; the reply goes to @in. */
 uint64_t requests_add(struct coordinator *c, struct mesh_incoming *in);
+/* The same, but the answer is @then's to send. @context is freed by free(): after that, or when nobody waits
+ * any more. */
+typedef void request_then(struct coordinator *c, struct mesh_incoming *in,
+                          const struct reply *reply, void *context);
+uint64_t requests_add_then(struct coordinator *c, struct mesh_incoming *in, request_then *then,
+                           void *context);
 /* What the answer is about: "vm/web1". */
 void requests_set_subject(struct coordinator *c, uint64_t number, const char *kind,
                           const char *name);

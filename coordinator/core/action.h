@@ -125,6 +125,7 @@ struct reply {
 	struct checks checks; /* blockers (id "vm/NAME"), or a dry run's checks */
 	enum guard guard;
 	uint64_t max_downtime_ms;           /* likewise; 0 = the cluster's */
+	bool asks_only;                     /* REPLY_DRAIN, dry run: nobody will carry it out */
 	bool no_guard, copy_disks;          /* REPLY_MIGRATE, dry run: asked for */
 	bool unsafe;                        /* likewise */
 	struct transfer transfer;           /* likewise */

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/drain_vms.h"
 #include "coordinator/core/inventory.h"
+#include "coordinator/core/refusals.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -62,6 +63,7 @@ void capacity_init(struct capacity *c, const struct fleet *fleet, uint64_t now_m
 	*c = (struct capacity){ .fleet = fleet, .now_ms = now_ms, .steps = steps };
 	plan_init(&c->plan, fleet, now_ms);
 	classes_init(&c->classes, &c->plan, now_ms);
+	c->classes.remembers = true;
 	sort_takers(c);
 	c->in_set = xcalloc(c->plan.count + 1, sizeof(*c->in_set));
 }
@@ -130,6 +132,7 @@ static void add_guests(const struct capacity *c, const struct node *node,
 			                          .node = node,
 			                          .need_bytes = vm_state_need_bytes(&s->state) };
 		answer->need_bytes += guest->need_bytes;
+		answer->n_unasked += !refusals_were_asked(s->vm, c->now_ms);
 		if (!s->vm->movable && !moves_in && !answer->guest) {
 			answer->guest = s->vm;
 			answer->unmovable = true;
@@ -138,6 +141,25 @@ static void add_guests(const struct capacity *c, const struct node *node,
 }
 
 /* --- words --- */
+
+/* What it has refused before counts, though it may be asked again by now; and what else it lacks, too. */
+static void tell_known(const struct capacity *c, const struct vm *vm, struct capacity_place *place)
+{
+	const struct refusal *known = refusals_find_known(vm, place->node, c->now_ms);
+	char reason[REASON_BYTES];
+
+	if (!known || place->why == PLAN_IS_SOURCE || place->why == PLAN_REFUSED)
+		return;
+	text_copy(reason, sizeof(reason), place->reason);
+	refusals_describe(known, place->reason);
+	if (place->why != PLAN_FITS) {
+		size_t used = strlen(place->reason);
+
+		snprintf(place->reason + used, REASON_BYTES - used, "; and %.200s", reason);
+		return;
+	}
+	place->why = PLAN_REFUSED;
+}
 
 static void list_places(const struct capacity *c, const struct capacity_answer *answer,
                         struct capacity_place **ret, size_t *ret_count)
@@ -157,6 +179,7 @@ static void list_places(const struct capacity *c, const struct capacity_answer *
 		place->room_bytes = p->headroom_bytes;
 		place->missing_bytes = need > p->headroom_bytes ? need - p->headroom_bytes : 0;
 		place->why = plan_judge(c->fleet, p, vm, true, c->now_ms, place->reason);
+		tell_known(c, vm, place);
 		(*ret_count)++;
 	}
 }
@@ -280,7 +303,7 @@ static void pack(struct capacity *c, struct capacity_answer *answer)
 	free(rooms);
 }
 
-static void mark_set(struct capacity *c, const struct node *const *nodes, size_t count, bool is)
+void capacity_mark_set(struct capacity *c, const struct node *const *nodes, size_t count, bool is)
 {
 	for (size_t i = 0; i < c->plan.count; i++) {
 		for (size_t k = 0; k < count; k++) {
@@ -324,10 +347,29 @@ struct capacity_answer capacity_ask_drain(struct capacity *c, const struct node 
 		         answer.guest->name, answer.guest->why_not);
 		return answer;
 	}
-	mark_set(c, nodes, count, true);
+	capacity_mark_set(c, nodes, count, true);
 	pack(c, &answer);
-	mark_set(c, nodes, count, false);
+	capacity_mark_set(c, nodes, count, false);
 	return answer;
+}
+
+void capacity_take_draft(struct capacity_answer *answer, const struct fleet *fleet,
+                         struct drain *draft)
+{
+	for (size_t i = 0; answer->verdict == PACKING_YES && i < answer->n_guests; i++) {
+		struct capacity_guest *guest = &answer->guests[i];
+		const struct drain_vm *dv = drain_find_vm(draft, guest->vm->uuid);
+		const struct node *target = dv ? fleet_find_node(fleet, dv->target) : NULL;
+
+		if (dv && dv->state == DRAIN_VM_BLOCKED) {
+			answer->verdict = PACKING_UNKNOWN;
+			snprintf(answer->reason, REASON_BYTES,
+			         "%.60s was refused where it was asked about: %.400s",
+			         guest->vm->name, dv->reason);
+		} else if (target && dv->checks.count) {
+			guest->target = target;
+		}
+	}
 }
 
 void capacity_answer_deinit(struct capacity_answer *answer)
@@ -336,168 +378,4 @@ void capacity_answer_deinit(struct capacity_answer *answer)
 	free(answer->guests);
 	free(answer->places);
 	*answer = (struct capacity_answer){ 0 };
-}
-
-/* --- what would help --- */
-
-static bool would_fit(struct capacity *c, const struct capacity_answer *answer,
-                      const struct extra *extra)
-{
-	size_t *rooms = xcalloc(answer->n_guests + 1, sizeof(*rooms));
-	bool fits = capacity_solve(c, answer, extra, 0, rooms).verdict == PACKING_YES;
-
-	free(rooms);
-	return fits;
-}
-
-/* What to do so that @p takes guests. */
-static void tell_opening(const struct plan_node *p, char *text)
-{
-	const char *name = p->node->kept.name;
-
-	switch (p->takes) {
-	case PLAN_CORDONED:
-		snprintf(text, REASON_BYTES, "uncordon %s", name);
-		break;
-	case PLAN_DRAINING:
-	case PLAN_MAINTENANCE:
-		snprintf(text, REASON_BYTES, "undrain %s", name);
-		break;
-	case PLAN_UNREACHABLE:
-		snprintf(text, REASON_BYTES, "bring %s back: it cannot be reached", name);
-		break;
-	case PLAN_NO_INVENTORY:
-		snprintf(text, REASON_BYTES, "start libvirt on %s again", name);
-		break;
-	case PLAN_PRESSURED:
-		snprintf(text, REASON_BYTES, "wait until %s takes guests again: %.300s", name,
-		         p->node->host.pressure);
-		break;
-	default:
-		snprintf(text, REASON_BYTES, "let %s take guests: see drover explain node/%s", name,
-		         name);
-		break;
-	}
-}
-
-static struct capacity_remedy remedy(enum capacity_help kind, const struct node *node,
-                                     uint64_t bytes)
-{
-	struct capacity_remedy r = { .kind = kind, .bytes = bytes };
-
-	text_copy(r.node, sizeof(r.node), node->kept.name);
-	return r;
-}
-
-static size_t find_openings(struct capacity *c, const struct capacity_answer *answer, size_t most,
-                            struct capacity_remedy *ret)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->plan.count && n < most && c->steps; i++) {
-		const struct plan_node *p = &c->plan.nodes[i];
-		struct extra extra = { i, p->headroom_bytes };
-
-		if (c->in_set[i] || p->takes == PLAN_FITS || p->takes == PLAN_SUSPECT ||
-		    !would_fit(c, answer, &extra))
-			continue;
-		ret[n] = remedy(CAPACITY_OPEN, p->node, 0);
-		tell_opening(p, ret[n++].text);
-	}
-	return n;
-}
-
-/* The least to free on one host, in whole MiB; 0 = not even all that the guests need helps. */
-static uint64_t find_least(struct capacity *c, const struct capacity_answer *answer, size_t node)
-{
-	struct extra extra = { .node = node };
-	uint64_t low = 0, high = answer->need_bytes / MIB + 1;
-
-	extra.bytes = high * MIB;
-	if (!would_fit(c, answer, &extra))
-		return 0;
-	while (low + 1 < high) {
-		uint64_t middle = low + (high - low) / 2;
-
-		extra.bytes = middle * MIB;
-		if (would_fit(c, answer, &extra))
-			high = middle;
-		else
-			low = middle;
-	}
-	return high * MIB;
-}
-
-static int compare_remedies(const void *a, const void *b)
-{
-	const struct capacity_remedy *x = a, *y = b;
-
-	if (x->kind != y->kind)
-		return x->kind < y->kind ? -1 : 1;
-	return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
-}
-
-/* Hosts at which freeing memory is looked into. */
-#define FREED_MAX 4
-
-static size_t find_freeings(struct capacity *c, const struct capacity_answer *answer, size_t most,
-                            struct capacity_remedy *ret)
-{
-	char amount[UNITS_TEXT_BYTES];
-	size_t n = 0, looked = 0;
-
-	for (size_t i = 0; i < c->n_takers && n < most && looked < FREED_MAX && c->steps; i++) {
-		const struct plan_node *p = &c->plan.nodes[c->takers[i]];
-		uint64_t limit = host_state_limit_bytes(&p->node->host), bytes;
-
-		if (c->in_set[c->takers[i]])
-			continue;
-		looked++;
-		bytes = find_least(c, answer, c->takers[i]);
-		/* More than the host has when it is empty is no advice. */
-		if (!bytes || p->headroom_bytes + bytes > limit)
-			continue;
-		ret[n] = remedy(CAPACITY_FREE, p->node, bytes);
-		snprintf(ret[n++].text, REASON_BYTES, "free %s on %s",
-		         units_format_bytes(bytes, amount), p->node->kept.name);
-	}
-	return n;
-}
-
-/* Of a guest that cannot move: what its own check says. */
-static size_t find_own(const struct capacity_answer *answer, struct capacity_remedy *ret)
-{
-	const struct vm *vm = answer->guest;
-	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
-	const struct check *worst = home ? checks_find_worst(&home->state.blockers, CHECK_FAIL)
-	                                 : NULL;
-
-	ret[0] = (struct capacity_remedy){ .kind = CAPACITY_GUEST };
-	if (vm->node)
-		text_copy(ret[0].node, sizeof(ret[0].node), vm->node->kept.name);
-	if (worst && worst->remedy[0])
-		snprintf(ret[0].text, REASON_BYTES, "%.60s: %.400s", vm->name, worst->remedy);
-	else
-		snprintf(ret[0].text, REASON_BYTES, "leave %.60s where it is: --leave %.60s",
-		         vm->name, vm->name);
-	return 1;
-}
-
-size_t capacity_find_remedies(struct capacity *c, const struct capacity_answer *answer, size_t most,
-                              struct capacity_remedy **ret)
-{
-	struct capacity_remedy *found = xcalloc(most + 1, sizeof(*found));
-	size_t n = 0;
-
-	if (answer->verdict == PACKING_NO && answer->unmovable) {
-		n = find_own(answer, found);
-	} else if (answer->verdict == PACKING_NO && answer->proof.proof != PACKING_NO_PROOF) {
-		mark_set(c, answer->nodes, answer->n_nodes, true);
-		n = find_openings(c, answer, most, found);
-		n += find_freeings(c, answer, most - n, found + n);
-		mark_set(c, answer->nodes, answer->n_nodes, false);
-		qsort(found, n, sizeof(*found), compare_remedies);
-	}
-	*ret = found;
-	return n;
 }

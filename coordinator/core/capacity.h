@@ -52,10 +52,16 @@ struct capacity_place {
 	char reason[REASON_BYTES];
 };
 
+/* The cheapest first. */
 enum capacity_help {
-	CAPACITY_OPEN,  /* a host is shut; were it open, there would be a place for each */
-	CAPACITY_FREE,  /* that much less memory in use there */
-	CAPACITY_GUEST, /* something about the guest itself */
+	CAPACITY_OPEN,     /* a host is shut; were it open, there would be a place for each */
+	CAPACITY_COPY,     /* disks that are not shared are copied */
+	CAPACITY_FREE,     /* that much less memory in use there */
+	CAPACITY_CHECK,    /* what a host asked for when it refused a guest */
+	CAPACITY_GUEST,    /* something about the guest itself */
+	CAPACITY_LEAVE,    /* it stays */
+	CAPACITY_SHUTDOWN, /* it is shut down */
+	CAPACITY_HELPS
 };
 
 struct capacity_remedy {
@@ -71,7 +77,7 @@ struct capacity_answer {
 	enum packing_verdict verdict;
 	char reason[REASON_BYTES];     /* of a no or unknown: why; of a yes: what to know, or "" */
 	struct capacity_guest *guests; /* owned; the largest first */
-	size_t n_guests;
+	size_t n_guests, n_unasked;    /* about those no destination was asked of late */
 	uint64_t need_bytes;
 	bool by_hand;           /* yes, but not with the places that drover chooses by itself */
 	const struct vm *guest; /* the one without a place, or that cannot move; or NULL */
@@ -84,6 +90,10 @@ struct capacity_answer {
 /* Of a place for each guest of @nodes, were these hosts emptied together. */
 struct capacity_answer capacity_ask_drain(struct capacity *c, const struct node *const *nodes,
                                           size_t count);
+/* Destinations were asked about the guests of @answer's set, one place of each: with a yes these are the places;
+ * where one is left without, that there is another one is not known. */
+void capacity_take_draft(struct capacity_answer *answer, const struct fleet *fleet,
+                         struct drain *draft);
 void capacity_answer_deinit(struct capacity_answer *answer);
 
 /* What would let the set of @answer, a no, be emptied; the least first. *@ret is freed by free(). The

@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/capacity_policies.h"
+#include "coordinator/core/refusals.h"
 #include "coordinator/planner/planner.h"
 
 #include <stdlib.h>
@@ -18,8 +19,8 @@ struct wish;
 struct question {
 	const struct capacity *capacity;
 	const struct capacity_answer *answer;
-	const size_t *rooms; /* of plan.nodes */
-	size_t helped;       /* of plan.nodes: what it says now is not what it would say then */
+	const size_t *rooms;       /* of plan.nodes */
+	const struct extra *extra; /* NULL: all is as it is */
 	size_t n_rooms;
 	const struct wish *wishes; /* per guest */
 	bool counted;              /* vCPUs or huge pages have to be counted, too */
@@ -33,6 +34,23 @@ struct wish {
 	bool policy; /* one says something of it */
 };
 
+/* It has refused @vm, and with what is otherwise then would not: memory that is freed clears a refusal for
+ * want of it, and none for a disk. */
+static bool is_lifted(const struct question *q, const struct vm *vm, size_t at)
+{
+	const struct capacity *c = q->capacity;
+	const struct plan_node *p = &c->plan.nodes[at];
+	const struct refusal *known = refusals_find_known(vm, p->node, c->now_ms);
+
+	if (!q->extra || !plan_only_refused(p->node, vm, c->now_ms))
+		return false;
+	if (known && q->extra->copy && refusals_yield_to_copy(known))
+		return p->node->host.port_pool > 1;
+	if (at != q->extra->node)
+		return false;
+	return known ? q->extra->lifted : refusals_are_of_room(vm, p->node);
+}
+
 static bool may_go(const void *context, size_t guest, size_t room)
 {
 	const struct question *q = context;
@@ -42,10 +60,9 @@ static bool may_go(const void *context, size_t guest, size_t room)
 
 	if (node->node == q->answer->guests[guest].vm->node)
 		return false;
-	if (!classes_allow(&c->classes, wish->class_id, q->rooms[room]))
-		return q->rooms[room] == q->helped &&
-		       plan_judge_class(node->node, q->answer->guests[guest].vm, c->now_ms, NULL) ==
-		               PLAN_REFUSED;
+	if (!classes_allow(&c->classes, wish->class_id, q->rooms[room]) &&
+	    !is_lifted(q, q->answer->guests[guest].vm, q->rooms[room]))
+		return false;
 	if (wish->policy && plan_judge(c->fleet, node, q->answer->guests[guest].vm, true, c->now_ms,
 	                               NULL) == PLAN_POLICY)
 		return false;
@@ -129,7 +146,7 @@ static size_t list_rooms(const struct capacity *c, const struct extra *extra, si
                          size_t *rooms, uint64_t *bytes)
 {
 	size_t n = 0;
-	bool added = !extra;
+	bool added = !extra || extra->node == SIZE_MAX;
 
 	for (size_t i = 0; i < c->n_takers && (!most || n < most); i++) {
 		size_t at = c->takers[i];
@@ -268,7 +285,7 @@ struct packing_answer capacity_solve(struct capacity *c, const struct capacity_a
 	struct question question = { .capacity = c,
 		                     .answer = answer,
 		                     .rooms = rooms,
-		                     .helped = extra ? extra->node : SIZE_MAX,
+		                     .extra = extra,
 		                     .wishes = wishes,
 		                     .peers = &peers };
 	uint64_t allowed = c->steps < CAPACITY_STEPS_EACH ? c->steps : CAPACITY_STEPS_EACH;

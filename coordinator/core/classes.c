@@ -3,6 +3,7 @@
 #include "coordinator/core/classes.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/refusals.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -80,8 +81,10 @@ static uint32_t judge(struct classes *c, const struct vm *vm)
 	for (size_t h = 0; h < c->plan->count; h++) {
 		const struct node *node = c->plan->nodes[h].node;
 
-		if (node == vm->node || (fits_kind(&known, node, vm) &&
-		                         plan_judge_pair(node, vm, c->now_ms) == PLAN_FITS))
+		if (node == vm->node ||
+		    (fits_kind(&known, node, vm) &&
+		     plan_judge_pair(node, vm, c->now_ms) == PLAN_FITS &&
+		     !(c->remembers && refusals_find_known(vm, node, c->now_ms))))
 			continue;
 		if (!row)
 			row = add_row(c);

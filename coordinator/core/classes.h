@@ -11,6 +11,7 @@
 struct classes {
 	const struct plan *plan; /* borrowed */
 	uint64_t now_ms;
+	bool remembers; /* what was refused counts for as long as it is known (refusals.h) */
 	uint64_t *rows; /* owned, as all here; `words` each, row 0 is of class 1 */
 	uint32_t count, words, room;
 	struct alike *known;

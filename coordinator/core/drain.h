@@ -154,6 +154,8 @@ void drain_reconcile_all(struct fleet *fleet);
 
 /* After a restart: what the drain has done is in its migrations. */
 void drain_restore(struct fleet *fleet, struct drain *drain);
+/* A person has ended it: who waits for it waits no more. */
+void drain_settle_cancelled(struct fleet *fleet, struct drain *drain);
 /* @m is over: a drain that had ended before learns how. */
 void drain_follow(struct fleet *fleet, const struct migration *m);
 

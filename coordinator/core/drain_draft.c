@@ -26,6 +26,34 @@ static void take_migration(struct drain_vm *dv, const struct migration *m)
 		dv->state = m->kept.holds_slot ? DRAIN_VM_MOVING : DRAIN_VM_WAITING;
 }
 
+/* A drain that is over has nobody who waits: who has not left stays. */
+static void settle(const struct drain *drain, struct drain_vm *dv)
+{
+	if (dv->state != DRAIN_VM_WAITING && dv->state != DRAIN_VM_BLOCKED)
+		return;
+	dv->state = DRAIN_VM_LEFT;
+	dv->target[0] = '\0';
+	if (drain->kept.state == DRAIN_CANCELLED)
+		text_copy(dv->reason, sizeof(dv->reason), "stays: the drain was cancelled");
+}
+
+void drain_settle_cancelled(struct fleet *fleet, struct drain *drain)
+{
+	struct drain_counts counts;
+	size_t used;
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		settle(drain, &drain->vms[i]);
+	counts = drain_count(drain);
+	drain->kept.left_count = (uint32_t)counts.by_state[DRAIN_VM_LEFT];
+	used = (size_t)snprintf(drain->status, sizeof(drain->status), "%zu moved, %u left",
+	                        counts.by_state[DRAIN_VM_MOVED], drain->kept.left_count);
+	if (counts.by_state[DRAIN_VM_MOVING])
+		snprintf(drain->status + used, sizeof(drain->status) - used, ", %zu moving still",
+		         counts.by_state[DRAIN_VM_MOVING]);
+	save_drain(fleet, drain);
+}
+
 static void judge_ended(struct fleet *fleet, struct drain *drain)
 {
 	struct drain_counts counts = drain_count(drain);
@@ -58,14 +86,18 @@ void drain_restore(struct fleet *fleet, struct drain *drain)
 		take_migration(dv, m);
 	}
 	power_restore(drain);
-	if (drain_state_is_final(drain->kept.state))
-		judge_ended(fleet, drain);
+	if (!drain_state_is_final(drain->kept.state))
+		return;
+	for (size_t i = 0; i < drain->n_vms; i++)
+		settle(drain, &drain->vms[i]);
+	judge_ended(fleet, drain);
 }
 
 void drain_follow(struct fleet *fleet, const struct migration *m)
 {
 	struct drain *drain = fleet_find_drain(fleet, m->kept.drain_number);
 	struct drain_vm *dv;
+	bool left;
 
 	/* Those under way look for themselves. */
 	if (!drain || !drain_state_is_final(drain->kept.state))
@@ -73,10 +105,15 @@ void drain_follow(struct fleet *fleet, const struct migration *m)
 	dv = drain_find_vm(drain, m->kept.vm_uuid);
 	if (!dv || dv->migration_number != m->kept.number)
 		return;
+	left = dv->state == DRAIN_VM_LEFT;
 	take_migration(dv, m);
-	text_copy(dv->reason, sizeof(dv->reason), m->kept.reason);
+	settle(drain, dv);
+	if (m->kept.reason[0])
+		text_copy(dv->reason, sizeof(dv->reason), m->kept.reason);
+	if (dv->state == DRAIN_VM_LEFT && !left)
+		drain->kept.left_count++;
 	judge_ended(fleet, drain);
-	change_drain(fleet, drain);
+	save_drain(fleet, drain);
 }
 
 /* What is to be said of it before any destination is looked for. */

@@ -7,9 +7,12 @@
 #include "coordinator/core/change.h"
 #include "coordinator/core/drain_classes.h"
 #include "coordinator/core/drain_policies.h"
+#include "coordinator/core/power.h"
+#include "coordinator/core/refusals.h"
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -146,6 +149,53 @@ static void say_counted(const struct drain_problem *p, const struct proof *proof
 	}
 }
 
+static void append(char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void append(char *text, const char *format, ...)
+{
+	size_t used = strlen(text);
+	va_list args;
+
+	if (used)
+		used += (size_t)snprintf(text + used, REASON_BYTES - used, "; or ");
+	if (used >= REASON_BYTES)
+		return;
+	va_start(args, format);
+	vsnprintf(text + used, REASON_BYTES - used, format, args);
+	va_end(args);
+}
+
+/* What those that have refused it would take it with; and who may stay. */
+static void say_cures(const struct drain_problem *p, const struct vm *vm, char *helps)
+{
+	const struct sighting *home = vm->node ? fleet_find_sighting(vm, vm->node) : NULL;
+	uint64_t now_ms = change_now(p->fleet);
+	const struct refusal *copied = NULL, *other = NULL;
+	char text[REASON_BYTES] = "";
+
+	for (uint32_t h = 0; h < p->in.n_hosts; h++) {
+		const struct refusal *r = refusals_find_known(vm, p->plan->nodes[h].node, now_ms);
+
+		if (!r || !p->in.hosts[h].open)
+			continue;
+		if (refusals_yield_to_copy(r))
+			copied = copied ? copied : r;
+		else
+			other = other ? other : r;
+	}
+	if (copied)
+		append(helps, "its disks copied to %s, which has room for them: --copy-disks",
+		       copied->target);
+	else if (other)
+		refusals_tell_remedy(other, text);
+	else
+		return;
+	if (!copied && text[0])
+		append(helps, "for %s: %.300s", other->target, text);
+	append(helps, "--leave %.60s", vm->name);
+	if (home && !power_finds_obstacle(home, text))
+		append(helps, "--shutdown %.60s", vm->name);
+}
+
 static void explain_blocked(const struct drain_problem *p, const struct proof *proof)
 {
 	struct drain_vm *dv = p->guests[proof->vm];
@@ -166,6 +216,7 @@ static void explain_blocked(const struct drain_problem *p, const struct proof *p
 	if (proof->host != INSTANCE_NONE)
 		snprintf(dv->helps, sizeof(dv->helps), "%s more room on %s",
 		         format_amount(p, proof, proof->missing, missing), name_of(p, proof->host));
+	say_cures(p, vm, dv->helps);
 	drain_policies_explain(p, proof, vm, dv);
 }
 

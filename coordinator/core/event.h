@@ -162,6 +162,7 @@ struct event {
 			const struct names *nodes; /* drained together; may be NULL */
 			const char *selector;      /* likewise, by their labels; may be NULL */
 			bool dry_run;
+			bool asks_only;                /* likewise, and nobody will carry it out */
 			const struct names *leave;     /* names or uuids */
 			const struct names *shut_down; /* likewise, to be shut down; may be NULL */
 			uint64_t shutdown_timeout_ms;  /* 0 = the cluster's */

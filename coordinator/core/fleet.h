@@ -128,7 +128,10 @@ struct refusal {
 	uint64_t again_ms;
 	uint64_t backoff_ms;
 	uint64_t room_sequence;
-	bool fault; /* it did not say no, it failed: more room there is no reason to try again */
+	bool fault;   /* it did not say no, it failed: more room there is no reason to try again */
+	bool lasting; /* nor is it here: something else than room is missing */
+	uint64_t
+		known_ms; /* then it counts until then, though it may be asked again (refusals.h) */
 	struct refusal *next;
 };
 
@@ -146,6 +149,7 @@ struct vm {
 	bool twice;                  /* runs on two hosts: frozen until a person has looked */
 	uint64_t twice_since_ms;
 	struct refusal *refusals;
+	uint64_t asked_ms; /* when a destination has last looked at it; 0 = none has */
 	enum copies copies;
 	uint32_t failures;   /* in a row */
 	uint32_t elsewhere;  /* of them, those after which another destination was tried at once */

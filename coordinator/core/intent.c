@@ -240,6 +240,8 @@ void intent_end_drain(struct fleet *fleet, struct node *node, struct drain *drai
 	if (state == DRAIN_CANCELLED)
 		snprintf(node->kept.reason, sizeof(node->kept.reason),
 		         "drain/%" PRIu64 " was cancelled", drain->kept.number);
+	if (state == DRAIN_CANCELLED)
+		drain_settle_cancelled(fleet, drain);
 	node->mark_retry_ms = 0;
 	fleet->n_draining--;
 	save_node(fleet, node);

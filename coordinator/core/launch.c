@@ -10,6 +10,7 @@
 #include "coordinator/core/launch_ahead.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/recall.h"
+#include "coordinator/core/refusals.h"
 #include "coordinator/core/requests.h"
 
 #include <assert.h>
@@ -299,6 +300,10 @@ bool launch_remember_refusal(struct fleet *fleet, struct vm *vm, const char *tar
 	checks_copy(&refusal->checks, checks);
 	text_copy(refusal->why, sizeof(refusal->why), why);
 	refusal->fault = false;
+	refusal->lasting = refusals_are_lasting(checks);
+	refusal->known_ms = change_now(fleet) + DENIAL_MS;
+	if (checks->count)
+		vm->asked_ms = change_now(fleet);
 	refusal->backoff_ms = refusal->backoff_ms ? 2 * refusal->backoff_ms : REFUSAL_FIRST_MS;
 	if (refusal->backoff_ms > REFUSAL_MOST_MS)
 		refusal->backoff_ms = REFUSAL_MOST_MS;
@@ -319,17 +324,25 @@ void launch_avoid(struct fleet *fleet, struct vm *vm, const char *target, const 
 	}
 }
 
-void recall_refusal(struct vm *vm, const struct node *node, const char *why, bool fault,
-                    uint64_t left_ms, uint64_t now_ms)
+void recall_refusal(struct vm *vm, const struct node *node, const struct recalled_refusal *from,
+                    uint64_t now_ms)
 {
 	struct refusal *refusal = xnew(struct refusal);
 
 	text_copy(refusal->target, sizeof(refusal->target), node->kept.name);
-	text_copy(refusal->why, sizeof(refusal->why), why);
-	refusal->fault = fault;
+	text_copy(refusal->why, sizeof(refusal->why), from->why);
+	refusal->fault = from->fault;
 	refusal->backoff_ms = REFUSAL_FIRST_MS;
-	refusal->again_ms = now_ms + (left_ms < REFUSAL_MOST_MS ? left_ms : REFUSAL_MOST_MS);
+	refusal->again_ms = now_ms +
+	                    (from->left_ms < REFUSAL_MOST_MS ? from->left_ms : REFUSAL_MOST_MS);
 	refusal->room_sequence = node->room_sequence;
+	if (from->checks) {
+		checks_copy(&refusal->checks, from->checks);
+		refusal->lasting = refusals_are_lasting(from->checks);
+		refusal->known_ms = now_ms +
+		                    (from->known_ms < DENIAL_MS ? from->known_ms : DENIAL_MS);
+		vm->asked_ms = now_ms;
+	}
 	LL_PREPEND(vm->refusals, refusal);
 }
 

@@ -187,8 +187,8 @@ const struct refusal *plan_find_refusal(const struct vm *vm, const struct node *
 {
 	for (const struct refusal *r = vm->refusals; r; r = r->next) {
 		if (strcmp(r->target, node->kept.name) == 0)
-			return now_ms < r->again_ms &&
-			                       (r->fault || r->room_sequence == node->room_sequence)
+			return now_ms < r->again_ms && (r->fault || r->lasting ||
+			                                r->room_sequence == node->room_sequence)
 			               ? r
 			               : NULL;
 	}
@@ -227,12 +227,24 @@ static const struct check *find_denial(const struct node *node, const struct vm 
 	return home ? denials_find(node, &home->state.needs, now_ms) : NULL;
 }
 
-enum plan_refusal plan_judge_pair(const struct node *node, const struct vm *vm, uint64_t now_ms)
+static bool is_listed(const struct node *node, const struct vm *vm)
 {
 	const struct sighting *there = fleet_find_sighting(vm, node);
+
+	return there && vm_state_is_active(&there->state);
+}
+
+bool plan_only_refused(const struct node *node, const struct vm *vm, uint64_t now_ms)
+{
+	return !is_listed(node, vm) && !find_denial(node, vm, now_ms) &&
+	       plan_judge_kind(node, vm, NULL) == PLAN_FITS;
+}
+
+enum plan_refusal plan_judge_pair(const struct node *node, const struct vm *vm, uint64_t now_ms)
+{
 	const struct check *said;
 
-	if (there && vm_state_is_active(&there->state))
+	if (is_listed(node, vm))
 		return PLAN_LISTS_IT;
 	if (plan_find_refusal(vm, node, now_ms))
 		return PLAN_REFUSED;

@@ -90,6 +90,8 @@ enum plan_refusal plan_judge_class(const struct node *node, const struct vm *vm,
 
 /* The part of it that is of these two alone: refused, listed, denied. */
 enum plan_refusal plan_judge_pair(const struct node *node, const struct vm *vm, uint64_t now_ms);
+/* Nothing else of that stands between them but what @node has refused @vm. */
+bool plan_only_refused(const struct node *node, const struct vm *vm, uint64_t now_ms);
 /* And that which is so of all guests with the same needs on all hosts with the same offers. */
 enum plan_refusal plan_judge_kind(const struct node *node, const struct vm *vm, char *ret_text);
 

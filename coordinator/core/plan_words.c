@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/units.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/refusals.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -119,7 +120,10 @@ static enum plan_refusal phrase(const struct fleet *fleet, const struct plan_nod
 		break;
 	case PLAN_REFUSED:
 		refusal = plan_find_refusal(vm, p->node, now_ms);
-		snprintf(ret_text, REASON_BYTES, "%s", refusal ? refusal->why : words[why]);
+		if (refusal)
+			refusals_describe(refusal, ret_text);
+		else
+			text_copy(ret_text, REASON_BYTES, words[why]);
 		break;
 	default:
 		snprintf(ret_text, REASON_BYTES, "%s %s", name, words[why]);

@@ -19,6 +19,7 @@
 #include "coordinator/core/policy.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/preview_choice.h"
+#include "coordinator/core/refusals.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,7 +133,7 @@ static void conclude_drain(struct fleet *fleet, struct reply *reply)
 		checks_add(&reply->checks, &blocker);
 	}
 	snprintf(plan->status, sizeof(plan->status), "a dry run: nothing was changed");
-	if (reply->kind == REPLY_DRAIN && !reply->refused)
+	if (reply->kind == REPLY_DRAIN && !reply->refused && !reply->asks_only)
 		plan_memory_keep(fleet, plan);
 }
 
@@ -257,6 +258,7 @@ static void learn(struct fleet *fleet, const struct preview_round *round, const 
 	if (!vm || !node)
 		return;
 	denials_learn(node, vm, event->preview.checks, change_now(fleet));
+	refusals_see_answer(vm, q->target, event->preview.admitted, change_now(fleet));
 	if (event->preview.admitted && round->reply->copy_disks)
 		vm->copies = event->preview.copied_bytes ? COPIES_SOME : COPIES_NONE;
 }
@@ -329,7 +331,25 @@ static void warn_of_wishes(struct target_view *view)
 	checks_add(&view->checks, &check);
 }
 
-static void answer_target(struct preview_round *round, size_t i, const struct event *event)
+/* "Why not there?" was asked without any wish of its own: so it would be answered in a drain, too. */
+static void learn_target(struct fleet *fleet, const struct preview_round *round,
+                         const struct question *q, const struct event *event)
+{
+	struct vm *vm = fleet_find_vm(fleet, q->vm_uuid);
+	const struct node *node = fleet_find_node(fleet, q->target);
+	char why[REASON_BYTES];
+
+	if (round->reply->kind != REPLY_EXPLAIN || !vm || !node)
+		return;
+	refusals_see_answer(vm, q->target, event->preview.admitted, change_now(fleet));
+	if (event->preview.admitted)
+		return;
+	refusal_text(event->preview.checks, q->target, why);
+	refusals_note(vm, node, event->preview.checks, why, change_now(fleet));
+}
+
+static void answer_target(struct fleet *fleet, struct preview_round *round, size_t i,
+                          const struct event *event)
 {
 	struct target_view *view = &round->reply->targets[i];
 
@@ -338,6 +358,7 @@ static void answer_target(struct preview_round *round, size_t i, const struct ev
 		return;
 	}
 	checks_copy(&view->checks, event->preview.checks);
+	learn_target(fleet, round, &round->questions[i], event);
 	if (view->broken)
 		warn_of_wishes(view);
 	view->guard = event->preview.guard;
@@ -366,7 +387,7 @@ void preview_take_outcome(struct fleet *fleet, const struct event *event)
 			if (round->reply->plan)
 				answer_drain(fleet, round, i, event);
 			else
-				answer_target(round, i, event);
+				answer_target(fleet, round, i, event);
 			if (!round->open && !(round->reply->plan && plan_again(fleet, round)))
 				end_round(fleet, round);
 			return;

@@ -22,8 +22,16 @@ struct recalled_denial {
 size_t recall_list_denials(const struct node *node, uint64_t now_ms, struct recalled_denial **ret);
 void recall_denial(struct node *node, const struct recalled_denial *denial, uint64_t now_ms);
 
-void recall_refusal(struct vm *vm, const struct node *node, const char *why, bool fault,
-                    uint64_t left_ms, uint64_t now_ms);
+struct recalled_refusal {
+	const char *why;
+	bool fault;
+	uint64_t left_ms;            /* until it is asked again */
+	const struct checks *checks; /* of one that lasts, known for known_ms; else NULL */
+	uint64_t known_ms;
+};
+
+void recall_refusal(struct vm *vm, const struct node *node, const struct recalled_refusal *refusal,
+                    uint64_t now_ms);
 
 struct recalled_experience {
 	/* Both empty: of all pairs. */

@@ -4,6 +4,7 @@
  * is durable. */
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "coordinator/core/drain_command.h"
 #include "coordinator/core/drain_set.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
@@ -11,6 +12,7 @@
 #include "coordinator/core/plan_memory.h"
 #include "coordinator/core/power.h"
 #include "coordinator/core/preview.h"
+#include "coordinator/core/refusals.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/planner/proof.h"
 
@@ -196,6 +198,9 @@ static int describe(struct fleet *fleet, const struct event *event, const struct
 		if (check_node(fleet, set->nodes[i], err) < 0)
 			return -(int)err->code;
 		fill_record(event, set->nodes[i], &records[i]);
+		for (struct sighting *s = set->nodes[i]->sightings; event->drain.copy_disks && s;
+		     s = s->next)
+			refusals_forget_disks(s->vm);
 	}
 	if (resolve_guests(set, event->drain.leave, records, offsetof(struct drain_record, leave),
 	                   "leave", err) < 0)
@@ -358,6 +363,7 @@ static void preview(struct fleet *fleet, const struct event *event, struct drain
 
 	checks_deinit(&reply->checks); /* the round collects them, with the hosts' answers */
 	reply->plan = draft;
+	reply->asks_only = event->drain.asks_only;
 	reply->copy_disks = event->drain.copy_disks;
 	reply->max_downtime_ms = event->drain.max_downtime_ms;
 	setting_take_strategy(&s, &event->drain.strategy, ORIGIN_DRAIN);
@@ -379,11 +385,66 @@ static char *join_lines(const struct names *lines)
 	return text;
 }
 
+static void add_guests(struct drain_record *to, const struct drain_record *from)
+{
+	for (size_t i = 0; i < from->leave.count; i++) {
+		if (!names_contain(&to->leave, from->leave.items[i]))
+			names_add(&to->leave, from->leave.items[i]);
+	}
+	for (size_t i = 0; i < from->n_shutdowns; i++) {
+		const struct shutdown *s = &from->shutdowns[i];
+
+		if (!drain_record_find_shutdown(to, s->uuid) && !names_contain(&to->leave, s->uuid))
+			drain_record_add_shutdown(to, s->uuid, s->name);
+	}
+}
+
+/* The command for a new dry run: with what is asked for now, and with what it was asked for then, for a plan
+ * may be named without. @plan: NULL, it is not known. Owned. */
+static char *ask_again(const struct fleet *fleet, const struct event *event,
+                       const struct drain_set *set, const struct drain_record *records,
+                       const struct kept_plan *plan)
+{
+	const struct drain_record *before = plan ? &plan->record : &records[0];
+	const struct strategy none = { 0 };
+	struct drain_record all = { 0 };
+	char *text;
+
+	drain_record_copy(&all, &records[0]);
+	for (size_t i = 1; i < set->count; i++)
+		add_guests(&all, &records[i]);
+	add_guests(&all, before);
+	all.leave_unmovable |= before->leave_unmovable;
+	all.copy_disks |= before->copy_disks;
+	if (strategy_pack(&all.strategy) == strategy_pack(&none))
+		all.strategy = before->strategy;
+	if (!all.parallel)
+		all.parallel = before->parallel;
+	if (!all.bandwidth_bytes_per_s)
+		all.bandwidth_bytes_per_s = before->bandwidth_bytes_per_s;
+	if (!all.max_downtime_ms)
+		all.max_downtime_ms = before->max_downtime_ms;
+	if (!all.completion_timeout_ms_per_gib)
+		all.completion_timeout_ms_per_gib = before->completion_timeout_ms_per_gib;
+	if (!all.progress_timeout_ms)
+		all.progress_timeout_ms = before->progress_timeout_ms;
+	if (!all.shutdown_timeout_ms)
+		all.shutdown_timeout_ms = before->shutdown_timeout_ms;
+	if (!all.by_wall_ms)
+		all.by_wall_ms = before->by_wall_ms;
+	if (!all.reason[0])
+		text_copy(all.reason, sizeof(all.reason), before->reason);
+	text = drain_command(fleet, set->command, &all, 1, event->wall_ms);
+	drain_record_deinit(&all);
+	return text;
+}
+
 /* Exactly what a dry run has shown, or nothing. */
 static void start_planned(struct fleet *fleet, const struct event *event,
                           const struct drain_set *set, struct drain_record *records)
 {
 	const struct kept_plan *plan = plan_memory_find(fleet, event->drain.plan_id);
+	_cleanup_free_ char *again = ask_again(fleet, event, set, records, plan);
 	struct reply *reply;
 	struct drain *draft;
 	struct names changed = { 0 };
@@ -392,9 +453,10 @@ static void start_planned(struct fleet *fleet, const struct event *event,
 
 	if (!plan) {
 		error_set(&err, ERROR_NOT_FOUND,
-		          "no plan %.40s is known here (any more); a new one: drover drain %s "
-		          "--dry-run",
-		          event->drain.plan_id, set->command);
+		          "no plan %.40s is known here (any more); a new one: %s --dry-run",
+		          event->drain.plan_id,
+		          strlen(again) < REASON_BYTES - 120 ? again
+		                                             : "the same without --plan, and");
 		reply_send_error(fleet, event->request, &err);
 		return;
 	}
@@ -409,9 +471,9 @@ static void start_planned(struct fleet *fleet, const struct event *event,
 	reply = reply_new(REPLY_DRAIN, event->request);
 	reply->refused = true;
 	lines = join_lines(&changed);
-	reply->refusal = xasprintf("%s cannot be emptied by plan %s any more:%s\na new one: drover "
-	                           "drain %s --dry-run",
-	                           set->words, plan->id, lines, set->command);
+	reply->refusal = xasprintf("%s cannot be emptied by plan %s any more:%s\na new one: %s "
+	                           "--dry-run",
+	                           set->words, plan->id, lines, again);
 	names_deinit(&changed);
 	reply_send(fleet, reply);
 }

@@ -121,12 +121,18 @@ static void end_drain(struct fleet *fleet, struct node *node)
 
 	if (!drain)
 		return;
-	for (size_t i = 0; i < drain->n_vms; i++)
-		moved += drain->vms[i].state == DRAIN_VM_MOVED;
+	intent_end_drain(fleet, node, drain, DRAIN_CANCELLED);
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		struct drain_vm *dv = &drain->vms[i];
+
+		moved += dv->state == DRAIN_VM_MOVED;
+		if (dv->state == DRAIN_VM_LEFT)
+			snprintf(dv->reason, sizeof(dv->reason),
+			         "was last seen on %s, which was declared dead", node->kept.name);
+	}
 	snprintf(drain->status, sizeof(drain->status),
 	         "%s was declared dead: %zu moved before, %zu were last seen there",
 	         node->kept.name, moved, node->active_vms);
-	intent_end_drain(fleet, node, drain, DRAIN_CANCELLED);
 	change_tell_number(fleet, SEVERITY_WARNING, "drain", drain->kept.number, "ended: %s",
 	                   drain->status);
 }

@@ -10,6 +10,7 @@
 #include "coordinator/core/policy.h"
 #include "coordinator/core/power.h"
 #include "coordinator/core/preview.h"
+#include "coordinator/core/refusals.h"
 #include "coordinator/core/requests.h"
 
 #include <errno.h>
@@ -198,6 +199,8 @@ void request_migrate(struct fleet *fleet, const struct event *event)
 			reply_send_error(fleet, event->request, &err);
 		return;
 	}
+	if (s.copy_disks || s.unsafe)
+		refusals_forget_disks(vm);
 	if (event->migrate.dry_run) {
 		struct reply *reply = reply_new(REPLY_MIGRATE, event->request);
 

@@ -160,14 +160,22 @@ static void add_known(const struct vm *vm, Drover__V1__Vm *m)
 	for (const struct refusal *r = vm->refusals; r; r = r->next) {
 		Drover__V1__Refusal *refusal;
 
-		if (now_ms >= r->again_ms)
+		bool known = r->lasting && now_ms < r->known_ms;
+
+		if (now_ms >= r->again_ms && !known)
 			continue;
 		refusal = xmalloc(sizeof(*refusal));
 		drover__v1__refusal__init(refusal);
 		refusal->node = xstrdup(r->target);
 		refusal->why = xstrdup(r->why);
-		refusal->left_ms = r->again_ms - now_ms;
+		refusal->left_ms = now_ms < r->again_ms ? r->again_ms - now_ms : 0;
 		refusal->fault = r->fault;
+		refusal->lasting = known;
+		refusal->known_ms = known ? r->known_ms - now_ms : 0;
+		if (known) {
+			refusal->checks = view_checks_new(&r->checks);
+			refusal->n_checks = r->checks.count;
+		}
 		m->refusals[m->n_refusals++] = refusal;
 	}
 }

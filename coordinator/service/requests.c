@@ -23,12 +23,15 @@ struct request {
 	struct coordinator *coordinator;
 	struct mesh_incoming *in;
 	char subject[VM_NAME_BYTES + 16]; /* what an explanation is about */
+	request_then *then;               /* NULL: it is answered as it is */
+	void *context;                    /* owned */
 	UT_hash_handle hh;
 };
 
 static void forget(struct request *r)
 {
 	HASH_DEL(r->coordinator->requests, r);
+	free(r->context);
 	free(r);
 }
 
@@ -39,11 +42,19 @@ static void unwanted(void *context)
 
 uint64_t requests_add(struct coordinator *c, struct mesh_incoming *in)
 {
+	return requests_add_then(c, in, NULL, NULL);
+}
+
+uint64_t requests_add_then(struct coordinator *c, struct mesh_incoming *in, request_then *then,
+                           void *context)
+{
 	struct request *r = xnew(struct request);
 
 	r->number = ++c->last_request;
 	r->coordinator = c;
 	r->in = in;
+	r->then = then;
+	r->context = context;
 	HASH_ADD(hh, c->requests, number, sizeof(r->number), r);
 	mesh_incoming_on_cancel(in, unwanted, r);
 	return r->number;
@@ -330,6 +341,9 @@ void requests_reply(struct coordinator *c, const struct reply *reply)
 		return;
 	if (reply->kind != REPLY_ATTACH)
 		FAILPOINT(coordinator_before_reply);
-	answer(c, r, reply);
+	if (r->then)
+		r->then(c, r->in, reply, r->context);
+	else
+		answer(c, r, reply);
 	forget(r);
 }

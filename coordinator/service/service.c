@@ -108,6 +108,11 @@ static void handle_vms(struct mesh_incoming *in, const Drover__V1__ListRequest *
 		if (vm->sightings && vm_matches(vm, r))
 			list->vms[list->n_vms++] = view_vm_new(c->fleet, vm);
 	}
+	list->not_heard = xcalloc(HASH_COUNT(c->fleet->nodes) + 1, sizeof(*list->not_heard));
+	for (const struct node *node = c->fleet->nodes; node; node = node->hh.next) {
+		if (!node->listed && (!r->node[0] || strcmp(r->node, node->kept.name) == 0))
+			list->not_heard[list->n_not_heard++] = xstrdup(node->kept.name);
+	}
 	mesh_reply(in, &list->base);
 	view_free(list);
 }

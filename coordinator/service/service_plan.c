@@ -48,8 +48,9 @@ static Drover__V1__GuestRoom *room_new(const struct capacity *c, uint64_t memory
 	return m;
 }
 
+/* @draft: what destinations have said of the guests of these nodes together; NULL: they were not asked. */
 static void ask_each(struct capacity *c, const struct node *const *nodes, size_t count, bool named,
-                     Drover__V1__Capacity *m)
+                     struct drain *draft, Drover__V1__Capacity *m)
 {
 	size_t helped = 0, open = 0;
 
@@ -58,6 +59,8 @@ static void ask_each(struct capacity *c, const struct node *const *nodes, size_t
 		struct capacity_answer answer = capacity_ask_drain(c, &nodes[i], 1);
 		bool help = answer.verdict == PACKING_NO && helped < HELPED_MAX;
 
+		if (draft && count == 1)
+			capacity_take_draft(&answer, c->fleet, draft);
 		helped += help;
 		open += answer.verdict == PACKING_UNKNOWN;
 		m->nodes[m->n_nodes++] = capacity_view_new(c, &answer, named, help);
@@ -139,9 +142,9 @@ static int find_nodes(const struct fleet *fleet, const Drover__V1__CapacityReque
 	return 0;
 }
 
-void handle_capacity(struct mesh_incoming *in, const Drover__V1__CapacityRequest *r, void *context)
+static void reply_capacity(struct coordinator *coordinator, struct mesh_incoming *in,
+                           const Drover__V1__CapacityRequest *r, struct drain *draft)
 {
-	struct coordinator *coordinator = context;
 	const struct node **nodes = NULL;
 	struct capacity_answer together;
 	Drover__V1__Capacity *m;
@@ -155,13 +158,16 @@ void handle_capacity(struct mesh_incoming *in, const Drover__V1__CapacityRequest
 	}
 	m = xmalloc(sizeof(*m));
 	drover__v1__capacity__init(m);
+	m->asked = draft != NULL;
 	capacity_init(&c, coordinator->fleet, clock_now_ms(), CAPACITY_STEPS);
-	ask_each(&c, nodes, count, r->n_nodes > 0, m);
+	ask_each(&c, nodes, count, r->n_nodes > 0, draft, m);
 	fill_rule(&c, m);
 	if (r->guest_memory_bytes)
 		m->room = room_new(&c, r->guest_memory_bytes, r->guest_vcpus);
 	if (r->n_nodes && count > 1) {
 		together = capacity_ask_drain(&c, nodes, count);
+		if (draft)
+			capacity_take_draft(&together, c.fleet, draft);
 		m->together = capacity_view_new(&c, &together, true, true);
 		capacity_answer_deinit(&together);
 	} else if (r->n_nodes == 0) {
@@ -171,6 +177,66 @@ void handle_capacity(struct mesh_incoming *in, const Drover__V1__CapacityRequest
 	view_free(m);
 	capacity_deinit(&c);
 	free(nodes);
+}
+
+/* What was asked, until the destinations have answered; one piece of memory. */
+struct asked {
+	Drover__V1__CapacityRequest request;
+	char *nodes[]; /* their names behind them */
+};
+
+static struct asked *asked_new(const Drover__V1__CapacityRequest *r)
+{
+	size_t bytes = sizeof(struct asked) + r->n_nodes * sizeof(char *);
+	struct asked *asked;
+	char *to;
+
+	for (size_t i = 0; i < r->n_nodes; i++)
+		bytes += strlen(r->nodes[i]) + 1;
+	asked = xcalloc(1, bytes);
+	asked->request = *r;
+	asked->request.nodes = asked->nodes;
+	to = (char *)(asked->nodes + r->n_nodes);
+	for (size_t i = 0; i < r->n_nodes; i++) {
+		asked->nodes[i] = to;
+		to = stpcpy(to, r->nodes[i]) + 1;
+	}
+	return asked;
+}
+
+/* Whatever came of it: hosts that cannot be asked are in the answer, too. */
+static void were_asked(struct coordinator *c, struct mesh_incoming *in, const struct reply *reply,
+                       void *context)
+{
+	const struct asked *asked = context;
+
+	reply_capacity(c, in, &asked->request, reply->plan);
+}
+
+void handle_capacity(struct mesh_incoming *in, const Drover__V1__CapacityRequest *r, void *context)
+{
+	struct coordinator *c = context;
+	struct event e = { .kind = EVENT_DRAIN };
+	const struct node **nodes = NULL;
+	struct names names = { 0 };
+	struct error err;
+	size_t count = 0;
+
+	if (!r->n_nodes) {
+		reply_capacity(c, in, r, NULL);
+		return;
+	}
+	if (find_nodes(c->fleet, r, &nodes, &count, &err) < 0) {
+		mesh_fail_error(in, &err);
+		return;
+	}
+	free(nodes);
+	names = (struct names){ .items = r->nodes, .count = r->n_nodes };
+	e.drain.node = e.drain.reason = e.drain.plan_id = "";
+	e.drain.nodes = &names;
+	e.drain.dry_run = e.drain.asks_only = true;
+	e.request = requests_add_then(c, in, were_asked, asked_new(r));
+	coordinator_step(c, &e);
 }
 
 /* --- place --- */

@@ -72,10 +72,12 @@ static Drover__V1__PlacementProof__Place *place_new(const struct capacity_place 
 	return m;
 }
 
-static const char *help_name(enum capacity_help kind)
-{
-	return kind == CAPACITY_OPEN ? "open" : kind == CAPACITY_FREE ? "free" : "guest";
-}
+static const char *const help_names[] = {
+	[CAPACITY_OPEN] = "open",         [CAPACITY_COPY] = "copy",   [CAPACITY_FREE] = "free",
+	[CAPACITY_CHECK] = "check",       [CAPACITY_GUEST] = "guest", [CAPACITY_LEAVE] = "leave",
+	[CAPACITY_SHUTDOWN] = "shutdown",
+};
+static_assert(ARRAY_SIZE(help_names) == CAPACITY_HELPS, "a help without a name");
 
 static void fill_remedies(struct capacity *c, const struct capacity_answer *answer,
                           Drover__V1__PlacementProof *m)
@@ -89,7 +91,7 @@ static void fill_remedies(struct capacity *c, const struct capacity_answer *answ
 
 		drover__v1__remedy__init(r);
 		r->text = xstrdup(found[i].text);
-		r->kind = xstrdup(help_name(found[i].kind));
+		r->kind = xstrdup(help_names[found[i].kind]);
 		r->node = xstrdup(found[i].node);
 		r->bytes = found[i].bytes;
 		m->remedies[m->n_remedies++] = r;
@@ -154,6 +156,7 @@ Drover__V1__DrainCapacity *capacity_view_new(struct capacity *c,
 	m->reason = xstrdup(answer->reason);
 	m->guests = (uint32_t)answer->n_guests;
 	m->need_bytes = answer->need_bytes;
+	m->not_asked = (uint32_t)answer->n_unasked;
 	m->by_hand = yes && answer->by_hand;
 	if (!yes)
 		m->proof = proof_new(c, answer, remedies);

@@ -106,6 +106,17 @@ wait_for() {
 	run --separate-stderr -7 "$drover" migrate nobody
 }
 
+@test "guests of a node that was not heard yet are not claimed not to be" {
+	start_coordinator
+	run --separate-stderr -5 "$drover" vms --node host4
+	[[ -z $output && $stderr == *"Not heard yet since the coordinator was started"*": host4" ]]
+	[[ $stderr != *"There are no"* ]]
+	run --separate-stderr -5 "$drover" vms web1 --node host4
+	[[ $stderr != *"no such"* ]]
+	run --separate-stderr -5 "$drover" vms --node host4 -o json
+	[ "$(jq -c .notHeard <<<"$output")" = '["host4"]' ]
+}
+
 @test "a list that is empty because of a typing error is 7, not an empty host" {
 	start_coordinator
 	run --separate-stderr -7 "$drover" vms --node hots1
@@ -678,9 +689,11 @@ write_audit() {
 	start_coordinator
 	run --separate-stderr -0 "$drover" capacity
 	[[ $output == *"NODE"*"CAN BE DRAINED"*"host1"*"yes"* ]]
+	[[ $output == *"storage of 12 guests not asked: drover capacity host1 asks"* ]]
 	wait_for 7 "capacity 0 nodes guest 0 0"
 	run --separate-stderr -0 "$drover" capacity host1 --guest 8GiB,4cpu
 	wait_for 7 "capacity 1 nodes guest 8589934592 4"
+	[[ $output != *"not asked"* ]]
 	run --separate-stderr -4 "$drover" capacity node/host2
 	[[ $output == *"no place: host3 3.2 GiB short"*"host2 could be drained, if you"*"free 3.2 GiB on host3"* ]]
 	run --separate-stderr -4 "$drover" capacity host1 host3

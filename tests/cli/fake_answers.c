@@ -24,7 +24,7 @@ void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context
 	static const char *const uuids[] = { "db1", "u2", "u3", "u4", "u5", "u6" };
 	Drover__V1__Vm web = DROVER__V1__VM__INIT, evil = DROVER__V1__VM__INIT;
 	Drover__V1__Vm others[ARRAY_SIZE(named)], *items[2 + ARRAY_SIZE(named)] = { &web, &evil };
-	char *policies[] = { S("bad"), S("good") };
+	char *policies[] = { S("bad"), S("good") }, *not_heard[] = { S("host4") };
 
 	(void)context;
 	web.name = S("web1");
@@ -46,6 +46,11 @@ void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context
 	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
 		if (!r->node[0] || strcmp(items[i]->node, r->node) == 0)
 			items[list.n_vms++] = items[i];
+	}
+	/* This one was not heard since the start. */
+	if (strcmp(r->node, "host4") == 0) {
+		list.not_heard = not_heard;
+		list.n_not_heard = ARRAY_SIZE(not_heard);
 	}
 	mesh_reply(in, &list.base);
 }
@@ -358,6 +363,8 @@ void fake_capacity(struct mesh_incoming *in, const ProtobufCMessage *m, void *co
 	proof.remedies = remedies;
 	proof.n_remedies = 1;
 	one.proof = &proof;
+	one.not_asked = r->n_nodes ? 0 : 12;
+	reply.asked = r->n_nodes > 0;
 	if (r->n_nodes > 1)
 		reply.together = &one;
 	reply.nodes = nodes;

@@ -9,6 +9,8 @@ foreach(module attempts attempts_kept attempts_path claims fleet step plan drain
 endforeach()
 drover_test(NAME test_drain LABEL unit SOURCES unit/test_drain.c unit/drain_world.c unit/core_world.c
 	LIBS drover_core)
+drover_test(NAME test_refusals LABEL unit SOURCES unit/test_refusals.c unit/drain_world.c
+	unit/core_world.c LIBS drover_core)
 drover_test(NAME test_drain_asked LABEL unit SOURCES unit/test_drain_asked.c unit/drain_world.c
 	unit/core_world.c unit/policy_fixture.c LIBS drover_core)
 drover_test(NAME test_fleet_path LABEL unit SOURCES unit/test_fleet_path.c LIBS drover_core)

@@ -7,6 +7,7 @@
 #include "coordinator/core/policy.h"
 #include "coordinator/core/predict.h"
 #include "coordinator/core/recall.h"
+#include "coordinator/core/refusals.h"
 #include "proto/coordinator.pb-c.h"
 #include "proto/json.h"
 #include "tools/simulator/world.h"
@@ -75,12 +76,26 @@ static void learn(struct fleet *fleet)
 		.target = "host2",
 		.sums = { 0.25, 1.0 / 3, 2, 3.5, 4, 0.01, 2.5, 3 },
 	};
+	struct check disk = { .id = "disk/vda",
+		              .verdict = CHECK_FAIL,
+		              .measured = "missing here",
+		              .remedy = "drover migrate host1-vm1 --copy-disks copies it" };
+	struct checks checks = { .items = &disk, .count = 1 };
 	struct vm *vm = vm_of(fleet, "host1-vm0");
 	struct node *host2 = fleet_find_node(fleet, "host2");
 	uint64_t now_ms = host2->last_seen_ms;
 
 	recall_denial(host2, &denial, now_ms);
-	recall_refusal(vm, host2, "host2 refused: disk", true, 100000, now_ms);
+	recall_refusal(vm, host2,
+	               &(struct recalled_refusal){ .why = "host2 refused: it failed",
+	                                           .fault = true,
+	                                           .left_ms = 100000 },
+	               now_ms);
+	recall_refusal(vm_of(fleet, "host1-vm1"), host2,
+	               &(struct recalled_refusal){ .why = "host2 refused: disk/vda",
+	                                           .checks = &checks,
+	                                           .known_ms = 1800000 },
+	               now_ms);
 	fleet_find_node(fleet, "host1")->measured_bytes_per_s = 123456789;
 	recall_experience(fleet, &experience);
 	vm->copies = COPIES_NONE;
@@ -133,6 +148,22 @@ static void expect_policies(const struct world *w)
 	assert_false(w->judged[1].on[world_find_host(w, "host1")]);
 }
 
+/* The coordinator knows it, and the host would say it again, but for a copy. */
+static void expect_disk(const struct world *w, const struct node *host2)
+{
+	const struct vm *vm = vm_of(w->fleet, "host1-vm1");
+	const struct refusal *known = refusals_find_known(vm, host2, w->now_ms + 1700000);
+	size_t guest = world_find_guest(w, vm->uuid), host = world_find_host(w, "host2");
+	struct check check;
+
+	assert_non_null(known);
+	assert_true(refusals_yield_to_copy(known));
+	assert_false(agents_admit(w, guest, host, false, &check));
+	assert_string_equal(check.id, "disk/vda");
+	assert_string_equal(check.measured, "missing here");
+	assert_true(agents_admit(w, guest, host, true, &check));
+}
+
 static void expect_learned(const struct world *w)
 {
 	const struct node *host2 = fleet_find_node(w->fleet, "host2");
@@ -148,8 +179,9 @@ static void expect_learned(const struct world *w)
 	free(denials);
 	assert_non_null(vm->refusals);
 	assert_string_equal(vm->refusals->target, "host2");
-	assert_string_equal(vm->refusals->why, "host2 refused: disk");
+	assert_string_equal(vm->refusals->why, "host2 refused: it failed");
 	assert_true(vm->refusals->fault && vm->refusals->again_ms > w->now_ms + 90000);
+	expect_disk(w, host2);
 	assert_int_equal(vm->copies, COPIES_NONE);
 	assert_true(vm->kept.bandwidth_given && !vm->kept.max_downtime_given);
 	assert_int_equal(vm->kept.bandwidth_bytes_per_s, 42 * MIB);

@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "tools/drover/text.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 DEFINE_CLEANUP(struct table *, table_free);
@@ -63,6 +64,8 @@ static void nodes_table(const struct output *o, const Drover__V1__Capacity *c)
 		                 : strcmp(d->verdict, "yes") == 0 ? COLOUR_GREEN
 		                                                  : COLOUR_YELLOW);
 		table_set(t, WHY, "%s", d->reason);
+		if (!*d->reason && d->not_asked)
+			table_set(t, WHY, "storage of %u of its guests not asked", d->not_asked);
 	}
 	table_print(t);
 }
@@ -158,6 +161,28 @@ static void room_print(const struct output *o, const Drover__V1__GuestRoom *room
 	table_print(t);
 }
 
+/* What only a node's own eyes can judge is known of those guests that a node was asked about. */
+static void not_asked_print(const struct output *o, const Drover__V1__Capacity *c)
+{
+	const Drover__V1__DrainCapacity *first = NULL;
+	uint64_t guests = 0;
+
+	for (size_t i = 0; i < c->n_nodes; i++) {
+		guests += c->nodes[i]->not_asked;
+		if (!first && c->nodes[i]->not_asked && c->nodes[i]->n_nodes)
+			first = c->nodes[i];
+	}
+	if (first && c->asked)
+		fprintf(o->file,
+		        "\nno answer about the storage of %" PRIu64
+		        " guests: to see why, drover drain %s --dry-run\n",
+		        guests, first->nodes[0]);
+	else if (first)
+		fprintf(o->file,
+		        "\nstorage of %" PRIu64 " guests not asked: drover capacity %s asks\n",
+		        guests, first->nodes[0]);
+}
+
 void capacity_print(const struct output *o, const Drover__V1__Capacity *c, bool named)
 {
 	nodes_table(o, c);
@@ -176,9 +201,7 @@ void capacity_print(const struct output *o, const Drover__V1__Capacity *c, bool 
 		fputs("\nnot searched:\n", o->file);
 	for (size_t i = 0; i < c->n_not_searched; i++)
 		line(o, "  ", c->not_searched[i]);
-	fputs("\nNot asked here is what only a node knows, as its storage: drover drain NODE "
-	      "--dry-run\n",
-	      o->file);
+	not_asked_print(o, c);
 }
 
 void place_print(const struct output *o, const Drover__V1__PlaceReply *reply)

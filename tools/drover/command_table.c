@@ -55,6 +55,9 @@ static const struct command commands[] = {
 	  .options = LISTS | O(NODE) | O(ONLY_UNMOVABLE), .formats = LISTABLE, .group = LOOK,
 	  .run = vms_run, .completion = COMPLETE_VMS,
 	  .summary = "the guests: where, state, whether they can move",
+	  .description = "As the nodes' agents list them. Where the coordinator was just started, nodes that "
+			 "it has not heard yet are named: the status is 5 if what was asked for may be "
+			 "there.",
 	  .examples = "drover vms --node host1\ndrover vms --unmovable" },
 	{ .name = "migrations", .arguments = "",
 	  .options = LISTS | O(NODE) | O(VM) | O(ACTIVE) | O(FAILED) | O(LIMIT),
@@ -113,9 +116,11 @@ static const struct command commands[] = {
 			 "the largest set of nodes that can be drained together, and the rule of thumb "
 			 "(spare memory against the fullest node) beside it. With names: these alone and "
 			 "together, with a place for each guest.\n\n"
-			 "By memory, the state of the nodes, and what they have refused. What only a node "
-			 "itself knows, its CPU model and its storage for example, is asked by \"drover "
-			 "drain NODE --dry-run\". Where several nodes barely fit together, drover drain, "
+			 "By memory, the state of the nodes, and what they have refused. Whether a node "
+			 "sees a guest's storage only that node knows: with names the nodes are asked, as "
+			 "in a dry run of a drain. What they refuse is known for an hour; without a name "
+			 "it counts, and of how many guests no node was asked is said. Where several "
+			 "nodes barely fit together, drover drain, "
 			 "which looks at links, too, may not find the places that are named here, and "
 			 "refuse. A search takes a bounded time; what was not searched is said.\n\n"
 			 "The status is 0, or with names 4 if they cannot all be drained together.",

@@ -3,6 +3,7 @@
 #include "tools/drover/commands.h"
 
 #include "common/alloc.h"
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "tools/drover/coordinator.ask.h"
 #include "tools/drover/render.h"
@@ -26,6 +27,15 @@ static bool is_wanted(const struct word_list *words, const char *kind, const cha
 			wanted = found[i] = true;
 	}
 	return wanted;
+}
+
+static bool is_all_found(const struct word_list *words, const bool *found)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		if (!found[i])
+			return false;
+	}
+	return true;
 }
 
 /* EXIT_DONE if every word was found; else says which there is not. */
@@ -121,6 +131,29 @@ enum exit_code nodes_run(const struct invocation *invocation)
 	return code;
 }
 
+#define UNHEARD_NAMED 5
+
+/* After a restart a coordinator knows of a guest only what a host has told it since. */
+static void say_not_heard(struct session *s, const Drover__V1__VmList *list)
+{
+	_cleanup_free_ char *names = xstrdup("");
+	char more[32] = "";
+
+	for (size_t i = 0; i < list->n_not_heard && i < UNHEARD_NAMED; i++) {
+		char *longer = xasprintf("%s%s%s", names, i ? ", " : "", list->not_heard[i]);
+
+		free(names);
+		names = longer;
+	}
+	if (list->n_not_heard > UNHEARD_NAMED)
+		snprintf(more, sizeof(more), " and %zu more", list->n_not_heard - UNHEARD_NAMED);
+	if (list->n_not_heard)
+		session_say(s,
+		            "Not heard yet since the coordinator was started, so which guests are "
+		            "there is not known: %s%s",
+		            names, more);
+}
+
 enum exit_code vms_run(const struct invocation *invocation)
 {
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
@@ -156,9 +189,16 @@ enum exit_code vms_run(const struct invocation *invocation)
 			list->n_vms = all;
 		} else {
 			vms_print(&s.out, list->vms, n);
-			say_if_none(&s, "such guests", n);
+			if (!list->n_not_heard)
+				say_if_none(&s, "such guests", n);
 		}
-		code = check_found(&s, "vm", found);
+		say_not_heard(&s, list);
+		/* What was not found may be there. */
+		if (list->n_not_heard)
+			code = n && is_all_found(&invocation->words, found) ? EXIT_DONE
+			                                                    : EXIT_PARTLY;
+		else
+			code = check_found(&s, "vm", found);
 		if (code == EXIT_DONE)
 			code = check_named(&s, "node", invocation->options.node, n);
 	}

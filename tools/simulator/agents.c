@@ -22,7 +22,8 @@ uint64_t agents_free_bytes(const struct world *w, size_t host)
 }
 
 /* As a destination judges: by the same rules as its agent would (common/fit.h). */
-bool agents_admit(const struct world *w, size_t guest, size_t target, struct check *ret)
+bool agents_admit(const struct world *w, size_t guest, size_t target, bool copy_disks,
+                  struct check *ret)
 {
 	const struct world_guest *g = &w->guests[guest];
 	const struct host_state *host = &w->hosts[target].facts;
@@ -32,11 +33,16 @@ bool agents_admit(const struct world *w, size_t guest, size_t target, struct che
 	enum fit fit;
 
 	const Drover__V1__Denial *denial = intent_find_denial(w, guest, target);
+	const Drover__V1__Check *refused = denial ? denial->check
+	                                          : intent_find_refusal(w, guest, target,
+	                                                                copy_disks);
 
 	*ret = (struct check){ .id = "memory", .verdict = CHECK_FAIL };
-	if (denial) {
-		text_copy(ret->id, sizeof(ret->id), denial->check->id);
-		text_copy(ret->measured, sizeof(ret->measured), denial->check->measured);
+	if (refused) {
+		text_copy(ret->id, sizeof(ret->id), refused->id);
+		text_copy(ret->measured, sizeof(ret->measured), refused->measured);
+		text_copy(ret->required, sizeof(ret->required), refused->required);
+		text_copy(ret->remedy, sizeof(ret->remedy), refused->remedy);
 		return false;
 	}
 	snprintf(ret->measured, sizeof(ret->measured), "%s free", units_format_bytes(room, amount));
@@ -169,6 +175,8 @@ static struct attempt_report report_of(const struct world *w, const struct world
 	                     : a->copy.passes           ? 99
 	                                                : (uint32_t)(99 * a->copy.sent / (all + 1));
 	r.transferred_bytes = (uint64_t)a->copy.sent;
+	if (a->refused.verdict == CHECK_FAIL)
+		checks_add(&r.checks, &a->refused);
 	if (a->over)
 		r.duration_ms = a->ended_ms - a->began_ms;
 	r.downtime_ms = a->state == MIGRATION_DONE
@@ -336,7 +344,7 @@ static void take_preview(struct world *w, const struct preview_call *call)
 	event.preview.outcome = CALL_ANSWERED;
 	event.preview.checks = &checks;
 	event.preview.admitted = target != NOWHERE && guest != NOWHERE &&
-	                         agents_admit(w, guest, target, &check);
+	                         agents_admit(w, guest, target, call->copy_disks, &check);
 	world_step(w, &event);
 }
 

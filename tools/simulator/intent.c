@@ -7,6 +7,7 @@
 #include "common/alloc.h"
 #include "coordinator/core/policy.h"
 #include "coordinator/core/recall.h"
+#include "coordinator/core/refusals.h"
 #include "proto/transfer_message.h"
 
 #include <ctype.h>
@@ -314,7 +315,28 @@ static void recall_node(struct world *w, const Drover__V1__Node *from)
 	}
 }
 
-/* The model does not know what a host said no to: when the time has come it judges by itself. */
+static void recall_answer(struct world *w, struct vm *vm, const Drover__V1__Refusal *from)
+{
+	const struct node *node = fleet_find_node(w->fleet, from->node);
+	struct checks checks = { 0 };
+	struct recalled_refusal refusal = { .why = from->why,
+		                            .fault = from->fault,
+		                            .left_ms = from->left_ms,
+		                            .known_ms = from->known_ms,
+		                            .checks = from->lasting ? &checks : NULL };
+
+	for (size_t i = 0; i < from->n_checks; i++) {
+		struct check check;
+
+		read_check(from->checks[i], &check);
+		if ((enum check_verdict)from->checks[i]->verdict >= CHECK_FAIL)
+			checks_add(&checks, &check);
+	}
+	if (node)
+		recall_refusal(vm, node, &refusal, w->now_ms);
+	checks_deinit(&checks);
+}
+
 static void recall_guest(struct world *w, const Drover__V1__Vm *from)
 {
 	struct vm *vm = fleet_find_vm(w->fleet, from->uuid);
@@ -323,13 +345,8 @@ static void recall_guest(struct world *w, const Drover__V1__Vm *from)
 		return;
 	if (from->copies[0])
 		vm->copies = strcmp(from->copies, "none") == 0 ? COPIES_NONE : COPIES_SOME;
-	for (size_t i = 0; i < from->n_refusals; i++) {
-		const Drover__V1__Refusal *r = from->refusals[i];
-		const struct node *node = fleet_find_node(w->fleet, r->node);
-
-		if (node)
-			recall_refusal(vm, node, r->why, r->fault, r->left_ms, w->now_ms);
-	}
+	for (size_t i = 0; i < from->n_refusals; i++)
+		recall_answer(w, vm, from->refusals[i]);
 }
 
 void intent_recall(struct world *w)
@@ -365,6 +382,32 @@ const Drover__V1__Denial *intent_find_denial(const struct world *w, size_t guest
 	for (size_t i = 0; needs->known && node && i < node->n_denials; i++) {
 		if (node->denials[i]->digest == needs->digest)
 			return node->denials[i];
+	}
+	return NULL;
+}
+
+/* The check for which it would not be told otherwise: not one that passes by itself, nor a disk if disks are
+ * copied now and it had room for the copy. */
+const Drover__V1__Check *intent_find_refusal(const struct world *w, size_t guest, size_t host,
+                                             bool copy_disks)
+{
+	const Drover__V1__Vm *vm = w->guests[guest].document;
+
+	for (size_t i = 0; vm && i < vm->n_refusals; i++) {
+		const Drover__V1__Refusal *r = vm->refusals[i];
+
+		if (!r->lasting || strcmp(r->node, w->hosts[host].name) != 0)
+			continue;
+		for (size_t k = 0; k < r->n_checks; k++) {
+			struct check check;
+			struct checks one = { .items = &check, .count = 1 };
+
+			read_check(r->checks[k], &check);
+			if ((enum check_verdict)r->checks[k]->verdict >= CHECK_FAIL &&
+			    refusals_are_lasting(&one) &&
+			    !(copy_disks && refusals_offer_copy(&check)))
+				return r->checks[k];
+		}
 	}
 	return NULL;
 }

@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "coordinator/core/plan.h"
+#include "coordinator/core/refusals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -210,8 +211,11 @@ void moves_admit(struct world *w, size_t index)
 		moves_end(w, index, MIGRATION_CANCELLED, "cancelled on request");
 		return;
 	}
-	if (!agents_admit(w, guest, target, &check) ||
+	if (!agents_admit(w, guest, target, a->settings.copy_disks, &check) ||
 	    world_draw(w) * 1000 < (double)w->options.refuse_per_mille) {
+		if (check.verdict == CHECK_FAIL &&
+		    refusals_are_lasting(&(struct checks){ .items = &check, .count = 1 }))
+			a->refused = check;
 		snprintf(text, sizeof(text), "%.120s refused: %.60s: %.250s", w->hosts[target].name,
 		         check.id, check.measured);
 		moves_end(w, index, MIGRATION_FAILED, text);

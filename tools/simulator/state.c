@@ -181,7 +181,9 @@ static int build_guest(struct world *w, size_t i, const Drover__V1__Vm *from, st
 	struct world_guest *g = &w->guests[w->n_guests];
 	uint64_t need;
 
-	*g = (struct world_guest){ .host = NOWHERE, .incoming = NOWHERE, .going = NOWHERE };
+	*g = (struct world_guest){
+		.document = from, .host = NOWHERE, .incoming = NOWHERE, .going = NOWHERE
+	};
 	if (!from->state || !from->node[0])
 		return 0;
 	g->host = g->first_host = world_find_host(w, from->node);
@@ -294,8 +296,10 @@ static void tell_what_is_left_out(const struct world *w, const Drover__V1__Fleet
 			(enum migration_state)state->migrations[i]->state);
 	for (size_t i = 0; i < state->n_vms; i++)
 		twice += state->vms[i]->n_seen_on > 1;
-	for (size_t i = 0; i < state->n_vms; i++)
-		refusals += state->vms[i]->n_refusals;
+	for (size_t i = 0; i < state->n_vms; i++) {
+		for (size_t k = 0; k < state->vms[i]->n_refusals; k++)
+			refusals += !state->vms[i]->refusals[k]->lasting;
+	}
 	for (size_t i = 0; i < w->n_guests; i++)
 		unknown += !w->guests[i].dirty_known;
 	if (active)

@@ -54,9 +54,10 @@ struct world_host {
 
 struct world_guest {
 	struct vm_state facts;
-	size_t host, incoming; /* NOWHERE */
-	size_t going;          /* where its attempt under way goes, from its START on; NOWHERE */
-	size_t next_guest;     /* NOWHERE; of its host in the beginning */
+	const Drover__V1__Vm *document; /* borrowed */
+	size_t host, incoming;          /* NOWHERE */
+	size_t going;      /* where its attempt under way goes, from its START on; NOWHERE */
+	size_t next_guest; /* NOWHERE; of its host in the beginning */
 	double dirty_bytes_per_s, working_set_bytes;
 	struct dirty_curve curve; /* measured */
 	double in_use_bytes;      /* what the first pass sends */
@@ -87,6 +88,7 @@ struct world_attempt {
 	uint64_t eta_ms;     /* UINT64_MAX: no end in sight */
 	uint64_t began_ms, ended_ms, copy_ms;
 	struct fluid_copy copy;
+	struct check refused; /* for what does not pass by itself; no verdict: it was not */
 	char reason[REASON_BYTES];
 };
 
@@ -177,6 +179,10 @@ void intent_recall(struct world *w);
 /* What a host has said no to before: it would again. */
 const Drover__V1__Denial *intent_find_denial(const struct world *w, size_t guest, size_t host);
 
+/* What it has refused that guest for and would again. */
+const Drover__V1__Check *intent_find_refusal(const struct world *w, size_t guest, size_t host,
+                                             bool copy_disks);
+
 /* --- generate.c --- */
 
 /* "hosts=1000,vms=15000,seed=1": more keys in the text of its error. */
@@ -233,7 +239,8 @@ void agents_say_host(struct world *w, size_t host);
 void agents_take_action(struct world *w, struct action *action);
 void agents_take_queued(struct world *w, struct queued *q);
 /* @ret: what stands in the way, or CHECK_PASS. */
-bool agents_admit(const struct world *w, size_t guest, size_t target, struct check *ret);
+bool agents_admit(const struct world *w, size_t guest, size_t target, bool copy_disks,
+                  struct check *ret);
 uint64_t agents_free_bytes(const struct world *w, size_t host);
 
 void agents_say_vm(struct world *w, size_t host, size_t guest);
