@@ -137,30 +137,6 @@ static void take_reading(struct convergence *c, const struct vm_job *job, uint64
 		c->dirty_bytes_per_s = smooth(c->dirty_bytes_per_s, (double)job->dirty_bytes_per_s);
 }
 
-static void estimate(struct convergence *c, const struct vm_job *job, uint64_t now_ms,
-                     struct convergence_progress *p)
-{
-	double left = (double)remaining_bytes(c, job);
-	double pace = c->transfer_bytes_per_s - c->dirty_bytes_per_s;
-
-	p->elapsed_ms = now_ms - c->started_ms;
-	p->transfer_bytes_per_s = (uint64_t)c->transfer_bytes_per_s;
-	p->dirty_bytes_per_s = (uint64_t)c->dirty_bytes_per_s;
-	p->eta_known = c->seen_bytes && pace > 0;
-	if (p->eta_known) {
-		p->eta_ms = (uint64_t)(left / pace * 1000);
-		if (p->elapsed_ms + p->eta_ms > 0) {
-			uint64_t percent = p->elapsed_ms * 100 / (p->elapsed_ms + p->eta_ms);
-
-			if (percent > 99)
-				percent = 99;
-			if (percent > c->percent)
-				c->percent = (uint32_t)percent;
-		}
-	}
-	p->percent = c->percent;
-}
-
 enum convergence_verdict convergence_step(struct convergence *c, const struct vm_job *job,
                                           uint64_t now_ms, struct convergence_progress *ret,
                                           struct error *ret_why)
@@ -169,7 +145,11 @@ enum convergence_verdict convergence_step(struct convergence *c, const struct vm
 	char a[UNITS_TEXT_BYTES], b[UNITS_TEXT_BYTES], d[UNITS_TEXT_BYTES];
 
 	take_reading(c, job, now_ms);
-	estimate(c, job, now_ms, ret);
+	*ret = (struct convergence_progress){
+		.elapsed_ms = now_ms - c->started_ms,
+		.transfer_bytes_per_s = (uint64_t)c->transfer_bytes_per_s,
+		.dirty_bytes_per_s = (uint64_t)c->dirty_bytes_per_s,
+	};
 
 	if (c->seen_bytes && now_ms - c->last_growth_ms >= CONVERGENCE_STALL_MS) {
 		error_set(ret_why, ERROR_TIMEOUT,

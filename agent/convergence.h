@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Watching one outgoing migration: how far it is, when it ends, and whether to give it up.
+/* Watching one outgoing migration: how fast it is, and whether to give it up.
  *
- *	job statistics, every 500 ms --> convergence_step --> progress to show
+ *	job statistics, every 500 ms --> convergence_step --> rates
  *	                                                  '--> go on, or abort with the reason
  *
- * Pure: no clock, no libvirt. Pre-copy ends when what remains fits into the allowed downtime; each
- * pass is q = dirty rate / transfer rate times as long as the one before. With q < 1 the time left
- * is about remaining / (transfer - dirty); with q >= 1 there is no end in sight, and none is shown.
+ * Pure: no clock, no libvirt. When it ends is agent/outlook.h's.
  * Disks that are copied go first, and libvirt shows neither memory nor rate then: the guest's RAM is
  * counted as still to come, and the rate is taken from the bytes.
  *
@@ -51,7 +49,6 @@ struct convergence {
 	uint64_t best_at_ms;         /* when there was progress */
 	double transfer_bytes_per_s; /* smoothed */
 	double dirty_bytes_per_s;
-	uint32_t percent;   /* never falls */
 	bool seen_bytes;    /* something was sent */
 	bool before_memory; /* at the last reading disks were being copied */
 	/* Held for others, all in all: not of its time. Kept by source_lanes.c. */
@@ -60,9 +57,6 @@ struct convergence {
 
 struct convergence_progress {
 	uint64_t elapsed_ms;
-	uint64_t eta_ms;
-	bool eta_known;
-	uint32_t percent; /* 0..99; done is for evidence to say */
 	uint64_t transfer_bytes_per_s, dirty_bytes_per_s;
 };
 

@@ -28,6 +28,7 @@
 #include "agent/kernel/recovery.h"
 #include "agent/kernel/remnants.h"
 #include "agent/kernel/resolve.h"
+#include "agent/outlook.h"
 #include "agent/path_proof.h"
 #include "agent/storage/storage_proof.h"
 #include "agent/tunnel/spawn.h"
@@ -114,6 +115,7 @@ struct source_attempt {
 	bool call_returned;
 	struct error call_error;
 	struct convergence convergence;
+	struct outlook outlook;
 	bool abort_wanted, abort_asked; /* reason says why */
 	bool cancel_requested;
 	bool cancel_refused; /* after the switch to post-copy */
@@ -276,10 +278,15 @@ void source_ladder_remember(struct source_attempt *a, const char *line);
 /* What the guest does here, as asked at that time. */
 void source_ladder_see(struct source_attempt *a, const struct vm_summary *vm, uint64_t asked_ms);
 
+/* With each look, when all else was judged: when it will be over (source_outlook.c). */
+void source_outlook(struct source_attempt *a);
+
 /* --- source_lanes.c: who goes first --- */
 
-/* With each look: whether it is held, and its estimate if it is. */
+/* With each look: whether it is held. */
 void source_lanes(struct source_attempt *a);
+/* Of this pass and of disks, about. @use: what was sampled of it; NULL: nothing. */
+uint64_t source_lanes_left_bytes(const struct source_attempt *a, const struct memory_use *use);
 /* Of those that may be sending: who is not held; at least 1. */
 unsigned source_lanes_count_free(const struct agent *agent);
 /* It sends no more: who was held for it looks now. */

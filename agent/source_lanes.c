@@ -47,7 +47,7 @@ static uint64_t takes(const struct source_attempt *a)
 }
 
 /* A page that was never used is not sent; QEMU counts it as remaining until it has come to it. */
-static uint64_t left_bytes(const struct source_attempt *a, const struct memory_use *use)
+uint64_t source_lanes_left_bytes(const struct source_attempt *a, const struct memory_use *use)
 {
 	uint64_t left = a->job.memory_remaining_bytes, sent = a->job.memory_processed_bytes;
 
@@ -85,7 +85,7 @@ static void fill(const struct source_attempt *a, struct lane *l)
 		.path_bytes_per_s = path_of(a),
 		.limit_bytes_per_s = a->order.bandwidth_bytes_per_s,
 		.takes_bytes_per_s = takes(a),
-		.left_bytes = left_bytes(a, use),
+		.left_bytes = source_lanes_left_bytes(a, use),
 		.whole_bytes = a->job.memory_total_bytes + a->job.disk_total_bytes,
 		.dirty_bytes_per_s = dirty_of(a, use),
 		.urgent = a->order.post_copy || a->order.paused_by_us || a->guest_paused ||
@@ -94,20 +94,6 @@ static void fill(const struct source_attempt *a, struct lane *l)
 		.held = a->lane.hold_bytes_per_s,
 		.held_ms = a->held_ms,
 	};
-}
-
-/* What the guest is told to need is counted from when it is let go. */
-static void estimate(struct source_attempt *a)
-{
-	const struct lane *l = &a->lane;
-	uint64_t sent_ms;
-
-	if (!l->hold_bytes_per_s || l->left_ms == LANES_NEVER_MS)
-		return;
-	sent_ms = (uint64_t)((double)l->wait_ms * (double)l->hold_bytes_per_s /
-	                     (double)l->path_bytes_per_s);
-	a->progress.eta_known = true;
-	a->progress.eta_ms = l->wait_ms + (l->left_ms > sent_ms ? l->left_ms - sent_ms : 0);
 }
 
 void source_lanes(struct source_attempt *a)
@@ -140,7 +126,6 @@ void source_lanes(struct source_attempt *a)
 		/* Its rate up to now says nothing of what comes. */
 		a->convergence.transfer_bytes_per_s = 0;
 	a->convergence.held_ms = a->held_ms;
-	estimate(a);
 }
 
 unsigned source_lanes_count_free(const struct agent *agent)

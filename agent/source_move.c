@@ -301,8 +301,10 @@ static void watched(struct errand *e)
 		judge_path(a);
 	if (w->job_rc == 0 && w->job.active)
 		source_tune_again(a);
-	if (w->job_rc == 0 && w->job.active)
+	if (w->job_rc == 0 && w->job.active) {
 		source_pace(a);
+		source_outlook(a);
+	}
 	free(w);
 	source_changed(a);
 	if (over)

@@ -64,6 +64,9 @@ static Drover__V1__Hold *hold_new(const struct source_attempt *a)
 	return h;
 }
 
+static_assert((int)OUTLOOK_GIVES_UP == (int)DROVER__V1__PREDICTION__END__GIVES_UP,
+              "the wire has other numbers");
+
 static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 {
 	Drover__V1__Progress *p = xmalloc(sizeof(*p));
@@ -76,9 +79,11 @@ static Drover__V1__Progress *progress_new(const struct source_attempt *a)
 	p->memory_remaining_bytes = a->job.memory_remaining_bytes;
 	p->iteration = a->job.iteration;
 	p->expected_downtime_ms = a->job.expected_downtime_ms;
-	p->eta_ms = a->progress.eta_ms;
-	p->eta_known = a->progress.eta_known;
-	p->percent = a->state == DROVER__V1__MIGRATION_STATE__DONE ? 100 : a->progress.percent;
+	p->eta_ms = outlook_left_ms(&a->outlook, clock_now_ms());
+	p->eta_known = a->outlook.known;
+	p->end = (Drover__V1__Prediction__End)(a->outlook.known ? a->outlook.end : OUTLOOK_UNKNOWN);
+	p->later_why = xstrdup(a->outlook.later_why);
+	p->percent = a->state == DROVER__V1__MIGRATION_STATE__DONE ? 100 : a->outlook.percent;
 	p->dirty_bytes_per_s = a->progress.dirty_bytes_per_s;
 
 	/* The wire says what really flows; QEMU's figure stays when nothing does any more. */

@@ -424,6 +424,9 @@ static void read_progress(const Drover__V1__Progress *from, struct progress *to)
 	to->expected_downtime_ms = from->expected_downtime_ms;
 	to->eta_ms = from->eta_ms;
 	to->eta_known = from->eta_known;
+	if ((unsigned int)from->end < PREDICTION_ENDS)
+		to->end = (enum prediction_end)from->end;
+	text_copy(to->later_why, sizeof(to->later_why), from->later_why);
 	to->percent = from->percent > 100 ? 100 : from->percent;
 	text_copy(to->rate_source, sizeof(to->rate_source), from->rate_source);
 	read_connection(from->connection, &to->connection);

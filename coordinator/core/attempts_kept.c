@@ -119,6 +119,8 @@ static void take_over(struct attempt_report *kept, struct attempt_report *before
 	*now = before->progress;
 	now->percent = percent;
 	now->eta_known = false;
+	now->end = PREDICTION_UNKNOWN;
+	now->later_why[0] = '\0';
 }
 
 void attempts_keep_report(struct fleet *fleet, struct migration *m,

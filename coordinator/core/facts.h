@@ -19,6 +19,7 @@
 #include "common/transfer.h"
 #include "common/units.h"
 #include "coordinator/core/origin.h"
+#include "coordinator/core/prediction.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -127,6 +128,9 @@ struct progress {
 	uint64_t expected_downtime_ms;
 	uint64_t eta_ms; /* meaningful if eta_known */
 	bool eta_known;
+	/* How it ends so, as its agent sees it; PREDICTION_UNKNOWN: it does not say. */
+	enum prediction_end end;
+	char later_why[128]; /* the end is later than was said before, and why; empty: it is not */
 	uint32_t percent;
 	char rate_source[16];
 	uint64_t disk_total_bytes, disk_processed_bytes, disk_remaining_bytes; /* 0 = none copied */

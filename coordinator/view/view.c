@@ -297,6 +297,8 @@ static Drover__V1__Progress *progress_new(const struct progress *p)
 	m->expected_downtime_ms = p->expected_downtime_ms;
 	m->eta_ms = p->eta_ms;
 	m->eta_known = p->eta_known;
+	m->end = (Drover__V1__Prediction__End)p->end;
+	m->later_why = xstrdup(p->later_why);
 	m->percent = p->percent;
 	m->rate_source = xstrdup(p->rate_source);
 	m->connection = connection_new(&p->connection);

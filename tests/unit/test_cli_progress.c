@@ -118,6 +118,65 @@ static void test_time_left_never_grows(void **state)
 		assert_non_null(strstr(s.text, left[i]));
 		screen_deinit(&s);
 	}
+	/* When next to nothing is left of what was said, it is of no use any more. */
+	t.drain.eta_ms = 90000;
+	apply_drain(p, &t, NULL, 1000 + age_ms + 29000);
+	{
+		struct screen s;
+
+		screen_init(&s);
+		draw(p, &s, 1, 1000 + age_ms + 29000);
+		fflush(s.o.file);
+		assert_non_null(strstr(s.text, "left ≈ 1:30, longer than was said\n"));
+		screen_deinit(&s);
+	}
+	progress_free(p);
+}
+
+/* One that is seen not to converge has no end but its give-up, in its own line with what helps, and the drain
+ * has none; one whose end is later than was said says why. */
+static void test_no_end_in_sight(void **state)
+{
+	struct progress *p = progress_new(7, 0);
+	struct story t;
+	struct screen s;
+
+	(void)state;
+	story_init(&t);
+	t.drain.eta_ms = 74000;
+	t.progress.later_why = S("976 Mbit/s are carried, no longer 7.8 Gbit/s");
+	apply_drain(p, &t, NULL, 1000);
+	apply_migration(p, &t, 1, NULL);
+	screen_init(&s);
+	draw(p, &s, 4, 1000);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text, "ends ≈ 0:36, later than was said: 976 Mbit/s are carried"));
+	assert_non_null(strstr(s.text, "left ≈ 1:14\n"));
+	screen_deinit(&s);
+	t.progress.end = DROVER__V1__PREDICTION__END__GIVES_UP;
+	t.progress.later_why = S("");
+	t.progress.eta_ms = 159000;
+	t.progress.transfer_bytes_per_s = 47875000;
+	t.progress.dirty_bytes_per_s = 47000000;
+	apply_migration(p, &t, 1, NULL);
+	screen_init(&s);
+	draw(p, &s, 4, 1000);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text,
+	                       "pass 3   does not converge at 376 Mbit/s of 383 Mbit/s: gives up "
+	                       "in ≈ 2:39 unless it is helped: drover tune db1\n"));
+	assert_non_null(strstr(s.text, "no end in sight: db1 does not converge\n"));
+	assert_null(strstr(s.text, "left ≈"));
+	screen_deinit(&s);
+	/* Not for what it writes: the network is dead. */
+	t.progress.later_why = S("no byte was sent for 7.0 s");
+	t.progress.dirty_bytes_per_s = 1000;
+	apply_migration(p, &t, 1, NULL);
+	screen_init(&s);
+	draw(p, &s, 4, 1000);
+	fflush(s.o.file);
+	assert_non_null(strstr(s.text, "no byte was sent for 7.0 s: gives up in ≈ 2:39"));
+	screen_deinit(&s);
 	progress_free(p);
 }
 
@@ -295,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_frame),
 		cmocka_unit_test(test_frame_ascii),
 		cmocka_unit_test(test_time_left_never_grows),
+		cmocka_unit_test(test_no_end_in_sight),
 		cmocka_unit_test(test_never_backwards),
 		cmocka_unit_test(test_small_screen),
 		cmocka_unit_test(test_lines),

@@ -4,7 +4,10 @@
 #include "tools/drover/explanation.h"
 
 #include "common/alloc.h"
+#include "common/cleanup.h"
 #include "common/error.h"
+#include "tools/drover/render.h"
+#include "tools/drover/text.h"
 
 #include <string.h>
 #include <time.h>
@@ -62,7 +65,25 @@ static void hold_print(const struct output *o, const Drover__V1__Hold *h)
 	explanation_fact(o, "held", line);
 }
 
-static void progress_print(const struct output *o, const Drover__V1__Progress *p, bool over)
+static void end_print(const struct output *o, const Drover__V1__Progress *p, const char *vm)
+{
+	char text[OUTPUT_TEXT_BYTES];
+	_cleanup_free_ char *line = NULL, *words = NULL, *why = NULL;
+
+	output_duration(o, p->eta_ms, text);
+	if (progress_gives_up(p)) {
+		words = progress_end_words(o, p, vm, text);
+		explanation_fact(o, "no end", words);
+		return;
+	}
+	why = text_escape(p->later_why, o->ascii);
+	line = xasprintf("in %s %s (an estimate)%s%s", output_get_glyphs(o)->about, text,
+	                 *why ? ", later than was said: " : "", why);
+	explanation_fact(o, "ends", line);
+}
+
+static void progress_print(const struct output *o, const Drover__V1__Progress *p, const char *vm,
+                           bool over)
 {
 	char text[OUTPUT_TEXT_BYTES], line[3 * OUTPUT_TEXT_BYTES];
 
@@ -86,11 +107,8 @@ static void progress_print(const struct output *o, const Drover__V1__Progress *p
 	if (p->connection)
 		connection_print(o, p->connection);
 	explanation_fact(o, "dirty rate", output_rate(o, p->dirty_bytes_per_s, text));
-	if (!over && p->eta_known) {
-		snprintf(line, sizeof(line), "in %s %s (an estimate)", output_get_glyphs(o)->about,
-		         output_duration(o, p->eta_ms, text));
-		explanation_fact(o, "ends", line);
-	}
+	if (!over && p->eta_known)
+		end_print(o, p, vm);
 }
 
 /* "mi0 100 %, 118 MiB/s"; a rate only while it moves. */
@@ -184,7 +202,7 @@ void explanation_print_report(const struct output *o, const Drover__V1__AttemptR
 
 	/* Zeros of an attempt that never sent anything were not measured. */
 	if (r->progress && (r->progress->elapsed_ms || r->progress->memory_processed_bytes))
-		progress_print(o, r->progress, over);
+		progress_print(o, r->progress, r->vm_name, over);
 	path_print(o, r->path, over);
 	disks_print(o, r, over);
 	if (over) {

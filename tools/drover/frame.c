@@ -129,7 +129,7 @@ static void add_running(struct writer *w, const struct progress *p, size_t i, co
 	}
 	if (progress->eta_known && m->state == DROVER__V1__MIGRATION_STATE__RUNNING) {
 		output_clock(w->o, rest(progress->eta_ms, age_ms), rate);
-		ends = xasprintf("   ends %s %s", w->glyphs->about, rate);
+		ends = progress_end_words(w->o, progress, name, rate);
 	}
 	if (m->cancel_requested)
 		note = xstrdup("   cancelling");
@@ -137,11 +137,18 @@ static void add_running(struct writer *w, const struct progress *p, size_t i, co
 		note = xstrdup("   switching over");
 	else if (*reason)
 		note = xasprintf("   %s", reason);
-	add(w, "%s  %s %3u %%  pass %u   %s   dirty %s%s%s", start,
+	/* Of what leads nowhere nothing is a part: room for the words. */
+	if (ends && !m->cancel_requested && progress_gives_up(progress)) {
+		add(w, "%s  pass %u   %s%s%s%s", start, progress->iteration,
+		    output_get_colour(w->o, COLOUR_YELLOW), ends,
+		    output_get_colour(w->o, COLOUR_NONE), note ? note : "");
+		return;
+	}
+	add(w, "%s  %s %3u %%  pass %u   %s   dirty %s%s%s%s", start,
 	    bar(w, p->shown[i].percent / 100.0, BAR_MIGRATION, text), p->shown[i].percent,
 	    progress->iteration, output_rate(w->o, progress->transfer_bytes_per_s, rate),
-	    output_rate(w->o, progress->dirty_bytes_per_s, dirty), ends ? ends : "",
-	    note ? note : "");
+	    output_rate(w->o, progress->dirty_bytes_per_s, dirty), ends ? "   " : "",
+	    ends ? ends : "", note ? note : "");
 }
 
 static void add_done(struct writer *w, const Drover__V1__Migration *m, const char *name,
@@ -172,6 +179,37 @@ static void add_waiting(struct writer *w, const Drover__V1__DrainVm *vm)
 	add(w, "%s  %s%s%s", start, state, *reason ? ": " : "", reason);
 }
 
+/* Of the guests under way the one that will be given up: what is left of the others is no end of the drain. */
+static const char *find_endless(const struct progress *p)
+{
+	for (size_t i = 0; i < p->n_migrations; i++) {
+		const Drover__V1__Migration *m = p->migrations[i];
+
+		if (m->state == DROVER__V1__MIGRATION_STATE__RUNNING && m->report &&
+		    progress_gives_up(m->report->progress))
+			return m->vm_name;
+	}
+	return NULL;
+}
+
+/* What of it is left. It stands still rather than grow; that it would is said, and why; and by then what it
+ * was is of no use any more. Owned. */
+static char *left_words(const struct writer *w, const struct progress *p, uint64_t age_ms)
+{
+	const Drover__V1__Drain *d = p->drain;
+	uint64_t left_ms = progress_left_ms(p, age_ms), eta_ms = rest(d->eta_ms, age_ms);
+	bool grows = eta_ms > left_ms + left_ms / 4 + 1000, stale = grows && left_ms < eta_ms / 4;
+	char shown[OUTPUT_TEXT_BYTES], rather[OUTPUT_TEXT_BYTES];
+
+	output_clock(w->o, stale ? eta_ms : left_ms, shown);
+	output_clock(w->o, eta_ms, rather);
+	return xasprintf("left %s %s%s%s", w->glyphs->about, shown,
+	                 stale   ? ", longer than was said"
+	                 : grows ? ", by now rather "
+	                         : "",
+	                 grows && !stale ? rather : "");
+}
+
 static void add_drain_head(struct writer *w, const struct progress *p)
 {
 	const Drover__V1__Drain *d = p->drain;
@@ -192,23 +230,21 @@ static void add_drain_head(struct writer *w, const struct progress *p)
 
 		left = xasprintf("   %sBLOCKED%s%s%s", output_get_colour(w->o, COLOUR_RED),
 		                 output_get_colour(w->o, COLOUR_NONE), *reason ? ": " : "", reason);
-	} else if (d->eta_known) {
-		_cleanup_free_ char *grown = NULL;
-		uint64_t left_ms = progress_left_ms(p, age_ms), eta_ms = rest(d->eta_ms, age_ms);
+	} else if (find_endless(p)) {
+		_cleanup_free_ char *name = text_escape(find_endless(p), w->o->ascii);
 
-		/* It stands still rather than grow; and that it would is said. */
-		if (eta_ms > left_ms + left_ms / 4 + 1000)
-			grown = xasprintf(", by now rather %s",
-			                  output_clock(w->o, eta_ms, elapsed));
-		output_clock(w->o, left_ms, elapsed);
+		left = xasprintf("   %sno end in sight: %s does not converge%s",
+		                 output_get_colour(w->o, COLOUR_YELLOW), name,
+		                 output_get_colour(w->o, COLOUR_NONE));
+	} else if (d->eta_known) {
+		_cleanup_free_ char *words = left_words(w, p, age_ms);
+
 		left = d->late_ms
-		               ? xasprintf("   left %s %s%s   %slate by %s %s%s", w->glyphs->about,
-		                           elapsed, grown ? grown : "",
+		               ? xasprintf("   %s   %slate by %s %s%s", words,
 		                           output_get_colour(w->o, COLOUR_YELLOW), w->glyphs->about,
 		                           output_duration(w->o, d->late_ms, late),
 		                           output_get_colour(w->o, COLOUR_NONE))
-		               : xasprintf("   left %s %s%s", w->glyphs->about, elapsed,
-		                           grown ? grown : "");
+		               : xasprintf("   %s", words);
 	}
 	add(w, "%s%s%s  %s  %u/%zu VMs   %s   elapsed %s%s", output_get_colour(w->o, COLOUR_BOLD),
 	    node, output_get_colour(w->o, COLOUR_NONE), bar(w, part, BAR_DRAIN, text), p->moved_max,

@@ -290,6 +290,16 @@ void deadline_print(const struct output *o, const Drover__V1__Drain *drain, uint
 	}
 }
 
+size_t drain_plan_count_endless(const Drover__V1__Drain *drain)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < drain->n_vms; i++)
+		count += strcmp(drain->vms[i]->state, "waiting") == 0 && !*drain->vms[i]->power &&
+		         prediction_gives_up(drain->vms[i]->prediction);
+	return count;
+}
+
 size_t drain_plan_count_blocked(const Drover__V1__Drain *drain)
 {
 	size_t count = 0;

@@ -75,6 +75,54 @@ char *prediction_uncertain(const struct output *o, const Drover__V1__Prediction 
 	return text;
 }
 
+bool prediction_gives_up(const Drover__V1__Prediction *p)
+{
+	return p && p->end == DROVER__V1__PREDICTION__END__GIVES_UP;
+}
+
+bool progress_gives_up(const Drover__V1__Progress *p)
+{
+	return p && p->eta_known && p->end == DROVER__V1__PREDICTION__END__GIVES_UP;
+}
+
+/* "does not converge at 376 Mbit/s of 383 Mbit/s: gives up" */
+static char *gives_up_words(const struct output *o, const Drover__V1__Progress *p)
+{
+	_cleanup_free_ char *why = text_escape(p->later_why, o->ascii);
+	char dirty[OUTPUT_TEXT_BYTES], rate[OUTPUT_TEXT_BYTES];
+
+	/* Nine tenths: what is counted on the wire and what QEMU counts differ by its headers. */
+	if (p->dirty_bytes_per_s / 9 >= p->transfer_bytes_per_s / 10 && p->dirty_bytes_per_s)
+		return xasprintf("does not converge at %s of %s: gives up",
+		                 output_rate(o, p->dirty_bytes_per_s, dirty),
+		                 output_rate(o, p->transfer_bytes_per_s, rate));
+	return *why ? xasprintf("%s: gives up", why) : xstrdup("is not over in its time: gives up");
+}
+
+char *progress_end_words(const struct output *o, const Drover__V1__Progress *p, const char *vm,
+                         const char *left)
+{
+	static const char *const how[] = {
+		[DROVER__V1__PREDICTION__END__THROTTLED] = ", its CPUs held back",
+		[DROVER__V1__PREDICTION__END__SWITCHES] = ", by post-copy",
+		[DROVER__V1__PREDICTION__END__PAUSES] = ", with the guest paused",
+	};
+	_cleanup_free_ char *why = text_escape(p->later_why, o->ascii), *words = NULL;
+	_cleanup_free_ char *word = NULL, *shown = NULL;
+	const char *about = output_get_glyphs(o)->about;
+	unsigned end = (unsigned)p->end;
+
+	if (!progress_gives_up(p))
+		return xasprintf("ends %s %s%s%s%s", about, left,
+		                 end < ARRAY_SIZE(how) && how[end] ? how[end] : "",
+		                 *why ? ", later than was said: " : "", why);
+	words = gives_up_words(o, p);
+	word = text_shell_word(vm);
+	shown = text_escape(word, o->ascii);
+	return xasprintf("%s in %s %s unless it is helped: drover tune %s", words, about, left,
+	                 shown);
+}
+
 /* "pause 120 ms (up to 400 ms)" */
 static char *downtime_words(const struct output *o, const Drover__V1__Prediction *p,
                             char text[PREDICTION_TEXT_BYTES])

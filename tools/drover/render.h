@@ -48,12 +48,22 @@ void checks_print(const struct output *o, Drover__V1__Check *const *checks, size
 
 /* --- drain and migrate --- */
 
+/* It is foretold to be given up: the guest stays where it is. NULL is fine. */
+bool prediction_gives_up(const Drover__V1__Prediction *p);
+/* It is seen not to end by itself: its agent will give it up. NULL is fine. */
+bool progress_gives_up(const Drover__V1__Progress *p);
+/* "ends ≈ 0:36", or that it does not, with why and what helps; only if its end is known. Escaped. Owned. */
+char *progress_end_words(const struct output *o, const Drover__V1__Progress *p, const char *vm,
+                         const char *left);
+
 /* The dry run of a drain. */
 void drain_plan_print(const struct output *o, const Drover__V1__Drain *drain);
 /* Whether it will be over by the time that was named, and what would help; nothing if none was. */
 void deadline_print(const struct output *o, const Drover__V1__Drain *drain, uint64_t now_wall_ms);
 /* Guests that have no destination as things are. */
 size_t drain_plan_count_blocked(const Drover__V1__Drain *drain);
+/* Guests that have one, and are foretold to be given up on their way. */
+size_t drain_plan_count_endless(const Drover__V1__Drain *drain);
 /* Why a drain was refused, with the flags that allow going on. @node: what is drained, in a sentence;
  * @command: the same, as it was given. @would: a dry run. */
 void drain_refusal_print(const struct output *o, const char *node, const char *command,
