@@ -173,6 +173,31 @@ static bool goes_before(const struct migration *m, uint64_t alone_ms, const stru
 	       p->iteration <= 1 && alone_ms && alone_ms < p->eta_ms;
 }
 
+/* Times what it needs alone: for longer nobody is held, all in all (agent/kernel/lanes.h). */
+#define HELD_MOST 2
+
+/* How long it may be held for those of its drain that still wait, leave the same host and are out sooner. When
+ * they come nobody knows: at the bad end all of them do before it is out. */
+static uint64_t held_at_most_ms(const struct fleet *fleet, const struct migration *m,
+                                const struct prediction *alone)
+{
+	const struct drain *drain = fleet_find_drain(fleet, m->kept.drain_number);
+	uint64_t most_ms = HELD_MOST * alone->transfer_ms, sum_ms = 0;
+
+	if (!drain || !alone->bandwidth_bytes_per_s || !m->kept.settings.shortest_first ||
+	    m->kept.settings.bandwidth_bytes_per_s || m->kept.report.progress.disk_total_bytes)
+		return 0;
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const struct drain_vm *dv = &drain->vms[i];
+		uint64_t ms = dv->memory_bytes / 1000 * 1000000 / alone->bandwidth_bytes_per_s;
+
+		if (dv->state == DRAIN_VM_WAITING && ms < alone->transfer_ms &&
+		    strcmp(dv->node, m->kept.source) == 0 && strcmp(dv->uuid, m->kept.vm_uuid) != 0)
+			sum_ms += ms;
+	}
+	return sum_ms < most_ms ? sum_ms : most_ms;
+}
+
 void predict_begin(struct fleet *fleet, struct migration *m)
 {
 	const struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
@@ -185,12 +210,14 @@ void predict_begin(struct fleet *fleet, struct migration *m)
 		                 : GUARD_NONE,
 		.copied_bytes = m->kept.report.progress.disk_total_bytes,
 	};
-	uint64_t alone_ms;
+	struct prediction *p = &m->kept.prediction;
+	uint64_t alone_ms, held_ms;
 
 	if (!vm || !q.source || !q.target)
 		return;
-	predict_vm(fleet, vm, &q, change_now(fleet), &m->kept.prediction);
-	alone_ms = m->kept.prediction.expected_ms;
+	predict_vm(fleet, vm, &q, change_now(fleet), p);
+	alone_ms = p->expected_ms;
+	held_ms = held_at_most_ms(fleet, m, p);
 	/* Its own slot may be counted in already. */
 	for (const struct migration *other = fleet->active; other; other = other->next_active) {
 		if (other != m && other->kept.holds_slot && !goes_before(m, alone_ms, other) &&
@@ -198,7 +225,9 @@ void predict_begin(struct fleet *fleet, struct migration *m)
 		     strcmp(other->kept.target, m->kept.target) == 0))
 			q.beside++;
 	}
-	predict_vm(fleet, vm, &q, change_now(fleet), &m->kept.prediction);
+	predict_vm(fleet, vm, &q, change_now(fleet), p);
+	if (p->high_known)
+		p->high_ms += held_ms;
 }
 
 void predict_learn(struct fleet *fleet, const struct migration_record *m)

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,6 +299,57 @@ static void test_lanes(void **state)
 	assert_in_range(beside(true, 60000), 1, fair * 4 / 5);
 }
 
+/* The interval of a large guest while small ones of its drain wait, who will go before it. */
+static uint64_t high_of_large(size_t small)
+{
+	struct core_world *world = core_world_new();
+	struct vm_state large = measured("large", 4096, MIB);
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	const struct prediction *p;
+	char name[16];
+	uint64_t ms;
+
+	core_world_host(world, "host1", 16384, NULL, 0);
+	core_world_host(world, "host2", 16384, NULL, 0);
+	core_world_see(world, "host1", &large);
+	for (size_t i = 0; i < small; i++) {
+		struct vm_state vm;
+
+		snprintf(name, sizeof(name), "small%zu", i);
+		vm = measured(name, 512, MIB / 8);
+		core_world_see(world, "host1", &vm);
+	}
+	world->fleet->options.settings.shortest_first = true;
+	core_world_forget(world);
+	event.drain.node = "host1";
+	event.drain.reason = "";
+	event.drain.parallel = 2;
+	core_world_step(world, &event);
+	p = NULL;
+	for (const struct migration *m = world->fleet->active; m; m = m->next_active) {
+		if (strcmp(m->kept.vm_name, "large") == 0)
+			p = &m->kept.prediction;
+	}
+	assert_non_null(p);
+	assert_true(p->high_known);
+	ms = p->high_ms;
+	core_world_free(world);
+	return ms;
+}
+
+/* Smaller ones of the same drain that come while it runs overtake it: its bad end knows them, and that nobody is
+ * held for longer than twice its own time. */
+static void test_overtaken(void **state)
+{
+	uint64_t alone_ms = high_of_large(0), with_one = high_of_large(1);
+	uint64_t with_two = high_of_large(2);
+
+	(void)state;
+	assert_true(with_one > alone_ms);
+	assert_true(with_two > with_one);
+	assert_true(with_two < 4 * alone_ms);
+}
+
 /* How long a move took that was held for others says nothing of its way. */
 static void test_held_teaches_nothing(void **state)
 {
@@ -459,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_learnt_again_after_a_restart),
 		cmocka_unit_test(test_measurements_move_along),
 		cmocka_unit_test(test_lanes),
+		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_held_teaches_nothing),
 		cmocka_unit_test(test_uncertain_teaches_nothing),
 		cmocka_unit_test(test_wide_intervals_teach_little),
