@@ -8,17 +8,20 @@
 #include "coordinator/core/plan.h"
 #include "coordinator/core/power.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Estimates waver: missed is what is late by more than this and by a twentieth of what is left. What is
- * late stays so until it is in time without any such allowance. */
-#define SLACK_MS ((uint64_t)5000)
+/* The estimate of a drain under way wavers: missed is what is late by more than this part of it. What is late
+ * stays so until it is in time without any such allowance; and beforehand there is none. */
+#define WAVERS_PART 20
 /* That it will be met after all, or missed again, is told when it has stayed so. */
 #define STEADY_MS ((uint64_t)30000)
 #define NAMED_MAX 5
+/* Of more nobody names one by one. */
+#define LEFT_MAX 100
 
 void deadline_schedule(const uint64_t *durations_ms, size_t count, uint32_t slots,
                        uint64_t *ret_ends_ms)
@@ -133,11 +136,11 @@ static uint64_t schedule(struct drain_vm **list, uint32_t slots, unsigned percen
 	return last_ms;
 }
 
-static bool is_late(uint64_t end_ms, uint64_t left_ms, bool was)
+static bool is_late(const struct drain *drain, uint64_t end_ms, uint64_t left_ms, bool was)
 {
-	uint64_t over_ms = end_ms > left_ms ? end_ms - left_ms : 0;
+	bool exactly = was || drain->kept.state == DRAIN_PLANNED;
 
-	return was ? over_ms > 0 : over_ms > SLACK_MS && over_ms > left_ms / 20;
+	return end_ms > left_ms + (exactly ? 0 : end_ms / WAVERS_PART);
 }
 
 static void help(struct drain *drain, const char *format, ...)
@@ -166,7 +169,7 @@ static void try_parallel(const struct fleet *fleet, struct drain *drain, struct 
 	for (uint32_t more = slots + 1; more <= 2 * slots + 2; more++) {
 		uint64_t end_ms = schedule(list, more, 100, NULL, false) + drain->deadline.tail_ms;
 
-		if (is_late(end_ms, left_ms, false))
+		if (end_ms > left_ms)
 			continue;
 		units_format_duration(end_ms, text);
 		if (more <= allowed)
@@ -197,8 +200,7 @@ static void try_bandwidth(const struct fleet *fleet, struct drain *drain, struct
 	end_ms = schedule(list, slots, (unsigned)(free_ms * 100 / limited_ms), NULL, false) +
 	         drain->deadline.tail_ms;
 	help(drain, "without the limit of %s for each: %s%s", units_format_rate(limit, rate),
-	     units_format_duration(end_ms, text),
-	     is_late(end_ms, left_ms, false) ? ", still late" : "");
+	     units_format_duration(end_ms, text), end_ms > left_ms ? ", still late" : "");
 }
 
 /* One that alone makes the difference. */
@@ -211,7 +213,7 @@ static void try_without(struct drain *drain, struct drain_vm **list, uint32_t sl
 		uint64_t end_ms = schedule(list, slots, 100, list[i], false) +
 		                  drain->deadline.tail_ms;
 
-		if (!list[i]->late || is_late(end_ms, left_ms, false))
+		if (!list[i]->late || end_ms > left_ms)
 			continue;
 		help(drain, "without %.100s (%s): %s: --leave %.100s", list[i]->name,
 		     units_format_bytes(list[i]->memory_bytes, memory),
@@ -234,14 +236,97 @@ static void try_shutdown(const struct fleet *fleet, struct drain *drain, struct 
 		uint64_t end_ms = schedule(list, slots, 100, list[i], false);
 
 		end_ms += given_ms > drain->deadline.tail_ms ? given_ms : drain->deadline.tail_ms;
-		if (!list[i]->late || list[i]->state == DRAIN_VM_MOVING ||
-		    is_late(end_ms, left_ms, false) || !home || power_finds_obstacle(home, why))
+		if (!list[i]->late || list[i]->state == DRAIN_VM_MOVING || end_ms > left_ms ||
+		    !home || power_finds_obstacle(home, why))
 			continue;
 		help(drain, "shut down %.100s (--shutdown %.100s): %s, with %s for that",
 		     list[i]->name, list[i]->name, units_format_duration(end_ms, text),
 		     units_format_duration(given_ms, given));
 		return;
 	}
+}
+
+/* Without those that take longest the others may be in time: by name, for the flags. One at least goes, or it
+ * would be no drain; who is on the way is not left. */
+static void try_fewer(struct drain *drain, struct drain_vm **list, uint32_t slots, uint64_t left_ms)
+{
+	struct drain_vm *rest[LEFT_MAX + 2];
+	char flags[REASON_BYTES / 2] = "", text[UNITS_TEXT_BYTES];
+	size_t n = 0, used = 0, gone = 0;
+	uint64_t end_ms;
+
+	while (list[n])
+		n++;
+	if (n > LEFT_MAX)
+		return;
+	memcpy(rest, list, (n + 1) * sizeof(*list));
+	for (;; n--, gone++) {
+		size_t longest = n;
+
+		end_ms = schedule(rest, slots, 100, NULL, false) + drain->deadline.tail_ms;
+		for (size_t i = 0; i < n; i++) {
+			if (rest[i]->state == DRAIN_VM_WAITING &&
+			    (longest == n || rest[i]->eta_ms > rest[longest]->eta_ms))
+				longest = i;
+		}
+		if (end_ms <= left_ms || n < 2 || longest == n)
+			break;
+		if (used < sizeof(flags))
+			used += (size_t)snprintf(flags + used, sizeof(flags) - used,
+			                         " --leave %.60s", rest[longest]->name);
+		memmove(&rest[longest], &rest[longest + 1], (n - longest) * sizeof(*rest));
+	}
+	/* One alone is try_without's. */
+	if (end_ms <= left_ms && gone > 1 && used < sizeof(flags))
+		help(drain, "without %zu of them: %s:%s", gone, units_format_duration(end_ms, text),
+		     flags);
+}
+
+/* A network that carries more, to the tenth; past ten times it is no advice. */
+static void try_network(struct drain *drain, struct drain_vm **list, uint32_t slots,
+                        uint64_t left_ms)
+{
+	uint64_t end_ms;
+	char text[UNITS_TEXT_BYTES];
+
+	for (unsigned tenths = 11; tenths <= 100; tenths++) {
+		end_ms = schedule(list, slots, 1000 / tenths, NULL, false) +
+		         drain->deadline.tail_ms;
+		if (end_ms > left_ms)
+			continue;
+		help(drain, "a migration network that carries %u.%u times as much: %s", tenths / 10,
+		     tenths % 10, units_format_duration(end_ms, text));
+		return;
+	}
+}
+
+/* There is always a time at which it would be over. In what --by takes, rounded up. */
+static void name_earliest(struct drain *drain, uint64_t end_ms)
+{
+	uint64_t s = (end_ms + 999) / 1000;
+	char text[UNITS_TEXT_BYTES];
+
+	s += s / WAVERS_PART;
+	units_format_duration(end_ms, text);
+	if (s < 600)
+		help(drain, "a later time: about %s are needed: --by %" PRIu64 "s", text, s);
+	else
+		help(drain, "a later time: about %s are needed: --by %" PRIu64 "m", text,
+		     (s + 59) / 60);
+}
+
+/* Is foretold, or seen, to be given up: it stays where it is. */
+static bool is_endless(const struct fleet *fleet, const struct drain_vm *dv)
+{
+	const struct migration *m = fleet_find_migration(fleet, dv->migration_number);
+	const struct progress *p = m ? &m->kept.report.progress : NULL;
+
+	if (dv->state != DRAIN_VM_MOVING || !p || !p->elapsed_ms)
+		return dv->prediction.end == PREDICTION_GIVES_UP;
+	/* An agent that is older says nothing of the end. */
+	if (p->end == PREDICTION_UNKNOWN)
+		return p->iteration >= 2 && p->dirty_bytes_per_s >= p->transfer_bytes_per_s;
+	return p->end == PREDICTION_GIVES_UP;
 }
 
 /* Guests that write faster than is carried have no end of their own. */
@@ -251,15 +336,21 @@ static void name_endless(const struct fleet *fleet, struct drain *drain, struct 
 		const struct migration *m = fleet_find_migration(fleet, list[i]->migration_number);
 		const struct progress *p = m ? &m->kept.report.progress : NULL;
 		char dirty[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES];
+		bool moves = list[i]->state == DRAIN_VM_MOVING && p && p->transfer_bytes_per_s;
 
-		if (list[i]->state != DRAIN_VM_MOVING || !p || p->iteration < 2 ||
-		    p->dirty_bytes_per_s < p->transfer_bytes_per_s)
+		if (!is_endless(fleet, list[i]))
 			continue;
+		units_format_rate(moves ? p->dirty_bytes_per_s
+		                        : list[i]->prediction.dirty_bytes_per_s,
+		                  dirty);
+		units_format_rate(moves ? p->transfer_bytes_per_s
+		                        : list[i]->prediction.bandwidth_bytes_per_s,
+		                  rate);
 		help(drain,
 		     "%.100s writes %s and %s are carried: --allow-post-copy, --allow-pause or a "
-		     "ladder beforehand; now drover tune %.100s --max-downtime, or --pause",
-		     list[i]->name, units_format_rate(p->dirty_bytes_per_s, dirty),
-		     units_format_rate(p->transfer_bytes_per_s, rate), list[i]->name);
+		     "ladder beforehand%s%.100s%s",
+		     list[i]->name, dirty, rate, moves ? "; now drover tune " : "",
+		     moves ? list[i]->name : "", moves ? " --max-downtime, or --pause" : "");
 	}
 }
 
@@ -291,13 +382,79 @@ static void name_late(struct drain *drain, struct drain_vm **list, char *ret, si
 	drain->deadline.n_late = n;
 }
 
-static size_t count_blocked(const struct drain *drain)
+/* How many will not leave as things are; the reasons, as far as there is room. */
+static size_t count_stuck(const struct fleet *fleet, const struct drain *drain, char *ret_why,
+                          size_t bytes)
 {
-	size_t n = 0;
+	size_t blocked = 0, endless = 0;
+	const char *first = "";
 
-	for (size_t i = 0; i < drain->n_vms; i++)
-		n += drain->vms[i].state == DRAIN_VM_BLOCKED;
-	return n;
+	for (size_t i = 0; i < drain->n_vms; i++) {
+		const struct drain_vm *dv = &drain->vms[i];
+
+		blocked += dv->state == DRAIN_VM_BLOCKED;
+		if (dv->shuts || dv->starts || !is_endless(fleet, dv) ||
+		    (dv->state != DRAIN_VM_WAITING && dv->state != DRAIN_VM_MOVING))
+			continue;
+		if (!endless++)
+			first = dv->name;
+	}
+	ret_why[0] = '\0';
+	if (blocked)
+		snprintf(ret_why, bytes, "%zu blocked%s", blocked, endless ? ", " : "");
+	if (endless == 1)
+		snprintf(ret_why + strlen(ret_why), bytes - strlen(ret_why),
+		         "%.60s does not converge", first);
+	else if (endless)
+		snprintf(ret_why + strlen(ret_why), bytes - strlen(ret_why), "%zu do not converge",
+		         endless);
+	return blocked + endless;
+}
+
+/* What follows "its deadline". */
+static void put_verdict(const struct drain *drain, struct deadline *d, const char *stuck,
+                        const char *late, uint64_t left_ms)
+{
+	char needed[UNITS_TEXT_BYTES], left[UNITS_TEXT_BYTES], most[UNITS_TEXT_BYTES];
+
+	units_format_duration(d->end_ms, needed);
+	units_format_duration(left_ms, left);
+	if (d->late_ms)
+		snprintf(d->text, sizeof(d->text),
+		         "will be missed by about %s: %zu %s: %.380s%s%.80s",
+		         units_format_duration(d->late_ms, most), d->n_late,
+		         d->n_late == 1 ? "guest is late" : "guests are late", late,
+		         *stuck ? "; no end in sight: " : "", stuck);
+	else if (*stuck)
+		snprintf(d->text, sizeof(d->text), "has no end in sight: %.80s", stuck);
+	else if (d->end_ms > left_ms) /* by no more than estimates waver */
+		snprintf(d->text, sizeof(d->text),
+		         "will be met only just, or missed by little: about %s are needed, %s "
+		         "are left",
+		         needed, left);
+	else if (drain->eta_high_ms > left_ms)
+		snprintf(
+			d->text, sizeof(d->text),
+			"will probably be met: about %s are needed, %s at the bad end; %s are left",
+			needed, units_format_duration(drain->eta_high_ms, most), left);
+	else
+		snprintf(d->text, sizeof(d->text), "will be met: about %s are needed", needed);
+}
+
+static void find_helps(const struct fleet *fleet, struct drain *drain, struct drain_vm **list,
+                       uint32_t slots, uint64_t left_ms)
+{
+	if (drain->deadline.late_ms) {
+		try_parallel(fleet, drain, list, slots, left_ms);
+		try_bandwidth(fleet, drain, list, slots, left_ms);
+		try_network(drain, list, slots, left_ms);
+		try_without(drain, list, slots, left_ms);
+		try_fewer(drain, list, slots, left_ms);
+		try_shutdown(fleet, drain, list, slots, left_ms);
+	}
+	name_endless(fleet, drain, list);
+	if (drain->deadline.late_ms)
+		name_earliest(drain, drain->deadline.end_ms);
 }
 
 void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slots, bool with_helps)
@@ -307,49 +464,31 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 	struct drain_vm **list = list_going(drain);
 	struct deadline *d = &drain->deadline;
 	uint64_t end_ms = schedule(list, slots, 100, NULL, true);
-	size_t blocked = count_blocked(drain);
-	char by_much[UNITS_TEXT_BYTES], left[UNITS_TEXT_BYTES], names[400];
+	char stuck[96], names[400];
 
 	names_deinit(&d->helps);
 	for (size_t i = 0; list[i]; i++)
-		list[i]->late = by_ms && is_late(list[i]->end_ms, left_ms, list[i]->late);
+		list[i]->late = by_ms && is_late(drain, list[i]->end_ms, left_ms, list[i]->late);
 	for (size_t i = 0; i < drain->n_vms; i++) {
 		struct drain_vm *dv = &drain->vms[i];
 
 		if (!dv->shuts)
 			continue;
 		dv->end_ms = end_ms + dv->eta_ms;
-		dv->late = by_ms && is_late(dv->end_ms, left_ms, dv->late) &&
+		dv->late = by_ms && is_late(drain, dv->end_ms, left_ms, dv->late) &&
 		           (dv->state == DRAIN_VM_WAITING || dv->state == DRAIN_VM_STOPPING);
 	}
 	end_ms += d->tail_ms;
 	d->end_ms = end_ms;
-	d->late_ms = by_ms && is_late(end_ms, left_ms, d->late_ms > 0) ? end_ms - left_ms : 0;
+	d->late_ms = by_ms && is_late(drain, end_ms, left_ms, d->late_ms > 0) ? end_ms - left_ms
+	                                                                      : 0;
 	d->latest_start_wall_ms = by_ms > end_ms ? by_ms - end_ms : 0;
-	d->missed = d->late_ms || (by_ms && blocked);
+	d->missed = by_ms && (count_stuck(fleet, drain, stuck, sizeof(stuck)) || d->late_ms);
 	name_late(drain, list, names, sizeof(names));
-	if (d->late_ms)
-		snprintf(d->text, sizeof(d->text), "will be missed by about %s: %zu %s: %.380s",
-		         units_format_duration(d->late_ms, by_much), d->n_late,
-		         d->n_late == 1 ? "guest is late" : "guests are late", names);
-	else if (by_ms && blocked)
-		snprintf(d->text, sizeof(d->text), "has no end in sight: %zu blocked", blocked);
-	else if (by_ms && end_ms > left_ms) /* by no more than estimates waver */
-		snprintf(d->text, sizeof(d->text),
-		         "will be met only just, or missed by little: about %s are needed, %s "
-		         "are left",
-		         units_format_duration(end_ms, by_much),
-		         units_format_duration(left_ms, left));
-	else if (by_ms)
-		snprintf(d->text, sizeof(d->text), "will be met: about %s are needed",
-		         units_format_duration(end_ms, by_much));
-	if (with_helps && d->late_ms) {
-		try_parallel(fleet, drain, list, slots, left_ms);
-		try_bandwidth(fleet, drain, list, slots, left_ms);
-		try_without(drain, list, slots, left_ms);
-		try_shutdown(fleet, drain, list, slots, left_ms);
-		name_endless(fleet, drain, list);
-	}
+	if (by_ms)
+		put_verdict(drain, d, stuck, names, left_ms);
+	if (by_ms && with_helps && d->missed)
+		find_helps(fleet, drain, list, slots, left_ms);
 	free(list);
 }
 

@@ -230,6 +230,16 @@ wait_for() {
 	run --separate-stderr -0 "$drover" drain host2 --dry-run --leave build7
 }
 
+@test "drain --dry-run: 4, too, if a guest is foretold to be given up, and who" {
+	start_coordinator
+	run --separate-stderr -4 "$drover" drain host1 --by 45m --dry-run
+	[[ $output == *"does not converge, then gives up and stays where it is"*"has no end in sight"* ]]
+	[[ $stderr == *"host1 would not become empty: 1 of "*" is foretold not to converge, and to stay."* ]]
+	run --separate-stderr -4 "$drover" drain host1 --by 45m --dry-run -o json
+	jq -e '.drain.deadline | contains("no end in sight")' <<<"$output"
+	run --separate-stderr -0 "$drover" drain host1 --dry-run
+}
+
 @test "with --leave it is done partly: 5" {
 	start_coordinator
 	run --separate-stderr -5 "$drover" drain host2 --leave build7
@@ -337,10 +347,11 @@ wait_for() {
 
 @test "migrate --dry-run: a guest of which the samples permit both may not converge, and both are told" {
 	start_coordinator
-	run --separate-stderr -0 "$drover" migrate busy --to host2 --dry-run
+	run --separate-stderr -4 "$drover" migrate busy --to host2 --dry-run
 	[[ $output == *"takes "*"(5.6 s to 1 min 9 s)"*"may not converge"* ]]
 	[[ $output == *"not certain: what was measured permits both: it converges within 5.6 s, or is given up after 1 min 9 s"* ]]
-	run --separate-stderr -0 "$drover" migrate busy --to host2 --dry-run -o json
+	[[ $stderr == *"busy is foretold not to converge, to be given up, and to stay."* ]]
+	run --separate-stderr -4 "$drover" migrate busy --to host2 --dry-run -o json
 	jq -e '.prediction | .certain == false and .end == "GIVES_UP" and .lowEnd == "CONVERGES" and .highEnd == "GIVES_UP"' <<<"$output"
 }
 

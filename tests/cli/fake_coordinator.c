@@ -406,6 +406,7 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	const Drover__V1__DrainRequest *request = (const Drover__V1__DrainRequest *)m;
 	Drover__V1__DrainReply reply = DROVER__V1__DRAIN_REPLY__INIT;
 	Drover__V1__Check blocker = DROVER__V1__CHECK__INIT, *blockers[] = { &blocker };
+	Drover__V1__Prediction endless = DROVER__V1__PREDICTION__INIT;
 	struct drain d;
 
 	(void)context;
@@ -439,6 +440,17 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	if (request->dry_run && shut_down) {
 		d.vm[1].reason = S("is asked when the others have left, and given 10 min");
 		reply.plan_id = S("5f1d9c02a77be340");
+	}
+	/* Its build is foretold to be given up. */
+	if (request->dry_run && d.drain.number == 1 && request->by_wall_ms) {
+		endless.end = endless.low_end = endless.high_end =
+			DROVER__V1__PREDICTION__END__GIVES_UP;
+		endless.certain = true;
+		endless.expected_ms = endless.low_ms = endless.high_ms = 152000;
+		d.vm[1].state = S("waiting");
+		d.vm[1].prediction = &endless;
+		d.drain.by_wall_ms = request->by_wall_ms;
+		d.drain.deadline = S("has no end in sight: build7 does not converge");
 	}
 	if (shut_down)
 		printf("shut down %s within %llu ms\n", request->shut_down[0],

@@ -194,6 +194,44 @@ static void test_one_makes_the_difference(void **state)
 	core_world_free(world);
 }
 
+/* Later than it is expected to end is missed, by however little; beforehand nothing wavers. What would help is
+ * always said: a time at least. */
+static void test_missed_by_little(void **state)
+{
+	struct core_world *world = two_hosts();
+	const struct drain *plan = dry(world, 3600000, 0);
+	uint64_t needed_ms = plan->deadline.end_ms;
+
+	(void)state;
+	assert_in_range(needed_ms, 2000, 60000);
+	plan = dry(world, needed_ms - 1, 0);
+	assert_true(plan->deadline.missed);
+	assert_int_equal(plan->deadline.late_ms, 1);
+	assert_true(helps_with(plan, "--by "));
+	plan = dry(world, 1000, 0);
+	assert_int_equal(plan->deadline.n_late, 4);
+	assert_true(helps_with(plan, "a later time: about "));
+	assert_false(helps_with(plan, "--leave"));
+	plan = dry(world, needed_ms, 0);
+	assert_false(plan->deadline.missed);
+	assert_int_equal(plan->deadline.helps.count, 0);
+	core_world_free(world);
+}
+
+/* What no single thing brings does with more of it: several guests that stay, or a faster network. */
+static void test_more_of_it(void **state)
+{
+	struct core_world *world = two_hosts();
+	uint64_t needed_ms = dry(world, 3600000, 0)->deadline.end_ms;
+	const struct drain *plan = dry(world, needed_ms / 2, 0);
+
+	(void)state;
+	assert_true(plan->deadline.missed);
+	assert_true(helps_with(plan, "without 2 of them"));
+	assert_true(helps_with(plan, " --leave web"));
+	core_world_free(world);
+}
+
 static size_t count_told(struct core_world *world, const char *text)
 {
 	size_t n = 0;
@@ -275,6 +313,8 @@ int main(void)
 		cmocka_unit_test(test_met),
 		cmocka_unit_test(test_missed),
 		cmocka_unit_test(test_one_makes_the_difference),
+		cmocka_unit_test(test_missed_by_little),
+		cmocka_unit_test(test_more_of_it),
 		cmocka_unit_test(f64_told_and_nothing_stopped),
 		cmocka_unit_test(test_wavers),
 	};

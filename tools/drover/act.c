@@ -175,12 +175,15 @@ static enum exit_code migrate_started(struct session *s, const char *vm,
 		return EXIT_REFUSED;
 	}
 	if (s->options->dry_run) {
-		if (s->out.format != OUTPUT_TABLE) {
+		if (s->out.format != OUTPUT_TABLE)
 			output_message(&s->out, &reply->base);
+		else
+			migrate_plan_print(&s->out, vm, reply);
+		if (!prediction_gives_up(reply->prediction))
 			return EXIT_DONE;
-		}
-		migrate_plan_print(&s->out, vm, reply);
-		return EXIT_DONE;
+		fflush(s->out.file);
+		session_say(s, "%s is foretold not to converge, to be given up, and to stay.", vm);
+		return EXIT_REFUSED;
 	}
 	if (number == 0) {
 		struct error err;

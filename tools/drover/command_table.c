@@ -178,7 +178,7 @@ static const struct command commands[] = {
 			 "With --by drover says whether it will be over by then, beforehand (the latest "
 			 "start, who would be late, what would help) and, while it runs, as soon as "
 			 "that changes. It is an estimate, and nothing is stopped when the time has "
-			 "passed. With --dry-run the status is 4 if it would be missed.\n\n"
+			 "passed.\n\n"
 			 "With --shutdown a guest is not moved: it is asked to shut down (by its guest "
 			 "agent if it has one, else by its power button), and is off until \"drover "
 			 "undrain NODE --bring-back\", which starts it there again. Guests are shut down "
@@ -194,7 +194,9 @@ static const struct command commands[] = {
 			 "still, its destination and why, and what proves that a guest has none. It names "
 			 "its id: \"drover explain plan/ID\" says why in this order, and how good that is; "
 			 "--plan ID does exactly that, or says what has changed since and does "
-			 "nothing.\n\n"
+			 "nothing. Its status is 0 if all would have left, in time if --by names one; "
+			 "4 if a guest has no destination or is foretold to be given up, or if the time "
+			 "is expected to be missed.\n\n"
 			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "
 			 "guests that moved stay where they are.\n\n"
 			 "With --copy-disks, disks that are not shared go along: see \"drover help "
@@ -327,7 +329,9 @@ static const struct command commands[] = {
 			 "destination before all of its memory is there; very-large holds its CPUs back "
 			 "and has more patience. Each step is in `drover explain` with its reason. After a "
 			 "switch to post-copy a migration cannot be cancelled. Post-copy needs a lock that "
-			 "keeps the guest from running twice: a two-step commit cannot guard it.",
+			 "keeps the guest from running twice: a two-step commit cannot guard it.\n\n"
+			 "The status of a dry run is 4, too, if it is foretold not to converge and to "
+			 "be given up.",
 	  .examples = "drover migrate web1\ndrover migrate web1 --to host3 --dry-run\n"
 		      "drover migrate web1 --to host3 --copy-disks\n"
 		      "drover migrate web1 --to host3 --copy-disk vdb --incremental" },

@@ -161,6 +161,7 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
                                 const Drover__V1__DrainReply *reply)
 {
 	size_t blocked = reply->drain ? drain_plan_count_blocked(reply->drain) : 0;
+	size_t endless = reply->drain ? drain_plan_count_endless(reply->drain) : 0;
 
 	if (s->out.format != OUTPUT_TABLE) {
 		output_message(&s->out, &reply->base);
@@ -189,9 +190,16 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
 		say_without(s, d, reply->drain);
 		return EXIT_REFUSED;
 	}
+	if (endless)
+		session_say(
+			s,
+			"%s would not become empty: %zu of %zu guests %s foretold not to converge, "
+			"and to stay. A drain would move the others and try %s again.",
+			d->words, endless, reply->drain->n_vms, endless == 1 ? "is" : "are",
+			endless == 1 ? "it" : "them");
 	if (*reply->plan_id)
 		say_exactly(s, d, reply->plan_id);
-	if (reply->drain && reply->drain->late_ms)
+	if (endless || (reply->drain && reply->drain->late_ms))
 		return EXIT_REFUSED;
 	return EXIT_DONE;
 }

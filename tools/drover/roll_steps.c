@@ -159,7 +159,7 @@ enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t cou
 		return EXIT_REFUSED;
 	}
 	for (size_t i = 0; i < count; i++) {
-		size_t moves = 0, blocked = 0, off = 0;
+		size_t moves = 0, blocked = 0, off = 0, endless = 0;
 		_cleanup_free_ char *named = NULL;
 
 		for (size_t v = 0; reply->drain && v < reply->drain->n_vms; v++) {
@@ -173,12 +173,19 @@ enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t cou
 				off++;
 			else
 				moves++;
+			endless += strcmp(vm->state, "waiting") == 0 && !*vm->power &&
+			           prediction_gives_up(vm->prediction);
 		}
 		named = off ? xasprintf(", %zu would be shut down", off) : xstrdup("");
 		roll_tell(roll, group[i]->name, "plan",
 		          "%zu guests would move%s%s%zu without a place%s", moves, named,
 		          blocked ? ", " : " (", blocked, blocked ? "" : ")");
-		if (blocked)
+		if (endless)
+			roll_tell(roll, group[i]->name, "plan",
+			          "%zu of them foretold not to converge, and to stay: drover drain "
+			          "%s --dry-run says what helps",
+			          endless, group[i]->name);
+		if (blocked || endless)
 			code = EXIT_REFUSED;
 	}
 	return code;
