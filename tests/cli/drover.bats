@@ -397,7 +397,7 @@ wait_for() {
 	run --separate-stderr -0 "$drover" explain plan/5f1d9c02a77be340 -o json
 	[ "$(jq -r '.plan | "\(.holds) \(.drain.bound.leastMs) \(.drain.vms[0].turnWhy)"' <<<"$output")" = "true 2000 at once; the last that leaves host1" ]
 	run --separate-stderr -7 "$drover" explain plan/0000000000000000
-	[[ $stderr == *"no plan 0000000000000000 is known here"* ]]
+	[[ $stderr == *"no plan 0000000000000000 is known here"* && $stderr != *"plans there are"* ]]
 }
 
 @test "explain of a migration that is held says at what, for whom, and until about when" {
@@ -540,6 +540,8 @@ wait_for() {
 	[ "$(jq -r .text <<<"$output")" = $'web1 runs\ntwice' ]
 	run --separate-stderr -0 "$drover" events drain/9
 	[[ -z $output && $stderr == *"no such events"* ]]
+	run --separate-stderr -7 "$drover" events wbe1
+	[[ $stderr == *"did you mean  web1"* ]]
 }
 
 @test "a reader that has enough ends the watcher, not the drain" {

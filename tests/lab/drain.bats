@@ -79,8 +79,16 @@ everything() {
 	run -0 drover drain host1 --dry-run
 	[[ $output == *one* && $output == *two* && $output == *host[23]* ]]
 	run -0 drover migrate one --dry-run
+	# Its plan is explained, and is none any more when a guest has gone.
+	plan=$(drover -q drain host1 --dry-run -o json | jq -r .planId)
+	run -0 drover explain "plan/$plan"
+	[[ $output == *"holds"*"yes"*"% of the physical bound"*"why there"*"why then"*"at once"* ]]
 	[ "$before" = "$(everything)" ] || diff <(echo "$before") <(everything)
 	assert_all_well one@host1 two@host1
+	lab rm two
+	wait_until '[ "$(drover vms -o json | jq ".vms | length")" = 1 ]' 10
+	run -0 drover explain "plan/$plan"
+	[[ $output == *"holds"*"NO"*"two does not run on host1 any more"* ]]
 }
 
 @test "a guest that cannot move makes the drain refuse beforehand, naming it and the flags" {

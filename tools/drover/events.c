@@ -171,6 +171,11 @@ static enum exit_code none_found(struct session *s, const char *subject)
 		error_set(&err, ERROR_NOT_FOUND, "there is no such %s", kind);
 		return session_fail_object(s, subject, kind, name + 1, &err);
 	}
+	if (subject && !name && !session_knows(s, "node", subject) &&
+	    !session_knows(s, "vm", subject)) {
+		error_set(&err, ERROR_NOT_FOUND, "there is no node and no guest of that name");
+		return session_fail_object(s, subject, "vm", subject, &err);
+	}
 	if (s->out.format == OUTPUT_TABLE)
 		session_say(s, "There are no such events.");
 	return EXIT_DONE;

@@ -276,7 +276,8 @@ enum exit_code session_fail_object(struct session *s, const char *what, const ch
 {
 	enum exit_code code = session_fail(s, what, err);
 
-	if (err->code == ERROR_NOT_FOUND && s->client)
+	/* Plans are told apart by nothing that anybody would know them by. */
+	if (err->code == ERROR_NOT_FOUND && s->client && strcmp(kind, "plan") != 0)
 		print_candidates(s, kind, name);
 	return code;
 }
