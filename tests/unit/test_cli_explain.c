@@ -336,8 +336,10 @@ static void test_explain_held(void **state)
 	at = strstr(s.text,
 	            "  held           at 100 Mbit/s so that cache1 (12.0 s left) is out first; "
 	            "until about ");
-	if (!at)
+	if (!at) {
 		fail_msg("%s", s.text);
+		abort();
+	}
 	assert_int_equal(sscanf(strstr(at, "about ") + 6, "%2u:%2u:%2u\n", &hour, &minute, &second),
 	                 3);
 	screen_deinit(&s);
