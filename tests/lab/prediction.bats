@@ -53,9 +53,9 @@ measured() {
 	lab vm wild host1 --memory 192MiB --working-set 48MiB --dirty 40MiB/s
 	measured wild
 
-	run -0 drover migrate wild --to host2 --dry-run
+	run -4 drover migrate wild --to host2 --dry-run
 	[[ $output == *"does not converge"*"it would converge from "*"--allow-auto-converge"*"--allow-post-copy"* ]]
-	run -0 drover drain host1 --dry-run
+	run -4 drover drain host1 --dry-run
 	[[ $output == *"wild: does not converge; it would converge from "* ]]
 	run drover migrate wild --to host2 --completion-timeout 8s
 	[ "$status" -ne 0 ]
