@@ -189,6 +189,13 @@ static Drover__V1__PathProof *path_new(const struct path_proof *from)
 	return p;
 }
 
+/* Prepared, and waiting for its slot: no part of the move. */
+static uint64_t held_ms(const struct source_attempt *a)
+{
+	return a->stage_ms[SOURCE_PREPARED] +
+	       (a->stage == SOURCE_PREPARED ? clock_now_ms() - a->stage_since_ms : 0);
+}
+
 Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 {
 	Drover__V1__AttemptReport *r = xmalloc(sizeof(*r));
@@ -218,7 +225,7 @@ Drover__V1__AttemptReport *source_report_new(const struct source_attempt *a)
 	r->disk_total_bytes = a->job.disk_total_bytes;
 	r->disk_processed_bytes = a->job.disk_processed_bytes;
 	r->disk_remaining_bytes = a->job.disk_remaining_bytes;
-	r->duration_ms = end_ms - a->started_ms - a->stage_ms[SOURCE_PREPARED];
+	r->duration_ms = end_ms - a->started_ms - held_ms(a);
 	r->times = times_new(a);
 	r->held_ms = a->held_ms;
 	r->waits_for_slot = a->order.waits_for_slot && a->stage < SOURCE_CLEANING;

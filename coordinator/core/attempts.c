@@ -298,12 +298,16 @@ static struct migration *adopt(struct fleet *fleet, const struct attempt_report 
 	text_copy(kept.target, sizeof(kept.target), report->target);
 	kept.holds_slot = true;
 	kept.preparing = report->waits_for_slot;
+	/* Who wanted it is not known, and it has not begun. */
+	kept.cancel_requested = report->waits_for_slot;
 	m = fleet_add_migration(fleet, &kept);
 	save_migration(fleet, m);
 	change_tell_number(fleet, SEVERITY_WARNING, "migration", m->kept.number,
 	                   "%s: a migration %s -> %s was under way that the store does not know; "
-	                   "adopted",
-	                   report->vm_name, report->source, report->target);
+	                   "%s",
+	                   report->vm_name, report->source, report->target,
+	                   report->waits_for_slot ? "prepared only, so it is given back"
+	                                          : "adopted");
 	return m;
 }
 

@@ -64,17 +64,29 @@ static void go_unresolved(struct fleet *fleet, struct migration *m, const struct
 }
 
 /* Somebody else's guest may have come between the choice of this destination and its being stored. */
-static bool is_barred(struct fleet *fleet, struct migration *m)
+static bool is_barred(const struct fleet *fleet, const struct migration *m, char *ret_text)
 {
 	const struct vm *vm = fleet_find_vm(fleet, m->kept.vm_uuid);
 	const struct node *target = fleet_find_node(fleet, m->kept.target);
+
+	return vm && target && !m->kept.settings.ignore_policies &&
+	       policy_find_bar(fleet, vm, target, ret_text);
+}
+
+/* Its slot is stored, and its agent has not yet been heard to go on. */
+static void let_go(struct fleet *fleet, struct migration *m)
+{
 	char text[REASON_BYTES];
 
-	if (!vm || !target || m->kept.settings.ignore_policies ||
-	    !policy_find_bar(fleet, vm, target, text))
-		return false;
-	attempts_release(fleet, m, text);
-	return true;
+	/* Once it was said it may be on its way. */
+	if (!m->let_go_sent_ms && is_barred(fleet, m, text)) {
+		m->give_back = true;
+		attempts_set_reason(fleet, m, text);
+		return;
+	}
+	m->let_go_asked = true;
+	m->let_go_sent_ms = change_now(fleet);
+	call(fleet, m, ACTION_LET_GO);
 }
 
 static void drive_slot_holder(struct fleet *fleet, struct migration *m)
@@ -82,10 +94,13 @@ static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 	struct node *source = fleet_find_node(fleet, m->kept.source);
 	uint64_t now_ms = change_now(fleet);
 	bool heard = source && node_is_heard(source, now_ms);
+	char text[REASON_BYTES];
 
 	if (!change_is_stored(fleet, m->take_ticket) || m->taking)
 		return;
 	if (!m->start_sent && !m->probe_wanted) {
+		/* An older agent by now: it would not hold. */
+		m->give_back |= m->kept.preparing && heard && !source->host.preparing_max;
 		if (m->kept.cancel_requested || m->give_back || !heard) {
 			char reason[REASON_BYTES];
 
@@ -98,8 +113,10 @@ static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 			                         : "cancelled before it began");
 			return;
 		}
-		if (is_barred(fleet, m))
+		if (is_barred(fleet, m, text)) {
+			attempts_release(fleet, m, text);
 			return;
+		}
 		m->start_sent = m->start_asked = true;
 		m->heard_ms = now_ms;
 		call(fleet, m, ACTION_START);
@@ -121,12 +138,9 @@ static void drive_slot_holder(struct fleet *fleet, struct migration *m)
 		call(fleet, m, ACTION_PROBE);
 	}
 	if (!m->kept.preparing && m->heard && m->kept.report.waits_for_slot && !m->let_go_asked &&
-	    !m->start_asked && !m->kept.cancel_requested &&
-	    (!m->let_go_sent_ms || now_ms - m->let_go_sent_ms >= LET_GO_REPEAT_MS)) {
-		m->let_go_asked = true;
-		m->let_go_sent_ms = now_ms;
-		call(fleet, m, ACTION_LET_GO);
-	}
+	    !m->start_asked && !m->kept.cancel_requested && !m->give_back &&
+	    (!m->let_go_sent_ms || now_ms - m->let_go_sent_ms >= LET_GO_REPEAT_MS))
+		let_go(fleet, m);
 	if ((m->kept.cancel_requested || m->give_back) && !m->cancel_asked &&
 	    (!m->cancel_sent_ms || now_ms - m->cancel_sent_ms >= CANCEL_REPEAT_MS)) {
 		m->cancel_asked = true;

@@ -413,7 +413,10 @@ static bool gives_more(const struct host_state *before, const struct host_state 
 static bool has_lease(const struct host_state *host, const struct migration *m)
 {
 	for (size_t i = 0; i < host->n_leases; i++) {
-		if (id_equal(&host->leases[i].attempt.operation, &m->kept.attempt.operation))
+		const struct attempt *a = &host->leases[i].attempt;
+
+		if (id_equal(&a->operation, &m->kept.attempt.operation) &&
+		    a->number == m->kept.attempt.number)
 			return true;
 	}
 	return false;

@@ -4,7 +4,9 @@
 
 #include "coordinator/core/attempts.h"
 #include "coordinator/core/change.h"
+#include "coordinator/core/inventory.h"
 #include "coordinator/core/launch.h"
+#include "coordinator/core/plan.h"
 #include "coordinator/core/policy.h"
 
 #include <stdio.h>
@@ -72,7 +74,16 @@ static enum ahead_kind kind_of(const struct migration *m)
 	return m->kept.back_of ? AHEAD_BACK : AHEAD_ASKED;
 }
 
-/* What has changed since it was prepared: it is not to go there, or not to go at all. */
+/* What is only silent may be well in a moment, and keeps its agent's promise till then. */
+static bool is_closed(const struct node *target, uint64_t now_ms)
+{
+	enum plan_refusal takes = plan_judge_host(target, now_ms);
+
+	return takes != PLAN_FITS && takes != PLAN_UNREACHABLE && takes != PLAN_NO_INVENTORY;
+}
+
+/* What has changed since it was prepared: it is not to go there, or not to go at all. The store would refuse
+ * one that comes on top of more than may come in: moves that were adopted, a lower limit. */
 static bool is_unwanted(const struct fleet *fleet, const struct migration *m,
                         const struct drain *drain, const struct node *target)
 {
@@ -81,8 +92,8 @@ static bool is_unwanted(const struct fleet *fleet, const struct migration *m,
 
 	if (m->kept.drain_number && (!drain || drain_state_is_final(drain->kept.state)))
 		return true;
-	if (!target || target->kept.cordoned || target->kept.maintenance ||
-	    target->kept.drain_number)
+	if (!target || is_closed(target, change_now(fleet)) ||
+	    target->migrations_in > fleet->options.caps.inbound)
 		return true;
 	return vm && !m->kept.settings.ignore_policies && policy_find_bar(fleet, vm, target, text);
 }
@@ -91,16 +102,26 @@ static void look_at(struct fleet *fleet, struct migration *m)
 {
 	struct drain *drain = fleet_find_drain(fleet, m->kept.drain_number);
 	const struct node *source = fleet_find_node(fleet, m->kept.source);
+	const struct node *target = fleet_find_node(fleet, m->kept.target);
 	char reason[REASON_BYTES], text[REASON_BYTES];
+	bool lacks;
 
 	if (m->give_back || m->kept.cancel_requested || m->kept.state != MIGRATION_RESERVED ||
 	    m->taking || !change_is_stored(fleet, m->take_ticket) || !source)
 		return;
-	if (is_unwanted(fleet, m, drain, fleet_find_node(fleet, m->kept.target))) {
+	if (is_unwanted(fleet, m, drain, target)) {
 		m->give_back = true;
 		return;
 	}
-	if (launch_lacks_slot(fleet, source, drain, reason)) {
+	lacks = launch_lacks_slot(fleet, source, drain, reason);
+	/* Who is there by now is not known. */
+	if (!lacks && !node_is_sure(target, change_now(fleet))) {
+		lacks = true;
+		snprintf(reason, sizeof(reason), "waits: %s %s", m->kept.target,
+		         node_is_heard(target, change_now(fleet)) ? "has no connection to libvirt"
+		                                                  : "cannot be reached");
+	}
+	if (lacks) {
 		snprintf(text, sizeof(text), "%s; %.400s",
 		         m->kept.report.waits_for_slot && m->heard ? "prepared" : "is prepared",
 		         reason);

@@ -32,7 +32,7 @@ uint64_t plan_get_headroom(const struct fleet *fleet, const struct node *node)
 	return subtract(host_state_room_bytes(&node->host), asked);
 }
 
-static enum plan_refusal judge_node(const struct node *node, uint64_t now_ms)
+enum plan_refusal plan_judge_host(const struct node *node, uint64_t now_ms)
 {
 	if (node->set_aside)
 		return PLAN_TOGETHER;
@@ -162,7 +162,7 @@ void plan_init(struct plan *plan, const struct fleet *fleet, uint64_t now_ms)
 			.headroom_bytes = host_state_room_bytes(&node->host),
 			.vcpu_room = host_state_room_vcpus(&node->host),
 			.inbound = node->migrations_in,
-			.takes = judge_node(node, now_ms),
+			.takes = plan_judge_host(node, now_ms),
 		};
 	}
 	for (const struct migration *m = fleet->active; m; m = m->next_active)

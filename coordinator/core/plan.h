@@ -82,6 +82,9 @@ void plan_take(struct plan_node *node, const struct plan_need *need);
 uint32_t plan_count_ports(const struct vm *vm, bool copy_disks);
 uint32_t plan_count_ports_held(const struct migration *m);
 
+/* What @node says, or is said of it, whoever the guest is: PLAN_FITS if it takes any. */
+enum plan_refusal plan_judge_host(const struct node *node, uint64_t now_ms);
+
 /* What stands between @vm and @node for good, whatever room there is: it refused it, lists it, or lacks
  * what the guest needs (common/fit.h, denials.h). PLAN_FITS: nothing that is known. @ret_text
  * (REASON_BYTES, may be NULL): what it lacks, behind "has". */

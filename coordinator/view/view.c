@@ -147,6 +147,7 @@ static Drover__V1__HostState *host_new(const struct fleet *fleet, const struct n
 	m->pressure_ms = now_ms < node->pressured_until_ms ? node->pressured_until_ms - now_ms : 0;
 	m->slots_in_max = h->slots_in_max;
 	m->slots_out_max = h->slots_out_max;
+	m->preparing_max = h->preparing_max;
 	m->link_promised_bytes_per_s = h->link_promised_bytes_per_s;
 	m->labels = list_new(h->labels, &m->n_labels);
 	m->leases = xcalloc(h->n_leases, sizeof(*m->leases));

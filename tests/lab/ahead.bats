@@ -40,6 +40,8 @@ two_leave() {
 # bats test_tags=slow
 @test "one sends and the next is prepared: it has its room there, waits, says for whom, and goes when it can" {
 	two_leave one two
+	# The other one sends until all is looked at: else its slot would be free, and this one's.
+	lab link host1 migration rate 10mbit
 	local number vm other
 	number=$(held) vm=$(held_vm)
 	other=$([ "$vm" = one ] && echo two || echo one)
@@ -53,6 +55,7 @@ two_leave() {
 	[ "$(held_vm)" = "$vm" ]
 	run ! sends "$vm"
 	[ "$(qemu_starts_everywhere "$vm")" = 1 ]
+	lab link host1 migration rate 100mbit
 	wait_until '[ "$(drain_get .state)" = completed ]' 120
 	[ "$(migration_get "$vm" '.report.times.preparedMs | tonumber')" -gt 0 ]
 	[ "$(migration_get "$vm" '.attempt.number // .report.attempt.number')" = 1 ]
@@ -65,12 +68,14 @@ two_leave() {
 	two_leave three four
 	local vm
 	vm=$(held_vm)
+	lab link host1 migration rate 10mbit # likewise
 	lab drover kill host1
 	lab drover start host1
 	wait_until '! held >/dev/null' 30
 	[ "$(guest_state "$vm" host1)" = running ]
 	[ "$(qemu_starts_everywhere "$vm")" = 1 ]
 	drover -q undrain host1
+	lab link host1 migration rate 100mbit
 	wait_until '[ "$(drover migrations --active -o json | jq ".migrations | length")" = 0 ]' 60
 	wait_until '[ "$(drover nodes -o json | jq "[.nodes[].host.leases[]?] | length")" = 0 ]' 60
 	[ "$(guest_state "$vm" host1)" = running ]

@@ -4,6 +4,7 @@
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Guests on hosts of their own, as many as are asked for; false: there are not so many. */
 static bool draw_apart(struct sim *sim, int wanted)
@@ -49,7 +50,9 @@ static bool say(struct sim *sim, enum policy_kind kind, const char *name, const 
 	for (unsigned i = 0; i < 30; i++) {
 		sim_set_policy(sim, kind, name, vms, nodes);
 		sim_run(sim, 1000, NULL);
-		if (sim->last_reply && sim->last_reply->kind == REPLY_POLICY)
+		/* Of this one: the answer to the one before stays until there is another. */
+		if (sim->last_reply && sim->last_reply->kind == REPLY_POLICY &&
+		    strcmp(sim->last_reply->policy, name) == 0)
 			return true;
 	}
 	return false;

@@ -5,6 +5,7 @@
 #include "agent/source.h"
 #include "tests/sim/agents_story.h"
 
+#include "common/alloc.h"
 #include "common/units.h"
 
 #include <setjmp.h>
@@ -153,6 +154,83 @@ static void test_agent_dies(void **state)
 	agents_free(t);
 }
 
+static void add_memory(struct vm_description *d)
+{
+	d->summary.memory_bytes *= 2;
+}
+
+static void plug_disk(struct vm_description *d)
+{
+	static const struct vm_disk plugged = {
+		.target = "vdz", .type = "file", .device = "disk", .source = "/srv/z.img"
+	};
+
+	d->disks[d->n_disks++] = plugged;
+}
+
+static void plug_interface(struct vm_description *d)
+{
+	d->n_interfaces++;
+}
+
+static void take_snapshot(struct vm_description *d)
+{
+	static const struct check snapshot = { .id = "guest/snapshots",
+		                               .verdict = CHECK_BLOCK,
+		                               .measured = "1 snapshot" };
+
+	d->blockers.items[d->blockers.count++] = snapshot;
+}
+
+/* What was plugged while it waited was judged by nobody, so it is not sent: above all, no disk is that
+ * nobody has proved to be the same there. */
+static void test_another_guest_by_now(void **state)
+{
+	static const struct {
+		void (*change)(struct vm_description *d);
+		const char *said;
+	} changes[] = {
+		{ add_memory, "its memory" },
+		{ plug_disk, "its disks" },
+		{ plug_interface, "its interfaces" },
+		{ take_snapshot, "1 snapshot" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		struct agents *t = prepare();
+
+		fake_world_change_guest(t->world, t->uuid, changes[i].change);
+		t->hold = false;
+		agents_order_again(t);
+		assert_true(t->accepted);
+		assert_true(agents_wait(t, FAILED));
+		assert_int_equal(t->report.error_code, ERROR_CANCELLED);
+		assert_non_null(strstr(t->report.reason, changes[i].said));
+		assert_null(t->world->moves);
+		assert_true(agents_until(t, nothing_left, t));
+		assert_int_equal(agents_state_on(t, 0), VM_RUNNING);
+		if (changes[i].change == add_memory)
+			expect_given_back(t);
+		agents_free(t);
+	}
+}
+
+/* Of one that does not run it was not judged whether it may go. */
+static void test_paused_by_now(void **state)
+{
+	struct agents *t = prepare();
+
+	(void)state;
+	fake_world_fail_disk(t->world, "host1", t->uuid);
+	t->hold = false;
+	agents_order_again(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_non_null(strstr(t->report.reason, "it is paused"));
+	assert_int_equal(agents_state_on(t, 0), VM_PAUSED);
+	agents_free(t);
+}
+
 static bool moves_under_way(void *context)
 {
 	unsigned n = 0;
@@ -197,9 +275,14 @@ static void test_own_cap(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_let_go),     cmocka_unit_test(test_let_go_early),
-		cmocka_unit_test(test_cancelled),  cmocka_unit_test(test_waits_too_long),
-		cmocka_unit_test(test_agent_dies), cmocka_unit_test(test_own_cap),
+		cmocka_unit_test(test_let_go),
+		cmocka_unit_test(test_let_go_early),
+		cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_waits_too_long),
+		cmocka_unit_test(test_agent_dies),
+		cmocka_unit_test(test_own_cap),
+		cmocka_unit_test(test_another_guest_by_now),
+		cmocka_unit_test(test_paused_by_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Migrations that are prepared ahead of their slot: when one is, when it is let go, who overtakes it, and what
  * is said of it. Caps hold at each moment, in memory and in the store's transaction. */
+#include "coordinator/core/policy.h"
 #include "coordinator/core/waiting.h"
 
 #include "common/units.h"
@@ -9,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -211,8 +213,7 @@ static void test_let_go_when_its_slot_is_stored(void **state)
 		    store->store->puts[i].migration.number == m->kept.number)
 			put = &store->store->puts[i];
 	}
-	assert_non_null(put);
-	assert_true(put->migration.holds_slot && !put->migration.preparing);
+	assert_true(put && put->migration.holds_slot && !put->migration.preparing);
 	core_world_store(world);
 	assert_int_equal(core_world_count(world, ACTION_LET_GO), 1);
 	assert_false(core_world_find(world, ACTION_LET_GO)->call.hold);
@@ -323,6 +324,180 @@ static void test_its_drain_is_cancelled(void **state)
 	core_world_free(world);
 }
 
+/* A slot is free: nothing is let go, and migration/3 is given back. */
+static void expect_given_back(struct core_world *world)
+{
+	core_world_forget(world);
+	arrive(world, 1);
+	core_world_wait(world, 1);
+	assert_int_equal(core_world_count(world, ACTION_LET_GO), 0);
+	assert_non_null(core_world_find(world, ACTION_CANCEL));
+	assert_int_equal(core_world_find(world, ACTION_CANCEL)->call.migration, 3);
+	assert_false(prepared(world)->kept.cancel_requested);
+	say(world, 3, MIGRATION_CANCELLED, 0, false);
+	assert_false(prepared(world)->kept.holds_slot);
+}
+
+static struct node *destination(struct core_world *world)
+{
+	return fleet_find_node(world->fleet, prepared(world)->kept.target);
+}
+
+/* It would be chosen by nobody now, whatever was so when it was prepared. */
+static void test_its_destination_takes_nobody_any_more(void **state)
+{
+	struct core_world *world = prepare();
+
+	(void)state;
+	snprintf(destination(world)->host.agent_problem,
+	         sizeof(destination(world)->host.agent_problem), "only observes");
+	expect_given_back(world);
+	core_world_free(world);
+	world = prepare();
+	snprintf(destination(world)->host.suspect, sizeof(destination(world)->host.suspect),
+	         "its clock is wrong");
+	expect_given_back(world);
+	core_world_free(world);
+}
+
+/* More come in than may, by adopted moves or a lower limit: the store would refuse it, and stop all. */
+static void test_its_destination_has_too_many(void **state)
+{
+	struct core_world *world = prepare();
+
+	(void)state;
+	destination(world)->migrations_in = 3;
+	expect_given_back(world);
+	core_world_free(world);
+}
+
+/* Who is at its destination by now is not known; it keeps what it has, and its agent says for how long. */
+static void test_its_destination_cannot_be_looked_at(void **state)
+{
+	struct core_world *world = prepare();
+	struct migration *m = prepared(world);
+
+	(void)state;
+	core_world_forget(world);
+	destination(world)->inventory_valid = false;
+	say(world, 1, MIGRATION_DONE, 0, false);
+	core_world_wait(world, 1);
+	assert_int_equal(core_world_count(world, ACTION_LET_GO), 0);
+	assert_int_equal(core_world_count(world, ACTION_CANCEL), 0);
+	/* The slot is another one's meanwhile. */
+	assert_int_equal(core_world_count(world, ACTION_START), 1);
+	assert_true(m->kept.preparing);
+	destination(world)->inventory_valid = true;
+	say(world, 2, MIGRATION_DONE, 0, false);
+	assert_int_equal(core_world_count(world, ACTION_LET_GO), 1);
+	core_world_free(world);
+}
+
+/* @vm only on host1, where it is. */
+static void forbid(struct core_world *world, const char *uuid)
+{
+	struct policy_record kept = { .kind = POLICY_ON };
+
+	text_copy(kept.name, sizeof(kept.name), "stay");
+	names_add(&kept.vms, uuid);
+	names_add(&kept.vm_names, uuid);
+	names_add(&kept.nodes, "host1");
+	policy_add(world->fleet, &kept);
+}
+
+static void test_a_policy_is_said(void **state)
+{
+	struct core_world *world = prepare();
+
+	(void)state;
+	forbid(world, prepared(world)->kept.vm_uuid);
+	expect_given_back(world);
+	core_world_free(world);
+}
+
+/* While its slot is being stored: judged once more before the word goes out. */
+static void test_a_policy_is_said_in_the_last_moment(void **state)
+{
+	struct core_world *world = prepare();
+	struct migration *m = prepared(world);
+
+	(void)state;
+	world->store_slowly = true;
+	arrive(world, 1);
+	assert_false(m->kept.preparing);
+	forbid(world, m->kept.vm_uuid);
+	core_world_forget(world);
+	world->store_slowly = false;
+	core_world_store(world);
+	core_world_wait(world, 1);
+	assert_int_equal(core_world_count(world, ACTION_LET_GO), 0);
+	assert_int_equal(core_world_find(world, ACTION_CANCEL)->call.migration, 3);
+	/* Its slot is free when its agent has said that it never began. */
+	assert_true(m->kept.holds_slot);
+	say(world, 3, MIGRATION_CANCELLED, 0, false);
+	assert_int_equal(m->kept.state, MIGRATION_PLANNED);
+	assert_false(m->kept.holds_slot);
+	core_world_free(world);
+}
+
+/* Its agent was replaced by an older one before the order went out: that would not hold. */
+static void test_an_older_agent_gets_no_such_order(void **state)
+{
+	struct core_world *world = drain(1);
+
+	(void)state;
+	world->store_slowly = true;
+	say(world, 1, MIGRATION_RUNNING, 5000, false);
+	say(world, 2, MIGRATION_RUNNING, 60000, false);
+	core_world_wait(world, 1);
+	assert_int_equal(world->fleet->preparing, 1);
+	fleet_find_node(world->fleet, "host1")->host.preparing_max = 0;
+	world->store_slowly = false;
+	core_world_forget(world);
+	core_world_store(world);
+	core_world_wait(world, 1);
+	assert_int_equal(core_world_count(world, ACTION_START), 0);
+	assert_int_equal(world->fleet->preparing, 0);
+	core_world_free(world);
+}
+
+/* The store knows nothing of it, and nothing of the guest was touched: nobody here wants it. */
+static void test_an_unknown_one_is_given_back(void **state)
+{
+	struct core_world *world = begin(1);
+	struct attempt_report report = { .state = MIGRATION_RESERVED, .waits_for_slot = true };
+	struct event event = { .kind = EVENT_ATTEMPT };
+	const struct vm *vm;
+	struct migration *m;
+
+	(void)state;
+	assert_int_equal(fleet_get_vm(world->fleet, "web1", (struct vm **)&vm, NULL), 0);
+	report.attempt.operation.bytes[0] = 77;
+	report.attempt.number = 1;
+	report.attempt.epoch = world->fleet->epoch;
+	text_copy(report.vm_uuid, sizeof(report.vm_uuid), vm->uuid);
+	text_copy(report.vm_name, sizeof(report.vm_name), vm->name);
+	text_copy(report.source, sizeof(report.source), "host1");
+	text_copy(report.target, sizeof(report.target), "host2");
+	event.attempt.node = "host1";
+	event.attempt.report = &report;
+	core_world_step(world, &event);
+	core_world_wait(world, 1);
+	m = vm->migration;
+	assert_non_null(m);
+	assert_true(m->kept.holds_slot && m->kept.preparing);
+	assert_int_equal(core_world_count(world, ACTION_LET_GO), 0);
+	assert_int_equal(core_world_find(world, ACTION_CANCEL)->call.migration, m->kept.number);
+	report.state = MIGRATION_CANCELLED;
+	report.tombstoned = true;
+	core_world_step(world, &event);
+	core_world_wait(world, 3);
+	assert_int_equal(world->fleet->preparing, 0);
+	assert_null(vm->migration);
+	assert_int_equal(core_world_count(world, ACTION_START), 0);
+	core_world_free(world);
+}
+
 static bool says(struct core_world *world, const struct vm *vm, const char *text)
 {
 	struct names lines = { 0 };
@@ -365,6 +540,13 @@ int main(void)
 		cmocka_unit_test(test_it_gives_way),
 		cmocka_unit_test(test_given_back_by_its_agent),
 		cmocka_unit_test(test_its_drain_is_cancelled),
+		cmocka_unit_test(test_its_destination_takes_nobody_any_more),
+		cmocka_unit_test(test_its_destination_has_too_many),
+		cmocka_unit_test(test_its_destination_cannot_be_looked_at),
+		cmocka_unit_test(test_a_policy_is_said),
+		cmocka_unit_test(test_a_policy_is_said_in_the_last_moment),
+		cmocka_unit_test(test_an_older_agent_gets_no_such_order),
+		cmocka_unit_test(test_an_unknown_one_is_given_back),
 		cmocka_unit_test(test_what_is_said),
 	};
 

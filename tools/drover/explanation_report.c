@@ -162,7 +162,7 @@ static void disks_print(const struct output *o, const Drover__V1__AttemptReport 
 static void times_print(const struct output *o, const Drover__V1__StageTimes *t)
 {
 	char before[OUTPUT_TEXT_BYTES], moving[OUTPUT_TEXT_BYTES], after[OUTPUT_TEXT_BYTES];
-	char clean[OUTPUT_TEXT_BYTES];
+	char clean[OUTPUT_TEXT_BYTES], prepared[OUTPUT_TEXT_BYTES];
 	char line[4 * OUTPUT_TEXT_BYTES + 80];
 
 	if (!t || !t->moving_ms)
@@ -174,6 +174,11 @@ static void times_print(const struct output *o, const Drover__V1__StageTimes *t)
 	         output_duration(o, t->resolving_ms, after),
 	         output_duration(o, t->cleaning_ms, clean));
 	explanation_fact(o, "of it", line);
+	if (!t->prepared_ms)
+		return;
+	snprintf(line, sizeof(line), "%s prepared, until it had a slot",
+	         output_duration(o, t->prepared_ms, prepared));
+	explanation_fact(o, "besides", line);
 }
 
 /* In one line; and what differs, and what could not be compared, in one each. */
