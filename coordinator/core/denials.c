@@ -9,10 +9,11 @@
 #include <string.h>
 #include <utlist.h>
 
-/* Kinds of guests that one host refuses; more are asked anew. */
-#define DENIALS_MAX 64
+/* Kinds of guests that one host refuses, of all homes; more are asked anew. */
+#define DENIALS_MAX 256
 
 struct denial {
+	char home[NODE_NAME_BYTES]; /* whose word the digest is */
 	uint64_t digest;
 	uint64_t until_ms;
 	struct check check;
@@ -35,12 +36,12 @@ static const struct check *find_worst(const struct checks *checks)
 	return NULL;
 }
 
-static struct denial *find(const struct node *node, uint64_t digest)
+static struct denial *find(const struct node *node, const char *home, uint64_t digest)
 {
 	struct denial *denial;
 
 	LL_FOREACH (node->denials, denial) {
-		if (denial->digest == digest)
+		if (denial->digest == digest && strcmp(denial->home, home) == 0)
 			return denial;
 	}
 	return NULL;
@@ -63,15 +64,16 @@ static size_t count(struct node *node, uint64_t now_ms)
 	return n;
 }
 
-static void keep(struct node *node, uint64_t digest, const struct check *check, uint64_t now_ms,
-                 uint64_t for_ms)
+static void keep(struct node *node, const char *home, uint64_t digest, const struct check *check,
+                 uint64_t now_ms, uint64_t for_ms)
 {
-	struct denial *denial = find(node, digest);
+	struct denial *denial = find(node, home, digest);
 
 	if (!denial) {
 		if (count(node, now_ms) >= DENIALS_MAX)
 			return;
 		denial = xnew(struct denial);
+		text_copy(denial->home, sizeof(denial->home), home);
 		denial->digest = digest;
 		LL_PREPEND(node->denials, denial);
 	}
@@ -90,7 +92,7 @@ void denials_learn(struct node *node, const struct vm *vm, const struct checks *
 	 * measured speaks for another guest. */
 	if (!home || !home->state.needs.known || !checks->count)
 		return;
-	denial = find(node, home->state.needs.digest);
+	denial = find(node, home->node->kept.name, home->state.needs.digest);
 	if (!worst) {
 		if (denial) {
 			LL_DELETE(node->denials, denial);
@@ -100,15 +102,16 @@ void denials_learn(struct node *node, const struct vm *vm, const struct checks *
 	}
 	if (strncmp(worst->measured, "not measured", 12) == 0)
 		return;
-	keep(node, home->state.needs.digest, worst, now_ms, DENIAL_MS);
+	keep(node, home->node->kept.name, home->state.needs.digest, worst, now_ms, DENIAL_MS);
 }
 
-const struct check *denials_find(const struct node *node, const struct guest_needs *needs,
+const struct check *denials_find(const struct node *node, const struct sighting *home,
                                  uint64_t now_ms)
 {
-	const struct denial *denial = needs->known && node->denials ? find(node, needs->digest)
-	                                                            : NULL;
+	const struct denial *denial = NULL;
 
+	if (home->state.needs.known && node->denials)
+		denial = find(node, home->node->kept.name, home->state.needs.digest);
 	return denial && now_ms < denial->until_ms ? &denial->check : NULL;
 }
 
@@ -119,18 +122,20 @@ size_t recall_list_denials(const struct node *node, uint64_t now_ms, struct reca
 
 	*ret = xcalloc(DENIALS_MAX + 1, sizeof(**ret));
 	LL_FOREACH (node->denials, denial) {
-		if (now_ms < denial->until_ms && n < DENIALS_MAX)
-			(*ret)[n++] = (struct recalled_denial){ .digest = denial->digest,
-				                                .left_ms = denial->until_ms -
-				                                           now_ms,
-				                                .check = denial->check };
+		if (now_ms >= denial->until_ms || n == DENIALS_MAX)
+			continue;
+		(*ret)[n] = (struct recalled_denial){ .digest = denial->digest,
+			                              .left_ms = denial->until_ms - now_ms,
+			                              .check = denial->check };
+		text_copy((*ret)[n].home, sizeof((*ret)[n].home), denial->home);
+		n++;
 	}
 	return n;
 }
 
 void recall_denial(struct node *node, const struct recalled_denial *denial, uint64_t now_ms)
 {
-	keep(node, denial->digest, &denial->check, now_ms,
+	keep(node, denial->home, denial->digest, &denial->check, now_ms,
 	     denial->left_ms < DENIAL_MS ? denial->left_ms : DENIAL_MS);
 }
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a destination has said no to and would say no to for every guest alike. Private to core/.
+/* What a destination has said no to and would say no to for each guest alike of the same home. Private to
+ * core/.
  *
  * Whether a host can run a certain CPU is for its libvirt to say: nobody else has its list of features. But
  * its answer hangs on nothing but the guest's CPU, machine type, emulator and TSC, of which there are few
  * in a fleet, and of which each guest has a digest (struct guest_needs). So one refusal of a check of those
- * speaks for all guests with that digest, until the host's QEMU, kernel or libvirt is another, it said
- * something else, or DENIAL_MS has passed. Owner thread only. */
+ * speaks for all guests with that digest that run on the same host, until the destination's QEMU, kernel or
+ * libvirt is another, it said something else, or DENIAL_MS has passed.
+ *
+ * Of the same host only: the digest is that host's word, and so is what it has shown the destination, and
+ * often even the refusal. One that errs or lies shuts out its own guests and no other's (invariant I12).
+ * Owner thread only. */
 #pragma once
 
 #include "coordinator/core/fleet.h"
@@ -16,7 +21,7 @@
 /* @vm was judged on @node as @checks say. */
 void denials_learn(struct node *node, const struct vm *vm, const struct checks *checks,
                    uint64_t now_ms);
-/* What @node has said of a guest like @vm, or NULL. */
-const struct check *denials_find(const struct node *node, const struct guest_needs *needs,
+/* What @node has said of a guest like the one seen at @home, where it lives; or NULL. */
+const struct check *denials_find(const struct node *node, const struct sighting *home,
                                  uint64_t now_ms);
 void denials_forget(struct node *node);

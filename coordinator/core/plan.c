@@ -224,7 +224,7 @@ static const struct check *find_denial(const struct node *node, const struct vm 
 	const struct sighting *home = node->denials && vm->node ? fleet_find_sighting(vm, vm->node)
 	                                                        : NULL;
 
-	return home ? denials_find(node, &home->state.needs, now_ms) : NULL;
+	return home ? denials_find(node, home, now_ms) : NULL;
 }
 
 static bool is_listed(const struct node *node, const struct vm *vm)
@@ -265,7 +265,7 @@ enum plan_refusal plan_judge_class(const struct node *node, const struct vm *vm,
 	said = why != PLAN_LISTS_IT && why != PLAN_REFUSED ? find_denial(node, vm, now_ms) : NULL;
 	if (said && ret_text)
 		snprintf(ret_text, FIT_TEXT_BYTES,
-		         "refused a guest of the same CPU and machine type: %.20s: %.180s",
+		         "refused a guest of the same host, CPU and machine type: %.20s: %.180s",
 		         said->id, said->measured);
 	return why;
 }

@@ -2,7 +2,7 @@
 /* What a coordinator has learned and does not store: for a document of the fleet, and from one into a
  * coordinator that is simulated.
  *
- *	denials      what a host refuses all guests of a kind (denials.h)
+ *	denials      what a host refuses all guests of a kind and home (denials.h)
  *	refusals     what it refuses one guest; in struct vm, read directly
  *	rates        how fast a host sent; in struct node, likewise
  *	experience   what migrations say of predictions (predict.h)
@@ -14,6 +14,7 @@
 #include "coordinator/core/fleet.h"
 
 struct recalled_denial {
+	char home[NODE_NAME_BYTES]; /* of the guests it speaks for */
 	uint64_t digest, left_ms;
 	struct check check;
 };

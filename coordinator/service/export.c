@@ -100,6 +100,7 @@ static void add_learned(const struct node *node, Drover__V1__Node *m)
 		Drover__V1__Denial *denial = xmalloc(sizeof(*denial));
 
 		drover__v1__denial__init(denial);
+		denial->home = xstrdup(denials[i].home);
 		denial->digest = denials[i].digest;
 		denial->check = view_check_new(&denials[i].check);
 		denial->left_ms = denials[i].left_ms;

@@ -309,11 +309,39 @@ static void test_denials(void **state)
 	core_world_see(world, "host1", &c);
 	denials_learn(fleet_find_node(world->fleet, "host2"), fleet_find_vm(world->fleet, b.uuid),
 	              &checks, world->now_ms);
-	expect_blocked(world, "host2 has refused a guest of the same CPU and machine type: cpu: "
-	                      "missing: avx512f");
+	expect_blocked(world,
+	               "host2 has refused a guest of the same host, CPU and machine type: cpu: "
+	               "missing: avx512f");
 	assert_string_equal(find(core_world_reply(world), "c")->target, "host2");
 	tell(world, "host2", &(struct host_change){ .signature = "cpu C" });
 	assert_string_equal(find(ask(world, "host1"), "web")->target, "host2");
+	core_world_free(world);
+}
+
+/* A digest is the word of the host that has the guest: what came of it on a destination shuts out no guest
+ * of another host, whoever errs or lies. */
+static void i12_denials_are_of_one_home(void **state)
+{
+	struct check cpu = { .id = "cpu", .verdict = CHECK_FAIL, .measured = "no avx512" };
+	struct checks checks = { .items = &cpu, .count = 1 };
+	struct vm_state a = guest_of("web", 512), b = guest_of("b", 512), c = guest_of("c", 512);
+	struct core_world *world = two_hosts(&(struct host_change){ 0 }, &a);
+	struct node *node = fleet_find_node(world->fleet, "host2");
+	struct vm *there, *same;
+
+	(void)state;
+	add_host(world, "host3", &(struct host_change){ 0 });
+	core_world_see(world, "host1", &b);
+	core_world_see(world, "host3", &c);
+	same = fleet_find_vm(world->fleet, b.uuid);
+	there = fleet_find_vm(world->fleet, c.uuid);
+	denials_learn(node, fleet_find_vm(world->fleet, a.uuid), &checks, world->now_ms);
+	assert_non_null(denials_find(node, fleet_find_sighting(same, same->node), world->now_ms));
+	assert_null(denials_find(node, fleet_find_sighting(there, there->node), world->now_ms));
+	/* Nor does one that passes there take back what was said of the others. */
+	cpu.verdict = CHECK_PASS;
+	denials_learn(node, there, &checks, world->now_ms);
+	assert_non_null(denials_find(node, fleet_find_sighting(same, same->node), world->now_ms));
 	core_world_free(world);
 }
 
@@ -347,17 +375,17 @@ static void test_old_denials_go(void **state)
 	struct core_world *world = two_hosts(&(struct host_change){ 0 }, &guest);
 	struct node *node = fleet_find_node(world->fleet, "host2");
 	struct vm *vm = fleet_find_vm(world->fleet, guest.uuid);
-	struct guest_needs *needs = &fleet_find_sighting(vm, vm->node)->state.needs;
+	struct sighting *home = fleet_find_sighting(vm, vm->node);
 	uint64_t later_ms = world->now_ms + DENIAL_MS + 1;
 
 	(void)state;
 	for (uint64_t i = 1; i <= 1000; i++) {
-		needs->digest = i;
+		home->state.needs.digest = i;
 		denials_learn(node, vm, &checks, world->now_ms);
 	}
-	assert_null(denials_find(node, needs, world->now_ms));
+	assert_null(denials_find(node, home, world->now_ms));
 	denials_learn(node, vm, &checks, later_ms);
-	assert_non_null(denials_find(node, needs, later_ms));
+	assert_non_null(denials_find(node, home, later_ms));
 	core_world_free(world);
 }
 
@@ -685,6 +713,7 @@ int main(void)
 		cmocka_unit_test(test_many_that_lack_the_same),
 		cmocka_unit_test(test_denials),
 		cmocka_unit_test(test_no_denial_without_a_measurement),
+		cmocka_unit_test(i12_denials_are_of_one_home),
 		cmocka_unit_test(test_old_denials_go),
 		cmocka_unit_test(test_silent_agents),
 		cmocka_unit_test(test_offers_stay),

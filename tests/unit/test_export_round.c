@@ -67,6 +67,7 @@ static struct vm *vm_of(struct fleet *fleet, const char *name)
 static void learn(struct fleet *fleet)
 {
 	struct recalled_denial denial = {
+		.home = "host1",
 		.digest = 77,
 		.left_ms = 1800000,
 		.check = { .id = "cpu", .verdict = CHECK_FAIL, .measured = "no avx512f" }
@@ -172,6 +173,7 @@ static void expect_learned(const struct world *w)
 	struct recalled_denial *denials;
 
 	assert_int_equal(recall_list_denials(host2, w->now_ms, &denials), 1);
+	assert_string_equal(denials[0].home, "host1");
 	assert_int_equal(denials[0].digest, 77);
 	assert_string_equal(denials[0].check.id, "cpu");
 	assert_string_equal(denials[0].check.measured, "no avx512f");

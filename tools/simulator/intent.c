@@ -310,6 +310,11 @@ static void recall_node(struct world *w, const Drover__V1__Node *from)
 		struct recalled_denial denial = { .digest = from->denials[i]->digest,
 			                          .left_ms = from->denials[i]->left_ms };
 
+		/* An older export names no home, and nobody knows whose guests it speaks for. The
+		 * model's hosts say it again when they are asked (intent_find_denial). */
+		if (!from->denials[i]->home[0])
+			continue;
+		text_copy(denial.home, sizeof(denial.home), from->denials[i]->home);
 		read_check(from->denials[i]->check, &denial.check);
 		recall_denial(node, &denial, w->now_ms);
 	}

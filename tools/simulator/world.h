@@ -176,7 +176,7 @@ int intent_read(struct world *w, const Drover__V1__FleetState *state, struct err
 int intent_read_node(const Drover__V1__Node *from, struct node_record *record, struct error *err);
 /* The coordinator knows what it had learned, once it has heard of all hosts. */
 void intent_recall(struct world *w);
-/* What a host has said no to before: it would again. */
+/* What a host has said no to before, to a guest of whatever home: it would again. */
 const Drover__V1__Denial *intent_find_denial(const struct world *w, size_t guest, size_t host);
 
 /* What it has refused that guest for and would again. */
