@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
+#include "coordinator/core/inventory.h"
 #include "coordinator/core/lanes.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/core/power.h"
@@ -493,41 +494,52 @@ void deadline_judge(const struct fleet *fleet, struct drain *drain, uint32_t slo
 }
 
 /* Each retry of what is blocked leads through a moment in which nothing is. */
-static bool has_changed(struct fleet *fleet, struct deadline *d)
+static bool has_changed(struct fleet *fleet, struct drain *drain)
 {
+	enum deadline_told told = drain->kept.deadline_told;
+	struct deadline *d = &drain->deadline;
 	uint64_t now_ms = change_now(fleet);
+	/* That nobody is seen on a host which is not heard of, as after a restart, is no good news. */
+	bool is_sure = d->missed || node_is_sure(fleet_find_node(fleet, drain->kept.node), now_ms);
 
-	if (d->missed == d->missed_told) {
+	if (d->missed == (told == DEADLINE_TOLD_MISSED) || !is_sure) {
 		d->differs_since_ms = 0;
 		return false;
 	}
 	if (!d->differs_since_ms)
 		d->differs_since_ms = now_ms;
 	/* The first news is told at once. */
-	if (d->ever_told && now_ms - d->differs_since_ms < STEADY_MS)
+	if (told != DEADLINE_UNTOLD && now_ms - d->differs_since_ms < STEADY_MS)
 		return false;
 	d->differs_since_ms = 0;
-	d->missed_told = d->missed;
-	d->ever_told = true;
 	return true;
+}
+
+/* What was told is kept with the news of it, in one batch: no coordinator says it again. */
+static void note_told(struct fleet *fleet, struct drain *drain, enum deadline_told told)
+{
+	drain->kept.deadline_told = told;
+	save_drain(fleet, drain);
 }
 
 void deadline_watch(struct fleet *fleet, struct drain *drain, uint32_t slots)
 {
 	struct deadline *d = &drain->deadline;
-	bool was_missed = d->missed, passed;
+	bool was_missed = d->missed;
 
 	deadline_judge(fleet, drain, slots, false);
 	if (!drain->kept.by_wall_ms)
 		return;
-	passed = fleet->step->wall_ms >= drain->kept.by_wall_ms;
-	if (passed && !d->passed_told) {
-		d->passed_told = true;
+	if (drain->kept.deadline_told == DEADLINE_TOLD_PASSED) {
+		; /* that was the last word, whatever the clock is set to */
+	} else if (fleet->step->wall_ms >= drain->kept.by_wall_ms) {
+		note_told(fleet, drain, DEADLINE_TOLD_PASSED);
 		change_tell_number(
 			fleet, SEVERITY_WARNING, "drain", drain->kept.number,
 			"its deadline has passed; nothing is stopped, it goes on: %.380s",
 			drain->status);
-	} else if (!passed && has_changed(fleet, d)) {
+	} else if (has_changed(fleet, drain)) {
+		note_told(fleet, drain, d->missed ? DEADLINE_TOLD_MISSED : DEADLINE_TOLD_MET);
 		if (d->missed)
 			deadline_judge(fleet, drain, slots, true);
 		change_tell_number(fleet, d->missed ? SEVERITY_WARNING : SEVERITY_INFO, "drain",

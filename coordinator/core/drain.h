@@ -86,8 +86,7 @@ struct deadline {
 	uint64_t latest_start_wall_ms; /* 0 = there is none that would do */
 	size_t n_late;
 	struct names helps; /* owned; a sentence each */
-	/* Private: what people were told last, and since when it is otherwise; 0 = it is so. */
-	bool passed_told, missed_told, ever_told;
+	/* Private: since when it is otherwise than people were told last; 0 = it is so. */
 	uint64_t differs_since_ms;
 };
 

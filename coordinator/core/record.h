@@ -75,6 +75,15 @@ struct shutdown {
 	uint64_t asked_wall_ms, off_wall_ms; /* first; display */
 };
 
+/* What people were told last of whether a drain's deadline will be met. */
+enum deadline_told {
+	DEADLINE_UNTOLD,
+	DEADLINE_TOLD_MET, /* after all */
+	DEADLINE_TOLD_MISSED,
+	DEADLINE_TOLD_PASSED, /* the last word */
+	DEADLINE_TOLDS
+};
+
 struct drain_record {
 	uint64_t number;
 	struct id id;         /* random; also in the drained host's own mark */
@@ -88,6 +97,7 @@ struct drain_record {
 	uint64_t shutdown_timeout_ms; /* 0 = the cluster's */
 	uint64_t set_number;          /* the first of those asked for together with it; 0 = alone */
 	uint64_t by_wall_ms; /* when it should be over; 0 = whenever. Told, never acted upon */
+	enum deadline_told deadline_told;
 	bool leave_unmovable, copy_disks;
 	struct strategy strategy; /* of its migrations, beyond the cluster's */
 	uint32_t parallel;        /* 0 = the cluster's limit */

@@ -99,6 +99,8 @@ const char *const store_upgrade_sql[STORE_VERSION] = {
 	       "ALTER TABLE drains ADD COLUMN shutdown_timeout_ms INTEGER NOT NULL DEFAULT 0;",
 	/* 11 to 12: migrations that are prepared ahead of their slot */
 	[11] = "ALTER TABLE migrations ADD COLUMN preparing INTEGER NOT NULL DEFAULT 0;",
+	/* 12 to 13: what was told of drains' deadlines */
+	[12] = "ALTER TABLE drains ADD COLUMN deadline_told INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format off */
@@ -111,7 +113,7 @@ const char *const store_drain_columns[] = {
 	"number", "id", "request_id", "node", "state", "reason", "leave", "leave_unmovable",
 	"parallel", "bandwidth", "created_wall_ms", "ended_wall_ms", "left_count", "copy_disks",
 	"strategy", "max_downtime_ms", "completion_timeout_ms_per_gib", "progress_timeout_ms",
-	"set_number", "by_wall_ms", "shutdowns", "shutdown_timeout_ms", NULL
+	"set_number", "by_wall_ms", "shutdowns", "shutdown_timeout_ms", "deadline_told", NULL
 };
 const char *const store_migration_columns[] = {
 	"number", "operation", "attempt_number", "attempt_epoch", "request_id", "vm_uuid",
@@ -278,6 +280,7 @@ void store_bind_drain(sqlite3_stmt *stmt, const struct drain_record *drain)
 	put_number(&row, drain->by_wall_ms);
 	put_json(&row, store_json_shutdowns_new(drain));
 	put_number(&row, drain->shutdown_timeout_ms);
+	put_number(&row, drain->deadline_told);
 }
 
 static enum drain_state parse_drain_state(const char *name)
@@ -323,7 +326,8 @@ int store_read_drain(sqlite3_stmt *stmt, struct drain_record *ret, struct error 
 	row.bad |= store_json_read_shutdowns(shutdowns, ret) < 0;
 	json_decref(shutdowns);
 	ret->shutdown_timeout_ms = get_number(&row);
-	if (row.bad || ret->state == DRAIN_PLANNED)
+	ret->deadline_told = (enum deadline_told)get_number(&row);
+	if (row.bad || ret->state == DRAIN_PLANNED || ret->deadline_told >= DEADLINE_TOLDS)
 		return error_set(err, ERROR_STORE, "the row of drain/%" PRIu64 " makes no sense",
 		                 ret->number);
 	return 0;

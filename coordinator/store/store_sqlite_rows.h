@@ -12,7 +12,7 @@
 #include <sqlite3.h>
 
 #define STORE_APPLICATION_ID 0x44524f56 /* "DROV" */
-#define STORE_VERSION        12
+#define STORE_VERSION        13
 
 /* Version 1, and by index what leads from each version to the next one. A new store takes all steps:
  * there is one way to the present form. */

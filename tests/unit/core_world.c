@@ -42,6 +42,45 @@ struct core_world *core_world_load(const struct store_contents *contents)
 	return world;
 }
 
+static void keep_all(const struct fleet *fleet, struct store_contents *ret)
+{
+	ret->epoch = fleet->epoch;
+	ret->nodes = xcalloc(HASH_COUNT(fleet->nodes) + 1, sizeof(*ret->nodes));
+	ret->drains = xcalloc(HASH_COUNT(fleet->drains) + 1, sizeof(*ret->drains));
+	ret->migrations = xcalloc(HASH_COUNT(fleet->migrations) + 1, sizeof(*ret->migrations));
+	for (const struct node *node = fleet->nodes; node; node = node->hh.next)
+		ret->nodes[ret->n_nodes++] = node->kept;
+	for (const struct drain *drain = fleet->drains; drain; drain = drain->hh.next)
+		drain_record_copy(&ret->drains[ret->n_drains++], &drain->kept);
+	for (const struct migration *m = fleet->migrations; m; m = m->hh.next)
+		migration_record_copy(&ret->migrations[ret->n_migrations++], &m->kept);
+	ret->last_drain_number = fleet->last_drain_number;
+	ret->last_migration_number = fleet->last_migration_number;
+}
+
+struct core_world *core_world_restart(struct core_world *world, uint64_t capacity_mib)
+{
+	const char **names = xcalloc(HASH_COUNT(world->fleet->vms) + 1, sizeof(*names));
+	struct store_contents contents = { 0 };
+	struct core_world *later;
+
+	keep_all(world->fleet, &contents);
+	later = core_world_load(&contents);
+	for (const struct node *node = world->fleet->nodes; node; node = node->hh.next) {
+		size_t n = 0;
+
+		for (const struct vm *vm = world->fleet->vms; vm; vm = vm->hh.next) {
+			if (vm->node == node)
+				names[n++] = vm->name;
+		}
+		core_world_host(later, node->kept.name, capacity_mib, names, n);
+	}
+	free(names);
+	store_contents_deinit(&contents);
+	core_world_free(world);
+	return later;
+}
+
 void core_world_free(struct core_world *world)
 {
 	action_list_deinit(&world->seen);

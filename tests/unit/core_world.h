@@ -17,6 +17,9 @@ struct core_world {
 struct core_world *core_world_new(void);
 /* As started on a store that holds this. */
 struct core_world *core_world_load(const struct store_contents *contents);
+/* Another coordinator on what @world has stored, which goes; its hosts attach to it, each of that size, and
+ * show the guests that are there, of 256 MiB each. */
+struct core_world *core_world_restart(struct core_world *world, uint64_t capacity_mib);
 void core_world_free(struct core_world *world);
 
 /* Runs one event; the time stands still. */

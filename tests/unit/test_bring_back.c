@@ -255,43 +255,10 @@ static void test_drained_again(void **state)
 	core_world_free(world);
 }
 
-/* Another coordinator on the same store, and the hosts with their guests as they are. */
-static struct core_world *restart(struct core_world *world)
-{
-	struct store_contents contents = { .epoch = 1 };
-	struct fleet *fleet = world->fleet;
-	struct core_world *later;
-
-	contents.nodes = calloc(3, sizeof(*contents.nodes));
-	contents.drains = calloc(HASH_COUNT(fleet->drains) + 1, sizeof(*contents.drains));
-	contents.migrations = calloc(HASH_COUNT(fleet->migrations) + 1,
-	                             sizeof(*contents.migrations));
-	for (struct node *node = fleet->nodes; node; node = node->hh.next)
-		contents.nodes[contents.n_nodes++] = node->kept;
-	for (struct drain *drain = fleet->drains; drain; drain = drain->hh.next)
-		drain_record_copy(&contents.drains[contents.n_drains++], &drain->kept);
-	for (struct migration *m = fleet->migrations; m; m = m->hh.next)
-		migration_record_copy(&contents.migrations[contents.n_migrations++], &m->kept);
-	contents.last_drain_number = fleet->last_drain_number;
-	contents.last_migration_number = fleet->last_migration_number;
-	later = core_world_load(&contents);
-	for (struct node *node = fleet->nodes; node; node = node->hh.next)
-		core_world_host(later, node->kept.name, 4096, NULL, 0);
-	for (struct vm *vm = fleet->vms; vm; vm = vm->hh.next) {
-		struct vm_state seen = core_world_vm(vm->name, 256);
-
-		if (vm->node)
-			core_world_see(later, vm->node->kept.name, &seen);
-	}
-	store_contents_deinit(&contents);
-	core_world_free(world);
-	return later;
-}
-
 /* Another coordinator on the same store still knows who was moved, and where to. */
 static void test_survives_a_restart(void **state)
 {
-	struct core_world *world = restart(drained());
+	struct core_world *world = core_world_restart(drained(), 4096);
 
 	(void)state;
 	undrain(world, false);
@@ -323,7 +290,7 @@ static void test_placed_by_somebody(void **state)
 		assert_int_equal(dv->state, DRAIN_VM_LEFT);
 		assert_non_null(strstr(dv->reason, "migration/1 has put it on host3"));
 		assert_non_null(strstr(dv->reason, "drover migrate web2 --to host1"));
-		world = restart(world);
+		world = core_world_restart(world, 4096);
 	}
 	undrain(world, false);
 	assert_int_equal(world->fleet->n_active, 2);
@@ -349,7 +316,7 @@ static void test_an_earlier_maintenance(void **state)
 		core_world_drain(world, "host1");
 		arrive_all(world);
 		assert_int_equal(fleet_find_drain(world->fleet, 2)->kept.state, DRAIN_COMPLETED);
-		world = restart(world);
+		world = core_world_restart(world, 4096);
 		undrain(world, false);
 		assert_int_equal(core_world_reply(world)->plan->kept.number, 0);
 		assert_int_equal(core_world_reply(world)->plan->n_vms, 0);
@@ -365,7 +332,7 @@ static void test_opened_first(void **state)
 
 	(void)state;
 	open_host(world);
-	world = restart(world);
+	world = core_world_restart(world, 4096);
 	undrain(world, false);
 	assert_int_equal(world->fleet->n_active, 3);
 	core_world_free(world);
@@ -388,7 +355,7 @@ static void test_two_drains_of_one_absence(void **state)
 	core_world_drain(world, "host1");
 	arrive_all(world);
 	assert_int_equal(fleet_find_drain(world->fleet, 2)->kept.state, DRAIN_COMPLETED);
-	world = restart(world);
+	world = core_world_restart(world, 4096);
 	undrain(world, false);
 	reply = core_world_reply(world);
 	assert_int_equal(reply->plan->kept.number, 2);

@@ -304,6 +304,33 @@ static void test_wavers(void **state)
 	core_world_free(world);
 }
 
+/* What was told is not told again by the next coordinator, and a host that it has not heard of yet, whose
+ * guests it does not see, is no reason for hope. */
+static void test_told_once_in_spite_of_restarts(void **state)
+{
+	struct core_world *world = two_hosts();
+
+	(void)state;
+	drain(world, 300000, 1 << 20, false);
+	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
+	world = core_world_restart(world, 4096);
+	core_world_lose(world, "host1");
+	core_world_wait(world, 120);
+	assert_int_equal(count_told(world, "its deadline"), 0);
+	world = core_world_restart(world, 4096);
+	core_world_wait(world, 60);
+	assert_int_equal(count_told(world, "its deadline"), 0);
+	assert_true(fleet_find_drain(world->fleet, 1)->deadline.missed);
+	fleet_find_drain(world->fleet, 1)->kept.by_wall_ms = 41;
+	core_world_wait(world, 5);
+	assert_int_equal(count_told(world, "its deadline has passed"), 1);
+	world = core_world_restart(world, 4096);
+	core_world_wait(world, 60);
+	assert_int_equal(count_told(world, "its deadline"), 0);
+	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_RUNNING);
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_more_of_it),
 		cmocka_unit_test(f64_told_and_nothing_stopped),
 		cmocka_unit_test(test_wavers),
+		cmocka_unit_test(test_told_once_in_spite_of_restarts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -224,6 +224,8 @@ struct drain_record store_bench_drain(uint64_t number, const char *node)
 		                      .completion_timeout_ms_per_gib = 16,
 		                      .progress_timeout_ms = 17,
 		                      .shutdown_timeout_ms = 18,
+		                      .by_wall_ms = 19,
+		                      .deadline_told = DEADLINE_TOLD_PASSED,
 		                      .created_wall_ms = 6,
 		                      .ended_wall_ms = 7,
 		                      .left_count = 8 };
