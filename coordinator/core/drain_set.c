@@ -116,6 +116,15 @@ void drain_set_deinit(struct drain_set *set)
 	*set = (struct drain_set){ 0 };
 }
 
+const struct sighting *drain_set_find_guest(const struct node *node, const char *name)
+{
+	for (const struct sighting *s = node->sightings; s; s = s->next) {
+		if (strcmp(s->vm->name, name) == 0 || strcmp(s->vm->uuid, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
 /* --- why not together --- */
 
 static void append(char **text, char *more)

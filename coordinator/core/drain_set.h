@@ -18,6 +18,13 @@ int drain_set_resolve(const struct fleet *fleet, const struct event *event, stru
                       struct error *err);
 void drain_set_deinit(struct drain_set *set);
 
+/* By its name or uuid; NULL: the node does not list it. */
+const struct sighting *drain_set_find_guest(const struct node *node, const char *name);
+
+/* -ERROR_REFUSED when one of them is being drained otherwise than this asks for: drain_again.c. */
+int drain_set_check_again(const struct fleet *fleet, const struct event *event,
+                          const struct drain_set *set, struct error *err);
+
 /* Why these cannot be emptied together though each, or some, could alone: guests whose hosts need each
  * other, or too little room for all of them. NULL when that is not so. Owned.
  * @records: one per node; @draft: of all of them together. @ret_unproved: what was not looked at; untouched

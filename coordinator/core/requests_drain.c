@@ -57,15 +57,6 @@ static const struct drain *find_request(const struct fleet *fleet, const struct 
 
 /* --- what is asked --- */
 
-static const struct sighting *find_guest(const struct node *node, const char *name)
-{
-	for (const struct sighting *s = node->sightings; s; s = s->next) {
-		if (strcmp(s->vm->name, name) == 0 || strcmp(s->vm->uuid, name) == 0)
-			return s;
-	}
-	return NULL;
-}
-
 /* Names to uuids, so that a rename changes nothing; each must be a guest of one of the nodes. */
 static int resolve_guests(const struct drain_set *set, const struct names *names,
                           struct drain_record *records, size_t list_offset, const char *what,
@@ -76,7 +67,8 @@ static int resolve_guests(const struct drain_set *set, const struct names *names
 
 		for (size_t n = 0; n < set->count; n++) {
 			struct names *to = (struct names *)((char *)&records[n] + list_offset);
-			const struct sighting *s = find_guest(set->nodes[n], names->items[i]);
+			const struct sighting *s = drain_set_find_guest(set->nodes[n],
+			                                                names->items[i]);
 
 			found = found || s;
 			if (s && !names_contain(to, s->vm->uuid))
@@ -101,7 +93,7 @@ static int resolve_shutdown(const struct drain_set *set, const char *name,
 	struct drain_record *record = NULL;
 
 	for (size_t n = 0; n < set->count; n++) {
-		const struct sighting *s = find_guest(set->nodes[n], name);
+		const struct sighting *s = drain_set_find_guest(set->nodes[n], name);
 
 		if (s && found && s->vm != found->vm)
 			return error_set(err, ERROR_INVALID,
@@ -532,6 +524,11 @@ void request_drain(struct fleet *fleet, const struct event *event)
 	}
 	if (drain_set_resolve(fleet, event, &set, &err) < 0) {
 		reply_send_error(fleet, event->request, &err);
+		return;
+	}
+	if (!event->drain.dry_run && drain_set_check_again(fleet, event, &set, &err) < 0) {
+		reply_send_error(fleet, event->request, &err);
+		drain_set_deinit(&set);
 		return;
 	}
 	records = xcalloc(set.count, sizeof(*records));

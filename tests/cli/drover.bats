@@ -247,6 +247,14 @@ wait_for() {
 	[[ ${stderr_lines[-1]} == *"drain/2 host2 partly moved=1 left=1"* ]]
 }
 
+@test "a drain that is under way and asked for otherwise is refused: 4" {
+	start_coordinator
+	run --separate-stderr -4 "$drover" drain host4 --leave db1
+	[[ $stderr == *"host4 is being drained already"*"--leave db1"*"drover cancel drain/4"* ]]
+	run --separate-stderr -0 "$drover" help drain
+	[[ $output == *"same command once more"*"refused (status 4)"* ]]
+}
+
 @test "with --shutdown it is asked by name, the dry run says what that means, and it is empty: 0" {
 	start_coordinator
 	run --separate-stderr -4 "$drover" drain host2

@@ -434,6 +434,13 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 		fail(in, ERROR_NOT_FOUND, "host2 has no guest like that to shut down");
 		return;
 	}
+	if (strcmp(request->node, "host4") == 0 && request->n_leave && !request->dry_run) {
+		fail(in, ERROR_REFUSED,
+		     "host4 is being drained already, and this was not asked for then: --leave "
+		     "db1; "
+		     "nothing was changed. To have it so: drover cancel drain/4");
+		return;
+	}
 	shut_down = request->n_shut_down > 0;
 	drain_fill(&d, (uint64_t)(request->node[4] - '0'), "running");
 	reply.drain = &d.drain;

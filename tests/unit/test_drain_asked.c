@@ -96,6 +96,55 @@ static void test_already(void **state)
 	core_world_free(world);
 }
 
+/* ... but not when it asks for something else: that is refused by name, and nothing changes (F65: the last
+ * request that was accepted holds). */
+static void test_already_otherwise(void **state)
+{
+	struct core_world *world = drain_world_new(2);
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	struct names stay = { 0 }, off = { 0 };
+	const struct error *err;
+	uint64_t revision;
+
+	(void)state;
+	names_add(&stay, "web1");
+	event.drain.node = "host1";
+	event.drain.leave = &stay;
+	event.drain.reason = "";
+	event.drain.parallel = 1;
+	core_world_step(world, &event);
+	assert_false(core_world_reply(world)->already);
+	/* The same, or less: it is that drain. When it should be over changes nothing that it does. */
+	core_world_step(world, &event);
+	assert_true(core_world_reply(world)->already);
+	event.drain.by_wall_ms = 1000000;
+	core_world_step(world, &event);
+	assert_true(core_world_reply(world)->already);
+	core_world_drain(world, "host1");
+	assert_true(core_world_reply(world)->already);
+	/* More, or other. */
+	revision = world->fleet->revision;
+	names_add(&stay, "web2");
+	names_add(&off, "web2");
+	event.drain.shut_down = &off;
+	event.drain.parallel = 2;
+	event.drain.copy_disks = true;
+	core_world_step(world, &event);
+	err = &core_world_reply(world)->error;
+	assert_int_equal(err->code, ERROR_REFUSED);
+	assert_non_null(strstr(err->text, "host1 is being drained already, and this was not asked "
+	                                  "for then: --leave web2, --shutdown web2, --parallel, "
+	                                  "--copy-disks; nothing was changed"));
+	assert_non_null(strstr(err->text, "drover cancel drain/1"));
+	assert_int_equal(world->fleet->revision, revision);
+	assert_int_equal(world->fleet->last_drain_number, 1);
+	assert_int_equal(drain_world_drain(world)->kept.leave.count, 1);
+	assert_int_equal(drain_world_drain(world)->kept.parallel, 1);
+	names_deinit(&stay);
+	names_deinit(&off);
+	core_world_free(world);
+}
+
 /* A dry run asks each planned destination and answers with the plan; nothing is stored. */
 static void test_dry_run(void **state)
 {
@@ -393,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_leave_unmovable),
 		cmocka_unit_test(test_leave_must_exist),
 		cmocka_unit_test(test_already),
+		cmocka_unit_test(test_already_otherwise),
 		cmocka_unit_test(test_dry_run),
 		cmocka_unit_test(test_dry_run_counts_disks),
 		cmocka_unit_test(test_dry_run_chooses_as_the_move),

@@ -198,7 +198,9 @@ static const struct command commands[] = {
 			 "4 if a guest has no destination or is foretold to be given up, or if the time "
 			 "is expected to be missed.\n\n"
 			 "Ctrl-C stops watching; the drain goes on. \"drover cancel drain/N\" stops it: "
-			 "guests that moved stay where they are.\n\n"
+			 "guests that moved stay where they are. The same command once more watches the "
+			 "drain that is under way; one that asks for something else than that does is "
+			 "refused (status 4): cancel it, and ask anew.\n\n"
 			 "With --copy-disks, disks that are not shared go along: see \"drover help "
 			 "migrate\" for what that needs and what it leaves behind.",
 	  .examples = "drover drain host1 --dry-run\ndrover drain host1 -m \"new memory\"\n"
