@@ -24,9 +24,12 @@
 #define THROTTLE_MOST    99
 /* Passes of which each is seen once or twice. */
 #define SHORT_S 1.0
+#define DOUBT   1.1
 /* What is said stays while it differs by no more. */
 #define WAVERS_PART     10
 #define WAVERS_MS       1000
+#define LATER_LOOKS     3
+#define LATER_SOON_MS   2000
 #define LATER_SHOWN_MS  30000
 #define STALL_NOTED_MS  5000
 #define CHANGED_PERCENT 10
@@ -45,6 +48,7 @@ struct walk {
 	struct ladder ladder;
 	struct vm_job job;
 	double seconds, rate, pass, left;
+	double doubt; /* as if it wrote so many times as much */
 	double scale; /* of the points, to what is counted now; 0 = they say nothing */
 	unsigned heavy;
 	bool may_throttle;
@@ -90,7 +94,7 @@ static double written(const struct walk *w, double seconds)
 	double bytes = w->scale > 0 ? w->scale * sampled(w->in, seconds)
 	                            : (double)w->job.dirty_bytes_per_s * seconds;
 
-	return fmin(bytes * throttle / before, (double)w->job.memory_total_bytes);
+	return fmin(bytes * w->doubt * throttle / before, (double)w->job.memory_total_bytes);
 }
 
 /* --- the way --- */
@@ -221,11 +225,12 @@ static void wait_for_others(struct walk *w)
 	w->limits.held_ms += w->in->wait_ms;
 }
 
-static void foresee(const struct outlook *o, const struct outlook_input *in, uint64_t now_ms,
-                    struct foreseen *ret)
+static void foresee(const struct outlook *o, const struct outlook_input *in, double doubt,
+                    uint64_t now_ms, struct foreseen *ret)
 {
 	struct walk w = { .o = o,
 		          .in = in,
+		          .doubt = doubt,
 		          .limits = *in->convergence,
 		          .ladder = *in->ladder,
 		          .job = *in->job,
@@ -272,6 +277,24 @@ static void foresee(const struct outlook *o, const struct outlook_input *in, uin
 		}
 	}
 	ret->known = false;
+}
+
+/* Of one that was said to be given up only what is beyond doubt is believed: passes differ from one to the next by
+ * more than the little that decides whether they shrink. Until then what was said holds. */
+static void foresee_surely(const struct outlook *o, const struct outlook_input *in, uint64_t now_ms,
+                           struct foreseen *ret)
+{
+	struct foreseen other;
+
+	foresee(o, in, 1, now_ms, ret);
+	if (!o->known || o->end != OUTLOOK_GIVES_UP || ret->end == OUTLOOK_GIVES_UP)
+		return;
+	foresee(o, in, DOUBT, now_ms, &other);
+	if (!other.known || other.end != OUTLOOK_GIVES_UP)
+		return;
+	if (o->end_at_ms > now_ms)
+		other.seconds = (double)(o->end_at_ms - now_ms) / 1000;
+	*ret = other;
 }
 
 /* --- what is said --- */
@@ -329,10 +352,16 @@ static void say(struct outlook *o, const struct outlook_input *in, const struct 
 		return;
 	if (was && apart(at_ms, o->end_at_ms) <= WAVERS_MS + rest_ms / WAVERS_PART) {
 		o->end = f->end;
+		o->later_looks = 0;
 		if (now_ms - o->later_ms >= LATER_SHOWN_MS)
 			o->later_why[0] = '\0';
 		return;
 	}
+	/* What a pass seems to be changes as it is seen: the same end is said to be later when it has stayed so. */
+	if (was && at_ms > o->end_at_ms && f->end == o->end && rest_ms > LATER_SOON_MS &&
+	    ++o->later_looks < LATER_LOOKS)
+		return;
+	o->later_looks = 0;
 	if (was && at_ms > o->end_at_ms) {
 		say_why(o, in, f, still_ms, o->later_why);
 		o->later_ms = now_ms;
@@ -412,7 +441,7 @@ void outlook_look(struct outlook *o, const struct outlook_input *in, uint64_t no
 		};
 	else if (c->seen_bytes && in->progress->transfer_bytes_per_s &&
 	         (!in->hold_bytes_per_s || in->free_bytes_per_s))
-		foresee(o, in, now_ms, &f);
+		foresee_surely(o, in, now_ms, &f);
 	say(o, in, &f, still_ms, now_ms);
 	see_percent(o, in->progress->elapsed_ms, now_ms);
 }

@@ -65,8 +65,9 @@ struct outlook {
 	double rate, dirty;
 	bool held;
 	char later_why[OUTLOOK_WHY_BYTES];
-	uint64_t later_ms; /* when that was said */
-	uint32_t percent;  /* 0..99, never falls; done is for evidence to say */
+	uint64_t later_ms;    /* when that was said */
+	unsigned later_looks; /* in a row that have foreseen it later than is said */
+	uint32_t percent;     /* 0..99, never falls; done is for evidence to say */
 };
 
 /* With each reading, after convergence_step and ladder_step. */

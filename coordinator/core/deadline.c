@@ -210,7 +210,8 @@ static void try_without(struct drain *drain, struct drain_vm **list, uint32_t sl
 {
 	char memory[UNITS_TEXT_BYTES], text[UNITS_TEXT_BYTES];
 
-	for (size_t i = 0; list[i]; i++) {
+	/* Without the only one it were no drain. */
+	for (size_t i = 0; list[0] && list[1] && list[i]; i++) {
 		uint64_t end_ms = schedule(list, slots, 100, list[i], false) +
 		                  drain->deadline.tail_ms;
 
@@ -301,7 +302,7 @@ static void try_network(struct drain *drain, struct drain_vm **list, uint32_t sl
 	}
 }
 
-/* There is always a time at which it would be over. In what --by takes, rounded up. */
+/* There is a time at which it would be over. In what --by takes, rounded up. */
 static void name_earliest(struct drain *drain, uint64_t end_ms)
 {
 	uint64_t s = (end_ms + 999) / 1000;
@@ -330,9 +331,11 @@ static bool is_endless(const struct fleet *fleet, const struct drain_vm *dv)
 	return p->end == PREDICTION_GIVES_UP;
 }
 
-/* Guests that write faster than is carried have no end of their own. */
-static void name_endless(const struct fleet *fleet, struct drain *drain, struct drain_vm **list)
+/* Guests that write faster than is carried have no end of their own. False: there are none. */
+static bool name_endless(const struct fleet *fleet, struct drain *drain, struct drain_vm **list)
 {
+	bool found = false;
+
 	for (size_t i = 0; list[i]; i++) {
 		const struct migration *m = fleet_find_migration(fleet, list[i]->migration_number);
 		const struct progress *p = m ? &m->kept.report.progress : NULL;
@@ -341,6 +344,7 @@ static void name_endless(const struct fleet *fleet, struct drain *drain, struct 
 
 		if (!is_endless(fleet, list[i]))
 			continue;
+		found = true;
 		units_format_rate(moves ? p->dirty_bytes_per_s
 		                        : list[i]->prediction.dirty_bytes_per_s,
 		                  dirty);
@@ -353,6 +357,7 @@ static void name_endless(const struct fleet *fleet, struct drain *drain, struct 
 		     list[i]->name, dirty, rate, moves ? "; now drover tune " : "",
 		     moves ? list[i]->name : "", moves ? " --max-downtime, or --pause" : "");
 	}
+	return found;
 }
 
 /* --- the verdict --- */
@@ -453,8 +458,7 @@ static void find_helps(const struct fleet *fleet, struct drain *drain, struct dr
 		try_fewer(drain, list, slots, left_ms);
 		try_shutdown(fleet, drain, list, slots, left_ms);
 	}
-	name_endless(fleet, drain, list);
-	if (drain->deadline.late_ms)
+	if (!name_endless(fleet, drain, list) && drain->deadline.late_ms)
 		name_earliest(drain, drain->deadline.end_ms);
 }
 

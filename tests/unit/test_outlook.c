@@ -6,6 +6,7 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
+#include "tests/unit/outlook_recorded.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -258,6 +259,53 @@ static void test_never_converges_not_sampled(void **state)
 	assert_honest(&r, first + 4, 3000);
 }
 
+/* A real one: from its second pass on it is said to be given up, at the time at which it was. */
+static void test_recorded(void **state)
+{
+	static const struct guest guest = { .memory_mib = 256 };
+	static const struct outlook_point points[] = { { 1, 39845888 },
+		                                       { 4, 156237824 },
+		                                       { 16, 124780544 } };
+	uint64_t begun_ms;
+	size_t second = 0;
+
+	(void)state;
+	begin(&r, &guest, LADDER_PLAIN, 60000);
+	begun_ms = r.now_ms;
+	for (size_t i = 0; i < ARRAY_SIZE(recorded) && !r.given_up; i++) {
+		const struct recorded *at = &recorded[i];
+		struct outlook_input in = { .convergence = &r.convergence,
+			                    .ladder = &r.ladder,
+			                    .job = &r.job,
+			                    .progress = &r.progress,
+			                    .left_bytes = at->left_bytes };
+
+		r.job.iteration = at->iteration;
+		r.job.memory_remaining_bytes = at->left_bytes;
+		r.job.memory_processed_bytes = at->sent_bytes;
+		r.job.transfer_bytes_per_s = at->rate_bytes_per_s;
+		r.job.dirty_bytes_per_s = at->dirty_bytes_per_s;
+		r.now_ms = begun_ms + at->ms;
+		judge(&r);
+		memcpy(in.points, points, sizeof(points));
+		in.n_points = ARRAY_SIZE(points);
+		outlook_look(&r.outlook, &in, r.now_ms);
+		r.said[r.n_said++] = (struct said){ .at_ms = r.now_ms,
+			                            .end_at_ms = r.outlook.end_at_ms,
+			                            .known = r.outlook.known,
+			                            .why = r.outlook.later_why[0],
+			                            .end = r.outlook.end };
+		if (at->iteration < 2)
+			second = r.n_said;
+		else
+			assert_int_equal(r.outlook.end, OUTLOOK_GIVES_UP);
+	}
+	assert_in_range(second, 5, 8);
+	/* What was recorded ends half a second before it was given up. */
+	r.now_ms += STEP_MS;
+	assert_honest(&r, second, 6000);
+}
+
 /* A small hot set: its passes are shorter than what is between two readings, and seen at any part. */
 static void test_short_passes(void **state)
 {
@@ -404,7 +452,8 @@ static void test_held(void **state)
 	step(&r);
 	step(&r);
 	in.left_bytes = r.job.memory_remaining_bytes;
-	outlook_look(&r.outlook, &in, r.now_ms);
+	for (unsigned i = 0; i < 3; i++)
+		outlook_look(&r.outlook, &in, r.now_ms);
 	/* 300 of 1948 MiB are sent meanwhile. */
 	assert_in_range(outlook_left_ms(&r.outlook, r.now_ms), 46000, 47000);
 	assert_string_equal(r.outlook.later_why, "small goes first");
@@ -444,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_not_sampled),
 		cmocka_unit_test(test_never_converges),
 		cmocka_unit_test(test_never_converges_not_sampled),
+		cmocka_unit_test(test_recorded),
 		cmocka_unit_test(test_short_passes),
 		cmocka_unit_test(test_ladder_pauses),
 		cmocka_unit_test(test_ladder_converges),
