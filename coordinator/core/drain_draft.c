@@ -108,7 +108,8 @@ void drain_follow(struct fleet *fleet, const struct migration *m)
 	left = dv->state == DRAIN_VM_LEFT;
 	take_migration(dv, m);
 	settle(drain, dv);
-	if (m->kept.reason[0])
+	/* What it was waiting for when the drain ended is of no interest any more. */
+	if (m->kept.reason[0] && !(left && dv->state == DRAIN_VM_LEFT))
 		text_copy(dv->reason, sizeof(dv->reason), m->kept.reason);
 	if (dv->state == DRAIN_VM_LEFT && !left)
 		drain->kept.left_count++;
