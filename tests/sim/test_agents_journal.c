@@ -177,6 +177,37 @@ static void disarm(const struct agents *t)
 	unlink(path);
 }
 
+static bool have_attached(void *context)
+{
+	const struct agents *t = context;
+
+	return t->agents[0]->highest_epoch == t->epoch && t->agents[1]->highest_epoch == t->epoch;
+}
+
+static void count_written(int rc, const struct error *err, void *context)
+{
+	(void)err;
+	assert_int_equal(rc, 0);
+	(*(size_t *)context)++;
+}
+
+static bool both_have_written(void *context)
+{
+	return *(const size_t *)context == 2;
+}
+
+/* An agent writes down the epoch of who attaches; a failpoint that is armed before would be spent on it. */
+static void write_what_is_due(struct agents *t)
+{
+	struct journal_write again = { .kind = JOURNAL_WRITE_EPOCH, .epoch = t->epoch };
+	size_t written = 0;
+
+	assert_true(agents_until(t, have_attached, t));
+	for (size_t i = 0; i < 2; i++)
+		journal_keeper_write(t->agents[i]->journal, &again, count_written, &written);
+	assert_true(agents_until(t, both_have_written, &written));
+}
+
 static bool has_ended(void *context)
 {
 	const struct agents *t = context;
@@ -193,6 +224,7 @@ static void f29_full_disk_refuses_before_acting(void **state)
 	(void)state;
 	assert_int_equal(failpoints_begin(&agent_failpoints, t->directory, &err), 0);
 	agents_add_guest(t, &first);
+	write_what_is_due(t);
 	arm(t, "journal_before_append=error");
 	agents_order(t);
 	assert_false(t->accepted);
@@ -231,6 +263,7 @@ static void f29_any_record_that_cannot_be_written(void **state)
 		assert_int_equal(failpoints_begin(&agent_failpoints, t->directory, &err), 0);
 		agents_add_guest(t, &first);
 		assert_true(agents_until(t, target_has_listed, t));
+		write_what_is_due(t);
 		snprintf(spec, sizeof(spec), "journal_before_append:%u=error", n);
 		arm(t, spec);
 		agents_order(t);
