@@ -222,7 +222,7 @@ everything() {
 	[[ $output == *"drover would choose host"* ]]
 
 	drover export "$BATS_TEST_TMPDIR/state.json"
-	jq -e '.format == 1 and .cluster != "" and (.nodes | length) == 3 and (.vms | length) == 2 and
+	jq -e '.format == 2 and .cluster != "" and (.nodes | length) == 3 and (.vms | length) == 2 and
 		.limits.cluster > 0' "$BATS_TEST_TMPDIR/state.json"
 	run ! grep -iE 'BEGIN [A-Z ]*(KEY|CERTIFICATE)|drv1\.' "$BATS_TEST_TMPDIR/state.json"
 	drover export | "$REPO/tools/simulate" --state - --drain host1 -o json |

@@ -56,7 +56,7 @@ measured() {
 	run -4 drover migrate wild --to host2 --dry-run
 	[[ $output == *"does not converge"*"it would converge from "*"--allow-auto-converge"*"--allow-post-copy"* ]]
 	run -4 drover drain host1 --dry-run
-	[[ $output == *"wild: does not converge; it would converge from "* ]]
+	[[ $output == *"wild: does not converge"*"it would converge from "* ]] || fail "$output"
 	run drover migrate wild --to host2 --completion-timeout 8s
 	[ "$status" -ne 0 ]
 	[ "$(migration_get wild .prediction.end)" = GIVES_UP ]
