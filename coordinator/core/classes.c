@@ -23,6 +23,8 @@ void classes_init(struct classes *c, const struct plan *plan, uint64_t now_ms)
 	*c = (struct classes){ .plan = plan,
 		               .now_ms = now_ms,
 		               .words = (uint32_t)(plan->count + 63) / 64 };
+	for (size_t h = 0; h < plan->count; h++)
+		denials_collect(plan->nodes[h].node, now_ms, &c->denied);
 }
 
 void classes_deinit(struct classes *c)
@@ -109,7 +111,7 @@ uint32_t classes_get(struct classes *c, const struct vm *vm)
 		return judge(c, vm);
 	if (!needs || !needs->known)
 		return 0;
-	home = needs->sees_host ? vm->node : NULL;
+	home = needs->sees_host || denials_concern(&c->denied, sighting) ? vm->node : NULL;
 	hash = guest_needs_hash(needs);
 	for (size_t i = 0; i < c->n_known; i++) {
 		if (c->known[i].hash == hash && c->known[i].home == home &&

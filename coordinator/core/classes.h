@@ -3,9 +3,10 @@
  * kept for one plan. Of a fleet there are few kinds of guests. Private to core/.
  *
  * Class 0 is every host. A guest that a host has refused, or that several hosts list, has a class of its
- * own. Hosts that take nobody now are judged, too: whether they do is not part of a class. */
+ * own; of those alike of which a host has refused one, each home has its own (denials.h). Hosts that take nobody now are judged, too: whether they do is not part of a class. */
 #pragma once
 
+#include "coordinator/core/denials.h"
 #include "coordinator/core/plan.h"
 
 struct classes {
@@ -16,6 +17,7 @@ struct classes {
 	uint32_t count, words, room;
 	struct alike *known;
 	size_t n_known, room_known;
+	struct denied_kinds denied;
 };
 
 void classes_init(struct classes *c, const struct plan *plan, uint64_t now_ms);

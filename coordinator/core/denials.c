@@ -115,6 +115,34 @@ const struct check *denials_find(const struct node *node, const struct sighting 
 	return denial && now_ms < denial->until_ms ? &denial->check : NULL;
 }
 
+static size_t place_of(const char *home, uint64_t digest)
+{
+	uint64_t h = digest;
+
+	for (; *home; home++)
+		h = (h ^ (unsigned char)*home) * 0x100000001b3u;
+	return (size_t)(h >> 32 ^ h) % (64 * ARRAY_SIZE(((struct denied_kinds *)0)->bits));
+}
+
+void denials_collect(const struct node *node, uint64_t now_ms, struct denied_kinds *kinds)
+{
+	const struct denial *denial;
+
+	LL_FOREACH (node->denials, denial) {
+		size_t place = place_of(denial->home, denial->digest);
+
+		if (now_ms < denial->until_ms)
+			kinds->bits[place / 64] |= (uint64_t)1 << place % 64;
+	}
+}
+
+bool denials_concern(const struct denied_kinds *kinds, const struct sighting *home)
+{
+	size_t place = place_of(home->node->kept.name, home->state.needs.digest);
+
+	return home->state.needs.known && (kinds->bits[place / 64] >> place % 64 & 1);
+}
+
 size_t recall_list_denials(const struct node *node, uint64_t now_ms, struct recalled_denial **ret)
 {
 	const struct denial *denial;

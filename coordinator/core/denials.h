@@ -25,3 +25,13 @@ void denials_learn(struct node *node, const struct vm *vm, const struct checks *
 const struct check *denials_find(const struct node *node, const struct sighting *home,
                                  uint64_t now_ms);
 void denials_forget(struct node *node);
+
+/* Kinds of which some host has said no, by home: for who judges many guests at once, and need not look at all
+ * that was said for each. Two in 65,536 are taken for one. */
+struct denied_kinds {
+	uint64_t bits[1024];
+};
+
+void denials_collect(const struct node *node, uint64_t now_ms, struct denied_kinds *kinds);
+/* False: nobody has said no to a guest like the one seen at @home. True: somebody may have. */
+bool denials_concern(const struct denied_kinds *kinds, const struct sighting *home);

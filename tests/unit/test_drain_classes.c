@@ -345,6 +345,46 @@ static void i12_denials_are_of_one_home(void **state)
 	core_world_free(world);
 }
 
+/* ... in plans and answers, too: of guests alike on two hosts the one that was refused is refused, in whatever
+ * order they are looked at, and the other one is not. */
+static void i12_denials_make_classes(void **state)
+{
+	struct check cpu = { .id = "cpu", .verdict = CHECK_FAIL, .measured = "no avx512" };
+	struct checks checks = { .items = &cpu, .count = 1 };
+	struct vm_state here = guest_of("web", 512), there = guest_of("db", 512);
+	struct core_world *world = two_hosts(&(struct host_change){ 0 }, &here);
+	const struct node *nodes[2];
+	struct vm *vms[2];
+
+	(void)state;
+	/* Neither has room for the other's guest. */
+	add_host(world, "host3", &(struct host_change){ 0 });
+	core_world_see(world, "host3", &there);
+	core_world_figures(world, "host1", 1024, 900);
+	core_world_figures(world, "host3", 1024, 900);
+	vms[0] = fleet_find_vm(world->fleet, here.uuid);
+	vms[1] = fleet_find_vm(world->fleet, there.uuid);
+	denials_learn(fleet_find_node(world->fleet, "host2"), vms[0], &checks, world->now_ms);
+	for (int first = 0; first < 2; first++) {
+		struct capacity c;
+
+		capacity_init(&c, world->fleet, world->now_ms, CAPACITY_STEPS);
+		for (int i = 0; i < 2; i++) {
+			int v = first ^ i;
+			struct capacity_answer answer;
+
+			nodes[v] = vms[v]->node;
+			answer = capacity_ask_drain(&c, &nodes[v], 1);
+			assert_int_equal(answer.verdict, v == 0 ? PACKING_NO : PACKING_YES);
+			capacity_answer_deinit(&answer);
+		}
+		capacity_deinit(&c);
+	}
+	assert_int_equal(find(ask(world, "host1"), "web")->state, DRAIN_VM_BLOCKED);
+	assert_string_equal(find(ask(world, "host3"), "db")->target, "host2");
+	core_world_free(world);
+}
+
 /* What could not be measured on one day speaks for no other guest. */
 static void test_no_denial_without_a_measurement(void **state)
 {
@@ -714,6 +754,7 @@ int main(void)
 		cmocka_unit_test(test_denials),
 		cmocka_unit_test(test_no_denial_without_a_measurement),
 		cmocka_unit_test(i12_denials_are_of_one_home),
+		cmocka_unit_test(i12_denials_make_classes),
 		cmocka_unit_test(test_old_denials_go),
 		cmocka_unit_test(test_silent_agents),
 		cmocka_unit_test(test_offers_stay),
