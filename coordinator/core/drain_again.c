@@ -30,7 +30,7 @@ static void add(char **text, const char *format, ...)
 
 static bool stays(const struct drain_record *drain, const struct vm *vm)
 {
-	return names_contain(&drain->leave, vm->uuid);
+	return drain_record_leaves(drain, vm->uuid, vm->name);
 }
 
 static bool shuts_down(const struct drain_record *drain, const struct vm *vm)

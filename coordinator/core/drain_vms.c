@@ -125,17 +125,11 @@ bool drain_is_hopeless(const struct fleet *fleet, const struct vm *vm, char *ret
 	return !plan_could_ever_fit(fleet, vm, ret_reason);
 }
 
-static bool is_named(const struct drain *drain, const struct vm *vm)
-{
-	return names_contain(&drain->kept.leave, vm->uuid) ||
-	       names_contain(&drain->kept.leave, vm->name);
-}
-
 /* May it stay? */
 bool drain_allows(const struct fleet *fleet, const struct drain *drain, const struct vm *vm,
                   char *ret_reason)
 {
-	if (is_named(drain, vm)) {
+	if (drain_record_leaves(&drain->kept, vm->uuid, vm->name)) {
 		text_copy(ret_reason, REASON_BYTES, "left as asked");
 		return true;
 	}

@@ -260,7 +260,7 @@ static void note_start(struct fleet *fleet, const struct node *node, const struc
 	if (!node->listed || (!drain && !node->kept.maintenance) ||
 	    (vm->migration && strcmp(vm->migration->kept.target, node->kept.name) == 0))
 		return;
-	if (drain && names_contain(&drain->kept.leave, vm->uuid))
+	if (drain && drain_record_leaves(&drain->kept, vm->uuid, vm->name))
 		return;
 	if (drain)
 		change_tell(fleet, SEVERITY_WARNING, "vm", vm->name,

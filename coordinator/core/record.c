@@ -62,6 +62,11 @@ const char *shutdown_phase_name(enum shutdown_phase phase)
 	return phase_names[phase];
 }
 
+bool drain_record_leaves(const struct drain_record *drain, const char *uuid, const char *name)
+{
+	return names_contain(&drain->leave, uuid) || names_contain(&drain->leave, name);
+}
+
 struct shutdown *drain_record_find_shutdown(const struct drain_record *drain, const char *uuid)
 {
 	for (size_t i = 0; i < drain->n_shutdowns; i++) {

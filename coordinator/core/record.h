@@ -243,6 +243,8 @@ const char *drain_state_name(enum drain_state state); /* "running"; also in the 
 const char *policy_kind_name(enum policy_kind kind);  /* "apart"; likewise */
 enum policy_kind policy_kind_parse(const char *name); /* POLICY_KINDS: there is no such kind */
 const char *shutdown_phase_name(enum shutdown_phase phase); /* "asked"; likewise */
+/* One that may stay. By name, too: a host that remembers the drain for a lost store has names only. */
+bool drain_record_leaves(const struct drain_record *drain, const char *uuid, const char *name);
 /* Of those that may be shut down for it; NULL: it may not. Borrowed. */
 struct shutdown *drain_record_find_shutdown(const struct drain_record *drain, const char *uuid);
 struct shutdown *drain_record_add_shutdown(struct drain_record *drain, const char *uuid,

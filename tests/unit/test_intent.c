@@ -174,6 +174,34 @@ static void test_store_lost(void **state)
 	core_world_free(world);
 }
 
+/* ... and the command that had begun it can be given once more: it is that drain, as whose guests may stay is
+ * known. */
+static void test_store_lost_and_asked_again(void **state)
+{
+	struct core_world *world = core_world_new();
+	struct drain_mark mark = { .epoch = 40, .draining = true, .cordoned = true };
+	struct event again = { .kind = EVENT_DRAIN, .request = 7 };
+	struct names leave = { 0 };
+
+	(void)state;
+	mark.drain_id.bytes[0] = 9;
+	names_add(&mark.leave, "web1");
+	names_add(&leave, "web1");
+	core_world_host(world, "host2", 4096, NULL, 0);
+	attach(world, "host1", 41);
+	snapshot(world, "host1", &mark, NULL, "web1");
+	again.drain.node = "host1";
+	again.drain.leave = &leave;
+	again.drain.reason = "";
+	core_world_step(world, &again);
+	assert_int_equal(core_world_reply(world)->error.code, 0);
+	assert_true(core_world_reply(world)->already);
+	assert_int_equal(core_world_reply(world)->drain, 1);
+	names_deinit(&leave);
+	drain_mark_deinit(&mark);
+	core_world_free(world);
+}
+
 /* A host in maintenance is so for a coordinator without a past, too. */
 static void test_maintenance_is_learnt(void **state)
 {
@@ -296,6 +324,7 @@ int main(void)
 		cmocka_unit_test(test_lost_mark_is_put_right),
 		cmocka_unit_test(test_mark_of_an_ended_drain),
 		cmocka_unit_test(test_store_lost),
+		cmocka_unit_test(test_store_lost_and_asked_again),
 		cmocka_unit_test(test_maintenance_is_learnt),
 		cmocka_unit_test(f39_restored_store),
 		cmocka_unit_test(test_unknown_attempt_counts),
