@@ -31,7 +31,9 @@ struct capacity {
 	size_t *takers; /* owned; of plan.nodes, those that take guests, the roomiest first */
 	size_t n_takers;
 	uint64_t steps; /* left */
-	bool *in_set;   /* owned; by plan.nodes: of the set that is asked for */
+	/* For a command that is asked for again: what is left of its deadline. 0: not known, and it has none. */
+	uint64_t wall_ms;
+	bool *in_set; /* owned; by plan.nodes: of the set that is asked for */
 };
 
 void capacity_init(struct capacity *c, const struct fleet *fleet, uint64_t now_ms, uint64_t steps);

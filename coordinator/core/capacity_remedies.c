@@ -44,7 +44,8 @@ static void tell_option(const struct capacity *c, const struct capacity_answer *
 	size_t used = (size_t)snprintf(ret_text, REASON_BYTES, "%s: ", what);
 
 	if (drain) {
-		again = drain_command(c->fleet, drain->kept.node, &drain->kept, 1, 0);
+		again = drain_command(c->fleet, drain->kept.node, &drain->kept, 1,
+		                      c->wall_ms ? c->wall_ms : UINT64_MAX);
 		snprintf(ret_text + used, REASON_BYTES - used,
 		         "drover cancel drain/%" PRIu64 ", then %s %s", drain->kept.number, again,
 		         option);

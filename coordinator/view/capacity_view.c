@@ -3,6 +3,7 @@
 #include "coordinator/view/capacity_view.h"
 
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "coordinator/view/view.h"
 
 #include <stdlib.h>
@@ -79,11 +80,18 @@ static const char *const help_names[] = {
 };
 static_assert(ARRAY_SIZE(help_names) == CAPACITY_HELPS, "a help without a name");
 
+static size_t find_remedies(struct capacity *c, const struct capacity_answer *answer,
+                            struct capacity_remedy **ret)
+{
+	c->wall_ms = clock_wall_ms();
+	return capacity_find_remedies(c, answer, REMEDIES_MAX, ret);
+}
+
 static void fill_remedies(struct capacity *c, const struct capacity_answer *answer,
                           Drover__V1__PlacementProof *m)
 {
 	struct capacity_remedy *found;
-	size_t n = capacity_find_remedies(c, answer, REMEDIES_MAX, &found);
+	size_t n = find_remedies(c, answer, &found);
 
 	m->remedies = xcalloc(n + 1, sizeof(*m->remedies));
 	for (size_t i = 0; i < n; i++) {
@@ -185,7 +193,7 @@ static size_t write_lines(struct capacity *c, const struct capacity_answer *answ
                           char ***ret)
 {
 	struct capacity_remedy *found;
-	size_t n = 0, remedies = capacity_find_remedies(c, answer, REMEDIES_MAX, &found);
+	size_t n = 0, remedies = find_remedies(c, answer, &found);
 	char **lines = xcalloc(answer->n_places + remedies + 3, sizeof(*lines));
 
 	lines[n++] = xasprintf("%s%s%s", answer->verdict == PACKING_NO ? "blocked, proved: " : "",

@@ -78,6 +78,7 @@ static struct capacity_answer ask_capacity(struct core_world *world, struct capa
 	const struct node *node = fleet_find_node(world->fleet, "host1");
 
 	capacity_init(c, world->fleet, world->now_ms, CAPACITY_STEPS);
+	c->wall_ms = 42; /* as core_world has it */
 	return capacity_ask_drain(c, &node, 1);
 }
 
@@ -295,6 +296,24 @@ static void test_cancelled_waits_for_nobody(void **state)
 	core_world_free(world);
 }
 
+/* A deadline is an hour of a clock on the wall: what is left of it is asked for again, and nothing of one that
+ * has passed. */
+static void test_a_command_again_keeps_its_deadline(void **state)
+{
+	struct core_world *world = world_new(1);
+	struct check disk = failing("disk/vda", "another device", MOUNT);
+
+	(void)state;
+	ask(world, true);
+	answer(world, &disk, 1);
+	ask(world, false);
+	drain_world_drain(world)->kept.by_wall_ms = 90042;
+	assert_true(has_remedy(world, CAPACITY_LEAVE, "drover drain host1 --by 90s --leave web1"));
+	drain_world_drain(world)->kept.by_wall_ms = 41;
+	assert_true(has_remedy(world, CAPACITY_LEAVE, "drover drain host1 --leave web1"));
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_memory_clears_memory),
 		cmocka_unit_test(test_asked_again),
 		cmocka_unit_test(test_whole_command),
+		cmocka_unit_test(test_a_command_again_keeps_its_deadline),
 		cmocka_unit_test(test_cancelled_waits_for_nobody),
 	};
 
