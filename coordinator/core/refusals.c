@@ -160,7 +160,8 @@ void refusals_see_answer(struct vm *vm, const char *target, bool admitted, uint6
 	struct refusal *refusal = find(vm, target);
 
 	vm->asked_ms = now_ms;
-	if (refusal && admitted)
+	/* That it would take it is no news of one that it took, and failed at. */
+	if (refusal && admitted && !refusal->fault)
 		drop(vm, refusal);
 }
 

@@ -5,6 +5,7 @@
 #include "coordinator/core/capacity.h"
 #include "coordinator/core/denials.h"
 #include "coordinator/core/drain_command.h"
+#include "coordinator/core/plan.h"
 #include "tests/unit/drain_world.h"
 
 #include <setjmp.h>
@@ -314,6 +315,34 @@ static void test_a_command_again_keeps_its_deadline(void **state)
 	core_world_free(world);
 }
 
+/* That a destination would take a guest says nothing of why its move there failed. */
+static void test_a_yes_is_no_cure_of_a_fault(void **state)
+{
+	struct core_world *world = world_new(1);
+	struct event e = { .kind = EVENT_EXPLAIN_VM, .request = 9 };
+	struct vm *vm = fleet_find_vm(world->fleet, core_world_vm("web1", 256).uuid);
+	const struct node *host2 = fleet_find_node(world->fleet, "host2");
+	struct attempt_report report;
+	struct event failed = { .kind = EVENT_ATTEMPT };
+
+	(void)state;
+	core_world_migrate(world, "web1", "host2");
+	core_world_report(world, 1, MIGRATION_RUNNING, NULL);
+	report = core_world_attempt(world, 1, MIGRATION_FAILED);
+	report.error_code = ERROR_NO_SPACE;
+	failed.attempt.node = "host1";
+	failed.attempt.report = &report;
+	core_world_step(world, &failed);
+	assert_int_equal(plan_judge_pair(host2, vm, world->now_ms), PLAN_REFUSED);
+
+	e.explain.vm = "web1";
+	e.explain.node = "";
+	core_world_step(world, &e);
+	answer(world, NULL, 0);
+	assert_int_equal(plan_judge_pair(host2, vm, world->now_ms), PLAN_REFUSED);
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_asked_again),
 		cmocka_unit_test(test_whole_command),
 		cmocka_unit_test(test_a_command_again_keeps_its_deadline),
+		cmocka_unit_test(test_a_yes_is_no_cure_of_a_fault),
 		cmocka_unit_test(test_cancelled_waits_for_nobody),
 	};
 
