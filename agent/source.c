@@ -277,7 +277,9 @@ static struct journal_write write_outcome(struct source_attempt *a)
 	a->order.error_code = (uint32_t)a->reason.code;
 	memcpy(a->order.reason, a->reason.text, sizeof(a->order.reason));
 	a->order.wall_ms = clock_wall_ms();
-	a->order.duration_ms = (a->ended_ms ? a->ended_ms : clock_now_ms()) - a->started_ms;
+	/* As it is reported: what it waited for its slot is no part of it. */
+	a->order.duration_ms = (a->ended_ms ? a->ended_ms : clock_now_ms()) - a->started_ms -
+	                       a->stage_ms[SOURCE_PREPARED];
 	a->order.downtime_ms = a->downtime_ms;
 	a->order.transferred_bytes = a->transferred_bytes;
 	a->order.wire_bytes = a->wire_bytes;

@@ -103,6 +103,17 @@ static void lost(struct source_attempt *a, const Drover__V1__LeaseReply *reply)
 	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
 }
 
+/* One that was started again since is not the one that was judged; and a guest that is gone from here after such
+ * an end would pass for one that ended during its move, which nobody resumes. */
+static void give_back_ended(struct source_attempt *a)
+{
+	struct error why;
+
+	error_set(&why, ERROR_CANCELLED,
+	          "given back: it has ended since its move was ordered, before it was touched");
+	source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &why);
+}
+
 static void confirmed(const struct mesh_result *result, const Drover__V1__LeaseReply *reply,
                       void *context)
 {
@@ -119,6 +130,8 @@ static void confirmed(const struct mesh_result *result, const Drover__V1__LeaseR
 		source_fail(a, DROVER__V1__MIGRATION_STATE__FAILED, &err);
 	} else if (reply->lost || !reply->held) {
 		lost(a, reply);
+	} else if (a->guest_end != VM_END_NONE) {
+		give_back_ended(a);
 	} else {
 		a->lease_renewed_ms = clock_now_ms();
 		source_move_start(a);

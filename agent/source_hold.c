@@ -131,8 +131,16 @@ static const char *find_change(const struct source_attempt *a, const struct vm_d
 
 	if (!now->summary.active)
 		return "it does not run any more";
-	if ((now->summary.state == VM_PAUSED) != a->order.paused)
-		return a->order.paused ? "it is not paused any more" : "it is paused";
+	if (a->guest_end != VM_END_NONE)
+		return "it has ended, and was started again";
+	if (now->summary.state != (a->order.paused ? VM_PAUSED : VM_RUNNING))
+		return now->summary.state == VM_PAUSED ? "it is paused" : "what it is doing";
+	if (a->order.paused && strcmp(now->summary.reason, left->state_reason) != 0)
+		return "why it is paused";
+	if (now->summary.job_out)
+		return "somebody else migrates it";
+	if (now->disk_error[0])
+		return "a disk of it fails";
 	if (now->summary.memory_bytes != a->memory_bytes ||
 	    now->hugepage_bytes != left->hugepage_bytes)
 		return "its memory";

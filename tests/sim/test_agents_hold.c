@@ -3,14 +3,17 @@
  * whatever comes instead, nothing is left of it: see agent/source_hold.c and tests/sim/agents.h. */
 #include "agent/hypervisor/hypervisor_fake_world.h"
 #include "agent/source.h"
+#include "agent/wire.h"
 #include "tests/sim/agents_story.h"
 
 #include "common/alloc.h"
 #include "common/units.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -18,6 +21,9 @@
 #define RESERVED DROVER__V1__MIGRATION_STATE__RESERVED
 
 static const struct fake_guest_settings web = { .name = "web", .memory_bytes = 64 * MIB };
+static const struct fake_guest_settings kept = { .name = "kept",
+	                                         .memory_bytes = 64 * MIB,
+	                                         .persistent = true };
 static const struct fake_guest_settings slow1 = { .name = "slow1", .memory_bytes = 512 * MIB };
 static const struct fake_guest_settings slow2 = { .name = "slow2", .memory_bytes = 512 * MIB };
 
@@ -81,6 +87,26 @@ static struct agents *prepare(void)
 	return t;
 }
 
+static uint64_t duration_of(struct agents *t)
+{
+	Drover__V1__AttemptReport *r = source_report_new(t->agents[0]->attempts);
+	uint64_t ms = r->duration_ms;
+
+	wire_free(r);
+	return ms;
+}
+
+/* What it waited is no part of its duration, also by the word of the agent after this one. */
+static void expect_same_duration_after_restart(struct agents *t)
+{
+	uint64_t before_ms = duration_of(t);
+
+	assert_true(t->agents[0]->attempts->stage_ms[SOURCE_PREPARED] > 0);
+	agents_kill(t, 0);
+	agents_start(t, 0);
+	assert_int_equal(duration_of(t), before_ms);
+}
+
 /* Ready, with its room reserved, and it waits; libvirt is asked when the order comes without "hold". */
 static void test_let_go(void **state)
 {
@@ -91,6 +117,7 @@ static void test_let_go(void **state)
 	assert_true(t->accepted);
 	assert_int_equal(attempt(t)->stage, SOURCE_PREPARED);
 	assert_int_equal(count_moves(t), 0);
+	agents_let_pass(t, 20);
 	t->hold = false;
 	agents_order_again(t);
 	assert_true(t->accepted);
@@ -102,6 +129,7 @@ static void test_let_go(void **state)
 	t->hold = true;
 	agents_order_again(t);
 	assert_int_equal(t->report.state, DONE);
+	expect_same_duration_after_restart(t);
 	agents_free(t);
 }
 
@@ -194,6 +222,11 @@ static void take_snapshot(struct vm_description *d)
 	d->blockers.items[d->blockers.count++] = snapshot;
 }
 
+static void fail_disk(struct vm_description *d)
+{
+	snprintf(d->disk_error, sizeof(d->disk_error), "vda: I/O error");
+}
+
 /* What was plugged while it waited was judged by nobody, so it is not sent: above all, no disk is that
  * nobody has proved to be the same there. */
 static void test_another_guest_by_now(void **state)
@@ -202,10 +235,9 @@ static void test_another_guest_by_now(void **state)
 		void (*change)(struct vm_description *d);
 		const char *said;
 	} changes[] = {
-		{ add_memory, "its memory" },
-		{ plug_disk, "its disks" },
-		{ plug_interface, "its interfaces" },
-		{ take_snapshot, "1 snapshot" },
+		{ add_memory, "its memory" },         { plug_disk, "its disks" },
+		{ plug_interface, "its interfaces" }, { take_snapshot, "1 snapshot" },
+		{ fail_disk, "a disk of it fails" },
 	};
 
 	(void)state;
@@ -240,6 +272,104 @@ static void test_paused_by_now(void **state)
 	assert_true(agents_wait(t, FAILED));
 	assert_non_null(strstr(t->report.reason, "it is paused"));
 	assert_int_equal(agents_state_on(t, 0), VM_PAUSED);
+	agents_free(t);
+}
+
+/* As by virsh destroy and virsh start. */
+static void start_anew(struct agents *t)
+{
+	struct hypervisor *h = t->hypervisors[0];
+	struct error err;
+
+	assert_int_equal(h->ops->destroy(h, t->uuid, &err), 0);
+	assert_int_equal(h->ops->start(h, t->uuid, &err), 0);
+}
+
+/* The guest ends while its move is prepared, and is started again at once: it is not the one that was judged.
+ * Nor may its end be taken for one during the move: with a two-step commit it would stay paused over there. */
+static void test_started_anew(void **state)
+{
+	(void)state;
+	for (int held = 0; held < 2; held++) {
+		struct agents *t = agents_new(NULL);
+
+		agents_add_guest(t, &kept);
+		t->hold = held;
+		agents_order(t);
+		assert_true(t->accepted);
+		if (held)
+			assert_true(agents_until(t, is_prepared, t));
+		start_anew(t);
+		if (held) {
+			t->hold = false;
+			agents_order_again(t);
+		}
+		assert_true(agents_wait(t, FAILED));
+		assert_int_equal(t->report.error_code, ERROR_CANCELLED);
+		assert_non_null(strstr(t->report.reason, "it has ended"));
+		assert_int_equal(count_moves(t), 0);
+		expect_given_back(t);
+		agents_free(t);
+	}
+}
+
+struct virsh {
+	struct agents *t;
+	struct error error;
+};
+
+static void *migrate_by_hand(void *context)
+{
+	struct virsh *v = context;
+	struct hypervisor *h = v->t->hypervisors[0];
+	struct migrate_request request = { .uuid = v->t->uuid,
+		                           .control_socket = "/fake/host2",
+		                           .max_downtime_ms = 300 };
+
+	(void)h->ops->migrate(h, &request, &v->error);
+	return NULL;
+}
+
+static bool one_moves(void *context)
+{
+	return count_moves(context) == 1;
+}
+
+static bool is_listed_without_job(void *context)
+{
+	const struct agents *t = context;
+
+	return !inventory_find(&t->agents[0]->inventory, t->uuid)->summary.job_out;
+}
+
+/* Somebody migrates it by virsh meanwhile. Its job is none of ours: whatever becomes of it, the guest would be
+ * looked for where we wanted to have it. */
+static void test_moved_by_hand(void **state)
+{
+	struct agents *t = agents_new(&(struct agents_options){ .lock_manager = true });
+	struct hypervisor *h = t->hypervisors[0];
+	struct virsh v = { .t = t };
+	pthread_t thread;
+
+	(void)state;
+	fake_world_set_link(t->world, "host1", 4 * MIB);
+	agents_add_guest(t, &slow1);
+	t->hold = true;
+	agents_order(t);
+	assert_true(agents_until(t, is_prepared, t));
+	assert_int_equal(pthread_create(&thread, NULL, migrate_by_hand, &v), 0);
+	assert_true(agents_until(t, one_moves, t));
+	t->hold = false;
+	agents_order_again(t);
+	assert_true(agents_wait(t, FAILED));
+	assert_int_equal(t->report.error_code, ERROR_CANCELLED);
+	assert_non_null(strstr(t->report.reason, "somebody else migrates it"));
+	assert_int_equal(count_moves(t), 1);
+	assert_int_equal(h->ops->abort_job(h, t->uuid, &v.error), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	fake_world_set_link(t->world, "host1", 1000 * MIB);
+	assert_true(agents_until(t, is_listed_without_job, t));
+	expect_given_back(t);
 	agents_free(t);
 }
 
@@ -291,6 +421,8 @@ int main(void)
 		cmocka_unit_test(test_own_cap),
 		cmocka_unit_test(test_another_guest_by_now),
 		cmocka_unit_test(test_paused_by_now),
+		cmocka_unit_test(test_started_anew),
+		cmocka_unit_test(test_moved_by_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
