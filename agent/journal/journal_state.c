@@ -287,7 +287,9 @@ int journal_state_write_made(struct journal_state *s, struct journal *j,
 	size_t bytes;
 	uint8_t *payload;
 
-	if (s->n_things >= JOURNAL_THINGS_MAX)
+	/* Only of an image is there a record before there is a thing. What has been made already is written
+	 * down however much there is: else it would be forgotten. */
+	if (s->n_things >= JOURNAL_THINGS_MAX && t->kind == JOURNAL_IMAGE && !t->inode)
 		return error_set(err, ERROR_NO_SPACE,
 		                 "%d things of earlier attempts still wait to be removed",
 		                 JOURNAL_THINGS_MAX);
@@ -360,6 +362,8 @@ static size_t live_bytes(const struct journal_state *s)
 		bytes += strlen(a->reason) + strlen(a->decisions) + strlen(a->verification) +
 		         strlen(a->copied);
 	}
+	for (size_t i = 0; i < s->n_things; i++)
+		bytes += strlen(s->things[i].path);
 	return bytes;
 }
 

@@ -18,7 +18,7 @@
 #include "agent/kernel/verification.h"
 #include "common/transfer.h"
 
-#define JOURNAL_THINGS_MAX   256
+#define JOURNAL_THINGS_MAX   256  /* with so many no image is made */
 #define JOURNAL_ATTEMPTS_MAX 4096 /* the oldest ended ones are forgotten by compaction */
 #define JOURNAL_LEAVE_MAX    64
 /* Of a ladder: six steps, a throttle, a measure and an end, each with figures. */

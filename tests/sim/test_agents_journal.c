@@ -153,6 +153,52 @@ static void f28_torn_end_is_dropped(void **state)
 	agents_free(t);
 }
 
+struct writing {
+	size_t asked, written;
+};
+
+static void thing_written(int rc, const struct error *err, void *context)
+{
+	(void)err;
+	assert_int_equal(rc, 0);
+	((struct writing *)context)->written++;
+}
+
+static bool all_written(void *context)
+{
+	const struct writing *w = context;
+
+	return w->written == w->asked;
+}
+
+/* So many as images are made for: of attempts that are nobody's. */
+static void write_things(struct agents *t, size_t n)
+{
+	struct journal_write w = { .kind = JOURNAL_WRITE_MADE };
+	struct writing writing = { .asked = n };
+
+	w.thing.attempt = (struct attempt_name){ .operation = id_new(), .number = 1, .epoch = 1 };
+	w.thing.kind = JOURNAL_TUNNEL;
+	for (size_t i = 0; i < n; i++) {
+		snprintf(w.thing.path, sizeof(w.thing.path), "%s/%zu/status", t->directory, i);
+		journal_keeper_write(t->agents[0]->journal, &w, thing_written, &writing);
+	}
+	assert_true(agents_until(t, all_written, &writing));
+}
+
+/* That much is left of others' attempts keeps no move from being written down: what is made for it is
+ * recorded, and so is its end. */
+static void test_many_things_are_left(void **state)
+{
+	struct agents *t = agents_new(NULL);
+
+	(void)state;
+	write_things(t, JOURNAL_THINGS_MAX);
+	move(t, &first);
+	move(t, &second);
+	agents_free(t);
+}
+
 #ifdef DROVER_FAILPOINTS
 
 static void arm(const struct agents *t, const char *spec)
@@ -293,6 +339,7 @@ int main(void)
 		cmocka_unit_test(f28_damaged_journal_observes_until_reconciled),
 		cmocka_unit_test(f28_damaged_destination_admits_nothing),
 		cmocka_unit_test(f28_torn_end_is_dropped),
+		cmocka_unit_test(test_many_things_are_left),
 #ifdef DROVER_FAILPOINTS
 		cmocka_unit_test(f29_full_disk_refuses_before_acting),
 		cmocka_unit_test(f29_any_record_that_cannot_be_written),

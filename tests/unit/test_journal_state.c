@@ -467,7 +467,8 @@ static void test_image(void **state)
 	assert_int_equal(s.n_things, 0);
 }
 
-/* Too many things wait to be removed: no more are made. A drain leaves so many guests and no more. */
+/* Too many things wait to be removed: no image is made. What was made is written down all the same. A drain
+ * leaves so many guests and no more. */
 static void test_bounds(void **state)
 {
 	struct journal_drain_mark mark = { .n_leave = JOURNAL_LEAVE_MAX + 1 };
@@ -489,8 +490,17 @@ static void test_bounds(void **state)
 		free(payload);
 	}
 	t.pid = 99999;
+	t.kind = JOURNAL_IMAGE;
 	assert_int_equal(journal_state_write_made(&s, j, &t, &err), -ERROR_NO_SPACE);
 	/* One that was never made is removed without harm. */
+	assert_int_equal(journal_state_write_removed(&s, j, &t, &err), 0);
+	assert_int_equal(s.n_things, JOURNAL_THINGS_MAX);
+	t.inode = 4711;
+	assert_int_equal(journal_state_write_made(&s, j, &t, &err), 0);
+	assert_int_equal(journal_state_write_removed(&s, j, &t, &err), 0);
+	t.kind = JOURNAL_TUNNEL;
+	assert_int_equal(journal_state_write_made(&s, j, &t, &err), 0);
+	assert_int_equal(s.n_things, JOURNAL_THINGS_MAX + 1);
 	assert_int_equal(journal_state_write_removed(&s, j, &t, &err), 0);
 	assert_int_equal(s.n_things, JOURNAL_THINGS_MAX);
 }
