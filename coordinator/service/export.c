@@ -284,6 +284,7 @@ static void fill_head(const struct coordinator *c, Drover__V1__FleetState *m)
 	m->limits->cluster = c->fleet->options.caps.cluster;
 	m->limits->outbound = c->fleet->options.caps.outbound;
 	m->limits->inbound = c->fleet->options.caps.inbound;
+	m->limits->preparing = c->fleet->options.caps.preparing;
 	m->settings = view_settings_message_new(s);
 	m->n_sources = service_list_settings(c, &m->sources);
 }

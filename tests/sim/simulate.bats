@@ -263,6 +263,61 @@ target() { jq -r ".guests[] | select(.vm == \"$1\") | .target" "$fleet.figures";
 	simulate --state "$fleet.old" --drain host00001 -o json | jq -e '.heldMs > 3000'
 }
 
+# COUNT guests of 1 GiB on the first of three hosts, links of 1 Gbit/s, one leaves at a time.
+row_of_guests() {
+	generate hosts=3,vms=0,seed=1,link=1Gbit/s,kinds=0
+	jq --argjson count "$1" '.vms = [range(1; $count + 1) | {uuid: "00000000-0000-4000-8000-00000000000\(.)",
+		name: "web\(.)", node: "host00001", movable: true, state: {uuid: "00000000-0000-4000-8000-00000000000\(.)",
+		name: "web\(.)", state: "running", memoryBytes: 1073741824, overheadBytes: 83886080, vcpus: 1}}] |
+		.nodes[].host.memoryCapacityBytes = 68719476736 | .limits.outbound = 1' "$fleet" >"$fleet.row"
+}
+
+# When SUBJECT had that, ms.
+traced() { jq -r "select(.what == \"$2\" and .subject == \"$1\") | .ms" "$BATS_TEST_TMPDIR/trace" | head -n 1; }
+
+@test "the next one is prepared while the last one sends: the time that it takes is saved, and nothing else" {
+	row_of_guests 6
+	ahead() { simulate --state "$fleet.row" --drain host00001 --prepare 2s -o json "$@"; }
+	ahead --trace "$BATS_TEST_TMPDIR/trace" >"$fleet.one"
+	ahead --preparing 0 >"$fleet.none"
+	# The first has a slot at once, and prepares in it; the other five do before they have theirs.
+	jq -e '.prepared == 5 and (.givenBack // 0) == 0 and .makespanMs >= .boundMs and .moved == 6' "$fleet.one"
+	jq -e '(.prepared // 0) == 0 and .makespanMs >= .boundMs and .moved == 6' "$fleet.none"
+	local saved_ms
+	saved_ms=$(($(jq .makespanMs "$fleet.none") - $(jq .makespanMs "$fleet.one")))
+	((saved_ms > 9800 && saved_ms < 10100))
+	# It waits for its slot, and is on its way from then on only.
+	local first second
+	first=$(jq -r 'select(.what == "start") | .subject' "$BATS_TEST_TMPDIR/trace" | head -n 1)
+	second=$(jq -r 'select(.what == "prepare") | .subject' "$BATS_TEST_TMPDIR/trace" | head -n 1)
+	(($(traced "$second" prepared) < $(traced "$first" "done")))
+	(($(traced "$second" start) >= $(traced "$first" "done")))
+	run --separate-stderr -0 simulate --state "$fleet.row" --drain host00001
+	[[ $output == *"prepared"*"5 migrations ahead of their slot, 0 in vain (limits/preparingMigrationsPerNode)"* ]]
+	# What the file says, and what its agents know: older ones are not asked.
+	jq '.limits.preparing = 0' "$fleet.row" >"$fleet.off"
+	jq '.nodes[0].host.preparingMax = 0' "$fleet.row" >"$fleet.older"
+	local how
+	for how in off older; do
+		simulate --state "$fleet.$how" --drain host00001 --prepare 2s -o json >"$fleet.figures"
+		[ "$(jq .makespanMs "$fleet.figures")" = "$(jq .makespanMs "$fleet.none")" ]
+	done
+	run --separate-stderr -2 simulate --state "$fleet.row" --drain host00001 --preparing 5
+	[[ $stderr == *"--preparing must be a whole number from 0 to 4"* ]]
+}
+
+@test "what is prepared in vain is given back after 20 s, and that is nobody's failure" {
+	row_of_guests 2
+	# It does not converge, so that the slot which the other one waits for is not free when it was to be.
+	jq '.vms[0].state.memoryBytes = 4294967296 | .settings.completionTimeoutMsPerGib = 60000 |
+		.assumptions = [{uuid: .vms[0].uuid, dirtyBytesPerS: 200000000}]' "$fleet.row" >"$fleet.busy"
+	run --separate-stderr -4 simulate --state "$fleet.busy" --drain host00001 --until 8m \
+		--trace "$BATS_TEST_TMPDIR/trace" -o json
+	jq -e '.givenBack >= 2 and .failedAttempts == 1' <<<"$output"
+	jq -e '.guests[] | select(.vm == "web2") | .outcome == "done" and .attempts > 2' <<<"$output"
+	[ "$(($(traced web2 failed) - $(traced web2 prepared)))" = 20000 ]
+}
+
 @test "what people want is checked before any of it counts, and the place is named" {
 	wanted_fleet
 	bad() {

@@ -215,6 +215,7 @@ static void test_round(void **state)
 	say_policy(b, "db", POLICY_APART, false, "", "host1-vm0", "host2-vm0");
 	say_policy(b, "ssd", POLICY_ON, true, "disk=ssd", "host1-vm1", NULL);
 	learn(b->coordinator->fleet);
+	b->coordinator->fleet->options.caps.preparing = 3;
 	export(b, path);
 	if (state_read(path, &m, &err) < 0)
 		fail_msg("%s", err.text);
@@ -226,6 +227,7 @@ static void test_round(void **state)
 	assert_true(w.core.settings.shortest_first ==
 	            b->coordinator->fleet->options.settings.shortest_first);
 	assert_int_equal(w.core.caps.cluster, 5);
+	assert_int_equal(w.core.caps.preparing, 3);
 	expect_policies(&w);
 	assert_int_equal(world_run(&w, NULL, 0, &err), 0);
 	expect_learned(&w);

@@ -155,7 +155,10 @@ static struct attempt_report report_of(const struct world *w, const struct world
 	text_copy(r.source, sizeof(r.source), w->hosts[a->source].name);
 	text_copy(r.target, sizeof(r.target), w->hosts[a->target].name);
 	text_copy(r.reason, sizeof(r.reason), a->reason);
-	r.progress.elapsed_ms = (a->over ? a->ended_ms : w->now_ms) - a->began_ms;
+	r.error_code = a->given_back ? ERROR_CANCELLED : 0;
+	r.waits_for_slot = a->hold && !a->over;
+	r.times.prepared_ms = a->waited_ms;
+	r.progress.elapsed_ms = (a->over ? a->ended_ms : w->now_ms) - a->began_ms - a->waited_ms;
 	r.progress.memory_total_bytes = g->facts.memory_bytes;
 	r.progress.memory_processed_bytes = (uint64_t)a->copy.sent;
 	r.progress.memory_remaining_bytes = (uint64_t)a->copy.left;
@@ -178,7 +181,7 @@ static struct attempt_report report_of(const struct world *w, const struct world
 	if (a->refused.verdict == CHECK_FAIL)
 		checks_add(&r.checks, &a->refused);
 	if (a->over)
-		r.duration_ms = a->ended_ms - a->began_ms;
+		r.duration_ms = a->ended_ms - a->began_ms - a->waited_ms;
 	r.downtime_ms = a->state == MIGRATION_DONE
 	                        ? MOVES_SWITCH_MS + (uint64_t)(a->copy.downtime * 1000)
 	                        : 0;
@@ -303,12 +306,18 @@ static void take_call(struct world *w, const struct call *call)
 			index = moves_add(w, &call->attempt);
 		answer_call(w, EVENT_START_OUTCOME, &call->attempt, index);
 		break;
+	case ACTION_LET_GO:
+		index = moves_find(w, &call->attempt.attempt);
+		if (index != NOWHERE)
+			prepared_let_go(w, index);
+		answer_call(w, EVENT_LET_GO_OUTCOME, &call->attempt, index);
+		break;
 	case ACTION_CANCEL:
 		index = moves_find(w, &call->attempt.attempt);
 		if (index != NOWHERE)
 			w->attempts[index].cancel = true;
 		answer_call(w, EVENT_CANCEL_OUTCOME, &call->attempt, index);
-		if (index != NOWHERE && w->attempts[index].copying)
+		if (index != NOWHERE && (w->attempts[index].copying || w->attempts[index].waits))
 			moves_end(w, index, MIGRATION_CANCELLED, "cancelled on request");
 		break;
 	case ACTION_PROBE:
@@ -356,6 +365,7 @@ void agents_take_action(struct world *w, struct action *action)
 
 	switch (action->kind) {
 	case ACTION_START:
+	case ACTION_LET_GO:
 	case ACTION_CANCEL:
 	case ACTION_PROBE:
 		call.attempt = action->call;
@@ -384,6 +394,9 @@ void agents_take_queued(struct world *w, struct queued *q)
 	switch (q->kind) {
 	case QUEUE_ADMIT:
 		moves_admit(w, q->index);
+		break;
+	case QUEUE_WAITED:
+		prepared_give_back(w, q->index);
 		break;
 	case QUEUE_COPY:
 		moves_begin_copy(w, q->index);

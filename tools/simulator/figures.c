@@ -5,7 +5,7 @@
  *	links        for each source: sum of b(v) / its link; all that arrives / all links of those that
  *	             take guests; the longest single move
  *	limits       sum of (t(v) + overhead) over the migrations that run at a time: in the cluster, and
- *	             from each source
+ *	             from each source; without what may be done before one of them has its slot
  *
  * Only guests that moved are counted, so a drain that is blocked is not flattered by what it left. */
 #include "tools/simulator/world.h"
@@ -60,7 +60,9 @@ struct sums {
 
 static void add_sums(const struct world *w, struct sums *s)
 {
-	double overhead = (double)PLAN_OVERHEAD_MS / 1000;
+	double prepare = (double)w->options.prepare_ms / 1000;
+	double around = (double)MOVES_AROUND_MS / 1000;
+	double slot = w->core.caps.preparing ? around : around + prepare;
 
 	for (size_t i = 0; i < w->n_guests; i++) {
 		const struct world_guest *g = &w->guests[i];
@@ -70,11 +72,10 @@ static void add_sums(const struct world *w, struct sums *s)
 			continue;
 		seconds = least_seconds(w, g, &bytes);
 		s->link_s[g->first_host] += bytes / w->out[g->first_host];
-		s->slot_s[g->first_host] += seconds + overhead;
-		s->all_slot_s += seconds + overhead;
+		s->slot_s[g->first_host] += seconds + slot;
+		s->all_slot_s += seconds + slot;
 		s->arrives += bytes;
-		if (seconds + overhead > s->longest_s)
-			s->longest_s = seconds + overhead;
+		s->longest_s = fmax(s->longest_s, seconds + prepare + around);
 	}
 }
 
@@ -136,7 +137,7 @@ static Drover__V1__SimulatedGuest *guest_new(const struct world *w, const struct
 	m->outcome = xstrdup(outcome_of(w, g));
 	m->memory_bytes = g->facts.memory_bytes;
 	m->waited_ms = g->began_ms ? g->began_ms - w->asked_ms : w->now_ms - w->asked_ms;
-	m->duration_ms = g->ended_ms > g->began_ms ? g->ended_ms - g->began_ms : 0;
+	m->duration_ms = g->began_ms && g->ended_ms > g->began_ms ? g->ended_ms - g->began_ms : 0;
 	m->downtime_ms = g->downtime_us / 1000;
 	m->sent_bytes = (uint64_t)g->sent;
 	m->attempts = g->attempts;
@@ -286,6 +287,8 @@ Drover__V1__Simulation *figures_new(const struct world *w, char *const *notes, s
 	m->makespan_ms = w->last_end_ms > w->asked_ms ? w->last_end_ms - w->asked_ms : 0;
 	m->simulated_ms = w->now_ms - w->asked_ms;
 	m->failed_attempts = w->n_failed;
+	m->prepared = w->n_prepared;
+	m->given_back = w->n_given_back;
 	bound(w, m);
 	fill_guests(w, m);
 	fill_amounts(w, m);
@@ -352,6 +355,11 @@ void figures_print(FILE *to, const Drover__V1__Simulation *m)
 	if (m->held_ms)
 		amount_line(to, "lanes", "%s held for others of the same node (limits/lanes)",
 		            TIME(m->held_ms, a));
+	if (m->prepared || m->given_back)
+		amount_line(to, "prepared",
+		            "%u migrations ahead of their slot, %u in vain "
+		            "(limits/preparingMigrationsPerNode)",
+		            m->prepared, m->given_back);
 	for (size_t i = 0; i < m->n_waits; i++)
 		amount_line(to, i ? "" : "guests waited", "%s for %s", TIME(m->waits[i]->ms, a),
 		            m->waits[i]->name);

@@ -103,6 +103,7 @@ static Drover__V1__Node *node_new(const struct size *size, size_t i, uint64_t ca
 	host->cpus = 128;
 	host->libvirt_connected = true;
 	host->port_pool = 8;
+	host->preparing_max = 4;
 	host->interfaces = xcalloc(1, sizeof(*host->interfaces));
 	host->interfaces[host->n_interfaces++] = link;
 	link->name = xstrdup("mig0");
@@ -265,6 +266,7 @@ int generate(const char *text, Drover__V1__FleetState **ret, struct error *err)
 	drover__v1__fleet_limits__init(m->limits);
 	m->limits->cluster = 5;
 	m->limits->outbound = m->limits->inbound = 2;
+	m->limits->preparing = 1;
 	m->settings = xmalloc(sizeof(*m->settings));
 	drover__v1__migration_settings__init(m->settings);
 	m->settings->max_downtime_ms = 300;

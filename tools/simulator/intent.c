@@ -28,6 +28,7 @@ static void read_caps(struct world *w, const Drover__V1__FleetLimits *limits)
 	w->core.caps.cluster = asked->cluster ? asked->cluster : limits->cluster;
 	w->core.caps.outbound = asked->outbound ? asked->outbound : limits->outbound;
 	w->core.caps.inbound = asked->inbound ? asked->inbound : limits->inbound;
+	w->core.caps.preparing = w->options.preparing_given ? asked->preparing : limits->preparing;
 }
 
 static int read_settings(struct world *w, const Drover__V1__FleetState *state, struct error *err)

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define DRAINS_MAX 4096
+/* As many as a coordinator's limits/preparingMigrationsPerNode may say. */
+#define PREPARING_MOST 4
 
 static const char usage[] =
 	"usage: drover-simulate --state FILE --drain NODE [--drain NODE ...]\n"
@@ -36,6 +38,10 @@ static const char usage[] =
 	"                     every migration has an equal share\n"
 	"  --cluster N, --outbound N, --inbound N   migrations at a time, instead of those in the "
 	"file\n"
+	"  --preparing N      prepared ahead of their slot, of one node; 0 = none (default: as in "
+	"the file)\n"
+	"  --prepare DUR      what can be done ahead takes so long: admission, tunnel (default: "
+	"150ms)\n"
 	"  --until DUR        simulate no more than this (default: a week)\n"
 	"  --trace FILE       each event as a line of JSON; \"-\" is standard output\n"
 	"  -o json            figures and guests as JSON\n"
@@ -84,6 +90,8 @@ enum {
 	ARG_CLUSTER,
 	ARG_OUTBOUND,
 	ARG_INBOUND,
+	ARG_PREPARING,
+	ARG_PREPARE,
 	ARG_UNTIL,
 	ARG_TRACE,
 };
@@ -101,6 +109,8 @@ static const struct option long_options[] = {
 	{ "cluster", required_argument, NULL, ARG_CLUSTER },
 	{ "outbound", required_argument, NULL, ARG_OUTBOUND },
 	{ "inbound", required_argument, NULL, ARG_INBOUND },
+	{ "preparing", required_argument, NULL, ARG_PREPARING },
+	{ "prepare", required_argument, NULL, ARG_PREPARE },
 	{ "until", required_argument, NULL, ARG_UNTIL },
 	{ "trace", required_argument, NULL, ARG_TRACE },
 	{ "output", required_argument, NULL, 'o' },
@@ -184,6 +194,13 @@ static int take(struct arguments *a, int id, const char *text, struct error *err
 		return read_small("outbound", text, 1, 1000, &o->caps.outbound, err);
 	case ARG_INBOUND:
 		return read_small("inbound", text, 1, 1000, &o->caps.inbound, err);
+	case ARG_PREPARING:
+		o->preparing_given = true;
+		return read_small("preparing", text, 0, PREPARING_MOST, &o->caps.preparing, err);
+	case ARG_PREPARE:
+		return units_parse_duration(text, &o->prepare_ms, err) < 0
+		               ? error_context(err, "--prepare")
+		               : 0;
 	case ARG_UNTIL:
 		return units_parse_duration(text, &o->most_ms, err) < 0
 		               ? error_context(err, "--until")
@@ -304,7 +321,7 @@ static int simulate(struct arguments *a, int *ret_status, struct error *err)
 
 int main(int argc, char **argv)
 {
-	struct arguments a = { .options = { .seed = 1 } };
+	struct arguments a = { .options = { .seed = 1, .prepare_ms = MOVES_PREPARE_MS } };
 	struct error err = { 0 };
 	int status = 0;
 	int rc = read_arguments(argc, argv, &a, &err);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Migrations from START to their end.
  *
- *	START --5 ms--> accepted --ADMIT_MS--> admitted, room leased --SETUP_MS--> bytes flow
+ *	START --5 ms--> accepted --prepare_ms--> admitted, room leased --SETUP_MS--> bytes flow
+ *	                                             '- on hold: prepared.c -'
  *	      --> pass after pass (fluid.c) --> switchover --CLEAN_MS--> done, tombstoned
  *
- * ADMIT, SETUP and CLEAN together are PLAN_OVERHEAD_MS, which the core plans with. */
+ * Together that is PLAN_OVERHEAD_MS, which the core plans with. */
 #include "tools/simulator/world.h"
 
 #include "common/alloc.h"
@@ -15,9 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ADMIT_MS    200
-#define SETUP_MS    800
-#define CLEAN_MS    (PLAN_OVERHEAD_MS - ADMIT_MS - SETUP_MS)
+#define SETUP_MS    850
+#define CLEAN_MS    (MOVES_AROUND_MS - SETUP_MS)
 #define PROGRESS_MS 2000
 
 /* --- bytes --- */
@@ -95,8 +95,10 @@ static void give_back_room(struct world *w, struct world_attempt *a)
 		return;
 	a->lease = false;
 	w->hosts[a->target].leased_bytes -= need;
-	w->hosts[a->target].n_guests--;
 	promise(&w->hosts[a->target].facts.rooms, &w->guests[a->guest], -1);
+	if (w->guests[a->guest].incoming == NOWHERE)
+		return;
+	w->hosts[a->target].n_guests--;
 	w->guests[a->guest].incoming = NOWHERE;
 }
 
@@ -109,6 +111,8 @@ void moves_end(struct world *w, size_t index, enum migration_state state, const 
 	bool flowed = a->copying;
 
 	moves_flow(w);
+	a->given_back = a->waits;
+	prepared_end(w, a);
 	a->copying = false;
 	a->over = true;
 	a->state = state;
@@ -119,10 +123,14 @@ void moves_end(struct world *w, size_t index, enum migration_state state, const 
 	give_back_room(w, a);
 	g->sent += a->copy.sent;
 	g->passes += a->copy.passes;
-	g->ended_ms = w->last_end_ms = w->now_ms;
 	g->going = NOWHERE;
-	text_copy(g->outcome, sizeof(g->outcome), migration_state_name(state));
-	w->n_failed += state == MIGRATION_FAILED;
+	if (a->given_back) {
+		w->n_given_back++;
+	} else {
+		g->ended_ms = w->last_end_ms = w->now_ms;
+		text_copy(g->outcome, sizeof(g->outcome), migration_state_name(state));
+		w->n_failed += state == MIGRATION_FAILED;
+	}
 	if (state == MIGRATION_DONE) {
 		g->downtime_us = MOVES_SWITCH_MS * 1000 + (uint64_t)(a->copy.downtime * 1e6);
 		g->host = target;
@@ -222,10 +230,21 @@ void moves_admit(struct world *w, size_t index)
 		return;
 	}
 	a->lease = true;
-	g->incoming = target;
 	w->hosts[target].leased_bytes += need;
-	w->hosts[target].n_guests++;
 	promise(&w->hosts[target].facts.rooms, g, 1);
+	if (a->hold)
+		prepared_hold(w, index);
+	else
+		moves_go(w, index);
+}
+
+void moves_go(struct world *w, size_t index)
+{
+	struct world_attempt *a = &w->attempts[index];
+	size_t target = a->target, guest = a->guest;
+
+	w->guests[guest].incoming = target;
+	w->hosts[target].n_guests++;
 	a->state = MIGRATION_RUNNING;
 	agents_say_vm(w, target, guest);
 	agents_say_attempt(w, &w->attempts[index]);
@@ -276,9 +295,9 @@ size_t moves_add(struct world *w, const struct attempt_call *call)
 		                   .migration = call->migration,
 		                   .state = MIGRATION_RESERVED,
 		                   .settings = call->settings,
+		                   .hold = call->hold,
 		                   .began_ms = w->now_ms,
 		                   .fails_at = 1e9 };
-	struct world_guest *g;
 
 	a.guest = world_find_guest(w, call->vm_uuid);
 	a.source = world_find_host(w, call->source);
@@ -287,16 +306,25 @@ size_t moves_add(struct world *w, const struct attempt_call *call)
 		return NOWHERE;
 	if (world_draw(w) * 1000 < (double)w->options.fail_per_mille)
 		a.fails_at = world_draw(w);
-	g = &w->guests[a.guest];
-	g->going = a.target;
-	policies_touch(w, a.guest);
-	if (!g->attempts++)
-		g->began_ms = w->now_ms;
+	w->guests[a.guest].attempts++;
 	w->attempts = xreallocarray(w->attempts, w->n_attempts + 1, sizeof(*w->attempts));
-	w->attempts[w->n_attempts] = a;
-	world_trace(w, "start", g->facts.name, call->source, call->target, NULL);
-	world_after(w, ADMIT_MS, QUEUE_ADMIT, w->n_attempts, 0, NULL);
-	return w->n_attempts++;
+	w->attempts[w->n_attempts++] = a;
+	world_trace(w, a.hold ? "prepare" : "start", w->guests[a.guest].facts.name, call->source,
+	            call->target, NULL);
+	if (!a.hold)
+		moves_take_slot(w, w->n_attempts - 1);
+	world_after(w, w->options.prepare_ms, QUEUE_ADMIT, w->n_attempts - 1, 0, NULL);
+	return w->n_attempts - 1;
+}
+
+void moves_take_slot(struct world *w, size_t index)
+{
+	struct world_guest *g = &w->guests[w->attempts[index].guest];
+
+	g->going = w->attempts[index].target;
+	policies_touch(w, w->attempts[index].guest);
+	if (!g->began_ms)
+		g->began_ms = w->now_ms;
 }
 
 void moves_say_progress(struct world *w, size_t index)
