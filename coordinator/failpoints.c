@@ -4,7 +4,7 @@
 
 #ifdef DROVER_FAILPOINTS
 
-#include "coordinator/core/migration.h"
+#include "coordinator/core/move/migration.h"
 
 FAILPOINTS_DEFINE(COORDINATOR_FAILPOINTS, coordinator_failpoints);
 

@@ -7,7 +7,7 @@
 #include "coordinator/core/change.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/policy.h"
+#include "coordinator/core/policy/policy.h"
 
 #include <assert.h>
 #include <inttypes.h>

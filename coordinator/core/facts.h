@@ -18,8 +18,8 @@
 #include "common/strategy.h"
 #include "common/transfer.h"
 #include "common/units.h"
-#include "coordinator/core/origin.h"
-#include "coordinator/core/prediction.h"
+#include "coordinator/core/move/origin.h"
+#include "coordinator/core/predict/prediction.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,10 +13,10 @@
 #include "coordinator/core/fence.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/attempts.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
-#include "coordinator/core/launch.h"
+#include "coordinator/core/move/attempts.h"
+#include "coordinator/core/move/launch.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,14 +7,14 @@
 #include "coordinator/core/fleet.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/bring_back.h"
 #include "coordinator/core/change.h"
-#include "coordinator/core/denials.h"
-#include "coordinator/core/drain_history.h"
-#include "coordinator/core/plan_memory.h"
-#include "coordinator/core/policy.h"
-#include "coordinator/core/predict.h"
-#include "coordinator/core/preview.h"
+#include "coordinator/core/drain/bring_back.h"
+#include "coordinator/core/drain/drain_history.h"
+#include "coordinator/core/move/denials.h"
+#include "coordinator/core/plan/plan_memory.h"
+#include "coordinator/core/plan/preview.h"
+#include "coordinator/core/policy/policy.h"
+#include "coordinator/core/predict/predict.h"
 
 #include <assert.h>
 #include <stdlib.h>

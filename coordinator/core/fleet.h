@@ -19,9 +19,9 @@
  */
 #pragma once
 
-#include "coordinator/core/dirty_curve.h"
-#include "coordinator/core/drain.h"
-#include "coordinator/core/migration.h"
+#include "coordinator/core/drain/drain.h"
+#include "coordinator/core/move/migration.h"
+#include "coordinator/core/predict/dirty_curve.h"
 #include "coordinator/core/record.h"
 
 #include <uthash.h>

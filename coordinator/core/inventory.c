@@ -10,12 +10,12 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "coordinator/core/attempts.h"
-#include "coordinator/core/claims.h"
-#include "coordinator/core/denials.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
-#include "coordinator/core/tally.h"
+#include "coordinator/core/move/attempts.h"
+#include "coordinator/core/move/claims.h"
+#include "coordinator/core/move/denials.h"
+#include "coordinator/core/move/tally.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,8 +10,8 @@
  * Owner thread only. What is recalled is said of nodes and guests that are there, outside of a step. */
 #pragma once
 
-#include "coordinator/core/calibration.h"
 #include "coordinator/core/fleet.h"
+#include "coordinator/core/predict/calibration.h"
 
 struct recalled_denial {
 	char home[NODE_NAME_BYTES]; /* of the guests it speaks for */

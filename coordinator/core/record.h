@@ -10,7 +10,7 @@
 #pragma once
 
 #include "coordinator/core/facts.h"
-#include "coordinator/core/prediction.h"
+#include "coordinator/core/predict/prediction.h"
 
 struct caps {
 	uint32_t cluster;  /* migrations at a time; parallelMigrationsPerCluster */

@@ -3,11 +3,11 @@
  * An accepted one is answered when its intent is durable: whoever has the answer may rely on it. */
 #include "coordinator/core/requests.h"
 
-#include "coordinator/core/bring_back.h"
+#include "coordinator/core/drain/bring_back.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
-#include "coordinator/core/power.h"
-#include "coordinator/core/preview.h"
+#include "coordinator/core/plan/preview.h"
+#include "coordinator/core/power/power.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -6,11 +6,11 @@
 #include "coordinator/core/change.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
-#include "coordinator/core/launch.h"
-#include "coordinator/core/policy.h"
-#include "coordinator/core/power.h"
-#include "coordinator/core/preview.h"
-#include "coordinator/core/refusals.h"
+#include "coordinator/core/move/launch.h"
+#include "coordinator/core/move/refusals.h"
+#include "coordinator/core/plan/preview.h"
+#include "coordinator/core/policy/policy.h"
+#include "coordinator/core/power/power.h"
 #include "coordinator/core/requests.h"
 
 #include <errno.h>

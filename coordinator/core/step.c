@@ -5,16 +5,16 @@
 
 #include "common/alloc.h"
 #include "common/epoch.h"
-#include "coordinator/core/attempts.h"
 #include "coordinator/core/change.h"
-#include "coordinator/core/drain_history.h"
+#include "coordinator/core/drain/drain_history.h"
 #include "coordinator/core/fence.h"
 #include "coordinator/core/intent.h"
 #include "coordinator/core/inventory.h"
-#include "coordinator/core/policy.h"
-#include "coordinator/core/power.h"
-#include "coordinator/core/predict.h"
-#include "coordinator/core/preview.h"
+#include "coordinator/core/move/attempts.h"
+#include "coordinator/core/plan/preview.h"
+#include "coordinator/core/policy/policy.h"
+#include "coordinator/core/power/power.h"
+#include "coordinator/core/predict/predict.h"
 #include "coordinator/core/requests.h"
 
 #include <assert.h>

@@ -13,7 +13,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "coordinator/core/policy.h"
+#include "coordinator/core/policy/policy.h"
 #include "coordinator/core/recall.h"
 #include "coordinator/service/service_policies.h"
 #include "coordinator/view/view.h"

@@ -11,7 +11,7 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
-#include "coordinator/core/migration.h"
+#include "coordinator/core/move/migration.h"
 #include "coordinator/view/view.h"
 #include "proto/agent.rpc.h"
 

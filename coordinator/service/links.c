@@ -10,7 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "coordinator/core/rate_history.h"
+#include "coordinator/core/predict/rate_history.h"
 #include "coordinator/view/view.h"
 
 #include <stdlib.h>

@@ -4,8 +4,8 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "coordinator/core/capacity.h"
-#include "coordinator/core/plan_memory.h"
+#include "coordinator/core/capacity/capacity.h"
+#include "coordinator/core/plan/plan_memory.h"
 #include "coordinator/failpoints.h"
 #include "coordinator/service/service_policies.h"
 #include "coordinator/view/view.h"

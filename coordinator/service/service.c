@@ -6,7 +6,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/units.h"
-#include "coordinator/core/policy.h"
+#include "coordinator/core/policy/policy.h"
 #include "coordinator/service/links.h"
 #include "coordinator/service/service_orders.h"
 #include "coordinator/service/service_plan.h"

@@ -3,7 +3,7 @@
 #include "coordinator/service/service_policies.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/policy.h"
+#include "coordinator/core/policy/policy.h"
 #include "coordinator/service/service_orders.h"
 #include "coordinator/view/view.h"
 

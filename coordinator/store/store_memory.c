@@ -7,7 +7,7 @@
  * replaces it at the end: all or nothing.
  */
 #include "common/alloc.h"
-#include "coordinator/core/migration.h"
+#include "coordinator/core/move/migration.h"
 #include "coordinator/store/store.h"
 
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "coordinator/core/migration.h"
+#include "coordinator/core/move/migration.h"
 #include "coordinator/store/store_json.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
 /* Answers about capacity as messages, and as the lines of an explanation. Owner thread. */
 #pragma once
 
-#include "coordinator/core/capacity.h"
+#include "coordinator/core/capacity/capacity.h"
 #include "proto/coordinator.pb-c.h"
 
 /* Ended with view_free. @places: with a place for each guest. @remedies: what would help is tried. */

@@ -4,9 +4,9 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "coordinator/core/launch.h"
-#include "coordinator/core/policy.h"
-#include "coordinator/core/power.h"
+#include "coordinator/core/move/launch.h"
+#include "coordinator/core/policy/policy.h"
+#include "coordinator/core/power/power.h"
 #include "proto/fit_message.h"
 #include "proto/transfer_message.h"
 

@@ -3,9 +3,9 @@
 #include "coordinator/view/view.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/launch.h"
-#include "coordinator/core/plan_memory.h"
-#include "coordinator/core/power.h"
+#include "coordinator/core/move/launch.h"
+#include "coordinator/core/plan/plan_memory.h"
+#include "coordinator/core/power/power.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #include "coordinator/view/view.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/predict.h"
+#include "coordinator/core/predict/predict.h"
 
 Drover__V1__MemoryUse *view_memory_use_new(const struct vm *vm, uint64_t now_ms)
 {

@@ -3,8 +3,8 @@
 #include "coordinator/view/view.h"
 
 #include "common/alloc.h"
+#include "coordinator/core/move/waiting.h"
 #include "coordinator/core/requests.h"
-#include "coordinator/core/waiting.h"
 
 #include <stdio.h>
 

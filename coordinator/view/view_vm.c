@@ -4,7 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
-#include "coordinator/core/predict.h"
+#include "coordinator/core/predict/predict.h"
 #include "coordinator/core/requests.h"
 
 #include <inttypes.h>

@@ -9,7 +9,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/units.h"
-#include "coordinator/core/plan_memory.h"
+#include "coordinator/core/plan/plan_memory.h"
 #include "coordinator/view/view.h"
 #include "tests/unit/core_world.h"
 

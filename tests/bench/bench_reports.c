@@ -9,7 +9,7 @@
  * points of every node. */
 #include "common/alloc.h"
 #include "common/units.h"
-#include "coordinator/core/rate_history.h"
+#include "coordinator/core/predict/rate_history.h"
 #include "coordinator/facts_read.h"
 #include "tests/unit/core_world.h"
 

@@ -9,7 +9,7 @@ setup_file() {
 	export root here=$BATS_FILE_TMPDIR/project
 	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	local file
-	mkdir -p "$here/tools" "$here/tests/mutants" "$here"/agent/{kernel,journal} "$here/coordinator/core"
+	mkdir -p "$here/tools" "$here/tests/mutants" "$here"/agent/{kernel,journal} "$here/coordinator/core/move"
 	cp "$root"/tools/{mutants,coverage} "$here/tools"
 	cp "$root/CMakePresets.json" "$here"
 	cat >"$here/CMakeLists.txt" <<'END'
@@ -20,8 +20,8 @@ add_subdirectory(agent)
 add_subdirectory(coordinator)
 add_subdirectory(tests)
 END
-	for file in agent/kernel/rule agent/journal/journal coordinator/core/launch coordinator/core/attempts \
-		coordinator/core/migration; do
+	for file in agent/kernel/rule agent/journal/journal coordinator/core/move/launch coordinator/core/move/attempts \
+		coordinator/core/move/migration; do
 		cat >"$here/$file.c" <<END
 #include <assert.h>
 int $(basename $file)(int a);
@@ -35,7 +35,7 @@ int $(basename $file)(int a)
 END
 	done
 	echo 'add_library(drover_small_agent STATIC kernel/rule.c journal/journal.c)' >"$here/agent/CMakeLists.txt"
-	echo 'add_library(drover_small_core STATIC core/launch.c core/attempts.c core/migration.c)' >"$here/coordinator/CMakeLists.txt"
+	echo 'add_library(drover_small_core STATIC core/move/launch.c core/move/attempts.c core/move/migration.c)' >"$here/coordinator/CMakeLists.txt"
 	cat >"$here/tests/CMakeLists.txt" <<'END'
 add_executable(test_rule test_rule.c)
 target_link_libraries(test_rule drover_small_agent drover_small_core)
@@ -85,7 +85,7 @@ mutant() { # NAME FROM TO
 	sed -i 's/ || !migration(4)//' "$here/tests/test_rule.c"
 	run -1 "$here/tools/coverage" --min 100 --missing
 	[[ $output == *'90.0 % is below 100 %'* ]]
-	[[ $output == *'coordinator/core/migration.c:6: 1 never taken: if (a > 3)'* ]]
+	[[ $output == *'coordinator/core/move/migration.c:6: 1 never taken: if (a > 3)'* ]]
 	run -0 "$here/tools/coverage" --no-run --min 90
 }
 

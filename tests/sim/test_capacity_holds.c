@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What capacity says of a drain, and what comes of it when the same core does it: over random fleets. */
-#include "coordinator/core/capacity.h"
+#include "coordinator/core/capacity/capacity.h"
 
 #include "tools/simulator/world.h"
 

@@ -3,7 +3,7 @@
  * hosts, 4 GiB each. */
 #pragma once
 
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 #include "tests/unit/core_world.h"
 
 /* The names of the guests; there are up to four. */

@@ -2,7 +2,7 @@
 /* Policies said in a line each. */
 #pragma once
 
-#include "coordinator/core/policy.h"
+#include "coordinator/core/policy/policy.h"
 #include "tests/unit/core_world.h"
 
 /* @vms and @nodes: "db1,db2"; @nodes with a '=' in it: labels. Returns the answer. */

@@ -2,8 +2,8 @@
 /* A fleet for guests that are shut down for a drain: agents with boot ids, guests that are defined. */
 #pragma once
 
-#include "coordinator/core/drain.h"
-#include "coordinator/core/power.h"
+#include "coordinator/core/drain/drain.h"
+#include "coordinator/core/power/power.h"
 #include "tests/unit/core_world.h"
 
 /* A guest that is defined on its host, and runs. */

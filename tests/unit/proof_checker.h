@@ -3,7 +3,7 @@
  * the most naive way there is. */
 #pragma once
 
-#include "coordinator/core/packing.h"
+#include "coordinator/core/capacity/packing.h"
 
 /* Whether they fit, by trying every room for every guest. Small numbers only. */
 bool checker_fits(const struct packing *p);

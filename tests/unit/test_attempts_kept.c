@@ -3,7 +3,7 @@
 #include "coordinator/core/step.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/attempts.h"
+#include "coordinator/core/move/attempts.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What past migrations teach: a constant error goes, the interval covers what comes, and nothing is
  * forgotten with a restart. The core's part of it: predictions made, kept, learnt from. */
-#include "coordinator/core/calibration.h"
+#include "coordinator/core/predict/calibration.h"
 
 #include "common/units.h"
-#include "coordinator/core/predict.h"
+#include "coordinator/core/predict/predict.h"
 #include "tests/unit/core_world.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be drained: answers, counter-examples, what helps, sets, and amounts of room. */
-#include "coordinator/core/capacity.h"
+#include "coordinator/core/capacity/capacity.h"
 
 #include "agent/kernel/overhead.h"
 #include "common/units.h"

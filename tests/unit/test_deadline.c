@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A drain's deadline: met or missed, by whom, what would help, and that it is told and stops nothing. */
-#include "coordinator/core/deadline.h"
+#include "coordinator/core/drain/deadline.h"
 
-#include "coordinator/core/lanes.h"
+#include "coordinator/core/move/lanes.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drains guest by guest: what is waited for, what fails and is tried again, when it is over. What is asked
  * and refused beforehand is test_drain_asked.c. */
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 
 #include "tests/unit/drain_world.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a drain or a move is answered before anything moves: refusals that change nothing, dry runs, and
  * questions about one guest. */
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 
 #include "tests/unit/drain_world.h"
 #include "tests/unit/policy_fixture.h"

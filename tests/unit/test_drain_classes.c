@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What destinations would refuse is known beforehand: the dry run goes round it, says which check stands in
  * the way with its figures, and agrees with what drover says of each host and guest alone. */
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 
 #include "common/alloc.h"
 #include "common/units.h"
-#include "coordinator/core/capacity.h"
-#include "coordinator/core/denials.h"
-#include "coordinator/core/launch.h"
-#include "coordinator/core/plan.h"
+#include "coordinator/core/capacity/capacity.h"
+#include "coordinator/core/move/denials.h"
+#include "coordinator/core/move/launch.h"
+#include "coordinator/core/plan/plan.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drains that are over are forgotten, in memory and in the store, but for what something rests on. */
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 
 #include "tests/unit/core_world.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the planner makes of a fleet: the dry run's destinations, order and proofs, and a plan that is
  * carried out as shown, or not at all. */
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 
 #include "common/alloc.h"
 #include "common/units.h"
-#include "coordinator/core/drain_vms.h"
-#include "coordinator/core/plan.h"
-#include "coordinator/core/plan_memory.h"
+#include "coordinator/core/drain/drain_vms.h"
+#include "coordinator/core/plan/plan.h"
+#include "coordinator/core/plan/plan_memory.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>

@@ -3,7 +3,7 @@
  * hard one, at any instant; and the way back and the capacity agree. */
 #include "tests/unit/policy_fixture.h"
 
-#include "coordinator/core/capacity.h"
+#include "coordinator/core/capacity/capacity.h"
 #include "tests/unit/power_world.h"
 
 #include <setjmp.h>

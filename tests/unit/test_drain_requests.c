@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drains that are asked for again and again, cancelled in between, or of two hosts at once. */
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 
 #include "tests/unit/core_world.h"
 

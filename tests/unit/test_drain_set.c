@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several hosts drained together: all or none, none of them a destination, and who stands in whose way. */
-#include "coordinator/core/drain.h"
+#include "coordinator/core/drain/drain.h"
 
 #include "tests/unit/core_world.h"
 

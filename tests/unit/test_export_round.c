@@ -4,10 +4,10 @@
 
 #include "common/alloc.h"
 #include "common/units.h"
-#include "coordinator/core/policy.h"
-#include "coordinator/core/predict.h"
+#include "coordinator/core/move/refusals.h"
+#include "coordinator/core/policy/policy.h"
+#include "coordinator/core/predict/predict.h"
 #include "coordinator/core/recall.h"
-#include "coordinator/core/refusals.h"
 #include "proto/coordinator.pb-c.h"
 #include "proto/json.h"
 #include "tools/simulator/world.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Migrations that are prepared ahead of their slot: when one is, when it is let go, who overtakes it, and what
  * is said of it. Caps hold at each moment, in memory and in the store's transaction. */
-#include "coordinator/core/policy.h"
-#include "coordinator/core/waiting.h"
+#include "coordinator/core/move/waiting.h"
+#include "coordinator/core/policy/policy.h"
 
 #include "common/units.h"
 #include "tests/unit/core_world.h"

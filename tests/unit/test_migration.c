@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of a migration's states, and its words. */
-#include "coordinator/core/migration.h"
+#include "coordinator/core/move/migration.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether guests fit into rooms: answers and proofs against a checker that knows nothing of how they
  * were found. */
-#include "coordinator/core/packing.h"
+#include "coordinator/core/capacity/packing.h"
 
 #include "common/alloc.h"
 #include "common/units.h"

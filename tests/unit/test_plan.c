@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who goes where, why not there, and how long it will take. */
-#include "coordinator/core/plan.h"
+#include "coordinator/core/plan/plan.h"
 
 #include "common/units.h"
 #include "tests/unit/core_world.h"

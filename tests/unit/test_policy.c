@@ -3,7 +3,7 @@
  * single migration do. */
 #include "tests/unit/policy_fixture.h"
 
-#include "coordinator/core/plan.h"
+#include "coordinator/core/plan/plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

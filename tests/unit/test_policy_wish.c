@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wishes: how many each host leaves unmet, counted for all at once, and what is said of the choice. */
 #include "common/units.h"
-#include "coordinator/core/capacity.h"
-#include "coordinator/core/policy.h"
+#include "coordinator/core/capacity/capacity.h"
+#include "coordinator/core/policy/policy.h"
 #include "tests/unit/policy_fixture.h"
 
 #include <setjmp.h>

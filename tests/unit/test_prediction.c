@@ -2,7 +2,7 @@
 /* What a migration will take: the closed form against a migration played page by page, and the
  * invariant P13 over random guests: never longer with more bandwidth, never shorter with more memory or
  * more writing. */
-#include "coordinator/core/prediction.h"
+#include "coordinator/core/predict/prediction.h"
 
 #include "common/units.h"
 

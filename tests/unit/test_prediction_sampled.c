@@ -5,7 +5,7 @@
  * where there is no doubt, none told. */
 #include "agent/dirty_rates.h"
 #include "common/units.h"
-#include "coordinator/core/prediction.h"
+#include "coordinator/core/predict/prediction.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -104,7 +104,7 @@ static void foretell(const struct guest *g, struct score *score)
 	if (took < 0)
 		return;
 	score->arrived++;
-	/* To a tenth: that is what experience with a path adds (core/calibration.h). */
+	/* To a tenth: that is what experience with a path adds (core/predict/calibration.h). */
 	score->within += took * 1.1 >= (double)p.transfer_low_ms / 1000 &&
 	                 (!p.high_known || took / 1.1 <= (double)p.transfer_high_ms / 1000);
 }

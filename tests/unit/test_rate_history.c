@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What nodes' interfaces have carried, from made-up reports: times and figures are the test's. */
 #include "common/units.h"
-#include "coordinator/core/rate_history.h"
+#include "coordinator/core/predict/rate_history.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

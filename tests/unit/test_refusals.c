@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What destinations have refused one guest: what clears it, what does not, and what is said of it. */
-#include "coordinator/core/refusals.h"
+#include "coordinator/core/move/refusals.h"
 
-#include "coordinator/core/capacity.h"
-#include "coordinator/core/denials.h"
-#include "coordinator/core/drain_command.h"
-#include "coordinator/core/plan.h"
+#include "coordinator/core/capacity/capacity.h"
+#include "coordinator/core/drain/drain_command.h"
+#include "coordinator/core/move/denials.h"
+#include "coordinator/core/plan/plan.h"
 #include "tests/unit/drain_world.h"
 
 #include <setjmp.h>

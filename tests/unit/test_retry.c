@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* After a failure: whose it was, and what that means for the next try of a drained guest. */
-#include "coordinator/core/retry.h"
+#include "coordinator/core/move/retry.h"
 
 #include "tests/unit/core_world.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is said of a guest that waits: its position, who holds the slots, until when. */
-#include "coordinator/core/waiting.h"
+#include "coordinator/core/move/waiting.h"
 
 #include "tests/unit/core_world.h"
 

@@ -13,7 +13,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"
-#include "coordinator/core/plan.h"
+#include "coordinator/core/plan/plan.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -5,14 +5,14 @@
  *	         more than its own limit; what one leaves is shared by the others (max-min fairness, what
  *	         many TCP streams come close to)
  *	pass     what is left of this pass shrinks at that rate; meanwhile the guest writes
- *	         D(t) bytes, which the next pass has to send: as measured (coordinator/core/prediction.h),
+ *	         D(t) bytes, which the next pass has to send: as measured (coordinator/core/predict/prediction.h),
  *	         else min(working set, rate x t)
  *	end      what is left can be sent within the downtime that is allowed
  *
  * Between two events rates are constant, so the time of the next one is exact. Pure arithmetic. */
 #pragma once
 
-#include "coordinator/core/prediction.h"
+#include "coordinator/core/predict/prediction.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,9 +5,9 @@
 #include "tools/simulator/world.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/policy.h"
+#include "coordinator/core/move/refusals.h"
+#include "coordinator/core/policy/policy.h"
 #include "coordinator/core/recall.h"
-#include "coordinator/core/refusals.h"
 #include "proto/transfer_message.h"
 
 #include <ctype.h>

@@ -9,8 +9,8 @@
 #include "tools/simulator/world.h"
 
 #include "common/alloc.h"
-#include "coordinator/core/plan.h"
-#include "coordinator/core/refusals.h"
+#include "coordinator/core/move/refusals.h"
+#include "coordinator/core/plan/plan.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "coordinator/core/plan.h"
+#include "coordinator/core/plan/plan.h"
 #include "coordinator/facts_read.h"
 #include "proto/json.h"
 
@@ -20,7 +20,7 @@
 #define DOCUMENT_BYTES_MAX ((size_t)1 << 30)
 /* 1: without policies, and without what the coordinator had learned. */
 #define FORMAT 2
-/* What is left of a link for memory, as coordinator/core/plan.c has it. */
+/* What is left of a link for memory, as coordinator/core/plan/plan.c has it. */
 #define PAYLOAD 0.9
 
 /* --- the file --- */

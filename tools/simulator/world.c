@@ -16,7 +16,7 @@
 #define STORE_MS 2
 #define BEAT_MS  4000
 #define WEEK_MS  ((uint64_t)7 * 24 * 3600 * 1000)
-/* Nothing has moved for longer than any refusal or failure is waited for (core/launch.c). */
+/* Nothing has moved for longer than any refusal or failure is waited for (core/move/launch.c). */
 #define STILL_MS       ((uint64_t)15 * 60 * 1000)
 #define REQUEST_PEOPLE ((uint64_t)1 << 40)
 
