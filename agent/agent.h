@@ -12,12 +12,12 @@
  */
 #pragma once
 
-#include "agent/bandwidth.h"
-#include "agent/dirty_rates.h"
+#include "agent/host/dirty_rates.h"
+#include "agent/host/inventory.h"
 #include "agent/hypervisor/hypervisor.h"
-#include "agent/inventory.h"
 #include "agent/journal_keeper.h"
 #include "agent/kernel/reservations.h"
+#include "agent/link/bandwidth.h"
 #include "agent/settings.h"
 #include "agent/tunnels.h"
 #include "common/courier.h"
@@ -27,23 +27,23 @@
 #include "proto/mesh/mesh.h"
 #include "proto/types.pb-c.h"
 
-struct source_attempt; /* agent/source.h */
-struct inbound;        /* agent/target.c */
-struct inspect;        /* agent/target.c */
+struct source_attempt; /* agent/source/source.h */
+struct inbound;        /* agent/target/target.c */
+struct inspect;        /* agent/target/target.c */
 struct watcher;        /* agent/watchers.c */
 struct peer;           /* agent/peers.c */
 struct link;           /* agent/coordinators.c */
 struct credentials;    /* agent/credentials.c */
 struct marking;        /* agent/mark.c */
-struct power_order;    /* agent/power.c */
-struct settlement;     /* agent/target_fence.c */
-struct starting;       /* agent/target_lease.c */
-struct image_set;      /* agent/target_images.c */
-struct collection;     /* agent/garbage.c */
-struct paths;          /* agent/paths.c */
-struct probes;         /* agent/probe.c */
-struct path_probe;     /* agent/path_estimate.h */
-struct offers;         /* agent/offers.c */
+struct power_order;    /* agent/host/power.c */
+struct settlement;     /* agent/target/target_fence.c */
+struct starting;       /* agent/target/target_lease.c */
+struct image_set;      /* agent/target/target_images.c */
+struct collection;     /* agent/garbage/garbage.c */
+struct paths;          /* agent/link/paths.c */
+struct probes;         /* agent/link/probe.c */
+struct path_probe;     /* agent/link/path_estimate.h */
+struct offers;         /* agent/host/offers.c */
 
 struct agent {
 	const struct agent_settings *settings;
@@ -59,7 +59,7 @@ struct agent {
 	struct inventory inventory;
 	bool inventory_was_valid; /* as watchers last heard */
 	struct dirty_rates *dirty_rates;
-	struct offers *offers; /* agent/offers.c */
+	struct offers *offers; /* agent/host/offers.c */
 	struct host_facts facts;
 	bool facts_known;
 

@@ -3,7 +3,7 @@
  * against it is what source_orders.c and admission refuse for, in the same words. Owner thread. */
 #include "agent/agent.h"
 
-#include "agent/target.h"
+#include "agent/target/target.h"
 #include "common/alloc.h"
 #include "proto/health.rpc.h"
 

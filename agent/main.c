@@ -2,7 +2,7 @@
 /* drover-agent: options, wiring, order of start and stop. */
 #include "agent/agent.h"
 #include "agent/failpoints.h"
-#include "agent/source.h"
+#include "agent/source/source.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "proto/audit/audit.h"

@@ -8,8 +8,8 @@
  * were refused: only such a list can say that the host is empty (invariant I9). Owner thread. */
 #include "agent/mark.h"
 
-#include "agent/power.h"
-#include "agent/start_block.h"
+#include "agent/host/power.h"
+#include "agent/host/start_block.h"
 #include "common/alloc.h"
 
 #include <stdio.h>

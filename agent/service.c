@@ -4,12 +4,12 @@
 #include "agent/agent.h"
 
 #include "agent/fence.h"
-#include "agent/garbage.h"
+#include "agent/garbage/garbage.h"
+#include "agent/host/power.h"
+#include "agent/link/probe.h"
 #include "agent/mark.h"
-#include "agent/power.h"
-#include "agent/probe.h"
-#include "agent/source.h"
-#include "agent/target.h"
+#include "agent/source/source.h"
+#include "agent/target/target.h"
 #include "proto/agent.rpc.h"
 
 /* Nothing new begins once the agent is stopping. */

@@ -33,7 +33,7 @@ struct agent_settings {
 	uint64_t port_first, port_last;
 	bool migration_tls;
 	uint64_t link_bytes_per_s; /* what the migration network carries; 0 = ask the device */
-	bool probe; /* see what it carries to a host, before a move there (agent/probe.h) */
+	bool probe; /* see what it carries to a host, before a move there (agent/link/probe.h) */
 	/* This host's own caps: a second fence behind the coordinator's. */
 	uint64_t parallel_inbound, parallel_outbound;
 	uint64_t min_bytes_per_s;       /* a move that cannot have this much is not admitted */

@@ -14,7 +14,7 @@ struct tunnel_ops {
 	/* Where the hypervisor connects to reach @target_node, into @ret (@bytes). NULL: at the
 	 * source tunnel's own socket. */
 	void (*control_socket)(const char *target_node, char *ret, size_t bytes);
-	/* What the control connection is for: agent/migration_link.h. */
+	/* What the control connection is for: agent/link/migration_link.h. */
 	int (*probe)(const char *from, const char *to, uint16_t port, struct error *err);
 	int (*cut)(const char *address, uint16_t port, unsigned *ret_cut, struct error *err);
 };

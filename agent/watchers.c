@@ -6,11 +6,11 @@
  */
 #include "agent/agent.h"
 
-#include "agent/guest_traffic.h"
+#include "agent/host/guest_traffic.h"
+#include "agent/host/offers.h"
 #include "agent/mark.h"
-#include "agent/offers.h"
-#include "agent/source.h"
-#include "agent/target.h"
+#include "agent/source/source.h"
+#include "agent/target/target.h"
 #include "agent/wire.h"
 #include "common/alloc.h"
 #include "common/clock.h"

@@ -7,11 +7,11 @@
  */
 #pragma once
 
-#include "agent/dirty_rates.h"
+#include "agent/host/dirty_rates.h"
+#include "agent/host/inventory.h"
 #include "agent/hypervisor/hypervisor.h"
-#include "agent/inventory.h"
 #include "agent/kernel/attempt.h"
-#include "agent/migration_tls.h"
+#include "agent/link/migration_tls.h"
 #include "common/check.h"
 #include "common/remnant.h"
 #include "common/strategy.h"

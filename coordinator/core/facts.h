@@ -140,7 +140,7 @@ struct progress {
 	char hold_for[VM_NAME_BYTES];
 };
 
-/* Which way an attempt's bytes take; see agent/path_proof.h. The numbers are the wire's. */
+/* Which way an attempt's bytes take; see agent/link/path_proof.h. The numbers are the wire's. */
 enum path_verdict { PATH_UNKNOWN, PATH_PROVED, PATH_ELSEWHERE, PATH_MISSING, PATH_VERDICTS };
 
 #define PATH_PROOF_INTERFACES 8

@@ -7,8 +7,8 @@
 #include "tests/sim/cluster.h"
 
 #include "agent/kernel/overhead.h"
-#include "agent/source.h"
-#include "agent/target.h"
+#include "agent/source/source.h"
+#include "agent/target/target.h"
 
 #include <stdio.h>
 #include <string.h>

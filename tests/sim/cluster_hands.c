@@ -10,8 +10,8 @@
 #include "tests/sim/cluster.h"
 
 #include "agent/kernel/resolve.h"
-#include "agent/ports.h"
-#include "agent/source.h"
+#include "agent/link/ports.h"
+#include "agent/source/source.h"
 #include "common/alloc.h"
 
 #include <assert.h>

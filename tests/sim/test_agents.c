@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two agents move a guest, through everything that can go wrong on the way: see tests/sim/agents.h. */
-#include "agent/source.h"
+#include "agent/source/source.h"
 #include "tests/sim/agents_story.h"
 
 #include "common/log.h"

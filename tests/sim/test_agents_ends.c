@@ -3,7 +3,7 @@
  * awkward moment. What may be left behind, and what must not be said. See tests/sim/agents.h. */
 #include "tests/sim/agents_story.h"
 
-#include "agent/source.h"
+#include "agent/source/source.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "proto/health.rpc.h"

@@ -3,7 +3,7 @@
  * what it has, and what the host does that comes back after all. See tests/sim/agents.h. */
 #include "tests/sim/agents_story.h"
 
-#include "agent/source.h"
+#include "agent/source/source.h"
 #include "common/alloc.h"
 #include "common/epoch.h"
 #include "common/log.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A move that is prepared ahead of its slot: nothing of the guest is touched until the second order comes, and
- * whatever comes instead, nothing is left of it: see agent/source_hold.c and tests/sim/agents.h. */
+ * whatever comes instead, nothing is left of it: see agent/source/source_hold.c and tests/sim/agents.h. */
 #include "agent/hypervisor/hypervisor_fake_world.h"
-#include "agent/source.h"
+#include "agent/source/source.h"
 #include "agent/wire.h"
 #include "tests/sim/agents_story.h"
 

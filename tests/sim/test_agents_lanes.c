@@ -3,8 +3,8 @@
  * is told, let go in time, never when it may not be, and nothing of it needs a coordinator. */
 #include "tests/sim/agents.h"
 
-#include "agent/path_estimate.h"
-#include "agent/source.h"
+#include "agent/link/path_estimate.h"
+#include "agent/source/source.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"

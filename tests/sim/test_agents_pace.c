@@ -4,8 +4,8 @@
  * for others'. */
 #include "tests/sim/agents_story.h"
 
-#include "agent/path_estimate.h"
-#include "agent/source.h"
+#include "agent/link/path_estimate.h"
+#include "agent/source/source.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"

@@ -3,7 +3,7 @@
  * order came is looked at again before it is done. See tests/sim/agents.h. */
 #include "tests/sim/agents.h"
 
-#include "agent/power.h"
+#include "agent/host/power.h"
 #include "common/alloc.h"
 #include "common/units.h"
 

@@ -3,7 +3,7 @@
  * do. */
 #include "tests/sim/agents_story.h"
 
-#include "agent/source.h"
+#include "agent/source/source.h"
 #include "agent/wire.h"
 #include "common/units.h"
 

@@ -3,7 +3,7 @@
  * was restarted meanwhile; and that nothing is done about a difference. See tests/sim/agents.h. */
 #include "tests/sim/agents_story.h"
 
-#include "agent/target.h"
+#include "agent/target/target.h"
 #include "common/units.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rates out of made-up counters: the times and figures are the test's, nothing is read. */
-#include "agent/bandwidth.h"
+#include "agent/link/bandwidth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

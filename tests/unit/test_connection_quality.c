@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What holds a migration's connections back, and when a path has collapsed: each from the kernel's
  * figures alone. */
-#include "agent/connection_quality.h"
+#include "agent/link/connection_quality.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is made of libvirt's job statistics: rates, and the three limits. */
-#include "agent/convergence.h"
+#include "agent/source/convergence.h"
 
 #include "common/alloc.h"
 #include "common/units.h"

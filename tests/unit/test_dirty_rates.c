@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who is sampled, when, and what is made of it: on the fake hypervisor, with seconds that the test
  * counts itself. */
-#include "agent/dirty_rates.h"
+#include "agent/host/dirty_rates.h"
 
 #include "agent/hypervisor/hypervisor_fake.h"
 #include "common/alloc.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a guest's interfaces carry, by the counters of their devices: in the guest's directions, and
  * never 0 for what was not read. */
-#include "agent/guest_interface.h"
+#include "agent/host/guest_interface.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"

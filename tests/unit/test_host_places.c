@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Firmware, directories, devices and addresses of a host: what is there is seen, what cannot be looked
  * at is not called missing. */
-#include "agent/host_places.h"
+#include "agent/host/host_places.h"
 
 #include "common/units.h"
 #include "tests/scratch.h"

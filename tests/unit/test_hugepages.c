@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pools of huge pages as the kernel shows them: free ones less reserved ones, and per node. */
-#include "agent/hugepages.h"
+#include "agent/host/hugepages.h"
 
 #include "common/alloc.h"
 #include "common/units.h"

@@ -2,8 +2,8 @@
 /* KubeVirt's rules about a move that does not end in the time it is allowed, one test each: what
  * allowPostCopy and allowWorkloadDisruption mean then (its live-migration-source.go). The rule about the
  * cluster's file is in test_coordinator_settings.c. Where drover differs the test says so. */
-#include "agent/convergence.h"
 #include "agent/kernel/ladder.h"
+#include "agent/source/convergence.h"
 
 #include "common/units.h"
 

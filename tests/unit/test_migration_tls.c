@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates for encrypted migration that QEMU would stumble over are seen before the move: made here with
  * pki/, one thing wrong at a time. */
-#include "agent/migration_tls.h"
+#include "agent/link/migration_tls.h"
 
 #include "agent/wire.h"
 #include "common/alloc.h"

@@ -2,7 +2,7 @@
 /* When a migration is said to be over: guests that converge, that never do, and that do with help, each run to
  * its true end by the rules that decide it. What is said is that end, early and all the time; and where it goes
  * later the reason is there. */
-#include "agent/outlook.h"
+#include "agent/source/outlook.h"
 
 #include "common/alloc.h"
 #include "common/units.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The room on a path from what was measured of it: each rule by its figures, and what must hold for any. */
-#include "agent/path_estimate.h"
+#include "agent/link/path_estimate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

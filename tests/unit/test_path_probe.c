@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Both ends of a probe over the loopback, and whoever else may come to its port. */
-#include "agent/path_probe.h"
+#include "agent/link/path_probe.h"
 
-#include "agent/port_holder.h"
+#include "agent/link/port_holder.h"
 #include "common/clock.h"
 
 #include <arpa/inet.h>

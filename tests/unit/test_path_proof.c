@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether a migration uses the migration network, from made-up counters: the times and figures are the
  * test's. */
-#include "agent/path_proof.h"
+#include "agent/link/path_proof.h"
 
 #include "common/units.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Migration ports: tested by binding, never by connecting, and whoever sits on one is named. */
-#include "agent/ports.h"
+#include "agent/link/ports.h"
 
 #include "common/cleanup.h"
 

@@ -3,7 +3,7 @@
  * window. How a guest of some ten MiB writes is known to a third or so, then, and what is said has to be
  * as uncertain as that: nine of ten within the interval, hardly one wrong that was said to be certain, and
  * where there is no doubt, none told. */
-#include "agent/dirty_rates.h"
+#include "agent/host/dirty_rates.h"
 #include "common/units.h"
 #include "coordinator/core/predict/prediction.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The round trip to another host: measured on a closed port, said to be unreachable where there is no way,
  * never longer than its budget. */
-#include "agent/round_trip.h"
+#include "agent/link/round_trip.h"
 
 #include "common/clock.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a source lets a destination say of disks to be copied: the guest's own, that it writes to, and only
  * if that was asked for; and what people are told when the guest is there. */
-#include "agent/source.h"
+#include "agent/source/source.h"
 
 #include "common/alloc.h"
 

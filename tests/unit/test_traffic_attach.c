@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attaching against a real kernel: what is left behind, and what of other people is left alone. Skipped
  * where namespaces or eBPF are not permitted. */
-#include "agent/bandwidth.h"
+#include "agent/link/bandwidth.h"
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "tests/unit/traffic_fixture.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Names of agent/connection_quality.h. One of a later version is shown as it came. */
+/* Names of agent/link/connection_quality.h. One of a later version is shown as it came. */
 static const char *limit_words(const char *name)
 {
 	static const struct {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attempts that are prepared ahead of their slot, as agents do it (agent/source_hold.c): admitted, with their room
+/* Attempts that are prepared ahead of their slot, as agents do it (agent/source/source_hold.c): admitted, with their room
  * leased, and nothing of the guest touched. They go on (moves.c) by the coordinator's second order, or are given
  * back. Only from that order on they are on their way: until then policies are judged without them. */
 #include "tools/simulator/world.h"
 
-/* HELD_MOST_MS of agent/source_hold.c. */
+/* HELD_MOST_MS of agent/source/source_hold.c. */
 #define WAIT_MOST_MS 20000
 
 void prepared_hold(struct world *w, size_t index)

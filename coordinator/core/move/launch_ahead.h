@@ -13,7 +13,7 @@
  *	who waits for whom   prepared -> moving -> time. A moving one needs nothing that a prepared one has, so
  *	                     they cannot wait for each other in a circle
  *	how long             nothing is prepared unless a slot is expected to be free in AHEAD_MS; its agent gives
- *	                     back by itself what waits too long (agent/source_hold.c)
+ *	                     back by itself what waits too long (agent/source/source_hold.c)
  *	who goes first       what a person has asked for, then guests of drains, then those on their way back, each
  *	                     kind's prepared ones before its others: one that a person asks for overtakes a
  *	                     prepared one of a drain. Who has a slot and lacks but the place that a prepared one has

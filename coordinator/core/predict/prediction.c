@@ -21,7 +21,7 @@
 #define THROTTLE_STEP    0.10
 #define THROTTLE_MOST    0.99
 /* A ladder or an operator's patience ends a move that makes no progress: passes shorter by less than a
- * twentieth are none (agent/convergence.h). */
+ * twentieth are none (agent/source/convergence.h). */
 #define PROGRESS_RATIO 0.95
 /* Of post-copy: the devices' state and what is needed at once. */
 #define POSTCOPY_DOWNTIME_MS 300
