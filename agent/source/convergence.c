@@ -4,11 +4,16 @@
 
 #include "common/units.h"
 
+#include <math.h>
+
 /* Weight of a new reading. Two readings a second: old ones fade within about three seconds. */
 #define SMOOTHING 0.3
 
 /* A pass that has less than this to send is a new low. */
 #define NEW_LOW_PERCENT 95
+
+/* As many passes as last so long are measured together. */
+#define PASSES_MS 2000
 
 void convergence_init(struct convergence *c, const struct convergence_limits *limits,
                       uint64_t now_ms)
@@ -20,6 +25,7 @@ void convergence_init(struct convergence *c, const struct convergence_limits *li
 		.best_at_ms = now_ms,
 		.best_remaining_bytes = UINT64_MAX,
 		.best_pass_bytes = UINT64_MAX,
+		.pass_bytes = UINT64_MAX,
 	};
 }
 
@@ -81,26 +87,63 @@ static uint64_t growth(uint64_t *last_bytes, uint64_t bytes)
 	return grown;
 }
 
+/* What each pass since the mark had to send. Of pages of zeros next to no byte is sent: where those were the
+ * end of a pass, the beginning of the next one tells more than the bytes. */
+static uint64_t measure_passes(const struct convergence *c, const struct convergence_mark *at)
+{
+	uint64_t ms = c->limits.max_downtime_ms ? c->limits.max_downtime_ms
+	                                        : CONVERGENCE_DOWNTIME_MS;
+	double fits = c->transfer_bytes_per_s * (double)ms / 1000;
+	double bytes = (double)(at->sent_bytes - c->mark.sent_bytes) + (double)at->left_bytes -
+	               (double)c->mark.left_bytes;
+	double most = fmax(bytes / (at->iteration - c->mark.iteration),
+	                   (double)at->left_bytes - fits);
+
+	return most > 0 ? (uint64_t)most : 0;
+}
+
+static bool is_low(const struct convergence *c)
+{
+	return c->best_pass_bytes == UINT64_MAX ||
+	       c->pass_bytes < c->best_pass_bytes / 100 * NEW_LOW_PERCENT;
+}
+
+/* Of the pass in which it was looked at first nobody knows what it had to send. */
+static void see_pass(struct convergence *c, const struct convergence_mark *at)
+{
+	if (c->mark.iteration == 0 || at->iteration < c->mark.iteration) {
+		c->mark = *at;
+		c->pass_bytes = UINT64_MAX;
+	} else if (at->iteration != c->mark.iteration && at->at_ms - c->mark.at_ms >= PASSES_MS) {
+		if (c->pass_bytes < c->best_pass_bytes)
+			c->best_pass_bytes = c->pass_bytes;
+		c->pass_bytes = measure_passes(c, at);
+		c->mark = *at;
+	}
+}
+
 /* Whether this reading shows progress; @grown: bytes that were sent since the last one. */
 static bool makes_progress(struct convergence *c, const struct vm_job *job, uint64_t remaining,
-                           uint64_t grown_bytes)
+                           uint64_t grown_bytes, uint64_t now_ms)
 {
-	if (job->iteration <= 1) {
-		bool low = remaining < c->best_remaining_bytes;
+	struct convergence_mark at = { .at_ms = now_ms,
+		                       .sent_bytes = c->last_memory_bytes + c->last_disk_bytes,
+		                       .left_bytes = remaining,
+		                       .iteration = job->iteration };
+	bool low = remaining < c->best_remaining_bytes;
 
-		if (low)
-			c->best_remaining_bytes = remaining;
-		return low;
+	if (job->iteration > 1) {
+		see_pass(c, &at);
+		return is_low(c) && grown_bytes;
 	}
-	if (job->iteration != c->iteration) {
-		if (c->iteration > 1 && c->pass_bytes < c->best_pass_bytes)
-			c->best_pass_bytes = c->pass_bytes;
-		c->pass_bytes = 0;
-	}
-	if (remaining > c->pass_bytes)
-		c->pass_bytes = remaining;
-	return grown_bytes && (c->best_pass_bytes == UINT64_MAX ||
-	                       c->pass_bytes < c->best_pass_bytes / 100 * NEW_LOW_PERCENT);
+	/* The next pass begins where this one was seen last. */
+	if (c->mark.iteration)
+		at.at_ms = c->mark.at_ms;
+	if (job->iteration)
+		c->mark = at;
+	if (low)
+		c->best_remaining_bytes = remaining;
+	return low;
 }
 
 static void take_reading(struct convergence *c, const struct vm_job *job, uint64_t now_ms)
@@ -130,9 +173,8 @@ static void take_reading(struct convergence *c, const struct vm_job *job, uint64
 		c->transfer_bytes_per_s = (double)job->transfer_bytes_per_s;
 	}
 	c->before_memory = is_before_memory(job);
-	if (makes_progress(c, job, remaining, grown))
+	if (makes_progress(c, job, remaining, grown, now_ms))
 		c->best_at_ms = now_ms;
-	c->iteration = job->iteration;
 	if (job->iteration > 1)
 		c->dirty_bytes_per_s = smooth(c->dirty_bytes_per_s, (double)job->dirty_bytes_per_s);
 }

@@ -17,6 +17,14 @@
  * What is compared are whole passes, by what each has to send: within a pass what remains always falls,
  * nearly to nothing, and jumps up again. A pass that has a twentieth less than the smallest before is
  * progress for as long as it lasts, which may be many minutes; noise and one that swings are none.
+ *
+ *	left   |\  o|\   |\   |o          o: readings; what is left at them is any part of a pass
+ *	       | \  | o  | \  | \
+ *	       '---------------- t       passes x size = sent + left here - left there
+ *
+ * That holds for passes of which no reading has seen the beginning, too; short ones are measured several at a
+ * time. It is less than what was seen to be left, by up to what fits into the pause: QEMU begins a pass when no
+ * more than that is left of the one before.
  */
 #pragma once
 
@@ -28,6 +36,9 @@
 /* TCP recovers from a lost link of a few seconds by itself; half a minute without one byte is not a
  * short disturbance any more, and the guest runs on at its source whatever we do. */
 #define CONVERGENCE_STALL_MS 30000
+
+/* QEMU's, where no limit is set. */
+#define CONVERGENCE_DOWNTIME_MS 300
 
 struct convergence_limits {
 	uint64_t completion_timeout_ms_per_gib; /* 0 = none */
@@ -43,9 +54,13 @@ struct convergence {
 	uint64_t last_growth_ms; /* when a byte was last sent */
 	uint64_t last_memory_bytes, last_disk_bytes;
 	uint64_t best_remaining_bytes; /* of the disks and of the first pass */
-	uint32_t iteration;
-	uint64_t pass_bytes;         /* the most that this pass was seen to have to send */
-	uint64_t best_pass_bytes;    /* of the passes before, but the first */
+	/* The passes after the first: where those that are not measured yet begin ... */
+	struct convergence_mark {
+		uint64_t at_ms, sent_bytes, left_bytes;
+		uint32_t iteration;
+	} mark;
+	uint64_t pass_bytes;         /* ... what the last ones that are had to send, each */
+	uint64_t best_pass_bytes;    /* the smallest before */
 	uint64_t best_at_ms;         /* when there was progress */
 	double transfer_bytes_per_s; /* smoothed */
 	double dirty_bytes_per_s;

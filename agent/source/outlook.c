@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* QEMU's, where no limit is set. */
-#define DOWNTIME_DEFAULT_MS 300
 /* What is foreseen is followed in steps of half a second, or of a fiftieth of the time it has come to. */
 #define STEP_S    0.5
 #define STEP_PART 50
@@ -103,7 +101,7 @@ static double fits_bytes(const struct walk *w)
 {
 	uint64_t downtime_ms = ladder_get_downtime_ms(&w->ladder);
 
-	return w->rate * (double)(downtime_ms ? downtime_ms : DOWNTIME_DEFAULT_MS) / 1000;
+	return w->rate * (double)(downtime_ms ? downtime_ms : CONVERGENCE_DOWNTIME_MS) / 1000;
 }
 
 /* Disks go first; libvirt shows the memory when they are copied. */
@@ -163,20 +161,13 @@ static bool end_pass(struct walk *w, double step)
 	return false;
 }
 
-/* Nobody looks just when a pass begins: by then some of it is sent. So sizes that were seen waver though all passes
- * are the same: of one that is no smaller than the one before none is told that would be a new low. */
-static void look_late(struct walk *w, double before)
+/* Nobody looks just when a pass begins: by then some of it is sent, and to the ladder it is that much smaller. */
+static void look_late(struct walk *w)
 {
 	double late = fmin(STEP_S / 2, w->left / w->rate / 2);
-	double least = (double)w->limits.best_pass_bytes;
 
 	w->seconds += late;
 	send(w, late * w->rate);
-	if (w->pass < before * NEW_LOW || w->limits.iteration <= 1)
-		return;
-	least = fmin(least, (double)w->limits.pass_bytes) * NEW_LOW + 1;
-	if ((double)w->job.memory_remaining_bytes < least)
-		w->job.memory_remaining_bytes = (uint64_t)ceil(least);
 }
 
 /* Tells those who decide. True: that was the last of it, @ret is set. */
@@ -258,8 +249,6 @@ static void foresee(const struct outlook *o, const struct outlook_input *in, dou
 			w.seconds += step;
 			send(&w, step * w.rate);
 		} else {
-			double before = w.pass;
-
 			w.seconds += w.left / w.rate;
 			if (end_pass(&w, step)) {
 				ret->seconds = w.seconds;
@@ -269,7 +258,7 @@ static void foresee(const struct outlook *o, const struct outlook_input *in, dou
 					ret->end = OUTLOOK_UNKNOWN;
 				return;
 			}
-			look_late(&w, before);
+			look_late(&w);
 		}
 		if (tell(&w, now_ms, ret)) {
 			ret->seconds = w.seconds;
@@ -391,6 +380,7 @@ static double unseen_bytes(const struct outlook *o, const struct outlook_input *
 
 static void see_pass(struct outlook *o, const struct outlook_input *in)
 {
+	const struct convergence *c = in->convergence;
 	double left = (double)in->left_bytes;
 
 	if (in->job->iteration != o->iteration) {
@@ -400,9 +390,12 @@ static void see_pass(struct outlook *o, const struct outlook_input *in)
 		o->pass_bytes = least;
 		o->iteration = in->job->iteration;
 	}
-	/* Of the first one all that it has sent counts, whatever of it was seen; before it disks are sent. */
+	/* Of the first one all that it has sent counts, whatever of it was seen; before it disks are sent.
+	 * Of the others the limits know what the bytes tell. */
 	if (in->job->iteration <= 1)
 		left += (double)in->job->memory_processed_bytes;
+	else if (c->mark.iteration == o->iteration && c->pass_bytes != UINT64_MAX)
+		left = fmax(left, (double)c->pass_bytes);
 	if (!in->job->memory_total_bytes)
 		o->pass_bytes = 0;
 	o->pass_bytes = fmax(o->pass_bytes, left);

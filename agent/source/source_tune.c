@@ -325,8 +325,10 @@ static void take_effect(struct source_attempt *a, const struct tune_errand *w)
 {
 	uint64_t now_ms = clock_now_ms();
 
-	if (w->after.max_downtime_tuned)
+	if (w->after.max_downtime_tuned) {
 		ladder_fix_downtime(&a->ladder, w->after.max_downtime_ms, now_ms);
+		a->convergence.limits.max_downtime_ms = w->after.max_downtime_ms;
+	}
 	ladder_begin_anew(&a->ladder, now_ms);
 	convergence_begin_anew(&a->convergence, now_ms);
 }
