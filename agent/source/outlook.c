@@ -27,7 +27,8 @@
 #define WAVERS_PART     10
 #define WAVERS_MS       1000
 #define LATER_LOOKS     3
-#define LATER_SOON_MS   2000
+#define BETTER_LOOKS    20
+#define SOON_MS         2000
 #define LATER_SHOWN_MS  30000
 #define STALL_NOTED_MS  5000
 #define CHANGED_PERCENT 10
@@ -268,6 +269,12 @@ static void foresee(const struct outlook *o, const struct outlook_input *in, dou
 	ret->known = false;
 }
 
+/* What was said was that; not for a dead network, of which each byte shows that it is none. */
+static bool is_given_up(const struct outlook *o)
+{
+	return o->known && o->end == OUTLOOK_GIVES_UP && !o->stalled;
+}
+
 /* Of one that was said to be given up only what is beyond doubt is believed: passes differ from one to the next by
  * more than the little that decides whether they shrink. Until then what was said holds. */
 static void foresee_surely(const struct outlook *o, const struct outlook_input *in, uint64_t now_ms,
@@ -276,7 +283,7 @@ static void foresee_surely(const struct outlook *o, const struct outlook_input *
 	struct foreseen other;
 
 	foresee(o, in, 1, now_ms, ret);
-	if (!o->known || o->end != OUTLOOK_GIVES_UP || ret->end == OUTLOOK_GIVES_UP)
+	if (!is_given_up(o) || ret->end == OUTLOOK_GIVES_UP)
 		return;
 	foresee(o, in, DOUBT, now_ms, &other);
 	if (!other.known || other.end != OUTLOOK_GIVES_UP)
@@ -329,6 +336,22 @@ static uint64_t apart(uint64_t a, uint64_t b)
 	return a > b ? a - b : b - a;
 }
 
+/* What a pass seems to be changes as it is seen, and what is carried with what others take: that it ends later, or
+ * is given up, is said when it has been foreseen a few times in a row. That it is not given up, or not yet, is when it
+ * has been for longer than two guests on one link take from each other in turn. */
+static bool is_too_early(struct outlook *o, const struct outlook_input *in,
+                         const struct foreseen *f, uint64_t at_ms, uint64_t now_ms)
+{
+	bool given_up = is_given_up(o), later = at_ms > o->end_at_ms;
+	bool other = f->end != o->end && f->end != OUTLOOK_GIVES_UP;
+
+	if (!o->known || in->stands_still || o->end == OUTLOOK_UNKNOWN ||
+	    outlook_left_ms(o, now_ms) <= SOON_MS ||
+	    (given_up ? !later && !other : !later || other))
+		return false;
+	return ++o->looks < (given_up ? BETTER_LOOKS : LATER_LOOKS);
+}
+
 static void say(struct outlook *o, const struct outlook_input *in, const struct foreseen *f,
                 uint64_t still_ms, uint64_t now_ms)
 {
@@ -336,27 +359,30 @@ static void say(struct outlook *o, const struct outlook_input *in, const struct 
 	uint64_t rest_ms = outlook_left_ms(o, now_ms);
 	bool was = o->known;
 
-	o->known = f->known;
-	if (!f->known)
+	if (!f->known) {
+		o->known = false;
 		return;
-	if (was && apart(at_ms, o->end_at_ms) <= WAVERS_MS + rest_ms / WAVERS_PART) {
+	}
+	if (was && (f->end == o->end || !is_given_up(o)) &&
+	    apart(at_ms, o->end_at_ms) <= WAVERS_MS + rest_ms / WAVERS_PART) {
 		o->end = f->end;
-		o->later_looks = 0;
+		o->stalled = still_ms;
+		o->looks = 0;
 		if (now_ms - o->later_ms >= LATER_SHOWN_MS)
 			o->later_why[0] = '\0';
 		return;
 	}
-	/* What a pass seems to be changes as it is seen: the same end is said to be later when it has stayed so. */
-	if (was && at_ms > o->end_at_ms && f->end == o->end && rest_ms > LATER_SOON_MS &&
-	    ++o->later_looks < LATER_LOOKS)
+	if (!still_ms && is_too_early(o, in, f, at_ms, now_ms))
 		return;
-	o->later_looks = 0;
 	if (was && at_ms > o->end_at_ms) {
 		say_why(o, in, f, still_ms, o->later_why);
 		o->later_ms = now_ms;
 	} else {
 		o->later_why[0] = '\0';
 	}
+	o->known = true;
+	o->looks = 0;
+	o->stalled = still_ms;
 	o->end = f->end;
 	o->end_at_ms = at_ms;
 	o->rate = (double)in->progress->transfer_bytes_per_s;

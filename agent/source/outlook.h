@@ -15,7 +15,8 @@
  *	       '----------------------- t    is the last one, until somebody ends it
  *
  * What is said is an end, a time that stays where it is, while what is foreseen wavers by a tenth of the rest or
- * a second. It goes later only with the reason in a sentence.
+ * a second. It goes later only with the reason in a sentence, and from one that is given up to one that is not only
+ * when that was foreseen for ten seconds: guests that share a link take from each other in turn.
  *
  * Pure: no clock, no libvirt. */
 #pragma once
@@ -65,9 +66,10 @@ struct outlook {
 	double rate, dirty;
 	bool held;
 	char later_why[OUTLOOK_WHY_BYTES];
-	uint64_t later_ms;    /* when that was said */
-	unsigned later_looks; /* in a row that have foreseen it later than is said */
-	uint32_t percent;     /* 0..99, never falls; done is for evidence to say */
+	uint64_t later_ms; /* when that was said */
+	bool stalled;      /* no byte was sent */
+	unsigned looks;   /* in a row that have foreseen another end than is said, or a later one */
+	uint32_t percent; /* 0..99, never falls; done is for evidence to say */
 };
 
 /* With each reading, after convergence_step and ladder_step. */

@@ -391,6 +391,62 @@ static void test_link_falls(void **state)
 	assert_honest(&r, 40, 1500);
 }
 
+static unsigned count_turns(const struct run *of)
+{
+	unsigned turns = 0;
+
+	for (size_t i = 1; i < of->n_said; i++)
+		turns += of->said[i].end != of->said[i - 1].end;
+	return turns;
+}
+
+/* Two guests on one link, each of which would converge alone: each writes a little more than half of what the link
+ * carries. What one of them gets swings, for seconds, and it swings above what it writes, too. */
+static void test_two_guests(void **state)
+{
+	/* Of a hundred; a reading each. */
+	static const unsigned shares[] = { 52, 55, 58, 60, 61, 61, 60, 58, 55, 51, 47, 43, 40, 38,
+		                           37, 38, 41, 45, 50, 54, 57, 62, 63, 62, 58, 52, 46, 44,
+		                           42, 39, 39, 41, 44, 49, 56, 59, 57, 53, 48, 45 };
+	static const struct guest guest = { .memory_mib = 256,
+		                            .hot_mib = 127,
+		                            .hot_s = 4.6,
+		                            .walk_mib_per_s = 0.2,
+		                            .sampled = true };
+	static struct run runs[2];
+	double link = 50;
+	uint64_t alone_ms;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		begin(&runs[i], &guest, LADDER_PLAIN, 150000);
+	for (unsigned reading = 0; reading < 240; reading++) {
+		unsigned share = reading < 4 ? 100 : shares[reading % ARRAY_SIZE(shares)];
+
+		runs[0].guest.link_mib_per_s = link * share / 100;
+		runs[1].guest.link_mib_per_s = link * (100 - share) / 100;
+		step(&runs[0]);
+		if (reading >= 4)
+			step(&runs[1]);
+	}
+	/* The first one had the link for itself for two seconds; from then on both are given up, and stay it. */
+	assert_int_equal(count_turns(&runs[0]), 1);
+	assert_int_equal(count_turns(&runs[1]), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(runs[i].outlook.end, OUTLOOK_GIVES_UP);
+		assert_honest(&runs[i], runs[i].n_said, 0);
+	}
+	/* The other one has gone: that is believed when it has been so for ten seconds. */
+	alone_ms = runs[0].now_ms;
+	runs[0].guest.link_mib_per_s = 35;
+	while (runs[0].outlook.end == OUTLOOK_GIVES_UP)
+		step(&runs[0]);
+	assert_in_range(runs[0].now_ms, alone_ms + 10000, alone_ms + 13000);
+	run(&runs[0]);
+	assert_true(runs[0].arrived);
+	assert_int_equal(count_turns(&runs[0]), 2);
+}
+
 /* It begins to write more than is carried: what was an end is none any more. */
 static void test_guest_wakes_up(void **state)
 {
@@ -431,6 +487,28 @@ static void test_stall(void **state)
 		assert_in_range(r.outlook.end_at_ms, dead_ms + CONVERGENCE_STALL_MS - 1000,
 		                dead_ms + CONVERGENCE_STALL_MS + 1000);
 	}
+}
+
+/* One that was dead for ten seconds: the first byte that is sent says that it goes on. */
+static void test_stall_ends(void **state)
+{
+	static const struct guest guest = { .memory_mib = 4096, .hot_s = 1, .link_mib_per_s = 100 };
+
+	(void)state;
+	begin(&r, &guest, LADDER_PLAIN, 150000);
+	for (unsigned i = 0; i < 10; i++)
+		step(&r);
+	for (unsigned i = 0; i < 20; i++) {
+		r.now_ms += STEP_MS;
+		judge(&r);
+		look(&r);
+	}
+	assert_int_equal(r.outlook.end, OUTLOOK_GIVES_UP);
+	step(&r);
+	assert_int_not_equal(r.outlook.end, OUTLOOK_GIVES_UP);
+	run(&r);
+	assert_true(r.arrived);
+	assert_honest(&r, 31, 1500);
 }
 
 /* Held for another one: what it waits and what it then takes; and it is said who goes first. */
@@ -497,8 +575,10 @@ int main(void)
 		cmocka_unit_test(test_ladder_pauses),
 		cmocka_unit_test(test_ladder_converges),
 		cmocka_unit_test(test_link_falls),
+		cmocka_unit_test(test_two_guests),
 		cmocka_unit_test(test_guest_wakes_up),
 		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_stall_ends),
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_disks),
 	};
