@@ -442,6 +442,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	agent->hypervisor = options->hypervisor;
 	agent->tunnels = options->tunnels ? options->tunnels : &tunnel_processes;
 	agent->boot_id = id_new();
+	*ret = NULL;
 	rc = make_directories(s, err);
 	if (rc == 0)
 		rc = open_journal(agent, &past, err);
@@ -449,6 +450,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 		free(agent);
 		return rc;
 	}
+	*ret = agent;
 	agent->highest_epoch = past.epoch;
 	agent->drain_mark = past.drain_mark;
 	fences_copy(&agent->fences, &past.fences);
@@ -473,7 +475,6 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 		rc = agent->hypervisor->ops->watch(agent->hypervisor, hypervisor_event, agent, err);
 	if (rc < 0) {
 		journal_state_deinit(&past);
-		(void)agent_stop(agent);
 		return rc;
 	}
 	target_adopt(agent, &past);
@@ -488,7 +489,6 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	coordinators_start(agent);
 	if (!options->mesh_override)
 		credentials_start(agent);
-	*ret = agent;
 	return 0;
 }
 

@@ -121,7 +121,8 @@ struct agent_options {
 	bool audit;             /* write settings->audit_file */
 };
 
-/* Opens the journal, adopts what it finds, listens and dials. */
+/* Opens the journal, adopts what it finds, listens and dials. Where that fails @ret is what there is by then, or NULL:
+ * agent_stop is next, and what it says about freeing holds. */
 int agent_start(const struct agent_options *options, struct agent **ret, struct error *err);
 
 /* Takes no new calls, and calls @drained once those that are under way have ended, or after
@@ -129,7 +130,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 void agent_drain(struct agent *agent, void (*drained)(void *context), void *context);
 /* Leaves running migrations and tunnels alone: the next agent adopts them. False: a question to libvirt has
  * not come back, and is not waited for; what it uses (hypervisor, loop) must not be freed: end the
- * process. */
+ * process. Of NULL there is nothing to wait for. */
 bool agent_stop(struct agent *agent);
 
 /* Takes note of a coordinator's epoch: -ERROR_STALE if a higher one was seen (invariant I5). A

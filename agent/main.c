@@ -63,21 +63,24 @@ static int run(const struct agent_settings *settings)
 	struct loop *loop = loop_new();
 	struct hypervisor *hypervisor;
 	struct running running = { .loop = loop };
+	struct agent *agent;
 	struct error err;
-	int status = EXIT_FAILURE;
+	int rc, status = EXIT_FAILURE;
 
 	loop_watch_signal(loop, SIGTERM, stop, &running);
 	loop_watch_signal(loop, SIGINT, stop, &running);
 	signal(SIGPIPE, SIG_IGN);
 	loop_share(loop);
 	hypervisor = hypervisor_libvirt_new(settings->libvirt_uri);
-	if (agent_start(&(struct agent_options){ .settings = settings,
-	                                         .loop = loop,
-	                                         .hypervisor = hypervisor,
-	                                         .audit = true },
-	                &running.agent, &err) < 0) {
+	rc = agent_start(&(struct agent_options){ .settings = settings,
+	                                          .loop = loop,
+	                                          .hypervisor = hypervisor,
+	                                          .audit = true },
+	                 &agent, &err);
+	if (rc < 0) {
 		log_error("%s", err.text);
 	} else {
+		running.agent = agent;
 		sd_notify(0, "READY=1");
 		log_info("agent %s of %s listens at %s", DROVER_VERSION, settings->node,
 		         settings->listen);
@@ -86,13 +89,13 @@ static int run(const struct agent_settings *settings)
 		status = EXIT_SUCCESS;
 		/* A thread may sit in libvirt's migration call for minutes. It must not be waited for,
 		 * and what it drives goes on without it: the next agent takes it up. */
-		if (source_count_active(running.agent) > 0) {
-			audit_flush(running.agent->audit);
+		if (source_count_active(agent) > 0) {
+			audit_flush(agent->audit);
 			_exit(status);
 		}
-		if (!agent_stop(running.agent))
-			_exit(status);
 	}
+	if (!agent_stop(agent))
+		_exit(status);
 	hypervisor->ops->free(hypervisor);
 	loop_free(loop);
 	return status;

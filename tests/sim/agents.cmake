@@ -1,3 +1,6 @@
+drover_test(NAME test_agent_start LABEL sim WAITS TIMEOUT 60
+	SOURCES sim/test_agent_start.c
+	LIBS drover_agent drover_hypervisor_fake)
 drover_test(NAME test_agents LABEL sim WAITS TIMEOUT 300
 	SOURCES sim/test_agents.c sim/agents_story.c sim/agents.c
 	LIBS drover_agent drover_hypervisor_fake)
