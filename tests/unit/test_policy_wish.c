@@ -176,12 +176,57 @@ static void test_wish_in_a_plan(void **state)
 	core_world_free(world);
 }
 
+static void see_off(struct core_world *world, const char *node, const char *vm)
+{
+	struct vm_state state = core_world_vm(vm, 256);
+
+	snprintf(state.state, sizeof(state.state), "shutoff");
+	core_world_see(world, node, &state);
+	core_world_wait(world, 2);
+}
+
+/* A guest that is off is said to be, and a wish is told as one. */
+static void test_words_of_an_off_guest(void **state)
+{
+	static const char *const web[] = { "web1", "web2" };
+	struct core_world *world = core_world_new();
+	const struct node *host2;
+	char text[REASON_BYTES];
+
+	(void)state;
+	core_world_host(world, "host1", 4096, web, 1);
+	core_world_host(world, "host2", 4096, web + 1, 1);
+	core_world_host(world, "host3", 4096, NULL, 0);
+	host2 = fleet_find_node(world->fleet, "host2");
+	policy_must(world, "web", POLICY_APART, true, "web1,web2", NULL);
+	assert_int_equal(policy_count_broken(world->fleet, vm_of(world, "web1"), host2, text), 1);
+	assert_string_equal(text, "host2: policy web wants it apart from web2, which is there");
+	see_off(world, "host2", "web2");
+	assert_int_equal(policy_count_broken(world->fleet, vm_of(world, "web1"), host2, text), 1);
+	assert_string_equal(
+		text,
+		"host2: policy web wants it apart from web2, which is off, but defined there");
+	policy_must(world, "web", POLICY_TOGETHER, true, "web1,web2", NULL);
+	assert_int_equal(policy_count_broken(world->fleet, vm_of(world, "web1"),
+	                                     fleet_find_node(world->fleet, "host3"), text),
+	                 1);
+	assert_string_equal(text, "host3: policy web wants it with web2, which is off, but "
+	                          "defined on host2");
+	policy_must(world, "web", POLICY_APART, false, "web1,web2", NULL);
+	assert_non_null(policy_find_bar(world->fleet, vm_of(world, "web1"), host2, text));
+	assert_string_equal(
+		text,
+		"host2: policy web keeps it apart from web2, which is off, but defined there");
+	core_world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list_is_the_count),
 		cmocka_unit_test(test_choice_by_wishes),
 		cmocka_unit_test(test_wish_in_a_plan),
+		cmocka_unit_test(test_words_of_an_off_guest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -244,6 +244,11 @@ static bool is_present(const struct fleet *fleet, const struct vm *vm, const str
 
 /* --- bars --- */
 
+static const char *keeps(const struct policy *policy)
+{
+	return policy->kept.soft ? "wants" : "keeps";
+}
+
 static bool bars_apart(const struct fleet *fleet, const struct policy *policy, const struct vm *vm,
                        const struct node *node, char *ret_text)
 {
@@ -254,11 +259,12 @@ static bool bars_apart(const struct fleet *fleet, const struct policy *policy, c
 			continue;
 		if (ret_text)
 			snprintf(ret_text, REASON_BYTES,
-			         "%s: policy %s keeps it apart from %.100s, which %s",
-			         node->kept.name, policy->kept.name, other->name,
-			         other->node != node           ? "goes there"
-			         : policy_runs_at(other, node) ? "is there"
-			                                       : "is there, though off");
+			         "%s: policy %s %s it apart from %.100s, which %s", node->kept.name,
+			         policy->kept.name, keeps(policy), other->name,
+			         other->node == node && policy_runs_at(other, node) ? "is there"
+			         : other->starts_on == node ? "is to start there"
+			         : other->node == node      ? "is off, but defined there"
+			                                    : "goes there");
 		return true;
 	}
 	return false;
@@ -288,9 +294,8 @@ static bool bars_together(const struct fleet *fleet, const struct policy *policy
 		if ((!other || !other->node) && policy_is_starting(fleet)) {
 			if (ret_text)
 				snprintf(ret_text, REASON_BYTES,
-				         "%s: policy %s keeps it with %.100s, which is not seen "
-				         "yet",
-				         node->kept.name, policy->kept.name,
+				         "%s: policy %s %s it with %.100s, which is not seen yet",
+				         node->kept.name, policy->kept.name, keeps(policy),
 				         policy_get_vm_name(fleet, policy, i));
 			return true;
 		}
@@ -298,9 +303,12 @@ static bool bars_together(const struct fleet *fleet, const struct policy *policy
 			continue;
 		if (ret_text)
 			snprintf(ret_text, REASON_BYTES,
-			         "%s: policy %s keeps it with %.100s, which %s %s", node->kept.name,
-			         policy->kept.name, other->name,
-			         other->node == place ? "is on" : "goes to", place->kept.name);
+			         "%s: policy %s %s it with %.100s, which %s %s", node->kept.name,
+			         policy->kept.name, keeps(policy), other->name,
+			         other->node != place           ? "goes to"
+			         : policy_runs_at(other, place) ? "is on"
+			                                        : "is off, but defined on",
+			         place->kept.name);
 		return true;
 	}
 	return false;
