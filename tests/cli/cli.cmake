@@ -4,6 +4,7 @@ add_executable(fake_coordinator ${CMAKE_CURRENT_LIST_DIR}/fake_coordinator.c
 	${CMAKE_CURRENT_LIST_DIR}/fake_answers.c ${CMAKE_CURRENT_LIST_DIR}/fake_policies.c)
 target_link_libraries(fake_coordinator PRIVATE drover_mesh drover_common)
 drover_command_test(NAME cli_drover LABEL unit TIMEOUT 180 COMMAND bats tests/cli/drover.bats)
+drover_command_test(NAME cli_words LABEL unit TIMEOUT 120 COMMAND bats tests/cli/words.bats)
 # One tool across restarts of the real coordinator.
 drover_test(NAME test_cli_restart LABEL unit SOURCES cli/test_cli_restart.c
 	LIBS drover_cli drover_mesh drover_common ARGS $<TARGET_FILE:drover-coordinator>)

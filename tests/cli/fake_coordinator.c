@@ -279,10 +279,21 @@ static unsigned host_number(const char *name)
 	return (unsigned)(name[4] - '0');
 }
 
-/* host2 keeps a guest, and host4 is being drained already. Of those to be shut down u2 is transient. */
+static void fill_blocker(Drover__V1__Check *blocker)
+{
+	blocker->id = S("vm/build7");
+	blocker->verdict = DROVER__V1__CHECK__VERDICT__BLOCK;
+	blocker->reason = S("HostDeviceNotLiveMigratable");
+	blocker->measured = S("PCI 0000:3b:00.0");
+	blocker->remedy = S("--leave build7, or --shutdown build7");
+}
+
+/* host2 keeps a guest, and host4 is being drained already, or, asked beforehand, has one that cannot move. Of those to be shut down u2 is transient. */
 static void drain_for_roll(struct mesh_incoming *in, const Drover__V1__DrainRequest *request)
 {
 	Drover__V1__DrainReply reply = DROVER__V1__DRAIN_REPLY__INIT;
+	Drover__V1__Check blocker = DROVER__V1__CHECK__INIT, *blockers[] = { &blocker };
+	const char *first = request->n_nodes ? request->nodes[0] : request->node;
 	struct drain d;
 
 	for (size_t i = 0; i < request->n_shut_down; i++)
@@ -296,9 +307,16 @@ static void drain_for_roll(struct mesh_incoming *in, const Drover__V1__DrainRequ
 	}
 	shut_down = request->n_shut_down > 0;
 	if (request->dry_run) {
-		drain_fill(&d, host_number(request->node), "planned");
-		d.vm[0].node = d.vm[1].node = request->node;
+		drain_fill(&d, host_number(first), "planned");
+		d.vm[0].node = S(first);
+		d.vm[1].node = request->n_nodes > 1 ? request->nodes[1] : S(first);
 		reply.drain = &d.drain;
+		if (strcmp(first, "host4") == 0) {
+			fill_blocker(&blocker);
+			reply.refused = true;
+			reply.blockers = blockers;
+			reply.n_blockers = 1;
+		}
 		mesh_reply(in, &reply.base);
 		return;
 	}
@@ -444,9 +462,13 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	shut_down = request->n_shut_down > 0;
 	drain_fill(&d, (uint64_t)(request->node[4] - '0'), "running");
 	reply.drain = &d.drain;
-	if (request->dry_run && shut_down) {
-		d.vm[1].reason = S("is asked when the others have left, and given 10 min");
+	if (request->dry_run && (shut_down || request->n_leave))
 		reply.plan_id = S("5f1d9c02a77be340");
+	if (request->dry_run && shut_down)
+		d.vm[1].reason = S("is asked when the others have left, and given 10 min");
+	if (request->dry_run && strcmp(request->reason, "no room") == 0) {
+		d.vm[1].state = S("blocked");
+		d.vm[1].target = reply.plan_id = S("");
 	}
 	/* Its build is foretold to be given up. */
 	if (request->dry_run && d.drain.number == 1 && request->by_wall_ms) {
@@ -465,11 +487,7 @@ static void handle_drain(struct mesh_incoming *in, const ProtobufCMessage *m, vo
 	fflush(stdout);
 	if (d.drain.number == 2 && !request->leave_unmovable && request->n_leave == 0 &&
 	    !shut_down) {
-		blocker.id = S("vm/build7");
-		blocker.verdict = DROVER__V1__CHECK__VERDICT__BLOCK;
-		blocker.reason = S("HostDeviceNotLiveMigratable");
-		blocker.measured = S("PCI 0000:3b:00.0");
-		blocker.remedy = S("--leave build7, or --shutdown build7");
+		fill_blocker(&blocker);
 		d.vm[1].state = S("blocked");
 		d.vm[1].target = S("");
 		d.vm[1].reason = blocker.measured;

@@ -74,7 +74,7 @@ teardown() { lab_end_test; }
 	chmod +x "$BATS_TEST_TMPDIR/hook"
 
 	run -0 drover roll host1 host2 --dry-run
-	[[ $output == *"host1: 1 guests would move"* ]]
+	[[ $output =~ host1\ +1\ +1\ +be\ emptied ]]
 	run -1 drover roll host1 host2 --hook "$BATS_TEST_TMPDIR/hook"
 	[[ $output == *"host2: the rolling operation stops here; done: host1"* ]]
 	[ "$(tr '\n' ' ' <"$log")" = "host1 host2 " ]

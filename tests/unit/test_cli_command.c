@@ -39,7 +39,7 @@ static void test_understood(void **state)
 	static const char *const orders[] = {
 		"drain host1 --leave build7 --parallel 2 -o json --timeout 90s",
 		"-o json --timeout=1m30s drain --leave=build7 --parallel 2 host1",
-		"drain -ojson --parallel=2 --leave build7 --timeout 90 -- host1",
+		"drain -ojson --parallel=2 --leave build7 --timeout 90s -- host1",
 		"evacuate host1 --leave build7 --parallel 2 -o json --timeout 90s",
 		"maintenance enter host1 --leave build7 --parallel 2 -o json --timeout 90s",
 		"maintenance -o json enter --timeout 90s host1 --leave build7 --parallel 2",
@@ -171,6 +171,11 @@ static void test_refused(void **state)
 		{ "drain host1 --timeout soon",
 		  "--timeout: \"soon\" is not a duration; write for example 150s, 1m30s or 250ms" },
 		{ "drain host1 --timeout 0", "--timeout: it must be longer than nothing" },
+		{ "token create --ttl 15", "--ttl: \"15\" has no unit; write 15s for seconds, 15m "
+		                           "for minutes, 15h for hours" },
+		{ "roll host1 --hook-timeout 1.5",
+		  "--hook-timeout: \"1.5\" has no unit; write 1.5s for seconds, 1.5m for minutes, "
+		  "1.5h for hours" },
 		{ "drain host1 --unmovable leav",
 		  "--unmovable does not know \"leav\"; did you mean \"leave\"? (it takes refuse, "
 		  "leave)" },
@@ -215,6 +220,26 @@ static void test_refused(void **state)
 	}
 }
 
+/* What was typed can be proposed again, as words of a shell, but for what it would be silly to repeat. */
+static void test_repeated(void **state)
+{
+	char *argv[] = { (char *)"drover",     (char *)"-ojson",   (char *)"drain",
+		         (char *)"host1",      (char *)"--leave",  (char *)"my guest",
+		         (char *)"--leave",    (char *)"b",        (char *)"-y",
+		         (char *)"--by=02:30", (char *)"--dry-run" };
+	struct invocation v;
+	struct error err = { 0 };
+	_cleanup_free_ char *all = NULL, *some = NULL;
+
+	(void)state;
+	assert_int_equal(command_parse(ARRAY_SIZE(argv), argv, &v, &err), 0);
+	all = command_repeat(&v, 0);
+	assert_string_equal(all, "drover drain host1 -o json --leave 'my guest' --leave b -y --by "
+	                         "02:30 --dry-run");
+	some = command_repeat(&v, OPTION_BIT(OPTION_DRY_RUN) | OPTION_BIT(OPTION_OUTPUT));
+	assert_string_equal(some, "drover drain host1 --leave 'my guest' --leave b -y --by 02:30");
+}
+
 /* Too many of anything is an error, not an overflow. */
 static void test_too_many(void **state)
 {
@@ -226,6 +251,14 @@ static void test_too_many(void **state)
 	for (size_t i = 2; i < WORDS_MAX + 3; i++)
 		argv[i] = (char *)"n";
 	assert_int_equal(command_parse(WORDS_MAX + 2, argv, &v, &err), 0);
+	assert_int_equal(command_parse(WORDS_MAX + 3, argv, &v, &err), -ERROR_TOO_LARGE);
+	argv[1] = (char *)"drain";
+	for (size_t i = 2; i < WORDS_MAX + 3; i++)
+		argv[i] = (char *)"--leave=vm";
+	assert_int_equal(command_parse(WORDS_MAX + 2, argv, &v, &err), 0);
+	assert_int_equal(command_parse(WORDS_MAX + 3, argv, &v, &err), -ERROR_TOO_LARGE);
+	for (size_t i = 2; i < WORDS_MAX + 3; i++)
+		argv[i] = (char *)"-yyyyy";
 	assert_int_equal(command_parse(WORDS_MAX + 3, argv, &v, &err), -ERROR_TOO_LARGE);
 }
 
@@ -368,7 +401,7 @@ int main(void)
 		cmocka_unit_test(test_refused),     cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_environment), cmocka_unit_test(test_help),
 		cmocka_unit_test(test_help_family), cmocka_unit_test(test_words_stay_apart),
-		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_rows),        cmocka_unit_test(test_repeated),
 	};
 
 	unsetenv("DROVER_SERVER");

@@ -347,7 +347,7 @@ static void test_refusal(void **state)
 	reply.blockers = blockers;
 	reply.n_blockers = 1;
 	screen_init(&s);
-	drain_refusal_print(&s.o, "host1", "host1", &reply, false);
+	drain_refusal_print(&s.o, "host1", "drover drain host1", &reply, false);
 	assert_screen(&s, "drover: host1 cannot be emptied: build7 cannot move "
 	                  "(HostDeviceNotLiveMigratable: PCI 0000:3b:00.0)\n"
 	                  "  leave it running     drover drain host1 --leave build7\n"
@@ -356,20 +356,21 @@ static void test_refusal(void **state)
 	screen_deinit(&s);
 	reply.n_blockers = 2;
 	screen_init(&s);
-	drain_refusal_print(&s.o, "host1", "host1", &reply, true);
+	drain_refusal_print(&s.o, "host1", "drover drain host1", &reply, true);
 	assert_screen(&s, "drover: would refuse: host1 cannot be emptied: 2 guests cannot move\n"
 	                  "  build7               HostDeviceNotLiveMigratable: PCI 0000:3b:00.0\n"
 	                  "  $(reboot)            no host has 64 GiB free\n"
 	                  "  what would help      free memory on host2\n"
 	                  "  leave them running   drover drain host1 --leave build7 --leave "
-	                  "'$(reboot)'\n"
-	                  "  or all such guests   drover drain host1 --unmovable leave\n"
+	                  "'$(reboot)' --dry-run\n"
+	                  "  or all such guests   drover drain host1 --unmovable leave "
+	                  "--dry-run\n"
 	                  "  details              drover explain vm/build7\n");
 	screen_deinit(&s);
 	reply.n_blockers = 0;
 	reply.refusal = S("host1 is the only node");
 	screen_init(&s);
-	drain_refusal_print(&s.o, "host1", "host1", &reply, false);
+	drain_refusal_print(&s.o, "host1", "drover drain host1", &reply, false);
 	assert_screen(&s, "drover: host1 cannot be emptied: host1 is the only node\n");
 	screen_deinit(&s);
 }

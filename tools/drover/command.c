@@ -145,7 +145,11 @@ static int take_option(struct parser *p, const struct option *option, const char
 			                 option->argument);
 		value = p->argv[++p->at];
 	}
+	if (p->result->n_given == GIVEN_MAX)
+		return error_set(err, ERROR_TOO_LARGE, "more than %d options", GIVEN_MAX);
 	p->given |= OPTION_BIT(option->id);
+	p->result->given[p->result->n_given].option = option;
+	p->result->given[p->result->n_given++].value = value;
 	return option_set(&p->result->options, option, value, err);
 }
 
@@ -335,25 +339,34 @@ static int apply_environment(struct parser *p, struct error *err)
 	return 0;
 }
 
-static int check_together(const struct parser *p, struct error *err)
+int command_check_address(const struct options *o, const char *address, const char *of,
+                          struct error *err)
 {
-	const struct options *o = &p->result->options;
-	bool tcp = strncmp(o->server, "tcp://", 6) == 0;
+	bool tcp = strncmp(address, "tcp://", 6) == 0;
+	_cleanup_free_ char *shown = text_escape(address, false);
 
-	if (!tcp && strncmp(o->server, "ipc://", 6) != 0) {
-		_cleanup_free_ char *shown = text_escape(o->server, false);
-
+	if (!tcp && strncmp(address, "ipc://", 6) != 0)
 		return error_set(err, ERROR_INVALID,
-		                 "\"%s\" is not an address of a coordinator; write "
-		                 "ipc:///PATH or tcp://HOST:PORT",
-		                 shown);
-	}
-	if (tcp && (current(p)->options & OPTION_BIT(OPTION_SERVER)) &&
-	    (!o->ca || !o->cert || !o->key))
+		                 "\"%s\" is not an address of %s; write ipc:///PATH or "
+		                 "tcp://HOST:PORT",
+		                 shown, of);
+	if (tcp && (!o->ca || !o->cert || !o->key))
 		return error_set(err, ERROR_INVALID,
 		                 "%s needs your operator certificate: --ca, --cert and --key, or "
 		                 "DROVER_CA, DROVER_CERT and DROVER_KEY",
-		                 o->server);
+		                 shown);
+	return 0;
+}
+
+static int check_together(const struct parser *p, struct error *err)
+{
+	const struct options *o = &p->result->options;
+	int rc = 0;
+
+	if (current(p)->options & OPTION_BIT(OPTION_SERVER))
+		rc = command_check_address(o, o->server, "a coordinator", err);
+	if (rc < 0)
+		return rc;
 	if (o->dry_run && o->detach)
 		return error_set(err, ERROR_INVALID,
 		                 "--dry-run and --detach exclude each other: nothing is started");
@@ -369,6 +382,34 @@ static int check_together(const struct parser *p, struct error *err)
 		                 "--follow has no end, so it cannot be one JSON document; use "
 		                 "-o jsonl");
 	return 0;
+}
+
+char *command_repeat(const struct invocation *invocation, unsigned __int128 without)
+{
+	char *text = xasprintf("drover %s", invocation->command->name);
+
+	for (size_t i = 0; i < invocation->words.count; i++) {
+		_cleanup_free_ char *word = text_shell_word(invocation->words.items[i]);
+		_cleanup_free_ char *shorter = text;
+
+		text = xasprintf("%s %s", shorter, word);
+	}
+	for (size_t i = 0; i < invocation->n_given; i++) {
+		const struct option *option = invocation->given[i].option;
+		const char *value = invocation->given[i].value;
+		_cleanup_free_ char *word = value ? text_shell_word(value) : xstrdup("");
+		_cleanup_free_ char *shorter = text;
+
+		if (without & OPTION_BIT(option->id)) {
+			text = take_pointer(shorter);
+			continue;
+		}
+		text = option->letter ? xasprintf("%s -%c%s%s", shorter, option->letter,
+		                                  value ? " " : "", word)
+		                      : xasprintf("%s --%s%s%s", shorter, option->name,
+		                                  value ? " " : "", word);
+	}
+	return text;
 }
 
 int command_parse(int argc, char *const *argv, struct invocation *ret, struct error *err)

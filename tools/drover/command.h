@@ -81,6 +81,7 @@ enum option_id {
 	OPTION_MIGRATION_INTERFACE,
 	OPTION_MIGRATION_NETWORK,
 	OPTION_COORDINATOR_ONLY,
+	OPTION_TOKEN_NODE,
 	OPTION_TTL,
 	OPTION_USES,
 	OPTION_LIFE,
@@ -222,11 +223,18 @@ struct command {
 	enum exit_code (*run)(const struct invocation *invocation);
 };
 
+#define GIVEN_MAX (3 * WORDS_MAX)
+
 /* What was typed. */
 struct invocation {
 	const struct command *command;
 	struct options options;
 	struct word_list words; /* after the command */
+	struct {
+		const struct option *option;
+		const char *value; /* NULL of a flag */
+	} given[GIVEN_MAX];        /* the options of the command line, as they stood there */
+	size_t n_given;
 };
 
 #define OPTION_BIT(id) ((unsigned __int128)1 << (id))
@@ -235,6 +243,14 @@ struct invocation {
  * one, what was probably meant; @ret->command is then the command as far as it was understood, or
  * NULL. */
 int command_parse(int argc, char *const *argv, struct invocation *ret, struct error *err);
+
+/* The command as it was typed, as words of a shell, without the options in @without: for a command that is
+ * proposed to the reader. Owned. */
+char *command_repeat(const struct invocation *invocation, unsigned __int128 without);
+
+/* Whether @address can be asked, with the certificate that @options have; @of: "a coordinator". */
+int command_check_address(const struct options *options, const char *address, const char *of,
+                          struct error *err);
 
 /* The row called @name, aliases resolved; NULL when there is none. */
 const struct command *command_find(const char *name);

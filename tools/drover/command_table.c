@@ -239,7 +239,7 @@ static const struct command commands[] = {
 	  .options = ASKS | O(OUTPUT) | O(QUIET) | O(DRY_RUN) | O(SELECTOR) | O(HOOK) |
 		     O(MAX_UNAVAILABLE) | O(HOOK_TIMEOUT) | O(READY_TIMEOUT) | O(RESTART) |
 		     O(SHUTDOWN) | O(SHUTDOWN_TIMEOUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON),
-	  .formats = F(TABLE) | F(JSONL), .group = ACT, .run = roll_run,
+	  .formats = WATCHABLE, .group = ACT, .run = roll_run,
 	  .completion = COMPLETE_NODES,
 	  .summary = "host by host: empty it, run a hook, wait until it is ready, bring its guests back",
 	  .description = "For updates and reboots of many hosts. Each host is drained; the hook runs on "
@@ -255,8 +255,11 @@ static const struct command commands[] = {
 			 "each host is, is kept as its label roll/ID until all are done. A hook that ended "
 			 "well does not run again. A hook that reboots the host should not end before the "
 			 "host goes down. Its output is on stderr, its "
-			 "input is empty (/dev/null); with -o jsonl each step is an object "
-			 "on stdout.\n\n"
+			 "input is empty (/dev/null). With -o jsonl each step is an object "
+			 "on stdout, with -o json all of it is one, at the end.\n\n"
+			 "A dry run shows each host's turn: how many of its guests would move, be shut "
+			 "down, have no place, or are foretold to be given up. Its status is 4 if one "
+			 "of the hosts would not become empty.\n\n"
 			 "Ctrl-C ends the hook and stops. Guests with no place, or hosts in each other's "
 			 "way: see drover drain. The status is that of the step that failed.",
 	  .examples = "drover roll -l rack=a --hook 'ssh root@$DROVER_NODE /root/update-and-reboot'\n"
@@ -441,7 +444,7 @@ static const struct command commands[] = {
 		      "drover init --cluster lab7 --address 10.0.0.5 --migration-network 10.9.0.0/24 "
 		      "--coordinator-only" },
 	{ .name = "token create", .arguments = "", .group = SETUP, .run = token_create_run,
-	  .options = HOST | O(NODE) | O(TTL) | O(USES),
+	  .options = HOST | O(TOKEN_NODE) | O(TTL) | O(USES),
 	  .summary = "make a token that lets a host join",
 	  .description = "On the host where the cluster was made, as root. The token is printed, alone on "
 			 "stdout, and kept as a hash only. It is good for one host within three hours, "
@@ -612,6 +615,8 @@ static const struct command commands[] = {
 	  .formats = SHOWABLE, .group = MORE, .run = version_run, .summary = "print the version" },
 	{ .name = "__man", .arguments = "[COMMAND]", .words_max = 2, .run = man_run,
 	  .summary = "print the source of a man page" },
+	{ .name = "__commands", .arguments = "", .run = commands_run,
+	  .summary = "print the names of all commands that people use" },
 	{ .name = "__complete", .arguments = "KIND", .words_min = 1, .words_max = 1,
 	  .options = O(SERVER) | O(CA) | O(CERT) | O(KEY), .run = complete_run,
 	  .summary = "print names for the shell's completion" },

@@ -56,4 +56,5 @@ enum exit_code audit_run(const struct invocation *invocation);
 enum exit_code version_run(const struct invocation *invocation);
 enum exit_code completion_run(const struct invocation *invocation);
 enum exit_code man_run(const struct invocation *invocation);
+enum exit_code commands_run(const struct invocation *invocation);
 enum exit_code complete_run(const struct invocation *invocation);

@@ -27,8 +27,15 @@ struct drained {
 	const char *selector;
 	char *words;   /* "host1 and host2", "the nodes with rack=a"; owned */
 	char *command; /* "host1 host2", "-l rack=a"; owned */
+	char *again; /* "drover drain host1 --leave db1": what was typed, but for how it is shown; owned */
 	uint64_t by_wall_ms;
 };
+
+/* What is no part of what is asked for. */
+#define SHOWN                                                                                  \
+	(OPTION_BIT(OPTION_DRY_RUN) | OPTION_BIT(OPTION_OUTPUT) | OPTION_BIT(OPTION_QUIET) |   \
+	 OPTION_BIT(OPTION_COLOR) | OPTION_BIT(OPTION_NO_HEADERS) | OPTION_BIT(OPTION_BYTES) | \
+	 OPTION_BIT(OPTION_NO_INPUT) | OPTION_BIT(OPTION_PLAN))
 
 /* Whether a person is there to answer. */
 static bool can_ask(const struct session *s)
@@ -139,7 +146,8 @@ static void say_exactly(struct session *s, const struct drained *d, const char *
 	session_say(s, "Why so: drover explain plan/%s", plan_id);
 }
 
-/* The command that does without those that have no destination. */
+/* The commands that do without those that have no destination: the first shows the plan of the others, with
+ * an id, the second moves them. */
 static void say_without(struct session *s, const struct drained *d, const Drover__V1__Drain *drain)
 {
 	_cleanup_free_ char *flags = xstrdup("");
@@ -154,7 +162,8 @@ static void say_without(struct session *s, const struct drained *d, const Drover
 		free(flags);
 		flags = longer;
 	}
-	session_say(s, "  to move the others and end there   drover drain %s%s", d->command, flags);
+	session_say(s, "  plan of the others   %s%s --dry-run", d->again, flags);
+	session_say(s, "  move the others      %s%s", d->again, flags);
 }
 
 static enum exit_code show_plan(struct session *s, const struct drained *d,
@@ -177,7 +186,7 @@ static enum exit_code show_plan(struct session *s, const struct drained *d,
 	}
 	fflush(s->out.file);
 	if (reply->refused) {
-		drain_refusal_print(&s->err, d->words, d->command, reply, true);
+		drain_refusal_print(&s->err, d->words, d->again, reply, true);
 		return EXIT_REFUSED;
 	}
 	/* Such a drain would be taken: it waits for room and says for what. But who asks beforehand
@@ -293,7 +302,7 @@ static enum exit_code drain(struct session *s, const struct drained *d)
 			error_set(&err, ERROR_PROTOCOL, "the coordinator answered without a drain");
 			return fail_drain(s, d, &err);
 		}
-		drain_refusal_print(&s->err, d->words, d->command, reply, false);
+		drain_refusal_print(&s->err, d->words, d->again, reply, false);
 		if (request.leave_unmovable || reply->n_blockers == 0 ||
 		    s->options->unmovable == UNMOVABLE_REFUSE || !can_ask(s) ||
 		    !ask_to_leave(s, d->words, reply->n_blockers))
@@ -342,6 +351,7 @@ static enum exit_code read_drained(struct session *s, const struct word_list *wo
 		        "rack=a\n  which there are   drover nodes\n");
 		return EXIT_USAGE;
 	}
+	ret->again = command_repeat(s->invocation, SHOWN);
 	if (ret->count) {
 		ret->words = join(ret, ", ", " and ", false);
 		ret->command = join(ret, " ", " ", true);
@@ -376,5 +386,6 @@ enum exit_code drain_run(const struct invocation *invocation)
 	}
 	free(drained.words);
 	free(drained.command);
+	free(drained.again);
 	return code;
 }

@@ -79,8 +79,8 @@ static void print_option(FILE *to, const struct command *command, const struct o
 	char text[64];
 
 	format_option(option, text, sizeof(text));
-	fprintf(to, "  %s%-*s  ", option->letter ? "" : "    ", option->letter ? 22 : 18, text);
-	print_wrapped(to, help, 26, 26);
+	fprintf(to, "  %s%-*s  ", option->letter ? "" : "    ", option->letter ? 30 : 26, text);
+	print_wrapped(to, help, 34, 34);
 }
 
 void help_print_usage(FILE *to, const struct command *command)
@@ -89,7 +89,12 @@ void help_print_usage(FILE *to, const struct command *command)
 	        command->arguments, command->options ? " [options]" : "");
 }
 
-static const char *const connection_note = "common to all commands that ask the coordinator";
+static const char *common_note(const struct command *command)
+{
+	if (command->options & OPTION_BIT(OPTION_SERVER))
+		return "common to all commands that ask the coordinator";
+	return "common to all commands";
+}
 
 static bool is_common(enum option_id id)
 {
@@ -104,6 +109,45 @@ static void print_options(FILE *to, const struct command *command, bool common)
 	for (size_t i = 0; i < n; i++) {
 		if ((command->options & OPTION_BIT(all[i].id)) && is_common(all[i].id) == common)
 			print_option(to, command, &all[i]);
+	}
+}
+
+/* What is written for an argument that has units: once, below the options that take it. */
+static const struct {
+	const char *argument, *help;
+} units[] = {
+	{ "DUR", "a number with its unit: 500ms, 90s, 15m, 1h30m, 2d; one without is refused" },
+	{ "RATE", "bits or bytes a second: 2Gbit/s, 500Mbit/s, 64MiB/s" },
+	{ "SIZE", "8GiB, 512MiB; 8G is 8 000 000 000 bytes" },
+	{ "TIME",
+	  "02:30 (the next one, as this machine's clock has it), \"2026-11-22 02:30\", or from "
+	  "now on: 45m, 2h" },
+};
+
+/* @command: NULL, any. */
+static bool takes_argument(const struct command *command, const char *argument)
+{
+	size_t n;
+	const struct option *all = command_get_options(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if ((!command || (command->options & OPTION_BIT(all[i].id))) && all[i].argument &&
+		    strcmp(all[i].argument, argument) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void print_units(FILE *to, const struct command *command)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (!takes_argument(command, units[i].argument))
+			continue;
+		fprintf(to, "%s  %-30s  ", first ? "\nhow to write it\n" : "", units[i].argument);
+		print_wrapped(to, units[i].help, 34, 34);
+		first = false;
 	}
 }
 
@@ -122,8 +166,9 @@ static void print_command(FILE *to, const struct command *command)
 	if (command->options & ~OPTION_BIT(OPTION_HELP)) {
 		fputs("\noptions\n", to);
 		print_options(to, command, false);
-		fprintf(to, "\n%s\n", connection_note);
+		fprintf(to, "\n%s\n", common_note(command));
 		print_options(to, command, true);
+		print_units(to, command);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!all[i].alias_of || strcmp(all[i].alias_of, command->name) != 0)
@@ -233,6 +278,17 @@ static void scdoc_option(FILE *to, const struct command *command, const struct o
 	fputs("\n\n", to);
 }
 
+static void scdoc_units(FILE *to, const struct command *command)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (!takes_argument(command, units[i].argument))
+			continue;
+		fprintf(to, "_%s_\n\t", units[i].argument);
+		put_scdoc(to, units[i].help);
+		fputs("\n\n", to);
+	}
+}
+
 static void scdoc_exit_status(FILE *to)
 {
 	const char *text;
@@ -265,6 +321,7 @@ static void scdoc_command(FILE *to, const struct command *command)
 		if (command->options & OPTION_BIT(all[i].id))
 			scdoc_option(to, command, &all[i]);
 	}
+	scdoc_units(to, command);
 	scdoc_exit_status(to);
 	if (command->examples)
 		fprintf(to, "# EXAMPLES\n\n```\n%s\n```\n\n", command->examples);
@@ -296,6 +353,7 @@ static void scdoc_overview(FILE *to)
 	fputs("# OPTIONS\n\nEach command takes those that its own page lists.\n\n", to);
 	for (size_t i = 0; i < n_options; i++)
 		scdoc_option(to, NULL, &options[i]);
+	scdoc_units(to, NULL);
 	scdoc_exit_status(to);
 	fputs("# ENVIRONMENT\n\n", to);
 	for (size_t i = 0; i < n_options; i++) {
@@ -361,6 +419,19 @@ enum exit_code help_run(const struct invocation *invocation)
 enum exit_code man_run(const struct invocation *invocation)
 {
 	return run_for_named(invocation, help_print_scdoc);
+}
+
+enum exit_code commands_run(const struct invocation *invocation)
+{
+	size_t n;
+	const struct command *all = command_get_all(&n);
+
+	(void)invocation;
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].group)
+			puts(all[i].name);
+	}
+	return EXIT_DONE;
 }
 
 enum exit_code version_run(const struct invocation *invocation)

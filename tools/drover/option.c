@@ -70,9 +70,29 @@ int option_check_text(const char *what, const char *value, struct error *err)
 	return 0;
 }
 
-static bool has_unit(const char *value)
+/* A bare number is refused: of a pause it may be meant in milliseconds, as virsh takes it, of a token's
+ * time in minutes. */
+static int set_duration(const struct option *option, const char *value, uint64_t *ret_ms,
+                        struct error *err)
 {
-	return value[strcspn(value, "abcdefghijklmnopqrstuvwxyz")];
+	bool has_unit = value[strcspn(value, "abcdefghijklmnopqrstuvwxyz")];
+	uint64_t ms = 0;
+	int rc = units_parse_duration(value, &ms, err);
+
+	if (rc < 0)
+		return rc;
+	if (ms == 0)
+		return error_set(err, ERROR_INVALID, "it must be longer than nothing");
+	if (!has_unit && option->id == OPTION_MAX_DOWNTIME)
+		return error_set(err, ERROR_INVALID,
+		                 "\"%s\" has no unit; write for example 500ms or 2s", value);
+	if (!has_unit)
+		return error_set(err, ERROR_INVALID,
+		                 "\"%s\" has no unit; write %ss for seconds, %sm for minutes, %sh "
+		                 "for hours",
+		                 value, value, value, value);
+	*ret_ms = ms;
+	return 0;
 }
 
 int option_set(struct options *options, const struct option *option, const char *value,
@@ -108,20 +128,9 @@ int option_set(struct options *options, const struct option *option, const char 
 	case OPTION_NUMBER:
 		rc = set_number(value, field, err);
 		break;
-	case OPTION_DURATION: {
-		uint64_t ms = 0;
-
-		rc = units_parse_duration(value, &ms, err);
-		/* Of a pause a bare number may be meant in milliseconds, as virsh takes it. */
-		if (rc == 0 && option->id == OPTION_MAX_DOWNTIME && !has_unit(value))
-			rc = error_set(err, ERROR_INVALID,
-			               "\"%s\" has no unit; write for example 500ms or 2s", value);
-		if (rc == 0 && ms == 0)
-			rc = error_set(err, ERROR_INVALID, "it must be longer than nothing");
-		if (rc == 0)
-			*(uint64_t *)field = ms;
+	case OPTION_DURATION:
+		rc = set_duration(option, value, field, err);
 		break;
-	}
 	case OPTION_RATE: {
 		uint64_t rate = 0;
 

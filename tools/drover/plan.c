@@ -328,36 +328,45 @@ static char *blocker_reason(const struct output *o, const Drover__V1__Check *che
 	return text_escape(text, o->ascii);
 }
 
-/* "  leave it running     drover drain host1 --leave build7" */
-static void print_leave(const struct output *o, const char *command,
-                        const Drover__V1__DrainReply *reply)
+/* " --leave build7 --leave build8", of those that may be shut down only; escaped. Owned. */
+static char *flags_of(const struct output *o, const Drover__V1__DrainReply *reply, const char *flag,
+                      bool only_shut_down)
 {
-	_cleanup_free_ char *node_word = text_escape(command, o->ascii);
+	char *flags = xstrdup("");
+
+	for (size_t i = 0; i < reply->n_blockers; i++) {
+		_cleanup_free_ char *word = text_shell_word(blocker_name(reply->blockers[i]));
+		_cleanup_free_ char *shown = text_escape(word, o->ascii);
+		_cleanup_free_ char *shorter = NULL;
+
+		if (only_shut_down && !strstr(reply->blockers[i]->remedy, "--shutdown "))
+			continue;
+		shorter = flags;
+		flags = xasprintf("%s %s %s", shorter, flag, shown);
+	}
+	return flags;
+}
+
+/* "  leave it running     drover drain host1 --leave build7". @would: the same as a dry run, which shows the
+ * plan of the others. */
+static void print_leave(const struct output *o, const char *command,
+                        const Drover__V1__DrainReply *reply, bool would)
+{
+	_cleanup_free_ char *shown = text_escape(command, o->ascii);
+	_cleanup_free_ char *leave = flags_of(o, reply, "--leave", false);
+	_cleanup_free_ char *shut_down = flags_of(o, reply, "--shutdown", true);
+	const char *dry = would ? " --dry-run" : "";
 	size_t n = 0;
 
-	fprintf(o->file, "  %-18s   drover drain %s",
-	        reply->n_blockers == 1 ? "leave it running" : "leave them running", node_word);
-	for (size_t i = 0; i < reply->n_blockers; i++) {
-		_cleanup_free_ char *word = text_shell_word(blocker_name(reply->blockers[i]));
-		_cleanup_free_ char *shown = text_escape(word, o->ascii);
-
-		fprintf(o->file, " --leave %s", shown);
-	}
-	fprintf(o->file, "\n  or all such guests   drover drain %s --unmovable leave\n", node_word);
 	for (size_t i = 0; i < reply->n_blockers; i++)
 		n += strstr(reply->blockers[i]->remedy, "--shutdown ") != NULL;
-	if (!n)
-		return;
-	fprintf(o->file, "  %-18s   drover drain %s", n == 1 ? "shut it down" : "shut them down",
-	        node_word);
-	for (size_t i = 0; i < reply->n_blockers; i++) {
-		_cleanup_free_ char *word = text_shell_word(blocker_name(reply->blockers[i]));
-		_cleanup_free_ char *shown = text_escape(word, o->ascii);
-
-		if (strstr(reply->blockers[i]->remedy, "--shutdown "))
-			fprintf(o->file, " --shutdown %s", shown);
-	}
-	fputc('\n', o->file);
+	fprintf(o->file, "  %-18s   %s%s%s\n",
+	        reply->n_blockers == 1 ? "leave it running" : "leave them running", shown, leave,
+	        dry);
+	fprintf(o->file, "  or all such guests   %s --unmovable leave%s\n", shown, dry);
+	if (n)
+		fprintf(o->file, "  %-18s   %s%s%s\n", n == 1 ? "shut it down" : "shut them down",
+		        shown, shut_down, dry);
 }
 
 /* The coordinator's own words, line by line: nobody but it knows of which nodes they are. */
@@ -416,7 +425,7 @@ void drain_refusal_print(const struct output *o, const char *node, const char *c
 		if (*remedy && strncmp(remedy, "--leave ", 8) != 0)
 			fprintf(o->file, "  what would help      %s\n", remedy);
 	}
-	print_leave(o, command, reply);
+	print_leave(o, command, reply, would);
 	fprintf(o->file, "  details              drover explain vm/%s\n", first_shown);
 }
 

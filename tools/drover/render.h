@@ -65,7 +65,7 @@ size_t drain_plan_count_blocked(const Drover__V1__Drain *drain);
 /* Guests that have one, and are foretold to be given up on their way. */
 size_t drain_plan_count_endless(const Drover__V1__Drain *drain);
 /* Why a drain was refused, with the flags that allow going on. @node: what is drained, in a sentence;
- * @command: the same, as it was given. @would: a dry run. */
+ * @command: what was typed, without how it is shown: "drover drain host1". @would: a dry run. */
 void drain_refusal_print(const struct output *o, const char *node, const char *command,
                          const Drover__V1__DrainReply *reply, bool would);
 void migrate_refusal_print(const struct output *o, const char *vm,

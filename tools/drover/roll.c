@@ -9,47 +9,15 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
-#include "common/clock.h"
-#include "proto/json.h"
 #include "tools/drover/commands.h"
 #include "tools/drover/text.h"
 #include "tools/drover/undrain.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HOOK_TIMEOUT_MS  (60 * 60 * 1000)
 #define READY_TIMEOUT_MS (30 * 60 * 1000)
-
-void roll_tell(const struct roll *roll, const char *node, const char *event, const char *format,
-               ...)
-{
-	_cleanup_free_ char *text = NULL;
-	char when[CLOCK_TEXT_BYTES];
-	uint64_t wall_ms = clock_wall_ms();
-	FILE *to = roll->s->out.file;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		abort();
-	va_end(args);
-	if (roll->s->out.format != OUTPUT_JSONL) {
-		session_say(roll->s, "%s %s: %s", clock_format_wall(wall_ms, when), node, text);
-		return;
-	}
-	fprintf(to, "{\"wallMs\":%llu,\"roll\":", (unsigned long long)wall_ms);
-	json_write_string(to, roll->label);
-	fputs(",\"node\":", to);
-	json_write_string(to, node);
-	fputs(",\"event\":", to);
-	json_write_string(to, event);
-	fputs(",\"text\":", to);
-	json_write_string(to, text);
-	fputs("}\n", to);
-	fflush(to);
-}
 
 static size_t count_stage(const struct roll *roll, enum roll_stage stage)
 {
@@ -195,7 +163,7 @@ static enum exit_code run_all(struct roll *roll)
 	if (count_stage(roll, ROLL_NOT_BEGUN) < roll->count) {
 		_cleanup_free_ char *done = list_stage(roll, ROLL_DONE);
 
-		roll_tell(roll, roll->hosts[0].name, "goes-on",
+		roll_tell(roll, "", "goes-on",
 		          "%s goes on where it stopped%s%s; to begin anew: --restart", roll->label,
 		          *done ? "; done already: " : "", done);
 	}
@@ -207,31 +175,8 @@ static enum exit_code run_all(struct roll *roll)
 	}
 	code = roll_state_forget(roll);
 	if (code == EXIT_DONE)
-		roll_tell(roll, roll->hosts[0].name, "completed", "all %zu nodes are done",
-		          roll->count);
+		roll_tell(roll, "", "completed", "all %zu nodes are done", roll->count);
 	return code;
-}
-
-/* Each group as things are now: those before it are back by then. */
-static enum exit_code plan_all(struct roll *roll)
-{
-	struct roll_host *group[WORDS_MAX];
-	enum exit_code worst = EXIT_DONE;
-	size_t n = 0;
-
-	for (size_t i = 0; i < roll->count; i++) {
-		enum exit_code code = EXIT_DONE;
-
-		if (roll->hosts[i].stage == ROLL_NOT_BEGUN || roll->hosts[i].stage == ROLL_DRAINING)
-			group[n++] = &roll->hosts[i];
-		if (n && (n == group_size(roll) || i + 1 == roll->count)) {
-			code = roll_plan(roll, group, n);
-			n = 0;
-		}
-		if (code != EXIT_DONE)
-			worst = code;
-	}
-	return worst;
 }
 
 /* Of all, before anything is begun: better now than at the tenth host. */
@@ -265,7 +210,10 @@ static enum exit_code run(struct session *s, const struct word_list *words)
 	if (code == EXIT_DONE && !s->options->dry_run)
 		code = roll_guests_check(&roll);
 	if (code == EXIT_DONE)
-		code = s->options->dry_run ? plan_all(&roll) : run_all(&roll);
+		code = s->options->dry_run ? roll_plan(&roll, group_size(&roll)) : run_all(&roll);
+	if (roll.count && s->out.format == OUTPUT_JSON)
+		roll_print_json(&roll, code);
+	roll_print_deinit(&roll);
 	roll_guests_deinit(&roll);
 	roll_state_deinit(&roll);
 	return code;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What "drover roll" is made of: the steps of one host (roll_steps.c), the hook (roll_hook.c), who
- * has come how far, which is kept as labels of the hosts (roll_state.c), and guests that are shut down
- * meanwhile (roll_guests.c). */
+ * has come how far, which is kept as labels of the hosts (roll_state.c), guests that are shut down
+ * meanwhile (roll_guests.c), the dry run (roll_plan.c), and what is said of all that (roll_print.c). */
 #pragma once
 
 #include "tools/drover/session.h"
@@ -17,6 +17,13 @@ enum roll_stage {
 	ROLL_STAGES
 };
 
+/* What a dry run says of a host's turn. */
+struct roll_turn {
+	unsigned number; /* from 1; 0: it has none any more */
+	size_t moves, shut_down, no_place, given_up;
+	char *refusal; /* owned; NULL: it would begin */
+};
+
 struct roll_host {
 	const char *name; /* borrowed */
 	enum roll_stage stage;
@@ -24,6 +31,7 @@ struct roll_host {
 	pid_t hook;     /* 0 = none runs */
 	bool hook_done; /* it has ended well */
 	bool refused;   /* it has, but the coordinator does not take that */
+	struct roll_turn turn;
 };
 
 struct roll {
@@ -36,17 +44,29 @@ struct roll {
 	Drover__V1__NodeList *list; /* owned; as it was at the start */
 	const char *failed_node;    /* where it stopped */
 	char *shut_down[WORDS_MAX]; /* owned: the uuids of the guests that --shutdown names */
+	FILE *steps;                /* private to roll_print.c, like the next three */
+	char *steps_text;
+	size_t steps_bytes, n_steps;
 };
 
-/* Tells: a line for people on stderr; with -o jsonl an object on stdout. @event: "drained". */
-void roll_tell(const struct roll *roll, const char *node, const char *event, const char *format,
-               ...) __attribute__((format(printf, 4, 5)));
+/* --- roll_print.c --- */
+
+/* Tells: a line for people on stderr; with -o jsonl an object on stdout, with -o json one of the object at the
+ * end. @event: "drained". @node: "", it is of all. */
+void roll_tell(struct roll *roll, const char *node, const char *event, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* With -o jsonl: one object. @text: the same in words. */
+void roll_print_turn(const struct roll *roll, const struct roll_host *host, const char *text);
+/* The whole of it; @code: how it ended. */
+void roll_print_json(struct roll *roll, enum exit_code code);
+void roll_print_deinit(struct roll *roll);
 
 /* --- roll_state.c --- */
 
 /* Which hosts are meant, and how far each is. EXIT_DONE, or it has said what is wrong. */
 enum exit_code roll_state_load(struct roll *roll, const struct word_list *words);
 void roll_state_deinit(struct roll *roll);
+const char *roll_stage_name(enum roll_stage stage);
 /* ROLL_NOT_BEGUN takes the label away. */
 enum exit_code roll_state_save(struct roll *roll, struct roll_host *host, enum roll_stage stage);
 /* The hook of @host has ended well, which must not get lost: neither Ctrl-C nor --timeout ends the call,
@@ -75,12 +95,18 @@ struct roll_patience {
 	size_t left;
 };
 bool roll_is_stuck(struct roll_patience *p, bool blocked, size_t left, uint64_t now_ms);
-enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count); /* dry run */
 enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host);
 
 /* What a drain of the hosts of the group is asked for; else it has said what is wrong. */
 enum exit_code roll_ask_drain(struct roll *roll, struct roll_host **group, size_t count,
                               bool dry_run, Drover__V1__DrainReply **ret_reply);
+
+/* --- roll_plan.c --- */
+
+/* The dry run: EXIT_DONE, or EXIT_REFUSED if one of the hosts would not become empty. */
+enum exit_code roll_plan(struct roll *roll, size_t group_size);
+/* Why the drain of a group is refused, with the guests in the way: may have several lines. Owned. */
+char *roll_describe_refusal(const Drover__V1__DrainReply *reply);
 
 /* --- roll_guests.c --- */
 

@@ -192,12 +192,18 @@ static void look_at(struct roll *roll, struct roll_host *host, uint64_t elapsed_
 /* They are asked to end. */
 static void stop_all(struct roll *roll, struct roll_host **group, size_t count, bool interrupted)
 {
-	const char *why = client_is_overdue(roll->s->client) ? "--timeout" : "--hook-timeout";
+	bool overdue = client_is_overdue(roll->s->client);
+	char text[OUTPUT_TEXT_BYTES];
 
 	for (size_t i = 0; i < count && !interrupted; i++) {
 		if (group[i]->hook)
 			roll_tell(roll, group[i]->name, "hook-timeout",
-			          "the hook has not ended in time (%s) and is asked to end", why);
+			          "the hook has not ended in time (%s %s) and is asked to end",
+			          overdue ? "--timeout" : "--hook-timeout",
+			          output_duration(&roll->s->err,
+			                          overdue ? roll->s->options->timeout_ms
+			                                  : roll->hook_timeout_ms,
+			                          text));
 	}
 	signal_all(group, count, interrupted ? SIGINT : SIGTERM);
 }

@@ -22,6 +22,11 @@ static const char *const stage_names[] = {
 	[ROLL_DONE] = "done",
 };
 
+const char *roll_stage_name(enum roll_stage stage)
+{
+	return stage_names[stage];
+}
+
 static void name_roll(struct roll *roll, const struct word_list *words)
 {
 	const char *selector = roll->s->options->selector;
@@ -119,6 +124,8 @@ enum exit_code roll_state_load(struct roll *roll, const struct word_list *words)
 void roll_state_deinit(struct roll *roll)
 {
 	session_free_reply(&roll->list);
+	for (size_t i = 0; i < roll->count; i++)
+		free(roll->hosts[i].turn.refusal);
 	free(roll->hosts);
 }
 

@@ -64,6 +64,15 @@ static enum exit_code list_nodes(struct roll *roll, Drover__V1__NodeList **ret_l
 	return session_ask_list_nodes(roll->s, "listing the nodes", &request, ret_list);
 }
 
+static const char *how_to_open(const Drover__V1__Node *node)
+{
+	const char *state = node ? node->state : "";
+
+	if (strcmp(state, "maintenance") == 0 || strcmp(state, "draining") == 0)
+		return "drover undrain ";
+	return strcmp(state, "cordoned") == 0 ? "drover uncordon " : "drover explain node/";
+}
+
 enum exit_code roll_check_ready(struct roll *roll, struct roll_host **group, size_t count)
 {
 	_cleanup_reply_ Drover__V1__NodeList *list = NULL;
@@ -76,10 +85,11 @@ enum exit_code roll_check_ready(struct roll *roll, struct roll_host **group, siz
 		    (node && strcmp(node->state, "ready") == 0))
 			continue;
 		roll_tell(roll, group[i]->name, "refused",
-		          "is %s%s%s, and not by this operation: make it ready, or leave it "
-		          "out (-l '...,!KEY')",
+		          "is %s%s%s, and not by this operation: make it ready (%s%s), or leave "
+		          "it out (-l '...,!KEY')",
 		          node ? node->state : "not there any more",
-		          node && *node->reason ? ": " : "", node ? node->reason : "");
+		          node && *node->reason ? ": " : "", node ? node->reason : "",
+		          how_to_open(node), group[i]->name);
 		roll->failed_node = group[i]->name;
 		code = EXIT_REFUSED;
 	}
@@ -100,9 +110,10 @@ enum exit_code roll_check_empty(struct roll *roll, struct roll_host **group, siz
 			continue;
 		roll_tell(
 			roll, group[i]->name, "refused",
-			"is %s with %u active guests; the hook runs only on a host in maintenance "
-			"with none",
-			node ? node->state : "not there any more", node ? node->vms : 0);
+			"is %s with %u active %s; the hook runs only on a host in maintenance with "
+			"none: drover vms --node %s",
+			node ? node->state : "not there any more", node ? node->vms : 0,
+			node && node->vms == 1 ? "guest" : "guests", group[i]->name);
 		roll->failed_node = group[i]->name;
 		code = EXIT_REFUSED;
 	}
@@ -145,50 +156,6 @@ enum exit_code roll_ask_drain(struct roll *roll, struct roll_host **group, size_
 	request.request_id.data = request_id.bytes;
 	request.request_id.len = ID_BYTES;
 	return session_ask_drain(roll->s, "draining", &request, ret_reply);
-}
-
-enum exit_code roll_plan(struct roll *roll, struct roll_host **group, size_t count)
-{
-	_cleanup_reply_ Drover__V1__DrainReply *reply = NULL;
-	enum exit_code code = roll_ask_drain(roll, group, count, true, &reply);
-
-	if (code != EXIT_DONE)
-		return code;
-	if (reply->refused) {
-		roll_tell(roll, group[0]->name, "refused", "would be refused: %s", reply->refusal);
-		return EXIT_REFUSED;
-	}
-	for (size_t i = 0; i < count; i++) {
-		size_t moves = 0, blocked = 0, off = 0, endless = 0;
-		_cleanup_free_ char *named = NULL;
-
-		for (size_t v = 0; reply->drain && v < reply->drain->n_vms; v++) {
-			const Drover__V1__DrainVm *vm = reply->drain->vms[v];
-
-			if (strcmp(vm->node, group[i]->name) != 0)
-				continue;
-			if (strcmp(vm->state, "blocked") == 0)
-				blocked++;
-			else if (*vm->power)
-				off++;
-			else
-				moves++;
-			endless += strcmp(vm->state, "waiting") == 0 && !*vm->power &&
-			           prediction_gives_up(vm->prediction);
-		}
-		named = off ? xasprintf(", %zu would be shut down", off) : xstrdup("");
-		roll_tell(roll, group[i]->name, "plan",
-		          "%zu guests would move%s%s%zu without a place%s", moves, named,
-		          blocked ? ", " : " (", blocked, blocked ? "" : ")");
-		if (endless)
-			roll_tell(roll, group[i]->name, "plan",
-			          "%zu of them foretold not to converge, and to stay: drover drain "
-			          "%s --dry-run says what helps",
-			          endless, group[i]->name);
-		if (blocked || endless)
-			code = EXIT_REFUSED;
-	}
-	return code;
 }
 
 static const Drover__V1__Drain *find_drain(const Drover__V1__DrainList *list, const char *node)
@@ -250,8 +217,9 @@ static enum exit_code look_at_drain(struct roll *roll, const char *node, const D
 	}
 	if (roll_is_stuck(&w->patience, blocked, count_left(d), clock_now_ms())) {
 		roll_tell(roll, node, "failed",
-		          "drain/%llu is blocked for 15 min; it goes on by itself when it can",
-		          (unsigned long long)d->number);
+		          "drain/%llu is blocked for 15 min; it goes on by itself when it can; "
+		          "why, and what would help: drover explain drain/%llu",
+		          (unsigned long long)d->number, (unsigned long long)d->number);
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;
@@ -292,8 +260,11 @@ enum exit_code roll_drain(struct roll *roll, struct roll_host **group, size_t co
 		return code;
 	}
 	if (reply->refused) {
+		_cleanup_free_ char *why = roll_describe_refusal(reply);
+
 		roll->failed_node = group[0]->name;
-		roll_tell(roll, group[0]->name, "refused", "%s", reply->refusal);
+		roll_tell(roll, group[0]->name, "refused", "%s%s", why,
+		          reply->n_blockers ? "; the hook runs only on a host without guests" : "");
 		return EXIT_REFUSED;
 	}
 	for (size_t i = 0; i < count && reply->already; i++) {
@@ -334,6 +305,7 @@ enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host)
 	Drover__V1__ListRequest request = DROVER__V1__LIST_REQUEST__INIT;
 	uint64_t begun_ms = clock_now_ms(), ready_ms = 0;
 	_cleanup_free_ char *told = xstrdup("");
+	char most[OUTPUT_TEXT_BYTES];
 
 	request.node = (char *)host->name;
 	for (;;) {
@@ -356,12 +328,16 @@ enum exit_code roll_wait_ready(struct roll *roll, struct roll_host *host)
 		if (why && strcmp(told, why) != 0) {
 			free(told);
 			told = xstrdup(why);
-			roll_tell(roll, host->name, "waits", "waits until it is ready: %s", why);
+			roll_tell(roll, host->name, "waits",
+			          "waits until it is ready, at most %s (--ready-timeout): %s",
+			          output_duration(&roll->s->err, roll->ready_timeout_ms, most),
+			          why);
 		}
 		if (clock_now_ms() - begun_ms > roll->ready_timeout_ms) {
 			roll->failed_node = host->name;
 			roll_tell(roll, host->name, "failed",
-			          "is not ready after the time of --ready-timeout: %s",
+			          "is not ready after %s (--ready-timeout): %s",
+			          output_duration(&roll->s->err, roll->ready_timeout_ms, most),
 			          why ? why : "it comes and goes");
 			return EXIT_FAILED;
 		}

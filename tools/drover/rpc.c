@@ -95,8 +95,14 @@ static enum exit_code wait_for(struct rpc *rpc, struct mesh_call *running)
 static enum exit_code open_session(struct session *s, struct invocation *at,
                                    const struct invocation *invocation)
 {
+	struct error err = { 0 };
+
 	*at = *invocation;
 	at->options.server = invocation->words.items[0];
+	session_init(s, at);
+	if (command_check_address(&at->options, at->options.server, "a coordinator or an agent",
+	                          &err) < 0)
+		return session_fail(s, "ADDRESS", &err);
 	return session_open_anybody(s, at);
 }
 

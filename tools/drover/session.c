@@ -39,6 +39,7 @@ enum exit_code session_open_anybody(struct session *s, const struct invocation *
 	struct error err = { 0 };
 
 	session_init(s, invocation);
+	s->anybody = true;
 	if (client_open(s->options, MESH_ROLE_NONE, &s->client, &err) < 0)
 		return session_fail(s, "connecting", &err);
 	return EXIT_DONE;
@@ -65,46 +66,54 @@ void session_say(struct session *s, const char *format, ...)
 	fprintf(s->err.file, "%s\n", shown);
 }
 
+/* What to do next, of the coordinator, and of a program whose address was the command's own word: -H and
+ * DROVER_SERVER mean nothing there. NULL: nothing that is not said already. */
+static const char *next_step(const struct session *s, enum error_code code)
+{
+	switch (code) {
+	case ERROR_UNREACHABLE:
+		return s->anybody
+		               ? "see that it runs, and that ADDRESS is right: a coordinator's is "
+		                 "tcp://HOST:7780 or, on its host, "
+		                 "ipc:///run/drover/coordinator.sock; an agent's is tcp://HOST:7788"
+		               : "start drover-coordinator there, or name another one: drover "
+		                 "-H URL, or DROVER_SERVER";
+	case ERROR_IDENTITY:
+		return s->anybody
+		               ? "check --ca, --cert and --key: all must be of that program's "
+		                 "cluster"
+		               : "check --ca, --cert and --key: all must be of the coordinator's "
+		                 "cluster";
+	case ERROR_PERMISSION:
+		return s->anybody
+		               ? "see which role it takes: drover rpc list ADDRESS; a certificate "
+		                 "for that role: drover pki issue"
+		               : "ask for an operator certificate, or run it as root on the "
+		                 "coordinator's host";
+	case ERROR_TIMEOUT:
+		return s->anybody ? "wait longer: --timeout"
+		                  : "see what it is doing: drover status; wait longer: --timeout";
+	default:
+		return NULL;
+	}
+}
+
 enum exit_code session_fail(struct session *s, const char *what, const struct error *err)
 {
 	_cleanup_free_ char *shown_what = text_escape(what, s->err.ascii);
 	_cleanup_free_ char *why = text_escape(err->text, s->err.ascii);
 	_cleanup_free_ char *server = text_escape(s->options->server, s->err.ascii);
+	const char *next = next_step(s, err->code);
 	FILE *to = s->err.file;
 
 	fflush(s->out.file);
 	fprintf(to, "drover: %s: %s\n", shown_what, *why ? why : error_code_name(err->code));
-	switch (err->code) {
-	case ERROR_UNREACHABLE:
-		fprintf(to,
-		        "  tried      %s\n"
-		        "  next step  start drover-coordinator there, or name another one: drover "
-		        "-H URL, or DROVER_SERVER\n",
-		        server);
-		break;
-	case ERROR_IDENTITY:
-		fprintf(to,
-		        "  tried      %s\n"
-		        "  next step  check --ca, --cert and --key: all must be of the "
-		        "coordinator's "
-		        "cluster\n",
-		        server);
-		break;
-	case ERROR_PERMISSION:
-		fprintf(to,
-		        "  next step  ask for an operator certificate, or run it as root on the "
-		        "coordinator's host\n");
-		break;
-	case ERROR_TIMEOUT:
-		fprintf(to,
-		        "  asked      %s\n"
-		        "  next step  see what it is doing: drover status; wait longer: "
-		        "--timeout\n",
-		        server);
-		break;
-	default:
-		break;
-	}
+	if (err->code == ERROR_UNREACHABLE || err->code == ERROR_IDENTITY)
+		fprintf(to, "  tried      %s\n", server);
+	else if (err->code == ERROR_TIMEOUT)
+		fprintf(to, "  asked      %s\n", server);
+	if (next)
+		fprintf(to, "  next step  %s\n", next);
 	return exit_from_error(err->code);
 }
 

@@ -13,6 +13,7 @@ struct session {
 	const struct options *options;       /* of it */
 	struct output out;                   /* data */
 	struct output err;                   /* messages, progress */
+	bool anybody;                        /* the command itself names the program to ask */
 	struct client *client;               /* owned */
 };
 

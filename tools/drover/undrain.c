@@ -250,7 +250,8 @@ enum exit_code undrain_bring_back(struct session *s, const char *node, size_t *r
 	if (code != EXIT_DONE || !reply)
 		return code;
 	say_node(s, node, reply);
-	if (s->out.format == OUTPUT_JSON)
+	/* A rolling operation prints one object of its own. */
+	if (s->out.format == OUTPUT_JSON && !ret_off)
 		output_message(&s->out, &reply->base);
 	if (!reply->back || !reply->back->number) {
 		session_say(s, "No drain of %s is known that has moved a guest away.", node);
