@@ -278,6 +278,8 @@ int coordinator_start(const struct coordinator_options *options, struct coordina
 	c->loop = options->loop;
 	c->fleet = fleet_new(&core);
 	c->store = store_thread_start(c->loop, options->store, stored, store_failed, c);
+	if (!options->mesh_override)
+		identity_renew_ended(c->settings);
 	if (open_mesh(c, options, err) < 0 || open_join(c, err) < 0) {
 		coordinator_stop(c);
 		return -(int)err->code;

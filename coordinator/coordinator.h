@@ -122,6 +122,9 @@ void agents_stop(struct coordinator *c);
 
 /* --- identity.c: who joins; certificates of members, and our own, are renewed --- */
 extern const struct mesh_service coordinator_pki_service;
+/* Before anybody connects, and blocks: a certificate that ended while no coordinator ran, if the authority is
+ * here to sign a new one. */
+void identity_renew_ended(const struct coordinator_settings *settings);
 void identity_start(struct coordinator *c);
 /* Asks the authority nothing any more; the second when its answers have come home. */
 void identity_stop(struct coordinator *c);

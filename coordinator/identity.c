@@ -12,6 +12,7 @@
 
 #include "common/alloc.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "pki/files.h"
 #include "pki/join_server.h"
@@ -358,6 +359,30 @@ static void look(void *context)
 	o->c = c;
 	o->settings = c->settings;
 	courier_send(c->identity->courier, &o->errand);
+}
+
+static bool has_ended(const char *path)
+{
+	_cleanup_free_ char *pem = NULL;
+	struct certificate_facts facts;
+
+	return path && files_read(path, &pem, NULL) == 0 &&
+	       certificate_read(pem, &facts, NULL) == 0 && facts.not_after_ms <= clock_wall_ms();
+}
+
+void identity_renew_ended(const struct coordinator_settings *settings)
+{
+	struct own_look o = { .settings = settings };
+
+	if (!settings->join_authority || !authority_exists(settings->join_authority) ||
+	    !has_ended(settings->serving.tls_certificate))
+		return;
+	own_work(&o.errand);
+	if (o.error.code != ERROR_NONE)
+		log_warning("our own certificate has ended, and cannot be renewed: %s",
+		            o.error.text);
+	else
+		log_info("our own certificate had ended, and is renewed");
 }
 
 void identity_look_now(struct coordinator *c)

@@ -136,6 +136,34 @@ stop() { # INDEX of daemons
 	run ! grep -h "is gone\|expired" "$(root 1)"/{agent,coordinator}.log "$(root 2)/agent.log"
 }
 
+# bats test_tags=slow
+@test "pki status says what has ended and what to do, and a coordinator renews what ended while it was off" {
+	told() { "$drover" pki status --prefix "$(root 1)" "$@"; }
+	init --certificate-life 10s >/dev/null
+	run -0 told -o json
+	jq -e '[.certificates[] | select(.whose == "drover://lab7/agent/host1")][0] |
+		.state == "good" and .helps == "" and .secondsLeft > 5 and (.renewsFrom < .until)' <<<"$output"
+	jq -e '.authority.generation == 1 and (.authority.beingReplaced | not) and .revoked == []' <<<"$output"
+	ended() { [ "$(told -o json | jq '[.certificates[] | select(.state == "ended")] | length')" = 7 ]; }
+	until_true ended
+	run --separate-stderr -5 told
+	[[ $output == *"coordinator.pem"*"ended "*" ago"* ]]
+	[[ $output == *"next step  $(root 1)/etc/drover/coordinator.pem: see that drover-coordinator runs here"* ]]
+	[[ $output == *"next step  $(root 1)/etc/drover/agent.pem: it cannot be renewed any more."*"drover token create --node host1"*"drover join TOKEN"* ]]
+	start 1 coordinator
+	until_true logged coordinator "our own certificate had ended, and is renewed"
+	until_true logged coordinator "can join at"
+	run -5 told -o json
+	jq -e '[.certificates[] | select(.whose | test("/(coordinator|admin)/")) | .state] | map(select(. == "ended")) == []' <<<"$output"
+	run --separate-stderr -0 admin_says nodes
+	# The agent's has ended, and comes back as it is told to.
+	mkdir "$BATS_TEST_TMPDIR/away"
+	mv "$(root 1)"/etc/drover/agent{,-key}.pem "$(root 1)/etc/drover/agent.yaml" "$BATS_TEST_TMPDIR/away"
+	join 1 "$(token --node host1)"
+	start 1 agent
+	until_true attached 1
+}
+
 @test "a renewal gives the asker's own identity, whatever is asked for, and only to who has one" {
 	cluster
 	cd "$BATS_TEST_TMPDIR"

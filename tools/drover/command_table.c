@@ -475,15 +475,18 @@ static const struct command commands[] = {
 	  .examples = "drover join drv1.Xk3... --migration-network 10.9.0.0/24\n"
 		      "drover join - --name host2 --address 10.0.0.12 --migration-address 10.9.0.12 <token" },
 	{ .name = "pki status", .arguments = "", .group = SETUP, .run = pki_status_run,
-	  .options = O(PREFIX) | O(COLOR) | O(HELP) | O(NO_HEADERS),
+	  .options = O(PREFIX) | O(COLOR) | O(HELP) | O(NO_HEADERS) | O(OUTPUT), .formats = SHOWABLE,
 	  .summary = "this host's certificates: whose, until when, and when they renew themselves",
 	  .description = "Agents, coordinator and administrator get new certificates for their keys when two "
-			 "thirds of the old one's life are over, from the coordinator that has the "
-			 "authority. On that host it also shows where a replacement of the authority "
-			 "stands, and who is in its way. Below it what is revoked.\n\n"
+			 "thirds of the old one's life are over (RENEWS FROM), from the coordinator that "
+			 "has the authority; an agent's also bring those of QEMU and libvirt. WHOSE is "
+			 "drover://CLUSTER/ROLE/NAME; times are UTC. An authority does not renew itself: "
+			 "drover pki rotate. What needs you has its next step below the table.\n\n"
+			 "On the authority's host it also shows where its replacement stands, and who is "
+			 "in the way. Below that what is revoked.\n\n"
 			 "Status 5 if one has ended or ends within 30 days without having been renewed, "
 			 "or cannot be read.",
-	  .examples = "drover pki status" },
+	  .examples = "drover pki status\ndrover pki status -o json" },
 	{ .name = "pki rotate", .arguments = "", .group = SETUP, .run = pki_rotate_run,
 	  .options = HOST | O(YES) | O(DETACH) | O(TIMEOUT),
 	  .summary = "replace the cluster's certificate authority, with all certificates",

@@ -4,195 +4,210 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "pki/certificate_list.h"
 #include "pki/files.h"
 #include "tools/drover/commands.h"
+#include "tools/drover/pki_report.h"
 #include "tools/drover/setup.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define DAY_MS    ((uint64_t)24 * 60 * MINUTES_MS(1))
 #define WARN_DAYS 30
 
-DEFINE_CLEANUP(struct table *, table_free);
-
-enum pki_column { PKI_FILE, PKI_WHOSE, PKI_BY, PKI_UNTIL, PKI_RENEWS, PKI_STATE, PKI_COLUMNS };
-
-static const struct column pki_columns[PKI_COLUMNS] = {
-	[PKI_FILE] = { "FILE" },   [PKI_WHOSE] = { "WHOSE" },        [PKI_BY] = { "SIGNED BY" },
-	[PKI_UNTIL] = { "UNTIL" }, [PKI_RENEWS] = { "RENEWS FROM" }, [PKI_STATE] = { "STATE" },
+/* Who looks after a file, and so what helps when nobody did. */
+enum keeper {
+	KEEPER_NONE, /* an authority */
+	KEEPER_COORDINATOR,
+	KEEPER_ADMIN,
+	KEEPER_AGENT,
+	KEEPER_AGENT_OF_OTHERS, /* of QEMU and libvirt: the agent, too */
 };
 
-/* Whether nobody needs to do anything about it. */
-static bool set_state(struct table *t, const struct certificate_facts *f, uint64_t now_ms)
+static enum pki_state judge(const struct certificate_facts *f, uint64_t now_ms)
 {
-	unsigned long long days;
+	bool due = certificate_is_due(f, now_ms);
+	bool soon = f->not_after_ms < now_ms + WARN_DAYS * DAY_MS;
 
-	if (f->not_before_ms > now_ms) {
-		table_set(t, PKI_STATE, "not valid yet: check the clock");
-		table_set_colour(t, PKI_STATE, COLOUR_RED);
-		return false;
-	}
-	if (f->not_after_ms <= now_ms) {
-		table_set(t, PKI_STATE, "ended");
-		table_set_colour(t, PKI_STATE, COLOUR_RED);
-		return false;
-	}
-	days = (f->not_after_ms - now_ms) / DAY_MS;
-	/* Of a life that is short on purpose. */
-	if (days < WARN_DAYS && !f->authority && !certificate_is_due(f, now_ms)) {
-		table_set(t, PKI_STATE, "good");
-		return true;
-	}
-	table_set(t, PKI_STATE, days < WARN_DAYS ? "ends in %llu days" : "good for %llu days",
-	          days);
-	if (days < WARN_DAYS)
-		table_set_colour(t, PKI_STATE, COLOUR_YELLOW);
-	return days >= WARN_DAYS;
+	if (f->not_before_ms > now_ms)
+		return PKI_NOT_YET;
+	if (f->not_after_ms <= now_ms)
+		return PKI_ENDED;
+	/* A life that is short on purpose is no reason to warn. */
+	if (soon && (f->authority || due))
+		return PKI_ENDS_SOON;
+	return !f->authority && due ? PKI_DUE : PKI_GOOD;
 }
+
+/* --- what helps --- */
+
+static char *help_agent(const struct host_paths *paths, const struct pki_row *row,
+                        enum keeper keeper)
+{
+	const char *name = strrchr(row->facts.uri, '/');
+
+	if (keeper == KEEPER_AGENT && (row->state == PKI_ENDED || row->state == PKI_UNREADABLE))
+		return xasprintf("it cannot be renewed any more. On the host where the cluster was "
+		                 "made: drover token create --node %s. Here: move agent.pem, "
+		                 "agent-key.pem and agent.yaml out of %s, then drover join TOKEN",
+		                 name ? name + 1 : "NAME", paths->etc);
+	return xstrdup("see that drover-agent runs here and is connected (drover nodes); its log "
+	               "says why it has not renewed it");
+}
+
+static char *help_admin(const struct host_paths *paths, const struct pki_row *row)
+{
+	if (row->state == PKI_ENDED || row->state == PKI_UNREADABLE)
+		return xstrdup("as root on the coordinator's host: drover pki issue admin NAME");
+	return xasprintf("drover pki renew -H tcp://COORDINATOR:7780 --ca %s --cert %s --key "
+	                 "%s/admin-key.pem",
+	                 paths->ca, row->path, paths->etc);
+}
+
+static char *find_help(const struct host_paths *paths, const struct pki_row *row,
+                       enum keeper keeper, bool foreign)
+{
+	if (row->state == PKI_GOOD)
+		return NULL;
+	if (row->state == PKI_NOT_YET)
+		return xstrdup("set this host's clock: timedatectl");
+	if (foreign)
+		return xstrdup("it is not drover's: whoever made it renews it");
+	if (keeper == KEEPER_NONE && row->state == PKI_ENDED)
+		return xstrdup("nobody whom it has signed is let in any more, so it cannot be "
+		               "replaced over the mesh: make the cluster anew (drover help init); "
+		               "guests go on");
+	if (keeper == KEEPER_NONE)
+		return xstrdup("on the host where the cluster was made, while all hosts are "
+		               "connected: drover pki rotate");
+	if (keeper == KEEPER_AGENT || keeper == KEEPER_AGENT_OF_OTHERS)
+		return help_agent(paths, row, keeper);
+	if (authority_exists(paths->authority))
+		return xstrdup("see that drover-coordinator runs here; its log says why it has not "
+		               "renewed it");
+	if (keeper == KEEPER_ADMIN)
+		return help_admin(paths, row);
+	return xstrdup("this coordinator has no authority: drover pki import CERTIFICATE KEY CA");
+}
+
+/* --- looking --- */
 
 /* A file that is not there is no row. */
-static bool add_file(struct table *t, const char *path, size_t *count)
+static void look_at_file(struct pki_report *r, const struct host_paths *paths, char *path,
+                         enum keeper keeper, bool foreign)
 {
+	struct pki_row *row = &r->rows[r->n_rows];
 	_cleanup_free_ char *pem = NULL;
-	struct certificate_facts f;
-	struct error err = { 0 };
-	char text[CLOCK_TEXT_BYTES];
-
-	if (!files_exist(path))
-		return true;
-	++*count;
-	table_add_row(t);
-	table_set(t, PKI_FILE, "%s", path);
-	if (files_read(path, &pem, &err) < 0 || certificate_read(pem, &f, &err) < 0) {
-		table_set(t, PKI_STATE, "%s", err.text);
-		table_set_colour(t, PKI_STATE, COLOUR_RED);
-		return false;
-	}
-	table_set(t, PKI_WHOSE, "%s", f.uri[0] ? f.uri : f.name);
-	table_set(t, PKI_BY, "%s", f.authority ? "itself" : f.issuer);
-	table_set(t, PKI_UNTIL, "%s", clock_format_wall(f.not_after_ms, text));
-	if (!f.authority)
-		table_set(t, PKI_RENEWS, "%s", clock_format_wall(certificate_get_due_ms(&f), text));
-	return set_state(t, &f, clock_wall_ms());
-}
-
-/* Only where it is. */
-static bool add_authority(struct session *s, const struct host_paths *paths)
-{
-	_cleanup_(authority_progress_deinit) struct authority_progress p = { 0 };
 	struct error err = { 0 };
 
-	if (!authority_exists(paths->authority))
-		return true;
-	if (authority_get_progress(paths->authority, &p, &err) < 0) {
-		setup_fail(s, "the authority", &err);
-		return false;
+	if (!files_exist(path) || r->n_rows == PKI_ROWS_MAX) {
+		free(path);
+		return;
 	}
-	pki_print_progress(s->out.file, &p);
-	return true;
+	r->n_rows++;
+	row->path = path;
+	if (files_read(path, &pem, &err) < 0 || certificate_read(pem, &row->facts, &err) < 0) {
+		row->state = PKI_UNREADABLE;
+		snprintf(row->problem, sizeof(row->problem), "%s", err.text);
+	} else {
+		row->state = judge(&row->facts, r->now_ms);
+	}
+	row->helps = find_help(paths, row, keeper, foreign);
 }
 
-/* --- what is revoked --- */
-
-static void say_revoked(const struct session *s, const char *serial, uint64_t revoked_ms,
-                        const char *rest)
+static void look_at_files(struct pki_report *r, const struct host_paths *paths)
 {
-	char when[CLOCK_TEXT_BYTES];
+	static const struct {
+		const char *name;
+		enum keeper keeper;
+	} ours[] = { { "ca", KEEPER_NONE },
+		     { "coordinator", KEEPER_COORDINATOR },
+		     { "agent", KEEPER_AGENT },
+		     { "admin", KEEPER_ADMIN } };
+	static const char *const qemu[] = { "ca-cert", "server-cert", "client-cert" };
+	static const char *const libvirt[] = { "CA/cacert", "libvirt/servercert",
+		                               "libvirt/clientcert" };
 
-	fprintf(s->out.file, "revoked    %s since %s%s\n", serial,
-	        clock_format_wall(revoked_ms, when), rest);
-}
-
-/* As the authority has it: with names, and for which purpose. */
-static int print_book(const struct session *s, const char *authority, struct error *err)
-{
-	static const char *const purposes[AUTHORITY_REQUESTS] = { "", " for QEMU's TLS",
-		                                                  " for libvirt's remote" };
-	_cleanup_(ledger_deinit) struct ledger l = { 0 };
-	int rc = authority_list_revoked(authority, &l, err);
-
-	for (size_t i = 0; rc == 0 && i < l.count; i++) {
-		const struct ledger_entry *e = &l.entries[i];
-		_cleanup_free_ char *rest = e->role == MESH_ROLE_NONE
-		                                    ? xstrdup(", of nobody that is known here")
-		                                    : xasprintf(", of %s %s%s",
-		                                                mesh_role_name(e->role), e->name,
-		                                                purposes[e->kind]);
-
-		say_revoked(s, e->serial, e->revoked_ms, rest);
-	}
-	return rc;
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		look_at_file(r, paths, host_certificate_path(paths, ours[i].name), ours[i].keeper,
+		             false);
+	for (size_t i = 0; i < ARRAY_SIZE(qemu); i++)
+		look_at_file(r, paths, xasprintf("%s/%s.pem", paths->qemu_tls, qemu[i]),
+		             i ? KEEPER_AGENT_OF_OTHERS : KEEPER_NONE, paths->qemu_tls_is_foreign);
+	for (size_t i = 0; i < ARRAY_SIZE(libvirt); i++)
+		look_at_file(r, paths, xasprintf("%s/%s.pem", paths->libvirt_pki, libvirt[i]),
+		             i ? KEEPER_AGENT_OF_OTHERS : KEEPER_NONE,
+		             paths->libvirt_tls_is_foreign);
 }
 
 /* As a member has it: what it refuses in the mesh. */
-static int print_list(const struct session *s, const char *path, struct error *err)
+static int read_refused(struct pki_report *r, const char *path, struct error *err)
 {
-	_cleanup_free_ struct certificate_list_entry *entries = NULL;
 	_cleanup_free_ char *text = NULL;
-	size_t count = 0;
 	int rc = files_read(path, &text, err);
 
 	if (rc == -ERROR_NOT_FOUND)
 		return 0;
 	if (rc == 0)
-		rc = certificate_list_read(text, &entries, &count, err);
-	if (rc < 0)
-		return error_context(err, "%s", path);
-	for (size_t i = 0; i < count; i++)
-		say_revoked(s, entries[i].serial, entries[i].revoked_ms, "");
-	return 0;
+		rc = certificate_list_read(text, &r->refused, &r->n_refused, err);
+	return rc < 0 ? error_context(err, "%s", path) : 0;
 }
 
-static bool add_revoked(struct session *s, const struct host_paths *paths)
+/* Only where it is; else what its members have of it. False, and it was said, if that cannot be read. */
+static bool look_at_authority(struct session *s, struct pki_report *r,
+                              const struct host_paths *paths)
 {
 	_cleanup_free_ char *path = xasprintf("%s/crl.pem", paths->etc);
+	bool here = authority_exists(paths->authority), good = true;
 	struct error err = { 0 };
-	int rc = authority_exists(paths->authority) ? print_book(s, paths->authority, &err)
-	                                            : print_list(s, path, &err);
 
-	if (rc < 0)
+	if (here && authority_get_progress(paths->authority, &r->progress, &err) < 0) {
+		setup_fail(s, "the authority", &err);
+		good = false;
+	}
+	r->has_authority = here && good;
+	if ((here ? authority_list_revoked(paths->authority, &r->book, &err)
+	          : read_refused(r, path, &err)) < 0) {
 		setup_fail(s, "what is revoked", &err);
-	return rc == 0;
+		good = false;
+	}
+	return good;
+}
+
+static void deinit(struct pki_report *r)
+{
+	for (size_t i = 0; i < r->n_rows; i++) {
+		free(r->rows[i].path);
+		free(r->rows[i].helps);
+	}
+	authority_progress_deinit(&r->progress);
+	ledger_deinit(&r->book);
+	free(r->refused);
 }
 
 enum exit_code pki_status_run(const struct invocation *invocation)
 {
-	static const char *const ours[] = { "ca", "coordinator", "agent", "admin" };
-	static const char *const qemu[] = { "ca-cert", "server-cert", "client-cert" };
-	static const char *const libvirt[] = { "CA/cacert", "libvirt/servercert",
-		                               "libvirt/clientcert" };
 	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
-	_cleanup_(table_freep) struct table *t = NULL;
+	_cleanup_(deinit) struct pki_report report = { .now_ms = clock_wall_ms() };
 	struct session s;
 	enum exit_code code = setup_begin(&s, invocation, &paths);
-	bool good = true;
-	size_t count = 0;
+	bool good;
 
 	if (code != EXIT_DONE)
 		return code;
-	t = table_new(&s.out, pki_columns, PKI_COLUMNS);
-	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
-		_cleanup_free_ char *path = host_certificate_path(&paths, ours[i]);
-
-		good &= add_file(t, path, &count);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(qemu); i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%s.pem", paths.qemu_tls, qemu[i]);
-
-		good &= add_file(t, path, &count);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(libvirt); i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%s.pem", paths.libvirt_pki, libvirt[i]);
-
-		good &= add_file(t, path, &count);
-	}
-	if (count == 0) {
+	look_at_files(&report, &paths);
+	if (report.n_rows == 0) {
 		fprintf(s.err.file,
 		        "drover: this host has no certificates of drover's: drover init, or drover "
 		        "join\n");
 		return EXIT_NOT_FOUND;
 	}
-	table_print(t);
-	good &= add_authority(&s, &paths);
-	good &= add_revoked(&s, &paths);
+	good = look_at_authority(&s, &report, &paths);
+	if (s.out.format == OUTPUT_JSON)
+		pki_report_print_json(&s.out, &report);
+	else
+		pki_report_print(&s.out, &report);
+	for (size_t i = 0; i < report.n_rows; i++)
+		good &= report.rows[i].state <= PKI_DUE;
 	return good ? EXIT_DONE : EXIT_PARTLY;
 }
