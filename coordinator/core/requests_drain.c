@@ -183,6 +183,12 @@ static void fill_record(const struct event *event, const struct node *node,
 	ret->state = DRAIN_RUNNING;
 }
 
+static void forget_disks(const struct node *node)
+{
+	for (const struct sighting *s = node->sightings; s; s = s->next)
+		refusals_forget_disks(s->vm);
+}
+
 static int describe(struct fleet *fleet, const struct event *event, const struct drain_set *set,
                     struct drain_record *records, struct error *err)
 {
@@ -190,9 +196,8 @@ static int describe(struct fleet *fleet, const struct event *event, const struct
 		if (check_node(fleet, set->nodes[i], err) < 0)
 			return -(int)err->code;
 		fill_record(event, set->nodes[i], &records[i]);
-		for (struct sighting *s = set->nodes[i]->sightings; event->drain.copy_disks && s;
-		     s = s->next)
-			refusals_forget_disks(s->vm);
+		if (event->drain.copy_disks)
+			forget_disks(set->nodes[i]);
 	}
 	if (resolve_guests(set, event->drain.leave, records, offsetof(struct drain_record, leave),
 	                   "leave", err) < 0)
@@ -380,7 +385,8 @@ static char *join_lines(const struct names *lines)
 static void add_guests(struct drain_record *to, const struct drain_record *from)
 {
 	for (size_t i = 0; i < from->leave.count; i++) {
-		if (!names_contain(&to->leave, from->leave.items[i]))
+		if (!names_contain(&to->leave, from->leave.items[i]) &&
+		    !drain_record_find_shutdown(to, from->leave.items[i]))
 			names_add(&to->leave, from->leave.items[i]);
 	}
 	for (size_t i = 0; i < from->n_shutdowns; i++) {
@@ -391,6 +397,34 @@ static void add_guests(struct drain_record *to, const struct drain_record *from)
 	}
 }
 
+/* How it was asked for then, where nothing is said of that now. Guests that stay or are shut down are named
+ * each time. */
+static void take_unsaid(struct drain_record *to, const struct drain_record *from,
+                        uint64_t now_wall_ms)
+{
+	const struct strategy none = { 0 };
+
+	to->copy_disks |= from->copy_disks;
+	if (strategy_pack(&to->strategy) == strategy_pack(&none))
+		to->strategy = from->strategy;
+	if (!to->parallel)
+		to->parallel = from->parallel;
+	if (!to->bandwidth_bytes_per_s)
+		to->bandwidth_bytes_per_s = from->bandwidth_bytes_per_s;
+	if (!to->max_downtime_ms)
+		to->max_downtime_ms = from->max_downtime_ms;
+	if (!to->completion_timeout_ms_per_gib)
+		to->completion_timeout_ms_per_gib = from->completion_timeout_ms_per_gib;
+	if (!to->progress_timeout_ms)
+		to->progress_timeout_ms = from->progress_timeout_ms;
+	if (!to->shutdown_timeout_ms)
+		to->shutdown_timeout_ms = from->shutdown_timeout_ms;
+	if (!to->by_wall_ms && from->by_wall_ms > now_wall_ms)
+		to->by_wall_ms = from->by_wall_ms;
+	if (!to->reason[0])
+		text_copy(to->reason, sizeof(to->reason), from->reason);
+}
+
 /* The command for a new dry run: with what is asked for now, and with what it was asked for then, for a plan
  * may be named without. @plan: NULL, it is not known. Owned. */
 static char *ask_again(const struct fleet *fleet, const struct event *event,
@@ -398,7 +432,6 @@ static char *ask_again(const struct fleet *fleet, const struct event *event,
                        const struct kept_plan *plan)
 {
 	const struct drain_record *before = plan ? &plan->record : &records[0];
-	const struct strategy none = { 0 };
 	struct drain_record all = { 0 };
 	char *text;
 
@@ -407,25 +440,7 @@ static char *ask_again(const struct fleet *fleet, const struct event *event,
 		add_guests(&all, &records[i]);
 	add_guests(&all, before);
 	all.leave_unmovable |= before->leave_unmovable;
-	all.copy_disks |= before->copy_disks;
-	if (strategy_pack(&all.strategy) == strategy_pack(&none))
-		all.strategy = before->strategy;
-	if (!all.parallel)
-		all.parallel = before->parallel;
-	if (!all.bandwidth_bytes_per_s)
-		all.bandwidth_bytes_per_s = before->bandwidth_bytes_per_s;
-	if (!all.max_downtime_ms)
-		all.max_downtime_ms = before->max_downtime_ms;
-	if (!all.completion_timeout_ms_per_gib)
-		all.completion_timeout_ms_per_gib = before->completion_timeout_ms_per_gib;
-	if (!all.progress_timeout_ms)
-		all.progress_timeout_ms = before->progress_timeout_ms;
-	if (!all.shutdown_timeout_ms)
-		all.shutdown_timeout_ms = before->shutdown_timeout_ms;
-	if (!all.by_wall_ms)
-		all.by_wall_ms = before->by_wall_ms;
-	if (!all.reason[0])
-		text_copy(all.reason, sizeof(all.reason), before->reason);
+	take_unsaid(&all, before, event->wall_ms);
 	text = drain_command(fleet, set->command, &all, 1, event->wall_ms);
 	drain_record_deinit(&all);
 	return text;
@@ -451,6 +466,11 @@ static void start_planned(struct fleet *fleet, const struct event *event,
 		                                             : "the same without --plan, and");
 		reply_send_error(fleet, event->request, &err);
 		return;
+	}
+	for (size_t i = 0; i < set->count; i++) {
+		take_unsaid(&records[i], &plan->record, event->wall_ms);
+		if (records[i].copy_disks)
+			forget_disks(set->nodes[i]);
 	}
 	draft = drain_draft_as(fleet, records, set->count, plan);
 	kept_plan_compare(plan, draft, &changed);

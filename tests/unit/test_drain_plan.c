@@ -284,6 +284,50 @@ static void test_a_plan_is_carried_out(void **state)
 	core_world_free(world);
 }
 
+/* ... with all that was asked for when it was shown: that is part of it, and of its id. What is said anew counts. */
+static void test_a_plan_has_its_options(void **state)
+{
+	struct core_world *world = two_sizes();
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	char plain[PLAN_ID_BYTES], limited[PLAN_ID_BYTES];
+	const struct drain_record *kept;
+
+	(void)state;
+	text_copy(plain, sizeof(plain), ask(world, "host1", NULL)->plan->plan_id);
+	event.drain.node = "host1";
+	event.drain.reason = "new fans";
+	event.drain.dry_run = true;
+	event.drain.parallel = 1;
+	event.drain.bandwidth_bytes_per_s = 1000000;
+	event.drain.max_downtime_ms = 100;
+	event.drain.copy_disks = true;
+	event.drain.strategy.forbid_post_copy = true;
+	event.drain.by_wall_ms = 3600000;
+	core_world_step(world, &event);
+	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
+	text_copy(limited, sizeof(limited), core_world_reply(world)->plan->plan_id);
+	assert_string_not_equal(limited, plain);
+	/* Nobody's dry run takes another one's place. */
+	assert_string_equal(ask(world, "host1", NULL)->plan->plan_id, plain);
+
+	event = (struct event){ .kind = EVENT_DRAIN, .request = 8 };
+	event.drain.node = "host1";
+	event.drain.reason = "";
+	event.drain.plan_id = limited;
+	event.drain.max_downtime_ms = 200;
+	core_world_step(world, &event);
+	assert_false(core_world_reply(world)->refused);
+	kept = &fleet_find_drain(world->fleet, 1)->kept;
+	assert_int_equal(kept->parallel, 1);
+	assert_int_equal(kept->bandwidth_bytes_per_s, 1000000);
+	assert_int_equal(kept->max_downtime_ms, 200);
+	assert_true(kept->copy_disks);
+	assert_true(kept->strategy.forbid_post_copy);
+	assert_int_equal(kept->by_wall_ms, 3600000);
+	assert_string_equal(kept->reason, "new fans");
+	core_world_free(world);
+}
+
 /* The destination of the plan says no: the guest waits for it, as asked, and the command that gives this up
  * is named and does. */
 static void test_a_plan_that_a_host_refuses(void **state)
@@ -414,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_shared_way),
 		cmocka_unit_test(test_lanes),
 		cmocka_unit_test(test_a_plan_is_carried_out),
+		cmocka_unit_test(test_a_plan_has_its_options),
 		cmocka_unit_test(test_a_plan_that_a_host_refuses),
 		cmocka_unit_test(test_a_plan_that_holds_no_more),
 		cmocka_unit_test(test_what_is_remembered),

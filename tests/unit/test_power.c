@@ -412,9 +412,44 @@ static void test_plan(void **state)
 	assert_true(core_world_reply(world)->refused);
 	assert_true(power_says(core_world_reply(world)->refusal, "--shutdown db1"));
 	assert_null(world->fleet->drains);
+	/* Left now, and shut down then: the command that is named has it as it is asked for now. */
+	event.drain.leave = &shut_down;
+	core_world_step(world, &event);
+	assert_true(core_world_reply(world)->refused);
+	assert_true(power_says(core_world_reply(world)->refusal,
+	                       "db1 was to be shut down, and now would be left: left as asked"));
+	assert_true(power_says(core_world_reply(world)->refusal, "drain host1 --leave db1 --dry"));
+	event.drain.leave = &none;
 	event.drain.shut_down = &shut_down;
 	core_world_step(world, &event);
 	assert_int_equal(drain_of(world)->kept.n_shutdowns, 1);
+	core_world_free(world);
+}
+
+/* The other way round: one that the plan left. The command that is named can be given. */
+static void test_plan_that_left_it(void **state)
+{
+	struct core_world *world = power_world();
+	struct event event = { .kind = EVENT_DRAIN, .request = 7, .drain.dry_run = true };
+	char *items[] = { (char *)"db1" }, plan_id[PLAN_ID_BYTES];
+	struct names none = { 0 }, named = { .items = items, .count = 1 };
+
+	(void)state;
+	event.drain.node = "host1";
+	event.drain.leave = &named;
+	event.drain.shut_down = &none;
+	event.drain.reason = "";
+	core_world_step(world, &event);
+	core_world_wait(world, 12);
+	text_copy(plan_id, sizeof(plan_id), core_world_reply(world)->plan->plan_id);
+	event.drain.dry_run = false;
+	event.drain.plan_id = plan_id;
+	event.drain.leave = &none;
+	event.drain.shut_down = &named;
+	core_world_step(world, &event);
+	assert_true(core_world_reply(world)->refused);
+	assert_true(
+		power_says(core_world_reply(world)->refusal, "drain host1 --shutdown db1 --dry"));
 	core_world_free(world);
 }
 
@@ -472,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_cancelled_long_ago),
 		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_plan_that_left_it),
 		cmocka_unit_test(test_adopted),
 	};
 

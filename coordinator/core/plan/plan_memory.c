@@ -26,10 +26,32 @@ static uint64_t mix(uint64_t h, const char *text)
 	return h;
 }
 
+static uint64_t mix_number(uint64_t h, uint64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, number);
+	return mix(h, text);
+}
+
+/* How its guests are to move is part of what it does; until when and why, of what is told. */
 static void name_plan(const struct kept_plan *plan, char ret_id[PLAN_ID_BYTES])
 {
+	const struct drain_record *r = &plan->record;
+	const uint64_t options[] = {
+		strategy_pack(&r->strategy),
+		r->copy_disks,
+		r->parallel,
+		r->bandwidth_bytes_per_s,
+		r->max_downtime_ms,
+		r->completion_timeout_ms_per_gib,
+		r->progress_timeout_ms,
+		r->shutdown_timeout_ms,
+	};
 	uint64_t h = 0xcbf29ce484222325u;
 
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		h = mix_number(h, options[i]);
 	for (size_t i = 0; i < plan->count; i++) {
 		h = mix(h, plan->moves[i].uuid);
 		h = mix(h, plan->moves[i].node);
@@ -216,10 +238,13 @@ static void compare_move(const struct kept_move *move, const struct drain_vm *dv
 {
 	if (!dv)
 		differ(ret, "%s does not run on %s any more", move->name, move->node);
+	else if (dv->state == DRAIN_VM_LEFT && !move->target[0])
+		differ(ret, "%s was to be shut down, and now would be left: %s", move->name,
+		       dv->reason);
 	else if (dv->state == DRAIN_VM_LEFT)
 		differ(ret, "%s was to go to %s, and now would be left: %s", move->name,
 		       move->target, dv->reason);
-	else if (dv->state == DRAIN_VM_BLOCKED)
+	else if (dv->state == DRAIN_VM_BLOCKED && move->target[0])
 		differ(ret, "%s cannot go to %s any more: %s%s%s", move->name, move->target,
 		       dv->reason, dv->helps[0] ? "; would help: " : "", dv->helps);
 }

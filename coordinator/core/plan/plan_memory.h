@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dry runs that may be asked for by their id: who was to go where, in which order, and why.
  *
- * The id is made of what the plan says, so the same plan has the same id, whoever made it and when. The
- * latest are kept in memory. A plan is carried out only if it still holds: the same guests, and each
- * destination has room for its own in that order. Its guests' migrations are then written down with
- * their destinations, so it outlives a restart. One whose destination says no waits for that destination,
+ * The id is made of what the plan says and of how its guests are to move, so the same plan has the same id,
+ * whoever made it and when. The latest are kept in memory. A plan is carried out only if it still holds: the
+ * same guests, and each destination has room for its own in that order. Its guests' migrations are then
+ * written down with their destinations, so it outlives a restart; and its drains are as was asked for with
+ * it, where nothing else is asked for now. One whose destination says no waits for that destination,
  * as was asked, and names what gives it up: its cancelling, after which the drain places the guest anew.
  * One that fails is tried again as in any drain, wherever there is room then.
  */
