@@ -69,6 +69,7 @@ static void kept_free(struct kept_plan *plan)
 	drain_record_deinit(&plan->record);
 	names_deinit(&plan->nodes);
 	free(plan->moves);
+	free(plan->by_uuid);
 	free(plan);
 }
 
@@ -100,6 +101,23 @@ static void keep_move(const struct drain_vm *dv, struct kept_move *move)
 	move->turn_why = xstrdup(dv->turn_why);
 }
 
+static int compare_uuids(const void *a, const void *b, void *context)
+{
+	const struct kept_move *moves = context;
+
+	return strcmp(moves[*(const uint32_t *)a].uuid, moves[*(const uint32_t *)b].uuid);
+}
+
+static void index_moves(struct kept_plan *plan)
+{
+	plan->by_uuid = xcalloc(plan->count + 1, sizeof(*plan->by_uuid));
+	for (uint32_t i = 0; i < plan->count; i++)
+		plan->by_uuid[i] = i;
+	if (plan->count)
+		qsort_r(plan->by_uuid, plan->count, sizeof(*plan->by_uuid), compare_uuids,
+		        plan->moves);
+}
+
 static struct kept_plan *make(const struct drain *draft)
 {
 	const struct drain_vm **going = xcalloc(draft->n_vms + 1, sizeof(*going));
@@ -114,6 +132,7 @@ static struct kept_plan *make(const struct drain *draft)
 	for (size_t i = 0; i < plan->count; i++)
 		keep_move(going[i], &plan->moves[i]);
 	free(going);
+	index_moves(plan);
 	drain_record_copy(&plan->record, &draft->kept);
 	names_copy(&plan->nodes, &draft->nodes);
 	plan->bound = draft->bound;
@@ -188,9 +207,19 @@ const struct kept_plan *plan_memory_find(const struct fleet *fleet, const char *
 
 const char *kept_plan_get_target(const struct kept_plan *plan, const char *uuid)
 {
-	for (size_t i = 0; plan && i < plan->count; i++) {
-		if (strcmp(plan->moves[i].uuid, uuid) == 0)
-			return plan->moves[i].target;
+	size_t first = 0, end = plan ? plan->count : 0;
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+		const struct kept_move *move = &plan->moves[plan->by_uuid[middle]];
+		int order = strcmp(uuid, move->uuid);
+
+		if (!order)
+			return move->target;
+		if (order < 0)
+			end = middle;
+		else
+			first = middle + 1;
 	}
 	return NULL;
 }
@@ -206,15 +235,6 @@ static void differ(struct names *ret, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	names_add(ret, text);
-}
-
-static const struct drain_vm *find_guest(const struct drain *draft, const char *uuid)
-{
-	for (size_t i = 0; i < draft->n_vms; i++) {
-		if (strcmp(draft->vms[i].uuid, uuid) == 0)
-			return &draft->vms[i];
-	}
-	return NULL;
 }
 
 /* A guest that its host has now. */
@@ -254,7 +274,8 @@ void kept_plan_compare(const struct kept_plan *plan, const struct drain *draft, 
 	for (size_t i = 0; i < draft->n_vms; i++)
 		compare_guest(plan, &draft->vms[i], ret);
 	for (size_t i = 0; i < plan->count; i++)
-		compare_move(&plan->moves[i], find_guest(draft, plan->moves[i].uuid), ret);
+		compare_move(&plan->moves[i],
+		             drain_find_vm((struct drain *)draft, plan->moves[i].uuid), ret);
 }
 
 /* As they were asked for. Whoever is left or shut down is named once: guests are found by their uuid. */

@@ -25,6 +25,7 @@ struct kept_plan {
 		enum guard guard;
 		char *why, *turn_why; /* owned */
 	} * moves;                    /* owned; in order */
+	uint32_t *by_uuid;            /* owned; private: all of moves */
 	size_t count;
 	/* What was asked for, and of which nodes. Owned. */
 	struct drain_record record;
