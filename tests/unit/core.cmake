@@ -3,9 +3,13 @@ drover_test(NAME test_rate_history LABEL unit SOURCES unit/test_rate_history.c L
 drover_test(NAME test_prediction LABEL unit SOURCES unit/test_prediction.c LIBS drover_core)
 drover_test(NAME test_prediction_sampled LABEL unit SOURCES unit/test_prediction_sampled.c
 	LIBS drover_core drover_agent)
-foreach(module attempts attempts_kept attempts_path claims fleet step plan drain_classes drain_history drain_requests drain_set fence intent node_labels tune)
+foreach(module attempts attempts_kept attempts_path claims fleet step plan drain_history drain_requests drain_set fence intent node_labels tune)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
 		LIBS drover_core)
+endforeach()
+foreach(module classes denials lacks)
+	drover_test(NAME test_drain_${module} LABEL unit SOURCES unit/test_drain_${module}.c
+		unit/offers_world.c unit/core_world.c LIBS drover_core)
 endforeach()
 drover_test(NAME test_drain LABEL unit SOURCES unit/test_drain.c unit/drain_world.c unit/core_world.c
 	LIBS drover_core)

@@ -181,6 +181,24 @@ const struct reply *core_world_reply(struct core_world *world)
 	return action->reply;
 }
 
+const struct reply *core_world_ask(struct core_world *world, struct event *event)
+{
+	core_world_forget(world);
+	core_world_step(world, event);
+	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
+	return core_world_reply(world);
+}
+
+const struct drain_vm *reply_guest(const struct reply *reply, const char *name)
+{
+	for (size_t i = 0; reply->plan && i < reply->plan->n_vms; i++) {
+		if (strcmp(reply->plan->vms[i].name, name) == 0)
+			return &reply->plan->vms[i];
+	}
+	fail_msg("%s is not in the plan", name);
+	abort();
+}
+
 struct vm_state core_world_vm(const char *name, uint64_t memory_mib)
 {
 	struct vm_state vm = { .memory_bytes = memory_mib * MIB, .overhead_bytes = 16 * MIB };

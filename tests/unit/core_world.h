@@ -34,6 +34,10 @@ size_t core_world_count(const struct core_world *world, enum action_kind kind);
 struct action *core_world_find(struct core_world *world, enum action_kind kind);
 /* The last reply; fails the test when there is none. */
 const struct reply *core_world_reply(struct core_world *world);
+/* The reply to a dry run. No host answers what it is asked for it: what it would say is not part of this. */
+const struct reply *core_world_ask(struct core_world *world, struct event *event);
+/* That guest in a reply's plan; fails the test when it is not there. */
+const struct drain_vm *reply_guest(const struct reply *reply, const char *name);
 
 /* A host of that size with its agent attached, and its guests "name" each of 256 MiB. */
 void core_world_host(struct core_world *world, const char *name, uint64_t capacity_mib,

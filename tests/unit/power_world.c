@@ -173,14 +173,7 @@ const struct drain_vm *power_guest(struct core_world *world, const char *name)
 
 const struct drain_vm *power_planned(struct core_world *world, const char *name)
 {
-	const struct drain *plan = core_world_reply(world)->plan;
-
-	for (size_t i = 0; plan && i < plan->n_vms; i++) {
-		if (strcmp(plan->vms[i].name, name) == 0)
-			return &plan->vms[i];
-	}
-	fail_msg("%s is not in the plan", name);
-	abort();
+	return reply_guest(core_world_reply(world), name);
 }
 
 const struct shutdown *power_shutdown(struct core_world *world)

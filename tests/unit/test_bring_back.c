@@ -7,7 +7,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -92,16 +91,6 @@ static void cancel(struct core_world *world, const char *kind, const char *name)
 	core_world_step(world, &event);
 }
 
-static const struct drain_vm *guest(const struct reply *reply, const char *name)
-{
-	for (size_t i = 0; i < reply->plan->n_vms; i++) {
-		if (strcmp(reply->plan->vms[i].name, name) == 0)
-			return &reply->plan->vms[i];
-	}
-	fail_msg("%s is not in the plan", name);
-	abort();
-}
-
 static struct vm *find_vm(struct core_world *world, const char *name)
 {
 	struct vm *vm;
@@ -131,7 +120,8 @@ static void test_they_come_back(void **state)
 	/* Once more: nothing is left to do. */
 	core_world_forget(world);
 	undrain(world, false);
-	assert_non_null(strstr(guest(core_world_reply(world), "web1")->reason, "again already"));
+	assert_non_null(
+		strstr(reply_guest(core_world_reply(world), "web1")->reason, "again already"));
 	assert_int_equal(world->fleet->n_active, 0);
 	core_world_free(world);
 }
@@ -179,11 +169,12 @@ static void test_moved_on_since(void **state)
 	core_world_forget(world);
 	undrain(world, false);
 	reply = core_world_reply(world);
-	assert_int_equal(guest(reply, "web1")->state, DRAIN_VM_MOVING);
-	assert_int_equal(guest(reply, "web2")->state, DRAIN_VM_LEFT);
-	assert_non_null(strstr(guest(reply, "web2")->reason, "has moved on since"));
-	assert_non_null(strstr(guest(reply, "web2")->reason, "drover migrate web2 --to host1"));
-	assert_int_equal(guest(reply, "web3")->state, DRAIN_VM_LEFT);
+	assert_int_equal(reply_guest(reply, "web1")->state, DRAIN_VM_MOVING);
+	assert_int_equal(reply_guest(reply, "web2")->state, DRAIN_VM_LEFT);
+	assert_non_null(strstr(reply_guest(reply, "web2")->reason, "has moved on since"));
+	assert_non_null(
+		strstr(reply_guest(reply, "web2")->reason, "drover migrate web2 --to host1"));
+	assert_int_equal(reply_guest(reply, "web3")->state, DRAIN_VM_LEFT);
 	assert_int_equal(world->fleet->n_active, 1);
 	core_world_free(world);
 }
@@ -286,7 +277,7 @@ static void test_placed_by_somebody(void **state)
 		core_world_forget(world);
 		undrain(world, true);
 		core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
-		dv = guest(core_world_reply(world), "web2");
+		dv = reply_guest(core_world_reply(world), "web2");
 		assert_int_equal(dv->state, DRAIN_VM_LEFT);
 		assert_non_null(strstr(dv->reason, "migration/1 has put it on host3"));
 		assert_non_null(strstr(dv->reason, "drover migrate web2 --to host1"));
@@ -377,7 +368,7 @@ static void test_arrived_after_undrain(void **state)
 	arrive_all(world);
 	core_world_forget(world);
 	undrain(world, false);
-	assert_int_equal(guest(core_world_reply(world), "web1")->state, DRAIN_VM_MOVING);
+	assert_int_equal(reply_guest(core_world_reply(world), "web1")->state, DRAIN_VM_MOVING);
 	core_world_free(world);
 }
 

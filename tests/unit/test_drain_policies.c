@@ -28,20 +28,7 @@ static const struct reply *dry_run(struct core_world *world, const char *node, c
 	event.drain.leave = &stay;
 	event.drain.reason = "";
 	event.drain.dry_run = true;
-	core_world_forget(world);
-	core_world_step(world, &event);
-	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
-	return core_world_reply(world);
-}
-
-static const struct drain_vm *guest(const struct reply *reply, const char *name)
-{
-	for (size_t i = 0; i < reply->plan->n_vms; i++) {
-		if (strcmp(reply->plan->vms[i].name, name) == 0)
-			return &reply->plan->vms[i];
-	}
-	fail_msg("the plan does not know %s", name);
-	return &reply->plan->vms[0];
+	return core_world_ask(world, &event);
 }
 
 /* db1 and db2 on host1, db3 on host2, which has by far the most room. */
@@ -62,11 +49,11 @@ static void test_apart_from_one_that_stays(void **state)
 	const struct reply *reply;
 
 	(void)state;
-	assert_string_equal(guest(dry_run(world, "host1", NULL), "db1")->target, "host2");
+	assert_string_equal(reply_guest(dry_run(world, "host1", NULL), "db1")->target, "host2");
 	policy_must(world, "db", POLICY_APART, false, "db1,db3", NULL);
 	reply = dry_run(world, "host1", NULL);
-	assert_string_equal(guest(reply, "db1")->target, "host3");
-	assert_string_equal(guest(reply, "db2")->target, "host2");
+	assert_string_equal(reply_guest(reply, "db1")->target, "host3");
+	assert_string_equal(reply_guest(reply, "db2")->target, "host2");
 	core_world_free(world);
 }
 
@@ -80,8 +67,8 @@ static void test_blocked_by_a_policy(void **state)
 	(void)state;
 	policy_must(world, "db", POLICY_APART, false, "db1,db2,db3", NULL);
 	reply = dry_run(world, "host1", NULL);
-	blocked = guest(reply, "db1")->state == DRAIN_VM_BLOCKED ? guest(reply, "db1")
-	                                                         : guest(reply, "db2");
+	blocked = reply_guest(reply, "db1")->state == DRAIN_VM_BLOCKED ? reply_guest(reply, "db1")
+	                                                               : reply_guest(reply, "db2");
 	assert_int_equal(blocked->state, DRAIN_VM_BLOCKED);
 	assert_string_equal(drain_proof_name(blocked->proof), "apart");
 	assert_non_null(strstr(blocked->reason, "policy db keeps 2 guests that leave apart"));
@@ -96,13 +83,13 @@ static void test_blocked_by_a_policy(void **state)
 		core_world_step(world, &event);
 	}
 	reply = dry_run(world, "host1", NULL);
-	blocked = guest(reply, "db1");
+	blocked = reply_guest(reply, "db1");
 	assert_int_equal(blocked->state, DRAIN_VM_BLOCKED);
 	assert_string_equal(drain_proof_name(blocked->proof), "alone");
 	assert_non_null(strstr(blocked->reason,
 	                       "host2: policy db keeps it apart from db3, which is there"));
 	assert_non_null(strstr(blocked->helps, "policy db"));
-	assert_string_equal(guest(reply, "db2")->target, "host2");
+	assert_string_equal(reply_guest(reply, "db2")->target, "host2");
 	core_world_free(world);
 }
 
@@ -118,13 +105,14 @@ static void test_together(void **state)
 	core_world_host(world, "host3", 2048, NULL, 0);
 	policy_must(world, "shop", POLICY_TOGETHER, false, "web1,web2,web3", NULL);
 	reply = dry_run(world, "host1", NULL);
-	assert_string_equal(guest(reply, "web1")->target, guest(reply, "web2")->target);
-	assert_string_equal(guest(reply, "web1")->target, guest(reply, "web3")->target);
+	assert_string_equal(reply_guest(reply, "web1")->target, reply_guest(reply, "web2")->target);
+	assert_string_equal(reply_guest(reply, "web1")->target, reply_guest(reply, "web3")->target);
 	/* One that is left keeps the others. */
 	reply = dry_run(world, "host1", "web2");
-	assert_int_equal(guest(reply, "web1")->state, DRAIN_VM_BLOCKED);
-	assert_non_null(strstr(guest(reply, "web1")->reason, "policy shop keeps it with web2"));
-	assert_int_equal(guest(reply, "web4")->state, DRAIN_VM_WAITING);
+	assert_int_equal(reply_guest(reply, "web1")->state, DRAIN_VM_BLOCKED);
+	assert_non_null(
+		strstr(reply_guest(reply, "web1")->reason, "policy shop keeps it with web2"));
+	assert_int_equal(reply_guest(reply, "web4")->state, DRAIN_VM_WAITING);
 	core_world_free(world);
 }
 
@@ -161,21 +149,21 @@ static void test_hosts(void **state)
 	(void)state;
 	text_copy(fleet_find_node(world->fleet, "host3")->host.labels, LABELS_BYTES, "disk=ssd");
 	policy_must(world, "ssd", POLICY_ON, false, "db1", "disk=ssd");
-	assert_string_equal(guest(dry_run(world, "host1", NULL), "db1")->target, "host3");
+	assert_string_equal(reply_guest(dry_run(world, "host1", NULL), "db1")->target, "host3");
 	policy_must(world, "ssd", POLICY_ON, true, "db1", "disk=ssd");
-	dv = guest(dry_run(world, "host1", NULL), "db1");
+	dv = reply_guest(dry_run(world, "host1", NULL), "db1");
 	assert_string_equal(dv->target, "host3");
 	assert_string_equal(dv->against, "");
 	core_world_see(world, "host1", &big);
 	policy_must(world, "ssd", POLICY_ON, true, "big", "disk=ssd");
-	dv = guest(dry_run(world, "host1", NULL), "big");
+	dv = reply_guest(dry_run(world, "host1", NULL), "big");
 	assert_string_equal(dv->target, "host2");
 	assert_string_equal(
 		dv->against,
 		"host2: policy ssd wants it on hosts with disk=ssd; host3 1.0 GiB short "
 		"of memory");
 	policy_must(world, "ssd", POLICY_ON, false, "big", "disk=ssd");
-	dv = guest(dry_run(world, "host1", NULL), "big");
+	dv = reply_guest(dry_run(world, "host1", NULL), "big");
 	assert_int_equal(dv->state, DRAIN_VM_BLOCKED);
 	assert_non_null(strstr(dv->reason, "policy ssd lets it be only on hosts with disk=ssd"));
 	core_world_free(world);
@@ -190,12 +178,13 @@ static void test_wish_to_be_apart(void **state)
 	(void)state;
 	policy_must(world, "db", POLICY_APART, true, "db1,db2", NULL);
 	reply = dry_run(world, "host1", NULL);
-	assert_string_not_equal(guest(reply, "db1")->target, guest(reply, "db2")->target);
-	assert_string_equal(guest(reply, "db1")->against, "");
+	assert_string_not_equal(reply_guest(reply, "db1")->target,
+	                        reply_guest(reply, "db2")->target);
+	assert_string_equal(reply_guest(reply, "db1")->against, "");
 	policy_must(world, "db", POLICY_APART, true, "db1,db2,db3", NULL);
 	reply = dry_run(world, "host1", NULL);
-	assert_int_equal(guest(reply, "db1")->state, DRAIN_VM_WAITING);
-	assert_true(guest(reply, "db1")->against[0] || guest(reply, "db2")->against[0]);
+	assert_int_equal(reply_guest(reply, "db1")->state, DRAIN_VM_WAITING);
+	assert_true(reply_guest(reply, "db1")->against[0] || reply_guest(reply, "db2")->against[0]);
 	core_world_free(world);
 }
 
@@ -272,22 +261,17 @@ static void test_way_back(void **state)
 	core_world_see(world, "host1", &db3);
 	event.node.node = "host1";
 	event.node.bring_back = event.node.dry_run = true;
-	core_world_forget(world);
-	core_world_step(world, &event);
-	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
-	reply = core_world_reply(world);
+	reply = core_world_ask(world, &event);
 	/* Both come, so that each may. */
-	assert_int_equal(guest(reply, "db1")->state, DRAIN_VM_WAITING);
-	assert_int_equal(guest(reply, "db2")->state, DRAIN_VM_WAITING);
+	assert_int_equal(reply_guest(reply, "db1")->state, DRAIN_VM_WAITING);
+	assert_int_equal(reply_guest(reply, "db2")->state, DRAIN_VM_WAITING);
 	(void)policy_unsay(world, "pair");
 	policy_must(world, "db", POLICY_APART, false, "db1,db3", NULL);
-	core_world_forget(world);
-	core_world_step(world, &event);
-	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
-	reply = core_world_reply(world);
-	assert_int_equal(guest(reply, "db1")->state, DRAIN_VM_BLOCKED);
-	assert_non_null(strstr(guest(reply, "db1")->reason, "policy db keeps it apart from db3"));
-	assert_int_equal(guest(reply, "db2")->state, DRAIN_VM_WAITING);
+	reply = core_world_ask(world, &event);
+	assert_int_equal(reply_guest(reply, "db1")->state, DRAIN_VM_BLOCKED);
+	assert_non_null(
+		strstr(reply_guest(reply, "db1")->reason, "policy db keeps it apart from db3"));
+	assert_int_equal(reply_guest(reply, "db2")->state, DRAIN_VM_WAITING);
 	core_world_free(world);
 }
 
@@ -304,8 +288,7 @@ static void test_started_again(void **state)
 	event.node.node = "host1";
 	event.node.reason = "";
 	event.node.bring_back = event.node.dry_run = true;
-	core_world_step(world, &event);
-	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
+	(void)core_world_ask(world, &event);
 	assert_int_equal(power_planned(world, "db1")->state, DRAIN_VM_BLOCKED);
 	assert_true(power_says(power_planned(world, "db1")->reason, "policy db keeps it apart"));
 	/* Asked for when nothing was in the way; and then somebody was there first. */

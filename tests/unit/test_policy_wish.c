@@ -160,10 +160,7 @@ static void test_wish_in_a_plan(void **state)
 	event.drain.reason = "";
 	event.drain.leave = &none;
 	event.drain.dry_run = true;
-	core_world_forget(world);
-	core_world_step(world, &event);
-	core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
-	plan = core_world_reply(world)->plan;
+	plan = core_world_ask(world, &event)->plan;
 	assert_int_equal(plan->n_vms, 2);
 	there = strcmp(plan->vms[0].target, "host3") == 0 ? &plan->vms[0] : &plan->vms[1];
 	elsewhere = there == &plan->vms[0] ? &plan->vms[1] : &plan->vms[0];
