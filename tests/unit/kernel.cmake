@@ -15,8 +15,12 @@ drover_test(NAME test_pace LABEL unit SOURCES unit/test_pace.c LIBS drover_kerne
 drover_test(NAME test_ports LABEL unit SOURCES unit/test_ports.c LIBS drover_ports)
 drover_test(NAME test_storage_proof LABEL unit SOURCES unit/test_storage_proof.c LIBS drover_storage)
 drover_test(NAME test_storage_image LABEL unit SOURCES unit/test_storage_image.c LIBS drover_storage)
-foreach(module attempt journal journal_codec journal_state)
+foreach(module attempt journal journal_codec)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
+		LIBS drover_journal)
+endforeach()
+foreach(module journal_state journal_bounds)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/journal_world.c
 		LIBS drover_journal)
 endforeach()
 drover_test(NAME test_round_trip LABEL unit SOURCES unit/test_round_trip.c LIBS drover_agent)
