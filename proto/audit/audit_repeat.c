@@ -43,7 +43,7 @@ static struct audit_repeat_place *find_place(struct audit_repeat *r, const char 
 	return free_place;
 }
 
-/* FNV-1a: among so few names of ours, no two are equal (test_audit.c). */
+/* FNV-1a: among so few names of ours, no two are equal (test_audit_repeat.c). */
 static uint64_t hash(const char *text)
 {
 	uint64_t h = 0xcbf29ce484222325;

@@ -8,6 +8,9 @@ foreach(module frame gate message pieces)
 		LIBS drover_mesh)
 endforeach()
 drover_command_test(NAME rpc_generator LABEL unit COMMAND bats tests/unit/rpc_generator.bats)
-drover_test(NAME test_audit LABEL unit SOURCES unit/test_audit.c LIBS drover_audit drover_proto)
+foreach(module audit audit_repeat audit_text)
+	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/audit_world.c
+		LIBS drover_audit drover_proto)
+endforeach()
 drover_test(NAME test_fuzz_messages LABEL unit
 	SOURCES unit/test_fuzz_messages.c fuzz/messages.c LIBS drover_proto)
