@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* How often an agent looks at its moves, if nothing happens. */
@@ -186,7 +187,8 @@ static void pass(struct replay *r, double next_s)
 	}
 }
 
-void bench_replay(const struct instance *in, const struct schedule *schedule, double *ret_ends_s)
+static void replay_plan(const struct instance *in, const struct schedule *schedule,
+                        double *ret_ends_s)
 {
 	struct replay r = { .in = in, .schedule = schedule, .n = schedule->n_moves };
 
@@ -221,4 +223,63 @@ void bench_replay(const struct instance *in, const struct schedule *schedule, do
 	free(r.copies);
 	free(r.out);
 	free(r.out_rate);
+}
+
+/* --- the suite --- */
+
+struct ends {
+	double mean, worst, last, worst_last, longer;
+	uint32_t n, plans;
+};
+
+static void compare_ends(const struct instance *in, const struct planner_plan *plan, struct ends *e)
+{
+	const struct schedule *s = &plan->schedule;
+	double *ends_s = xcalloc((size_t)s->n_moves + 1, sizeof(*ends_s)), last_s = 0, wrong;
+
+	replay_plan(in, s, ends_s);
+	for (uint32_t m = 0; m < s->n_moves; m++) {
+		wrong = fabs(s->moves[m].end_s - ends_s[m]) / ends_s[m];
+		e->mean += wrong;
+		e->worst = fmax(e->worst, wrong);
+		last_s = fmax(last_s, ends_s[m]);
+	}
+	e->n += s->n_moves;
+	wrong = fabs(s->makespan_s - last_s) / last_s;
+	e->last += wrong;
+	e->worst_last = fmax(e->worst_last, wrong);
+	e->longer += last_s / plan->bounds.all_s;
+	e->plans++;
+	free(ends_s);
+}
+
+/* What is planned beside what agents and TCP make of it. */
+void bench_run_ends(void)
+{
+	enum { SEEDS = 6 };
+	static const char *const names[] = { "drover5", "drover4" };
+	struct planner_options options = { .seed = 1, .effort = PLANNER_EFFORT };
+
+	for (unsigned cap = 0; cap < ARRAY_SIZE(names); cap++) {
+		struct ends e = { 0 };
+
+		for (size_t m = 0; m < BENCH_MIX; m++) {
+			for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+				struct planner_plan plan;
+				struct instance in;
+
+				bench_make_drain(&in, &bench_mix[m], seed);
+				bench_set_caps(&in, cap ? INSTANCE_NO_LIMIT : 5, cap ? 4 : 2,
+				               INSTANCE_NO_LIMIT);
+				planner_make(&in, &options, &plan);
+				compare_ends(&in, &plan, &e);
+				planner_plan_deinit(&plan);
+				instance_deinit(&in);
+			}
+		}
+		printf("ends %s.mean %.4f\nends %s.worst %.4f\nends %s.last %.4f\n"
+		       "ends %s.worst_last %.4f\nends %s.ratio %.4f\n",
+		       names[cap], e.mean / e.n, names[cap], e.worst, names[cap], e.last / e.plans,
+		       names[cap], e.worst_last, names[cap], e.longer / e.plans);
+	}
 }
