@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The command line against a coordinator whose answers are written down.
-add_executable(fake_coordinator ${CMAKE_CURRENT_LIST_DIR}/fake_coordinator.c
-	${CMAKE_CURRENT_LIST_DIR}/fake_answers.c ${CMAKE_CURRENT_LIST_DIR}/fake_policies.c)
+set(sources fake_coordinator.c fake_answers.c fake_policies.c fake_roll.c fake_story.c)
+list(TRANSFORM sources PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
+add_executable(fake_coordinator ${sources})
 target_link_libraries(fake_coordinator PRIVATE drover_mesh drover_common)
 drover_command_test(NAME cli_drover LABEL unit TIMEOUT 180 COMMAND bats tests/cli/drover.bats)
 drover_command_test(NAME cli_words LABEL unit TIMEOUT 120 COMMAND bats tests/cli/words.bats)

@@ -6,11 +6,10 @@
 #include "common/units.h"
 #include "proto/coordinator.pb-c.h"
 #include "tests/cli/fake_policies.h"
+#include "tests/cli/fake_words.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define S(text) ((char *)(text))
 
 void fake_vms(struct mesh_incoming *in, const ProtobufCMessage *m, void *context)
 {

@@ -2,19 +2,10 @@
 #include "tests/cli/fake_policies.h"
 
 #include "proto/coordinator.pb-c.h"
+#include "tests/cli/fake_words.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define S(text) ((char *)(text))
-
-static void fail(struct mesh_incoming *in, enum error_code code, const char *text)
-{
-	struct error err;
-
-	error_set(&err, code, "%s", text);
-	mesh_fail_error(in, &err);
-}
 
 /* A policy of web1 and web2; "bad" is violated. */
 struct policy {
@@ -67,16 +58,17 @@ void fake_set_policy(struct mesh_incoming *in, const ProtobufCMessage *m, void *
 	printf("%s%s\n", r->selector[0] ? " -l " : "", r->selector);
 	fflush(stdout);
 	if (strcmp(r->vms[0], "wbe1") == 0) {
-		fail(in, ERROR_NOT_FOUND, "no host lists a guest wbe1");
+		fake_fail(in, ERROR_NOT_FOUND, "no host lists a guest wbe1");
 		return;
 	}
 	if (r->n_nodes && strcmp(r->nodes[0], "hots1") == 0) {
-		fail(in, ERROR_NOT_FOUND, "no node hots1");
+		fake_fail(in, ERROR_NOT_FOUND, "no node hots1");
 		return;
 	}
 	if (strcmp(r->name, "clash") == 0) {
-		fail(in, ERROR_REFUSED,
-		     "web1 and web2 cannot be apart: the hard policy pair keeps them together");
+		fake_fail(
+			in, ERROR_REFUSED,
+			"web1 and web2 cannot be apart: the hard policy pair keeps them together");
 		return;
 	}
 	reply.policy = fill(&p, r->name);
@@ -95,7 +87,7 @@ void fake_remove_policy(struct mesh_incoming *in, const ProtobufCMessage *m, voi
 
 	(void)context;
 	if (strcmp(r->name, "good") != 0) {
-		fail(in, ERROR_NOT_FOUND, "no such policy");
+		fake_fail(in, ERROR_NOT_FOUND, "no such policy");
 		return;
 	}
 	reply.changed = true;
@@ -112,7 +104,7 @@ void fake_list_policies(struct mesh_incoming *in, const ProtobufCMessage *m, voi
 
 	(void)context;
 	if (r->name[0] && !one && strcmp(r->name, "bad") != 0) {
-		fail(in, ERROR_NOT_FOUND, "no such policy");
+		fake_fail(in, ERROR_NOT_FOUND, "no such policy");
 		return;
 	}
 	list.policies = one ? all + 1 : all;
