@@ -7,6 +7,7 @@
 #include "common/cleanup.h"
 #include "common/units.h"
 #include "tests/scratch.h"
+#include "tests/shell.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -120,16 +121,13 @@ static void test_made_on_another(void **state)
 {
 	struct storage_image image = image_of("top", "qcow2", MIB);
 	struct vm_disk d = disk_of("top", "qcow2");
-	char command[2048];
 
 	(void)state;
 	if (!have_qemu_img())
 		skip();
-	snprintf(command, sizeof(command),
-	         "cd %s && qemu-img create -q -f qcow2 base 1M && "
-	         "qemu-io -f qcow2 -c 'write -P 7 0 64k' base >/dev/null",
-	         folder);
-	assert_int_equal(system(command), 0);
+	shell_run("cd %s && qemu-img create -q -f qcow2 base 1M && "
+	          "qemu-io -f qcow2 -c 'write -P 7 0 64k' base >/dev/null",
+	          folder);
 	snprintf(image.backing, sizeof(image.backing), "%s/base", folder);
 	strcpy(image.backing_format, "qcow2");
 	assert_int_equal(storage_image_create(&image, &attempt, &err), 0);
@@ -137,12 +135,10 @@ static void test_made_on_another(void **state)
 	storage_image_describe(&d);
 	assert_true(d.built_on_another);
 	assert_int_equal(d.capacity_bytes, MIB);
-	snprintf(command, sizeof(command),
-	         "cd %s && qemu-img info top | grep -q 'backing file format: qcow2' && "
-	         "qemu-io -r -f qcow2 -c 'read -P 7 0 64k' top | grep -q ' bytes ' && "
-	         "! qemu-io -r -f qcow2 -c 'read -P 7 0 64k' top | grep -q failed",
-	         folder);
-	assert_int_equal(system(command), 0);
+	shell_run("cd %s && qemu-img info top | grep -q 'backing file format: qcow2' && "
+	          "qemu-io -r -f qcow2 -c 'read -P 7 0 64k' top | grep -q ' bytes ' && "
+	          "! qemu-io -r -f qcow2 -c 'read -P 7 0 64k' top | grep -q failed",
+	          folder);
 	assert_int_equal(storage_image_remove(&image, &attempt, &err), 0);
 	/* What it was built on is nobody's to remove. */
 	assert_int_equal(count_entries(), 1);
@@ -269,7 +265,6 @@ static void test_look(void **state)
 static void test_problems(void **state)
 {
 	struct vm_disk d = disk_of("base", "raw");
-	char command[2048];
 
 	(void)state;
 	storage_image_describe(&d);
@@ -283,14 +278,12 @@ static void test_problems(void **state)
 	assert_non_null(strstr(d.copy_problem, "does not hold a qcow2 image"));
 	if (!have_qemu_img())
 		skip();
-	snprintf(command, sizeof(command),
-	         "cd %s && qemu-img create -q -f qcow2 base 1M && "
-	         "qemu-img create -q -f qcow2 -F qcow2 -b base top && "
-	         "qemu-img create -q -f qcow2 snapped 1M && qemu-img snapshot -c one snapped && "
-	         "qemu-img create -q -f qcow2 -o data_file=data outside 1M && "
-	         "qemu-img create -q -f qcow2 -o compat=0.10 old 1M",
-	         folder);
-	assert_int_equal(system(command), 0);
+	shell_run("cd %s && qemu-img create -q -f qcow2 base 1M && "
+	          "qemu-img create -q -f qcow2 -F qcow2 -b base top && "
+	          "qemu-img create -q -f qcow2 snapped 1M && qemu-img snapshot -c one snapped && "
+	          "qemu-img create -q -f qcow2 -o data_file=data outside 1M && "
+	          "qemu-img create -q -f qcow2 -o compat=0.10 old 1M",
+	          folder);
 	d = disk_of("top", "qcow2");
 	storage_image_describe(&d);
 	assert_true(d.built_on_another);

@@ -2,6 +2,7 @@
 /* The counters against a real kernel: a veth pair between two network namespaces, real TCP and a few
  * odd frames, by all three sources. Skipped where namespaces or eBPF are not permitted. */
 #include "common/alloc.h"
+#include "tests/shell.h"
 #include "tests/unit/traffic_fixture.h"
 #include "tests/unit/veth_peer.h"
 
@@ -275,17 +276,17 @@ static void test_where_it_goes(void **state)
 
 	(void)state;
 	fixture_register(traffic, VETH_PEER4, 49152, true);
-	veth_run("ip link add other0 type veth peer name other1");
+	shell_run("ip link add other0 type veth peer name other1");
 	assert_int_equal(traffic_watch_interface(traffic, "other0", &err), 0);
 	fixture_register(traffic, VETH_PEER6, 49153, true);
 	veth_bring_up();
 	sent_bytes = veth_transfer(true, false, 49152, 1 << 20);
-	veth_run("ip link set other1 up");
-	veth_run("ip link set other0 arp off up");
+	shell_run("ip link set other1 up");
+	shell_run("ip link set other0 arp off up");
 	/* Its first packet takes the other way; nobody answers. */
-	veth_run("ip route add " VETH_PEER4 "/32 dev other0");
+	shell_run("ip route add " VETH_PEER4 "/32 dev other0");
 	begin_to_connect(VETH_PEER4, 49152);
-	veth_run("ip route del " VETH_PEER4 "/32 dev other0");
+	shell_run("ip route del " VETH_PEER4 "/32 dev other0");
 
 	sample = fixture_read_settled(traffic);
 	endpoint = &sample->endpoints[0];
@@ -298,7 +299,7 @@ static void test_where_it_goes(void **state)
 	assert_int_equal(sample->interfaces[1].counters[TX].migration_wire_bytes,
 	                 endpoint->by_interface[1].wire_bytes[TX]);
 	assert_int_equal(sample->endpoints[1].counters.wire_bytes[TX], 0);
-	veth_run("ip link del other0");
+	shell_run("ip link del other0");
 }
 
 int main(void)

@@ -4,6 +4,7 @@
 #include "agent/link/bandwidth.h"
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "tests/shell.h"
 #include "tests/unit/traffic_fixture.h"
 #include "tests/unit/traffic_left.h"
 #include "tests/unit/veth_peer.h"
@@ -167,7 +168,7 @@ static void test_ingress_qdisc_is_left_alone(void **state)
 	struct traffic *traffic;
 
 	(void)state;
-	veth_run("tc qdisc add dev %s ingress", VETH_OURS);
+	shell_run("tc qdisc add dev %s ingress", VETH_OURS);
 	traffic = fixture_open_and_watch(TRAFFIC_SOURCE_CLSACT);
 	assert_non_null(strstr(traffic_find_limit(traffic, VETH_OURS)->text,
 	                       "its \"ingress\" qdisc takes the place of clsact"));
@@ -200,7 +201,7 @@ static void test_links_of_libvirt(void **state)
 		assert_non_null(strstr(traffic_find_limit(traffic, "vnet9")->text,
 		                       "it would break libvirt's <bandwidth> there"));
 		assert_int_equal(veth_count_lines("tc qdisc show dev vnet9", "clsact"), 0);
-		veth_run("ip link del vnet9");
+		shell_run("ip link del vnet9");
 	}
 }
 
@@ -233,7 +234,7 @@ static void test_libvirts_bandwidth(void **state)
 	sample = fixture_read_settled(traffic);
 	assert_true(left_is_at_tcx());
 	assert_true(sample->endpoints[0].counters.payload_bytes[TX] >= 1 << 20);
-	veth_run("tc qdisc del dev %s ingress", VETH_OURS);
+	shell_run("tc qdisc del dev %s ingress", VETH_OURS);
 	assert_true(left_is_at_tcx());
 }
 
@@ -245,20 +246,20 @@ static void test_a_bridge(void **state)
 	_cleanup_free_ struct traffic_sample *sample = NULL;
 
 	(void)state;
-	veth_run("ip link add brd9 type bridge");
-	veth_run("ip addr flush dev %s", VETH_OURS);
-	veth_run("ip link set %s master brd9", VETH_OURS);
-	veth_run("ip addr add %s/24 dev brd9", VETH_OURS4);
+	shell_run("ip link add brd9 type bridge");
+	shell_run("ip addr flush dev %s", VETH_OURS);
+	shell_run("ip link set %s master brd9", VETH_OURS);
+	shell_run("ip addr add %s/24 dev brd9", VETH_OURS4);
 	traffic = fixture_open(TRAFFIC_SOURCE_NONE);
 	assert_int_equal(traffic_watch_interface(traffic, "brd9", NULL), 0);
 	fixture_register(traffic, VETH_PEER4, 49152, true);
 	veth_bring_up();
-	veth_run("ip link set brd9 up");
+	shell_run("ip link set brd9 up");
 	veth_transfer(true, false, 49152, 1 << 20);
 	sample = fixture_read_settled(traffic);
 	assert_int_equal(sample->interfaces[0].source, TRAFFIC_SOURCE_TCX);
 	assert_in_range(sample->endpoints[0].counters.payload_bytes[TX], 1 << 20, 2 << 20);
-	veth_run("ip link del brd9");
+	shell_run("ip link del brd9");
 }
 
 static void test_many_come_and_go(void **state)
@@ -273,23 +274,23 @@ static void test_many_come_and_go(void **state)
 
 	(void)state;
 	for (int i = 0; i < TRAFFIC_INTERFACES; i++) {
-		veth_run("ip link add many%d type veth peer name ynam%d", i, i);
+		shell_run("ip link add many%d type veth peer name ynam%d", i, i);
 		snprintf(name, sizeof(name), "many%d", i);
 		assert_int_equal(traffic_watch_interface(traffic, name, &err), 0);
 	}
 	assert_int_equal(traffic_watch_interface(traffic, VETH_OURS, &err), -ERROR_NO_SPACE);
 	for (int round = 0; round < ROUNDS; round++) {
 		for (int i = round % 2; i < TRAFFIC_INTERFACES; i += 2)
-			veth_run("ip link del many%d && ip link add many%d type veth peer name "
-			         "ynam%d",
-			         i, i, i);
+			shell_run("ip link del many%d && ip link add many%d type veth peer name "
+			          "ynam%d",
+			          i, i, i);
 		free(sample);
 		sample = fixture_read(traffic);
 		for (int i = 0; i < TRAFFIC_INTERFACES; i++)
 			assert_int_equal(sample->interfaces[i].source, TRAFFIC_SOURCE_TCX);
 	}
 	for (int i = 0; i < TRAFFIC_INTERFACES; i++)
-		veth_run("ip link del many%d", i);
+		shell_run("ip link del many%d", i);
 	free(sample);
 	sample = fixture_read(traffic);
 	for (int i = 0; i < TRAFFIC_INTERFACES; i++)
@@ -302,10 +303,10 @@ static void test_foreign_filter_survives(void **state)
 	struct traffic *traffic;
 
 	(void)state;
-	veth_run("tc qdisc add dev %s clsact", VETH_OURS);
-	veth_run("tc filter add dev %s egress prio 7 handle 0xd0 bpf da bytecode "
-	         "'1,6 0 0 4294967295'",
-	         VETH_OURS);
+	shell_run("tc qdisc add dev %s clsact", VETH_OURS);
+	shell_run("tc filter add dev %s egress prio 7 handle 0xd0 bpf da bytecode "
+	          "'1,6 0 0 4294967295'",
+	          VETH_OURS);
 	traffic = fixture_open_and_watch(TRAFFIC_SOURCE_CLSACT);
 	assert_non_null(strstr(traffic_find_limit(traffic, VETH_OURS)->text, "another filter"));
 	assert_int_equal(left_count_clsact(RX), 0);
@@ -337,8 +338,8 @@ static void test_a_filter_in_front_of_ours(void **state)
 	 * and that is noticed; at tcx ours comes first and sees them. */
 	(void)state;
 	veth_bring_up();
-	veth_run("tc qdisc add dev %s clsact", VETH_OURS);
-	veth_run("tc filter add dev %s egress prio 1 bpf da bytecode '1,6 0 0 0'", VETH_OURS);
+	shell_run("tc qdisc add dev %s clsact", VETH_OURS);
+	shell_run("tc filter add dev %s egress prio 1 bpf da bytecode '1,6 0 0 0'", VETH_OURS);
 	assert_true(becomes_blind(TRAFFIC_SOURCE_CLSACT));
 	assert_false(becomes_blind(TRAFFIC_SOURCE_TCX));
 }

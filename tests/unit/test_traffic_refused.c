@@ -3,6 +3,7 @@
  * said, and what is counted all the same. Skipped where namespaces or eBPF are not permitted. */
 #include "common/alloc.h"
 #include "ebpf/permission.h"
+#include "tests/shell.h"
 #include "tests/unit/traffic_fixture.h"
 #include "tests/unit/traffic_left.h"
 #include "tests/unit/veth_peer.h"
@@ -35,7 +36,7 @@ static void test_links_without_ethernet(void **state)
 		skip();
 	assert_int_equal(traffic_watch_interface(traffic, "tun9", NULL), 0);
 	assert_non_null(strstr(traffic_find_limit(traffic, "tun9")->text, "no Ethernet header"));
-	veth_run("ip link del tun9");
+	shell_run("ip link del tun9");
 }
 
 /* Runs @checks in a child process that has only the capabilities in @mask, and returns its exit

@@ -3,6 +3,7 @@
 #include "tests/unit/tunnel_world.h"
 
 #include "common/alloc.h"
+#include "tests/shell.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -98,7 +99,7 @@ static void f75_revoked(void **state)
 
 	(void)state;
 	tunnel_world_make_leaf("ca", "stolen", "drover://lab/agent/host1", 2);
-	tunnel_world_run(
+	shell_run(
 		"cd %s && : >index && echo 01 >number && printf "
 		"'[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index"
 		"\\ncrlnumber=number\\ndefault_md=sha256\\ndefault_crl_days=2\\n' >ca.cnf && "

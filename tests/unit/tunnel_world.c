@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "tests/scratch.h"
+#include "tests/shell.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -39,37 +40,21 @@ const char *tunnel_world_path(const char *name)
 	return path;
 }
 
-void tunnel_world_run(const char *format, ...)
-{
-	char command[2048];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	if (system(command) != 0)
-		fail_msg("%s", command);
-}
-
 static void make_ca(const char *name)
 {
-	tunnel_world_run("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
-	                 "-nodes -days 2 "
-	                 "-keyout %s-key.pem -out %s.pem -subj /CN=%s >>openssl.log 2>&1",
-	                 tunnel_world.folder, name, name, name);
+	shell_run("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+	          "-nodes -days 2 -keyout %s-key.pem -out %s.pem -subj /CN=%s >>openssl.log 2>&1",
+	          tunnel_world.folder, name, name, name);
 }
 
 void tunnel_world_make_leaf(const char *ca, const char *name, const char *uri, int days)
 {
-	tunnel_world_run("cd %s && printf 'subjectAltName=URI:%s\\n' >ext && openssl req -newkey "
-	                 "ec -pkeyopt "
-	                 "ec_paramgen_curve:P-256 -nodes -keyout %s-key.pem -out csr -subj /CN=%s "
-	                 ">>openssl.log "
-	                 "2>&1 && openssl x509 -req -in csr -CA %s.pem -CAkey %s-key.pem "
-	                 "-set_serial %u -days "
-	                 "%d "
-	                 "-extfile ext -out %s.pem >>openssl.log 2>&1",
-	                 tunnel_world.folder, uri, name, name, ca, ca, ++serial, days, name);
+	shell_run("cd %s && printf 'subjectAltName=URI:%s\\n' >ext && "
+	          "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+	          "-keyout %s-key.pem -out csr -subj /CN=%s >>openssl.log 2>&1 && "
+	          "openssl x509 -req -in csr -CA %s.pem -CAkey %s-key.pem -set_serial %u "
+	          "-days %d -extfile ext -out %s.pem >>openssl.log 2>&1",
+	          tunnel_world.folder, uri, name, name, ca, ca, ++serial, days, name);
 }
 
 int tunnel_world_make(void **state)

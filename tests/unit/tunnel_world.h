@@ -30,8 +30,6 @@ int tunnel_world_stop(void **state);
 
 /* A path in the test's folder; valid for the next fifteen calls. */
 const char *tunnel_world_path(const char *name);
-/* A shell command that must succeed. */
-void tunnel_world_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* NAME.pem and NAME-key.pem, signed by @ca. */
 void tunnel_world_make_leaf(const char *ca, const char *name, const char *uri, int days);
 

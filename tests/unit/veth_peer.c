@@ -3,6 +3,8 @@
  * answered when it is done. To be a listener takes two answers: "listening" and "all received". */
 #include "tests/unit/veth_peer.h"
 
+#include "tests/shell.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -262,18 +264,6 @@ void veth_peer_stop(void)
 	peer_pid = 0;
 }
 
-void veth_run(const char *format, ...)
-{
-	char command[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	if (system(command) != 0)
-		fail_msg("%s", command);
-}
-
 int veth_count_lines(const char *command, const char *word)
 {
 	FILE *output = popen(command, "re");
@@ -289,10 +279,10 @@ int veth_count_lines(const char *command, const char *word)
 
 void veth_create(void)
 {
-	veth_run("ip link add %s type veth peer name %s", VETH_OURS, VETH_PEER);
-	veth_run("ip link set %s netns %d", VETH_PEER, peer_pid);
-	veth_run("ip addr add %s/24 dev %s", VETH_OURS4, VETH_OURS);
-	veth_run("ip addr add %s/64 dev %s nodad", VETH_OURS6, VETH_OURS);
+	shell_run("ip link add %s type veth peer name %s", VETH_OURS, VETH_PEER);
+	shell_run("ip link set %s netns %d", VETH_PEER, peer_pid);
+	shell_run("ip addr add %s/24 dev %s", VETH_OURS4, VETH_OURS);
+	shell_run("ip addr add %s/64 dev %s nodad", VETH_OURS6, VETH_OURS);
 	run_in_peer("ip addr add " VETH_PEER4 "/24 dev " VETH_PEER);
 	run_in_peer("ip addr add " VETH_PEER6 "/64 dev " VETH_PEER " nodad");
 }
@@ -305,10 +295,10 @@ void veth_bring_up(void)
 	char command[128];
 
 	run_in_peer("ip link set " VETH_PEER " up");
-	veth_run("ip link set %s up", VETH_OURS);
+	shell_run("ip link set %s up", VETH_OURS);
 	snprintf(command, sizeof(command), WAIT_FOR_QUEUE, VETH_PEER);
 	run_in_peer(command);
-	veth_run(WAIT_FOR_QUEUE, VETH_OURS);
+	shell_run(WAIT_FOR_QUEUE, VETH_OURS);
 }
 
 void veth_set_mtu(unsigned int bytes)
@@ -317,13 +307,13 @@ void veth_set_mtu(unsigned int bytes)
 
 	snprintf(command, sizeof(command), "ip link set %s mtu %u", VETH_PEER, bytes);
 	run_in_peer(command);
-	veth_run("ip link set %s mtu %u", VETH_OURS, bytes);
+	shell_run("ip link set %s mtu %u", VETH_OURS, bytes);
 }
 
 void veth_delete(void)
 {
 	if (if_nametoindex(VETH_OURS))
-		veth_run("ip link del %s", VETH_OURS);
+		shell_run("ip link del %s", VETH_OURS);
 }
 
 uint64_t veth_transfer(bool to_peer, bool v6, uint16_t port, size_t bytes)

@@ -25,9 +25,6 @@
 const char *veth_peer_start(void);
 void veth_peer_stop(void);
 
-/* Runs a command (of iproute2) here; fails the test unless it succeeds. */
-void veth_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 /* How many lines of the output of @command contain @word. */
 int veth_count_lines(const char *command, const char *word);
 
