@@ -16,6 +16,24 @@
 
 #include <cmocka.h>
 
+/* What is said of it; ends with screen_deinit. */
+static void explain(struct screen *s, const Drover__V1__Explanation *e)
+{
+	screen_init(s);
+	explanation_print(&s->o, "asked/for", e);
+	fflush(s->o.file);
+}
+
+/* As explain(), of the first migration of that story. */
+static void explain_moved(struct screen *s, struct story *t)
+{
+	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
+
+	e.subject = S("migration/101");
+	e.migration = &t->migration[0];
+	explain(s, &e);
+}
+
 /* A plan: whether it holds, how good it is, why there and why then; one that holds no more says why. */
 static void test_explain_plan(void **state)
 {
@@ -50,9 +68,7 @@ static void test_explain_plan(void **state)
 	t.vm[0].turn_why = S("at once; the last that leaves host1");
 	e.subject = S("plan/5f1d9c02a77be340");
 	e.plan = &plan;
-	screen_init(&s);
-	explanation_print(&s.o, "plan/5f1d9c02a77be340", &e);
-	fflush(s.o.file);
+	explain(&s, &e);
 	assert_non_null(strstr(s.text, "plan/5f1d9c02a77be340\n  made           2026-01-12T"));
 	assert_non_null(strstr(s.text, "  holds          yes: "));
 	assert_non_null(strstr(s.text, "drover drain host1 host9 --plan 5f1d9c02a77be340\n"));
@@ -67,9 +83,7 @@ static void test_explain_plan(void **state)
 	plan.holds = false;
 	plan.changes = changes;
 	plan.n_changes = 1;
-	screen_init(&s);
-	explanation_print(&s.o, "plan/5f1d9c02a77be340", &e);
-	fflush(s.o.file);
+	explain(&s, &e);
 	assert_non_null(strstr(s.text, "  holds          NO: it would be refused, since then\n"
 	                               "                 db1 does not run on host1 any more\n"));
 	assert_null(strstr(s.text, "--plan 5f1d9c02a77be340"));
@@ -147,8 +161,7 @@ static void test_explain_vm(void **state)
 	setting.name = S("progressTimeout");
 	setting.value = S("150 s");
 	setting.from = S("built-in default");
-	screen_init(&s);
-	explanation_print(&s.o, "vm/other", &e);
+	explain(&s, &e);
 	assert_screen(&s,
 	              "vm/web1\n"
 	              "  runs on host1 since 2 h\n"
@@ -210,7 +223,6 @@ static void test_remnants(void **state)
 /* explain migration: what it was allowed, what it did, what admitted it. */
 static void test_explain_migration(void **state)
 {
-	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
 	Drover__V1__MigrationSettings settings = DROVER__V1__MIGRATION_SETTINGS__INIT;
 	struct story t;
 	struct screen s;
@@ -225,10 +237,7 @@ static void test_explain_migration(void **state)
 	t.report[0].wire_bytes = 315 * MIB;
 	t.progress.percent = 100;
 	t.report[0].progress = &t.progress;
-	e.subject = S("migration/101");
-	e.migration = &t.migration[0];
-	screen_init(&s);
-	explanation_print(&s.o, "vm/other", &e);
+	explain_moved(&s, &t);
 	assert_screen(&s,
 	              "migration/101\n"
 	              "\n"
@@ -262,7 +271,6 @@ static void test_explain_migration(void **state)
  * be compared, and all of it in a table. */
 static void test_explain_verification(void **state)
 {
-	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
 	Drover__V1__Check same = DROVER__V1__CHECK__INIT, other = DROVER__V1__CHECK__INIT;
 	Drover__V1__Check *checks[] = { &same, &other };
 	struct story t;
@@ -285,11 +293,7 @@ static void test_explain_verification(void **state)
 	t.report[0].n_verification = 2;
 	t.report[0].not_verified = S("the guest's clock: the guest has no agent to ask");
 	t.migration[0].reason = S("moved, with differences: definition");
-	e.subject = S("migration/101");
-	e.migration = &t.migration[0];
-	screen_init(&s);
-	explanation_print(&s.o, "vm/other", &e);
-	fflush(s.o.file);
+	explain_moved(&s, &t);
 	assert_non_null(strstr(s.text, "  reason         moved, with differences: definition\n"));
 	assert_non_null(strstr(
 		s.text,
@@ -310,7 +314,6 @@ static void test_explain_verification(void **state)
  * it was. */
 static void test_explain_held(void **state)
 {
-	Drover__V1__Explanation e = DROVER__V1__EXPLANATION__INIT;
 	Drover__V1__Hold hold = DROVER__V1__HOLD__INIT;
 	Drover__V1__Progress progress = DROVER__V1__PROGRESS__INIT;
 	const char *at;
@@ -328,11 +331,7 @@ static void test_explain_held(void **state)
 	progress.hold = &hold;
 	t.migration[0].state = t.report[0].state = DROVER__V1__MIGRATION_STATE__RUNNING;
 	t.report[0].progress = &progress;
-	e.subject = S("migration/101");
-	e.migration = &t.migration[0];
-	screen_init(&s);
-	explanation_print(&s.o, "vm/other", &e);
-	fflush(s.o.file);
+	explain_moved(&s, &t);
 	at = strstr(s.text,
 	            "  held           at 100 Mbit/s so that cache1 (12.0 s left) is out first; "
 	            "until about ");
@@ -345,9 +344,7 @@ static void test_explain_held(void **state)
 	screen_deinit(&s);
 	t.migration[0].state = t.report[0].state = DROVER__V1__MIGRATION_STATE__DONE;
 	t.report[0].held_ms = 17000;
-	screen_init(&s);
-	explanation_print(&s.o, "vm/other", &e);
-	fflush(s.o.file);
+	explain_moved(&s, &t);
 	assert_null(strstr(s.text, "  held     "));
 	assert_non_null(strstr(s.text, "  was held       17.0 s, for others of its host\n"));
 	screen_deinit(&s);
