@@ -42,6 +42,17 @@ struct core_world *core_world_load(const struct store_contents *contents)
 	return world;
 }
 
+struct core_world *core_world_new_move(void)
+{
+	static const char *const one[] = { "web1" };
+	struct core_world *world = core_world_new();
+
+	core_world_host(world, "host1", 4096, one, 1);
+	core_world_host(world, "host2", 4096, NULL, 0);
+	core_world_migrate(world, "web1", "host2");
+	return world;
+}
+
 static void keep_all(const struct fleet *fleet, struct store_contents *ret)
 {
 	ret->epoch = fleet->epoch;
@@ -290,6 +301,17 @@ void core_world_drain(struct core_world *world, const char *node)
 	core_world_step(world, &event);
 }
 
+void core_world_bring_back(struct core_world *world, bool dry_run)
+{
+	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };
+
+	event.node.node = "host1";
+	event.node.reason = "";
+	event.node.bring_back = true;
+	event.node.dry_run = dry_run;
+	core_world_step(world, &event);
+}
+
 void core_world_migrate(struct core_world *world, const char *vm, const char *target)
 {
 	struct event event = { .kind = EVENT_MIGRATE, .request = 8 };
@@ -316,20 +338,62 @@ struct attempt_report core_world_attempt(struct core_world *world, uint64_t migr
 	return report;
 }
 
+void core_world_tell(struct core_world *world, const struct attempt_report *report)
+{
+	struct event event = { .kind = EVENT_ATTEMPT };
+
+	event.attempt.node = report->source;
+	event.attempt.report = report;
+	core_world_step(world, &event);
+}
+
 void core_world_report(struct core_world *world, uint64_t migration, enum migration_state state,
                        const struct check *check)
 {
 	struct attempt_report report = core_world_attempt(world, migration, state);
-	char source[NODE_NAME_BYTES];
-	struct event event = { .kind = EVENT_ATTEMPT };
 
-	text_copy(source, sizeof(source), report.source);
 	if (check)
 		checks_add(&report.checks, check);
-	event.attempt.node = source;
-	event.attempt.report = &report;
-	core_world_step(world, &event);
+	core_world_tell(world, &report);
 	attempt_report_deinit(&report);
+}
+
+void core_world_arrive(struct core_world *world, uint64_t migration)
+{
+	const struct migration *m = fleet_find_migration(world->fleet, migration);
+	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
+	struct vm_state vm;
+
+	assert_non_null(m);
+	vm = core_world_vm(m->kept.vm_name, m->kept.memory_bytes / MIB);
+	text_copy(source, sizeof(source), m->kept.source);
+	text_copy(target, sizeof(target), m->kept.target);
+	core_world_report(world, migration, MIGRATION_RUNNING, NULL);
+	core_world_see(world, target, &vm);
+	core_world_unsee(world, source, vm.name);
+	core_world_report(world, migration, MIGRATION_DONE, NULL);
+}
+
+size_t core_world_count_told(const struct core_world *world, const char *text)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < world->fleet->n_events; i++)
+		count += strstr(fleet_get_event(world->fleet, i)->text, text) != NULL;
+	return count;
+}
+
+size_t core_world_count_told_as(const struct core_world *world, enum severity severity,
+                                const char *text)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < world->fleet->n_events; i++) {
+		const struct event_record *e = fleet_get_event(world->fleet, i);
+
+		count += e->severity == severity && strstr(e->text, text);
+	}
+	return count;
 }
 
 void core_world_confirm_mark(struct core_world *world, uint32_t active_vms)

@@ -15,6 +15,8 @@ struct core_world {
 };
 
 struct core_world *core_world_new(void);
+/* In which web1, of 256 MiB, moves from host1 to host2. */
+struct core_world *core_world_new_move(void);
 /* As started on a store that holds this. */
 struct core_world *core_world_load(const struct store_contents *contents);
 /* Another coordinator on what @world has stored, which goes; its hosts attach to it, each of that size, and
@@ -50,11 +52,21 @@ void core_world_see(struct core_world *world, const char *node, const struct vm_
 void core_world_unsee(struct core_world *world, const char *node, const char *vm);
 
 void core_world_drain(struct core_world *world, const char *node);
+/* Undrains host1, and has what its drain has moved away come back. */
+void core_world_bring_back(struct core_world *world, bool dry_run);
 void core_world_migrate(struct core_world *world, const char *vm, const char *target);
 /* The source agent's word on the latest attempt of that migration. */
 void core_world_report(struct core_world *world, uint64_t migration, enum migration_state state,
                        const struct check *check);
 struct attempt_report core_world_attempt(struct core_world *world, uint64_t migration,
                                          enum migration_state state);
+/* That report, made by core_world_attempt, comes from its source agent. */
+void core_world_tell(struct core_world *world, const struct attempt_report *report);
+/* The move of that migration ends well, and both hosts show it. */
+void core_world_arrive(struct core_world *world, uint64_t migration);
+/* How many events say so, of any severity or of that one. */
+size_t core_world_count_told(const struct core_world *world, const char *text);
+size_t core_world_count_told_as(const struct core_world *world, enum severity severity,
+                                const char *text);
 /* The agent answers the mark that was asked for. */
 void core_world_confirm_mark(struct core_world *world, uint32_t active_vms);

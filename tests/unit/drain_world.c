@@ -39,17 +39,3 @@ struct drain_vm *drain_world_guest(struct core_world *world, const char *name)
 	fail_msg("the drain does not know %s", name);
 	return NULL;
 }
-
-void drain_world_arrive(struct core_world *world, uint64_t number)
-{
-	const struct migration *m = fleet_find_migration(world->fleet, number);
-	struct vm_state vm = core_world_vm(m->kept.vm_name, 256);
-	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
-
-	text_copy(source, sizeof(source), m->kept.source);
-	text_copy(target, sizeof(target), m->kept.target);
-	core_world_report(world, number, MIGRATION_RUNNING, NULL);
-	core_world_see(world, target, &vm);
-	core_world_unsee(world, source, vm.name);
-	core_world_report(world, number, MIGRATION_DONE, NULL);
-}

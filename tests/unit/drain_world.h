@@ -14,6 +14,3 @@ struct core_world *drain_world_new(size_t guests);
 /* The first drain, and what it knows of one guest; the test fails where there is none. */
 struct drain *drain_world_drain(struct core_world *world);
 struct drain_vm *drain_world_guest(struct core_world *world, const char *name);
-
-/* The move of that migration ends well, and both hosts show it. */
-void drain_world_arrive(struct core_world *world, uint64_t number);

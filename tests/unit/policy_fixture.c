@@ -85,22 +85,6 @@ const char *policy_event(const struct core_world *world, const char *name)
 	return "";
 }
 
-void policy_arrive(struct core_world *world, uint64_t number)
-{
-	const struct migration *m = fleet_find_migration(world->fleet, number);
-	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
-	struct vm_state vm;
-
-	assert_non_null(m);
-	vm = core_world_vm(m->kept.vm_name, m->kept.memory_bytes / MIB);
-	text_copy(source, sizeof(source), m->kept.source);
-	text_copy(target, sizeof(target), m->kept.target);
-	core_world_report(world, number, MIGRATION_RUNNING, NULL);
-	core_world_see(world, target, &vm);
-	core_world_unsee(world, source, vm.name);
-	core_world_report(world, number, MIGRATION_DONE, NULL);
-}
-
 const char *policy_place(const struct core_world *world, const char *name)
 {
 	struct error err;

@@ -16,7 +16,5 @@ struct policy *policy_of(const struct core_world *world, const char *name);
 /* The latest event about it; "" if there is none. */
 const char *policy_event(const struct core_world *world, const char *name);
 
-/* A migration ends well, and both hosts show it. */
-void policy_arrive(struct core_world *world, uint64_t number);
 /* Where the guest runs. */
 const char *policy_place(const struct core_world *world, const char *vm);

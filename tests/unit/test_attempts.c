@@ -375,7 +375,6 @@ static void test_backing_off(void **state)
 	const struct check room = { .id = "memory", .verdict = CHECK_FAIL };
 	struct vm *vm;
 	uint64_t before = 0;
-	size_t told = 0;
 
 	(void)state;
 	core_world_host(world, "host1", 4096, one, 1);
@@ -407,20 +406,8 @@ static void test_backing_off(void **state)
 		assert_true(vm->refusals->again_ms <= world->now_ms + 120000);
 	}
 	/* The history has the refusal with its figures, once. */
-	for (size_t i = 0; i < world->fleet->n_events; i++)
-		told += !!strstr(fleet_get_event(world->fleet, i)->text,
-		                 "web1: host2 refused: memory");
-	assert_int_equal(told, 1);
+	assert_int_equal(core_world_count_told(world, "web1: host2 refused: memory"), 1);
 	core_world_free(world);
-}
-
-static void report_end(struct core_world *world, const struct attempt_report *report)
-{
-	struct event event = { .kind = EVENT_ATTEMPT };
-
-	event.attempt.node = "host1";
-	event.attempt.report = report;
-	core_world_step(world, &event);
 }
 
 /* After the end its source may look once more for what was left: that is taken in, stored and told, and
@@ -436,30 +423,30 @@ static void test_late_remnants(void **state)
 
 	(void)state;
 	report.remnants = (struct remnants){ &lease, 1 };
-	report_end(world, &report);
+	core_world_tell(world, &report);
 	assert_int_equal(m->kept.state, MIGRATION_DONE);
 	assert_int_equal(m->kept.report.remnants.count, 1);
 	revision = m->revision;
 
 	report.state = MIGRATION_FAILED;
 	report.remnants.count = 0;
-	report_end(world, &report);
+	core_world_tell(world, &report);
 	assert_int_equal(m->revision, revision);
 	assert_int_equal(m->kept.report.remnants.count, 1);
 
 	report.remnants.count = 1;
 	lease.verdict = REMNANT_GONE;
-	report_end(world, &report);
+	core_world_tell(world, &report);
 	assert_int_equal(m->kept.state, MIGRATION_DONE);
 	assert_int_equal(m->kept.report.remnants.items[0].verdict, REMNANT_GONE);
 	assert_true(m->revision > revision);
 	revision = m->revision;
 
 	/* The same again, or of another attempt, is no news. */
-	report_end(world, &report);
+	core_world_tell(world, &report);
 	report.attempt.number++;
 	lease.verdict = REMNANT_LEFT;
-	report_end(world, &report);
+	core_world_tell(world, &report);
 	assert_int_equal(m->revision, revision);
 	core_world_free(world);
 }

@@ -13,21 +13,6 @@
 
 static const char *const three[] = { "web1", "web2", "web3" };
 
-/* The move of that migration ends well, and both hosts show it. */
-static void arrive(struct core_world *world, const struct migration *m)
-{
-	struct vm_state vm = core_world_vm(m->kept.vm_name, 256);
-	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
-	uint64_t number = m->kept.number;
-
-	text_copy(source, sizeof(source), m->kept.source);
-	text_copy(target, sizeof(target), m->kept.target);
-	core_world_report(world, number, MIGRATION_RUNNING, NULL);
-	core_world_see(world, target, &vm);
-	core_world_unsee(world, source, vm.name);
-	core_world_report(world, number, MIGRATION_DONE, NULL);
-}
-
 static void arrive_all(struct core_world *world)
 {
 	for (unsigned round = 0; round < 40; round++) {
@@ -36,7 +21,7 @@ static void arrive_all(struct core_world *world)
 		while (m && !m->kept.holds_slot)
 			m = m->next_active;
 		if (m)
-			arrive(world, m);
+			core_world_arrive(world, m->kept.number);
 		if (core_world_find(world, ACTION_SET_DRAIN_MARK))
 			core_world_confirm_mark(
 				world,
@@ -58,17 +43,6 @@ static struct core_world *drained(void)
 	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_COMPLETED);
 	core_world_forget(world);
 	return world;
-}
-
-static void undrain(struct core_world *world, bool dry_run)
-{
-	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };
-
-	event.node.node = "host1";
-	event.node.reason = "";
-	event.node.bring_back = true;
-	event.node.dry_run = dry_run;
-	core_world_step(world, &event);
 }
 
 /* It takes guests again, and what was moved away stays there. */
@@ -106,7 +80,7 @@ static void test_they_come_back(void **state)
 	const struct reply *reply;
 
 	(void)state;
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	reply = core_world_reply(world);
 	assert_int_equal(reply->plan->n_vms, 3);
 	for (size_t i = 0; i < 3; i++)
@@ -119,7 +93,7 @@ static void test_they_come_back(void **state)
 		assert_string_equal(find_vm(world, three[i])->node->kept.name, "host1");
 	/* Once more: nothing is left to do. */
 	core_world_forget(world);
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	assert_non_null(
 		strstr(reply_guest(core_world_reply(world), "web1")->reason, "again already"));
 	assert_int_equal(world->fleet->n_active, 0);
@@ -133,7 +107,7 @@ static void test_turns_take_long(void **state)
 	size_t waiting = 0;
 
 	(void)state;
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	for (unsigned minute = 0; minute < 10; minute++) {
 		for (struct migration *m = world->fleet->active; m; m = m->next_active) {
@@ -167,7 +141,7 @@ static void test_moved_on_since(void **state)
 	core_world_see(world, to, &seen);
 	core_world_unsee(world, find_vm(world, "web3")->node->kept.name, "web3");
 	core_world_forget(world);
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	reply = core_world_reply(world);
 	assert_int_equal(reply_guest(reply, "web1")->state, DRAIN_VM_MOVING);
 	assert_int_equal(reply_guest(reply, "web2")->state, DRAIN_VM_LEFT);
@@ -194,7 +168,7 @@ static void test_dry_run(void **state)
 	size_t waiting = 0;
 
 	(void)state;
-	undrain(world, true);
+	core_world_bring_back(world, true);
 	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 3);
 	answer.preview.outcome = CALL_ANSWERED;
 	answer.preview.checks = &checks;
@@ -227,7 +201,7 @@ static void test_a_second_drain_moved_nobody(void **state)
 	core_world_drain(world, "host1");
 	arrive_all(world);
 	core_world_forget(world);
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	assert_int_equal(core_world_reply(world)->plan->kept.number, 1);
 	assert_int_equal(world->fleet->n_active, 3);
 	core_world_free(world);
@@ -239,7 +213,7 @@ static void test_drained_again(void **state)
 	struct core_world *world = drained();
 
 	(void)state;
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	core_world_drain(world, "host1");
 	core_world_wait(world, 6);
 	assert_int_equal(world->fleet->n_active, 0);
@@ -252,7 +226,7 @@ static void test_survives_a_restart(void **state)
 	struct core_world *world = core_world_restart(drained(), 4096);
 
 	(void)state;
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	assert_int_equal(core_world_reply(world)->plan->n_vms, 3);
 	assert_int_equal(world->fleet->n_active, 3);
 	core_world_free(world);
@@ -275,7 +249,7 @@ static void test_placed_by_somebody(void **state)
 	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_COMPLETED);
 	for (unsigned life = 0; life < 2; life++) {
 		core_world_forget(world);
-		undrain(world, true);
+		core_world_bring_back(world, true);
 		core_world_wait(world, PREVIEW_DEADLINE_MS / 1000 + 1);
 		dv = reply_guest(core_world_reply(world), "web2");
 		assert_int_equal(dv->state, DRAIN_VM_LEFT);
@@ -283,7 +257,7 @@ static void test_placed_by_somebody(void **state)
 		assert_non_null(strstr(dv->reason, "drover migrate web2 --to host1"));
 		world = core_world_restart(world, 4096);
 	}
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	assert_int_equal(world->fleet->n_active, 2);
 	assert_null(find_vm(world, "web2")->migration);
 	core_world_free(world);
@@ -308,7 +282,7 @@ static void test_an_earlier_maintenance(void **state)
 		arrive_all(world);
 		assert_int_equal(fleet_find_drain(world->fleet, 2)->kept.state, DRAIN_COMPLETED);
 		world = core_world_restart(world, 4096);
-		undrain(world, false);
+		core_world_bring_back(world, false);
 		assert_int_equal(core_world_reply(world)->plan->kept.number, 0);
 		assert_int_equal(core_world_reply(world)->plan->n_vms, 0);
 		assert_int_equal(world->fleet->n_active, 0);
@@ -324,7 +298,7 @@ static void test_opened_first(void **state)
 	(void)state;
 	open_host(world);
 	world = core_world_restart(world, 4096);
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	assert_int_equal(world->fleet->n_active, 3);
 	core_world_free(world);
 }
@@ -347,7 +321,7 @@ static void test_two_drains_of_one_absence(void **state)
 	arrive_all(world);
 	assert_int_equal(fleet_find_drain(world->fleet, 2)->kept.state, DRAIN_COMPLETED);
 	world = core_world_restart(world, 4096);
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	reply = core_world_reply(world);
 	assert_int_equal(reply->plan->kept.number, 2);
 	assert_int_equal(reply->plan->n_vms, 3);
@@ -367,7 +341,7 @@ static void test_arrived_after_undrain(void **state)
 	open_host(world);
 	arrive_all(world);
 	core_world_forget(world);
-	undrain(world, false);
+	core_world_bring_back(world, false);
 	assert_int_equal(reply_guest(core_world_reply(world), "web1")->state, DRAIN_VM_MOVING);
 	core_world_free(world);
 }

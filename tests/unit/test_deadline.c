@@ -232,15 +232,6 @@ static void test_more_of_it(void **state)
 	core_world_free(world);
 }
 
-static size_t count_told(struct core_world *world, const char *text)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < world->fleet->n_events; i++)
-		n += strstr(fleet_get_event(world->fleet, i)->text, text) != NULL;
-	return n;
-}
-
 /* Under way: told at once and once; the drain is accepted, goes on, and moves what it would have moved. */
 static void f64_told_and_nothing_stopped(void **state)
 {
@@ -249,13 +240,13 @@ static void f64_told_and_nothing_stopped(void **state)
 	(void)state;
 	drain(world, 300000, 1 << 20, false);
 	assert_int_equal(core_world_count(world, ACTION_START), 2);
-	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
+	assert_int_equal(core_world_count_told(world, "its deadline will be missed by about"), 1);
 	core_world_wait(world, 20);
-	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
+	assert_int_equal(core_world_count_told(world, "its deadline will be missed by about"), 1);
 	/* Passed: said once, and nothing is stopped. */
 	fleet_find_drain(world->fleet, 1)->kept.by_wall_ms = 41;
 	core_world_wait(world, 5);
-	assert_int_equal(count_told(world, "its deadline has passed"), 1);
+	assert_int_equal(core_world_count_told(world, "its deadline has passed"), 1);
 	assert_int_equal(world->fleet->slots_held, 2);
 	assert_int_equal(core_world_count(world, ACTION_CANCEL), 0);
 	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_RUNNING);
@@ -282,14 +273,14 @@ static void test_wavers(void **state)
 			assert_int_equal(strstr(d->deadline.text, " are needed, ") != NULL,
 			                 i % 2 == 0);
 	}
-	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
-	assert_int_equal(count_told(world, "its deadline will be met"), 1);
+	assert_int_equal(core_world_count_told(world, "its deadline will be missed by about"), 1);
+	assert_int_equal(core_world_count_told(world, "its deadline will be met"), 1);
 	/* Truly late for a moment, as while a blocked guest is tried again: no news. */
 	for (unsigned i = 0; i < 10; i++) {
 		d->kept.by_wall_ms = i % 2 ? 42 + 2 * needed_ms : 42 + needed_ms / 2;
 		core_world_wait(world, 12);
 	}
-	assert_int_equal(count_told(world, "its deadline"), 2);
+	assert_int_equal(core_world_count_told(world, "its deadline"), 2);
 	/* In time for good is no news either. */
 	d->kept.by_wall_ms = 42 + 2 * needed_ms;
 	core_world_wait(world, 60);
@@ -300,7 +291,7 @@ static void test_wavers(void **state)
 	d->kept.by_wall_ms = UINT64_MAX;
 	core_world_wait(world, 6);
 	assert_false(d->deadline.missed);
-	assert_int_equal(count_told(world, "its deadline"), 2);
+	assert_int_equal(core_world_count_told(world, "its deadline"), 2);
 	core_world_free(world);
 }
 
@@ -312,21 +303,21 @@ static void test_told_once_in_spite_of_restarts(void **state)
 
 	(void)state;
 	drain(world, 300000, 1 << 20, false);
-	assert_int_equal(count_told(world, "its deadline will be missed by about"), 1);
+	assert_int_equal(core_world_count_told(world, "its deadline will be missed by about"), 1);
 	world = core_world_restart(world, 4096);
 	core_world_lose(world, "host1");
 	core_world_wait(world, 120);
-	assert_int_equal(count_told(world, "its deadline"), 0);
+	assert_int_equal(core_world_count_told(world, "its deadline"), 0);
 	world = core_world_restart(world, 4096);
 	core_world_wait(world, 60);
-	assert_int_equal(count_told(world, "its deadline"), 0);
+	assert_int_equal(core_world_count_told(world, "its deadline"), 0);
 	assert_true(fleet_find_drain(world->fleet, 1)->deadline.missed);
 	fleet_find_drain(world->fleet, 1)->kept.by_wall_ms = 41;
 	core_world_wait(world, 5);
-	assert_int_equal(count_told(world, "its deadline has passed"), 1);
+	assert_int_equal(core_world_count_told(world, "its deadline has passed"), 1);
 	world = core_world_restart(world, 4096);
 	core_world_wait(world, 60);
-	assert_int_equal(count_told(world, "its deadline"), 0);
+	assert_int_equal(core_world_count_told(world, "its deadline"), 0);
 	assert_int_equal(fleet_find_drain(world->fleet, 1)->kept.state, DRAIN_RUNNING);
 	core_world_free(world);
 }

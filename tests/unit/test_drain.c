@@ -25,7 +25,7 @@ static void test_outbound_slots(void **state)
 	assert_string_equal(drain_world_guest(world, "web3")->reason,
 	                    "waits: 2 of 2 outbound slots of host1 in use");
 	assert_string_not_equal(drain_world_guest(world, "web3")->target, "");
-	drain_world_arrive(world, 1);
+	core_world_arrive(world, 1);
 	assert_int_equal(core_world_count(world, ACTION_START), 3);
 	assert_int_equal(drain_world_guest(world, "web1")->state, DRAIN_VM_MOVED);
 	core_world_free(world);
@@ -39,7 +39,7 @@ static void test_complete_means_counted(void **state)
 	(void)state;
 	core_world_drain(world, "host1");
 	core_world_confirm_mark(world, 1);
-	drain_world_arrive(world, 1);
+	core_world_arrive(world, 1);
 	/* The list is empty, but the host has counted one: asked again. */
 	assert_int_equal(drain_world_drain(world)->kept.state, DRAIN_RUNNING);
 	core_world_wait(world, 2);
@@ -62,7 +62,7 @@ static void test_back_at_once(void **state)
 
 	(void)state;
 	core_world_drain(world, "host1");
-	drain_world_arrive(world, 1);
+	core_world_arrive(world, 1);
 	core_world_unsee(world, drain_world_guest(world, "web1")->target, "web1");
 	core_world_see(world, "host1", &vm);
 	core_world_wait(world, 1);
@@ -88,7 +88,7 @@ static void test_arrives_after_undrain(void **state)
 	core_world_drain(world, "host1");
 	core_world_step(world, &event);
 	assert_int_equal(drain_world_drain(world)->kept.state, DRAIN_CANCELLED);
-	drain_world_arrive(world, 1);
+	core_world_arrive(world, 1);
 	core_world_report(world, 2, MIGRATION_FAILED, &bad);
 	assert_int_equal(drain_world_guest(world, "web1")->state, DRAIN_VM_MOVED);
 	/* The other one has not, and waits for nothing. */
@@ -120,7 +120,7 @@ static void test_waits_for_its_slot(void **state)
 	assert_string_equal(drain_world_guest(world, "web2")->target, "host2");
 	assert_non_null(
 		strstr(drain_world_guest(world, "web2")->reason, "1 of 1 inbound slots of host2"));
-	drain_world_arrive(world, 1);
+	core_world_arrive(world, 1);
 	assert_string_equal(fleet_find_migration(world->fleet, 2)->kept.target, "host2");
 	core_world_wait(world, 25);
 	assert_string_equal(drain_world_guest(world, "big")->target, "host3");
@@ -294,8 +294,8 @@ static void test_drains_take_turns(void **state)
 	world->store_slowly = false;
 	/* The first had both slots before the second was asked for; the next two are shared. */
 	assert_int_equal(host1->migrations_out, 2);
-	drain_world_arrive(world, 1);
-	drain_world_arrive(world, 2);
+	core_world_arrive(world, 1);
+	core_world_arrive(world, 2);
 	assert_int_equal(host1->migrations_out + host2->migrations_out, 2);
 	assert_int_equal(host2->migrations_out, 1);
 	core_world_free(world);

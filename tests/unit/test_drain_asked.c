@@ -54,7 +54,7 @@ static void test_leave_unmovable(void **state)
 	event.drain.leave_unmovable = true;
 	core_world_step(world, &event);
 	assert_int_equal(drain_world_guest(world, "huge")->state, DRAIN_VM_LEFT);
-	drain_world_arrive(world, 1);
+	core_world_arrive(world, 1);
 	core_world_wait(world, 2);
 	core_world_confirm_mark(world, 1);
 	assert_int_equal(drain_world_drain(world)->kept.state, DRAIN_PARTLY);

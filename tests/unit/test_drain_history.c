@@ -24,20 +24,6 @@ static struct core_world *hosts(const char *const *vms, size_t n_vms)
 	return world;
 }
 
-static void arrive(struct core_world *world, const struct migration *m)
-{
-	struct vm_state vm = core_world_vm(m->kept.vm_name, 256);
-	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
-	uint64_t number = m->kept.number;
-
-	text_copy(source, sizeof(source), m->kept.source);
-	text_copy(target, sizeof(target), m->kept.target);
-	core_world_report(world, number, MIGRATION_RUNNING, NULL);
-	core_world_see(world, target, &vm);
-	core_world_unsee(world, source, vm.name);
-	core_world_report(world, number, MIGRATION_DONE, NULL);
-}
-
 /* That host's agent answers the last mark that it was sent. */
 static void confirm(struct core_world *world, const char *node)
 {
@@ -65,7 +51,7 @@ static void settle(struct core_world *world)
 		while (m && !m->kept.holds_slot)
 			m = m->next_active;
 		if (m)
-			arrive(world, m);
+			core_world_arrive(world, m->kept.number);
 		confirm(world, "host1");
 		core_world_wait(world, 2);
 		if (!world->fleet->active && !world->fleet->n_draining && round > 2)
@@ -165,7 +151,7 @@ static void test_a_set_stays_whole(void **state)
 	assert_null(fleet_find_drain(world->fleet, 3));
 	assert_ptr_equal(fleet_find_drain(world->fleet, number), empty);
 	assert_int_equal(moving->kept.state, DRAIN_RUNNING);
-	arrive(world, world->fleet->active);
+	core_world_arrive(world, world->fleet->active->kept.number);
 	for (unsigned n = 0; n < 3; n++) {
 		confirm(world, "host1");
 		core_world_wait(world, 6);

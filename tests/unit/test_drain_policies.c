@@ -128,7 +128,7 @@ static void test_together_carried_out(void **state)
 	policy_must(world, "shop", POLICY_TOGETHER, false, "web1,web2,web3", NULL);
 	core_world_drain(world, "host1");
 	for (uint64_t n = 1; n <= 3; n++) {
-		policy_arrive(world, n);
+		core_world_arrive(world, n);
 		assert_int_equal(policy_get_verdict(policy_of(world, "shop")), POLICY_HOLDS);
 		core_world_wait(world, 6);
 	}
@@ -233,7 +233,7 @@ static void test_apart_at_every_instant(void **state)
 				number = m->kept.number;
 		}
 		if (number)
-			policy_arrive(world, number);
+			core_world_arrive(world, number);
 		expect_apart(world, four, 4);
 		core_world_wait(world, 3);
 		expect_apart(world, four, 4);
@@ -253,8 +253,8 @@ static void test_way_back(void **state)
 
 	(void)state;
 	core_world_drain(world, "host1");
-	policy_arrive(world, 1);
-	policy_arrive(world, 2);
+	core_world_arrive(world, 1);
+	core_world_arrive(world, 2);
 	core_world_wait(world, 6);
 	policy_must(world, "pair", POLICY_TOGETHER, false, "db1,db2", NULL);
 	core_world_unsee(world, "host2", "db3");

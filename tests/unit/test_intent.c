@@ -67,15 +67,6 @@ static void tell_mark(struct core_world *world, const char *name, const struct d
 	host_state_deinit(&host);
 }
 
-static size_t events_with(const struct core_world *world, const char *text)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < world->fleet->n_events; i++)
-		count += strstr(fleet_get_event(world->fleet, i)->text, text) != NULL;
-	return count;
-}
-
 /* A host that has lost its copy of its drain, or has another, is told again within a tick, and counts
  * as not confirmed until it has answered. */
 static void test_lost_mark_is_put_right(void **state)
@@ -292,7 +283,7 @@ static void f62_started_on_a_draining_host(void **state)
 	core_world_confirm_mark(world, 1);
 	core_world_see(world, "host1", &vm);
 	core_world_see(world, "host1", &vm);
-	assert_int_equal(events_with(world, "web9 was started on host1"), 1);
+	assert_int_equal(core_world_count_told(world, "web9 was started on host1"), 1);
 	assert_non_null(drain_find_vm(fleet_find_drain(world->fleet, 1), vm.uuid));
 	core_world_wait(world, 1);
 	assert_int_equal(core_world_count(world, ACTION_START), 2);
@@ -311,10 +302,11 @@ static void f62_started_in_maintenance(void **state)
 	(void)state;
 	attach(world, "host1", 3);
 	snapshot(world, "host1", &mark, NULL, "old");
-	assert_int_equal(events_with(world, "was started"), 0);
+	assert_int_equal(core_world_count_told(world, "was started"), 0);
 	core_world_see(world, "host1", &vm);
-	assert_int_equal(events_with(world, "web9 was started on host1, which is in maintenance"),
-	                 1);
+	assert_int_equal(
+		core_world_count_told(world, "web9 was started on host1, which is in maintenance"),
+		1);
 	core_world_free(world);
 }
 

@@ -35,16 +35,11 @@ static void say(struct core_world *world, uint64_t number, enum migration_state 
                 uint64_t eta_ms, bool waits)
 {
 	struct attempt_report report = core_world_attempt(world, number, state);
-	struct event event = { .kind = EVENT_ATTEMPT };
-	char source[NODE_NAME_BYTES];
 
-	text_copy(source, sizeof(source), report.source);
 	report.progress.eta_known = state == MIGRATION_RUNNING;
 	report.progress.eta_ms = eta_ms;
 	report.waits_for_slot = waits;
-	event.attempt.node = source;
-	event.attempt.report = &report;
-	core_world_step(world, &event);
+	core_world_tell(world, &report);
 }
 
 /* migration/3 is the one that is prepared. */

@@ -339,7 +339,7 @@ static void test_a_chosen_host(void **state)
 	/* To the other is the one way. */
 	assert_false(move(world, "db2", "", false)->refused);
 	assert_string_equal(core_world_find(world, ACTION_START)->call.target, "host2");
-	policy_arrive(world, 2);
+	core_world_arrive(world, 2);
 	assert_string_equal(policy_event(world, "pair"), "holds again");
 	assert_true(move(world, "db3", "", false)->refused);
 	assert_non_null(strstr(core_world_reply(world)->refusal, "policy pair keeps it with db2"));
@@ -417,7 +417,7 @@ static void test_at_both_ends(void **state)
 	assert_true(move(world, "db3", "host4", false)->refused);
 	assert_non_null(strstr(core_world_reply(world)->refusal, "which goes there"));
 	assert_true(move(world, "db3", "host1", false)->refused);
-	policy_arrive(world, 1);
+	core_world_arrive(world, 1);
 	core_world_wait(world, 6);
 	assert_false(move(world, "db3", "host1", false)->refused);
 	core_world_free(world);

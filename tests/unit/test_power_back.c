@@ -9,17 +9,6 @@
 
 #include <cmocka.h>
 
-static void bring_back(struct core_world *world, bool dry_run)
-{
-	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };
-
-	event.node.node = "host1";
-	event.node.reason = "";
-	event.node.bring_back = true;
-	event.node.dry_run = dry_run;
-	core_world_step(world, &event);
-}
-
 /* It is started once, by the agent of its host, when that knows that it takes guests again; when the host
  * lists it, that is the end of it. */
 static void test_starts_again(void **state)
@@ -28,7 +17,7 @@ static void test_starts_again(void **state)
 	struct action *action;
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	assert_true(power_planned(world, "db1")->starts);
 	assert_int_equal(power_planned(world, "db1")->state, DRAIN_VM_STARTING);
 	assert_int_equal(power_planned(world, "web1")->state, DRAIN_VM_MOVING);
@@ -48,7 +37,7 @@ static void test_starts_again(void **state)
 	/* And it is nobody's any more: off again, it stays so. */
 	power_see(world, "shutoff");
 	core_world_wait(world, 6);
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	assert_int_equal(power_planned(world, "db1")->state, DRAIN_VM_LEFT);
 	core_world_wait(world, 6);
 	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
@@ -63,7 +52,7 @@ static void test_runs_elsewhere(void **state)
 
 	(void)state;
 	core_world_see(world, "host3", &db1);
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	assert_int_equal(power_planned(world, "db1")->state, DRAIN_VM_LEFT);
 	assert_true(power_says(power_planned(world, "db1")->reason, "on host3"));
 	core_world_confirm_mark(world, 0);
@@ -79,7 +68,7 @@ static void test_silent_host(void **state)
 
 	(void)state;
 	core_world_lose(world, "host3");
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 60);
 	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 0);
@@ -96,7 +85,7 @@ static void test_refused(void **state)
 	struct core_world *world = power_off();
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 6);
 	power_answer(world, ACTION_START_GUEST, CALL_REFUSED, ERROR_NO_SPACE, "16 MiB free");
@@ -104,7 +93,7 @@ static void test_refused(void **state)
 	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
 	assert_int_equal(power_shutdown(world)->phase, SHUTDOWN_OFF);
 	assert_true(power_says(power_guest(world, "db1")->reason, "16 MiB free"));
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_wait(world, 6);
 	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 2);
 	assert_int_equal(core_world_find(world, ACTION_START_GUEST)->power.number, 3);
@@ -124,7 +113,7 @@ static void test_lost_answer(void **state)
 	struct vm_state db1 = power_vm("db1");
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 6);
 	power_answer(world, ACTION_START_GUEST, CALL_UNKNOWN, ERROR_TIMEOUT, "no answer");
@@ -150,7 +139,7 @@ static void test_again_while_silent(void **state)
 	struct vm_state db1 = power_vm("db1");
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 6);
 	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 1);
@@ -174,7 +163,7 @@ static void test_busy_while_silent(void **state)
 	struct core_world *world = power_off();
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 6);
 	core_world_lose(world, "host3");
@@ -194,7 +183,7 @@ static void test_fenced_home(void **state)
 	struct core_world *world = power_off();
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	fleet_find_node(world->fleet, "host1")->kept.fenced = true;
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 60);
@@ -209,7 +198,7 @@ static void test_restart(void **state)
 	struct vm_state db1 = power_vm("db1");
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 6);
 	world = power_restart(world);
@@ -234,7 +223,7 @@ static void test_somebodys(void **state)
 	assert_int_equal(power_shutdown(world)->phase, SHUTDOWN_OVER);
 	power_see(world, "shutoff");
 	core_world_wait(world, 6);
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 12);
 	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 0);
@@ -248,13 +237,13 @@ static void test_dry_run(void **state)
 	struct core_world *world = power_off();
 
 	(void)state;
-	bring_back(world, true);
+	core_world_bring_back(world, true);
 	core_world_wait(world, 12);
 	assert_int_equal(power_planned(world, "db1")->state, DRAIN_VM_WAITING);
 	assert_true(power_planned(world, "db1")->starts);
 	assert_int_equal(power_shutdown(world)->phase, SHUTDOWN_OFF);
 	core_world_figures(world, "host1", 256, 0);
-	bring_back(world, true);
+	core_world_bring_back(world, true);
 	core_world_wait(world, 12);
 	assert_int_equal(power_planned(world, "db1")->state, DRAIN_VM_BLOCKED);
 	assert_true(power_says(power_planned(world, "db1")->reason, "host1 has 192 MiB free"));
@@ -269,7 +258,7 @@ static void test_closed_again(void **state)
 	struct event event = { .kind = EVENT_CORDON, .request = 4 };
 
 	(void)state;
-	bring_back(world, false);
+	core_world_bring_back(world, false);
 	event.node.node = "host1";
 	event.node.reason = "";
 	core_world_step(world, &event);

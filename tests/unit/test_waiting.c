@@ -81,20 +81,6 @@ static void test_by_itself(void **state)
 	core_world_free(world);
 }
 
-static void arrive(struct core_world *world, uint64_t number)
-{
-	const struct migration *m = fleet_find_migration(world->fleet, number);
-	struct vm_state vm = core_world_vm(m->kept.vm_name, 256);
-	char source[NODE_NAME_BYTES], target[NODE_NAME_BYTES];
-
-	text_copy(source, sizeof(source), m->kept.source);
-	text_copy(target, sizeof(target), m->kept.target);
-	core_world_report(world, number, MIGRATION_RUNNING, NULL);
-	core_world_see(world, target, &vm);
-	core_world_unsee(world, source, vm.name);
-	core_world_report(world, number, MIGRATION_DONE, NULL);
-}
-
 static void expect_next(struct core_world *world, const char *name)
 {
 	const struct action *start = core_world_find(world, ACTION_START);
@@ -104,7 +90,7 @@ static void expect_next(struct core_world *world, const char *name)
 	m = fleet_find_migration(world->fleet, start->call.migration);
 	assert_string_equal(m->kept.vm_name, name);
 	core_world_forget(world);
-	arrive(world, m->kept.number);
+	core_world_arrive(world, m->kept.number);
 }
 
 /* With one slot for all: what was asked for by itself comes first though it was asked for last, then the
@@ -112,20 +98,17 @@ static void expect_next(struct core_world *world, const char *name)
 static void test_who_goes_first(void **state)
 {
 	struct core_world *world = core_world_new();
-	struct event back = { .kind = EVENT_UNDRAIN, .request = 4 };
 
 	(void)state;
 	core_world_host(world, "host1", 4096, four, 1);
 	core_world_host(world, "host2", 4096, NULL, 0);
 	core_world_host(world, "host3", 4096, four + 1, 3);
 	core_world_drain(world, "host1");
-	arrive(world, 1);
+	core_world_arrive(world, 1);
 	core_world_wait(world, 6);
 	world->fleet->options.caps.cluster = 1;
 	core_world_migrate(world, "web2", "host2");
-	back.node.node = "host1";
-	back.node.bring_back = true;
-	core_world_step(world, &back);
+	core_world_bring_back(world, false);
 	core_world_drain(world, "host3");
 	core_world_migrate(world, "web4", "host2");
 	assert_true(says(world, "web1",
@@ -133,7 +116,7 @@ static void test_who_goes_first(void **state)
 	assert_true(says(world, "web1", "is number 1 of 1 that wait"));
 	assert_true(says(world, "web3", "1 that were asked for by themselves go before"));
 	core_world_forget(world);
-	arrive(world, 2);
+	core_world_arrive(world, 2);
 	expect_next(world, "web4");
 	expect_next(world, "web3");
 	core_world_wait(world, 6);
