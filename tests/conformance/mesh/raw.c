@@ -18,6 +18,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+struct raw raw_new(struct harness *h)
+{
+	static struct pki_leaf leaf;
+
+	if (h->tls)
+		pki_leaf_make(&h->ca, h->directory, "host9", "drover://test/agent/host9", 3600,
+		              &leaf);
+	return (struct raw){ .h = h, .leaf = &leaf };
+}
+
 void raw_add(struct raw *r, const void *bytes, size_t count)
 {
 	r->out = xreallocarray(r->out, r->out_bytes + count, 1);

@@ -41,6 +41,9 @@ struct raw {
 	int gate[2];
 };
 
+/* One that can say it is agent host9: where there is TLS it has that certificate. */
+struct raw raw_new(struct harness *h);
+
 /* Bytes to send. */
 void raw_add(struct raw *r, const void *bytes, size_t count);
 void raw_add_frame(struct raw *r, enum frame_type type, uint32_t stream,

@@ -10,17 +10,13 @@
 
 #define MESSAGE_BYTES 10000
 
-static struct pki_leaf leaf;
-
 /* A peer that asks for a flood and then does not read. */
 static struct raw flood_peer(struct harness *h)
 {
-	struct raw r = { .h = h, .leaf = &leaf, .read_later = true };
+	struct raw r = raw_new(h);
 	Drover__Test__Request request = DROVER__TEST__REQUEST__INIT;
 
-	if (h->tls)
-		pki_leaf_make(&h->ca, h->directory, "host9", "drover://test/agent/host9", 3600,
-		              &leaf);
+	r.read_later = true;
 	request.reply_bytes = MESSAGE_BYTES;
 	raw_add_hello(&r, "agent", "host9", "test");
 	raw_add_open(&r, 1, "drover.test.Test/Flood", &request.base);

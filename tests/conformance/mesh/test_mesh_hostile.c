@@ -12,17 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct pki_leaf leaf;
-
-/* A raw peer that can say it is agent host9. */
-static struct raw raw_new(struct harness *h)
-{
-	if (h->tls)
-		pki_leaf_make(&h->ca, h->directory, "host9", "drover://test/agent/host9", 3600,
-		              &leaf);
-	return (struct raw){ .h = h, .leaf = &leaf };
-}
-
 static struct raw raw_greeted(struct harness *h)
 {
 	struct raw r = raw_new(h);

@@ -15,16 +15,6 @@
 
 #define B(...) ((const uint8_t[]){ __VA_ARGS__ }), sizeof((const uint8_t[]){ __VA_ARGS__ })
 
-static struct pki_leaf leaf;
-
-static struct raw raw_new(struct harness *h)
-{
-	if (h->tls)
-		pki_leaf_make(&h->ca, h->directory, "host9", "drover://test/agent/host9", 3600,
-		              &leaf);
-	return (struct raw){ .h = h, .leaf = &leaf };
-}
-
 /* --- the version before --- */
 
 /* Preface; HELLO of agent host9: versions 1 to 1, 4 MiB, 1024 calls, keepalive 5000 ms, build 0.1.0,
