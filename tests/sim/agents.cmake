@@ -7,7 +7,8 @@ target_link_libraries(drover_agents_test PUBLIC drover_agent drover_hypervisor_f
 
 foreach(module agents agents_admission agents_copy agents_ends agents_fence agents_foreign
 		agents_halves agents_hold agents_journal agents_ladder agents_lanes agents_pace
-		agents_postcopy agents_power agents_remnants agents_suspend agents_tune agents_verify)
+		agents_postcopy agents_power agents_remnants agents_suspend agents_tune
+		agents_verify)
 	drover_test(NAME test_${module} LABEL sim WAITS TIMEOUT 300 SOURCES sim/test_${module}.c
 		LIBS drover_agents_test)
 endforeach()

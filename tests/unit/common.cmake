@@ -5,5 +5,7 @@ drover_test(NAME test_config LABEL unit SOURCES unit/test_config.c LIBS drover_c
 if(DROVER_FAILPOINTS)
 	drover_test(NAME test_failpoint LABEL unit SOURCES unit/test_failpoint.c LIBS drover_common)
 endif()
-drover_test(NAME test_fit_message LABEL unit SOURCES unit/test_fit_message.c LIBS drover_proto drover_common)
-drover_test(NAME test_transfer LABEL unit SOURCES unit/test_transfer.c LIBS drover_proto drover_common)
+drover_test(NAME test_fit_message LABEL unit SOURCES unit/test_fit_message.c
+	LIBS drover_proto drover_common)
+drover_test(NAME test_transfer LABEL unit SOURCES unit/test_transfer.c
+	LIBS drover_proto drover_common)

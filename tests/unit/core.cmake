@@ -3,7 +3,9 @@ drover_test(NAME test_rate_history LABEL unit SOURCES unit/test_rate_history.c L
 drover_test(NAME test_prediction LABEL unit SOURCES unit/test_prediction.c LIBS drover_core)
 drover_test(NAME test_prediction_sampled LABEL unit SOURCES unit/test_prediction_sampled.c
 	LIBS drover_core drover_agent)
-foreach(module attempts attempts_kept attempts_path claims fleet step plan drain_history drain_requests drain_set fence intent node_labels tune)
+foreach(module attempts attempts_kept attempts_path bring_back calibration claims deadline
+		drain_history drain_requests drain_set fence fleet intent launch_ahead node_labels
+		plan retry step tune waiting)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
 		LIBS drover_core)
 endforeach()
@@ -11,7 +13,8 @@ foreach(module classes denials lacks)
 	drover_test(NAME test_drain_${module} LABEL unit SOURCES unit/test_drain_${module}.c
 		unit/offers_world.c unit/core_world.c LIBS drover_core)
 endforeach()
-drover_test(NAME test_drain LABEL unit SOURCES unit/test_drain.c unit/drain_world.c unit/core_world.c
+drover_test(NAME test_drain LABEL unit
+	SOURCES unit/test_drain.c unit/drain_world.c unit/core_world.c
 	LIBS drover_core)
 drover_test(NAME test_refusals LABEL unit SOURCES unit/test_refusals.c unit/drain_world.c
 	unit/core_world.c LIBS drover_core)
@@ -22,13 +25,8 @@ drover_test(NAME test_packing LABEL unit SOURCES unit/test_packing.c unit/proof_
 	LIBS drover_core)
 drover_test(NAME test_capacity LABEL unit SOURCES unit/test_capacity.c unit/core_world.c
 	LIBS drover_core drover_kernel)
-drover_test(NAME test_power LABEL unit SOURCES unit/test_power.c unit/test_power_back.c unit/power_world.c unit/core_world.c LIBS drover_core)
-drover_test(NAME test_bring_back LABEL unit SOURCES unit/test_bring_back.c unit/core_world.c LIBS drover_core)
-drover_test(NAME test_deadline LABEL unit SOURCES unit/test_deadline.c unit/core_world.c LIBS drover_core)
-drover_test(NAME test_calibration LABEL unit SOURCES unit/test_calibration.c unit/core_world.c LIBS drover_core)
-drover_test(NAME test_retry LABEL unit SOURCES unit/test_retry.c unit/core_world.c LIBS drover_core)
-drover_test(NAME test_launch_ahead LABEL unit SOURCES unit/test_launch_ahead.c unit/core_world.c LIBS drover_core)
-drover_test(NAME test_waiting LABEL unit SOURCES unit/test_waiting.c unit/core_world.c LIBS drover_core)
+drover_test(NAME test_power LABEL unit SOURCES unit/test_power.c unit/test_power_back.c
+	unit/power_world.c unit/core_world.c LIBS drover_core)
 foreach(module policy policy_wish drain_policies)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c unit/core_world.c
 		unit/policy_fixture.c unit/power_world.c LIBS drover_core)

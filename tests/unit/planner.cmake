@@ -3,7 +3,8 @@ foreach(module planner planner_oracle planner_properties)
 	drover_test(NAME test_${module} LABEL unit TIMEOUT 240
 		SOURCES unit/test_${module}.c ${judged} LIBS drover_planner)
 endforeach()
-drover_test(NAME test_drain_plan LABEL unit SOURCES unit/test_drain_plan.c unit/core_world.c LIBS drover_core)
+drover_test(NAME test_drain_plan LABEL unit SOURCES unit/test_drain_plan.c unit/core_world.c
+	LIBS drover_core)
 
 # GLPK is an oracle for tests and nothing else, so builds do without it; the test then fails, and says why.
 find_library(GLPK_LIBRARY glpk)
