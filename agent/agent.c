@@ -7,6 +7,7 @@
 
 #include "agent/fence.h"
 #include "agent/garbage/garbage.h"
+#include "agent/garbage/tunnel_records.h"
 #include "agent/host/guest_traffic.h"
 #include "agent/host/offers.h"
 #include "agent/host/power.h"
@@ -480,6 +481,7 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 	target_adopt(agent, &past);
 	source_adopt(agent, &past);
 	source_take_fences(agent);
+	tunnel_records_forget(agent, &past);
 	start_block_update(agent);
 	journal_state_deinit(&past);
 

@@ -199,6 +199,47 @@ static void test_many_things_are_left(void **state)
 	agents_free(t);
 }
 
+static size_t count_things(struct agents *t, size_t i)
+{
+	struct journal_state past = { 0 };
+	struct journal_report report;
+	struct journal *j;
+	struct error err;
+	size_t n;
+
+	agents_kill(t, i);
+	assert_int_equal(
+		journal_open(journal_of(t, i), journal_state_apply, &past, &j, &report, &err), 0);
+	n = past.n_things;
+	journal_close(j);
+	journal_state_deinit(&past);
+	agents_start(t, i);
+	return n;
+}
+
+/* An agent that ends between the removal of a tunnel and the record of that leaves no record for ever. That of
+ * a tunnel whose files are there stays. */
+static void test_tunnels_that_are_gone(void **state)
+{
+	struct agents *t = agents_new(NULL);
+	char path[256];
+
+	(void)state;
+	write_things(t, 3);
+	snprintf(path, sizeof(path), "%s/1", t->directory);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/1/status", t->directory);
+	assert_int_equal(close(creat(path, 0600)), 0);
+	assert_int_equal(count_things(t, 0), 3);
+	move(t, &first);
+	assert_int_equal(count_things(t, 0), 1);
+	assert_int_equal(unlink(path), 0);
+	(void)count_things(t, 0);
+	move(t, &second);
+	assert_int_equal(count_things(t, 0), 0);
+	agents_free(t);
+}
+
 #ifdef DROVER_FAILPOINTS
 
 static void arm(const struct agents *t, const char *spec)
@@ -340,6 +381,7 @@ int main(void)
 		cmocka_unit_test(f28_damaged_destination_admits_nothing),
 		cmocka_unit_test(f28_torn_end_is_dropped),
 		cmocka_unit_test(test_many_things_are_left),
+		cmocka_unit_test(test_tunnels_that_are_gone),
 #ifdef DROVER_FAILPOINTS
 		cmocka_unit_test(f29_full_disk_refuses_before_acting),
 		cmocka_unit_test(f29_any_record_that_cannot_be_written),
