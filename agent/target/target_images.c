@@ -22,6 +22,7 @@ struct image_set {
 	struct storage_image images[VM_DISKS_MAX];
 	size_t n;
 	bool ended; /* to be removed */
+	bool lived; /* its guest was seen running here: never to be removed, durable or not */
 	bool kept;  /* given away; durable once it is freed */
 	bool busy;
 	bool told;        /* that something is left */
@@ -320,6 +321,7 @@ static void removed(struct image_set *set, const struct image_errand *w)
 	set->busy = false;
 	set->why = w->error;
 	set->again_ms = clock_now_ms() + AGAIN_MS;
+	set->lived |= w->runs;
 	if (w->runs) {
 		target_images_keep(set->agent, &set->attempt, NULL, NULL);
 		return;
@@ -368,8 +370,12 @@ static bool is_made_again(const struct image_set *set)
 
 static void try_removal(struct image_set *set)
 {
-	if (!set->busy && set->ended && !set->agent->stopping && !set->agent->safe_mode &&
-	    clock_now_ms() >= set->again_ms && !is_made_again(set))
+	if (set->busy || !set->ended || set->agent->stopping || set->agent->safe_mode ||
+	    clock_now_ms() < set->again_ms || is_made_again(set))
+		return;
+	if (set->lived)
+		target_images_keep(set->agent, &set->attempt, NULL, NULL);
+	else
 		dispatch(set, WORK_REMOVE);
 }
 
@@ -440,7 +446,10 @@ void target_images_guests_listed(struct agent *agent)
 		const struct inventory_vm *vm = inventory_find(&agent->inventory, s->vm_uuid);
 
 		next = s->next;
-		if (vm && vm->summary.state == VM_RUNNING && !s->busy)
+		if (!vm || vm->summary.state != VM_RUNNING)
+			continue;
+		s->lived = true;
+		if (!s->busy)
 			target_images_keep(agent, &s->attempt, NULL, NULL);
 	}
 }

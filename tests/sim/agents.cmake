@@ -22,6 +22,6 @@ target_link_options(test_agents_power_late PRIVATE -Wl,--wrap=fake_start -Wl,--w
 target_link_options(test_agents_verify PRIVATE -Wl,--wrap=target_verify)
 # The destination's file system is another one than the source's.
 foreach(name storage_image_look storage_image_create storage_image_publish storage_image_remove
-		storage_proof_verify)
+		storage_proof_verify journal_state_write_removed)
 	target_link_options(test_agents_copy PRIVATE -Wl,--wrap=${name})
 endforeach()

@@ -7,11 +7,13 @@
 #include "tests/sim/agents_story.h"
 
 #include "agent/storage/storage_image.h"
+#include "agent/target/target_images.h"
 #include "common/cleanup.h"
 #include "common/units.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +104,23 @@ void __wrap_storage_proof_verify(const struct vm_disk *disk, const struct storag
 		                         .measured = true,
 		                         .measured_text = "missing here",
 		                         .remedy = "share it" };
+}
+
+/* --- a journal on a full disk --- */
+
+static atomic_bool disk_is_full;
+
+int __real_journal_state_write_removed(struct journal_state *s, struct journal *j,
+                                       const struct journal_thing *t, struct error *err);
+int __wrap_journal_state_write_removed(struct journal_state *s, struct journal *j,
+                                       const struct journal_thing *t, struct error *err);
+
+int __wrap_journal_state_write_removed(struct journal_state *s, struct journal *j,
+                                       const struct journal_thing *t, struct error *err)
+{
+	if (t->kind == JOURNAL_IMAGE && atomic_load(&disk_is_full))
+		return error_set(err, ERROR_NO_SPACE, "the disk is full");
+	return __real_journal_state_write_removed(s, j, t, err);
 }
 
 /* --- a guest with a disk of its own --- */
@@ -400,6 +419,41 @@ static void test_fenced_when_complete(void **state)
 	agents_free(t);
 }
 
+static bool has_no_set(void *context)
+{
+	return !((struct agents *)context)->agents[1]->image_sets;
+}
+
+/* Somebody resumes the copy by hand before it could be written down whose the image is. What it wrote there is
+ * all there is of it, and stays, also when it is shut off before that is on the disk. */
+static void test_ran_before_it_was_its_own(void **state)
+{
+	struct agents *t = begin(0);
+	struct hypervisor *there = t->hypervisors[1];
+	struct error err;
+
+	(void)state;
+	atomic_store(&disk_is_full, true);
+	agents_order(t);
+	assert_true(agents_until(t, is_paused_there, t));
+	assert_int_equal(there->ops->resume(there, t->uuid, &err), 0);
+	assert_true(agents_wait(t, DONE));
+	assert_true(agents_until(t, has_no_lease, t));
+	assert_non_null(t->agents[1]->image_sets);
+	agents_let_pass(t, 500);
+	assert_int_equal(there->ops->destroy(there, t->uuid, &err), 0);
+	for (int i = 0; i < 3; i++) {
+		target_images_try(t->agents[1], NULL);
+		agents_let_pass(t, 200);
+	}
+	assert_int_equal(count_images(), 1);
+	atomic_store(&disk_is_full, false);
+	target_images_try(t->agents[1], NULL);
+	assert_true(agents_until(t, has_no_set, t));
+	assert_int_equal(count_images(), 1);
+	agents_finish(t);
+}
+
 /* The source dies for good in the middle of the disk: what has arrived is of no use to anybody, and goes. */
 static void test_fenced_in_the_middle(void **state)
 {
@@ -431,6 +485,7 @@ int main(void)
 		cmocka_unit_test(f01_lost_finish),
 		cmocka_unit_test(test_fenced_when_complete),
 		cmocka_unit_test(test_fenced_in_the_middle),
+		cmocka_unit_test(test_ran_before_it_was_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
