@@ -11,7 +11,7 @@ load fake.bash
 
 @test "help and version need no coordinator" {
 	run --separate-stderr -0 "$drover" help
-	[[ $output == *"drain NODE"* && $output == *"exit status"* ]]
+	[[ $output == *"drain [NODE...]"* && $output == *"exit status"* ]]
 	run --separate-stderr -0 "$drover" drain -h
 	[[ $output == *"--leave VM"* ]]
 	[ "$("$drover" version -o json | jq -r .version)" != null ]

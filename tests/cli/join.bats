@@ -100,6 +100,9 @@ joins_audited() { [ "$(joins_of_log | wc -l)" -ge "$1" ]; }
 	run -0 "$drover" token list -o json --prefix "$BATS_TEST_TMPDIR/host1"
 	[ "$(jq -r '.tokens[-1] | "\(.id) \(.state) \(.usesLeft)"' <<<"$output")" = "$id good 1" ]
 	[ "$(jq -r '[.tokens[].lastUsedBy] | index("host2") != null' <<<"$output")" = true ]
+	run --separate-stderr -0 "$drover" token create --ttl 15m --uses 2 -o json --prefix "$BATS_TEST_TMPDIR/host1"
+	jq -e '(.token | startswith("drv1.")) and .usesLeft == 2 and .node == "" and (.ends | fromdate) - now < 901' <<<"$output"
+	[[ $stderr == "Good for 2 new hosts, until "*"Z (UTC). Take it back: drover token list"*"On the new host: drover join TOKEN"* ]]
 	"$drover" token revoke "$id" --prefix "$BATS_TEST_TMPDIR/host1"
 	run --separate-stderr -8 join 3 "$two"
 	[[ $stderr == *"not known here"* ]]

@@ -162,7 +162,7 @@ static const struct command commands[] = {
 			 "With -o jsonl every change is printed as one object.",
 	  .examples = "drover watch drain/7\ndrover watch migration/42 -o jsonl" },
 
-	{ .name = "drain", .arguments = "NODE...", .words_min = 0, .words_max = WORDS_MAX,
+	{ .name = "drain", .arguments = "[NODE...]", .words_min = 0, .words_max = WORDS_MAX,
 	  .options = FOLLOWS | O(SELECTOR) | O(BY) | O(PLAN) | O(DRY_RUN) | O(DETACH) | O(LEAVE) | O(SHUTDOWN) | O(SHUTDOWN_TIMEOUT) | O(UNMOVABLE) | O(YES) |
 		     O(NO_INPUT) | O(PARALLEL) | LIMITS | O(COPY_DISKS) | O(REASON) | STRATEGY,
 	  .formats = WATCHABLE, .group = ACT, .run = drain_run, .completion = COMPLETE_NODES,
@@ -170,7 +170,8 @@ static const struct command commands[] = {
 	  .description = "Starts at once if every guest can be moved live, follows it to the end, and "
 			 "exits with 0 when the node is empty. If a guest cannot move, nothing is "
 			 "done; drover names the guest, the reason and the flag that allows going on "
-			 "(status 4). On a terminal it asks.\n\n"
+			 "(status 4). On a terminal it asks. A guest that only lacks room is no reason to "
+			 "refuse: the others move, and the drain waits for room.\n\n"
 			 "Several nodes, named or selected by their labels (-l), are drained together: "
 			 "none of them takes a guest of another, and all are begun or none. Where they "
 			 "stand in each other's way, drover says which guests need which node, and "
@@ -190,8 +191,10 @@ static const struct command commands[] = {
 			 "(on_poweroff). Autostart is left as it is: with it "
 			 "a reboot of the node starts the guest. While the drain is under way, one that "
 			 "is started is asked again.\n\n"
-			 "A dry run shows each guest's turn, when it starts and ends, how long it stands "
-			 "still, its destination and why, and what proves that a guest has none. It names "
+			 "A dry run shows each guest's turn, when it starts and ends, how long its move "
+			 "takes in nine of ten cases (9 OF 10), how long it stands still (PAUSE), its "
+			 "destination and why, and what proves that a guest has none: such a plan has no "
+			 "id, and drover names the same dry run without that guest. Else it names "
 			 "its id: \"drover explain plan/ID\" says why in this order, and how good that is; "
 			 "--plan ID does exactly that, as was asked for then (guests that stay or are "
 			 "shut down are named again), or says what has changed since and does nothing. "
@@ -445,7 +448,7 @@ static const struct command commands[] = {
 		      "drover init --cluster lab7 --address 10.0.0.5 --migration-network 10.9.0.0/24 "
 		      "--coordinator-only" },
 	{ .name = "token create", .arguments = "", .group = SETUP, .run = token_create_run,
-	  .options = HOST | O(TOKEN_NODE) | O(TTL) | O(USES),
+	  .options = HOST | O(OUTPUT) | O(TOKEN_NODE) | O(TTL) | O(USES), .formats = SHOWABLE,
 	  .summary = "make a token that lets a host join",
 	  .description = "On the host where the cluster was made, as root. The token is printed, alone on "
 			 "stdout, and kept as a hash only. It is good for one host within three hours, "

@@ -9,6 +9,33 @@
 
 DEFINE_CLEANUP(struct table *, table_free);
 
+/* One object, in the words of "token list": {"token":"drv1....","node":"","usesLeft":1,"ends":"..."}. */
+static void print_token(const struct session *s, const char *text, uint64_t ends_ms, uint32_t uses)
+{
+	char when[CLOCK_TEXT_BYTES];
+
+	fprintf(s->out.file, "{\"token\":\"%s\",\"node\":", text);
+	json_write_string(s->out.file, s->options->node ? s->options->node : "");
+	fprintf(s->out.file, ",\"usesLeft\":%u,\"ends\":\"%s\"}\n", uses,
+	        clock_format_wall(ends_ms, when));
+}
+
+static void say_token(struct session *s, const char *network, uint64_t ends_ms, uint32_t uses)
+{
+	_cleanup_free_ char *whom = s->options->node ? xasprintf("for %s alone", s->options->node)
+	                            : uses == 1      ? xstrdup("for one new host")
+	                                             : xasprintf("for %u new hosts", uses);
+	char when[CLOCK_TEXT_BYTES];
+
+	session_say(s,
+	            "Good %s, until %s (UTC). Take it back: drover token list, drover token "
+	            "revoke ID",
+	            whom, clock_format_wall(ends_ms, when));
+	session_say(s, "On the new host: drover join TOKEN %s %s",
+	            *network ? "--migration-network" : "--migration-address",
+	            *network ? network : "IP");
+}
+
 enum exit_code token_create_run(const struct invocation *invocation)
 {
 	_cleanup_(host_paths_deinit) struct host_paths paths = { 0 };
@@ -17,16 +44,21 @@ enum exit_code token_create_run(const struct invocation *invocation)
 	struct session s;
 	struct error err = { 0 };
 	enum exit_code code = setup_begin(&s, invocation, &paths);
+	uint64_t ends_ms;
+	uint32_t uses;
 
 	if (code != EXIT_DONE)
 		return code;
+	ends_ms = clock_wall_ms() + (s.options->ttl_ms ? s.options->ttl_ms : SETUP_TTL_MS);
+	uses = s.options->uses ? (uint32_t)s.options->uses : 1;
 	if (authority_read_network(paths.authority, &network, &err) < 0 ||
 	    setup_create_token(s.options, &paths, text, &err) < 0)
 		return setup_fail(&s, "making a token", &err);
-	session_say(&s, "On the new host: drover join TOKEN %s %s",
-	            *network ? "--migration-network" : "--migration-address",
-	            *network ? network : "IP");
-	puts(text);
+	say_token(&s, network, ends_ms, uses);
+	if (s.out.format == OUTPUT_JSON)
+		print_token(&s, text, ends_ms, uses);
+	else
+		puts(text);
 	certificate_forget(text, sizeof(text));
 	return EXIT_DONE;
 }
