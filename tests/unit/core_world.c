@@ -301,6 +301,15 @@ void core_world_drain(struct core_world *world, const char *node)
 	core_world_step(world, &event);
 }
 
+void core_world_cordon(struct core_world *world, const char *node)
+{
+	struct event event = { .kind = EVENT_CORDON, .request = 3 };
+
+	event.node.node = node;
+	event.node.reason = "";
+	core_world_step(world, &event);
+}
+
 void core_world_bring_back(struct core_world *world, bool dry_run)
 {
 	struct event event = { .kind = EVENT_UNDRAIN, .request = 4 };

@@ -52,6 +52,7 @@ void core_world_see(struct core_world *world, const char *node, const struct vm_
 void core_world_unsee(struct core_world *world, const char *node, const char *vm);
 
 void core_world_drain(struct core_world *world, const char *node);
+void core_world_cordon(struct core_world *world, const char *node);
 /* Undrains host1, and has what its drain has moved away come back. */
 void core_world_bring_back(struct core_world *world, bool dry_run);
 void core_world_migrate(struct core_world *world, const char *vm, const char *target);

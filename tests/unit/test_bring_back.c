@@ -269,15 +269,12 @@ static void test_an_earlier_maintenance(void **state)
 {
 	for (unsigned cordoned = 0; cordoned < 2; cordoned++) {
 		struct core_world *world = drained();
-		struct event event = { .kind = EVENT_CORDON, .request = 6 };
 
 		(void)state;
 		open_host(world);
 		core_world_wait(world, 6);
-		event.node.node = "host1";
-		event.node.reason = "";
 		if (cordoned)
-			core_world_step(world, &event);
+			core_world_cordon(world, "host1");
 		core_world_drain(world, "host1");
 		arrive_all(world);
 		assert_int_equal(fleet_find_drain(world->fleet, 2)->kept.state, DRAIN_COMPLETED);

@@ -224,29 +224,37 @@ static void test_no_guest_into_a_drain(void **state)
 	core_world_free(world);
 }
 
+/* Whether web1 could go to @node ("": anywhere) while host3 is cordoned; the one host that is asked says that
+ * it would take it. */
+static const struct reply *explain(struct core_world *world, const char *node, const char *asked)
+{
+	struct event event = { .kind = EVENT_EXPLAIN_VM, .request = 9 };
+	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
+	struct checks checks = { 0 };
+	const struct action *question;
+
+	core_world_cordon(world, "host3");
+	event.explain.vm = "web1";
+	event.explain.node = node;
+	core_world_step(world, &event);
+	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 1);
+	question = core_world_find(world, ACTION_PREVIEW);
+	assert_string_equal(question->preview.target, asked);
+	answer.preview.preview = question->preview.preview;
+	answer.preview.admitted = true;
+	answer.preview.checks = &checks;
+	core_world_step(world, &answer);
+	return core_world_reply(world);
+}
+
 /* Explaining a guest asks every host that could take it, and tells of the others why not. */
 static void test_explain(void **state)
 {
 	struct core_world *world = drain_world_new(1);
-	struct event event = { .kind = EVENT_CORDON, .request = 3 };
-	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
-	struct checks checks = { 0 };
 	const struct reply *reply;
 
 	(void)state;
-	event.node.node = "host3";
-	event.node.reason = "";
-	core_world_step(world, &event);
-	event = (struct event){ .kind = EVENT_EXPLAIN_VM, .request = 9 };
-	event.explain.vm = "web1";
-	event.explain.node = "";
-	core_world_step(world, &event);
-	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 1);
-	answer.preview.preview = core_world_find(world, ACTION_PREVIEW)->preview.preview;
-	answer.preview.admitted = true;
-	answer.preview.checks = &checks;
-	core_world_step(world, &answer);
-	reply = core_world_reply(world);
+	reply = explain(world, "", "host2");
 	assert_int_equal(reply->kind, REPLY_EXPLAIN);
 	assert_int_equal(reply->n_targets, 2);
 	assert_string_equal(reply->targets[0].node, "host2");
@@ -378,31 +386,17 @@ static void test_dry_run_after_refusals(void **state)
 static void test_why_not(void **state)
 {
 	struct core_world *world = drain_world_new(1);
-	struct event event = { .kind = EVENT_CORDON, .request = 3 };
-	struct event answer = { .kind = EVENT_PREVIEW_OUTCOME };
-	struct checks checks = { 0 };
+	struct event event = { .kind = EVENT_EXPLAIN_VM, .request = 9 };
 	const struct reply *reply;
 
 	(void)state;
-	event.node.node = "host3";
-	event.node.reason = "";
-	core_world_step(world, &event);
-	event = (struct event){ .kind = EVENT_EXPLAIN_VM, .request = 9 };
-	event.explain.vm = "web1";
-	event.explain.node = "host3";
-	core_world_step(world, &event);
-	assert_int_equal(core_world_count(world, ACTION_PREVIEW), 1);
-	assert_string_equal(core_world_find(world, ACTION_PREVIEW)->preview.target, "host3");
-	answer.preview.preview = core_world_find(world, ACTION_PREVIEW)->preview.preview;
-	answer.preview.admitted = true;
-	answer.preview.checks = &checks;
-	core_world_step(world, &answer);
-	reply = core_world_reply(world);
+	reply = explain(world, "host3", "host3");
 	assert_int_equal(reply->n_targets, 1);
 	assert_true(reply->targets[0].asked);
 	assert_false(reply->targets[0].fits);
 	assert_string_equal(reply->targets[0].reason, "host3 cordoned");
 
+	event.explain.vm = "web1";
 	event.explain.node = "host1";
 	core_world_step(world, &event);
 	reply = core_world_reply(world);

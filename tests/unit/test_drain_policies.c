@@ -75,13 +75,7 @@ static void test_blocked_by_a_policy(void **state)
 	assert_non_null(strstr(blocked->helps, "--soft"));
 	/* One of them alone, with host3 closed. */
 	policy_must(world, "db", POLICY_APART, false, "db1,db3", NULL);
-	{
-		struct event event = { .kind = EVENT_CORDON, .request = 2 };
-
-		event.node.node = "host3";
-		event.node.reason = "";
-		core_world_step(world, &event);
-	}
+	core_world_cordon(world, "host3");
 	reply = dry_run(world, "host1", NULL);
 	blocked = reply_guest(reply, "db1");
 	assert_int_equal(blocked->state, DRAIN_VM_BLOCKED);

@@ -57,13 +57,10 @@ static void test_roomiest_host(void **state)
 static void test_reason_has_numbers(void **state)
 {
 	struct core_world *world = three_hosts();
-	struct event cordon = { .kind = EVENT_CORDON, .request = 1 };
 	char reason[REASON_BYTES];
 
 	(void)state;
-	cordon.node.node = "host3";
-	cordon.node.reason = "";
-	core_world_step(world, &cordon);
+	core_world_cordon(world, "host3");
 	core_world_figures(world, "host2", 512, 300);
 	assert_null(pick(world, "web1", NULL, reason));
 	assert_string_equal(reason, "host2 124 MiB short of memory, host3 cordoned");

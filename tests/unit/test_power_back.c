@@ -255,13 +255,10 @@ static void test_dry_run(void **state)
 static void test_closed_again(void **state)
 {
 	struct core_world *world = power_off();
-	struct event event = { .kind = EVENT_CORDON, .request = 4 };
 
 	(void)state;
 	core_world_bring_back(world, false);
-	event.node.node = "host1";
-	event.node.reason = "";
-	core_world_step(world, &event);
+	core_world_cordon(world, "host1");
 	core_world_confirm_mark(world, 0);
 	core_world_wait(world, 60);
 	assert_int_equal(core_world_count(world, ACTION_START_GUEST), 0);
