@@ -58,8 +58,8 @@ static void count_move(struct count *c, uint32_t v, uint32_t to, bool is_free)
 	struct sums *from = &c->sums[vm->home], *dest = &c->sums[to];
 	double seconds = instance_seconds(in, vm, vm->home, to);
 	double bytes = instance_bytes(in, vm, vm->home, to);
-	/* Where preparing has slots of its own, it costs none of the others. */
-	double slot_s = seconds + (in->preparing ? 0 : vm->overhead_s);
+	/* What may have been done before costs no slot. */
+	double slot_s = seconds + vm->overhead_s - vm->prepare_s;
 
 	c->bounds->bytes += bytes;
 	c->bounds->alone_s = fmax(c->bounds->alone_s, seconds + vm->overhead_s);
@@ -84,7 +84,7 @@ static void count_move(struct count *c, uint32_t v, uint32_t to, bool is_free)
 	dest->in_s += bytes / fmax(in->hosts[to].in_bytes_per_s, 1);
 	dest->in_slot_s += slot_s;
 	dest->first_in_s = fmin(dest->first_in_s, vm->overhead_s);
-	dest->port_s += (seconds + vm->overhead_s) * vm->ports;
+	dest->port_s += slot_s * vm->ports;
 }
 
 static double divide(double slot_s, uint32_t cap, uint32_t runs)
@@ -129,7 +129,7 @@ static void judge_rooms(const struct instance *in, const uint32_t *movers, uint3
 			continue;
 		b->room_s = fmax(b->room_s, sums[to].quickest_s +
 		                                    instance_seconds(in, vm, vm->home, to) +
-		                                    vm->overhead_s);
+		                                    vm->overhead_s - vm->prepare_s);
 	}
 }
 

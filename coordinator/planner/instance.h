@@ -59,6 +59,7 @@ struct instance_vm {
 	double dirty_bytes_per_s;
 	double limit_bytes_per_s; /* of one migration; 0 = none */
 	double overhead_s;        /* before bytes flow: admission, tunnel, switchover, clean-up */
+	double prepare_s;         /* of that: done by then if it has waited for its slot */
 	double fixed_s;           /* with reserved rates: known beforehand; 0 = not */
 	double fixed_bytes_per_s; /* and the rate that goes with it */
 	bool switched;            /* RUNNING and past its switchover */
@@ -87,8 +88,7 @@ struct instance {
 	uint32_t n_groups;
 	uint64_t *classes; /* n_classes rows of `words` words, a bit per host */
 	uint32_t n_classes, words;
-	uint32_t slots;     /* of the cluster */
-	uint32_t preparing; /* moves that prepare hold no slot, but one of these; 0 = they do */
+	uint32_t slots; /* of the cluster */
 	/* By instance_index: the groups of guest v are group_of[group_first[v] .. [v + 1]). */
 	uint32_t *group_first, *group_of;
 };

@@ -238,7 +238,7 @@ bool run_may_start(const struct run *run, uint32_t m)
 	const struct run_move *move = &run->moves[m];
 	const struct instance_vm *vm = &in->vms[move->vm];
 
-	if (in->preparing ? run->preparing >= in->preparing : !run_has_slot(run, move))
+	if (!run_has_slot(run, move))
 		return false;
 	if (run->hosts[move->to].ports + vm->ports > in->hosts[move->to].ports)
 		return false;

@@ -6,7 +6,7 @@
 #include "coordinator/planner/room.h"
 #include "coordinator/planner/schedule.h"
 
-enum run_state { RUN_WAITS, RUN_PREPARES, RUN_PREPARED, RUN_SENDS, RUN_ENDED };
+enum run_state { RUN_WAITS, RUN_PREPARES, RUN_SENDS, RUN_ENDED };
 
 struct run_move {
 	uint32_t vm, from, to;
@@ -69,8 +69,8 @@ struct run {
 	struct run_move *moves;
 	uint32_t n_moves, room_moves, n_waiting, n_running;
 	struct run_host *hosts;
-	uint32_t busy, preparing; /* slots of the cluster */
-	double waiting_s;         /* work of all that wait */
+	uint32_t busy;    /* slots of the cluster */
+	double waiting_s; /* work of all that wait */
 	uint32_t shortest,
 		longest; /* of all that wait: both ends of their list; NONE: there is no list */
 	double now_s;
@@ -81,10 +81,9 @@ struct run {
 	uint32_t *touched, n_touched, room_touched; /* rates.c: scratch */
 	double *wishes;
 	uint32_t room_wishes;
-	uint32_t *prepared, n_prepared; /* prepared, and no slot is free */
-	uint32_t *ranked;               /* SCHEDULE_GIVEN: guests by rank */
-	uint32_t *move_of;              /* per guest: its latest move */
-	uint8_t *bounced;               /* per guest: detours so far; NULL until one */
+	uint32_t *ranked;  /* SCHEDULE_GIVEN: guests by rank */
+	uint32_t *move_of; /* per guest: its latest move */
+	uint8_t *bounced;  /* per guest: detours so far; NULL until one */
 	uint32_t n_detours, n_ended, n_begun;
 	uint64_t events;
 	uint32_t *ended; /* in order */
@@ -108,8 +107,6 @@ void run_set_next(struct run *run, uint32_t move, double next_s);
 
 /* It begins to prepare, now (schedule.c). */
 void run_start(struct run *run, uint32_t move);
-/* Those that are prepared get slots. */
-void run_send_prepared(struct run *run);
 /* Makes the list of all that wait (start.c). */
 void run_list_waiting(struct run *run);
 /* In that list. */

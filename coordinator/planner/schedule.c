@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The event loop of a schedule: what may start, what has ended. Theory: schedule.h.
  *
- *	waits --> prepares --> (prepared) --> sends --> ended
- *	             slot, room, port           bytes
+ *	waits --> prepares --> sends --> ended
+ *	        slot, room, port   bytes
+ *
+ * Who waits prepares meanwhile, for prepare_s of its overhead_s at most; where a slot is free it begins in that.
+ * Not modelled of coordinator/core/move/launch_ahead.h: that only one of each host is prepared, for a slot in
+ * sight; that it has its room and port by then; that it goes before one in turn whose destination is full until
+ * that slot is free; that who waits for room is not prepared.
  */
 #include "coordinator/planner/schedule.h"
 
@@ -50,10 +55,7 @@ void run_start(struct run *run, uint32_t m)
 
 	run_wait_no_more(run, m);
 	room_begin(&run->room, move->vm, move->to);
-	if (run->in->preparing)
-		run->preparing++;
-	else
-		take_slot(run, move);
+	take_slot(run, move);
 	run->hosts[move->to].ports += vm->ports;
 	run->hosts[move->from].n_long += move->is_long;
 	if (run->options->rates == SCHEDULE_RESERVED) {
@@ -66,7 +68,8 @@ void run_start(struct run *run, uint32_t m)
 	move->state = RUN_PREPARES;
 	move->start_s = run->now_s;
 	move->turn = ++run->n_begun;
-	run_set_next(run, m, run->now_s + vm->overhead_s);
+	/* Since now, or while it waited. */
+	run_set_next(run, m, run->now_s + vm->overhead_s - fmin(run->now_s, vm->prepare_s));
 }
 
 static void wake_for(struct run *run, uint32_t host)
@@ -119,38 +122,8 @@ static void happen(struct run *run, uint32_t m)
 		run_make_dirty(run, move->from, false);
 	} else if (move->state == RUN_SENDS) {
 		end(run, m);
-	} else if (!run->in->preparing || move->running) {
-		send(run, m);
 	} else {
-		move->state = RUN_PREPARED;
-		run->prepared[run->n_prepared++] = m;
-	}
-}
-
-/* Those that are prepared, shortest first: a slot is all that they lack. */
-void run_send_prepared(struct run *run)
-{
-	for (;;) {
-		uint32_t best = INSTANCE_NONE;
-
-		for (uint32_t i = 0; i < run->n_prepared; i++) {
-			const struct run_move *move = &run->moves[run->prepared[i]];
-			const struct run_move *least =
-				&run->moves[run->prepared[best == INSTANCE_NONE ? i : best]];
-
-			if (run_has_slot(run, move) &&
-			    (best == INSTANCE_NONE || move->work < least->work))
-				best = i;
-		}
-		if (best == INSTANCE_NONE)
-			return;
-		take_slot(run, &run->moves[run->prepared[best]]);
-		run->preparing--;
-		send(run, run->prepared[best]);
-		run->prepared[best] = run->prepared[--run->n_prepared];
-		/* A place to prepare is free: anybody may be waiting for it. */
-		for (uint32_t h = 0; h < run->in->n_hosts; h++)
-			run_wake(run, h);
+		send(run, m);
 	}
 }
 
@@ -204,7 +177,6 @@ static void begin(struct run *run, const struct instance *in, const uint32_t *ta
 		.hosts = xcalloc((size_t)in->n_hosts + 1, sizeof(*run->hosts)),
 		.awake = xcalloc((size_t)in->n_hosts + 1, sizeof(*run->awake)),
 		.heap = xcalloc((size_t)n + 1, sizeof(*run->heap)),
-		.prepared = xcalloc((size_t)n + 1, sizeof(*run->prepared)),
 		.ranked = xcalloc((size_t)n + 1, sizeof(*run->ranked)),
 		.move_of = xcalloc((size_t)in->n_vms + 1, sizeof(*run->move_of)),
 	};
@@ -298,7 +270,6 @@ static void release(struct run *run)
 	free(run->hosts);
 	free(run->awake);
 	free(run->heap);
-	free(run->prepared);
 	free(run->ranked);
 	free(run->move_of);
 	free(run->dirty);

@@ -8,6 +8,7 @@
  *	rates     as agents and TCP share links: of those that leave one host the shortest goes first
  *	          (hold.c), those that come to one host share its link (rates.c)
  *	room      RAM is held at both ends; a move waits until others have left (room.h)
+ *	prepare   what can be done before a move has its slot is done while it waits for one
  *	stuck     nobody can start and nobody runs: the cheapest guest of the cycle makes room by a
  *	          detour, or goes somewhere else, or it is said who waits for whom (stuck.c)
  *

@@ -19,7 +19,7 @@ static uint32_t pick_of(const struct run *run, uint32_t source, bool longest)
 {
 	uint32_t best = INSTANCE_NONE;
 
-	if (!run->in->preparing && run->hosts[source].out.busy >= run->hosts[source].lanes)
+	if (run->hosts[source].out.busy >= run->hosts[source].lanes)
 		return best;
 	for (uint32_t m = run->hosts[source].out.waits; m != INSTANCE_NONE;
 	     m = run->moves[m].next_out) {
@@ -157,8 +157,7 @@ static void start_lanes(struct run *run)
 		uint32_t best = 0, source, m;
 		bool longest;
 
-		if (run->in->preparing ? run->preparing >= run->in->preparing
-		                       : run->busy >= run->in->slots)
+		if (run->busy >= run->in->slots)
 			return;
 		for (uint32_t i = 1; i < run->n_awake; i++) {
 			uint32_t a = run->awake[i], b = run->awake[best];
@@ -248,8 +247,6 @@ static void start_given(struct run *run)
 
 void run_start_all(struct run *run)
 {
-	if (run->n_prepared)
-		run_send_prepared(run);
 	switch (run->options->order) {
 	case SCHEDULE_LANES:
 		start_lanes(run);

@@ -11,7 +11,7 @@
 
 /* --- the sweep --- */
 
-enum what { ENDS, SENDS, STARTS, SENDS_AT_ONCE };
+enum what { ENDS, STARTS };
 
 struct event {
 	double at_s;
@@ -31,7 +31,7 @@ static int compare_events(const void *a, const void *b)
 }
 
 struct counts {
-	uint32_t cluster, preparing, *out, *in, *ports;
+	uint32_t cluster, *out, *in, *ports;
 	double *out_rate, *in_rate;
 };
 
@@ -55,8 +55,6 @@ static const char *judge_counts(const struct instance *in, const struct counts *
 
 	if (c->cluster > most(in->slots, base->cluster))
 		return WRONG("%u at a time, cap %u", c->cluster, in->slots);
-	if (in->preparing && c->preparing > in->preparing)
-		return WRONG("%u prepare, %u may", c->preparing, in->preparing);
 	if (c->out[move->from] > most(from->slots_out, base->out[move->from]))
 		return WRONG("%u leave host %u at a time", c->out[move->from], move->from);
 	if (c->in[move->to] > most(to->slots_in, base->in[move->to]))
@@ -78,7 +76,6 @@ static const char *handle(struct plan_books *b, struct counts *c, const struct e
 	const struct instance_vm *vm = &b->in->vms[move->vm];
 	double rate = rates == SCHEDULE_RESERVED ? instance_path(b->in, vm, move->from, move->to)
 	                                         : 0;
-	bool apart = b->in->preparing && !move->running;
 	const char *wrong = NULL;
 
 	if (e->what == ENDS) {
@@ -89,19 +86,9 @@ static const char *handle(struct plan_books *b, struct counts *c, const struct e
 		c->in_rate[move->to] -= rate;
 		return NULL;
 	}
-	if (e->what == SENDS || e->what == SENDS_AT_ONCE) {
-		if (!apart)
-			return NULL;
-		c->preparing--;
-		count_slots(c, move, 1);
-		return NULL;
-	}
 	if (!move->running)
 		wrong = plan_books_take(b, move);
-	if (apart)
-		c->preparing++;
-	else
-		count_slots(c, move, 1);
+	count_slots(c, move, 1);
 	c->ports[move->to] += vm->ports;
 	c->out_rate[move->from] += rate;
 	c->in_rate[move->to] += rate;
@@ -136,7 +123,7 @@ static bool is_instant(const struct schedule_move *move, double to_s)
 static const char *sweep(const struct instance *in, const struct schedule *s,
                          enum schedule_rates rates)
 {
-	struct event *events = xcalloc((size_t)s->n_moves * 3 + 1, sizeof(*events));
+	struct event *events = xcalloc((size_t)s->n_moves * 2 + 1, sizeof(*events));
 	const char *wrong = NULL;
 	struct counts c, base;
 	struct plan_books books;
@@ -147,7 +134,6 @@ static const char *sweep(const struct instance *in, const struct schedule *s,
 	plan_books_init(&books, in);
 	for (uint32_t m = 0; m < s->n_moves; m++) {
 		const struct schedule_move *move = &s->moves[m];
-		bool at_once = is_instant(move, move->send_s);
 
 		if (move->running) {
 			count_slots(&base, move, 1);
@@ -157,7 +143,6 @@ static const char *sweep(const struct instance *in, const struct schedule *s,
 		if (is_instant(move, move->end_s))
 			continue;
 		events[n++] = (struct event){ move->start_s, STARTS, move };
-		events[n++] = (struct event){ move->send_s, at_once ? SENDS_AT_ONCE : SENDS, move };
 		events[n++] = (struct event){ move->end_s, ENDS, move };
 	}
 	qsort(events, n, sizeof(*events), compare_events);
@@ -232,6 +217,10 @@ static const char *follow(const struct instance *in, const struct planner_plan *
 			return WRONG("guest %u is not where its move begins", v);
 		if (move->start_s > move->send_s || move->send_s > move->end_s)
 			return WRONG("guest %u goes back in time", v);
+		if (!move->running &&
+		    (move->send_s < vm->overhead_s * (1 - EPSILON) ||
+		     move->send_s - move->start_s < vm->overhead_s - vm->prepare_s - EPSILON))
+			return WRONG("guest %u is sent before it is prepared", v);
 		if (move->running != (vm->role == INSTANCE_RUNNING))
 			return WRONG("guest %u runs, or does not", v);
 		if (!move->running && !in->hosts[move->to].open)

@@ -92,6 +92,7 @@ static void settle(struct instance *in, bool tight)
 void plan_fixture_random(struct instance *in, const struct plan_kinds *kinds, uint64_t seed)
 {
 	uint32_t n_hosts, n_vms;
+	bool ahead = false;
 
 	state = seed * 0x9e3779b97f4a7c15u + 1;
 	n_hosts = 2 + draw(kinds->hosts - 1);
@@ -124,7 +125,7 @@ void plan_fixture_random(struct instance *in, const struct plan_kinds *kinds, ui
 	}
 	if (kinds->caps) {
 		in->slots = 1 + draw(5);
-		in->preparing = draw(2) ? 0 : 1 + draw(3);
+		ahead = draw(2);
 	}
 	for (uint32_t v = 0; v < n_vms; v++) {
 		struct instance_vm *vm = &in->vms[v];
@@ -135,6 +136,7 @@ void plan_fixture_random(struct instance *in, const struct plan_kinds *kinds, ui
 		vm->work_bytes = (double)bytes * 50;
 		vm->dirty_bytes_per_s = draw(2) ? 0 : draw(600);
 		vm->overhead_s = (double)draw(3);
+		vm->prepare_s = ahead ? vm->overhead_s / 4 : 0;
 		vm->vcpus = 1 + draw(3);
 		vm->priority = (uint8_t)draw(3);
 		if (kinds->classes && in->n_classes > 1)
@@ -210,7 +212,6 @@ void plan_fixture_permute(const struct instance *in, uint64_t seed, struct insta
 	vm_of = shuffle(in->n_vms);
 	instance_init(ret_in, in->n_hosts, in->n_vms);
 	ret_in->slots = in->slots;
-	ret_in->preparing = in->preparing;
 	for (uint32_t h = 0; h < in->n_hosts; h++)
 		ret_in->hosts[host_of[h]] = in->hosts[h];
 	for (uint32_t c = 1; c < in->n_classes; c++) {

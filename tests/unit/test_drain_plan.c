@@ -105,6 +105,24 @@ static void test_why_a_turn_is_later(void **state)
 	core_world_free(world);
 }
 
+/* Who waits for its slot is prepared meanwhile, where that is done: only the first takes its time for it. */
+static void test_what_waits_is_prepared(void **state)
+{
+	struct core_world *world = two_sizes();
+	uint64_t planned_ms;
+
+	(void)state;
+	world->fleet->options.caps.outbound = world->fleet->options.caps.preparing = 1;
+	/* An older agent. */
+	planned_ms = ask(world, "host1", NULL)->plan->bound.planned_ms;
+	fleet_find_node(world->fleet, "host1")->host.preparing_max = 4;
+	assert_int_equal(ask(world, "host1", NULL)->plan->bound.planned_ms,
+	                 planned_ms - PLAN_PREPARE_MS);
+	world->fleet->options.caps.preparing = 0;
+	assert_int_equal(ask(world, "host1", NULL)->plan->bound.planned_ms, planned_ms);
+	core_world_free(world);
+}
+
 static const struct reply *explain(struct core_world *world, const char *id)
 {
 	struct event event = { .kind = EVENT_EXPLAIN_PLAN, .request = 8 };
@@ -443,6 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns_and_reasons),
 		cmocka_unit_test(test_why_a_turn_is_later),
+		cmocka_unit_test(test_what_waits_is_prepared),
 		cmocka_unit_test(test_a_plan_is_explained),
 		cmocka_unit_test(test_what_proves_that_there_is_no_place),
 		cmocka_unit_test(test_shared_way),

@@ -244,7 +244,6 @@ static void round_times(struct instance *in, uint64_t seed)
 		host->out_bytes_per_s = 1000.0 * (double)(1 + instance_mix(seed, h) % 2);
 		host->in_bytes_per_s = 1000.0 * (double)(1 + instance_mix(seed + 1, h) % 2);
 	}
-	in->preparing = 0;
 	for (uint32_t v = 0; v < in->n_vms; v++) {
 		struct instance_vm *vm = &in->vms[v];
 
@@ -252,6 +251,7 @@ static void round_times(struct instance *in, uint64_t seed)
 		vm->dirty_bytes_per_s = 0;
 		vm->limit_bytes_per_s = instance_mix(seed + 3, v) % 4 ? 0 : 500;
 		vm->overhead_s = (double)(instance_mix(seed + 4, v) % 3);
+		vm->prepare_s = 0;
 		vm->priority = 0;
 	}
 }

@@ -143,8 +143,7 @@ static void test_bounds_are_bounds(void **state)
 		 * more running than a cap allows; and guests that dirty much on shared links send more
 		 * than it counts. */
 		if (t.options.rates != SCHEDULE_SHORTEST || kinds[t.kind].running || dependent ||
-		    t.in.preparing || t.plan.bounds.all_s <= 0 ||
-		    s->bytes > 1.01 * t.plan.bounds.bytes)
+		    t.plan.bounds.all_s <= 0 || s->bytes > 1.01 * t.plan.bounds.bytes)
 			continue;
 		sum += s->makespan_s / t.plan.bounds.all_s;
 		n++;
@@ -225,7 +224,6 @@ static void advance(const struct instance *in, const struct schedule *s, double 
 	memcpy(ret_in->hosts, in->hosts, in->n_hosts * sizeof(*in->hosts));
 	memcpy(ret_in->vms, in->vms, in->n_vms * sizeof(*in->vms));
 	ret_in->slots = in->slots;
-	ret_in->preparing = in->preparing;
 	for (uint32_t c = 1; c < in->n_classes; c++)
 		instance_add_class(ret_in);
 	memcpy(ret_in->classes, in->classes,

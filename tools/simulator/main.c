@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/cleanup.h"
 #include "common/units.h"
+#include "coordinator/core/plan/plan.h"
 #include "proto/json.h"
 
 #include <errno.h>
@@ -321,7 +322,7 @@ static int simulate(struct arguments *a, int *ret_status, struct error *err)
 
 int main(int argc, char **argv)
 {
-	struct arguments a = { .options = { .seed = 1, .prepare_ms = MOVES_PREPARE_MS } };
+	struct arguments a = { .options = { .seed = 1, .prepare_ms = PLAN_PREPARE_MS } };
 	struct error err = { 0 };
 	int status = 0;
 	int rc = read_arguments(argc, argv, &a, &err);

@@ -38,7 +38,7 @@ struct world_options {
 	uint64_t most_ms;           /* simulated time; 0 = a week */
 	struct caps caps;           /* 0 = as the file says */
 	bool preparing_given;       /* caps.preparing, though it is 0 */
-	uint64_t prepare_ms;        /* MOVES_PREPARE_MS, unless somebody knows better */
+	uint64_t prepare_ms;        /* PLAN_PREPARE_MS, unless somebody knows better */
 	FILE *trace;                /* a line an event; NULL: none */
 };
 
@@ -274,11 +274,8 @@ void world_choose_lanes(struct world *w);
 
 /* Devices' state, libvirt's messages: in the downtime, besides what is sent. */
 #define MOVES_SWITCH_MS 40
-/* Describing the guest, its admission, its tunnel: what can be done before it has a slot. Of real moves of small
- * guests it was 0.15 s of 3.3 s. */
-#define MOVES_PREPARE_MS ((uint64_t)150)
-/* What else is around the copy; together it is what the core plans with. */
-#define MOVES_AROUND_MS (PLAN_OVERHEAD_MS - MOVES_PREPARE_MS)
+/* What is around the copy once it has its slot; together with PLAN_PREPARE_MS it is what the core plans with. */
+#define MOVES_AROUND_MS (PLAN_OVERHEAD_MS - PLAN_PREPARE_MS)
 
 /* The attempt with that id, or NOWHERE. */
 size_t moves_find(const struct world *w, const struct attempt *id);

@@ -265,6 +265,9 @@ void drain_classes_fill_guest(struct drain_problem *p, const struct drain *drain
 	/* Rates that come from the history of its host have the overhead inside. */
 	guest->overhead_s = !by_path && vm->node->measured_bytes_per_s ? 0
 	                                                               : PLAN_OVERHEAD_MS / 1000.0;
+	if (guest->overhead_s > 0 && p->fleet->options.caps.preparing &&
+	    vm->node->host.preparing_max)
+		guest->prepare_s = PLAN_PREPARE_MS / 1000.0;
 	fill_writes(p, drain, vm, guest);
 }
 
