@@ -500,6 +500,12 @@ void agent_drain(struct agent *agent, void (*drained)(void *context), void *cont
 	mesh_drain(agent->mesh, AGENT_DRAIN_MS, drained, context);
 }
 
+void agent_leave(struct agent *agent)
+{
+	start_block_stop(agent);
+	audit_flush(agent->audit);
+}
+
 /* What is under way is left where it is: nothing new begins, what couriers bring home is thrown away,
  * and the next agent looks for itself. So everybody who could still call back is waited for, and finds
  * attempts that do not go on. The mesh goes first: it tells each question in the couriers' queues

@@ -128,6 +128,9 @@ int agent_start(const struct agent_options *options, struct agent **ret, struct 
 /* Takes no new calls, and calls @drained once those that are under way have ended, or after
  * AGENT_DRAIN_MS. What migrates goes on meanwhile. agent_stop is next. Once. */
 void agent_drain(struct agent *agent, void (*drained)(void *context), void *context);
+/* Before agent_stop, or before the process is ended without it: what was audited is written, and nothing keeps
+ * guests from starting on a host without an agent. */
+void agent_leave(struct agent *agent);
 /* Leaves running migrations and tunnels alone: the next agent adopts them. False: a question to libvirt has
  * not come back, and is not waited for; what it uses (hypervisor, loop) must not be freed: end the
  * process. Of NULL there is nothing to wait for. */

@@ -5,7 +5,6 @@
 #include "agent/source/source.h"
 #include "common/daemon.h"
 #include "common/log.h"
-#include "proto/audit/audit.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -87,12 +86,11 @@ static int run(const struct agent_settings *settings)
 		loop_run(loop);
 		sd_notify(0, "STOPPING=1");
 		status = EXIT_SUCCESS;
+		agent_leave(agent);
 		/* A thread may sit in libvirt's migration call for minutes. It must not be waited for,
 		 * and what it drives goes on without it: the next agent takes it up. */
-		if (source_count_active(agent) > 0) {
-			audit_flush(agent->audit);
+		if (source_count_active(agent) > 0)
 			_exit(status);
-		}
 	}
 	if (!agent_stop(agent))
 		_exit(status);

@@ -315,7 +315,8 @@ static void read_block(const struct agents *t, char *ret, size_t bytes)
 }
 
 /* F62: the file is there when the mark is confirmed, names who may start, says why in one line, stays
- * through maintenance, goes when that is over, and goes with an agent that is stopped. */
+ * through maintenance, goes when that is over, and goes with an agent that is stopped, also with one that does
+ * not wait for what moves. */
 static void f62_starts_are_blocked_while_drained(void **state)
 {
 	struct agents *t = agents_new(NULL);
@@ -337,6 +338,9 @@ static void f62_starts_are_blocked_while_drained(void **state)
 	agents_start(t, 0);
 	read_block(t, text, sizeof(text));
 	assert_string_not_equal(text, "");
+	agent_leave(t->agents[0]);
+	read_block(t, text, sizeof(text));
+	assert_string_equal(text, "");
 	set_mark(t, false, false);
 	read_block(t, text, sizeof(text));
 	assert_string_equal(text, "");
