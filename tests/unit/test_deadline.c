@@ -67,6 +67,29 @@ static bool helps_with(const struct drain *plan, const char *text)
 	return false;
 }
 
+/* The same of hundreds over many slots, counted in the plainest way. */
+static void test_schedule_many(void **state)
+{
+	enum { GUESTS = 500, SLOTS_MOST = 40 };
+	uint64_t durations[GUESTS], ends[GUESTS], free_ms[SLOTS_MOST];
+
+	(void)state;
+	for (uint64_t i = 0; i < GUESTS; i++)
+		durations[i] = i * 7919 % 101;
+	for (uint32_t slots = 1; slots <= SLOTS_MOST; slots++) {
+		deadline_schedule(durations, GUESTS, slots, ends);
+		memset(free_ms, 0, sizeof(free_ms));
+		for (size_t i = 0; i < GUESTS; i++) {
+			size_t first = 0;
+
+			for (size_t s = 1; s < slots; s++)
+				first = free_ms[s] < free_ms[first] ? s : first;
+			free_ms[first] += durations[i];
+			assert_int_equal(ends[i], free_ms[first]);
+		}
+	}
+}
+
 /* List scheduling: the next one goes where there is room first. */
 static void test_schedule(void **state)
 {
@@ -326,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schedule),
+		cmocka_unit_test(test_schedule_many),
 		cmocka_unit_test(test_lanes),
 		cmocka_unit_test(test_lanes_any),
 		cmocka_unit_test(test_met),

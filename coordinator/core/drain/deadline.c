@@ -21,23 +21,39 @@
 /* That it will be met after all, or missed again, is told when it has stayed so. */
 #define STEADY_MS ((uint64_t)30000)
 #define NAMED_MAX 5
+/* In all the schedules that are made to find the one without which the others are in time: 0.1 s. */
+#define TRIED_GUESTS 1000000
 /* Of more nobody names one by one. */
 #define LEFT_MAX 100
 
+/* Of a heap with the earliest first: that one has become later. */
+static void sift_down(uint64_t *heap, size_t n)
+{
+	uint64_t later = heap[0];
+	size_t at = 0, child;
+
+	while ((child = 2 * at + 1) < n) {
+		if (child + 1 < n && heap[child + 1] < heap[child])
+			child++;
+		if (heap[child] >= later)
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = later;
+}
+
+/* Hundreds of these answer what would help thousands of guests of a set. */
 void deadline_schedule(const uint64_t *durations_ms, size_t count, uint32_t slots,
                        uint64_t *ret_ends_ms)
 {
-	uint64_t *free_ms = xcalloc(slots ? slots : 1, sizeof(*free_ms));
+	size_t n = slots ? slots : 1;
+	uint64_t *free_ms = xcalloc(n, sizeof(*free_ms)); /* a heap; all are free now */
 
 	for (size_t i = 0; i < count; i++) {
-		size_t first = 0;
-
-		for (size_t s = 1; s < slots; s++) {
-			if (free_ms[s] < free_ms[first])
-				first = s;
-		}
-		free_ms[first] += durations_ms[i];
-		ret_ends_ms[i] = free_ms[first];
+		free_ms[0] += durations_ms[i];
+		ret_ends_ms[i] = free_ms[0];
+		sift_down(free_ms, n);
 	}
 	free(free_ms);
 }
@@ -204,18 +220,32 @@ static void try_bandwidth(const struct fleet *fleet, struct drain *drain, struct
 	     units_format_duration(end_ms, text), end_ms > left_ms ? ", still late" : "");
 }
 
+/* Guests of which one each is left out: of a set of thousands the first that are late. */
+static size_t count_tries(struct drain_vm *const *list)
+{
+	size_t n = 0;
+
+	while (list[n])
+		n++;
+	return n ? TRIED_GUESTS / n + 1 : 0;
+}
+
 /* One that alone makes the difference. */
 static void try_without(struct drain *drain, struct drain_vm **list, uint32_t slots,
                         uint64_t left_ms)
 {
 	char memory[UNITS_TEXT_BYTES], text[UNITS_TEXT_BYTES];
+	size_t tries = count_tries(list);
 
 	/* Without the only one it were no drain. */
-	for (size_t i = 0; list[0] && list[1] && list[i]; i++) {
-		uint64_t end_ms = schedule(list, slots, 100, list[i], false) +
-		                  drain->deadline.tail_ms;
+	for (size_t i = 0; list[0] && list[1] && list[i] && tries; i++) {
+		uint64_t end_ms;
 
-		if (!list[i]->late || end_ms > left_ms)
+		if (!list[i]->late)
+			continue;
+		tries--;
+		end_ms = schedule(list, slots, 100, list[i], false) + drain->deadline.tail_ms;
+		if (end_ms > left_ms)
 			continue;
 		help(drain, "without %.100s (%s): %s: --leave %.100s", list[i]->name,
 		     units_format_bytes(list[i]->memory_bytes, memory),
@@ -230,16 +260,21 @@ static void try_shutdown(const struct fleet *fleet, struct drain *drain, struct 
 {
 	uint64_t given_ms = power_get_timeout(fleet, &drain->kept);
 	char text[UNITS_TEXT_BYTES], given[UNITS_TEXT_BYTES], why[REASON_BYTES];
+	size_t tries = count_tries(list);
 
-	for (size_t i = 0; list[i]; i++) {
+	for (size_t i = 0; list[i] && tries; i++) {
 		const struct vm *vm = fleet_find_vm(fleet, list[i]->uuid);
 		const struct sighting *home = vm && vm->node ? fleet_find_sighting(vm, vm->node)
 		                                             : NULL;
-		uint64_t end_ms = schedule(list, slots, 100, list[i], false);
+		uint64_t end_ms;
 
+		if (!list[i]->late || list[i]->state == DRAIN_VM_MOVING || !home ||
+		    power_finds_obstacle(home, why))
+			continue;
+		tries--;
+		end_ms = schedule(list, slots, 100, list[i], false);
 		end_ms += given_ms > drain->deadline.tail_ms ? given_ms : drain->deadline.tail_ms;
-		if (!list[i]->late || list[i]->state == DRAIN_VM_MOVING || end_ms > left_ms ||
-		    !home || power_finds_obstacle(home, why))
+		if (end_ms > left_ms)
 			continue;
 		help(drain, "shut down %.100s (--shutdown %.100s): %s, with %s for that",
 		     list[i]->name, list[i]->name, units_format_duration(end_ms, text),
