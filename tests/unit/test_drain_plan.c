@@ -177,6 +177,30 @@ static void test_a_plan_is_explained(void **state)
 	core_world_free(world);
 }
 
+/* The same dry run without the guest in the way has a plan, with an id that carries it out. */
+static void expect_plan_without(struct core_world *world, const char *name)
+{
+	char *items[] = { (char *)name };
+	struct names leave = { .items = items, .count = 1 };
+	struct event event = { .kind = EVENT_DRAIN, .request = 7 };
+	char id[PLAN_ID_BYTES];
+	const struct reply *reply;
+
+	event.drain.node = "host1";
+	event.drain.reason = "";
+	event.drain.leave = &leave;
+	event.drain.dry_run = true;
+	reply = core_world_ask(world, &event);
+	assert_string_not_equal(reply->plan->plan_id, "");
+	text_copy(id, sizeof(id), reply->plan->plan_id);
+	event.drain.dry_run = false;
+	event.drain.plan_id = id;
+	core_world_forget(world);
+	core_world_step(world, &event);
+	assert_false(core_world_reply(world)->refused);
+	assert_non_null(world->fleet->drains);
+}
+
 /* Two of three have room; of the third it is said what is counted, and what would help. */
 static void test_what_proves_that_there_is_no_place(void **state)
 {
@@ -207,6 +231,7 @@ static void test_what_proves_that_there_is_no_place(void **state)
 	assert_non_null(strstr(blocked->reason, "3 guests need"));
 	assert_non_null(strstr(blocked->helps, "--leave for 1"));
 	assert_string_equal(reply->plan->plan_id, "");
+	expect_plan_without(world, "web3");
 	core_world_free(world);
 }
 
