@@ -79,6 +79,7 @@ struct node {
 	size_t active_vms;
 	uint32_t migrations_in, migrations_out; /* slots held */
 	uint32_t preparing_out;      /* prepared ahead of a slot; migrations_in counts them */
+	uint32_t ends_soon;          /* private to launch_ahead.c: of its slots, by ahead_look */
 	uint32_t foreign_out;        /* moves out of it that are not drover's; they hold none */
 	size_t plan_index;           /* private to plan: its place in the one that was made last */
 	bool set_aside;              /* private to drafts: to be emptied, too, so it takes nobody */
@@ -200,6 +201,7 @@ struct fleet {
 	size_t n_draining; /* nodes with a drain under way */
 	uint32_t slots_held, foreign_jobs;
 	uint32_t preparing; /* of all nodes */
+	uint32_t ends_soon; /* likewise; private to launch_ahead.c */
 
 	struct policy *policies; /* by name; policy.h */
 

@@ -249,6 +249,7 @@ void attempts_reconcile(struct fleet *fleet)
 		if (m->kept.holds_slot)
 			drive_slot_holder(fleet, m);
 	}
+	ahead_look(fleet);
 	launch_planned(fleet, false);
 	ahead_let_go(fleet, AHEAD_DRAINED);
 }

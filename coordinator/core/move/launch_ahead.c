@@ -35,16 +35,22 @@ uint64_t ahead_left_ms(const struct migration *m, uint64_t now_ms)
 	               : 0;
 }
 
-/* Slots of @source, or with NULL of the cluster, that are expected to be free soon. */
-static uint32_t count_soon(const struct fleet *fleet, const struct node *source)
+void ahead_look(struct fleet *fleet)
 {
-	uint32_t count = 0;
+	fleet->ends_soon = 0;
+	for (struct node *node = fleet->nodes; node; node = node->hh.next)
+		node->ends_soon = 0;
+	for (const struct migration *m = fleet->active; m; m = m->next_active) {
+		struct node *source;
 
-	for (const struct migration *m = fleet->active; m; m = m->next_active)
-		count += m->kept.holds_slot && !m->kept.preparing &&
-		         (!source || strcmp(m->kept.source, source->kept.name) == 0) &&
-		         ahead_left_ms(m, fleet->step->now_ms) <= AHEAD_MS;
-	return count;
+		if (!m->kept.holds_slot || m->kept.preparing ||
+		    ahead_left_ms(m, change_now(fleet)) > AHEAD_MS)
+			continue;
+		source = fleet_find_node(fleet, m->kept.source);
+		fleet->ends_soon++;
+		if (source)
+			source->ends_soon++;
+	}
 }
 
 bool ahead_may_prepare(const struct fleet *fleet, const struct vm *vm, const struct drain *drain)
@@ -62,9 +68,9 @@ bool ahead_may_prepare(const struct fleet *fleet, const struct vm *vm, const str
 		return false;
 	/* One for each slot that comes: the others would wait in vain. */
 	if (launch_lacks_outbound(fleet, source, drain) &&
-	    count_soon(fleet, source) <= source->preparing_out)
+	    source->ends_soon <= source->preparing_out)
 		return false;
-	return !launch_lacks_cluster(fleet) || count_soon(fleet, NULL) > fleet->preparing;
+	return !launch_lacks_cluster(fleet) || fleet->ends_soon > fleet->preparing;
 }
 
 static enum ahead_kind kind_of(const struct migration *m)

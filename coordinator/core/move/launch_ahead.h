@@ -23,6 +23,10 @@
 
 #include "coordinator/core/fleet.h"
 
+/* Whose slots are expected to be free soon: counted once for all that wait, of whom there may be thousands. What
+ * begins meanwhile is not near its end. */
+void ahead_look(struct fleet *fleet);
+
 /* A slot that @vm lacks is expected to be free soon, and may be prepared for now. */
 bool ahead_may_prepare(const struct fleet *fleet, const struct vm *vm, const struct drain *drain);
 
