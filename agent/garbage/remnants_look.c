@@ -55,8 +55,10 @@ static void look_at_guest(struct remnants_look *look)
 static long find_process(const char *directory)
 {
 	_cleanup_closedir_ DIR *all = opendir("/proc");
-	char path[64], line[4096];
+	char path[64], line[4096], below[VM_PATH_BYTES + 1];
 
+	/* Of a first attempt: not that of the tenth, which begins alike. */
+	snprintf(below, sizeof(below), "%s/", directory);
 	while (all) {
 		const struct dirent *entry = readdir(all);
 		_cleanup_close_ int fd = -1;
@@ -70,7 +72,7 @@ static long find_process(const char *directory)
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		n = fd < 0 ? -1 : read(fd, line, sizeof(line));
 		if (n > 0 && memmem(line, (size_t)n, "drover-tunnel", 13) &&
-		    memmem(line, (size_t)n, directory, strlen(directory)))
+		    memmem(line, (size_t)n, below, strlen(below)))
 			return strtol(entry->d_name, NULL, 10);
 	}
 	return 0;

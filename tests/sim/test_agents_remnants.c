@@ -3,16 +3,20 @@
  * do. */
 #include "tests/sim/agents_story.h"
 
+#include "agent/garbage/remnants_look.h"
 #include "agent/source/source.h"
 #include "agent/wire.h"
+#include "common/alloc.h"
 #include "common/units.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -364,6 +368,58 @@ static void test_gc_of_proofs(void **state)
 	finish(t);
 }
 
+/* A tunnel of attempt @number of an operation, by its command line; it ends with the pipe. */
+static pid_t pretend_tunnel(const struct agents *t, unsigned number, int *ret_pipe)
+{
+	char path[256];
+	int ends[2];
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/attempts/op-%u/status", t->directory, number);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		dup2(ends[0], STDIN_FILENO);
+		execl("/bin/sh", "sh", "-c", "read -r line; :", "drover-tunnel", path, NULL);
+		_exit(127);
+	}
+	close(ends[0]);
+	*ret_pipe = ends[1];
+	return pid;
+}
+
+static void look_for_tunnel(struct agents *t, unsigned number, struct remnants_look *look)
+{
+	*look = (struct remnants_look){ .hypervisor = t->hypervisors[0] };
+	memcpy(look->vm_uuid, t->uuid, sizeof(look->vm_uuid));
+	snprintf(look->directory, sizeof(look->directory), "%s/attempts/op-%u", t->directory,
+	         number);
+	remnants_look(look);
+}
+
+/* The tunnel of a tenth attempt is not that of the first. */
+static void test_tunnel_of_another_attempt(void **state)
+{
+	struct agents *t = agents_new(NULL);
+	struct remnants_look *look = xnew(struct remnants_look);
+	int hold;
+	pid_t pid;
+
+	(void)state;
+	agents_add_guest(t, &agents_small);
+	pid = pretend_tunnel(t, 10, &hold);
+	do
+		look_for_tunnel(t, 10, look);
+	while (look->in.sights[REMNANT_TUNNEL].sight != SIGHT_THERE);
+	look_for_tunnel(t, 1, look);
+	assert_int_equal(look->in.sights[REMNANT_TUNNEL].sight, SIGHT_NONE);
+	close(hold);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	free(look);
+	agents_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_gc_while_it_moves),
 		cmocka_unit_test(test_gc_of_a_lease),
 		cmocka_unit_test(test_gc_of_proofs),
+		cmocka_unit_test(test_tunnel_of_another_attempt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
