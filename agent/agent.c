@@ -31,7 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COURIERS 4 /* short questions at a time; libvirtd serves 5 per connection */
+#define COURIERS 4 /* short questions at a time */
 /* Of an orderly stop, for short questions that libvirt does not answer. */
 #define STOP_WAIT_MS         5000
 #define RELIST_SECONDS       5

@@ -15,6 +15,7 @@ add_library(drover_hypervisor STATIC
 	${CMAKE_CURRENT_LIST_DIR}/meminfo.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_loop.c
+	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_lend.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_watch.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_inventory.c
 	${CMAKE_CURRENT_LIST_DIR}/hypervisor_libvirt_devices.c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See hypervisor_libvirt.h. The shared connection, libvirt's errors as ours, and the commands that
- * are one call each. Any thread. */
+/* See hypervisor_libvirt.h. Opening a connection, libvirt's errors as ours, and the commands that are
+ * one call each. Any thread. */
 #include "agent/hypervisor/hypervisor_libvirt.h"
 
 #include "common/alloc.h"
@@ -9,9 +9,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* An agent's own connection is taken for dead after three silent seconds, and asked again. */
-#define KEEPALIVE_S 1
 
 /* What an operator would have to do differs by code; the rest is libvirt's words. */
 static enum error_code code_of(const virError *error)
@@ -53,7 +50,7 @@ int libvirt_error(struct error *err, virConnectPtr connection, enum libvirt_call
 {
 	/* A copy: asking whether the connection lives resets the thread's error. */
 	virErrorPtr error = virSaveLastError();
-	bool dead = !connection || virConnectIsAlive(connection) != 1;
+	bool dead = !connection || virConnectIsAlive(connection) != 1, silent;
 	enum error_code code = error ? code_of(error) : ERROR_HYPERVISOR;
 	_cleanup_free_ char *what = NULL;
 	va_list arguments;
@@ -65,7 +62,9 @@ int libvirt_error(struct error *err, virConnectPtr connection, enum libvirt_call
 	if (vasprintf(&what, what_format, arguments) < 0)
 		what = xstrdup("asking libvirt");
 	va_end(arguments);
-	result = error_set(err, code, "%s: libvirt: %s (libvirt error %d)", what,
+	silent = dead && error && error->message && strstr(error->message, "keepalive");
+	result = error_set(err, code, "%s: %slibvirt: %s (libvirt error %d)", what,
+	                   silent ? "libvirtd does not answer: " : "",
 	                   error && error->message ? error->message : "no reason given",
 	                   error ? error->code : 0);
 	virFreeError(error);
@@ -92,28 +91,6 @@ int libvirt_open(struct hypervisor_libvirt *h, unsigned int keepalive_s, virConn
 	}
 	*ret = connection;
 	return 0;
-}
-
-int libvirt_get_connection(struct hypervisor_libvirt *h, virConnectPtr *ret, struct error *err)
-{
-	int result = 0;
-
-	pthread_mutex_lock(&h->lock);
-	if (!h->watching && h->connection && virConnectIsAlive(h->connection) != 1) {
-		virConnectClose(h->connection);
-		h->connection = NULL;
-	}
-	if (!h->watching && !h->connection)
-		result = libvirt_open(h, KEEPALIVE_S, &h->connection, err);
-	else if (!h->connection)
-		result = error_set(err, ERROR_UNREACHABLE, "%s",
-		                   h->why.text[0] ? h->why.text : "libvirt is not connected yet");
-	if (!result) {
-		virConnectRef(h->connection);
-		*ret = h->connection;
-	}
-	pthread_mutex_unlock(&h->lock);
-	return result;
 }
 
 int libvirt_find_domain(struct hypervisor_libvirt *h, const char *uuid,
@@ -239,8 +216,8 @@ static void libvirt_free(struct hypervisor *base)
 	struct hypervisor_libvirt *h = libvirt_of(base);
 
 	libvirt_unwatch(h);
-	if (h->connection)
-		virConnectClose(h->connection);
+	libvirt_withdraw(h);
+	pthread_cond_destroy(&h->returned);
 	pthread_cond_destroy(&h->wake);
 	pthread_mutex_destroy(&h->lock);
 	free(h->uri);
@@ -293,6 +270,7 @@ struct hypervisor *hypervisor_libvirt_new(const char *uri)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&h->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
+	pthread_cond_init(&h->returned, NULL);
 	return &h->base;
 }
 

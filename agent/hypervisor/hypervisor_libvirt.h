@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private to hypervisor_libvirt*.c: the connection, errors, and what each file contributes.
  *
- *	hypervisor_libvirt.c		the connection questions use, errors, the table of operations
+ *	hypervisor_libvirt.c		opening a connection, errors, the table of operations
+ *	hypervisor_libvirt_lend.c	the connections that questions and commands use
  *	hypervisor_libvirt_loop.c	libvirt's event loop
  *	hypervisor_libvirt_watch.c	reconnecting, events
  *	hypervisor_libvirt_inventory.c	list, find, describe
@@ -11,10 +12,11 @@
  *	hypervisor_libvirt_dirty.c	how a guest writes to its memory
  *	hypervisor_libvirt_migrate.c	moving, jobs, and the small commands
  *
- * Connections. Questions share one connection: libvirt's handles are thread-safe, and libvirtd
- * serves five calls of a connection at a time, so a stuck guest does not hold up the others. A move
- * blocks for minutes and has a connection of its own, for with five of them on one connection
- * nothing else would be answered, not even an abort (measured).
+ * Connections. A thread has a connection for itself while it uses it; between two calls it is anybody's.
+ * libvirt's handles are thread-safe, and yet: where two threads wait on one connection for a libvirtd that
+ * has stopped, and keepalive ends that wait, the client of libvirt up to 10.3 reads the stack of a
+ * function that has returned (CVE-2024-4418), and the process dies of it. A move blocks for minutes
+ * and has a connection of its own; so have events.
  */
 #pragma once
 
@@ -24,17 +26,26 @@
 #include <libvirt/virterror.h>
 #include <pthread.h>
 
+/* Connections for calls: one for each thread of an agent that makes some. */
+#define LIBVIRT_LOANS 8
+/* A connection is taken for dead after three silent seconds, and asked again. */
+#define LIBVIRT_KEEPALIVE_S 1
+
+struct libvirt_loan; /* hypervisor_libvirt_lend.c */
+
 struct hypervisor_libvirt {
 	struct hypervisor base;
 	char *uri;
 	char *root; /* "" or where the host's files are looked up, for tests */
 
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	pthread_cond_t wake;     /* the watcher's */
+	pthread_cond_t returned; /* a connection came back, or all were withdrawn */
 	/* Under lock. */
-	virConnectPtr connection; /* owned; NULL: there is none */
-	struct error why;         /* while watching without a connection: why there is none */
+	struct libvirt_loan *loans; /* owned; NULL: there is none */
+	struct error why;           /* while watching without a connection: why there is none */
 	bool watching, closing;
+	bool lacking;       /* one that was lent came back dead */
 	bool lost;          /* the watched connection is dead */
 	char lost_why[160]; /* libvirt's reason for that */
 
@@ -44,11 +55,14 @@ struct hypervisor_libvirt {
 	pthread_t watcher;
 };
 
+/* One that was lent, or one's own, which is closed. */
+void libvirt_give_back(virConnectPtr connection);
+
 /* Cleaners of what libvirt hands out. */
 static inline void libvirt_closep(virConnectPtr *connection)
 {
 	if (*connection)
-		virConnectClose(*connection);
+		libvirt_give_back(*connection);
 }
 
 static inline void libvirt_domain_freep(virDomainPtr *domain)
@@ -78,11 +92,16 @@ int libvirt_error(struct error *err, virConnectPtr connection, enum libvirt_call
 int libvirt_open(struct hypervisor_libvirt *h, unsigned int keepalive_s, virConnectPtr *ret,
                  struct error *err);
 
-/* The shared connection, as a reference of the caller's own. Without a watcher it is opened here;
- * with one, opening is its business, and this fails at once while there is none. */
+/* The watcher's: opens what is to be lent, all or none; closes it, what is lent when it comes back. */
+int libvirt_lend(struct hypervisor_libvirt *h, struct error *err);
+void libvirt_withdraw(struct hypervisor_libvirt *h);
+
+/* A connection that nobody else uses until it is given back (_cleanup_connection_); waits for one. A
+ * thread has one at a time. Without a watcher it is opened here; with one, opening is its business, and
+ * this fails at once while there is none. */
 int libvirt_get_connection(struct hypervisor_libvirt *h, virConnectPtr *ret, struct error *err);
 
-/* Both are the caller's own; -ERROR_NOT_FOUND if libvirt does not know the guest. */
+/* As libvirt_get_connection, and a guest there; -ERROR_NOT_FOUND if libvirt does not know the guest. */
 int libvirt_find_domain(struct hypervisor_libvirt *h, const char *uuid,
                         virConnectPtr *ret_connection, virDomainPtr *ret, struct error *err);
 

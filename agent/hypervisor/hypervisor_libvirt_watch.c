@@ -18,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEPALIVE_S 1
-#define RETRY_MS    500
+#define RETRY_MS 500
+/* When a call has found its connection dead, all others find that within this; it has the reason. */
+#define LOST_MS 2000
 
 /* ---- subscriptions ---- */
 
@@ -216,7 +217,7 @@ static void watch_close(struct watch *w)
 static int watch_open(struct hypervisor_libvirt *h, struct watch *ret, struct error *err)
 {
 	struct watch w = { 0 };
-	int result = libvirt_open(h, KEEPALIVE_S, &w.connection, err);
+	int result = libvirt_open(h, LIBVIRT_KEEPALIVE_S, &w.connection, err);
 
 	if (result)
 		return result;
@@ -248,6 +249,11 @@ static int watch_open(struct hypervisor_libvirt *h, struct watch *ret, struct er
 		}
 		w.callback_ids[w.n_callbacks++] = id;
 	}
+	result = libvirt_lend(h, err);
+	if (result) {
+		watch_close(&w);
+		return result;
+	}
 	*ret = w;
 	return 0;
 }
@@ -263,8 +269,8 @@ static void tell_disconnected(struct hypervisor_libvirt *h, const struct error *
 	pthread_mutex_unlock(&subscriptions);
 }
 
-/* Waits until told to end, or @until_lost and the connection is dead, or @ms have passed (0: no
- * limit). Under the lock. */
+/* Waits until told to end, or @until_lost and the connection is dead, or @ms have passed (0: no limit, or
+ * until a connection that was lent is dead). Under the lock. */
 static void wait_locked(struct hypervisor_libvirt *h, bool until_lost, uint64_t ms)
 {
 	struct timespec due;
@@ -273,7 +279,7 @@ static void wait_locked(struct hypervisor_libvirt *h, bool until_lost, uint64_t 
 	due.tv_nsec += (long)(ms % 1000) * 1000000;
 	due.tv_sec += (time_t)(ms / 1000) + due.tv_nsec / 1000000000;
 	due.tv_nsec %= 1000000000;
-	while (!h->closing && !(until_lost && h->lost)) {
+	while (!h->closing && !(until_lost && (h->lost || (!ms && h->lacking)))) {
 		if (!ms)
 			pthread_cond_wait(&h->wake, &h->lock);
 		else if (pthread_cond_timedwait(&h->wake, &h->lock, &due))
@@ -287,11 +293,6 @@ static void serve_connection(struct hypervisor_libvirt *h, struct watch *w)
 	struct hypervisor_event connected = { .kind = HYPERVISOR_CONNECTED };
 	bool closing;
 
-	pthread_mutex_lock(&h->lock);
-	h->connection = w->connection;
-	virConnectRef(h->connection);
-	pthread_mutex_unlock(&h->lock);
-
 	/* Nothing that happened since the subscription is missed: who hears CONNECTED lists. */
 	pthread_mutex_lock(&subscriptions);
 	h->event(&connected, h->context);
@@ -300,13 +301,14 @@ static void serve_connection(struct hypervisor_libvirt *h, struct watch *w)
 
 	pthread_mutex_lock(&h->lock);
 	wait_locked(h, true, 0);
+	if (!h->lost)
+		wait_locked(h, true, LOST_MS);
 	closing = h->closing;
 	error_set(&h->why, ERROR_UNREACHABLE, "the connection to %s is lost: %s", h->uri,
-	          h->lost_why);
-	virConnectClose(h->connection);
-	h->connection = NULL;
+	          h->lost ? h->lost_why : "libvirtd did not answer a call");
 	pthread_mutex_unlock(&h->lock);
 
+	libvirt_withdraw(h);
 	watch_close(w);
 	if (!closing)
 		tell_disconnected(h, &h->why);
@@ -358,13 +360,13 @@ int libvirt_watch(struct hypervisor *base,
 		pthread_mutex_unlock(&h->lock);
 		return error_set(err, ERROR_EXISTS, "events of %s are watched already", h->uri);
 	}
-	if (h->connection) {
-		virConnectClose(h->connection);
-		h->connection = NULL;
-	}
 	h->event = event;
 	h->context = context;
 	h->watching = true;
+	/* From now on they are the watcher's to open. */
+	pthread_mutex_unlock(&h->lock);
+	libvirt_withdraw(h);
+	pthread_mutex_lock(&h->lock);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	failed = pthread_create(&h->watcher, NULL, run_watcher, h);

@@ -53,7 +53,15 @@ wait_until() {
 
 host_dir() { printf '%s/hosts/%s\n' "$LAB_STATE" "$1"; }
 host_uri() { printf 'qemu+unix:///system?socket=%s/run/libvirt/libvirt-sock\n' "$(host_dir "$1")"; }
-guest_state() { lab virsh "$2" -q domstate "$1" 2>/dev/null | head -n1; } # GUEST HOST
+# GUEST HOST: nothing if it is not there; why it could not be asked is told beside what fails.
+guest_state() {
+	local said
+	if said=$(lab virsh "$2" -q domstate "$1" 2>&1); then
+		head -n1 <<<"$said"
+	elif [[ $said != *"failed to get domain"* ]]; then
+		printf 'domstate %s on %s: %s\n' "$1" "$2" "$said" >&2
+	fi
+}
 
 # counter_get GUEST FIELD: of the last heartbeat: n, nonce, corrupt, disk_n, age_ms ...
 counter_get() { lab counter "$1" | sed -n "s/^$2=//p"; }

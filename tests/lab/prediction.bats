@@ -54,9 +54,10 @@ measured() {
 	measured wild
 
 	run -4 drover migrate wild --to host2 --dry-run
-	[[ $output == *"does not converge"*"it would converge from "*"--allow-auto-converge"*"--allow-post-copy"* ]]
+	# On a busy machine its samples swing, and what is said is that it may not.
+	[[ $output == *" not converge"*"it would converge from "*"--allow-auto-converge"*"--allow-post-copy"* ]] || fail "$output"
 	run -4 drover drain host1 --dry-run
-	[[ $output == *"wild: does not converge"*"it would converge from "* ]] || fail "$output"
+	[[ $output == *"wild: "*" not converge"*"it would converge from "* ]] || fail "$output"
 	run drover migrate wild --to host2 --completion-timeout 8s
 	[ "$status" -ne 0 ]
 	[ "$(migration_get wild .prediction.end)" = GIVES_UP ]

@@ -122,7 +122,8 @@ begin() { # GUEST [VM_OPTION...]: in mid-copy, with more to come
 	managed_move hand host1 host2 >/dev/null 2>&1 &
 	wait_mid_copy hand host1
 	run ! drover migrate hand --to host2 --dry-run
-	[[ $output == *"active guest of this uuid"* ]] || fail "$output"
+	# Refused by the destination, or before, when the agent here has seen whose job it is.
+	[[ $output == *"active guest of this uuid"* || $output == *"a job that is not drover's runs on it"* ]] || fail "$output"
 	run ! drover migrate hand --to host2 --timeout 5s
 	[[ $(drover vms hand -o wide) == *"a job that is not drover's runs on it"* ]] || fail "$(drover vms hand -o wide)"
 	wait
@@ -158,6 +159,25 @@ agent_says() {
 	[[ $status != 0 && $status != 124 && $output == *libvirt* ]] || fail "$status: $output"
 	go_on "$pid"
 	wait_until all_ready 30
+	assert_all_well calm@host1
+}
+
+# bats test_tags=slow
+@test "F31: a libvirtd that stops for seconds again and again does not take the agent with it" {
+	local pid i
+	lab vm calm host1 --memory 64MiB
+	for i in 1 2 3 4 5 6; do
+		pid=$(on_host host1 libvirtd)
+		stop_process "$pid"
+		wait_until '[ "$(node_get host1 .state)" = no-libvirt ]' 30
+		sleep 6 # the case itself: calls wait meanwhile
+		go_on "$pid"
+		wait_until all_ready 30
+	done
+	# Nobody has died and been started again.
+	run lab drover log host1
+	[ "$(grep -c "agent .* of host1 listens" <<<"$output")" = 1 ] || fail "$output"
+	[[ $output != *"ended by signal"* ]] || fail "$output"
 	assert_all_well calm@host1
 }
 
