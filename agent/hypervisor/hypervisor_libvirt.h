@@ -26,8 +26,9 @@
 #include <libvirt/virterror.h>
 #include <pthread.h>
 
-/* Connections for calls: one for each thread of an agent that makes some. */
-#define LIBVIRT_LOANS 8
+/* Connections for calls, of two file descriptors each: as many calls at a time as libvirtd would serve of
+ * one connection (its max_client_requests). */
+#define LIBVIRT_LOANS 5
 /* A connection is taken for dead after three silent seconds, and asked again. */
 #define LIBVIRT_KEEPALIVE_S 1
 

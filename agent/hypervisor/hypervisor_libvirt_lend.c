@@ -44,7 +44,7 @@ static struct libvirt_loan *note_returned(virConnectPtr connection)
 	struct libvirt_loan *found = NULL;
 
 	pthread_mutex_lock(&register_lock);
-	for (struct libvirt_loan **at = &all_lent; *at && !found; at = &(*at)->next_lent) {
+	for (struct libvirt_loan **at = &all_lent; *at; at = &(*at)->next_lent) {
 		if ((*at)->connection == connection) {
 			found = *at;
 			*at = found->next_lent;
@@ -177,16 +177,14 @@ void libvirt_give_back(virConnectPtr connection)
 		loan_free(loan);
 }
 
-int libvirt_get_connection(struct hypervisor_libvirt *h, virConnectPtr *ret, struct error *err)
+/* One for this thread, dead or alive. */
+static int borrow(struct hypervisor_libvirt *h, struct libvirt_loan **ret, struct error *err)
 {
 	struct libvirt_loan *loan = NULL;
 	int result = 0;
 
 	pthread_mutex_lock(&h->lock);
-	while (!result && !loan) {
-		loan = find_idle(h);
-		if (loan)
-			break;
+	while (!result && !(loan = find_idle(h))) {
 		if (h->watching && !h->loans)
 			result = error_set(err, ERROR_UNREACHABLE, "%s",
 			                   h->why.text[0] ? h->why.text
@@ -199,16 +197,23 @@ int libvirt_get_connection(struct hypervisor_libvirt *h, virConnectPtr *ret, str
 	if (loan) {
 		loan->lent = true;
 		note_lent(loan);
+		*ret = loan;
 	}
 	pthread_mutex_unlock(&h->lock);
-	if (result)
-		return result;
-	*ret = loan->connection;
-	/* It may have died while nobody used it. */
-	if (virConnectIsAlive(loan->connection) != 1) {
+	return result;
+}
+
+int libvirt_get_connection(struct hypervisor_libvirt *h, virConnectPtr *ret, struct error *err)
+{
+	struct libvirt_loan *loan;
+	int result = borrow(h, &loan, err);
+
+	/* It may have died while nobody used it: each is met so once. */
+	while (!result && virConnectIsAlive(loan->connection) != 1) {
 		libvirt_give_back(loan->connection);
-		*ret = NULL;
-		return libvirt_get_connection(h, ret, err);
+		result = borrow(h, &loan, err);
 	}
-	return 0;
+	if (!result)
+		*ret = loan->connection;
+	return result;
 }

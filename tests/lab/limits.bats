@@ -77,7 +77,8 @@ descriptors() { find "/proc/$(agent_pid host1)/fd" -mindepth 1 2>/dev/null | wc 
 	run -0 drover migrate tight --to host1
 	run -0 drover migrate tight --to host2
 	[ "$(agent_pid host1)" = "$pid" ]
-	wait_until "((\$(descriptors) <= $before))" 30 || fail "$before descriptors before, $(descriptors) after"
+	# One more: what asks the kernel for the connections of a move stays open from the first that lasts.
+	wait_until "((\$(descriptors) <= $before + 1))" 30 || fail "$before descriptors before, $(descriptors) after"
 	assert_all_well tight@host2
 	# The limit goes with the process.
 	lab drover restart host1

@@ -164,9 +164,9 @@ agent_says() {
 
 # bats test_tags=slow
 @test "F31: a libvirtd that stops for seconds again and again does not take the agent with it" {
-	local pid i
+	local pid
 	lab vm calm host1 --memory 64MiB
-	for i in 1 2 3 4 5 6; do
+	for _ in 1 2 3 4 5 6; do
 		pid=$(on_host host1 libvirtd)
 		stop_process "$pid"
 		wait_until '[ "$(node_get host1 .state)" = no-libvirt ]' 30
