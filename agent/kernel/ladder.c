@@ -34,6 +34,7 @@ void ladder_init(struct ladder *l, const struct ladder_settings *settings, uint6
 {
 	*l = (struct ladder){
 		.settings = *settings,
+		.pass_bytes = UINT64_MAX,
 		.best_bytes = UINT64_MAX,
 		.step_ms = now_ms,
 		.throttle_ms = now_ms,
@@ -91,28 +92,38 @@ void ladder_fix_downtime(struct ladder *l, uint64_t downtime_ms, uint64_t now_ms
 
 /* --- what happened --- */
 
-static void take_reading(struct ladder *l, const struct vm_job *job, uint64_t now_ms,
-                         bool *ret_pass_begins)
+static bool is_low(const struct ladder *l, uint64_t bytes)
+{
+	return l->best_bytes == UINT64_MAX || bytes < l->best_bytes / 100 * NEW_LOW_PERCENT;
+}
+
+/* The pass that was the latest is over, as are all of these but their last. */
+static void take_passes(struct ladder *l, const struct ladder_passes *p)
+{
+	if (p->iteration == l->measured_iteration)
+		return;
+	if (p->bytes == UINT64_MAX || p->iteration < l->measured_iteration) {
+		l->low = false;
+	} else if (is_low(l, p->bytes)) {
+		l->best_bytes = p->bytes;
+		l->passes_without_low = 0;
+		l->low = true;
+	} else {
+		l->passes_without_low += p->iteration - l->measured_iteration - l->low;
+		l->low = false;
+	}
+	l->pass_bytes = p->bytes;
+	l->measured_iteration = p->iteration;
+}
+
+static void take_reading(struct ladder *l, const struct vm_job *job,
+                         const struct ladder_passes *passes, uint64_t now_ms, bool *ret_pass_begins)
 {
 	*ret_pass_begins = job->iteration != l->iteration && job->iteration > 1;
-	if (*ret_pass_begins) {
-		/* The pass that ended has shown what it was; the first one is the whole memory. */
-		bool low = l->iteration > 1 &&
-		           (l->best_bytes == UINT64_MAX ||
-		            l->pass_bytes < l->best_bytes / 100 * NEW_LOW_PERCENT);
-
-		if (l->iteration > 1 && l->pass_bytes < l->best_bytes)
-			l->best_bytes = l->pass_bytes;
-		l->passes_without_low = low ? 0
-		                            : l->passes_without_low + job->iteration - l->iteration;
-		if (l->iteration <= 1)
-			l->passes_without_low = 0;
+	if (job->iteration > l->iteration)
 		l->throttle_passes += job->iteration - l->iteration;
-		l->pass_bytes = 0;
-	}
 	l->iteration = job->iteration;
-	if (job->memory_remaining_bytes > l->pass_bytes)
-		l->pass_bytes = job->memory_remaining_bytes;
+	take_passes(l, passes);
 	if (job->throttle_percent > l->throttle_percent) {
 		l->throttle_percent = job->throttle_percent;
 		l->throttle_ms = now_ms;
@@ -128,18 +139,20 @@ static bool is_throttle_rising(const struct ladder *l, uint64_t now_ms)
 	        now_ms - l->throttle_ms < LADDER_THROTTLE_MS);
 }
 
-/* "pass 5 began with 128 MiB (best 120 MiB); the guest dirties 335 Mbit/s, the stream carries 168
+/* "pass 5 has 128 MiB to send (best 120 MiB); the guest dirties 335 Mbit/s, the stream carries 168
  * Mbit/s" */
 static void describe(const struct ladder *l, const struct vm_job *job, char *ret, size_t bytes)
 {
 	char now[UNITS_TEXT_BYTES], best[UNITS_TEXT_BYTES], dirty[UNITS_TEXT_BYTES];
 	char sent[UNITS_TEXT_BYTES];
-	uint64_t best_bytes = l->pass_bytes < l->best_bytes ? l->pass_bytes : l->best_bytes;
+	bool measured = l->pass_bytes != UINT64_MAX;
+	uint64_t pass_bytes = measured ? l->pass_bytes : job->memory_remaining_bytes;
+	uint64_t best_bytes = pass_bytes < l->best_bytes ? pass_bytes : l->best_bytes;
 
 	snprintf(ret, bytes,
 	         "pass %u has %s to send (best %s); the guest dirties %s, the stream carries %s",
-	         job->iteration, units_format_bytes(l->pass_bytes, now),
-	         units_format_bytes(best_bytes, best),
+	         measured ? l->measured_iteration : job->iteration,
+	         units_format_bytes(pass_bytes, now), units_format_bytes(best_bytes, best),
 	         units_format_rate(job->dirty_bytes_per_s, dirty),
 	         units_format_rate(job->transfer_bytes_per_s, sent));
 }
@@ -178,8 +191,10 @@ static bool is_stuck(const struct ladder *l, uint64_t now_ms)
 
 static bool is_hopeless(const struct ladder *l, uint64_t now_ms)
 {
+	uint64_t step_ms = l->step_ms > l->throttle_ms ? l->step_ms : l->throttle_ms;
+
 	return l->settings.strategy.ladder != LADDER_PLAIN && !l->paused &&
-	       l->passes_without_low >= LADDER_LAST_PASSES && now_ms - l->step_ms >= LADDER_LAST_MS;
+	       l->passes_without_low >= LADDER_LAST_PASSES && now_ms - step_ms >= LADDER_LAST_MS;
 }
 
 static void raise_downtime(struct ladder *l, const struct vm_job *job, uint64_t now_ms,
@@ -229,8 +244,9 @@ static bool is_moment(const struct ladder *l, const struct vm_job *job, bool pas
 	assert(job->iteration >= 2);
 	if (now_ms - l->wanted_since_ms >= LADDER_MINIMUM_WAIT_MS)
 		return true;
-	return pass_begins && (l->best_bytes == UINT64_MAX ||
-	                       l->pass_bytes / NEAR_BEST_PERCENT <= l->best_bytes / 100);
+	return pass_begins &&
+	       (l->best_bytes == UINT64_MAX ||
+	        job->memory_remaining_bytes / NEAR_BEST_PERCENT <= l->best_bytes / 100);
 }
 
 static void note_throttle(struct ladder *l, const struct vm_job *job, struct ladder_decision *d)
@@ -260,13 +276,13 @@ static void give_up(const struct ladder *l, const struct vm_job *job, struct lad
 		strategy_ladder_name(l->settings.strategy.ladder), figures);
 }
 
-void ladder_step(struct ladder *l, const struct vm_job *job, bool guest_paused, bool overdue,
-                 uint64_t now_ms, struct ladder_decision *ret)
+void ladder_step(struct ladder *l, const struct vm_job *job, const struct ladder_passes *passes,
+                 bool guest_paused, bool overdue, uint64_t now_ms, struct ladder_decision *ret)
 {
 	struct ladder_decision d = { .step = LADDER_GO_ON };
 	bool named = l->settings.strategy.ladder != LADDER_PLAIN, pass_begins, wanted;
 
-	take_reading(l, job, now_ms, &pass_begins);
+	take_reading(l, job, passes, now_ms, &pass_begins);
 	*ret = d;
 	if (l->switched || guest_paused || job->iteration < 2)
 		return;

@@ -9,9 +9,10 @@
  *	very-large       '    (fewer and larger steps, more patience)  '--> what else is permitted
  *
  * A pass sends what was written during the one before. While passes get smaller the guest converges
- * and nothing is done. `plain` has one step, the whole downtime from the start, and takes a measure
- * only when the time that is allowed is over; all others also when it is clear that more time will
- * not help.
+ * and nothing is done. How large they are is measured by what was sent (struct ladder_passes): of passes
+ * shorter than the time between two readings what is left at them is any part, a low one by chance.
+ * `plain` has one step, the whole downtime from the start, and takes a measure only when the time that
+ * is allowed is over; all others also when it is clear that more time will not help.
  *
  * Pausing and post-copy begin where a pass begins and is about as small as passes of this guest get,
  * never in the first one: what is left to send is known then, and it is little. Both are taken once.
@@ -19,7 +20,8 @@
  *
  * Auto-converge cannot be switched on in the middle: where it is permitted QEMU has it from the start,
  * throttles by its own rule, and that is written down here. While the throttle still rises the
- * harsher measures wait.
+ * harsher measures wait; and the end comes no sooner after its last rise, of nine at most, than after a
+ * step of ours.
  *
  * Pure: fed with readings of the job (two a second; passes may be shorter than that). */
 #pragma once
@@ -27,8 +29,8 @@
 #include "agent/hypervisor/hypervisor.h"
 #include "common/strategy.h"
 
-/* One more of these without a new low, and the next step is taken. A record is one that is lower by
- * a twentieth: less is noise. */
+/* One more of these without a new low, and the next step is taken. A low is lower by a twentieth than the low
+ * before: less is noise, unless it adds up. */
 #define LADDER_PATIENCE_PASSES 2
 
 /* Passes of a small guest take milliseconds; QEMU's own figures need about a second to follow. */
@@ -37,8 +39,8 @@
 /* A measure waits this long for a pass that begins low. */
 #define LADDER_MINIMUM_WAIT_MS 30000
 
-/* After the last step: so many passes, and so long, before a guest without any measure is given up.
- * Its bytes are others' bandwidth. */
+/* After the last step, ours or QEMU's: so many passes, and so long, before a guest without any
+ * measure is given up. Its bytes are others' bandwidth. */
 #define LADDER_LAST_PASSES 8
 #define LADDER_LAST_MS     20000
 
@@ -67,10 +69,12 @@ struct ladder {
 	struct ladder_settings settings;
 	unsigned rung;
 	uint32_t iteration;
-	uint64_t pass_bytes; /* what this pass had to send at most, as far as seen */
-	uint64_t best_bytes; /* of all passes but the first */
-	unsigned passes_without_low;
-	uint64_t step_ms; /* when the latest step was taken */
+	uint32_t measured_iteration; /* up to this pass, ... */
+	uint64_t pass_bytes;         /* ... of so many bytes; UINT64_MAX = not known */
+	uint64_t best_bytes;         /* the latest low; the first pass is none */
+	bool low;                    /* that pass is a new low */
+	unsigned passes_without_low; /* that are over */
+	uint64_t step_ms;            /* when the latest step was taken */
 	uint32_t throttle_percent;
 	uint64_t throttle_ms;     /* when it last rose ... */
 	unsigned throttle_passes; /* ... and the passes since */
@@ -78,6 +82,13 @@ struct ladder {
 	bool throttle_noted;
 	bool downtime_fixed;   /* an operator has set it: no step changes it */
 	bool paused, switched; /* the measures were taken */
+};
+
+/* What is known of whole passes: those after the ones that were told before, up to @iteration, have @bytes to
+ * send, each; UINT64_MAX = not known. The latest of them may be under way still. */
+struct ladder_passes {
+	uint32_t iteration;
+	uint64_t bytes;
 };
 
 struct ladder_decision {
@@ -101,10 +112,11 @@ void ladder_begin_anew(struct ladder *l, uint64_t now_ms);
 /* What QEMU is to be told now; what the next reading is judged by. */
 uint64_t ladder_get_downtime_ms(const struct ladder *l);
 
-/* One reading. @guest_paused: its vCPUs stand still, whoever stopped them: it converges by itself.
+/* One reading, and @passes: what is known with it of whole ones.
+ * @guest_paused: its vCPUs stand still, whoever stopped them: it converges by itself.
  * @overdue: the time that was allowed is over, or nothing was gained for too long. */
-void ladder_step(struct ladder *l, const struct vm_job *job, bool guest_paused, bool overdue,
-                 uint64_t now_ms, struct ladder_decision *ret);
+void ladder_step(struct ladder *l, const struct vm_job *job, const struct ladder_passes *passes,
+                 bool guest_paused, bool overdue, uint64_t now_ms, struct ladder_decision *ret);
 
 /* There is a measure that was not taken yet: an overdue move is not given up before. */
 bool ladder_has_measure(const struct ladder *l);

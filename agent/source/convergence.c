@@ -13,7 +13,7 @@
 #define NEW_LOW_PERCENT 95
 
 /* As many passes as last so long are measured together. */
-#define PASSES_MS 2000
+#define PASSES_MS 1500
 
 void convergence_init(struct convergence *c, const struct convergence_limits *limits,
                       uint64_t now_ms)
@@ -227,4 +227,9 @@ enum convergence_verdict convergence_step(struct convergence *c, const struct vm
 		}
 	}
 	return CONVERGENCE_GO_ON;
+}
+
+struct ladder_passes convergence_get_passes(const struct convergence *c)
+{
+	return (struct ladder_passes){ .iteration = c->mark.iteration, .bytes = c->pass_bytes };
 }

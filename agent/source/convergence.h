@@ -29,6 +29,7 @@
 #pragma once
 
 #include "agent/hypervisor/hypervisor.h"
+#include "agent/kernel/ladder.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -95,3 +96,6 @@ void convergence_begin_anew(struct convergence *c, uint64_t now_ms);
 enum convergence_verdict convergence_step(struct convergence *c, const struct vm_job *job,
                                           uint64_t now_ms, struct convergence_progress *ret,
                                           struct error *ret_why);
+
+/* What is measured of whole passes, for the ladder. */
+struct ladder_passes convergence_get_passes(const struct convergence *c);

@@ -162,7 +162,7 @@ static bool end_pass(struct walk *w, double step)
 	return false;
 }
 
-/* Nobody looks just when a pass begins: by then some of it is sent, and to the ladder it is that much smaller. */
+/* Nobody looks just when a pass begins: by then some of it is sent. */
 static void look_late(struct walk *w)
 {
 	double late = fmin(STEP_S / 2, w->left / w->rate / 2);
@@ -177,6 +177,7 @@ static bool tell(struct walk *w, uint64_t now_ms, struct foreseen *ret)
 	uint64_t at_ms = now_ms + (uint64_t)(w->seconds * 1000);
 	struct convergence_progress ignored;
 	enum convergence_verdict verdict;
+	struct ladder_passes passes;
 	struct ladder_decision d;
 	struct error why;
 	bool overdue;
@@ -184,7 +185,8 @@ static bool tell(struct walk *w, uint64_t now_ms, struct foreseen *ret)
 	verdict = convergence_step(&w->limits, &w->job, at_ms, &ignored, &why);
 	overdue = verdict == CONVERGENCE_ABORT_TIMEOUT ||
 	          (verdict == CONVERGENCE_ABORT_NO_PROGRESS && !ladder_has_step(&w->ladder));
-	ladder_step(&w->ladder, &w->job, false, overdue, at_ms, &d);
+	passes = convergence_get_passes(&w->limits);
+	ladder_step(&w->ladder, &w->job, &passes, false, overdue, at_ms, &d);
 	switch (d.step) {
 	case LADDER_RAISE_DOWNTIME:
 		convergence_begin_anew(&w->limits, at_ms);

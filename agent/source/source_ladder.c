@@ -229,11 +229,12 @@ static void decide(struct source_attempt *a, struct ladder_errand *w)
 bool source_ladder_judge(struct source_attempt *a, const struct vm_job *job, bool overdue,
                          struct error *ret_why)
 {
+	struct ladder_passes passes = convergence_get_passes(&a->convergence);
 	struct ladder_decision d;
 
 	if (a->ladder_acting || a->switching || a->abort_wanted)
 		return true;
-	ladder_step(&a->ladder, job, a->guest_paused, overdue, clock_now_ms(), &d);
+	ladder_step(&a->ladder, job, &passes, a->guest_paused, overdue, clock_now_ms(), &d);
 	if (d.step == LADDER_GO_ON)
 		return !overdue || ladder_has_measure(&a->ladder);
 	source_ladder_remember(a, d.why);

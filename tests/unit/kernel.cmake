@@ -3,11 +3,13 @@ foreach(module admission admission_guest admission_host admission_network reason
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		unit/admission_fixture.c LIBS drover_kernel)
 endforeach()
-foreach(module admission_disks admission_link fences garbage ladder ladder_moments lanes recovery
-		remnants reservations reservations_room guard resolve)
+foreach(module admission_disks admission_link fences garbage ladder_moments lanes recovery remnants
+		reservations reservations_room guard resolve)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		LIBS drover_kernel)
 endforeach()
+# With the limits, which measure the passes for it.
+drover_test(NAME test_ladder LABEL unit SOURCES unit/test_ladder.c LIBS drover_agent)
 foreach(module verification verification_devices)
 	drover_test(NAME test_${module} LABEL unit SOURCES unit/test_${module}.c
 		unit/verification_fixture.c LIBS drover_kernel)

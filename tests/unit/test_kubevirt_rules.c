@@ -31,6 +31,7 @@ static enum ladder_step decide(const struct strategy *s, bool two_step, bool ove
 		                            .max_downtime_ms = 300,
 		                            .two_step = two_step };
 	struct vm_job job = { .active = true, .iteration = 2, .memory_remaining_bytes = 64 * MIB };
+	struct ladder_passes passes = { .bytes = job.memory_remaining_bytes };
 	enum ladder_step first = LADDER_GO_ON;
 	struct ladder l;
 
@@ -40,7 +41,8 @@ static enum ladder_step decide(const struct strategy *s, bool two_step, bool ove
 		struct ladder_decision d;
 
 		job.iteration += now_ms % 2000 == 0;
-		ladder_step(&l, &job, first == LADDER_PAUSE, overdue, now_ms, &d);
+		passes.iteration = job.iteration;
+		ladder_step(&l, &job, &passes, first == LADDER_PAUSE, overdue, now_ms, &d);
 		if (d.step == LADDER_GO_ON)
 			continue;
 		if (first == LADDER_GO_ON)

@@ -3,6 +3,7 @@
  * that wait, and how long the throttle holds the harsher measures back. */
 #include "agent/kernel/ladder.h"
 
+#include "common/alloc.h"
 #include "common/units.h"
 
 #include <setjmp.h>
@@ -25,20 +26,27 @@ static void begin(enum ladder_name name, uint64_t downtime_ms)
 	job = (struct vm_job){ .active = true, .iteration = 1 };
 }
 
+/* What the passes have to send is known with the first reading of each. */
+static enum ladder_step read_job(bool overdue, uint64_t now_ms)
+{
+	struct ladder_passes passes = { job.iteration, job.memory_remaining_bytes };
+
+	ladder_step(&l, &job, &passes, false, overdue, now_ms, &d);
+	return d.step;
+}
+
 /* The next pass begins with so much to send. */
 static enum ladder_step pass(uint64_t mib, uint64_t now_ms)
 {
 	job.iteration++;
 	job.memory_remaining_bytes = mib * MIB;
-	ladder_step(&l, &job, false, false, now_ms, &d);
-	return d.step;
+	return read_job(false, now_ms);
 }
 
 /* The same pass, read again. */
 static enum ladder_step again(bool overdue, uint64_t now_ms)
 {
-	ladder_step(&l, &job, false, overdue, now_ms, &d);
-	return d.step;
+	return read_job(overdue, now_ms);
 }
 
 /* Passes of 10 MiB one after the other, up to the last rung: a measure is wanted with the next one. */
@@ -114,28 +122,27 @@ static void test_low_pass_is_the_moment(void **state)
 	assert_int_equal(pass(11, now_ms + 1000), LADDER_PAUSE);
 }
 
-/* It has become easier while a pause waited: the wait is over, and the guest goes on. */
+/* It has become easier while a pause waited: with the first low pass the wait is over, and the guest goes on. */
 static void test_easier_meanwhile(void **state)
 {
 	uint64_t now_ms;
 
 	(void)state;
 	begin(LADDER_SUSPEND_IF_NEEDED, 300);
-	l.settings.strategy.allow_auto_converge = true;
 	now_ms = climb(10);
-	job.throttle_percent = 20;
-	assert_int_equal(pass(10, now_ms += 2000), LADDER_NOTE);
-	for (int i = 1; i < LADDER_THROTTLE_PASSES; i++)
-		assert_int_equal(pass(10, now_ms += 10), LADDER_GO_ON);
-	/* A low pass begins while the throttle still rises; in its middle the throttle is found to be done. */
-	assert_int_equal(pass(2, now_ms += 10), LADDER_GO_ON);
-	assert_int_equal(l.wanted_since_ms, 0);
-	now_ms += LADDER_THROTTLE_MS;
-	assert_int_equal(again(false, now_ms), LADDER_GO_ON);
+	(void)pass(40, now_ms += 1000);
+	(void)pass(40, now_ms += 1000);
 	assert_int_equal(l.wanted_since_ms, now_ms);
-	assert_int_equal(pass(40, now_ms + 10), LADDER_GO_ON);
+	assert_int_equal(pass(9, now_ms += 1000), LADDER_GO_ON);
 	assert_int_equal(l.wanted_since_ms, 0);
-	assert_false(l.paused);
+	assert_int_equal(pass(40, now_ms += 1000), LADDER_GO_ON);
+	assert_int_equal(pass(40, now_ms += 1000), LADDER_GO_ON);
+	assert_int_equal(l.wanted_since_ms, 0);
+	/* Unless the time is over. */
+	assert_int_equal(again(true, now_ms += 100), LADDER_GO_ON);
+	job.iteration++;
+	job.memory_remaining_bytes = 2 * MIB;
+	assert_int_equal(again(true, now_ms + 1000), LADDER_PAUSE);
 }
 
 /* While QEMU's throttle rises the harsher measures wait, by its passes and by the clock; once it has not
@@ -183,6 +190,59 @@ static void test_not_given_up_while_throttled(void **state)
 	while (pass(10, now_ms += 3000) != LADDER_ABORT)
 		assert_true(++passes < LADDER_LAST_PASSES);
 	assert_non_null(strstr(d.why, "did not converge"));
+}
+
+/* A rise of the throttle is a step, too: the end comes no sooner after the last one than after ours. */
+static void test_patience_after_a_rise(void **state)
+{
+	uint64_t now_ms;
+	unsigned passes = 0;
+
+	(void)state;
+	begin(LADDER_MINIMAL_DOWNTIME, 300);
+	l.settings.strategy.allow_auto_converge = true;
+	now_ms = climb(10);
+	job.throttle_percent = 20;
+	assert_int_equal(pass(10, now_ms += 2000), LADDER_NOTE);
+	while (passes++ < 20)
+		assert_int_equal(pass(10, now_ms += 500), LADDER_GO_ON);
+	job.throttle_percent = 30;
+	for (uint64_t rise_ms = now_ms += 500; now_ms < rise_ms + LADDER_LAST_MS; now_ms += 500)
+		assert_int_equal(pass(10, now_ms), LADDER_GO_ON);
+	assert_int_equal(pass(10, now_ms), LADDER_ABORT);
+	assert_true(l.passes_without_low > 2 * 20);
+}
+
+/* Several passes told at once: those that are over count, what is not known does not. */
+static void test_passes_told_together(void **state)
+{
+	struct ladder_passes passes = { 1, UINT64_MAX };
+	static const struct {
+		struct ladder_passes told;
+		unsigned without_low;
+		uint64_t best_mib;
+	} told[] = {
+		{ { 4, 100 * MIB }, 0, 100 }, /* the first that are known */
+		{ { 4, 100 * MIB }, 0, 100 }, /* no news */
+		{ { 9, 98 * MIB }, 4, 100 },  /* 5 to 8 are over, and no low; 4 was one */
+		{ { 10, 96 * MIB }, 5, 100 }, /* and 9 */
+		{ { 14, 94 * MIB }, 0, 94 },  /* 11 to 14 are one, by little more */
+		{ { 15, 94 * MIB }, 0, 94 },  /* 14 was; 15 is under way */
+		{ { 16, 90 * MIB }, 1, 94 },
+		{ { 2, UINT64_MAX }, 1, 94 }, /* the stream began anew */
+		{ { 4, 90 * MIB }, 3, 94 },   /* 2 and 3 */
+	};
+
+	(void)state;
+	begin(LADDER_PLAIN, 300);
+	ladder_step(&l, &job, &passes, false, false, 500, &d);
+	assert_int_equal(l.best_bytes, UINT64_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
+		job.iteration = told[i].told.iteration;
+		ladder_step(&l, &job, &told[i].told, false, false, 1000 + i * 2000, &d);
+		assert_int_equal(l.passes_without_low, told[i].without_low);
+		assert_int_equal(l.best_bytes, told[i].best_mib * MIB);
+	}
 }
 
 /* A guest that we have paused is not given up: it converges now. */
@@ -235,6 +295,8 @@ int main(void)
 		cmocka_unit_test(test_easier_meanwhile),
 		cmocka_unit_test(test_throttle_holds_measures_back),
 		cmocka_unit_test(test_not_given_up_while_throttled),
+		cmocka_unit_test(test_patience_after_a_rise),
+		cmocka_unit_test(test_passes_told_together),
 		cmocka_unit_test(test_paused_is_not_given_up),
 		cmocka_unit_test(test_switched_has_no_measure),
 		cmocka_unit_test(test_stream_that_began_anew),

@@ -124,6 +124,7 @@ static void look(struct run *r)
 static void judge(struct run *r)
 {
 	enum convergence_verdict verdict;
+	struct ladder_passes passes;
 	struct ladder_decision d;
 	struct error why;
 	bool overdue;
@@ -131,7 +132,8 @@ static void judge(struct run *r)
 	verdict = convergence_step(&r->convergence, &r->job, r->now_ms, &r->progress, &why);
 	overdue = verdict == CONVERGENCE_ABORT_TIMEOUT ||
 	          (verdict == CONVERGENCE_ABORT_NO_PROGRESS && !ladder_has_step(&r->ladder));
-	ladder_step(&r->ladder, &r->job, r->paused, overdue, r->now_ms, &d);
+	passes = convergence_get_passes(&r->convergence);
+	ladder_step(&r->ladder, &r->job, &passes, r->paused, overdue, r->now_ms, &d);
 	if (d.step == LADDER_RAISE_DOWNTIME)
 		convergence_begin_anew(&r->convergence, r->now_ms);
 	r->paused |= d.step == LADDER_PAUSE;
@@ -363,7 +365,7 @@ static void test_ladder_converges(void **state)
 	assert_true(r.arrived);
 	assert_true(r.ladder.rung > 0);
 	assert_int_equal(r.outlook.end, OUTLOOK_CONVERGES);
-	assert_honest(&r, 2, 6000);
+	assert_honest(&r, 2, 7000);
 }
 
 /* The link loses half of what it carries: the end is later, with the reason; and stays put again. */
