@@ -108,10 +108,11 @@ static bool is_low(const struct convergence *c)
 	       c->pass_bytes < c->best_pass_bytes / 100 * NEW_LOW_PERCENT;
 }
 
-/* Of the pass in which it was looked at first nobody knows what it had to send. */
+/* Of the pass in which it was looked at first nobody knows what it had to send. Nor does what was left of the
+ * very first one tell, the most of which are pages of zeros in many a guest. */
 static void see_pass(struct convergence *c, const struct convergence_mark *at)
 {
-	if (c->mark.iteration == 0 || at->iteration < c->mark.iteration) {
+	if (c->mark.iteration <= 1 || at->iteration < c->mark.iteration) {
 		c->mark = *at;
 		c->pass_bytes = UINT64_MAX;
 	} else if (at->iteration != c->mark.iteration && at->at_ms - c->mark.at_ms >= PASSES_MS) {
